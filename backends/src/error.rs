@@ -1,0 +1,130 @@
+//! What can go wrong with a destination, told apart only where a caller acts differently.
+
+use std::fmt;
+
+use crate::Key;
+
+/// Result of an operation on a destination.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What kind of failure it was; whether to try again is the kind's, never guessed from a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// No such key.
+    NotFound,
+    /// The key is taken; its bytes are untouched.
+    AlreadyExists,
+    /// The range does not lie inside the stored thing.
+    OutOfRange,
+    /// The destination does not let us.
+    PermissionDenied,
+    /// The destination is full, or a quota is used up.
+    NoSpace,
+    /// The effect is unknown, and the same call may succeed if made again.
+    Transient,
+    /// The request cannot be right: a bad URL, a folder that is a file.
+    Invalid,
+    /// Anything else.
+    Other,
+}
+
+/// A failed operation on a destination.
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    key: Option<Key>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// An error of a kind, not yet about a key.
+    pub fn new(kind: ErrorKind) -> Self {
+        Self {
+            kind,
+            key: None,
+            source: None,
+        }
+    }
+
+    /// Says which key it is about.
+    #[must_use]
+    pub fn with_key(mut self, key: &Key) -> Self {
+        self.key = Some(key.clone());
+        self
+    }
+
+    /// Says what caused it.
+    #[must_use]
+    pub fn with_source(
+        mut self,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Its kind.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The key that it is about.
+    pub fn key(&self) -> Option<&Key> {
+        self.key.as_ref()
+    }
+}
+
+impl From<std::io::Error> for Error {
+    /// Maps an error of the operating system; what a network file system may answer in passing
+    /// (interrupted, timed out, stale handle) is transient.
+    fn from(error: std::io::Error) -> Self {
+        use std::io::ErrorKind as Io;
+        let kind = match error.kind() {
+            Io::NotFound => ErrorKind::NotFound,
+            Io::AlreadyExists => ErrorKind::AlreadyExists,
+            Io::PermissionDenied | Io::ReadOnlyFilesystem => ErrorKind::PermissionDenied,
+            Io::StorageFull | Io::QuotaExceeded => ErrorKind::NoSpace,
+            Io::Interrupted
+            | Io::TimedOut
+            | Io::WouldBlock
+            | Io::StaleNetworkFileHandle
+            | Io::HostUnreachable
+            | Io::NetworkUnreachable
+            | Io::ConnectionReset
+            | Io::ConnectionAborted
+            | Io::ConnectionRefused
+            | Io::BrokenPipe => ErrorKind::Transient,
+            Io::NotADirectory | Io::InvalidInput | Io::InvalidFilename | Io::IsADirectory => {
+                ErrorKind::Invalid
+            }
+            _ => ErrorKind::Other,
+        };
+        Self::new(kind).with_source(error)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self.kind {
+            ErrorKind::NotFound => "not there",
+            ErrorKind::AlreadyExists => "already there",
+            ErrorKind::OutOfRange => "the range lies outside of what is stored",
+            ErrorKind::PermissionDenied => "permission denied by the destination",
+            ErrorKind::NoSpace => "no space left at the destination",
+            ErrorKind::Transient => "the destination did not answer as it should, for now",
+            ErrorKind::Invalid => "the destination cannot be used like this",
+            ErrorKind::Other => "the destination failed",
+        };
+        match &self.key {
+            Some(key) => write!(f, "{key}: {text}"),
+            None => f.write_str(text),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}

@@ -1,0 +1,109 @@
+//! Names of stored things.
+
+use std::fmt;
+
+/// The name of one stored thing: segments of `[A-Za-z0-9][A-Za-z0-9._-]*` joined by `/`, at most
+/// 200 bytes. Every kind of destination can hold such a name as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key(String);
+
+/// A text that cannot be a [`Key`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvalidKey(String);
+
+impl fmt::Display for InvalidKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} cannot be the name of a stored thing", self.0)
+    }
+}
+
+impl std::error::Error for InvalidKey {}
+
+impl Key {
+    /// The longest key, in bytes.
+    pub const MAX_LEN: usize = 200;
+
+    /// Checks a name.
+    pub fn parse(text: &str) -> Result<Self, InvalidKey> {
+        if text.len() <= Self::MAX_LEN && text.split('/').all(is_segment) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidKey(text.chars().take(Self::MAX_LEN).collect()))
+        }
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether this key lies below `prefix` (whole segments; the empty prefix holds every key).
+    pub fn is_below(&self, prefix: &str) -> bool {
+        prefix.is_empty()
+            || self
+                .0
+                .strip_prefix(prefix)
+                .is_some_and(|rest| rest.starts_with('/'))
+    }
+}
+
+/// Whether `text` may stand between two slashes of a key.
+pub(crate) fn is_segment(text: &str) -> bool {
+    text.bytes()
+        .next()
+        .is_some_and(|first| first.is_ascii_alphanumeric())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl AsRef<str> for Key {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn good_keys() {
+        for text in [
+            "seawall.json",
+            "a",
+            "data/blocks/00/ab.tar.zst",
+            "markers/2026-11-22T20-40-05Z-9f3c",
+            "A_b/c-d",
+        ] {
+            assert_eq!(
+                Key::parse(text).map(|key| key.to_string()),
+                Ok(text.to_owned())
+            );
+        }
+    }
+
+    #[test]
+    fn bad_keys() {
+        let long = "a".repeat(201);
+        for text in [
+            "", "/", "a/", "/a", "a//b", ".a", "a/.b", "-a", "_a", "a b", "ä", "a/..", "a\n",
+            "a\0", &long,
+        ] {
+            assert!(Key::parse(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn below_means_whole_segments() {
+        let key = Key::parse("data/runs/x").unwrap();
+        assert!(key.is_below("data/runs") && key.is_below("data") && key.is_below(""));
+        assert!(!key.is_below("data/run") && !key.is_below("data/runs/x"));
+    }
+}

@@ -1,0 +1,57 @@
+//! The transfer layer: moves bytes to one kind of destination.
+//!
+//! It knows no Seafile, no keys of encryption and no command line. [`Backend`] is the contract; the
+//! conformance suite holds every implementation to each of its sentences.
+
+use std::fmt;
+use std::ops::Range;
+
+mod error;
+mod key;
+
+pub use error::{Error, ErrorKind, Result};
+pub use key::{InvalidKey, Key};
+
+/// One stored thing, as a listing or [`Backend::stat`] shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name.
+    pub key: Key,
+    /// Its length in bytes.
+    pub len: u64,
+    /// When it was stored, by the storage's own clock.
+    pub modified: std::time::SystemTime,
+}
+
+/// A destination that stores whole things under names and never changes them.
+///
+/// * *Write-once*: [`put_new`](Self::put_new) of an existing key gives `AlreadyExists`, its bytes
+///   untouched; of two racing writers exactly one gets Ok.
+/// * *Atomic*: to every reader, at every moment, a key is absent or whole. Temporaries are never listed.
+/// * *Durable*: Ok means that it survives a power cut, as far as the destination can promise.
+/// * *Visible*: after Ok every client sees it.
+/// * *Uncertain*: a `Transient` error means that the effect is unknown, and a retry is safe; an
+///   `AlreadyExists` after a retry may be our own first attempt, so callers use [`put_same`].
+/// * *Exact ranges*: what was asked for, or `OutOfRange`; never a short read.
+/// * *List*: each key under a prefix of whole segments once, in any order; an unknown prefix is empty.
+/// * *Delete* is idempotent.
+pub trait Backend: fmt::Debug + Send + Sync {
+    /// Stores `body` under `key`, which must be new.
+    ///
+    /// Errors: `AlreadyExists`, `PermissionDenied`, `NoSpace`, `Transient`, `Other`.
+    fn put_new(&self, key: &Key, body: &[u8]) -> Result<()>;
+
+    /// The bytes of `key`, whole or the given range (start inclusive, end exclusive, at most its length).
+    ///
+    /// Errors: `NotFound`, `OutOfRange`, `PermissionDenied`, `Transient`, `Other`.
+    fn get(&self, key: &Key, range: Option<Range<u64>>) -> Result<Vec<u8>>;
+
+    /// Length and time of `key`. Errors as for [`get`](Self::get).
+    fn stat(&self, key: &Key) -> Result<Entry>;
+
+    /// Every key below `prefix`, which is empty or whole segments without a slash at the end.
+    fn list<'a>(&'a self, prefix: &str) -> Box<dyn Iterator<Item = Result<Entry>> + 'a>;
+
+    /// Removes `key`; a key that is not there is no error.
+    fn delete(&self, key: &Key) -> Result<()>;
+}

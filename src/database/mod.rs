@@ -1,0 +1,1 @@
+//! Copies of an installation's databases, and the pointers that they hold.

@@ -1,0 +1,8 @@
+//! Seawall backs up Seafile servers and proves that the backup is good.
+//!
+//! The design is in `docs/design.md`, every stored byte in `docs/format.md`.
+
+pub mod database;
+pub mod object;
+pub mod repository;
+pub mod seafile;

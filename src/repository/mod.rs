@@ -1,0 +1,1 @@
+//! What seawall stores: packs, segments, lists, sums, manifests, markers, intents; and the local catalog.

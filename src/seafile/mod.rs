@@ -1,0 +1,1 @@
+//! What Seafile keeps on disk: where it is, how it is formed, and whether it is whole.
