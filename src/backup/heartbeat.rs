@@ -1,0 +1,44 @@
+//! Heartbeats of a long run: what keeps a prune from declaring it dead.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::repository::names::SnapshotId;
+use crate::repository::{Repository, Result, runs};
+use crate::time::{Clock, Timestamp};
+
+/// How often a run says that it is alive.
+const EVERY: Duration = Duration::from_secs(6 * 3600);
+
+/// Puts a heartbeat when one is due.
+pub struct Heartbeat {
+    repository: Repository,
+    clock: Clock,
+    state: Mutex<State>,
+}
+
+struct State {
+    snapshot: SnapshotId,
+    number: u32,
+    last: Timestamp,
+}
+
+impl Heartbeat {
+    /// The intent of `snapshot` was just put.
+    pub fn new(repository: &Repository, clock: &Clock, snapshot: SnapshotId) -> Self {
+        let state = State { snapshot, number: 0, last: clock.now() };
+        Self { repository: repository.clone(), clock: clock.clone(), state: Mutex::new(state) }
+    }
+
+    /// To be called now and then; does nothing most of the time.
+    pub fn beat(&self) -> Result<()> {
+        let now = self.clock.now();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if now.since(state.last) >= EVERY {
+            state.number += 1;
+            state.last = now;
+            runs::put_heartbeat(self.repository.backend().as_ref(), state.snapshot, state.number, now)?;
+        }
+        Ok(())
+    }
+}

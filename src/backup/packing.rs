@@ -1,0 +1,365 @@
+//! The pipeline of a backup: objects go in, packs arrive at the destination.
+//!
+//! One thread packs commits and fs objects as the walk hands them over; several read, verify and
+//! pack blocks; one puts what is finished. Everything is bounded: memory is at most one pack and
+//! one object for each worker, and one pack on its way.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use seawall_backends::put_same;
+
+use super::heartbeat::Heartbeat;
+use crate::object::{Object, Sha256};
+use crate::repository::catalog::{Catalog, NewPack};
+use crate::repository::names::{self, PackKind};
+use crate::repository::pack::{MemberName, Pack, PackBuilder, PackOptions};
+use crate::repository::{Error, Repository};
+use crate::seafile::check::{self, Content, Fault};
+use crate::seafile::folders::ObjectFolders;
+use crate::walk::Trouble;
+
+/// Stored bytes at which a pack is finished.
+pub const PACK_BYTES: u64 = 32 << 20;
+/// Objects at which a pack is finished, so that its index line stays small.
+const PACK_MEMBERS: usize = 100_000;
+/// Plain bytes of a frame.
+const FRAME_BYTES: usize = 1 << 20;
+/// Objects that may wait for a worker.
+const QUEUE: usize = 256;
+
+/// What the workers share.
+struct Shared {
+    repository: Repository,
+    catalog: Arc<Catalog>,
+    source: Arc<ObjectFolders>,
+    /// Pro with `skip_block_hash`: a block's id may be random.
+    random_block_ids: bool,
+    level: i32,
+    failure: Mutex<Option<Error>>,
+    failed: AtomicBool,
+    troubles: Mutex<Vec<BlockTrouble>>,
+    totals: Mutex<Totals>,
+    heartbeat: Arc<Heartbeat>,
+}
+
+/// What was stored.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Totals {
+    /// Packs put.
+    pub packs: u64,
+    /// Their bytes.
+    pub packed_bytes: u64,
+    /// Objects in them.
+    pub objects: u64,
+    /// Bytes of these objects in the source.
+    pub object_bytes: u64,
+    /// Blocks whose id proves nothing (Pro's `skip_block_hash`).
+    pub unverifiable: u64,
+}
+
+impl Totals {
+    /// Adds what another pipeline stored.
+    pub fn add(&mut self, other: Self) {
+        self.packs += other.packs;
+        self.packed_bytes += other.packed_bytes;
+        self.objects += other.objects;
+        self.object_bytes += other.object_bytes;
+        self.unverifiable += other.unverifiable;
+    }
+}
+
+/// A block that was there when the walk looked, and turned out to be bad or gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlockTrouble {
+    /// The block.
+    pub object: Object,
+    /// What is wrong.
+    pub trouble: Trouble,
+    /// SHA-256 of the bad bytes, which were kept.
+    pub kept: Option<Sha256>,
+}
+
+/// A commit or fs object to pack, or bytes to keep aside.
+struct Item {
+    name: MemberName,
+    bytes: Vec<u8>,
+}
+
+/// How the pipeline is set up.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// Threads that read and pack blocks.
+    pub workers: usize,
+    /// The zstd level.
+    pub level: i32,
+    /// Pro with `skip_block_hash`.
+    pub random_block_ids: bool,
+}
+
+/// A running pipeline.
+pub struct Packer {
+    shared: Arc<Shared>,
+    trees: Option<Sender<Item>>,
+    blocks: Option<Sender<Object>>,
+    workers: Vec<JoinHandle<()>>,
+    putter: Option<JoinHandle<()>>,
+}
+
+/// The pipeline has stopped; [`Packer::finish`] tells why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stopped;
+
+impl Packer {
+    /// Starts the threads.
+    pub fn start(
+        repository: &Repository,
+        catalog: &Arc<Catalog>,
+        source: &Arc<ObjectFolders>,
+        heartbeat: &Arc<Heartbeat>,
+        settings: Settings,
+    ) -> Self {
+        let shared = Arc::new(Shared {
+            repository: repository.clone(),
+            catalog: Arc::clone(catalog),
+            source: Arc::clone(source),
+            random_block_ids: settings.random_block_ids,
+            level: settings.level,
+            failure: Mutex::new(None),
+            failed: AtomicBool::new(false),
+            troubles: Mutex::new(Vec::new()),
+            totals: Mutex::new(Totals::default()),
+            heartbeat: Arc::clone(heartbeat),
+        });
+        let (trees, tree_items) = bounded(QUEUE);
+        let (blocks, block_items) = bounded(QUEUE);
+        let (packs, finished) = bounded::<(PackKind, Pack)>(1);
+        let mut workers = vec![shared.spawn({
+            let packs = packs.clone();
+            move |shared| shared.pack_trees(&tree_items, &packs)
+        })];
+        for _ in 0..settings.workers.max(1) {
+            let (items, packs) = (block_items.clone(), packs.clone());
+            workers.push(shared.spawn(move |shared| shared.pack_blocks(&items, &packs)));
+        }
+        let putter = shared.spawn(move |shared| shared.put_packs(&finished));
+        Self { shared, trees: Some(trees), blocks: Some(blocks), workers, putter: Some(putter) }
+    }
+
+    /// Packs a verified commit or fs object.
+    pub fn keep(&self, object: Object, bytes: Vec<u8>) -> Result<(), Stopped> {
+        self.send_tree(Item { name: MemberName { object, damaged: false }, bytes })
+    }
+
+    /// Keeps bytes that failed their check, outside of the paths of objects.
+    pub fn salvage(&self, object: Object, bytes: Vec<u8>) -> Result<(), Stopped> {
+        self.send_tree(Item { name: MemberName { object, damaged: true }, bytes })
+    }
+
+    fn send_tree(&self, item: Item) -> Result<(), Stopped> {
+        self.check()?;
+        self.trees.as_ref().ok_or(Stopped)?.send(item).map_err(|_| Stopped)
+    }
+
+    /// Reads, verifies and packs a block.
+    pub fn keep_block(&self, object: Object) -> Result<(), Stopped> {
+        self.check()?;
+        self.blocks.as_ref().ok_or(Stopped)?.send(object).map_err(|_| Stopped)
+    }
+
+    fn check(&self) -> Result<(), Stopped> {
+        if self.shared.failed.load(Ordering::Relaxed) { Err(Stopped) } else { Ok(()) }
+    }
+
+    /// Waits until everything is stored.
+    pub fn finish(mut self) -> Result<(Totals, Vec<BlockTrouble>), Error> {
+        self.join()?;
+        if let Some(error) = lock(&self.shared.failure).take() {
+            return Err(error);
+        }
+        Ok((*lock(&self.shared.totals), std::mem::take(&mut lock(&self.shared.troubles))))
+    }
+
+    fn join(&mut self) -> Result<(), Error> {
+        self.trees = None;
+        self.blocks = None;
+        let threads = self.workers.drain(..).chain(self.putter.take());
+        let mut result = Ok(());
+        for thread in threads {
+            result = thread.join().map_err(|_| Error::Worker("a thread that packs objects")).and(result);
+        }
+        result
+    }
+}
+
+impl Drop for Packer {
+    fn drop(&mut self) {
+        self.shared.failed.store(true, Ordering::Relaxed);
+        // The walk failed: what the threads still have to say does not matter any more.
+        let _ = self.join();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    fn spawn(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> Result<(), Error> + Send + 'static,
+    ) -> JoinHandle<()> {
+        let shared = Arc::clone(self);
+        std::thread::spawn(move || {
+            if let Err(error) = work(&shared) {
+                lock(&shared.failure).get_or_insert(error);
+                shared.failed.store(true, Ordering::Relaxed);
+            }
+        })
+    }
+
+    fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
+    }
+
+    fn pack_trees(&self, items: &Receiver<Item>, packs: &Sender<(PackKind, Pack)>) -> Result<(), Error> {
+        let mut open = Open::new(self, PackKind::Trees, packs);
+        for Item { name, bytes } in items {
+            if self.has_failed() {
+                return Ok(());
+            }
+            open.add(name, &bytes)?;
+        }
+        open.finish()
+    }
+
+    fn pack_blocks(&self, items: &Receiver<Object>, packs: &Sender<(PackKind, Pack)>) -> Result<(), Error> {
+        let mut open = Open::new(self, PackKind::Blocks, packs);
+        for object in items {
+            if self.has_failed() {
+                return Ok(());
+            }
+            match self.read_block(&object) {
+                Ok(bytes) => open.add(MemberName { object, damaged: false }, &bytes)?,
+                Err((trouble, bytes)) => {
+                    let kept = bytes.as_deref().map(Sha256::of);
+                    if let Some(bytes) = bytes {
+                        open.add(MemberName { object, damaged: true }, &bytes)?;
+                    }
+                    lock(&self.troubles).push(BlockTrouble { object, trouble, kept });
+                }
+            }
+        }
+        open.finish()
+    }
+
+    /// The bytes of a block that is what its name says.
+    fn read_block(&self, object: &Object) -> Result<Vec<u8>, (Trouble, Option<Vec<u8>>)> {
+        let bytes = match self.source.read(object) {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return Err((Trouble::Missing, None)),
+            Err(error) => return Err((Trouble::Unreadable(error.to_string()), None)),
+        };
+        match check::check(object, &bytes) {
+            Ok(Content::Block { .. }) => Ok(bytes),
+            Err(Fault::WrongId { .. }) if self.random_block_ids && !bytes.is_empty() => {
+                lock(&self.totals).unverifiable += 1;
+                Ok(bytes)
+            }
+            Ok(_) => Err((Trouble::Missing, None)),
+            Err(fault) => Err((Trouble::Bad(fault), Some(bytes))),
+        }
+    }
+
+    fn put_packs(&self, packs: &Receiver<(PackKind, Pack)>) -> Result<(), Error> {
+        for (kind, pack) in packs {
+            if self.has_failed() {
+                return Ok(());
+            }
+            self.put_pack(kind, pack)?;
+        }
+        Ok(())
+    }
+
+    fn put_pack(&self, kind: PackKind, pack: Pack) -> Result<(), Error> {
+        let Pack { bytes, contents } = pack;
+        let stored = self.repository.seal().seal(bytes);
+        let name = Sha256::of(&stored);
+        let size = stored.len() as u64;
+        // Before the put: if its answer is lost, the next run finds the pack and adopts it.
+        self.catalog.add_pending(&NewPack { name, kind, size, contents: &contents })?;
+        let key = names::pack(kind, &name, self.repository.seal());
+        put_same(self.repository.backend().as_ref(), &key, &stored)?;
+        self.catalog.mark_stored(&name)?;
+        self.heartbeat.beat()?;
+        let mut totals = lock(&self.totals);
+        totals.packs += 1;
+        totals.packed_bytes += size;
+        Ok(())
+    }
+}
+
+/// A pack that is being built.
+struct Open<'a> {
+    shared: &'a Shared,
+    kind: PackKind,
+    packs: &'a Sender<(PackKind, Pack)>,
+    builder: PackBuilder,
+    /// Objects in the source behind the builder's members.
+    bytes: u64,
+}
+
+impl<'a> Open<'a> {
+    fn new(shared: &'a Shared, kind: PackKind, packs: &'a Sender<(PackKind, Pack)>) -> Self {
+        let builder = Self::builder(shared);
+        Self { shared, kind, packs, builder, bytes: 0 }
+    }
+
+    fn builder(shared: &Shared) -> PackBuilder {
+        PackBuilder::new(PackOptions { level: shared.level, frame_bytes: FRAME_BYTES })
+    }
+
+    fn add(&mut self, name: MemberName, bytes: &[u8]) -> Result<(), Error> {
+        let MemberName { object, damaged } = name;
+        let target = if damaged { None } else { self.link_target(&object, bytes)? };
+        match target {
+            Some(store) => self.builder.add_link(object, store)?,
+            None => self.builder.add(name, bytes)?,
+        }
+        self.bytes += bytes.len() as u64;
+        if self.builder.stored_len() >= PACK_BYTES || self.builder.members() >= PACK_MEMBERS {
+            self.finish_pack()?;
+        }
+        Ok(())
+    }
+
+    /// Another store that holds the same content, in this pack or in one that is stored. Both were
+    /// verified against the id; of a random block id that cannot be said.
+    fn link_target(&self, object: &Object, bytes: &[u8]) -> Result<Option<crate::object::Store>, Error> {
+        if self.shared.random_block_ids && check::check(object, bytes).is_err() {
+            return Ok(None);
+        }
+        match self.builder.holds(object.kind, object.id) {
+            Some(store) if store != object.store => Ok(Some(store)),
+            _ => self.shared.catalog.same_content(object),
+        }
+    }
+
+    fn finish_pack(&mut self) -> Result<(), Error> {
+        let next = Self::builder(self.shared);
+        let builder = std::mem::replace(&mut self.builder, next);
+        let mut totals = lock(&self.shared.totals);
+        totals.objects += builder.members() as u64;
+        totals.object_bytes += std::mem::take(&mut self.bytes);
+        drop(totals);
+        // The other end is gone only after a failure, which is recorded.
+        let _ = self.packs.send((self.kind, builder.finish()?));
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<(), Error> {
+        if self.builder.is_empty() { Ok(()) } else { self.finish_pack() }
+    }
+}

@@ -1,0 +1,271 @@
+//! The catalog: a local SQLite file that remembers what is stored and what is closed. It belongs to
+//! one chain of one repository, and can always be rebuilt from the lists that the base names.
+//!
+//! *Stored*: a pack whose put returned Ok holds the verified bytes. *Closed*: the object and all
+//! that it points to are stored and verified. Closed is never set one object at a time while a run
+//! goes on: each object carries the number of the run that last visited it, and counts as closed
+//! once that run has its marker, unless the store was visited in vain ([`Catalog::mark`]). So
+//! closing a library costs one row, and a run that dies closes nothing.
+
+mod objects;
+mod packs;
+
+pub use objects::{Known, Mark};
+pub use packs::{NewPack, PackRecord, SegmentRecord};
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard};
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::configuration::RepositoryId;
+use super::names::SnapshotId;
+use super::{Error, Result};
+use crate::object::{Sha256, Store};
+use crate::time::Timestamp;
+
+/// Raised whenever the tables change; a catalog of another version is made anew.
+const VERSION: i64 = 1;
+
+const SCHEMA: &str = "
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE run (number INTEGER PRIMARY KEY, completed INTEGER NOT NULL);
+CREATE TABLE unclean (run INTEGER NOT NULL, store INTEGER NOT NULL, PRIMARY KEY (run, store)) WITHOUT ROWID;
+CREATE TABLE store (
+    number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, since INTEGER NOT NULL DEFAULT 0,
+    commits INTEGER NOT NULL DEFAULT 0, fs INTEGER NOT NULL DEFAULT 0,
+    blocks INTEGER NOT NULL DEFAULT 0, bytes INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE pack (
+    number INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE, kind INTEGER NOT NULL, size INTEGER NOT NULL,
+    stored INTEGER NOT NULL, segment INTEGER, frames BLOB NOT NULL, contents BLOB);
+CREATE TABLE segment (
+    number INTEGER PRIMARY KEY, name BLOB NOT NULL, size INTEGER NOT NULL, tier INTEGER NOT NULL,
+    list BLOB NOT NULL, list_size INTEGER NOT NULL);
+CREATE TABLE object (
+    id BLOB NOT NULL, kind INTEGER NOT NULL, store INTEGER NOT NULL, pack INTEGER NOT NULL,
+    frame INTEGER NOT NULL, start INTEGER NOT NULL, length INTEGER NOT NULL, sha256 BLOB,
+    link INTEGER, run INTEGER NOT NULL, mark INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (id, kind, store)) WITHOUT ROWID;
+";
+
+/// The newest marker of the chain, as the catalog knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Base {
+    /// The snapshot.
+    pub snapshot: SnapshotId,
+    /// SHA-256 of its marker.
+    pub sha256: Sha256,
+    /// Its place in the chain.
+    pub sequence: u64,
+}
+
+/// What is stored and closed, by this host's own account.
+#[derive(Debug)]
+pub struct Catalog {
+    path: PathBuf,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    connection: Connection,
+    stores: HashMap<Store, i64>,
+    /// Runs whose marker was written.
+    completed: HashSet<i64>,
+    /// Marks of earlier runs are void, by store.
+    since: HashMap<i64, i64>,
+    /// (run, store) whose visits close nothing by themselves.
+    unclean: HashSet<(i64, i64)>,
+    /// The run that goes on.
+    run: i64,
+}
+
+impl Catalog {
+    /// Opens the catalog of a repository; a file of another version, or of another repository, is
+    /// replaced by an empty catalog.
+    pub fn open(path: &Path, repository: &RepositoryId) -> Result<Self> {
+        let failed = |source| Error::Catalog { path: path.to_owned(), source };
+        let connection = open_connection(path).map_err(failed)?;
+        let version: i64 =
+            connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed)?;
+        let of: Option<String> = if version == VERSION {
+            get_meta(&connection, "repository").map_err(failed)?
+        } else {
+            None
+        };
+        if of.as_deref() != Some(repository.as_str()) {
+            reset(&connection, repository).map_err(failed)?;
+        }
+        let inner = Inner::load(connection).map_err(failed)?;
+        Ok(Self { path: path.to_owned(), inner: Mutex::new(inner) })
+    }
+
+    /// Forgets everything.
+    pub fn clear(&self, repository: &RepositoryId) -> Result<()> {
+        self.with(|inner| {
+            reset(&inner.connection, repository)?;
+            inner.reload()
+        })
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut Inner) -> rusqlite::Result<T>) -> Result<T> {
+        work(&mut self.lock()).map_err(|source| Error::Catalog { path: self.path.clone(), source })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // A thread that panicked under the lock left at most an open transaction, which rolled back.
+        self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Begins a run. What it visits closes nothing before [`Self::finish_run`].
+    pub fn begin_run(&self) -> Result<()> {
+        self.with(|inner| {
+            inner.connection.execute("INSERT INTO run (completed) VALUES (0)", [])?;
+            inner.run = inner.connection.last_insert_rowid();
+            Ok(())
+        })
+    }
+
+    /// The marker is there: what this run visited is closed, and it is the new base.
+    pub fn finish_run(&self, base: &Base, segments: &[SegmentRecord]) -> Result<()> {
+        self.with(|inner| {
+            let transaction = inner.connection.transaction()?;
+            transaction.execute("UPDATE run SET completed = 1 WHERE number = ?", [inner.run])?;
+            packs::replace_segments(&transaction, segments)?;
+            set_base(&transaction, base)?;
+            transaction.commit()?;
+            inner.completed.insert(inner.run);
+            Ok(())
+        })
+    }
+
+    /// The base that the catalog knows.
+    pub fn base(&self) -> Result<Option<Base>> {
+        self.with(|inner| {
+            let get = |name| get_meta(&inner.connection, name);
+            let (snapshot, sha256, sequence) = (get("base")?, get("base-sha256")?, get("base-sequence")?);
+            let parse = || {
+                Some(Base {
+                    snapshot: snapshot?.parse().ok()?,
+                    sha256: sha256?.parse().ok()?,
+                    sequence: sequence?.parse().ok()?,
+                })
+            };
+            Ok(parse())
+        })
+    }
+
+    /// When the packs at the destination were last compared with the catalog, after a run that
+    /// ended well.
+    pub fn listed(&self) -> Result<Option<Timestamp>> {
+        self.with(|inner| {
+            Ok(get_meta(&inner.connection, "listed")?.and_then(|text| text.parse().ok()))
+        })
+    }
+
+    /// Remembers when the packs were compared; `None`: the next run has to.
+    pub fn set_listed(&self, listed: Option<Timestamp>) -> Result<()> {
+        self.with(|inner| match listed {
+            Some(time) => set_meta(&inner.connection, "listed", &time.to_string()),
+            None => inner.connection.execute("DELETE FROM meta WHERE name = 'listed'", []).map(drop),
+        })
+    }
+
+    /// Writes what is pending to disk, so that a power cut forgets little.
+    pub fn sync(&self) -> Result<()> {
+        self.with(|inner| {
+            inner.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+        })
+    }
+}
+
+impl Inner {
+    fn load(connection: Connection) -> rusqlite::Result<Self> {
+        let mut inner = Self {
+            connection,
+            stores: HashMap::new(),
+            completed: HashSet::new(),
+            since: HashMap::new(),
+            unclean: HashSet::new(),
+            run: 0,
+        };
+        inner.reload()?;
+        Ok(inner)
+    }
+
+    fn reload(&mut self) -> rusqlite::Result<()> {
+        self.stores.clear();
+        self.since.clear();
+        let mut statement = self.connection.prepare("SELECT number, name, since FROM store")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let number = row.get(0)?;
+            if let Ok(store) = row.get::<_, String>(1)?.parse() {
+                self.stores.insert(store, number);
+                self.since.insert(number, row.get(2)?);
+            }
+        }
+        drop(rows);
+        drop(statement);
+        let mut statement = self.connection.prepare("SELECT number FROM run WHERE completed = 1")?;
+        self.completed = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        drop(statement);
+        let mut statement = self.connection.prepare("SELECT run, store FROM unclean")?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        self.unclean = rows.collect::<Result<_, _>>()?;
+        Ok(())
+    }
+
+    /// The number of a store, made if it has none.
+    fn store_number(&mut self, store: Store) -> rusqlite::Result<i64> {
+        if let Some(number) = self.stores.get(&store) {
+            return Ok(*number);
+        }
+        self.connection.execute("INSERT INTO store (name) VALUES (?)", [store.to_string()])?;
+        let number = self.connection.last_insert_rowid();
+        self.stores.insert(store, number);
+        self.since.insert(number, 0);
+        Ok(number)
+    }
+
+    fn store_of(&self, number: i64) -> Option<Store> {
+        self.stores.iter().find(|(_, known)| **known == number).map(|(store, _)| *store)
+    }
+}
+
+fn open_connection(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(std::time::Duration::from_secs(10))?;
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    connection.pragma_update(None, "synchronous", "normal")?;
+    connection.pragma_update(None, "cache_size", -32_768)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+fn reset(connection: &Connection, repository: &RepositoryId) -> rusqlite::Result<()> {
+    let tables = ["meta", "run", "unclean", "store", "pack", "segment", "object"];
+    let drops: String = tables.map(|table| format!("DROP TABLE IF EXISTS {table};")).concat();
+    connection.execute_batch(&format!("BEGIN IMMEDIATE;{drops}{SCHEMA}PRAGMA user_version = {VERSION};"))?;
+    set_meta(connection, "repository", repository.as_str())?;
+    connection.execute_batch("COMMIT")
+}
+
+fn get_meta(connection: &Connection, name: &str) -> rusqlite::Result<Option<String>> {
+    connection
+        .query_row("SELECT value FROM meta WHERE name = ?", [name], |row| row.get(0))
+        .optional()
+}
+
+fn set_meta(connection: &Connection, name: &str, value: &str) -> rusqlite::Result<()> {
+    connection
+        .execute("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)", params![name, value])
+        .map(drop)
+}
+
+fn set_base(connection: &Connection, base: &Base) -> rusqlite::Result<()> {
+    set_meta(connection, "base", &base.snapshot.to_string())?;
+    set_meta(connection, "base-sha256", &base.sha256.to_string())?;
+    set_meta(connection, "base-sequence", &base.sequence.to_string())
+}

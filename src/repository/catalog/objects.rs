@@ -1,0 +1,264 @@
+//! Objects in the catalog: look-ups and marks.
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::{Catalog, Inner};
+use crate::object::{Kind, Object, ObjectId, Sha256, Store};
+use crate::repository::names::PackKind;
+use crate::repository::pack::Frame;
+use crate::repository::reader::Place;
+use crate::repository::{Error, Result};
+
+/// What the catalog knows of an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known {
+    /// Its length in bytes.
+    pub length: u64,
+    /// It and all that it points to are stored and verified. Always so for a stored block.
+    pub closed: bool,
+    /// A finished run visited it and, if it is a commit, the history behind it.
+    pub walked: bool,
+}
+
+/// What a run says of one object whose store it could not close as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mark {
+    /// The object and all that it points to are stored and verified.
+    Closed,
+    /// It was visited; something that it points to is not there.
+    Walked,
+}
+
+/// `mark` of an object that closes with its run.
+const WITH_RUN: i64 = 0;
+/// `mark` of an object that is closed although its store was left unclean by its run.
+const CLOSED: i64 = 1;
+/// `mark` of an object that was visited and is not closed.
+const WALKED: i64 = 2;
+
+pub(super) fn kind_number(kind: Kind) -> i64 {
+    match kind {
+        Kind::Commit => 0,
+        Kind::Fs => 1,
+        Kind::Block => 2,
+    }
+}
+
+struct Row {
+    length: i64,
+    run: i64,
+    mark: i64,
+}
+
+impl Inner {
+    fn row(&self, object: &Object, store: i64) -> rusqlite::Result<Option<Row>> {
+        self.connection
+            .prepare_cached(
+                "SELECT length, run, mark FROM object JOIN pack ON pack.number = object.pack
+                 WHERE id = ? AND object.kind = ? AND store = ? AND pack.stored = 1",
+            )?
+            .query_row(params![object.id.as_bytes(), kind_number(object.kind), store], |row| {
+                Ok(Row { length: row.get(0)?, run: row.get(1)?, mark: row.get(2)? })
+            })
+            .optional()
+    }
+
+    fn known(&self, row: &Row, object: &Object, store: i64) -> Known {
+        let ended = self.completed.contains(&row.run)
+            && row.run >= self.since.get(&store).copied().unwrap_or_default();
+        let clean = !self.unclean.contains(&(row.run, store));
+        Known {
+            length: u64::try_from(row.length).unwrap_or_default(),
+            closed: object.kind == Kind::Block
+                || ended && (row.mark == CLOSED || row.mark == WITH_RUN && clean),
+            walked: ended && (row.mark != WITH_RUN || clean),
+        }
+    }
+}
+
+impl Catalog {
+    /// What is known of a stored object; `None` if it is not stored.
+    pub fn known(&self, object: &Object) -> Result<Option<Known>> {
+        self.with(|inner| {
+            let Some(store) = inner.stores.get(&object.store).copied() else { return Ok(None) };
+            let row = inner.row(object, store)?;
+            Ok(row.map(|row| inner.known(&row, object, store)))
+        })
+    }
+
+    /// This run visited a stored object that was not closed.
+    pub fn visit(&self, object: &Object) -> Result<()> {
+        self.with(|inner| {
+            let (run, store) = (inner.run, inner.store_number(object.store)?);
+            inner
+                .connection
+                .prepare_cached(
+                    "UPDATE object SET run = ?, mark = 0 WHERE id = ? AND kind = ? AND store = ?",
+                )?
+                .execute(params![run, object.id.as_bytes(), kind_number(object.kind), store])
+                .map(drop)
+        })
+    }
+
+    /// This run could not close a store as a whole: what it visited there is closed only where
+    /// `marks` says so. Takes effect with the run's marker.
+    pub fn mark(
+        &self,
+        stores: &[Store],
+        marks: impl Iterator<Item = (Object, Mark)>,
+    ) -> Result<()> {
+        self.with(|inner| {
+            let run = inner.run;
+            let transaction_stores =
+                stores.iter().map(|store| inner.store_number(*store)).collect::<Result<Vec<_>, _>>()?;
+            let mut numbered = Vec::new();
+            for (object, mark) in marks {
+                numbered.push((inner.store_number(object.store)?, object, mark));
+            }
+            let transaction = inner.connection.transaction()?;
+            for store in &transaction_stores {
+                transaction.execute("INSERT OR IGNORE INTO unclean VALUES (?, ?)", [run, *store])?;
+            }
+            for (store, object, mark) in numbered {
+                set_mark(&transaction, run, store, &object, mark)?;
+            }
+            transaction.commit()?;
+            inner.unclean.extend(transaction_stores.into_iter().map(|store| (run, store)));
+            Ok(())
+        })
+    }
+
+    /// Another store that holds a block or fs object of the same id, as bytes of its own and not as a link.
+    pub fn same_content(&self, object: &Object) -> Result<Option<Store>> {
+        if object.kind == Kind::Commit {
+            return Ok(None);
+        }
+        self.with(|inner| {
+            let own = inner.store_number(object.store)?;
+            let found: Option<i64> = inner
+                .connection
+                .prepare_cached(
+                    "SELECT store FROM object JOIN pack ON pack.number = object.pack
+                     WHERE id = ? AND object.kind = ? AND store <> ? AND link IS NULL AND pack.stored = 1 LIMIT 1",
+                )?
+                .query_row(params![object.id.as_bytes(), kind_number(object.kind), own], |row| row.get(0))
+                .optional()?;
+            Ok(found.and_then(|number| inner.store_of(number)))
+        })
+    }
+
+    /// Where a stored object's bytes lie, and a commit's SHA-256.
+    pub fn place(&self, object: &Object) -> Result<Option<(Place, Option<Sha256>)>> {
+        let found = self.with(|inner| {
+            let Some(mut store) = inner.stores.get(&object.store).copied() else { return Ok(None) };
+            for _ in 0..2 {
+                let Some(found) = read_place(&inner.connection, object.kind, &object.id, store)? else {
+                    return Ok(None);
+                };
+                match found.link {
+                    Some(target) => store = target,
+                    None => return Ok(Some(found)),
+                }
+            }
+            Ok(None)
+        })?;
+        found.map(|found| found.resolve(&self.path)).transpose()
+    }
+
+    /// How many objects of a store are stored.
+    pub fn counts(&self, store: Store) -> Result<crate::repository::manifest::Counts> {
+        self.with(|inner| {
+            let Some(number) = inner.stores.get(&store).copied() else { return Ok(None) };
+            inner
+                .connection
+                .prepare_cached("SELECT commits, fs, blocks, bytes FROM store WHERE number = ?")?
+                .query_row([number], |row| {
+                    let count = |index| row.get::<_, i64>(index).map(|n| u64::try_from(n).unwrap_or_default());
+                    Ok(crate::repository::manifest::Counts {
+                        commits: count(0)?,
+                        fs: count(1)?,
+                        blocks: count(2)?,
+                        bytes: count(3)?,
+                    })
+                })
+                .optional()
+        })
+        .map(Option::unwrap_or_default)
+    }
+}
+
+fn set_mark(
+    connection: &Connection,
+    run: i64,
+    store: i64,
+    object: &Object,
+    mark: Mark,
+) -> rusqlite::Result<()> {
+    let number = match mark {
+        Mark::Closed => CLOSED,
+        Mark::Walked => WALKED,
+    };
+    connection
+        .prepare_cached("UPDATE object SET run = ?, mark = ? WHERE id = ? AND kind = ? AND store = ?")?
+        .execute(params![run, number, object.id.as_bytes(), kind_number(object.kind), store])
+        .map(drop)
+}
+
+struct FoundPlace {
+    kind: i64,
+    pack: Vec<u8>,
+    frames: Vec<u8>,
+    frame: usize,
+    start: i64,
+    length: i64,
+    sha256: Option<Vec<u8>>,
+    link: Option<i64>,
+}
+
+impl FoundPlace {
+    fn resolve(self, path: &std::path::Path) -> Result<(Place, Option<Sha256>)> {
+        let parse = || {
+            let frames: Vec<Frame> = serde_json::from_slice(&self.frames).ok()?;
+            let sha256 = |bytes: &[u8]| <[u8; 32]>::try_from(bytes).ok().map(Sha256::new);
+            let place = Place {
+                kind: PackKind::ALL[usize::from(self.kind != 0)],
+                pack: sha256(&self.pack)?,
+                frame: frames.get(self.frame)?.clone(),
+                start: u64::try_from(self.start).ok()?,
+                length: u64::try_from(self.length).ok()?,
+            };
+            Some((place, self.sha256.as_deref().and_then(sha256)))
+        };
+        parse().ok_or_else(|| Error::Malformed {
+            what: format!("the catalog {}", path.display()),
+            reason: "a row is not as seawall writes it".into(),
+        })
+    }
+}
+
+fn read_place(
+    connection: &Connection,
+    kind: Kind,
+    id: &ObjectId,
+    store: i64,
+) -> rusqlite::Result<Option<FoundPlace>> {
+    connection
+        .prepare_cached(
+            "SELECT pack.kind, name, frames, frame, start, length, sha256, link
+             FROM object JOIN pack ON pack.number = object.pack
+             WHERE id = ? AND object.kind = ? AND store = ? AND pack.stored = 1",
+        )?
+        .query_row(params![id.as_bytes(), kind_number(kind), store], |row| {
+            Ok(FoundPlace {
+                kind: row.get(0)?,
+                pack: row.get(1)?,
+                frames: row.get(2)?,
+                frame: row.get(3)?,
+                start: row.get(4)?,
+                length: row.get(5)?,
+                sha256: row.get(6)?,
+                link: row.get(7)?,
+            })
+        })
+        .optional()
+}

@@ -1,0 +1,422 @@
+//! Packs and segments in the catalog.
+//!
+//! A pack is recorded *before* it is put, so that a run that dies between the put and its answer
+//! loses nothing: the next run finds the pack in the listing and adopts it.
+
+use std::collections::{BTreeSet, HashMap};
+
+use rusqlite::{Connection, Transaction, params};
+
+use super::objects::kind_number;
+use super::{Base, Catalog, Inner, set_base};
+use crate::object::{Object, Sha256, Store};
+use crate::repository::Result;
+use crate::repository::marker::Named;
+use crate::repository::names::PackKind;
+use crate::repository::pack::{Contents, Member, Place};
+use crate::repository::segment::Line;
+
+/// A pack that is about to be put.
+#[derive(Debug)]
+pub struct NewPack<'a> {
+    /// SHA-256 of the stored bytes.
+    pub name: Sha256,
+    /// What it holds.
+    pub kind: PackKind,
+    /// Bytes stored.
+    pub size: u64,
+    /// Frames and members.
+    pub contents: &'a Contents,
+}
+
+/// A pack as the catalog knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackRecord {
+    /// The catalog's number; in write order.
+    pub number: i64,
+    /// What it holds.
+    pub kind: PackKind,
+    /// SHA-256 of the stored bytes.
+    pub name: Sha256,
+    /// Bytes stored.
+    pub size: u64,
+    /// Its put returned Ok, or a listing showed it.
+    pub stored: bool,
+    /// The position of the segment that indexes it.
+    pub segment: Option<i64>,
+}
+
+/// A segment and its list as the base names them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SegmentRecord {
+    /// The segment's name.
+    pub name: Sha256,
+    /// Bytes stored.
+    pub size: u64,
+    /// Its tier.
+    pub tier: u32,
+    /// Its list.
+    pub list: Named,
+    /// Its packs, in write order.
+    pub packs: Vec<(PackKind, Sha256)>,
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn pack_kind(number: i64) -> PackKind {
+    PackKind::ALL[usize::from(number != 0)]
+}
+
+fn pack_kind_number(kind: PackKind) -> i64 {
+    i64::from(kind != PackKind::ALL[0])
+}
+
+fn hash(row: &rusqlite::Row<'_>, index: usize) -> rusqlite::Result<Sha256> {
+    row.get::<_, [u8; 32]>(index).map(Sha256::new)
+}
+
+impl Inner {
+    fn insert_pack(&mut self, pack: &NewPack<'_>, stored: bool, indexed: bool, run: i64) -> rusqlite::Result<()> {
+        let mut stores = HashMap::new();
+        for member in &pack.contents.members {
+            for store in [Some(member.name.object.store), link(member)].into_iter().flatten() {
+                stores.insert(store, self.store_number(store)?);
+            }
+        }
+        let json = |value: &dyn erased::Json| value.to_json();
+        let frames = json(&pack.contents.frames)?;
+        let contents = if indexed { None } else { Some(json(pack.contents)?) };
+        let transaction = self.connection.transaction()?;
+        transaction.execute(
+            "INSERT INTO pack (name, kind, size, stored, frames, contents) VALUES (?, ?, ?, ?, ?, ?)",
+            params![pack.name.as_bytes(), pack_kind_number(pack.kind), signed(pack.size), stored, frames, contents],
+        )?;
+        let number = transaction.last_insert_rowid();
+        for member in pack.contents.members.iter().filter(|member| !member.name.damaged) {
+            insert_object(&transaction, number, member, &stores, run)?;
+        }
+        if stored {
+            add_counts(&transaction, pack.contents, &stores)?;
+        }
+        transaction.commit()
+    }
+}
+
+/// Serialising to JSON cannot fail for these types; a defect becomes an error, not a panic.
+mod erased {
+    pub trait Json {
+        fn to_json(&self) -> rusqlite::Result<Vec<u8>>;
+    }
+
+    impl<T: serde::Serialize> Json for T {
+        fn to_json(&self) -> rusqlite::Result<Vec<u8>> {
+            serde_json::to_vec(self)
+                .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
+        }
+    }
+}
+
+fn link(member: &Member) -> Option<Store> {
+    match member.place {
+        Place::Link { target } => Some(target),
+        Place::Data { .. } => None,
+    }
+}
+
+fn insert_object(
+    transaction: &Transaction<'_>,
+    pack: i64,
+    member: &Member,
+    stores: &HashMap<Store, i64>,
+    run: i64,
+) -> rusqlite::Result<()> {
+    let Object { store, kind, id } = member.name.object;
+    let (frame, start, length, sha256, target) = match &member.place {
+        Place::Data { frame, offset, len, sha256 } => (*frame, signed(*offset), signed(*len), *sha256, None),
+        Place::Link { target } => {
+            let target = stores[target];
+            (0, 0, target_length(transaction, &member.name.object, target)?, None, Some(target))
+        }
+    };
+    transaction
+        .prepare_cached(
+            "INSERT OR REPLACE INTO object (id, kind, store, pack, frame, start, length, sha256, link, run, mark)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
+        )?
+        .execute(params![
+            id.as_bytes(),
+            kind_number(kind),
+            stores[&store],
+            pack,
+            frame,
+            start,
+            length,
+            sha256.map(|hash| *hash.as_bytes()),
+            target,
+            run
+        ])
+        .map(drop)
+}
+
+fn target_length(transaction: &Transaction<'_>, object: &Object, target: i64) -> rusqlite::Result<i64> {
+    transaction
+        .prepare_cached("SELECT length FROM object WHERE id = ? AND kind = ? AND store = ?")?
+        .query_row(params![object.id.as_bytes(), kind_number(object.kind), target], |row| row.get(0))
+}
+
+fn add_counts(
+    transaction: &Transaction<'_>,
+    contents: &Contents,
+    stores: &HashMap<Store, i64>,
+) -> rusqlite::Result<()> {
+    let mut counts: HashMap<i64, ([i64; 3], i64)> = HashMap::new();
+    for member in contents.members.iter().filter(|member| !member.name.damaged) {
+        let (kinds, bytes) = counts.entry(stores[&member.name.object.store]).or_default();
+        if let Ok(index) = usize::try_from(kind_number(member.name.object.kind)) {
+            kinds[index] += 1;
+        }
+        *bytes += match &member.place {
+            Place::Data { len, .. } => signed(*len),
+            Place::Link { target } => target_length(transaction, &member.name.object, stores[target])?,
+        };
+    }
+    for (store, ([commits, fs, blocks], bytes)) in counts {
+        transaction.execute(
+            "UPDATE store SET commits = commits + ?, fs = fs + ?, blocks = blocks + ?, bytes = bytes + ? WHERE number = ?",
+            [commits, fs, blocks, bytes, store],
+        )?;
+    }
+    Ok(())
+}
+
+impl Catalog {
+    /// Records a pack that is about to be put. Its objects are not stored yet.
+    pub fn add_pending(&self, pack: &NewPack<'_>) -> Result<()> {
+        self.with(|inner| inner.insert_pack(pack, false, false, inner.run))
+    }
+
+    /// The put of a pack returned Ok, or a listing showed it: its objects are stored.
+    pub fn mark_stored(&self, name: &Sha256) -> Result<()> {
+        self.with(|inner| {
+            let contents: Vec<u8> = inner.connection.query_row(
+                "SELECT contents FROM pack WHERE name = ?",
+                [name.as_bytes()],
+                |row| row.get(0),
+            )?;
+            let contents: Contents = serde_json::from_slice(&contents).map_err(|error| {
+                rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Blob, Box::new(error))
+            })?;
+            let stores = inner.stores.clone();
+            let transaction = inner.connection.transaction()?;
+            transaction.execute("UPDATE pack SET stored = 1 WHERE name = ?", [name.as_bytes()])?;
+            add_counts(&transaction, &contents, &stores)?;
+            transaction.commit()
+        })
+    }
+
+    /// Every pack, in write order.
+    pub fn packs(&self) -> Result<Vec<PackRecord>> {
+        self.with(|inner| {
+            let mut statement = inner
+                .connection
+                .prepare("SELECT number, kind, name, size, stored, segment FROM pack ORDER BY number")?;
+            let rows = statement.query_map([], |row| {
+                Ok(PackRecord {
+                    number: row.get(0)?,
+                    kind: pack_kind(row.get(1)?),
+                    name: hash(row, 2)?,
+                    size: u64::try_from(row.get::<_, i64>(3)?).unwrap_or_default(),
+                    stored: row.get(4)?,
+                    segment: row.get(5)?,
+                })
+            })?;
+            rows.collect()
+        })
+    }
+
+    /// Forgets packs that are not at the destination (any more). Their objects are not stored, nor
+    /// what was stored as a link to one of them; all marks of every store concerned are void, so
+    /// that its libraries are walked in full. Returns these stores.
+    pub fn drop_packs(&self, numbers: &[i64]) -> Result<BTreeSet<Store>> {
+        self.with(|inner| {
+            let transaction = inner.connection.transaction()?;
+            transaction.execute_batch(
+                "CREATE TEMP TABLE lost (number INTEGER PRIMARY KEY); CREATE TEMP TABLE touched (store INTEGER);",
+            )?;
+            for number in numbers {
+                transaction.execute("INSERT INTO lost VALUES (?)", [number])?;
+            }
+            transaction.execute_batch(
+                "INSERT INTO touched SELECT DISTINCT store FROM object WHERE pack IN lost;
+                 DELETE FROM object WHERE pack IN lost;
+                 INSERT INTO touched SELECT DISTINCT store FROM object AS o WHERE link IS NOT NULL AND NOT EXISTS
+                    (SELECT 1 FROM object AS t WHERE t.id = o.id AND t.kind = o.kind AND t.store = o.link);
+                 DELETE FROM object AS o WHERE link IS NOT NULL AND NOT EXISTS
+                    (SELECT 1 FROM object AS t WHERE t.id = o.id AND t.kind = o.kind AND t.store = o.link);
+                 DELETE FROM pack WHERE number IN lost;",
+            )?;
+            recount(&transaction)?;
+            let run = inner.run;
+            let touched: Vec<i64> = {
+                let mut statement = transaction.prepare("SELECT DISTINCT store FROM touched")?;
+                statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?
+            };
+            for store in &touched {
+                transaction.execute("UPDATE store SET since = ? WHERE number = ?", [run, *store])?;
+            }
+            transaction.execute_batch("DROP TABLE lost; DROP TABLE touched;")?;
+            transaction.commit()?;
+            for store in &touched {
+                inner.since.insert(*store, run);
+            }
+            Ok(touched.into_iter().filter_map(|number| inner.store_of(number)).collect())
+        })
+    }
+
+    /// Forgets packs whose put never succeeded. Nothing was closed because of them.
+    pub fn forget_pending(&self, numbers: &[i64]) -> Result<()> {
+        self.with(|inner| {
+            let transaction = inner.connection.transaction()?;
+            for number in numbers {
+                transaction.execute("DELETE FROM object WHERE pack = ?", [number])?;
+                transaction.execute("DELETE FROM pack WHERE number = ?", [number])?;
+            }
+            transaction.commit()
+        })
+    }
+
+    /// Voids all marks of a store: a virtual library whose origin lost something.
+    pub fn void_marks(&self, store: Store) -> Result<()> {
+        self.with(|inner| {
+            let (number, run) = (inner.store_number(store)?, inner.run);
+            inner.connection.execute("UPDATE store SET since = ? WHERE number = ?", [run, number])?;
+            inner.since.insert(number, run);
+            Ok(())
+        })
+    }
+
+    /// Whether the marks of a store were voided in this run.
+    pub fn is_voided(&self, store: Store) -> Result<bool> {
+        self.with(|inner| {
+            let number = inner.stores.get(&store);
+            Ok(number.and_then(|number| inner.since.get(number)).is_some_and(|since| *since == inner.run))
+        })
+    }
+
+    /// The segments of the base, in order.
+    pub fn segments(&self) -> Result<Vec<SegmentRecord>> {
+        self.with(|inner| {
+            let mut packs: HashMap<i64, Vec<(PackKind, Sha256)>> = HashMap::new();
+            let mut statement = inner
+                .connection
+                .prepare("SELECT segment, kind, name FROM pack WHERE segment IS NOT NULL ORDER BY number")?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                packs.entry(row.get(0)?).or_default().push((pack_kind(row.get(1)?), hash(row, 2)?));
+            }
+            drop(rows);
+            let mut statement = inner
+                .connection
+                .prepare("SELECT number, name, size, tier, list, list_size FROM segment ORDER BY number")?;
+            let rows = statement.query_map([], |row| {
+                let list = hash(row, 4)?;
+                Ok(SegmentRecord {
+                    name: hash(row, 1)?,
+                    size: u64::try_from(row.get::<_, i64>(2)?).unwrap_or_default(),
+                    tier: row.get(3)?,
+                    list: Named {
+                        sha256: list,
+                        size: u64::try_from(row.get::<_, i64>(5)?).unwrap_or_default(),
+                        key: crate::repository::names::list(&list),
+                    },
+                    packs: packs.remove(&row.get(0)?).unwrap_or_default(),
+                })
+            })?;
+            rows.collect()
+        })
+    }
+
+    /// The index line of a pack that no segment holds yet.
+    pub fn unindexed_line(&self, pack: &PackRecord) -> Result<Option<Line>> {
+        self.with(|inner| {
+            let contents: Option<Vec<u8>> = inner.connection.query_row(
+                "SELECT contents FROM pack WHERE number = ?",
+                [pack.number],
+                |row| row.get(0),
+            )?;
+            let contents = contents.and_then(|json| serde_json::from_slice(&json).ok());
+            Ok(contents.map(|contents| Line { pack: pack.name, kind: pack.kind, size: pack.size, contents }))
+        })
+    }
+
+    /// Takes in a segment that a verified base names: its packs are stored, nothing is closed by it.
+    pub fn adopt_line(&self, line: &Line) -> Result<()> {
+        self.with(|inner| {
+            let pack =
+                NewPack { name: line.pack, kind: line.kind, size: line.size, contents: &line.contents };
+            inner.insert_pack(&pack, true, true, 0)
+        })
+    }
+
+    /// The catalog now is what the base's lists say.
+    pub fn finish_adoption(&self, base: &Base, segments: &[SegmentRecord]) -> Result<()> {
+        self.with(|inner| {
+            let transaction = inner.connection.transaction()?;
+            replace_segments(&transaction, segments)?;
+            set_base(&transaction, base)?;
+            transaction.commit()
+        })
+    }
+
+    /// Number of stored packs and of their bytes.
+    pub fn totals(&self) -> Result<(u64, u64)> {
+        self.with(|inner| {
+            inner.connection.query_row(
+                "SELECT count(*), coalesce(sum(size), 0) FROM pack WHERE stored = 1",
+                [],
+                |row| {
+                    let number = |index| row.get::<_, i64>(index).map(|n| u64::try_from(n).unwrap_or_default());
+                    Ok((number(0)?, number(1)?))
+                },
+            )
+        })
+    }
+}
+
+fn recount(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(
+        "UPDATE store SET commits = 0, fs = 0, blocks = 0, bytes = 0;
+         UPDATE store SET commits = c.commits, fs = c.fs, blocks = c.blocks, bytes = c.bytes FROM
+            (SELECT store, sum(object.kind = 0) AS commits, sum(object.kind = 1) AS fs, sum(object.kind = 2) AS blocks,
+                sum(length) AS bytes FROM object JOIN pack ON pack.number = object.pack AND pack.stored = 1
+             GROUP BY store) AS c
+         WHERE c.store = store.number;",
+    )
+}
+
+pub(super) fn replace_segments(
+    connection: &Connection,
+    segments: &[SegmentRecord],
+) -> rusqlite::Result<()> {
+    connection.execute("DELETE FROM segment", [])?;
+    let mut insert = connection
+        .prepare("INSERT INTO segment (number, name, size, tier, list, list_size) VALUES (?, ?, ?, ?, ?, ?)")?;
+    let mut update =
+        connection.prepare("UPDATE pack SET segment = ?, contents = NULL WHERE name = ? AND segment IS NOT ?")?;
+    for (number, segment) in (1i64..).zip(segments) {
+        insert.execute(params![
+            number,
+            segment.name.as_bytes(),
+            signed(segment.size),
+            segment.tier,
+            segment.list.sha256.as_bytes(),
+            signed(segment.list.size)
+        ])?;
+        for (_, pack) in &segment.packs {
+            update.execute(params![number, pack.as_bytes(), number])?;
+        }
+    }
+    Ok(())
+}

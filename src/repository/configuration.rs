@@ -1,0 +1,127 @@
+//! `seawall.json`: what makes a place a repository (docs/format.md, "seawall.json"). Written once,
+//! holds no keys.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::Error;
+use crate::time::Timestamp;
+
+/// The format that this version writes, and the newest that it reads.
+pub const FORMAT: u32 = 1;
+/// No `seawall.json` is longer.
+const MAX_BYTES: usize = 64 * 1024;
+
+/// A repository's id: 16 random bytes as 32 hex digits.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RepositoryId(String);
+
+impl RepositoryId {
+    /// Makes a new one.
+    pub fn random() -> Result<Self, Error> {
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes).map_err(|error| Error::Random(error.to_string()))?;
+        Ok(Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
+    }
+
+    /// The digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RepositoryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A text that is not a repository's id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a repository id of 32 lower-case hex digits")]
+pub struct ParseRepositoryIdError;
+
+impl FromStr for RepositoryId {
+    type Err = ParseRepositoryIdError;
+
+    fn from_str(text: &str) -> Result<Self, ParseRepositoryIdError> {
+        let digits = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        if text.len() == 32 && digits { Ok(Self(text.to_owned())) } else { Err(ParseRepositoryIdError) }
+    }
+}
+
+/// What `seawall.json` says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Configuration {
+    /// The repository's id.
+    pub id: RepositoryId,
+    /// When it was made.
+    pub created: Timestamp,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Wire {
+    format: u32,
+    id: String,
+    created: Timestamp,
+}
+
+impl Configuration {
+    /// The bytes to store.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let (id, created) = (&self.id, self.created);
+        format!("{{\"format\":{FORMAT},\"id\":\"{id}\",\"created\":\"{created}\"}}\n").into_bytes()
+    }
+
+    /// Reads stored bytes. A format that is newer than this version is [`Error::NewerFormat`].
+    pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
+        #[derive(Deserialize)]
+        struct Version {
+            format: u32,
+        }
+        let malformed = |reason: String| Error::Malformed { what: "seawall.json".into(), reason };
+        if bytes.len() > MAX_BYTES {
+            return Err(malformed("it is too long".into()));
+        }
+        let version: Version =
+            serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
+        if version.format != FORMAT {
+            return Err(Error::NewerFormat { found: version.format });
+        }
+        let wire: Wire =
+            serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
+        let id = wire.id.parse().map_err(|error: ParseRepositoryIdError| malformed(error.to_string()))?;
+        Ok(Self { id, created: wire.created })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn round_trip() {
+        let configuration = Configuration {
+            id: RepositoryId::random().unwrap(),
+            created: Timestamp::from_seconds(1_795_383_248).unwrap(),
+        };
+        assert_eq!(Configuration::parse(&configuration.to_bytes()).unwrap(), configuration);
+    }
+
+    #[test]
+    fn a_newer_format_is_told_from_garbage() {
+        let newer = br#"{"format":2,"something":"else"}"#;
+        assert!(matches!(Configuration::parse(newer), Err(Error::NewerFormat { found: 2 })));
+        assert!(matches!(Configuration::parse(b"{}"), Err(Error::Malformed { .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Configuration::parse(&bytes);
+        }
+    }
+}

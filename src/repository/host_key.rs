@@ -1,0 +1,150 @@
+//! The host key: signs markers; its X25519 half will open index and manifests of an encrypted
+//! repository, so that a lost catalog can be rebuilt (DESIGN 3). It never leaves the host.
+
+use bech32::{Bech32, Hrp};
+use curve25519_dalek::MontgomeryPoint;
+
+use super::Error;
+use super::note::{KeyId, SigningKey, VerifyingKey};
+use crate::time::Timestamp;
+
+/// No file of keys is longer.
+const MAX_BYTES: usize = 64 * 1024;
+
+/// The key of a backed-up host: an Ed25519 key to sign, an X25519 key (an age identity) to read.
+pub struct HostKey {
+    signing: SigningKey,
+    identity: [u8; 32],
+}
+
+impl std::fmt::Debug for HostKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "HostKey({})", self.id())
+    }
+}
+
+impl HostKey {
+    /// Makes a new one for a host of that name; characters that a key's name cannot have become `-`.
+    pub fn generate(host: &str) -> Result<Self, Error> {
+        let host: String = host
+            .chars()
+            .take(60)
+            .map(|char| if char.is_ascii_alphanumeric() || char == '.' { char } else { '-' })
+            .collect();
+        let signing = SigningKey::generate(&format!("seawall-{host}"))?;
+        let mut identity = [0; 32];
+        getrandom::fill(&mut identity).map_err(|error| Error::Random(error.to_string()))?;
+        Ok(Self { signing, identity })
+    }
+
+    /// Signs.
+    pub fn signing(&self) -> &SigningKey {
+        &self.signing
+    }
+
+    /// What checks its signatures.
+    pub fn verifying(&self) -> VerifyingKey {
+        self.signing.verifying_key()
+    }
+
+    /// Short name of the key.
+    pub fn id(&self) -> KeyId {
+        self.verifying().id()
+    }
+
+    /// Its X25519 half as an age recipient, `age1…`.
+    pub fn recipient(&self) -> String {
+        let public = MontgomeryPoint::mul_base_clamped(self.identity);
+        bech32::encode::<Bech32>(Hrp::parse_unchecked("age"), public.as_bytes()).unwrap_or_default()
+    }
+
+    /// The text of the key file: secret.
+    pub fn to_text(&self) -> String {
+        let secret = Hrp::parse_unchecked("age-secret-key-");
+        let identity = bech32::encode::<Bech32>(secret, &self.identity).unwrap_or_default();
+        format!(
+            "# seawall host key {}: signs the markers of this host. Keep it secret, keep it here.\n{}\n{}\n",
+            self.id(),
+            self.signing.encode(),
+            identity.to_ascii_uppercase()
+        )
+    }
+
+    /// Reads a key file.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let malformed = |reason: &str| Error::Malformed { what: "the host key".into(), reason: reason.into() };
+        if text.len() > MAX_BYTES {
+            return Err(malformed("it is too long"));
+        }
+        let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let signing = lines.next().ok_or_else(|| malformed("it holds no key"))?;
+        let signing = SigningKey::decode(signing).map_err(|error| malformed(&error.to_string()))?;
+        let identity = lines.next().ok_or_else(|| malformed("it holds no age identity"))?;
+        let (prefix, identity) = bech32::decode(identity).map_err(|_| malformed("its age identity is bad"))?;
+        let identity = <[u8; 32]>::try_from(identity).map_err(|_| malformed("its age identity is too short"))?;
+        if prefix.to_lowercase() != "age-secret-key-" {
+            return Err(malformed("its second key is not an age identity"));
+        }
+        Ok(Self { signing, identity })
+    }
+
+    /// What `keys/<key id>.pub` holds: information for people, not trust.
+    pub fn public_text(&self, created: Timestamp) -> String {
+        format!(
+            "seawall host key 1\nverifier {}\nrecipient {}\ncreated {created}\n",
+            self.verifying().encode(),
+            self.recipient()
+        )
+    }
+}
+
+/// Reads the verification key of `keys/<key id>.pub`.
+pub fn parse_public(bytes: &[u8]) -> Result<VerifyingKey, Error> {
+    let malformed = |reason: &str| Error::Malformed { what: "a host's public key".into(), reason: reason.into() };
+    let text = std::str::from_utf8(bytes).map_err(|_| malformed("it is not text"))?;
+    if text.len() > MAX_BYTES || text.lines().next() != Some("seawall host key 1") {
+        return Err(malformed("it does not begin with \"seawall host key 1\""));
+    }
+    let verifier = text.lines().find_map(|line| line.strip_prefix("verifier "));
+    let verifier = verifier.ok_or_else(|| malformed("it names no verifier"))?;
+    VerifyingKey::decode(verifier).map_err(|error| malformed(&error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn key_files_round_trip() {
+        let key = HostKey::generate("cloud.example ü+x").unwrap();
+        let again = HostKey::parse(&key.to_text()).unwrap();
+        assert_eq!(again.to_text(), key.to_text());
+        assert_eq!(again.id(), key.id());
+        let public = key.public_text(Timestamp::from_seconds(0).unwrap());
+        assert_eq!(parse_public(public.as_bytes()).unwrap().encode(), key.verifying().encode());
+    }
+
+    #[test]
+    fn the_recipient_is_the_one_that_age_computes() {
+        // The pair of age's own documentation of its test key (rage, age/src/x25519.rs).
+        let secret = "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX";
+        let recipient = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj";
+        let signing = SigningKey::generate("x").unwrap();
+        let key = HostKey::parse(&format!("{}\n{secret}\n", signing.encode())).unwrap();
+        assert_eq!(key.recipient(), recipient);
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let key = HostKey::generate("x").unwrap();
+        let shown = format!("{key:?}");
+        assert!(key.to_text().lines().skip(1).all(|line| !shown.contains(line)));
+    }
+
+    #[test]
+    fn bad_key_files_are_refused() {
+        for text in ["", "# only a comment", "PRIVATE+KEY+x", "age1xyz\nage1xyz"] {
+            assert!(HostKey::parse(text).is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Lists and segments as a marker names them: which packs a snapshot needs and where each object lies.
+
+use seawall_backends::Key;
+
+use super::marker::{Marker, Named};
+use super::names::{self, PackKind};
+use super::segment::{self, Header, Line};
+use super::sums::Sums;
+use super::{Error, Repository, Result};
+use crate::object::Sha256;
+
+/// A list: its segment, then that segment's packs in write order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct List {
+    /// As the marker names it.
+    pub named: Named,
+    /// The segment's name.
+    pub segment: Sha256,
+    /// Its packs.
+    pub packs: Vec<(PackKind, Sha256)>,
+}
+
+impl List {
+    /// The bytes of a list.
+    pub fn to_bytes(repository: &Repository, segment: &Sha256, packs: &[(PackKind, Sha256)]) -> Vec<u8> {
+        let seal = repository.seal();
+        let mut entries = vec![(*segment, names::segment(segment, seal))];
+        entries.extend(packs.iter().map(|(kind, name)| (*name, names::pack(*kind, name, seal))));
+        Sums { entries }.to_bytes()
+    }
+
+    /// Reads a list whose SHA-256 is checked against the marker's.
+    pub fn read(repository: &Repository, named: &Named) -> Result<Self> {
+        let bytes = repository.read_verified(&named.key, &named.sha256)?;
+        let mut entries = Sums::parse(&bytes)?.entries.into_iter();
+        let malformed = || Error::Malformed {
+            what: named.key.to_string(),
+            reason: "it does not list a segment and then packs, each under its own name".into(),
+        };
+        let (segment, key) = entries.next().ok_or_else(malformed)?;
+        if names::parse_segment(&key, repository.seal()) != Some(segment) {
+            return Err(malformed());
+        }
+        let pack = |(name, key): (Sha256, Key)| {
+            names::parse_pack(&key, repository.seal())
+                .filter(|(_, expected)| *expected == name)
+                .ok_or_else(malformed)
+        };
+        Ok(Self { named: named.clone(), segment, packs: entries.map(pack).collect::<Result<_>>()? })
+    }
+
+    /// Reads the list's segment. Its lines are exactly the list's packs, in order.
+    pub fn read_segment(&self, repository: &Repository) -> Result<(Header, Vec<Line>, u64)> {
+        let key = names::segment(&self.segment, repository.seal());
+        let stored = repository.read_verified(&key, &self.segment)?;
+        let size = stored.len() as u64;
+        let (header, lines) = segment::parse(&repository.seal().open(stored))?;
+        let packs = lines.iter().map(|line| (line.kind, line.pack));
+        if !packs.eq(self.packs.iter().copied()) {
+            return Err(Error::Altered { key, problem: "does not index the packs of its list".into() });
+        }
+        Ok((header, lines, size))
+    }
+}
+
+/// The sums of a snapshot: every part of dumps and files, and the manifest.
+pub fn read_sums(repository: &Repository, marker: &Marker) -> Result<Sums> {
+    let bytes = repository.read_verified(&marker.sums.key, &marker.sums.sha256)?;
+    Ok(Sums::parse(&bytes)?)
+}
+
+/// The manifest of a snapshot, believed because the sums name it.
+pub fn read_manifest(repository: &Repository, marker: &Marker) -> Result<super::manifest::Manifest> {
+    let key = names::manifest(marker.snapshot, repository.seal());
+    let sums = read_sums(repository, marker)?;
+    let entry = sums.entries.iter().find(|(_, named)| *named == key);
+    let (sha256, _) = entry.ok_or_else(|| Error::Altered {
+        key: marker.sums.key.clone(),
+        problem: "does not name the snapshot's manifest".into(),
+    })?;
+    let bytes = repository.read_verified(&key, sha256)?;
+    let manifest = super::manifest::Manifest::parse(&repository.seal().open(bytes))?;
+    if manifest.snapshot == marker.snapshot {
+        Ok(manifest)
+    } else {
+        Err(Error::Altered { key, problem: format!("is the manifest of {}", manifest.snapshot) })
+    }
+}

@@ -1,0 +1,293 @@
+//! Markers: the last thing that a run writes, a signed note (docs/format.md, "Marker"). A snapshot
+//! exists if and only if its marker does.
+
+use std::fmt::Write as _;
+use std::str::FromStr;
+
+use seawall_backends::Key;
+
+use super::names::SnapshotId;
+use crate::object::Sha256;
+use crate::time::Timestamp;
+
+/// The first line of a marker's text.
+const TITLE: &str = "seawall snapshot 1";
+/// The first line of what stands where a marker would, had its run not been declared dead.
+const VOID: &str = "seawall void 1";
+/// The largest marker: what Go's reader of signed notes accepts.
+pub const MAX_BYTES: usize = 1_000_000;
+
+/// A stored thing that a marker names, with all that is needed to believe its bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// SHA-256 of the stored bytes.
+    pub sha256: Sha256,
+    /// Their number.
+    pub size: u64,
+    /// Where they are.
+    pub key: Key,
+}
+
+/// What a marker says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Marker {
+    /// The repository's id, so that a marker cannot be carried to another.
+    pub repository: String,
+    /// The snapshot's name, which is also the marker's.
+    pub snapshot: SnapshotId,
+    /// 1 for the first of a chain, one more for each that builds on another.
+    pub sequence: u64,
+    /// The marker that this run built on, and the SHA-256 of its bytes.
+    pub previous: Option<(SnapshotId, Sha256)>,
+    /// When the run began.
+    pub started: Timestamp,
+    /// When everything was stored and the marker was written.
+    pub finished: Timestamp,
+    /// When the packs were last listed and compared with the catalog.
+    pub listed: Timestamp,
+    /// Objects that the databases point to and that neither source nor repository have.
+    pub damage: u64,
+    /// How many of these the administrator has accepted.
+    pub accepted: u64,
+    /// What was left out although it should be in the backup, one word each.
+    pub incomplete: Vec<String>,
+    /// Number of packs that the lists name.
+    pub packs: u64,
+    /// Bytes in these packs.
+    pub bytes: u64,
+    /// The snapshot's sums: its manifest, and every part of dumps and files.
+    pub sums: Named,
+    /// Every list that the snapshot needs, in the order in which to unpack.
+    pub lists: Vec<Named>,
+    /// Lines that this version does not know. A reader ignores them; what deletes or signs refuses.
+    pub unknown: Vec<String>,
+}
+
+/// Why a text is not a marker's.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MarkerError {
+    /// Another first line: something else, or a later format.
+    #[error("does not begin with \"{TITLE}\"")]
+    Title,
+    /// A run that was declared dead; no snapshot.
+    #[error("is the void of a run that was declared dead")]
+    Void,
+    /// A line that should be there once.
+    #[error("the line \"{0}\" is missing or there twice")]
+    Count(&'static str),
+    /// A line whose value cannot be read.
+    #[error("the line {0:?} cannot be read")]
+    Line(String),
+}
+
+impl Marker {
+    /// The text to sign.
+    pub fn to_text(&self) -> String {
+        let mut text = format!("{TITLE}\n");
+        let mut line = |name: &str, value: &dyn std::fmt::Display| {
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "{name} {value}");
+        };
+        line("repository", &self.repository);
+        line("snapshot", &self.snapshot);
+        line("sequence", &self.sequence);
+        match &self.previous {
+            Some((snapshot, sha256)) => line("previous", &format_args!("{snapshot} {sha256}")),
+            None => line("previous", &"none"),
+        }
+        line("started", &self.started);
+        line("finished", &self.finished);
+        line("listed", &self.listed);
+        line("damage", &self.damage);
+        line("accepted", &self.accepted);
+        for word in &self.incomplete {
+            line("incomplete", word);
+        }
+        line("packs", &self.packs);
+        line("bytes", &self.bytes);
+        line("sums", &self.sums);
+        for list in &self.lists {
+            line("list", list);
+        }
+        text
+    }
+
+    /// Reads a text whose signature was checked.
+    pub fn parse(text: &str) -> Result<Self, MarkerError> {
+        let mut lines = text.lines();
+        match lines.next() {
+            Some(TITLE) => {}
+            Some(VOID) => return Err(MarkerError::Void),
+            _ => return Err(MarkerError::Title),
+        }
+        let mut fields = Fields::default();
+        for line in lines {
+            fields.take(line)?;
+        }
+        fields.finish()
+    }
+}
+
+impl std::fmt::Display for Named {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {} {}", self.sha256, self.size, self.key)
+    }
+}
+
+/// The lines of a marker, as they come.
+#[derive(Default)]
+struct Fields<'a> {
+    once: std::collections::BTreeMap<&'static str, &'a str>,
+    incomplete: Vec<String>,
+    lists: Vec<Named>,
+    unknown: Vec<String>,
+}
+
+/// Lines that stand exactly once.
+const ONCE: [&str; 12] = [
+    "repository", "snapshot", "sequence", "previous", "started", "finished", "listed", "damage",
+    "accepted", "packs", "bytes", "sums",
+];
+
+impl<'a> Fields<'a> {
+    fn take(&mut self, line: &'a str) -> Result<(), MarkerError> {
+        let bad = || MarkerError::Line(line.chars().take(200).collect());
+        let (name, value) = line.split_once(' ').ok_or_else(bad)?;
+        match name {
+            "list" => self.lists.push(parse_named(value).ok_or_else(bad)?),
+            "incomplete" => self.incomplete.push(value.to_owned()),
+            _ => match ONCE.into_iter().find(|known| *known == name) {
+                Some(known) => {
+                    if self.once.insert(known, value).is_some() {
+                        return Err(MarkerError::Count(known));
+                    }
+                }
+                None => self.unknown.push(line.to_owned()),
+            },
+        }
+        Ok(())
+    }
+
+    fn text(&self, name: &'static str) -> Result<&'a str, MarkerError> {
+        self.once.get(name).copied().ok_or(MarkerError::Count(name))
+    }
+
+    fn value<T: FromStr>(&self, name: &'static str) -> Result<T, MarkerError> {
+        let text = self.text(name)?;
+        text.parse().map_err(|_| MarkerError::Line(format!("{name} {text}")))
+    }
+
+    fn previous(&self) -> Result<Option<(SnapshotId, Sha256)>, MarkerError> {
+        let text = self.text("previous")?;
+        if text == "none" {
+            return Ok(None);
+        }
+        let parse = || {
+            let (snapshot, sha256) = text.split_once(' ')?;
+            Some((snapshot.parse().ok()?, sha256.parse().ok()?))
+        };
+        parse().map(Some).ok_or_else(|| MarkerError::Line(format!("previous {text}")))
+    }
+
+    fn finish(self) -> Result<Marker, MarkerError> {
+        let sums = self.text("sums")?;
+        Ok(Marker {
+            repository: self.value("repository")?,
+            snapshot: self.value("snapshot")?,
+            sequence: self.value("sequence")?,
+            previous: self.previous()?,
+            started: self.value("started")?,
+            finished: self.value("finished")?,
+            listed: self.value("listed")?,
+            damage: self.value("damage")?,
+            accepted: self.value("accepted")?,
+            packs: self.value("packs")?,
+            bytes: self.value("bytes")?,
+            sums: parse_named(sums).ok_or_else(|| MarkerError::Line(format!("sums {sums}")))?,
+            incomplete: self.incomplete,
+            lists: self.lists,
+            unknown: self.unknown,
+        })
+    }
+}
+
+fn parse_named(text: &str) -> Option<Named> {
+    let mut words = text.split(' ');
+    let named = Named {
+        sha256: words.next()?.parse().ok()?,
+        size: words.next()?.parse().ok()?,
+        key: Key::parse(words.next()?).ok()?,
+    };
+    words.next().is_none().then_some(named)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn named(seed: u8) -> Named {
+        let sha256 = Sha256::new([seed; 32]);
+        Named { sha256, size: u64::from(seed), key: super::super::names::list(&sha256) }
+    }
+
+    fn marker(lists: u8, incomplete: Vec<String>, previous: bool) -> Marker {
+        let time = Timestamp::from_seconds(1_795_383_248).unwrap();
+        let snapshot = "2026-11-22T20-40-05Z-9f3c".parse().unwrap();
+        Marker {
+            repository: "00ff".into(),
+            snapshot,
+            sequence: 7,
+            previous: previous.then(|| (snapshot, Sha256::of(b"before"))),
+            started: time,
+            finished: time,
+            listed: time,
+            damage: 2,
+            accepted: 1,
+            incomplete,
+            packs: 3,
+            bytes: 4,
+            sums: named(99),
+            lists: (0..lists).map(named).collect(),
+            unknown: Vec::new(),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn round_trip(lists in 0u8..20, words in prop::collection::vec("[a-z-]{1,12}", 0..4), previous in any::<bool>()) {
+            let marker = marker(lists, words, previous);
+            prop_assert_eq!(Marker::parse(&marker.to_text()), Ok(marker));
+        }
+
+        #[test]
+        fn arbitrary_text_never_panics(text in "(seawall snapshot 1\n)?([a-z]{1,10} [0-9a-z ]{0,20}\n){0,20}") {
+            let _ = Marker::parse(&text);
+        }
+    }
+
+    #[test]
+    fn each_line_must_stand_once() {
+        let text = marker(1, Vec::new(), true).to_text();
+        for name in ONCE {
+            let line = text.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap();
+            let without = text.replacen(&format!("{line}\n"), "", 1);
+            assert_eq!(Marker::parse(&without), Err(MarkerError::Count(name)));
+            let twice = format!("{text}{line}\n");
+            assert_eq!(Marker::parse(&twice), Err(MarkerError::Count(name)));
+        }
+    }
+
+    #[test]
+    fn unknown_lines_are_kept_apart() {
+        let text = format!("{}later what\n", marker(1, Vec::new(), false).to_text());
+        assert_eq!(Marker::parse(&text).unwrap().unknown, ["later what"]);
+    }
+
+    #[test]
+    fn voids_and_other_texts_are_told_apart() {
+        assert_eq!(Marker::parse("seawall void 1\n"), Err(MarkerError::Void));
+        assert_eq!(Marker::parse("seawall snapshot 2\n"), Err(MarkerError::Title));
+        assert_eq!(Marker::parse(""), Err(MarkerError::Title));
+    }
+}

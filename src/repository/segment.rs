@@ -1,0 +1,123 @@
+//! Segments: the index of some packs, one JSON line a pack (docs/format.md, "Segment").
+
+use serde::{Deserialize, Serialize};
+
+use super::names::{PackKind, SnapshotId};
+use super::pack::Contents;
+use super::{Error, frames};
+use crate::object::Sha256;
+
+/// The longest line.
+const MAX_LINE_BYTES: usize = 16 << 20;
+/// The most bytes that one segment may hold when decompressed.
+pub const MAX_BYTES: usize = 1 << 30;
+/// A segment of this stored size is full: it is never merged again.
+pub const FULL_BYTES: u64 = 32 << 20;
+/// Plain bytes that go into one frame.
+const FRAME_BYTES: usize = 4 << 20;
+
+/// The first line: makes the bytes of every segment unlike those of any other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    /// Format, 1.
+    pub segment: u32,
+    /// The run that wrote it.
+    pub snapshot: SnapshotId,
+    /// Its place among the segments of that run.
+    pub number: u32,
+    /// 0 as written by a run; 8 of one tier become one of the next.
+    pub tier: u32,
+}
+
+/// One pack: where each of its objects lies.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    /// The pack's name.
+    pub pack: Sha256,
+    /// What it holds.
+    pub kind: PackKind,
+    /// Bytes stored.
+    pub size: u64,
+    /// Frames and members.
+    #[serde(flatten)]
+    pub contents: Contents,
+}
+
+/// Builds the bytes of a segment.
+pub struct SegmentWriter {
+    plain: Vec<u8>,
+    stored: Vec<u8>,
+    plain_bytes: usize,
+    packs: Vec<(PackKind, Sha256)>,
+}
+
+impl SegmentWriter {
+    /// Begins a segment.
+    pub fn new(header: &Header) -> Result<Self, Error> {
+        let mut writer =
+            Self { plain: Vec::new(), stored: Vec::new(), plain_bytes: 0, packs: Vec::new() };
+        writer.push(header)?;
+        Ok(writer)
+    }
+
+    /// Adds a pack.
+    pub fn add(&mut self, line: &Line) -> Result<(), Error> {
+        self.packs.push((line.kind, line.pack));
+        self.push(line)
+    }
+
+    fn push<T: Serialize>(&mut self, value: &T) -> Result<(), Error> {
+        let before = self.plain.len();
+        serde_json::to_writer(&mut self.plain, value).map_err(|error| malformed(&error))?;
+        self.plain.push(b'\n');
+        self.plain_bytes += self.plain.len() - before;
+        if self.plain.len() >= FRAME_BYTES {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        if !self.plain.is_empty() {
+            self.stored.extend(frames::compress_frame(&self.plain, 3)?);
+            self.plain.clear();
+        }
+        Ok(())
+    }
+
+    /// Whether it should be finished and another begun.
+    pub fn is_full(&self) -> bool {
+        self.stored.len() as u64 >= FULL_BYTES || self.plain_bytes >= MAX_BYTES - 2 * MAX_LINE_BYTES
+    }
+
+    /// The packs so far, in order.
+    pub fn packs(&self) -> &[(PackKind, Sha256)] {
+        &self.packs
+    }
+
+    /// The bytes to seal and store.
+    pub fn finish(mut self) -> Result<Vec<u8>, Error> {
+        self.flush()?;
+        Ok(self.stored)
+    }
+}
+
+/// Reads bytes whose SHA-256 was checked.
+pub fn parse(bytes: &[u8]) -> Result<(Header, Vec<Line>), Error> {
+    let plain = frames::decompress_bounded(bytes, MAX_BYTES)?;
+    let mut lines = plain.split(|&byte| byte == b'\n');
+    let header = parse_line(lines.next().unwrap_or_default())?;
+    let lines = lines.filter(|line| !line.is_empty()).map(parse_line).collect::<Result<_, _>>()?;
+    Ok((header, lines))
+}
+
+fn parse_line<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T, Error> {
+    if line.len() > MAX_LINE_BYTES {
+        return Err(Error::Malformed { what: "a segment".into(), reason: "a line is too long".into() });
+    }
+    serde_json::from_slice(line).map_err(|error| malformed(&error))
+}
+
+fn malformed(error: &serde_json::Error) -> Error {
+    Error::Malformed { what: "a segment".into(), reason: error.to_string() }
+}

@@ -1,0 +1,223 @@
+//! Markers as they stand in a repository: read, verified, in order.
+
+use std::cell::OnceCell;
+
+use seawall_backends::{ErrorKind, Key};
+
+use super::marker::{self, Marker, MarkerError};
+use super::names::{self, SnapshotId};
+use super::note::{self, VerifyingKey};
+use super::{Error, Repository, Result, host_key};
+use crate::object::Sha256;
+
+/// Whose signature a marker bears.
+#[derive(Debug, Clone)]
+pub enum SignedBy {
+    /// A key that the administrator vouched for.
+    Pinned(VerifyingKey),
+    /// A key that was found in the repository itself: proves nothing against its storage's operator.
+    Unpinned(VerifyingKey),
+}
+
+impl SignedBy {
+    /// The key.
+    pub fn key(&self) -> &VerifyingKey {
+        match self {
+            Self::Pinned(key) | Self::Unpinned(key) => key,
+        }
+    }
+
+    /// Whether the administrator vouched for it.
+    pub fn is_pinned(&self) -> bool {
+        matches!(self, Self::Pinned(_))
+    }
+}
+
+/// A finished backup run: its verified marker.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// What the marker says.
+    pub marker: Marker,
+    /// SHA-256 of the marker's bytes, by which the next of the chain names it.
+    pub sha256: Sha256,
+    /// Whose signature it bears.
+    pub signed_by: SignedBy,
+}
+
+impl Snapshot {
+    /// Its name.
+    pub fn id(&self) -> SnapshotId {
+        self.marker.snapshot
+    }
+}
+
+/// Something in `markers/` that is no snapshot and should be one.
+#[derive(Debug, Clone)]
+pub struct BadMarker {
+    /// Where it is.
+    pub key: Key,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+/// Everything in `markers/`.
+#[derive(Debug, Clone, Default)]
+pub struct Markers {
+    /// Snapshots in order of their names.
+    pub snapshots: Vec<Snapshot>,
+    /// Runs that were declared dead.
+    pub voids: Vec<Key>,
+    /// What is not a snapshot and should be one.
+    pub bad: Vec<BadMarker>,
+}
+
+impl Markers {
+    /// The newest snapshot: of each chain the one with the highest sequence, of these the one that
+    /// finished last.
+    pub fn latest(&self) -> Option<&Snapshot> {
+        self.snapshots
+            .iter()
+            .filter(|snapshot| {
+                !self.snapshots.iter().any(|other| {
+                    other.signed_by.key() == snapshot.signed_by.key()
+                        && other.marker.sequence > snapshot.marker.sequence
+                })
+            })
+            .max_by_key(|snapshot| (snapshot.marker.finished, snapshot.id()))
+    }
+
+    /// The snapshot of that name: `latest`, a whole name, or the beginning of one alone.
+    pub fn find(&self, name: &str) -> Result<&Snapshot> {
+        let no_snapshot = || Error::NoSnapshot { name: name.into() };
+        if name == "latest" {
+            return self.latest().ok_or_else(no_snapshot);
+        }
+        let mut matching = self
+            .snapshots
+            .iter()
+            .filter(|snapshot| !name.is_empty() && snapshot.id().to_string().starts_with(name));
+        match (matching.next(), matching.next()) {
+            (Some(snapshot), None) => Ok(snapshot),
+            (Some(_), Some(_)) => {
+                Err(Error::NoSnapshot { name: format!("{name} (several begin like this)") })
+            }
+            _ => Err(no_snapshot()),
+        }
+    }
+}
+
+/// What a stored marker turned out to be.
+enum Found {
+    Snapshot(Box<Snapshot>),
+    Void,
+    Bad(String),
+}
+
+impl Repository {
+    /// Reads and verifies everything in `markers/`.
+    pub fn markers(&self) -> Result<Markers> {
+        let mut markers = Markers::default();
+        let known = OnceCell::new();
+        for entry in self.backend.list(names::MARKERS) {
+            let key = entry?.key;
+            match self.read_marker(&key, &known)? {
+                Some(Found::Snapshot(snapshot)) => markers.snapshots.push(*snapshot),
+                Some(Found::Void) => markers.voids.push(key),
+                Some(Found::Bad(problem)) => markers.bad.push(BadMarker { key, problem }),
+                None => {}
+            }
+        }
+        markers.snapshots.sort_by_key(Snapshot::id);
+        markers.bad.sort_by(|a, b| a.key.cmp(&b.key));
+        Ok(markers)
+    }
+
+    /// The newest marker that the given host key signed: what a run of this host builds on. With it
+    /// come those of this host that are newer by name and bad.
+    pub fn base(&self, host: &VerifyingKey) -> Result<(Option<Snapshot>, Vec<BadMarker>)> {
+        let suffix = SnapshotId::new(crate::time::Timestamp::from_system(std::time::UNIX_EPOCH), host.id());
+        let suffix = suffix.to_string().rsplit('-').next().unwrap_or_default().to_owned();
+        let mut keys = Vec::new();
+        for entry in self.backend.list(names::MARKERS) {
+            let key = entry?.key;
+            if key.as_str().ends_with(&format!("-{suffix}")) {
+                keys.push(key);
+            }
+        }
+        keys.sort_unstable_by(|a, b| b.cmp(a));
+        let mut bad = Vec::new();
+        let known = OnceCell::new();
+        for key in keys {
+            match self.read_marker(&key, &known)? {
+                Some(Found::Snapshot(snapshot)) if snapshot.signed_by.key() == host => {
+                    return Ok((Some(*snapshot), bad));
+                }
+                Some(Found::Bad(problem)) => bad.push(BadMarker { key, problem }),
+                Some(Found::Snapshot(_) | Found::Void) | None => {}
+            }
+        }
+        Ok((None, bad))
+    }
+
+    /// `None`: the marker was forgotten since it was listed.
+    fn read_marker(&self, key: &Key, known: &OnceCell<Vec<VerifyingKey>>) -> Result<Option<Found>> {
+        let bytes = match self.backend.get(key, None) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        if let Some(first) = bytes.split(|&byte| byte == b'\n').next()
+            && Marker::parse(&String::from_utf8_lossy(first)) == Err(MarkerError::Void)
+        {
+            return Ok(Some(Found::Void));
+        }
+        Ok(Some(self.judge(key, &bytes, known)?))
+    }
+
+    fn judge(&self, key: &Key, bytes: &[u8], known: &OnceCell<Vec<VerifyingKey>>) -> Result<Found> {
+        if bytes.len() > marker::MAX_BYTES {
+            return Ok(Found::Bad("is too long for a marker".into()));
+        }
+        let (opened, pinned) = match note::open(bytes, &self.pinned) {
+            Ok(opened) => (opened, true),
+            Err(first) => {
+                if known.get().is_none() {
+                    // Another marker may have filled it meanwhile; either has the same content.
+                    let _ = known.set(self.published_keys()?);
+                }
+                match note::open(bytes, known.get().map(Vec::as_slice).unwrap_or_default()) {
+                    Ok(opened) => (opened, false),
+                    Err(_) => return Ok(Found::Bad(first.to_string())),
+                }
+            }
+        };
+        let marker = match Marker::parse(&opened.text) {
+            Ok(marker) => marker,
+            Err(error) => return Ok(Found::Bad(error.to_string())),
+        };
+        if marker.repository != self.id.as_str() {
+            return Ok(Found::Bad("belongs to another repository".into()));
+        }
+        if names::marker(marker.snapshot) != *key {
+            return Ok(Found::Bad(format!("says that it is {}", marker.snapshot)));
+        }
+        let signed_by =
+            if pinned { SignedBy::Pinned(opened.key) } else { SignedBy::Unpinned(opened.key) };
+        Ok(Found::Snapshot(Box::new(Snapshot { marker, sha256: Sha256::of(bytes), signed_by })))
+    }
+
+    /// The verification keys in `keys/`: information, not trust. What cannot be read is passed over.
+    pub fn published_keys(&self) -> Result<Vec<VerifyingKey>> {
+        let mut found = Vec::new();
+        for entry in self.backend.list(names::KEYS) {
+            let key = entry?.key;
+            if key.as_str().ends_with(".pub")
+                && let Ok(verifying) = host_key::parse_public(&self.backend.get(&key, None)?)
+                && names::host_key(verifying.id()) == key
+            {
+                found.push(verifying);
+            }
+        }
+        Ok(found)
+    }
+}

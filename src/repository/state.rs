@@ -1,0 +1,229 @@
+//! The state folder of a host: its key, what it trusts, its catalogs, its spool. All of it but the
+//! host key can be lost without loss of a backup.
+
+use std::fs::{self, DirBuilder, File, TryLockError};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use super::configuration::RepositoryId;
+use super::host_key::HostKey;
+use super::note::VerifyingKey;
+use super::{Error, Result};
+
+/// The state folder; everything in it is readable by its owner alone.
+#[derive(Debug, Clone)]
+pub struct StateFolder {
+    path: PathBuf,
+}
+
+/// Held as long as one process works with the state folder.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+impl StateFolder {
+    /// Opens the folder; makes it, readable by its owner alone, if it is not there.
+    pub fn open(path: &Path) -> Result<Self> {
+        make_folder(path)?;
+        Ok(Self { path: path.to_owned() })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Takes the lock that keeps two runs on one host apart.
+    pub fn lock(&self) -> Result<Lock> {
+        let path = self.path.join("lock");
+        let failed = |source| Error::State { path: path.clone(), source };
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Lock { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(Error::Busy { path }),
+            Err(TryLockError::Error(source)) => Err(failed(source)),
+        }
+    }
+
+    fn host_key_path(&self) -> PathBuf {
+        self.path.join("host.key")
+    }
+
+    /// The host's key, if `init` was run.
+    pub fn host_key(&self) -> Result<Option<HostKey>> {
+        let path = self.host_key_path();
+        match fs::read_to_string(&path) {
+            Ok(text) => HostKey::parse(&text).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(Error::State { path, source }),
+        }
+    }
+
+    /// The host's key, made if there is none.
+    pub fn make_host_key(&self, host: &str) -> Result<HostKey> {
+        if let Some(key) = self.host_key()? {
+            return Ok(key);
+        }
+        let key = HostKey::generate(host)?;
+        write_new(&self.host_key_path(), key.to_text().as_bytes())?;
+        Ok(key)
+    }
+
+    /// A folder for this run's database copies; what earlier runs left is removed. Only under the lock.
+    pub fn clean_spool(&self, _lock: &Lock) -> Result<PathBuf> {
+        let path = self.path.join("spool");
+        match fs::remove_dir_all(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                return Err(Error::State { path, source });
+            }
+            _ => {}
+        }
+        make_folder(&path)?;
+        Ok(path)
+    }
+
+    /// What is known of one repository.
+    pub fn repository(&self, id: &RepositoryId) -> Result<RepositoryState> {
+        let path = self.path.join("repositories").join(id.as_str());
+        make_folder(&path)?;
+        Ok(RepositoryState { path })
+    }
+
+    /// Like [`Self::repository`], but makes nothing; for verbs that only read.
+    pub fn existing_repository(path: &Path, id: &RepositoryId) -> Option<RepositoryState> {
+        let path = path.join("repositories").join(id.as_str());
+        path.is_dir().then_some(RepositoryState { path })
+    }
+}
+
+/// What a host knows of one repository.
+#[derive(Debug, Clone)]
+pub struct RepositoryState {
+    path: PathBuf,
+}
+
+impl RepositoryState {
+    /// The catalog's file.
+    pub fn catalog_path(&self) -> PathBuf {
+        self.path.join("catalog.db")
+    }
+
+    fn trusted_path(&self) -> PathBuf {
+        self.path.join("trusted")
+    }
+
+    /// Verification keys that the administrator vouched for.
+    pub fn trusted(&self) -> Result<Vec<VerifyingKey>> {
+        let path = self.trusted_path();
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(source) => return Err(Error::State { path, source }),
+        };
+        let lines = text.lines().map(str::trim);
+        let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+        lines.map(|line| Ok(VerifyingKey::decode(line)?)).collect()
+    }
+
+    /// Vouches for a key.
+    pub fn trust(&self, key: &VerifyingKey) -> Result<()> {
+        let mut keys = self.trusted()?;
+        if !keys.contains(key) {
+            keys.push(key.clone());
+            let text: String = keys.iter().map(|key| format!("{}\n", key.encode())).collect();
+            replace(&self.trusted_path(), text.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Keeps a copy of the recovery sheet.
+    pub fn keep_sheet(&self, text: &str) -> Result<PathBuf> {
+        let path = self.path.join("recovery-sheet.txt");
+        replace(&path, text.as_bytes())?;
+        Ok(path)
+    }
+}
+
+fn make_folder(path: &Path) -> Result<()> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|source| Error::State { path: path.to_owned(), source })
+}
+
+/// Writes a file that must not be there yet, durably.
+fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
+    let file = temporary(path, bytes)?;
+    let persisted = file.persist_noclobber(path).map(drop).map_err(|error| error.error);
+    persisted.and_then(|()| sync_folder(path)).map_err(failed(path))
+}
+
+/// Writes a file in place of what is there, durably and at once.
+fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    let file = temporary(path, bytes)?;
+    let persisted = file.persist(path).map(drop).map_err(|error| error.error);
+    persisted.and_then(|()| sync_folder(path)).map_err(failed(path))
+}
+
+fn temporary(path: &Path, bytes: &[u8]) -> Result<tempfile::NamedTempFile> {
+    let write = || {
+        let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        Ok(file)
+    };
+    write().map_err(failed(path))
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+}
+
+fn failed(path: &Path) -> impl Fn(io::Error) -> Error + '_ {
+    |source| Error::State { path: path.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn the_host_key_is_made_once_and_private() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateFolder::open(&folder.path().join("state")).unwrap();
+        assert!(state.host_key().unwrap().is_none());
+        let key = state.make_host_key("host").unwrap();
+        assert_eq!(state.make_host_key("other").unwrap().id(), key.id());
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&state.host_key_path()), 0o600);
+        assert_eq!(mode(state.path()), 0o700);
+    }
+
+    #[test]
+    fn the_lock_keeps_a_second_run_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateFolder::open(folder.path()).unwrap();
+        let lock = state.lock().unwrap();
+        assert!(matches!(state.lock(), Err(Error::Busy { .. })));
+        drop(lock);
+        assert!(state.lock().is_ok());
+    }
+
+    #[test]
+    fn trust_is_remembered_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateFolder::open(folder.path()).unwrap();
+        let repository = state.repository(&RepositoryId::random().unwrap()).unwrap();
+        let key = HostKey::generate("x").unwrap().verifying();
+        repository.trust(&key).unwrap();
+        repository.trust(&key).unwrap();
+        assert_eq!(repository.trusted().unwrap(), [key]);
+    }
+}

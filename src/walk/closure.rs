@@ -1,0 +1,151 @@
+//! Which objects are closed after a walk that found something: all but those above what nobody has.
+//!
+//! Only walked for groups with damage or collected history; reads their metadata a second time.
+
+use std::collections::{HashMap, HashSet};
+
+use super::{
+    Found, Group, Sight, WalkError, base_commit, content_store, find, only_head_required, roots,
+    tree::children,
+};
+use crate::object::{Kind, LibraryId, Object, Store};
+use crate::seafile::check::Content;
+use crate::seafile::folders::ObjectFolders;
+
+/// Commits and fs objects that a walk passed, and whether each is closed.
+#[derive(Debug, Default)]
+pub struct Closure {
+    /// By object, as the pointers name it.
+    pub closed: HashMap<Object, bool>,
+}
+
+impl Closure {
+    /// Whether an object is known not to be closed.
+    pub fn is_open(&self, object: &Object) -> bool {
+        self.closed.get(object) == Some(&false)
+    }
+}
+
+struct Frame {
+    object: Object,
+    /// Decide whether `object` is closed.
+    needed: Vec<Object>,
+    /// Are looked at as well, but do not decide: history that may be collected.
+    beside: Vec<Object>,
+    next: usize,
+    closed: bool,
+}
+
+struct Pass<'a, S> {
+    source: &'a ObjectFolders,
+    sight: &'a S,
+    bad: &'a HashSet<Object>,
+    valid_since: HashMap<LibraryId, (Option<i64>, bool)>,
+    content: HashMap<Store, Store>,
+    closure: Closure,
+}
+
+pub(super) fn compute<S: Sight>(
+    source: &ObjectFolders,
+    sight: &S,
+    group: &Group<'_>,
+    bad: &HashSet<Object>,
+) -> Result<Closure, WalkError<S::Error>> {
+    let rule = |library: &&crate::database::LibraryPointers| {
+        (library.id, (library.valid_since, only_head_required(library)))
+    };
+    let mut pass = Pass {
+        source,
+        sight,
+        bad,
+        valid_since: group.libraries.iter().map(rule).collect(),
+        content: group
+            .libraries
+            .iter()
+            .map(|library| (Store::Library(library.id), content_store(library)))
+            .collect(),
+        closure: Closure::default(),
+    };
+    for library in &group.libraries {
+        for root in roots(library).chain(base_commit(library)) {
+            pass.from(root)?;
+        }
+    }
+    Ok(pass.closure)
+}
+
+impl<S: Sight> Pass<'_, S> {
+    fn from(&mut self, root: Object) -> Result<(), WalkError<S::Error>> {
+        let mut stack = Vec::new();
+        self.enter(root, &mut stack)?;
+        while let Some(frame) = stack.last_mut() {
+            let index = frame.next;
+            frame.next += 1;
+            let child = frame.needed.get(index).or_else(|| frame.beside.get(index - frame.needed.len()));
+            if let Some(child) = child.copied() {
+                self.enter(child, &mut stack)?;
+            } else if let Some(frame) = stack.pop() {
+                let closed = frame.closed
+                    && frame.needed.iter().all(|child| self.closure.closed.get(child) != Some(&false));
+                self.closure.closed.insert(frame.object, closed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins with an object, unless it is decided already.
+    fn enter(&mut self, object: Object, stack: &mut Vec<Frame>) -> Result<(), WalkError<S::Error>> {
+        if self.closure.closed.contains_key(&object) {
+            return Ok(());
+        }
+        let bad = self.source.places(object.store).any(|store| self.bad.contains(&Object { store, ..object }));
+        if object.kind == Kind::Block {
+            if bad {
+                self.closure.closed.insert(object, false);
+            }
+            return Ok(());
+        }
+        // Held by an earlier marked snapshot: closed then and now.
+        if self.sight.known(&object).map_err(WalkError::Sight)?.is_some_and(|known| known.closed) {
+            return Ok(());
+        }
+        // A cycle cannot be made of hashes, but commit ids do not cover parents: an ancestor that
+        // is entered again counts as closed until it is decided.
+        self.closure.closed.insert(object, true);
+        let mut frame = self.frame(object)?;
+        frame.closed &= !bad;
+        stack.push(frame);
+        Ok(())
+    }
+
+    fn frame(&self, object: Object) -> Result<Frame, WalkError<S::Error>> {
+        let mut frame =
+            Frame { object, needed: Vec::new(), beside: Vec::new(), next: 0, closed: true };
+        match find(self.source, self.sight, object)? {
+            Found::Good { content, .. } | Found::Rescued { content, .. } => match content {
+                Content::Commit(commit) => {
+                    let content = self.content.get(&object.store).copied().unwrap_or(object.store);
+                    let parents = commit.parents().map(|id| Object { id, ..object });
+                    if !commit.root.is_empty() {
+                        frame.needed.push(Object::new(content, Kind::Fs, commit.root));
+                    }
+                    if self.parents_required(object.store, commit.ctime) {
+                        frame.needed.extend(parents);
+                    } else {
+                        frame.beside.extend(parents);
+                    }
+                }
+                Content::Fs(fs) => frame.needed = children(object.store, &fs),
+                Content::Block { .. } => {}
+            },
+            Found::Nowhere { .. } => frame.closed = false,
+        }
+        Ok(frame)
+    }
+
+    fn parents_required(&self, store: Store, ctime: i64) -> bool {
+        let Store::Library(library) = store else { return true };
+        let (valid_since, only_head) = self.valid_since.get(&library).copied().unwrap_or_default();
+        !only_head && valid_since.is_none_or(|since| ctime > since)
+    }
+}

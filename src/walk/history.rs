@@ -1,0 +1,170 @@
+//! The walk through a library's commits.
+//!
+//! Required are each head, and on each path from a head every commit newer than valid-since and the
+//! first one that is not (review-seafile.md F11: it is a rule about paths). What lies behind is
+//! optional on that path. Whether a commit's parents are required depends on the commit alone, so
+//! each commit is looked at once for each need.
+
+use super::{
+    Asking, Fetched, Group, Need, Sight, WalkError, Walker, base_commit, content_store,
+    only_head_required, roots,
+};
+use crate::database::LibraryPointers;
+use crate::object::{Kind, LibraryId, Object, ObjectId, Store};
+use crate::seafile::check::Content;
+
+/// How far a commit was looked at in this walk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// Its history is, or will be, followed.
+    Followed,
+    /// Only its tree was walked: it is a base commit.
+    Tree,
+}
+
+/// A commit that is to be looked at.
+#[derive(Debug, Clone, Copy)]
+struct Step {
+    commit: Object,
+    need: Need,
+}
+
+/// The rules of one library.
+#[derive(Debug, Clone, Copy)]
+struct Rules {
+    library: LibraryId,
+    content: Store,
+    valid_since: Option<i64>,
+    only_head: bool,
+    encrypted: bool,
+}
+
+impl Rules {
+    fn of(library: &LibraryPointers) -> Self {
+        Self {
+            library: library.id,
+            content: content_store(library),
+            valid_since: library.valid_since,
+            only_head: only_head_required(library),
+            encrypted: library.encrypted.unwrap_or_default(),
+        }
+    }
+
+    /// Whether the parents of a required commit are required.
+    fn parents_of_required(&self, ctime: i64) -> Need {
+        let collected = self.valid_since.is_some_and(|since| ctime <= since);
+        if collected || self.only_head { Need::Optional } else { Need::Required }
+    }
+}
+
+impl<S: Sight> Walker<'_, S> {
+    /// First everything that is required in the whole group, then what is optional.
+    pub(super) fn libraries(&mut self, group: &Group<'_>) -> Result<(), WalkError<S::Error>> {
+        let mut optional = Vec::new();
+        for library in &group.libraries {
+            let rules = Rules::of(library);
+            let mut steps: Vec<Step> =
+                roots(library).map(|commit| Step { commit, need: Need::Required }).collect();
+            while let Some(step) = steps.pop() {
+                for next in self.commit(&rules, step)? {
+                    match next.need {
+                        Need::Required => steps.push(next),
+                        Need::Optional => optional.push((rules, next)),
+                    }
+                }
+            }
+        }
+        for library in &group.libraries {
+            optional.extend(self.base(group, library)?);
+        }
+        while let Some((rules, step)) = optional.pop() {
+            for next in self.commit(&rules, step)? {
+                optional.push((rules, next));
+            }
+        }
+        Ok(())
+    }
+
+    /// The base commit of a virtual library: its tree is required, what is before it is not.
+    fn base(
+        &mut self,
+        group: &Group<'_>,
+        library: &LibraryPointers,
+    ) -> Result<Option<(Rules, Step)>, WalkError<S::Error>> {
+        let Some(commit) = base_commit(library) else { return Ok(None) };
+        let origin = group.libraries.iter().find(|other| Store::Library(other.id) == commit.store);
+        let rules = Rules { library: library.id, ..origin.map_or_else(|| Rules::of(library), |origin| Rules::of(origin)) };
+        let followed = Some((rules, Step { commit, need: Need::Optional }));
+        if self.commits.contains_key(&commit) || self.is_closed(&commit)? {
+            return Ok(None);
+        }
+        self.commits.insert(commit, Seen::Tree);
+        self.tree_of(&rules, Step { commit, need: Need::Required })?;
+        Ok(followed)
+    }
+
+    fn is_closed(&self, commit: &Object) -> Result<bool, WalkError<S::Error>> {
+        let known = self.sight.known(commit).map_err(WalkError::Sight)?;
+        Ok(known.is_some_and(|known| known.closed))
+    }
+
+    /// Looks at a commit and its tree; returns its parents.
+    fn commit(&mut self, rules: &Rules, step: Step) -> Result<Vec<Step>, WalkError<S::Error>> {
+        let seen = self.commits.get(&step.commit).copied();
+        if seen == Some(Seen::Followed) {
+            return Ok(Vec::new());
+        }
+        let known = self.sight.known(&step.commit).map_err(WalkError::Sight)?;
+        let stop = known.is_some_and(|known| known.closed || step.need == Need::Optional && known.walked);
+        if stop && seen.is_none() {
+            return Ok(Vec::new());
+        }
+        self.commits.insert(step.commit, Seen::Followed);
+        let parents = match seen {
+            // Its tree was walked as a base commit's; only its history is left.
+            Some(Seen::Tree) => self.parents_again(step.commit)?,
+            _ => self.tree_of(rules, step)?,
+        };
+        let Some((ctime, parents)) = parents else { return Ok(Vec::new()) };
+        let need = match step.need {
+            Need::Required => rules.parents_of_required(ctime),
+            Need::Optional => Need::Optional,
+        };
+        let parent = |id| Step { commit: Object::new(step.commit.store, Kind::Commit, id), need };
+        Ok(parents.into_iter().map(parent).collect())
+    }
+
+    /// Fetches a commit and walks its tree; returns its time and parents.
+    fn tree_of(
+        &mut self,
+        rules: &Rules,
+        step: Step,
+    ) -> Result<Option<(i64, Vec<ObjectId>)>, WalkError<S::Error>> {
+        let asking = Asking { library: rules.library, need: step.need, encrypted: rules.encrypted };
+        let Some(Fetched { object, content: Content::Commit(commit) }) = self.fetch(step.commit, asking)?
+        else {
+            return Ok(None);
+        };
+        self.commit_warnings(rules.library, &object, &commit);
+        if step.need == Need::Required {
+            let time = self.outcome.head_times.entry(rules.library).or_insert(commit.ctime);
+            *time = commit.ctime.max(*time);
+        }
+        let asking = Asking { encrypted: rules.encrypted || commit.encrypted, ..asking };
+        self.tree(Object::new(rules.content, Kind::Fs, commit.root), asking)?;
+        Ok(Some((commit.ctime, commit.parents().collect())))
+    }
+
+    fn parents_again(
+        &self,
+        commit: Object,
+    ) -> Result<Option<(i64, Vec<ObjectId>)>, WalkError<S::Error>> {
+        Ok(match super::find(self.source, self.sight, commit)? {
+            super::Found::Good { content: Content::Commit(commit), .. }
+            | super::Found::Rescued { content: Content::Commit(commit), .. } => {
+                Some((commit.ctime, commit.parents().collect()))
+            }
+            _ => None,
+        })
+    }
+}

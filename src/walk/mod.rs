@@ -1,0 +1,358 @@
+//! The walk: from the pointers in the databases to every object that they need.
+//!
+//! It is the same for a backup, which keeps what it sees, and for `verify`, which only looks: a
+//! [`Sight`] says what is known already and takes what is new. The walk reads commits and fs
+//! objects itself, verifies each against its id and follows it; blocks it only finds and measures,
+//! reading them is the sight's. No folder of objects is listed.
+//!
+//! Which history is required, and why the rest is optional, is in docs/design.md, "History"; the
+//! walk goes through all that is required before it looks at anything optional, so that an object
+//! that both need counts as required.
+
+mod closure;
+mod history;
+mod paths;
+mod tree;
+
+pub use closure::Closure;
+pub use paths::affected_paths;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io;
+
+use crate::database::{LibraryPointers, LibraryState};
+use crate::object::{Kind, LibraryId, Object, ObjectId, Store};
+use crate::seafile::check::{self, CommitWarning, Content, Fault};
+use crate::seafile::commit::Commit;
+use crate::seafile::folders::ObjectFolders;
+
+/// What is known of an object before it is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known {
+    /// Its length in bytes.
+    pub length: u64,
+    /// It and all that it points to are stored and verified: the walk stops here.
+    pub closed: bool,
+    /// A commit: the optional history behind it was looked through before.
+    pub walked: bool,
+}
+
+/// What a walk asks and tells.
+pub trait Sight {
+    /// Why the walk must end: a failed catalog or destination, never damage.
+    type Error;
+
+    /// What is known of an object; `None`: nothing, it has to be read (and kept).
+    fn known(&self, object: &Object) -> Result<Option<Known>, Self::Error>;
+
+    /// A known object was passed that is not closed.
+    fn visit(&self, object: &Object) -> Result<(), Self::Error>;
+
+    /// A new commit or fs object, verified.
+    fn keep(&self, object: Object, bytes: Vec<u8>) -> Result<(), Self::Error>;
+
+    /// A new block, on disk, not read yet.
+    fn keep_block(&self, object: Object) -> Result<(), Self::Error>;
+
+    /// Bytes on disk that are not what their name says, and stand for no known object.
+    fn salvage(&self, object: Object, bytes: Vec<u8>) -> Result<(), Self::Error>;
+
+    /// The verified bytes of a known object that the source does not have (any more).
+    fn rescue(&self, object: &Object) -> Result<Option<Vec<u8>>, Self::Error>;
+}
+
+/// Why a walk ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum WalkError<E> {
+    /// The source cannot be read; not the same as an object that is not there.
+    #[error("cannot read the source")]
+    Source(#[source] io::Error),
+    /// The sight failed.
+    #[error(transparent)]
+    Sight(E),
+}
+
+/// Whether something must be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Need {
+    /// Its absence is damage.
+    Required,
+    /// History that Seafile may have collected: its absence is a count.
+    Optional,
+}
+
+/// Why an object cannot be had from the source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trouble {
+    /// There is no such file.
+    Missing,
+    /// There is one, but it is something else.
+    Bad(Fault),
+    /// The blocks of a file do not add up to its size.
+    Lengths,
+    /// The system refuses to read it.
+    Unreadable(String),
+}
+
+impl Trouble {
+    /// One stable word.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Bad(fault) => fault.word(),
+            Self::Lengths => "wrong-length",
+            Self::Unreadable(_) => "unreadable",
+        }
+    }
+}
+
+impl std::fmt::Display for Trouble {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Missing => f.write_str("is missing"),
+            Self::Bad(fault) => match fault.detail() {
+                Some(detail) => write!(f, "{fault} ({detail})"),
+                None => write!(f, "{fault}"),
+            },
+            Self::Lengths => f.write_str("its blocks do not add up to its size"),
+            Self::Unreadable(reason) => write!(f, "cannot be read: {reason}"),
+        }
+    }
+}
+
+/// Something that a walk came upon.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// What is missing or bad.
+    pub object: Object,
+    /// The library whose walk came upon it.
+    pub library: LibraryId,
+    /// Whether it has to be there.
+    pub need: Need,
+    /// What is wrong.
+    pub trouble: Trouble,
+    /// The repository holds it: the backup is whole, the source is not.
+    pub rescued: bool,
+}
+
+/// What is to be walked together: libraries that share a store of fs objects and blocks.
+#[derive(Debug, Clone, Default)]
+pub struct Group<'a> {
+    /// Origins come before their virtual libraries.
+    pub libraries: Vec<&'a LibraryPointers>,
+}
+
+/// Sorts libraries into groups. `one`: all into one, because the installation has folders that all
+/// libraries share.
+pub fn groups(libraries: &[LibraryPointers], one: bool) -> Vec<Group<'_>> {
+    let mut groups: BTreeMap<Option<LibraryId>, Group<'_>> = BTreeMap::new();
+    for library in libraries {
+        let store = library.origin.as_ref().map_or(library.id, |origin| origin.library);
+        let group = groups.entry((!one).then_some(store)).or_default();
+        if library.origin.is_some() {
+            group.libraries.push(library);
+        } else {
+            group.libraries.insert(0, library);
+        }
+    }
+    groups.into_values().collect()
+}
+
+/// The store of a library's fs objects and blocks.
+pub fn content_store(library: &LibraryPointers) -> Store {
+    Store::Library(library.origin.as_ref().map_or(library.id, |origin| origin.library))
+}
+
+/// What the walk of one group found.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// What is missing or bad.
+    pub findings: Vec<Finding>,
+    /// Odd commits that are no damage: (library, commit, what).
+    pub warnings: Vec<(LibraryId, ObjectId, CommitWarning)>,
+    /// The newest head commit's time in seconds since 1970, by library; only of heads that were read.
+    pub head_times: HashMap<LibraryId, i64>,
+    /// Objects passed, closed ones left out.
+    pub visited: u64,
+}
+
+impl Outcome {
+    /// Required objects that nobody has.
+    pub fn damage(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|finding| finding.need == Need::Required && !finding.rescued)
+    }
+}
+
+/// Walks groups of libraries.
+pub struct Walk<'a, S> {
+    source: &'a ObjectFolders,
+    sight: &'a S,
+}
+
+/// The walk of one group.
+struct Walker<'a, S> {
+    source: &'a ObjectFolders,
+    sight: &'a S,
+    /// What was passed in this walk, but for commits.
+    seen: HashSet<Object>,
+    commits: HashMap<Object, history::Seen>,
+    outcome: Outcome,
+}
+
+/// Who asks for an object, and how urgently.
+#[derive(Debug, Clone, Copy)]
+struct Asking {
+    library: LibraryId,
+    need: Need,
+    encrypted: bool,
+}
+
+/// An object that could be had.
+struct Fetched {
+    object: Object,
+    content: Content,
+}
+
+impl<'a, S: Sight> Walk<'a, S> {
+    /// A walk through an installation's objects.
+    pub fn new(source: &'a ObjectFolders, sight: &'a S) -> Self {
+        Self { source, sight }
+    }
+
+    /// Walks the libraries of a group.
+    pub fn group(&self, group: &Group<'_>) -> Result<Outcome, WalkError<S::Error>> {
+        let mut walker = Walker {
+            source: self.source,
+            sight: self.sight,
+            seen: HashSet::new(),
+            commits: HashMap::new(),
+            outcome: Outcome::default(),
+        };
+        walker.libraries(group)?;
+        Ok(walker.outcome)
+    }
+
+    /// Which objects of a group are closed, after a walk that found something; `bad` are those that
+    /// nobody has.
+    pub fn closure(
+        &self,
+        group: &Group<'_>,
+        bad: &HashSet<Object>,
+    ) -> Result<Closure, WalkError<S::Error>> {
+        closure::compute(self.source, self.sight, group, bad)
+    }
+}
+
+impl<S: Sight> Walker<'_, S> {
+    /// Reads an object and keeps it if it is new. `None`: it cannot be had, which was recorded.
+    fn fetch(&mut self, object: Object, asking: Asking) -> Result<Option<Fetched>, WalkError<S::Error>> {
+        match find(self.source, self.sight, object)? {
+            Found::Good { object, content, bytes, known } => {
+                self.outcome.visited += 1;
+                if known {
+                    self.sight.visit(&object).map_err(WalkError::Sight)?;
+                } else {
+                    self.sight.keep(object, bytes).map_err(WalkError::Sight)?;
+                }
+                Ok(Some(Fetched { object, content }))
+            }
+            Found::Rescued { object, content, trouble } => {
+                self.outcome.visited += 1;
+                self.sight.visit(&object).map_err(WalkError::Sight)?;
+                self.record(object, asking, trouble, true);
+                Ok(Some(Fetched { object, content }))
+            }
+            Found::Nowhere { object, trouble, bytes } => {
+                if let Some(bytes) = bytes {
+                    self.sight.salvage(object, bytes).map_err(WalkError::Sight)?;
+                }
+                self.record(object, asking, trouble, false);
+                Ok(None)
+            }
+        }
+    }
+
+    fn record(&mut self, object: Object, asking: Asking, trouble: Trouble, rescued: bool) {
+        let Asking { library, need, .. } = asking;
+        self.outcome.findings.push(Finding { object, library, need, trouble, rescued });
+    }
+
+    fn commit_warnings(&mut self, library: LibraryId, object: &Object, commit: &Commit) {
+        for warning in check::commit_warnings(object, commit) {
+            self.outcome.warnings.push((library, object.id, warning));
+        }
+    }
+}
+
+/// What came of looking for an object, first in the source, then with the sight.
+enum Found {
+    Good { object: Object, content: Content, bytes: Vec<u8>, known: bool },
+    Rescued { object: Object, content: Content, trouble: Trouble },
+    Nowhere { object: Object, trouble: Trouble, bytes: Option<Vec<u8>> },
+}
+
+/// Looks for a commit or fs object in every place where it may lie.
+fn find<S: Sight>(
+    source: &ObjectFolders,
+    sight: &S,
+    object: Object,
+) -> Result<Found, WalkError<S::Error>> {
+    let mut nowhere = (object, Trouble::Missing, None);
+    for store in source.places(object.store) {
+        let object = Object { store, ..object };
+        let known = sight.known(&object).map_err(WalkError::Sight)?.is_some();
+        let (trouble, bytes) = match source.read(&object) {
+            Ok(None) => (Trouble::Missing, None),
+            Err(error) => (unreadable(error)?, None),
+            Ok(Some(bytes)) => match check::check(&object, &bytes) {
+                Ok(content) => return Ok(Found::Good { object, content, bytes, known }),
+                Err(fault) => (Trouble::Bad(fault), Some(bytes)),
+            },
+        };
+        if known && let Some(bytes) = sight.rescue(&object).map_err(WalkError::Sight)? {
+            let content = check::check(&object, &bytes);
+            if let Ok(content) = content {
+                return Ok(Found::Rescued { object, content, trouble });
+            }
+        }
+        if nowhere.1 == Trouble::Missing && trouble != Trouble::Missing {
+            nowhere = (object, trouble, bytes);
+        }
+    }
+    let (object, trouble, bytes) = nowhere;
+    Ok(Found::Nowhere { object, trouble, bytes })
+}
+
+/// A file that cannot be read is trouble with that object, unless the whole source is out of reach.
+fn unreadable<E>(error: io::Error) -> Result<Trouble, WalkError<E>> {
+    match error.kind() {
+        io::ErrorKind::NotConnected
+        | io::ErrorKind::HostUnreachable
+        | io::ErrorKind::NetworkDown
+        | io::ErrorKind::StaleNetworkFileHandle
+        | io::ErrorKind::TimedOut => Err(WalkError::Source(error)),
+        _ => {
+            let reason = std::error::Error::source(&error)
+                .map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
+            Ok(Trouble::Unreadable(reason))
+        }
+    }
+}
+
+/// Whether only the head of a library is required: nothing says what history it still has.
+fn only_head_required(library: &LibraryPointers) -> bool {
+    !matches!(library.state, LibraryState::Live)
+}
+
+/// The commits that a library's rows point to: (commit, whether its parents may be required).
+fn roots(library: &LibraryPointers) -> impl Iterator<Item = Object> + '_ {
+    let store = Store::Library(library.id);
+    library.heads.iter().map(move |head| Object::new(store, Kind::Commit, head.commit))
+}
+
+/// The base commit of a virtual library, in its origin's store.
+fn base_commit(library: &LibraryPointers) -> Option<Object> {
+    let origin = library.origin.as_ref()?;
+    let base = origin.base_commit.filter(|base| !base.is_empty())?;
+    Some(Object::new(Store::Library(origin.library), Kind::Commit, base))
+}
