@@ -2,7 +2,12 @@
 //!
 //! The design is in `docs/design.md`, every stored byte in `docs/format.md`.
 
+pub mod backup;
+pub mod crypt;
 pub mod database;
 pub mod object;
 pub mod repository;
 pub mod seafile;
+pub mod source;
+pub mod time;
+pub mod walk;

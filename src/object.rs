@@ -130,9 +130,22 @@ where
     D: serde::Deserializer<'de>,
     T: FromStr<Err = ParseIdError>,
 {
-    use serde::Deserialize as _;
-    let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-    text.parse().map_err(serde::de::Error::custom)
+    /// Takes the text as it lies in the input: no copy for each of a folder's ids.
+    struct Text<T>(std::marker::PhantomData<T>);
+
+    impl<T: FromStr<Err = ParseIdError>> serde::de::Visitor<'_> for Text<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an id")
+        }
+
+        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+            text.parse().map_err(E::custom)
+        }
+    }
+
+    deserializer.deserialize_str(Text(std::marker::PhantomData))
 }
 
 macro_rules! serde_as_text {

@@ -12,6 +12,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use seawall_backends::put_same;
 
 use super::heartbeat::Heartbeat;
+use super::sight::Salvaged;
 use crate::object::{Object, Sha256};
 use crate::repository::catalog::{Catalog, NewPack};
 use crate::repository::names::{self, PackKind};
@@ -41,6 +42,7 @@ struct Shared {
     failure: Mutex<Option<Error>>,
     failed: AtomicBool,
     troubles: Mutex<Vec<BlockTrouble>>,
+    salvaged: Arc<Salvaged>,
     totals: Mutex<Totals>,
     heartbeat: Arc<Heartbeat>,
 }
@@ -78,8 +80,6 @@ pub struct BlockTrouble {
     pub object: Object,
     /// What is wrong.
     pub trouble: Trouble,
-    /// SHA-256 of the bad bytes, which were kept.
-    pub kept: Option<Sha256>,
 }
 
 /// A commit or fs object to pack, or bytes to keep aside.
@@ -119,6 +119,7 @@ impl Packer {
         catalog: &Arc<Catalog>,
         source: &Arc<ObjectFolders>,
         heartbeat: &Arc<Heartbeat>,
+        salvaged: &Arc<Salvaged>,
         settings: Settings,
     ) -> Self {
         let shared = Arc::new(Shared {
@@ -132,6 +133,7 @@ impl Packer {
             troubles: Mutex::new(Vec::new()),
             totals: Mutex::new(Totals::default()),
             heartbeat: Arc::clone(heartbeat),
+            salvaged: Arc::clone(salvaged),
         });
         let (trees, tree_items) = bounded(QUEUE);
         let (blocks, block_items) = bounded(QUEUE);
@@ -244,11 +246,12 @@ impl Shared {
             match self.read_block(&object) {
                 Ok(bytes) => open.add(MemberName { object, damaged: false }, &bytes)?,
                 Err((trouble, bytes)) => {
-                    let kept = bytes.as_deref().map(Sha256::of);
-                    if let Some(bytes) = bytes {
+                    if let Some(bytes) = bytes
+                        && self.salvaged.is_new(object, Sha256::of(&bytes))
+                    {
                         open.add(MemberName { object, damaged: true }, &bytes)?;
                     }
-                    lock(&self.troubles).push(BlockTrouble { object, trouble, kept });
+                    lock(&self.troubles).push(BlockTrouble { object, trouble });
                 }
             }
         }

@@ -22,17 +22,21 @@ pub struct List {
 
 impl List {
     /// The bytes of a list.
-    pub fn to_bytes(repository: &Repository, segment: &Sha256, packs: &[(PackKind, Sha256)]) -> Vec<u8> {
+    pub fn to_bytes(
+        repository: &Repository,
+        segment: &Sha256,
+        packs: &[(PackKind, Sha256)],
+    ) -> Result<Vec<u8>> {
         let seal = repository.seal();
         let mut entries = vec![(*segment, names::segment(segment, seal))];
         entries.extend(packs.iter().map(|(kind, name)| (*name, names::pack(*kind, name, seal))));
-        Sums { entries }.to_bytes()
+        Ok(Sums::new(entries)?.to_bytes())
     }
 
     /// Reads a list whose SHA-256 is checked against the marker's.
     pub fn read(repository: &Repository, named: &Named) -> Result<Self> {
         let bytes = repository.read_verified(&named.key, &named.sha256)?;
-        let mut entries = Sums::parse(&bytes)?.entries.into_iter();
+        let mut entries = Sums::parse(&bytes)?.into_entries().into_iter();
         let malformed = || Error::Malformed {
             what: named.key.to_string(),
             reason: "it does not list a segment and then packs, each under its own name".into(),
@@ -73,7 +77,7 @@ pub fn read_sums(repository: &Repository, marker: &Marker) -> Result<Sums> {
 pub fn read_manifest(repository: &Repository, marker: &Marker) -> Result<super::manifest::Manifest> {
     let key = names::manifest(marker.snapshot, repository.seal());
     let sums = read_sums(repository, marker)?;
-    let entry = sums.entries.iter().find(|(_, named)| *named == key);
+    let entry = sums.entries().iter().find(|(_, named)| *named == key);
     let (sha256, _) = entry.ok_or_else(|| Error::Altered {
         key: marker.sums.key.clone(),
         problem: "does not name the snapshot's manifest".into(),

@@ -115,7 +115,7 @@ pub enum Error {
     Frames(#[from] frames::Error),
     /// A list or sums could not be read.
     #[error(transparent)]
-    Sums(#[from] sums::Error),
+    Sums(#[from] sums::SumsError),
     /// A note could not be signed or opened.
     #[error(transparent)]
     Note(#[from] note::NoteError),

@@ -1,0 +1,258 @@
+//! What a run found and stored, in the words of manifest and marker.
+
+use std::collections::HashMap;
+
+use super::objects::{Objects, Walked, known_damage};
+use super::ordinary::Ordinary;
+use super::seal::Summary;
+use super::unreferenced::Leftovers;
+use super::{Attempt, Error, Run};
+use crate::database::{LibraryPointers, LibraryState, Oddity};
+use crate::object::{Kind, LibraryId, Object, ObjectId, Store};
+use crate::repository::configuration::FORMAT;
+use crate::repository::manifest::{self, Damage, Manifest};
+use crate::seafile::check::CommitWarning;
+use crate::walk::{Finding, Need};
+
+/// What the marker is made from.
+pub struct Described {
+    /// The manifest.
+    pub manifest: Manifest,
+    /// What the marker says besides.
+    pub summary: Summary,
+    /// Damage that the base did not have.
+    pub new_damage: u64,
+}
+
+/// Describes a run.
+pub fn describe(
+    run: &Run<'_>,
+    objects: &Objects<'_>,
+    attempt: &Attempt,
+    leftovers: &Leftovers,
+    ordinary: &Ordinary,
+) -> Result<Described, Error> {
+    let mut damage = Vec::new();
+    let mut source_damage = Vec::new();
+    for walked in &attempt.walked {
+        for library in &walked.libraries {
+            let paths = objects.paths(walked, library)?;
+            let of_library = walked.outcome.findings.iter().filter(|finding| finding.library == library.id);
+            for finding in of_library {
+                let entry = run.damage(finding, paths.get(&finding.object).cloned().unwrap_or_default());
+                if finding.rescued {
+                    source_damage.push(entry);
+                } else if finding.need == Need::Required {
+                    damage.push(entry);
+                }
+            }
+        }
+    }
+    damage.extend(run.lost_heads(attempt));
+    damage.sort_by_key(|damage| (damage.library, damage.object()));
+    source_damage.sort_by_key(|damage: &Damage| (damage.library, damage.object()));
+    let libraries = run.libraries(objects, attempt, &damage)?;
+    let known = known_damage(run.base());
+    let new_damage = damage.iter().filter(|damage| !known.contains(&(damage.object(), damage.library)));
+    let new_damage = new_damage.count() as u64;
+    let summary =
+        Summary { incomplete: run.incomplete(attempt, ordinary), damage: damage.len() as u64 };
+    let manifest = Manifest {
+        format: FORMAT,
+        tool: concat!("seawall ", env!("CARGO_PKG_VERSION")).into(),
+        snapshot: run.prepared.snapshot,
+        started: run.prepared.snapshot.started(),
+        source: run.source(),
+        databases: attempt.dumped.databases.clone(),
+        libraries,
+        unreferenced: leftovers.stores.clone(),
+        files: ordinary.groups.clone(),
+        damage,
+        source_damage,
+        left_out: ordinary.left_out.clone(),
+        warnings: run.warnings(attempt, leftovers, ordinary),
+    };
+    Ok(Described { manifest, summary, new_damage })
+}
+
+impl Run<'_> {
+    fn damage(&self, finding: &Finding, paths: Vec<String>) -> Damage {
+        let Object { store, kind, id } = finding.object;
+        Damage {
+            store,
+            kind,
+            id,
+            library: finding.library,
+            reason: finding.trouble.word().into(),
+            detail: finding.trouble.to_string(),
+            paths,
+            first_seen: self.first_seen(&finding.object, finding.library),
+            kept: self.salvaged.kept(&finding.object),
+        }
+    }
+
+    fn first_seen(&self, object: &Object, library: LibraryId) -> crate::repository::names::SnapshotId {
+        let known = self.base().into_iter().flat_map(|base| base.damage.iter().chain(&base.source_damage));
+        let mut known = known.filter(|known| known.object() == *object && known.library == library);
+        known.next().map_or(self.prepared.snapshot, |known| known.first_seen)
+    }
+
+    /// Libraries whose rows do not say where their data is: damage of the database.
+    fn lost_heads(&self, attempt: &Attempt) -> Vec<Damage> {
+        let libraries = attempt.dumped.pointers.libraries.iter();
+        let lost = libraries.filter(|library| library.heads.is_empty());
+        let damage = |library: &LibraryPointers| {
+            let object = Object::new(Store::Library(library.id), Kind::Commit, ObjectId::EMPTY);
+            Damage {
+                store: object.store,
+                kind: object.kind,
+                id: object.id,
+                library: library.id,
+                reason: "no-head".into(),
+                detail: "the database names no head commit; the store is copied whole".into(),
+                paths: Vec::new(),
+                first_seen: self.first_seen(&object, library.id),
+                kept: None,
+            }
+        };
+        lost.map(damage).collect()
+    }
+
+    fn source(&self) -> manifest::Source {
+        let installation = self.installation;
+        let text = |path: &std::path::Path| path.to_string_lossy().into_owned();
+        manifest::Source {
+            path: text(&installation.top),
+            host: self.context.host.into(),
+            seafile_version: installation.program_version.clone(),
+            pro: installation.pro,
+            links: installation
+                .links
+                .iter()
+                .map(|link| (text(&link.path), text(&link.target)))
+                .collect(),
+            everything: self.options.everything,
+            excludes: self.options.excludes.clone(),
+        }
+    }
+
+    fn libraries(
+        &self,
+        objects: &Objects<'_>,
+        attempt: &Attempt,
+        damage: &[Damage],
+    ) -> Result<Vec<manifest::Library>, Error> {
+        let mut walked_by: HashMap<LibraryId, &Walked> = HashMap::new();
+        for walked in &attempt.walked {
+            walked_by.extend(walked.libraries.iter().map(|library| (library.id, walked)));
+        }
+        let describe = |library: &LibraryPointers| {
+            let walked = walked_by.get(&library.id).copied();
+            let damaged = damage.iter().filter(|damage| damage.library == library.id);
+            self.library(objects, library, walked, damaged.count() as u64)
+        };
+        attempt.dumped.pointers.libraries.iter().map(describe).collect()
+    }
+
+    fn library(
+        &self,
+        objects: &Objects<'_>,
+        library: &LibraryPointers,
+        walked: Option<&Walked>,
+        damage: u64,
+    ) -> Result<manifest::Library, Error> {
+        let before = self.base().and_then(|base| base.library(library.id));
+        let store = Store::Library(library.id);
+        let open = |commit: ObjectId, store| {
+            let head = Object::new(store, Kind::Commit, commit);
+            walked.and_then(|walked| walked.closure.as_ref()).is_some_and(|closure| closure.is_open(&head))
+        };
+        let base_open = library.origin.as_ref().is_some_and(|origin| {
+            origin.base_commit.is_some_and(|base| open(base, Store::Library(origin.library)))
+        });
+        let heads_open = library.heads.iter().any(|head| open(head.commit, store));
+        let voided = objects.catalog.is_voided(store)?;
+        let gone_before = before.filter(|_| !voided).map_or(0, |before| before.history_incomplete);
+        Ok(manifest::Library {
+            id: library.id,
+            name: library.name.clone(),
+            owner: library.owner.clone(),
+            state: match library.state {
+                LibraryState::Live => manifest::LibraryState::Live,
+                LibraryState::Trashed { .. } => manifest::LibraryState::Trash,
+            },
+            heads: library.heads.iter().map(|head| (head.branch.clone(), head.commit)).collect(),
+            origin: library.origin.as_ref().map(|origin| manifest::Origin {
+                library: origin.library,
+                path: origin.path.clone(),
+                base_commit: origin.base_commit,
+            }),
+            encrypted: library.encrypted,
+            valid_since: library.valid_since,
+            history_days: library.history_days,
+            head_time: walked
+                .and_then(|walked| walked.outcome.head_times.get(&library.id).copied())
+                .or(before.and_then(|before| before.head_time)),
+            counts: objects.catalog.counts(store)?,
+            closed: walked.is_some() && !heads_open && !base_open,
+            history_incomplete: gone_before + walked.map_or(0, |walked| history_gone(walked, library.id)),
+            damage,
+        })
+    }
+
+    /// What should be in the backup and is not, one word each.
+    fn incomplete(&self, attempt: &Attempt, ordinary: &Ordinary) -> Vec<String> {
+        use crate::seafile::files::WarningKind;
+        let mut words = Vec::new();
+        let mut add = |is: bool, word: &str| {
+            if is && !words.iter().any(|known| known == word) {
+                words.push(word.to_owned());
+            }
+        };
+        for warning in ordinary.warnings.iter().filter(|warning| warning.kind.is_incomplete()) {
+            let word = match warning.kind {
+                WarningKind::Missing => "also-missing",
+                WarningKind::Unreadable { .. } => "files-unreadable",
+                _ => "files-changed",
+            };
+            add(true, word);
+        }
+        add(attempt.dumped.databases.iter().any(|database| !database.integrity.is_empty()), "database-damaged");
+        add(self.installation.docker_env_missing && self.options.also.is_empty(), "docker-env");
+        words
+    }
+
+    fn warnings(&self, attempt: &Attempt, leftovers: &Leftovers, ordinary: &Ordinary) -> Vec<String> {
+        let mut lines: Vec<String> =
+            self.installation.warnings.iter().map(ToString::to_string).collect();
+        lines.extend(self.prepared.warnings.iter().cloned());
+        for database in attempt.dumped.databases.iter().filter(|database| !database.integrity.is_empty()) {
+            lines.push(format!("database {}: {}", database.role, database.integrity.join("; ")));
+        }
+        let oddities = attempt.dumped.pointers.oddities.iter();
+        lines.extend(oddities.take(100).map(Oddity::to_string));
+        for walked in &attempt.walked {
+            lines.extend(walked.outcome.warnings.iter().take(100).map(commit_warning));
+        }
+        let bad = leftovers.bad.iter().take(100);
+        lines.extend(bad.map(|(object, trouble)| format!("unreferenced {object}: {trouble}")));
+        let files = ordinary.warnings.iter();
+        lines.extend(files.map(|warning| format!("{}: {}", warning.path.display(), warning.kind)));
+        lines
+    }
+}
+
+fn history_gone(walked: &Walked, library: LibraryId) -> u64 {
+    let gone = walked.outcome.findings.iter().filter(|finding| {
+        finding.library == library && finding.need == Need::Optional && !finding.rescued
+    });
+    gone.count() as u64
+}
+
+fn commit_warning((library, commit, warning): &(LibraryId, ObjectId, CommitWarning)) -> String {
+    let what = match warning {
+        CommitWarning::IdFormula => "has an id that follows no known formula",
+        CommitWarning::OtherLibrary => "says that it belongs to another library",
+    };
+    format!("commit {commit} of library {library} {what}")
+}

@@ -1,0 +1,196 @@
+//! The objects of an installation on their way into the repository: walk, second look, race or
+//! damage (docs/design.md, "Something is not on disk").
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::heartbeat::Heartbeat;
+use super::packing::{BlockTrouble, Packer, Settings, Totals};
+use super::sight::{BackupSight, Salvaged, SightError};
+use super::Error;
+use crate::database::LibraryPointers;
+use crate::object::{LibraryId, Object, Store};
+use crate::repository::Repository;
+use crate::repository::catalog::{Catalog, Mark};
+use crate::repository::manifest::Manifest;
+use crate::seafile::folders::ObjectFolders;
+use crate::walk::{self, Closure, Finding, Group, Need, Outcome, Walk, WalkError};
+
+/// What a run needs to walk.
+pub struct Objects<'a> {
+    /// Where packs go.
+    pub repository: &'a Repository,
+    /// What is known.
+    pub catalog: &'a Arc<Catalog>,
+    /// Where objects lie.
+    pub source: &'a Arc<ObjectFolders>,
+    /// Keeps a long run alive.
+    pub heartbeat: &'a Arc<Heartbeat>,
+    /// Bad bytes that are kept.
+    pub salvaged: &'a Arc<Salvaged>,
+    /// How to pack.
+    pub settings: Settings,
+}
+
+/// A group of libraries and what its walk found.
+pub struct Walked {
+    /// The libraries, as the walk saw them.
+    pub libraries: Vec<LibraryPointers>,
+    /// What it found.
+    pub outcome: Outcome,
+    /// Filled by [`Objects::close`], if anything was found.
+    pub closure: Option<Closure>,
+}
+
+impl Walked {
+    /// The same, as the walk takes it.
+    pub fn group(&self) -> Group<'_> {
+        Group { libraries: self.libraries.iter().collect() }
+    }
+
+    /// Whether a walk of these libraries would start from the same roots.
+    pub fn has_roots_of(&self, group: &Group<'_>) -> bool {
+        self.libraries.len() == group.libraries.len()
+            && self.libraries.iter().zip(&group.libraries).all(|(old, new)| old.same_roots(new))
+    }
+
+    /// What is damaged and was not known to be so in the base.
+    pub fn new_damage<'a>(
+        &'a self,
+        known: &'a HashSet<(Object, LibraryId)>,
+    ) -> impl Iterator<Item = &'a Finding> {
+        self.outcome.damage().filter(move |finding| !known.contains(&(finding.object, finding.library)))
+    }
+}
+
+/// The damage of a snapshot, to be told from what is new.
+pub fn known_damage(manifest: Option<&Manifest>) -> HashSet<(Object, LibraryId)> {
+    let damage = manifest.into_iter().flat_map(|manifest| &manifest.damage);
+    damage.map(|damage| (damage.object(), damage.library)).collect()
+}
+
+impl Objects<'_> {
+    /// Walks groups and waits until everything they need is stored.
+    pub fn walk(&self, groups: &[Group<'_>]) -> Result<(Vec<Walked>, Totals), Error> {
+        let (outcomes, totals, troubles) = self.pack(|sight| {
+            let walk = Walk::new(self.source, sight);
+            groups.iter().map(|group| walk.group(group)).collect::<Result<Vec<_>, _>>()
+        })?;
+        let mut walked: Vec<Walked> = groups
+            .iter()
+            .zip(outcomes)
+            .map(|(group, outcome)| Walked {
+                libraries: group.libraries.iter().map(|library| (*library).clone()).collect(),
+                outcome,
+                closure: None,
+            })
+            .collect();
+        for trouble in troubles {
+            assign(&mut walked, trouble);
+        }
+        Ok((walked, totals))
+    }
+
+    /// Runs the pipeline while `work` feeds it; returns what `work` returned once all is stored.
+    pub fn pack<T>(
+        &self,
+        work: impl FnOnce(&BackupSight<'_>) -> Result<T, WalkError<SightError>>,
+    ) -> Result<(T, Totals, Vec<BlockTrouble>), Error> {
+        let packer = Packer::start(
+            self.repository,
+            self.catalog,
+            self.source,
+            self.heartbeat,
+            self.salvaged,
+            self.settings,
+        );
+        let result = work(&self.sight(Some(&packer)));
+        let (totals, troubles) = match result {
+            Err(WalkError::Sight(SightError::Repository(error))) => return Err(error.into()),
+            Err(WalkError::Source(error)) => return Err(Error::Walk(error)),
+            // The pipeline knows why it stopped.
+            Err(WalkError::Sight(SightError::Stopped)) | Ok(_) => packer.finish()?,
+        };
+        let value = result.map_err(|_| Error::Stopped)?;
+        Ok((value, totals, troubles))
+    }
+
+    fn sight<'a>(&'a self, packer: Option<&'a Packer>) -> BackupSight<'a> {
+        BackupSight {
+            repository: self.repository,
+            catalog: self.catalog,
+            packer,
+            salvaged: self.salvaged,
+        }
+    }
+
+    /// Decides, in groups where something was found, what is closed all the same.
+    pub fn close(&self, walked: &mut Walked) -> Result<(), Error> {
+        let bad: HashSet<Object> = bad_objects(&walked.outcome);
+        if bad.is_empty() {
+            return Ok(());
+        }
+        let sight = self.sight(None);
+        let closure = Walk::new(self.source, &sight).closure(&walked.group(), &bad).map_err(walk_error)?;
+        let mut stores: HashSet<Store> = HashSet::new();
+        for library in &walked.libraries {
+            stores.extend(self.source.places(Store::Library(library.id)));
+            stores.extend(self.source.places(walk::content_store(library)));
+        }
+        let marks = closure.closed.iter().flat_map(|(object, closed)| {
+            let mark = if *closed { Mark::Closed } else { Mark::Walked };
+            self.source.places(object.store).map(move |store| (Object { store, ..*object }, mark))
+        });
+        self.catalog.mark(&stores.into_iter().collect::<Vec<_>>(), marks)?;
+        walked.closure = Some(closure);
+        Ok(())
+    }
+
+    /// Where in a library's newest state its damage shows.
+    pub fn paths(
+        &self,
+        walked: &Walked,
+        library: &LibraryPointers,
+    ) -> Result<HashMap<Object, Vec<String>>, Error> {
+        let Some(closure) = &walked.closure else { return Ok(HashMap::new()) };
+        let bad: HashSet<Object> = walked.outcome.damage().map(|finding| finding.object).collect();
+        let sight = self.sight(None);
+        walk::affected_paths(self.source, &sight, library, &bad, closure, 100).map_err(walk_error)
+    }
+}
+
+fn bad_objects(outcome: &Outcome) -> HashSet<Object> {
+    let bad = outcome.findings.iter().filter(|finding| !finding.rescued);
+    bad.map(|finding| finding.object).collect()
+}
+
+fn walk_error(error: WalkError<SightError>) -> Error {
+    match error {
+        WalkError::Source(error) => Error::Walk(error),
+        WalkError::Sight(SightError::Repository(error)) => error.into(),
+        WalkError::Sight(SightError::Stopped) => Error::Stopped,
+    }
+}
+
+/// A block that a worker found bad belongs to the group whose store it lies in.
+fn assign(walked: &mut [Walked], trouble: BlockTrouble) {
+    let owner = |walked: &&mut Walked| {
+        walked
+            .libraries
+            .iter()
+            .any(|library| walk::content_store(library) == trouble.object.store || trouble.object.store == Store::Shared)
+    };
+    let Some(walked) = walked.iter_mut().find(|walked| owner(walked)) else { return };
+    let of_store = |library: &&LibraryPointers| Store::Library(library.id) == trouble.object.store;
+    let library = walked.libraries.iter().find(of_store).or(walked.libraries.first());
+    if let Some(library) = library {
+        walked.outcome.findings.push(Finding {
+            object: trouble.object,
+            library: library.id,
+            // Garbage collection takes blocks away, it never tears them.
+            need: Need::Required,
+            trouble: trouble.trouble,
+            rescued: false,
+        });
+    }
+}

@@ -1,0 +1,87 @@
+//! Ordinary files on their way into the repository: one tar per group, written only if anything in
+//! the group changed.
+
+use super::{Error, stream};
+use crate::repository::Repository;
+use crate::repository::manifest::{FileGroup, LeftOut, Manifest};
+use crate::repository::names::{self, SnapshotId};
+use crate::seafile::files::{self, Group, ScanOptions, Warning};
+
+/// What came of it.
+pub struct Ordinary {
+    /// As the manifest lists them.
+    pub groups: Vec<FileGroup>,
+    /// What was left out on purpose.
+    pub left_out: Vec<LeftOut>,
+    /// What the administrator should look at.
+    pub warnings: Vec<Warning>,
+    /// How many groups were stored; the others are as in the base.
+    pub stored: usize,
+}
+
+/// Stores what changed since the base. `now`: seconds since 1970, taken before the scan.
+pub fn store(
+    repository: &Repository,
+    snapshot: SnapshotId,
+    base: Option<&Manifest>,
+    options: &ScanOptions,
+    now: i64,
+) -> Result<Ordinary, Error> {
+    let scan = files::scan(options)?;
+    let mut result = Ordinary {
+        groups: Vec::new(),
+        left_out: scan.left_out.iter().map(left_out).collect(),
+        warnings: scan.warnings,
+        stored: 0,
+    };
+    for group in &scan.groups {
+        let known = base.into_iter().flat_map(|base| &base.files);
+        let known = known.into_iter().find(|known| known.name == group.name && known.label == group.label);
+        if let Some(known) = known
+            && is_unchanged(group, known)
+            && stream::are_there(repository, &known.parts)?
+        {
+            result.groups.push(known.clone());
+            continue;
+        }
+        let (stored, warnings) = store_group(repository, snapshot, group, now)?;
+        result.groups.push(stored);
+        result.warnings.extend(warnings);
+        result.stored += 1;
+    }
+    Ok(result)
+}
+
+fn is_unchanged(group: &Group, known: &FileGroup) -> bool {
+    // A file that cannot be read now is read again below, and reported there.
+    files::fingerprint(group, known.settled_before).is_ok_and(|now| now == known.fingerprint)
+}
+
+fn store_group(
+    repository: &Repository,
+    snapshot: SnapshotId,
+    group: &Group,
+    now: i64,
+) -> Result<(FileGroup, Vec<Warning>), Error> {
+    // Before the tar is written: what changes meanwhile differs from the fingerprint next time.
+    let fingerprint = files::fingerprint(group, now);
+    let name = |index| names::files_part(snapshot, &group.name, index, repository.seal());
+    let stored = stream::store(repository, name, |mut out| files::write_tar(group, &mut out))?;
+    let report = stored.value;
+    let group = FileGroup {
+        name: group.name.clone(),
+        label: group.label.clone(),
+        // Without a fingerprint of all files the group is written again by the next run.
+        fingerprint: fingerprint.unwrap_or(stored.totals.plain_sha256),
+        settled_before: now,
+        members: group.entries.len() as u64,
+        size: stored.totals.plain_len,
+        sha256: stored.totals.plain_sha256,
+        parts: stored.parts,
+    };
+    Ok((group, report.warnings))
+}
+
+fn left_out(left: &files::LeftOut) -> LeftOut {
+    LeftOut { path: left.path.to_string_lossy().into_owned(), reason: left.reason.to_string() }
+}

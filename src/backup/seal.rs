@@ -1,0 +1,227 @@
+//! The end of a run: segments, lists, manifest, sums, and last of all the marker (docs/design.md,
+//! "Order of a run", 6 and 7).
+
+use std::collections::HashSet;
+
+use seawall_backends::{ErrorKind, put_same};
+
+use super::prepare::Prepared;
+use super::{Context, Error};
+use crate::object::Sha256;
+use crate::repository::catalog::{Base, Catalog, SegmentRecord};
+use crate::repository::index::List;
+use crate::repository::manifest::Manifest;
+use crate::repository::marker::{Marker, Named};
+use crate::repository::names::{self, SnapshotId};
+use crate::repository::segment::{FULL_BYTES, Header, Line, SegmentWriter};
+use crate::repository::sums::Sums;
+use crate::repository::{self, Repository, note, pack, reader};
+
+/// So many segments of one tier become one of the next.
+const MERGE: usize = 8;
+
+/// What the marker says beside what is in the manifest.
+pub struct Summary {
+    /// What was left out although it should be in the backup.
+    pub incomplete: Vec<String>,
+    /// Objects that nobody has.
+    pub damage: u64,
+}
+
+/// Writes the segments of a run.
+struct Segments<'a> {
+    repository: &'a Repository,
+    catalog: &'a Catalog,
+    snapshot: SnapshotId,
+    number: u32,
+    done: Vec<SegmentRecord>,
+}
+
+/// Writes everything that makes the run a snapshot; the marker last. Returns it.
+pub fn seal(
+    context: &Context<'_>,
+    catalog: &Catalog,
+    prepared: &Prepared,
+    manifest: &Manifest,
+    summary: Summary,
+) -> Result<Marker, Error> {
+    let repository = context.repository;
+    let segments = Segments {
+        repository,
+        catalog,
+        snapshot: prepared.snapshot,
+        number: 0,
+        done: Vec::new(),
+    };
+    let segments = segments.write(&prepared.rewrite)?;
+    let sums = put_sums(repository, manifest)?;
+    let (packs, bytes) = catalog.totals()?;
+    let marker = Marker {
+        repository: repository.id().to_string(),
+        snapshot: prepared.snapshot,
+        sequence: prepared.base.as_ref().map_or(1, |base| base.marker.sequence + 1),
+        previous: prepared.base.as_ref().map(|base| (base.id(), base.sha256)),
+        started: prepared.snapshot.started(),
+        finished: context.clock.now(),
+        listed: prepared.listed,
+        damage: summary.damage,
+        accepted: 0,
+        incomplete: summary.incomplete,
+        packs,
+        bytes,
+        sums,
+        lists: segments.iter().map(|segment| segment.list.clone()).collect(),
+        unknown: Vec::new(),
+    };
+    let sha256 = put_marker(context, &marker)?;
+    let base = Base { snapshot: marker.snapshot, sha256, sequence: marker.sequence };
+    catalog.finish_run(&base, &segments)?;
+    catalog.set_listed(Some(prepared.listed))?;
+    Ok(marker)
+}
+
+/// Puts manifest and sums; returns the sums as the marker names them.
+fn put_sums(repository: &Repository, manifest: &Manifest) -> Result<Named, Error> {
+    let backend = repository.backend().as_ref();
+    let stored = repository.seal().seal(manifest.to_bytes()?);
+    let key = names::manifest(manifest.snapshot, repository.seal());
+    put_same(backend, &key, &stored).map_err(repository::Error::from)?;
+    let mut entries = vec![(Sha256::of(&stored), key)];
+    let mut parts: Vec<_> = manifest.parts().map(|part| (part.sha256, part.key.clone())).collect();
+    parts.sort_by(|a, b| a.1.cmp(&b.1));
+    entries.extend(parts);
+    let bytes = Sums::new(entries).map_err(repository::Error::from)?.to_bytes();
+    let key = names::sums(manifest.snapshot);
+    put_same(backend, &key, &bytes).map_err(repository::Error::from)?;
+    Ok(Named { sha256: Sha256::of(&bytes), size: bytes.len() as u64, key })
+}
+
+fn put_marker(context: &Context<'_>, marker: &Marker) -> Result<Sha256, Error> {
+    let note = note::sign(&marker.to_text(), context.host_key.signing())
+        .map_err(repository::Error::from)?;
+    let key = names::marker(marker.snapshot);
+    match put_same(context.repository.backend().as_ref(), &key, note.as_bytes()) {
+        Ok(_) => Ok(Sha256::of(note.as_bytes())),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            Err(repository::Error::Voided { snapshot: marker.snapshot }.into())
+        }
+        Err(error) => Err(repository::Error::from(error).into()),
+    }
+}
+
+impl Segments<'_> {
+    /// Old segments that still hold, those that have to be written again, new ones, then merges.
+    /// The order of packs never changes: a link's target comes before the link.
+    fn write(mut self, rewrite: &HashSet<usize>) -> Result<Vec<SegmentRecord>, Error> {
+        for (position, segment) in self.catalog.segments()?.into_iter().enumerate() {
+            if rewrite.contains(&position) {
+                let lines = self.lines_again(&segment)?;
+                self.write_lines(segment.tier, lines.into_iter().map(Ok))?;
+            } else {
+                self.done.push(segment);
+            }
+        }
+        let fresh: Vec<_> = self
+            .catalog
+            .packs()?
+            .into_iter()
+            .filter(|pack| pack.stored && pack.segment.is_none())
+            .collect();
+        let catalog = self.catalog;
+        let lines = fresh.iter().map(|pack| {
+            catalog.unindexed_line(pack)?.ok_or_else(|| repository::Error::Malformed {
+                what: "the catalog".into(),
+                reason: format!("it does not say what lies in pack {}", pack.name),
+            })
+        });
+        self.write_lines(0, lines)?;
+        self.merge()?;
+        Ok(self.done)
+    }
+
+    /// The lines of packs that are still there, from the old segment, or from the packs themselves.
+    fn lines_again(&self, segment: &SegmentRecord) -> Result<Vec<Line>, Error> {
+        let old = List::read(self.repository, &segment.list)
+            .and_then(|list| list.read_segment(self.repository));
+        let old = old.map(|(_, lines, _)| lines).unwrap_or_default();
+        let mut lines = Vec::new();
+        for (kind, name) in &segment.packs {
+            match old.iter().find(|line| line.pack == *name) {
+                Some(line) => lines.push(line.clone()),
+                None => {
+                    let bytes = reader::read_pack(self.repository, *kind, name)?;
+                    let (contents, _) = pack::read_contents(&bytes).map_err(repository::Error::from)?;
+                    let size = bytes.len() as u64;
+                    lines.push(Line { pack: *name, kind: *kind, size, contents });
+                }
+            }
+        }
+        Ok(lines)
+    }
+
+    fn merge(&mut self) -> Result<(), Error> {
+        while let Some(tier) = self.tier_to_merge() {
+            let segments = self.done.split_off(self.done.len() - MERGE);
+            let repository = self.repository;
+            let lines = segments.iter().flat_map(|segment| {
+                let lines = List::read(repository, &segment.list)
+                    .and_then(|list| list.read_segment(repository));
+                match lines {
+                    Ok((_, lines, _)) => lines.into_iter().map(Ok).collect::<Vec<_>>(),
+                    Err(error) => vec![Err(error)],
+                }
+            });
+            self.write_lines(tier + 1, lines)?;
+        }
+        Ok(())
+    }
+
+    fn tier_to_merge(&self) -> Option<u32> {
+        let last = self.done.last()?;
+        let newest = self.done.iter().rev().take(MERGE);
+        let same = newest.filter(|segment| segment.tier == last.tier && segment.size < FULL_BYTES);
+        (same.count() == MERGE).then_some(last.tier)
+    }
+
+    fn write_lines(
+        &mut self,
+        tier: u32,
+        lines: impl Iterator<Item = Result<Line, repository::Error>>,
+    ) -> Result<(), Error> {
+        let mut open: Option<SegmentWriter> = None;
+        for line in lines {
+            let mut writer = match open.take() {
+                Some(writer) => writer,
+                None => self.begin(tier)?,
+            };
+            writer.add(&line?)?;
+            if writer.is_full() {
+                self.put(tier, writer)?;
+            } else {
+                open = Some(writer);
+            }
+        }
+        open.map_or(Ok(()), |writer| self.put(tier, writer))
+    }
+
+    fn begin(&mut self, tier: u32) -> Result<SegmentWriter, Error> {
+        let header = Header { segment: 1, snapshot: self.snapshot, number: self.number, tier };
+        self.number += 1;
+        Ok(SegmentWriter::new(&header)?)
+    }
+
+    fn put(&mut self, tier: u32, writer: SegmentWriter) -> Result<(), Error> {
+        let backend = self.repository.backend().as_ref();
+        let packs = writer.packs().to_vec();
+        let stored = self.repository.seal().seal(writer.finish()?);
+        let name = Sha256::of(&stored);
+        let key = names::segment(&name, self.repository.seal());
+        put_same(backend, &key, &stored).map_err(repository::Error::from)?;
+        let list = List::to_bytes(self.repository, &name, &packs)?;
+        let sha256 = Sha256::of(&list);
+        let named = Named { sha256, size: list.len() as u64, key: names::list(&sha256) };
+        put_same(backend, &named.key, &list).map_err(repository::Error::from)?;
+        self.done.push(SegmentRecord { name, size: stored.len() as u64, tier, list: named, packs });
+        Ok(())
+    }
+}

@@ -1,0 +1,111 @@
+//! What a backup's walk sees: the catalog says what is known, the pipeline takes what is new.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use super::packing::{Packer, Stopped};
+use crate::object::{Kind, Object, Sha256};
+use crate::repository::catalog::Catalog;
+use crate::repository::{self, Repository, reader};
+use crate::seafile::check;
+use crate::walk::{Known, Sight};
+
+/// Bad bytes that are kept already, by this run or an earlier one: they are kept once.
+#[derive(Debug, Default)]
+pub struct Salvaged(Mutex<HashMap<Object, Sha256>>);
+
+impl Salvaged {
+    /// Whether these bytes are to be kept; if so they count as kept from now on.
+    pub fn is_new(&self, object: Object, sha256: Sha256) -> bool {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.insert(object, sha256) != Some(sha256)
+    }
+
+    /// The SHA-256 of an object's bad bytes that are kept.
+    pub fn kept(&self, object: &Object) -> Option<Sha256> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(object).copied()
+    }
+}
+
+/// The sight of a backup.
+pub struct BackupSight<'a> {
+    /// The repository, to read what the source lost.
+    pub repository: &'a Repository,
+    /// What is known.
+    pub catalog: &'a Catalog,
+    /// Where what is new goes; `None` while closures are computed.
+    pub packer: Option<&'a Packer>,
+    /// What is kept of bad bytes.
+    pub salvaged: &'a Salvaged,
+}
+
+/// Why a backup's walk ends early.
+#[derive(Debug, thiserror::Error)]
+pub enum SightError {
+    /// The pipeline stopped; it knows why.
+    #[error("the pipeline stopped")]
+    Stopped,
+    /// The catalog or the repository failed.
+    #[error(transparent)]
+    Repository(#[from] repository::Error),
+}
+
+impl From<Stopped> for SightError {
+    fn from(Stopped: Stopped) -> Self {
+        Self::Stopped
+    }
+}
+
+impl Sight for BackupSight<'_> {
+    type Error = SightError;
+
+    fn known(&self, object: &Object) -> Result<Option<Known>, SightError> {
+        let known = self.catalog.known(object)?;
+        Ok(known.map(|known| Known {
+            length: known.length,
+            closed: known.closed,
+            walked: known.walked,
+        }))
+    }
+
+    fn visit(&self, object: &Object) -> Result<(), SightError> {
+        Ok(self.catalog.visit(object)?)
+    }
+
+    fn keep(&self, object: Object, bytes: Vec<u8>) -> Result<(), SightError> {
+        Ok(self.packer.ok_or(Stopped)?.keep(object, bytes)?)
+    }
+
+    fn keep_block(&self, object: Object) -> Result<(), SightError> {
+        Ok(self.packer.ok_or(Stopped)?.keep_block(object)?)
+    }
+
+    fn salvage(&self, object: Object, bytes: Vec<u8>) -> Result<(), SightError> {
+        if let Some(packer) = self.packer
+            && self.salvaged.is_new(object, Sha256::of(&bytes))
+        {
+            packer.salvage(object, bytes)?;
+        }
+        Ok(())
+    }
+
+    fn rescue(&self, object: &Object) -> Result<Option<Vec<u8>>, SightError> {
+        let Some((place, sha256)) = self.catalog.place(object)? else { return Ok(None) };
+        let bytes = match reader::read_object(self.repository, &place) {
+            Ok(bytes) => bytes,
+            // Stored, by the catalog's account, and not to be had: as good as not stored.
+            Err(repository::Error::Backend(error))
+                if error.kind() == seawall_backends::ErrorKind::Transient =>
+            {
+                return Err(repository::Error::from(error).into());
+            }
+            Err(_) => return Ok(None),
+        };
+        let good = match object.kind {
+            // A commit's id does not cover all of its bytes.
+            Kind::Commit => sha256 == Some(Sha256::of(&bytes)),
+            Kind::Fs | Kind::Block => check::check(object, &bytes).is_ok(),
+        };
+        Ok(good.then_some(bytes))
+    }
+}

@@ -1,0 +1,173 @@
+//! Stores on disk that no row points to, and with `--everything` the unreachable objects of all
+//! others: copied by listing, each object verified.
+
+use std::collections::BTreeSet;
+
+use super::objects::Objects;
+use super::packing::{BlockTrouble, Totals};
+use super::sight::{BackupSight, SightError};
+use super::{Error, Options};
+use crate::database::Pointers;
+use crate::object::{Kind, LibraryId, Object, ObjectId, Store};
+use crate::repository::manifest::{Manifest, Unreferenced};
+use crate::seafile::check::{self, Content};
+use crate::seafile::folders::{Found, ObjectFolders, StoreEntry};
+use crate::walk::{Sight as _, Trouble, WalkError};
+
+/// What came of it.
+#[derive(Default)]
+pub struct Leftovers {
+    /// Stores without a row.
+    pub stores: Vec<Unreferenced>,
+    /// What was stored.
+    pub totals: Totals,
+    /// Objects in them that are not what their names say: kept aside, not damage, since nothing
+    /// points to them.
+    pub bad: Vec<(Object, Trouble)>,
+    /// Names where stores or objects should be that are neither; not copied.
+    pub foreign: u64,
+}
+
+type SightResult<T> = Result<T, WalkError<SightError>>;
+
+/// Copies what no pointer leads to.
+pub fn copy(
+    objects: &Objects<'_>,
+    options: &Options,
+    pointers: &Pointers,
+    base: Option<&Manifest>,
+) -> Result<Leftovers, Error> {
+    let mut left = Leftovers::default();
+    let stores = stores_on_disk(objects.source, &mut left.foreign)?;
+    let (unreferenced, referenced): (Vec<Store>, Vec<Store>) =
+        stores.into_iter().partition(|store| is_unreferenced(pointers, *store));
+    let mut newest = std::collections::HashMap::new();
+    let ((), totals, troubles) = objects.pack(|sight| {
+        for store in &unreferenced {
+            if !is_garbage(pointers, *store) || options.everything {
+                newest.insert(*store, copy_store(objects.source, sight, *store, &mut left)?);
+            }
+        }
+        for store in referenced.iter().filter(|_| options.everything) {
+            copy_store(objects.source, sight, *store, &mut left)?;
+        }
+        Ok(())
+    })?;
+    left.totals = totals;
+    left.bad.extend(troubles.into_iter().map(|BlockTrouble { object, trouble }| (object, trouble)));
+    for store in unreferenced {
+        let Store::Library(library) = store else { continue };
+        let counts = objects.catalog.counts(store)?;
+        let known = base.into_iter().flat_map(|base| &base.unreferenced);
+        let before = known.into_iter().find(|known| known.store == library).and_then(|known| known.newest.clone());
+        let newest = newest.remove(&store).flatten().max_by_time(before);
+        let garbage = is_garbage(pointers, store);
+        left.stores.push(Unreferenced { store: library, garbage, counts, newest });
+    }
+    Ok(left)
+}
+
+/// The later of two commits.
+trait Later {
+    fn max_by_time(self, other: Self) -> Self;
+}
+
+impl Later for Option<(ObjectId, i64, String)> {
+    fn max_by_time(self, other: Self) -> Self {
+        match (self, other) {
+            (Some(a), Some(b)) => Some(if b.1 > a.1 { b } else { a }),
+            (a, b) => a.or(b),
+        }
+    }
+}
+
+fn stores_on_disk(source: &ObjectFolders, foreign: &mut u64) -> Result<BTreeSet<Store>, Error> {
+    let mut stores = BTreeSet::new();
+    for kind in Kind::ALL {
+        for entry in source.stores(kind).map_err(Error::Walk)? {
+            match entry {
+                StoreEntry::Store(store) => {
+                    stores.insert(store);
+                }
+                StoreEntry::Foreign(_) => *foreign += 1,
+            }
+        }
+    }
+    Ok(stores)
+}
+
+/// A library whose row names no head counts as unreferenced too: nothing else would copy it.
+fn is_unreferenced(pointers: &Pointers, store: Store) -> bool {
+    let Store::Library(id) = store else { return false };
+    let is_origin = |id: LibraryId| {
+        pointers
+            .libraries
+            .iter()
+            .any(|library| library.origin.as_ref().is_some_and(|origin| origin.library == id))
+    };
+    pointers.library(id).is_none_or(|library| library.heads.is_empty()) && !is_origin(id)
+        || pointers.library(id).is_some_and(|library| library.heads.is_empty())
+}
+
+fn is_garbage(pointers: &Pointers, store: Store) -> bool {
+    matches!(store, Store::Library(id) if pointers.garbage.contains(&id))
+}
+
+/// Copies every object of a store that is not stored yet; returns the newest commit among them.
+fn copy_store(
+    source: &ObjectFolders,
+    sight: &BackupSight<'_>,
+    store: Store,
+    left: &mut Leftovers,
+) -> SightResult<Option<(ObjectId, i64, String)>> {
+    let mut newest: Option<(ObjectId, i64, String)> = None;
+    for kind in Kind::ALL {
+        for found in source.objects(kind, store) {
+            match found.map_err(WalkError::Source)? {
+                Found::Object(id) => {
+                    let object = Object::new(store, kind, id);
+                    if sight.known(&object).map_err(WalkError::Sight)?.is_none() {
+                        newest = newest.max_by_time(copy_object(source, sight, object, left)?);
+                    }
+                }
+                Found::Foreign(_) => left.foreign += 1,
+            }
+        }
+    }
+    Ok(newest)
+}
+
+fn copy_object(
+    source: &ObjectFolders,
+    sight: &BackupSight<'_>,
+    object: Object,
+    left: &mut Leftovers,
+) -> SightResult<Option<(ObjectId, i64, String)>> {
+    if object.kind == Kind::Block {
+        sight.keep_block(object).map_err(WalkError::Sight)?;
+        return Ok(None);
+    }
+    let bytes = match source.read(&object) {
+        Ok(Some(bytes)) => bytes,
+        // Collected since it was listed.
+        Ok(None) => return Ok(None),
+        Err(error) => {
+            left.bad.push((object, Trouble::Unreadable(error.to_string())));
+            return Ok(None);
+        }
+    };
+    match check::check(&object, &bytes) {
+        Ok(content) => {
+            sight.keep(object, bytes).map_err(WalkError::Sight)?;
+            Ok(match content {
+                Content::Commit(commit) => Some((commit.id, commit.ctime, commit.library_name)),
+                _ => None,
+            })
+        }
+        Err(fault) => {
+            sight.salvage(object, bytes).map_err(WalkError::Sight)?;
+            left.bad.push((object, Trouble::Bad(fault)));
+            Ok(None)
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! What discovery found, in the terms of those who read an installation: where its objects, its
+//! databases and its ordinary files are. Shared by backup and verify.
+
+use std::path::PathBuf;
+
+use crate::database::{Pointers, SqliteSource};
+use crate::object::Kind;
+use crate::seafile::discover::{DatabaseKind, Installation, SqliteFile};
+use crate::seafile::files::ScanOptions;
+use crate::seafile::folders::ObjectFolders;
+
+/// The databases are on a server that this version does not dump.
+#[derive(Debug, thiserror::Error)]
+#[error("the installation's databases are on MySQL or MariaDB, which this version does not dump")]
+pub struct NotSqlite;
+
+/// The installation's SQLite databases, `seafile` first.
+pub fn databases(installation: &Installation) -> Result<&[SqliteFile], NotSqlite> {
+    match &installation.database {
+        DatabaseKind::Sqlite(files) => Ok(files),
+        DatabaseKind::Mysql(_) => Err(NotSqlite),
+    }
+}
+
+/// As the database layer names them.
+pub fn sqlite_sources(files: &[SqliteFile]) -> Vec<SqliteSource> {
+    let source =
+        |file: &SqliteFile| SqliteSource { role: file.role.to_string(), path: file.file.clone() };
+    files.iter().map(source).collect()
+}
+
+/// Where the installation's objects lie, each library in the storage class that the database says.
+/// Returns also what the database says of classes that the configuration does not know.
+pub fn object_folders(
+    installation: &Installation,
+    pointers: &Pointers,
+) -> (ObjectFolders, Vec<String>) {
+    let storage = &installation.object_storage;
+    let mut folders = ObjectFolders::new(&installation.data_dir);
+    for kind in Kind::ALL {
+        folders.set_folder(kind, storage.roots.folder(kind).to_owned());
+        for class in &storage.classes {
+            folders.add_class(&class.id, kind, class.roots.folder(kind).to_owned());
+        }
+    }
+    let unknown = pointers
+        .storage_classes
+        .iter()
+        .filter_map(|(library, class)| folders.assign(*library, class).err())
+        .map(|error| error.to_string())
+        .collect();
+    (folders, unknown)
+}
+
+/// Whether a block's id may be random, so that bytes that do not match it prove nothing.
+pub fn has_random_block_ids(installation: &Installation) -> bool {
+    installation.pro && installation.skip_block_hash
+}
+
+/// Where the installation's ordinary files are: everything but objects and dumped databases.
+pub fn scan_options(
+    installation: &Installation,
+    excludes: &[String],
+    also: &[PathBuf],
+) -> ScanOptions {
+    let data = PathBuf::from("seafile-data");
+    let mut skip_paths: Vec<PathBuf> =
+        Kind::ALL.iter().map(|kind| data.join("storage").join(kind.folder())).collect();
+    if installation.object_storage.shared_folders {
+        skip_paths.extend(Kind::ALL.iter().map(|kind| data.join(kind.folder())));
+    }
+    for file in databases(installation).unwrap_or_default() {
+        for suffix in ["", "-journal", "-wal", "-shm"] {
+            let mut path = file.path.clone().into_os_string();
+            path.push(suffix);
+            skip_paths.push(path.into());
+        }
+    }
+    let program = installation.program_folder.as_ref().and_then(|folder| folder.file_name());
+    ScanOptions {
+        top: installation.top.clone(),
+        data_dir: installation.data_dir.clone(),
+        skip_paths,
+        program_folder: program.map(|name| name.to_string_lossy().into_owned()),
+        followed_links: installation.links.iter().map(|link| link.path.clone()).collect(),
+        excludes: excludes.to_vec(),
+        also: also.to_vec(),
+    }
+}
