@@ -1,1 +1,3 @@
 //! What seawall stores: packs, segments, lists, sums, manifests, markers, intents; and the local catalog.
+
+pub mod frames;
