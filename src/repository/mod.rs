@@ -1,3 +1,4 @@
 //! What seawall stores: packs, segments, lists, sums, manifests, markers, intents; and the local catalog.
 
 pub mod frames;
+pub mod sums;
