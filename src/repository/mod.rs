@@ -1,4 +1,5 @@
 //! What seawall stores: packs, segments, lists, sums, manifests, markers, intents; and the local catalog.
 
 pub mod frames;
+pub mod parts;
 pub mod sums;
