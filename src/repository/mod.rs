@@ -2,5 +2,6 @@
 
 pub mod frames;
 pub mod note;
+pub mod pack;
 pub mod parts;
 pub mod sums;
