@@ -1,4 +1,4 @@
-//! A tolerant reader of INI files: what both GLib's key files (the server, in C) and Python's
+//! A tolerant reader of INI files: what both `GLib`'s key files (the server, in C) and Python's
 //! `configparser` (seahub, seafevents) take, this takes too. It does not write, and it keeps
 //! neither comments nor order.
 //!
@@ -19,8 +19,8 @@ pub struct IniValue {
 }
 
 impl IniValue {
-    /// The text as GLib gives it to the server: `\s`, `\n`, `\t`, `\r` and `\\` mean one
-    /// character. Other backslashes, which GLib refuses, are kept.
+    /// The text as `GLib` gives it to the server: `\s`, `\n`, `\t`, `\r` and `\\` mean one
+    /// character. Other backslashes, which `GLib` refuses, are kept.
     pub fn unescaped(&self) -> String {
         let mut out = String::with_capacity(self.text.len());
         let mut characters = self.text.chars();
@@ -34,9 +34,8 @@ impl IniValue {
                 Some('n') => out.push('\n'),
                 Some('t') => out.push('\t'),
                 Some('r') => out.push('\r'),
-                Some('\\') => out.push('\\'),
+                Some('\\') | None => out.push('\\'),
                 Some(other) => out.extend(['\\', other]),
-                None => out.push('\\'),
             }
         }
         out
