@@ -2,6 +2,9 @@
 
 pub mod check;
 pub mod commit;
+pub mod config;
+pub mod discover;
+pub mod files;
 pub mod folders;
 pub mod fs;
 

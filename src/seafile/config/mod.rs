@@ -1,0 +1,125 @@
+//! Seafile's configuration files, read as text: INI files, `.env` and the literals of
+//! `seahub_settings.py`. Nothing is executed and nothing is looked up here: what the settings
+//! mean is [`discover`](super::discover)'s business.
+//!
+//! These files hold passwords: what keeps their values does not show them in its `Debug`.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
+
+pub mod dotenv;
+pub mod ini;
+pub mod python;
+
+/// The longest configuration file that is read, in bytes.
+pub const MAX_BYTES: u64 = 1 << 20;
+
+/// A password: `Debug` and `Display` do not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes a text that nobody shall see.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself: for the one place that needs it, never for messages.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+/// Why a configuration file has no text.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// It could not be opened or read.
+    #[error("cannot be read")]
+    Io(#[from] io::Error),
+    /// It is longer than [`MAX_BYTES`].
+    #[error("is longer than {MAX_BYTES} bytes: this is no configuration file")]
+    TooLong,
+}
+
+/// Reads a whole configuration file; `None` if there is none. A byte order mark is taken off, and
+/// what is not UTF-8 becomes U+FFFD.
+pub fn read_text(path: &Path) -> Result<Option<String>, ReadError> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if is_absence(&error) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let mut bytes = Vec::new();
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(ReadError::TooLong);
+    }
+    let text = String::from_utf8_lossy(&bytes);
+    Ok(Some(without_byte_order_mark(&text).to_owned()))
+}
+
+/// Whether an error says that there is nothing at a path, as opposed to nothing that can be seen.
+pub(super) fn is_absence(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
+}
+
+/// Takes off a byte order mark, as Windows editors write it.
+fn without_byte_order_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let secret = Secret::new("hunter2");
+        assert_eq!(format!("{secret} {secret:?}"), "(secret) (secret)");
+        assert_eq!(secret.reveal(), "hunter2");
+    }
+
+    #[test]
+    fn files_are_bounded_and_may_be_absent() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("seafile.conf");
+        assert!(read_text(&path).unwrap().is_none());
+        assert!(read_text(&path.join("below")).unwrap().is_none());
+        std::fs::write(&path, "\u{feff}[a]\n").unwrap();
+        assert!(read_text(&path.join("below")).unwrap().is_none());
+        assert_eq!(read_text(&path).unwrap().unwrap(), "[a]\n");
+        std::fs::write(&path, vec![b'x'; 1 << 20]).unwrap();
+        assert!(read_text(&path).is_ok());
+        std::fs::write(&path, vec![b'x'; (1 << 20) + 1]).unwrap();
+        assert!(matches!(read_text(&path), Err(ReadError::TooLong)));
+        assert!(matches!(read_text(folder.path()), Err(ReadError::Io(_))));
+    }
+
+    #[test]
+    fn other_encodings_do_not_stop_the_reading() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("seafile.conf");
+        std::fs::write(&path, b"[a]\nname = B\xfcro\n").unwrap();
+        assert_eq!(
+            read_text(&path).unwrap().unwrap(),
+            "[a]\nname = B\u{fffd}ro\n"
+        );
+    }
+}

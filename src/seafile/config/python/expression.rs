@@ -1,0 +1,310 @@
+//! Reads one expression of literals. What is not a literal becomes [`Value::Dynamic`] up to the
+//! comma, colon or bracket that ends it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::token::{Kind, Token};
+use super::{Located, MAX_DEPTH, Value};
+
+/// What the names of the file so far and the environment say.
+pub(super) struct Known<'a> {
+    pub names: &'a BTreeMap<Arc<str>, Located>,
+    pub variable: &'a dyn Fn(&str) -> Option<String>,
+}
+
+/// A place in the tokens of one statement, which end in [`Kind::End`] or with the slice.
+pub(super) struct Cursor<'a> {
+    tokens: &'a [Token],
+    known: &'a Known<'a>,
+    depth: usize,
+}
+
+impl<'a> Cursor<'a> {
+    pub(super) fn new(tokens: &'a [Token], known: &'a Known<'a>) -> Self {
+        Self {
+            tokens,
+            known,
+            depth: 0,
+        }
+    }
+
+    /// The value of a whole right-hand side: `1, 2` without brackets is a tuple.
+    pub(super) fn right_hand_side(&mut self) -> Located {
+        let first = self.element();
+        if !self.is_at(',') {
+            return self.whole(first);
+        }
+        let line = first.line;
+        let mut values = vec![first];
+        while self.skip(',') && !self.is_at_end() {
+            values.push(self.element());
+        }
+        self.whole(Located {
+            value: Value::List(values),
+            line,
+        })
+    }
+
+    /// A value counts only if nothing is left behind it.
+    fn whole(&self, mut located: Located) -> Located {
+        if !self.is_at_end() {
+            located.value = Value::Dynamic;
+        }
+        located
+    }
+
+    /// One element: a literal if nothing follows before the next separator.
+    fn element(&mut self) -> Located {
+        let line = self.line();
+        let value = self.atom().unwrap_or(Value::Dynamic);
+        let value = self.with_default(value);
+        if self.is_at_separator() {
+            return Located { value, line };
+        }
+        self.skip_to_separator();
+        Located {
+            value: Value::Dynamic,
+            line,
+        }
+    }
+
+    /// `os.environ.get('X') or 'default'`.
+    fn with_default(&mut self, value: Value) -> Value {
+        let is_or = matches!(self.kind(), Some(Kind::Name(name)) if &**name == "or");
+        let is_unset = match &value {
+            Value::Environment(_) | Value::None => true,
+            Value::Text(text) => text.is_empty(),
+            _ => return value,
+        };
+        if !is_or {
+            return value;
+        }
+        self.advance();
+        let default = self.atom().unwrap_or(Value::Dynamic);
+        if is_unset { default } else { value }
+    }
+
+    /// A literal, or `None` with the cursor somewhere inside what is not one.
+    fn atom(&mut self) -> Option<Value> {
+        match self.kind()?.clone() {
+            Kind::Text(text) => {
+                self.advance();
+                Some(self.joined_texts(text))
+            }
+            Kind::Int(number) => {
+                self.advance();
+                Some(Value::Int(number))
+            }
+            Kind::Sign('-') => {
+                self.advance();
+                let Kind::Int(number) = *self.kind()? else {
+                    return None;
+                };
+                self.advance();
+                number.checked_neg().map(Value::Int)
+            }
+            Kind::Sign(open @ ('(' | '[' | '{')) => self.bracketed(|cursor| match open {
+                '(' => cursor.tuple_or_group(),
+                '[' => cursor.values(']').map(Value::List),
+                _ => cursor.dict(),
+            }),
+            Kind::Name(name) => self.name(&name),
+            _ => None,
+        }
+    }
+
+    fn joined_texts(&mut self, first: Arc<str>) -> Value {
+        let Some(Kind::Text(_)) = self.kind() else {
+            return Value::Text(first);
+        };
+        let mut joined = first.to_string();
+        while let Some(Kind::Text(text)) = self.kind() {
+            joined.push_str(text);
+            self.advance();
+        }
+        Value::Text(joined.into())
+    }
+
+    /// Reads what is in brackets. What is no literal is left unread from its opening bracket on,
+    /// so that it can be skipped as a whole; the bounded depth also bounds how often that is.
+    fn bracketed<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
+        if self.depth == MAX_DEPTH {
+            return None;
+        }
+        let start = self.tokens;
+        self.advance();
+        self.depth += 1;
+        let value = read(self);
+        self.depth -= 1;
+        if value.is_none() {
+            self.tokens = start;
+        }
+        value
+    }
+
+    fn tuple_or_group(&mut self) -> Option<Value> {
+        let start = self.tokens;
+        let mut values = self.values(')')?;
+        // A comma before the closing bracket makes a tuple of a single value.
+        let used = &start[..start.len() - self.tokens.len()];
+        let has_comma = matches!(used, [.., comma, _] if comma.kind == Kind::Sign(','));
+        if values.len() == 1 && !has_comma {
+            return values.pop().map(|located| located.value);
+        }
+        Some(Value::List(values))
+    }
+
+    /// The elements up to a closing bracket, which is taken too.
+    fn values(&mut self, close: char) -> Option<Vec<Located>> {
+        let mut values = Vec::new();
+        while !self.skip(close) {
+            values.push(self.element());
+            if !self.skip(',') && !self.is_at(close) {
+                return None;
+            }
+        }
+        Some(values)
+    }
+
+    fn dict(&mut self) -> Option<Value> {
+        let mut entries = BTreeMap::new();
+        let mut is_whole = true;
+        while !self.skip('}') {
+            let key = self.element();
+            if self.skip(':') {
+                let value = self.element();
+                match key.value {
+                    Value::Text(key) => drop(entries.insert(key, value)),
+                    Value::Dynamic | Value::Environment(_) => is_whole = false,
+                    _ => {}
+                }
+            } else {
+                // A set, or `**other`: nobody knows what is in there.
+                is_whole = false;
+            }
+            if !self.skip(',') && !self.is_at('}') {
+                return None;
+            }
+        }
+        is_whole.then_some(Value::Dict(entries))
+    }
+
+    fn name(&mut self, name: &str) -> Option<Value> {
+        self.advance();
+        match name {
+            "None" => Some(Value::None),
+            "True" => Some(Value::Bool(true)),
+            "False" => Some(Value::Bool(false)),
+            "os" if self.skip('.') => {
+                let Some(Kind::Name(name)) = self.kind().cloned() else {
+                    return None;
+                };
+                self.advance();
+                self.environment(&name)
+            }
+            "environ" | "getenv" => self.environment(name),
+            "int" | "str" if self.is_at('(') => {
+                let value = self.bracketed(Self::tuple_or_group)?;
+                let is_plain = matches!(
+                    value,
+                    Value::Int(_) | Value::Text(_) | Value::Environment(_)
+                );
+                is_plain.then_some(value)
+            }
+            _ => {
+                let value = &self.known.names.get(name)?.value;
+                value.is_scalar().then(|| value.clone())
+            }
+        }
+    }
+
+    /// `environ.get(…)`, `environ[…]` or `getenv(…)`, from behind the first word.
+    fn environment(&mut self, word: &str) -> Option<Value> {
+        let is_subscript = word == "environ" && self.is_at('[');
+        if word == "environ" && !is_subscript {
+            let is_get =
+                self.skip('.') && matches!(self.kind(), Some(Kind::Name(name)) if &**name == "get");
+            if !is_get {
+                return None;
+            }
+            self.advance();
+        } else if word != "environ" && word != "getenv" {
+            return None;
+        }
+        let close = if is_subscript { ']' } else { ')' };
+        if !is_subscript && !self.is_at('(') {
+            return None;
+        }
+        let arguments = self.bracketed(|cursor| cursor.values(close))?;
+        self.variable(&arguments)
+    }
+
+    fn variable(&self, arguments: &[Located]) -> Option<Value> {
+        let (name, default) = match arguments {
+            [name] => (name, None),
+            [name, default] => (name, Some(default)),
+            _ => return None,
+        };
+        let Value::Text(name) = &name.value else {
+            return None;
+        };
+        if let Some(value) = (self.known.variable)(name) {
+            return Some(Value::Text(value.into()));
+        }
+        match default {
+            Some(default) => default.value.is_scalar().then(|| default.value.clone()),
+            None => Some(Value::Environment(name.clone())),
+        }
+    }
+
+    fn kind(&self) -> Option<&'a Kind> {
+        self.tokens.first().map(|token| &token.kind)
+    }
+
+    fn line(&self) -> usize {
+        self.tokens.first().map_or(0, |token| token.line)
+    }
+
+    fn advance(&mut self) {
+        self.tokens = self.tokens.get(1..).unwrap_or_default();
+    }
+
+    fn is_at(&self, sign: char) -> bool {
+        self.kind() == Some(&Kind::Sign(sign))
+    }
+
+    fn skip(&mut self, sign: char) -> bool {
+        let is_there = self.is_at(sign);
+        if is_there {
+            self.advance();
+        }
+        is_there
+    }
+
+    fn is_at_end(&self) -> bool {
+        matches!(self.kind(), None | Some(Kind::End))
+    }
+
+    fn is_at_separator(&self) -> bool {
+        self.is_at_end()
+            || matches!(
+                self.kind(),
+                Some(Kind::Sign(',' | ':' | ')' | ']' | '}' | '='))
+            )
+    }
+
+    /// Skips to the separator that ends the current element, over whole brackets.
+    fn skip_to_separator(&mut self) {
+        let mut open = 0usize;
+        while !self.is_at_end() {
+            match self.kind() {
+                Some(Kind::Sign('(' | '[' | '{')) => open += 1,
+                _ if open == 0 && self.is_at_separator() => return,
+                Some(Kind::Sign(')' | ']' | '}')) => open -= 1,
+                _ => {}
+            }
+            self.advance();
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Reads the literals of `seahub_settings.py`. The file is a program; this runs none of it: names
+//! that are assigned a literal at the top level have a value, everything else is
+//! [`Value::Dynamic`], with the line on which it stands. Work and memory are bounded by the length
+//! of the text, nesting by [`MAX_DEPTH`].
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+mod expression;
+mod statement;
+mod token;
+
+/// How deeply lists, dictionaries, parentheses and subscripts may nest.
+pub const MAX_DEPTH: usize = 32;
+
+/// What an expression says, as far as it can be told without running it.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Value {
+    /// `None`.
+    None,
+    /// `True` or `False`.
+    Bool(bool),
+    /// An integer that fits.
+    Int(i64),
+    /// A string; adjacent ones are joined.
+    Text(Arc<str>),
+    /// A list or a tuple.
+    List(Vec<Located>),
+    /// A dictionary; entries whose keys are no strings are left out.
+    Dict(BTreeMap<Arc<str>, Located>),
+    /// A variable of the environment that is neither known nor has a default.
+    Environment(Arc<str>),
+    /// Not a literal.
+    Dynamic,
+}
+
+/// A value and the line on which its expression begins, counted from 1.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Located {
+    /// The value.
+    pub value: Value,
+    /// The line.
+    pub line: usize,
+}
+
+impl Located {
+    /// A string, or an integer as text; `None` for everything else.
+    pub fn text(&self) -> Option<String> {
+        match &self.value {
+            Value::Text(text) => Some(text.to_string()),
+            Value::Int(number) => Some(number.to_string()),
+            _ => None,
+        }
+    }
+}
+
+impl Value {
+    /// Whether it is so small that another name may stand for it.
+    fn is_scalar(&self) -> bool {
+        !matches!(self, Self::List(_) | Self::Dict(_))
+    }
+}
+
+/// Shows what kind of value it is: texts may be passwords.
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("None"),
+            Self::Bool(value) => value.fmt(f),
+            Self::Int(_) => f.write_str("(integer)"),
+            Self::Text(_) => f.write_str("(text)"),
+            Self::List(values) => values.fmt(f),
+            Self::Dict(entries) => entries.fmt(f),
+            Self::Environment(name) => write!(f, "(variable {name})"),
+            Self::Dynamic => f.write_str("(not a literal)"),
+        }
+    }
+}
+
+/// The names that a settings file sets.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PythonSettings {
+    values: BTreeMap<Arc<str>, Located>,
+    imports_everything: Option<usize>,
+}
+
+impl PythonSettings {
+    /// Reads a text. `variable` gives the value of a variable of the environment, where one is
+    /// known. Every text is taken.
+    pub fn parse(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Self {
+        let tokens = token::tokens(super::without_byte_order_mark(text));
+        statement::Reader::new(variable).read(&tokens)
+    }
+
+    /// What a name was set to last.
+    pub fn get(&self, name: &str) -> Option<&Located> {
+        self.values.get(name)
+    }
+
+    /// What stands at `name['a']['b']`; [`Value::Dynamic`] where the way there is not a literal.
+    pub fn get_in(&self, name: &str, path: &[&str]) -> Option<&Located> {
+        let mut place = self.get(name)?;
+        for key in path {
+            match &place.value {
+                Value::Dict(entries) => place = entries.get(*key)?,
+                Value::Dynamic => return Some(place),
+                _ => return None,
+            }
+        }
+        Some(place)
+    }
+
+    /// The line of the last `from … import *`, which may set any name.
+    pub fn imports_everything(&self) -> Option<usize> {
+        self.imports_everything
+    }
+}
+
+#[cfg(test)]
+mod tests;

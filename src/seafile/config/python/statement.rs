@@ -1,0 +1,241 @@
+//! Reads statements: which names are set to what, and which may be set by code that is not run.
+
+use std::sync::Arc;
+
+use super::expression::{Cursor, Known};
+use super::token::{Kind, Start, Token};
+use super::{Located, MAX_DEPTH, PythonSettings, Value};
+
+/// Applies statements, one after the other.
+pub(super) struct Reader<'a> {
+    settings: PythonSettings,
+    variable: &'a dyn Fn(&str) -> Option<String>,
+    /// Whose statements are read.
+    block: Block,
+}
+
+/// What a statement belongs to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Block {
+    /// The file itself.
+    File,
+    /// Something that may run or not.
+    Condition,
+    /// A function or class, whose names are not the file's.
+    Definition,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(variable: &'a dyn Fn(&str) -> Option<String>) -> Self {
+        Self {
+            settings: PythonSettings::default(),
+            variable,
+            block: Block::File,
+        }
+    }
+
+    pub(super) fn read(mut self, tokens: &[Token]) -> PythonSettings {
+        for statement in tokens.split(|token| token.kind == Kind::End) {
+            if let Some(first) = statement.first() {
+                self.statement(first, statement);
+            }
+        }
+        self.settings
+    }
+
+    fn statement(&mut self, first: &Token, tokens: &[Token]) {
+        let word = match &first.kind {
+            Kind::Name(name) => &**name,
+            Kind::Sign('@') => "@",
+            _ => "",
+        };
+        self.block = match (first.start, self.block) {
+            (Start::Margin, _) => block(word),
+            (Start::Indented, Block::File) => Block::Condition,
+            (_, block) => block,
+        };
+        match self.block {
+            Block::Definition => {}
+            _ if word == "from" && tokens.iter().any(|token| token.kind == Kind::Sign('*')) => {
+                self.settings.imports_everything = Some(first.line);
+            }
+            Block::Condition => self.forget_assigned(tokens),
+            Block::File => self.simple(tokens),
+        }
+    }
+
+    /// An assignment at the top level, or something that may change what a name holds.
+    fn simple(&mut self, tokens: &[Token]) {
+        let (targets, right) = split_assignment(tokens);
+        let Some(right) = right else {
+            // `NAME.update(…)`, `NAME += …`, `del NAME`, `f(NAME)` …
+            self.forget_named(if is_annotation(tokens) { &[] } else { tokens });
+            return;
+        };
+        let known = Known {
+            names: &self.settings.values,
+            variable: self.variable,
+        };
+        let mut value = Cursor::new(right, &known).right_hand_side();
+        if targets.len() > MAX_DEPTH {
+            // Nobody writes this, and as many copies of a large value would not be bounded.
+            value.value = Value::Dynamic;
+        }
+        for target in targets {
+            self.assign(target, &value);
+        }
+    }
+
+    fn assign(&mut self, target: &[Token], value: &Located) {
+        let target = without_annotation(target);
+        let Some((name, path)) = place(target) else {
+            self.spoil(target);
+            return;
+        };
+        if path.is_empty() {
+            self.settings.values.insert(name, value.clone());
+            return;
+        }
+        let Some(mut at) = self.settings.values.get_mut(&name) else {
+            return;
+        };
+        for (depth, key) in path.iter().enumerate() {
+            let Value::Dict(entries) = &mut at.value else {
+                return;
+            };
+            if depth + 1 == path.len() {
+                entries.insert(key.clone(), value.clone());
+                return;
+            }
+            let Some(entry) = entries.get_mut(key) else {
+                return;
+            };
+            at = entry;
+        }
+    }
+
+    /// Every name in a target that cannot be followed: `A, B = …`, `A[x] = …`.
+    fn spoil(&mut self, target: &[Token]) {
+        for token in target {
+            if let Kind::Name(name) = &token.kind {
+                let values = &mut self.settings.values;
+                values.insert(name.clone(), dynamic(token.line));
+            }
+        }
+    }
+
+    /// Every name of the file that stands in `tokens` is no literal from here on.
+    fn forget_named(&mut self, tokens: &[Token]) {
+        for token in tokens {
+            if let Kind::Name(name) = &token.kind
+                && let Some(located) = self.settings.values.get_mut(name)
+            {
+                *located = dynamic(token.line);
+            }
+        }
+    }
+
+    /// Code that may or may not run: what it assigns is no literal from here on.
+    fn forget_assigned(&mut self, tokens: &[Token]) {
+        for pair in tokens.windows(2) {
+            let Kind::Name(name) = &pair[0].kind else {
+                continue;
+            };
+            let is_assigned = pair[1].kind == Kind::Sign('=');
+            if is_assigned || self.settings.values.contains_key(name) && is_touched(&pair[1].kind) {
+                let line = pair[0].line;
+                self.settings.values.insert(name.clone(), dynamic(line));
+            }
+        }
+    }
+}
+
+fn dynamic(line: usize) -> Located {
+    Located {
+        value: Value::Dynamic,
+        line,
+    }
+}
+
+/// Whether a name before this token may be changed by the statement.
+fn is_touched(next: &Kind) -> bool {
+    match next {
+        Kind::Sign(sign) => matches!(sign, '[' | '.' | ','),
+        Kind::Operator(operator) => is_augmented(operator),
+        _ => false,
+    }
+}
+
+fn is_augmented(operator: &str) -> bool {
+    operator.ends_with('=') && !matches!(operator, "==" | "!=" | "<=" | ">=")
+}
+
+/// What a statement that begins at the margin with this word belongs to.
+fn block(word: &str) -> Block {
+    match word {
+        "def" | "class" | "async" | "@" => Block::Definition,
+        "if" | "elif" | "else" | "for" | "while" | "with" | "try" | "except" | "finally" => {
+            Block::Condition
+        }
+        _ => Block::File,
+    }
+}
+
+/// Splits `a = b = value` into its targets and what stands right of the last `=` outside brackets.
+fn split_assignment(tokens: &[Token]) -> (Vec<&[Token]>, Option<&[Token]>) {
+    let mut open = 0usize;
+    let mut start = 0;
+    let mut targets = Vec::new();
+    for (at, token) in tokens.iter().enumerate() {
+        match &token.kind {
+            Kind::Sign('(' | '[' | '{') => open += 1,
+            Kind::Sign(')' | ']' | '}') => open = open.saturating_sub(1),
+            Kind::Sign('=') if open == 0 => {
+                targets.push(&tokens[start..at]);
+                start = at + 1;
+            }
+            Kind::Operator(operator) if open == 0 && is_augmented(operator) => {
+                return (Vec::new(), None);
+            }
+            Kind::Name(name) if open == 0 && &**name == "lambda" => break,
+            _ => {}
+        }
+    }
+    let right = (!targets.is_empty()).then(|| &tokens[start..]);
+    (targets, right)
+}
+
+/// `NAME: type` without a value sets nothing.
+fn is_annotation(tokens: &[Token]) -> bool {
+    matches!(tokens, [name, colon, ..]
+        if matches!(name.kind, Kind::Name(_)) && colon.kind == Kind::Sign(':'))
+}
+
+fn without_annotation(target: &[Token]) -> &[Token] {
+    if is_annotation(target) {
+        &target[..1]
+    } else {
+        target
+    }
+}
+
+/// Reads `NAME['a']['b']`.
+fn place(target: &[Token]) -> Option<(Arc<str>, Vec<Arc<str>>)> {
+    let (first, mut rest) = target.split_first()?;
+    let Kind::Name(name) = &first.kind else {
+        return None;
+    };
+    let mut path = Vec::new();
+    while let [open, key, close, after @ ..] = rest {
+        let Kind::Text(key) = &key.kind else {
+            return None;
+        };
+        let is_subscript = open.kind == Kind::Sign('[') && close.kind == Kind::Sign(']');
+        if !is_subscript || path.len() == MAX_DEPTH {
+            return None;
+        }
+        path.push(key.clone());
+        rest = after;
+    }
+    rest.is_empty().then(|| (name.clone(), path))
+}

@@ -1,0 +1,207 @@
+//! Which databases an installation has. The server's own rules decide: the type in `seafile.conf`,
+//! else `SQLite` up to version 12 and `MySQL` from 13.
+
+use std::fmt;
+
+use super::Seen;
+use super::django;
+use super::error::DiscoverError;
+use super::mysql::{self, MysqlSettings};
+use super::origin::{Origin, Setting};
+use super::places::is_file;
+use super::sqlite::{self, SqliteFile};
+use super::warning::Warning;
+
+/// What a database is for. `Display` gives the name that dumps have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Role {
+    /// Libraries and their heads: the one whose pointers count.
+    Seafile,
+    /// Users, groups and organisations in one, on `MySQL`.
+    Ccnet,
+    /// Users, as a `SQLite` file.
+    Usermgr,
+    /// Groups, as a `SQLite` file.
+    Groupmgr,
+    /// Organisations, as a `SQLite` file.
+    Orgmgr,
+    /// The server's settings that are kept in a database, as a `SQLite` file.
+    Config,
+    /// The web interface.
+    Seahub,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Seafile => "seafile",
+            Self::Ccnet => "ccnet",
+            Self::Usermgr => "usermgr",
+            Self::Groupmgr => "groupmgr",
+            Self::Orgmgr => "orgmgr",
+            Self::Config => "config",
+            Self::Seahub => "seahub",
+        })
+    }
+}
+
+/// Where the databases are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DatabaseKind {
+    /// `SQLite` files, Seafile's first; those that exist.
+    Sqlite(Vec<SqliteFile>),
+    /// `MySQL` or `MariaDB`.
+    Mysql(MysqlSettings),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Engine {
+    Sqlite,
+    Mysql,
+}
+
+/// Decides and looks; the origin is what decided.
+pub(super) fn databases(
+    seen: &Seen,
+    warnings: &mut Vec<Warning>,
+) -> Result<(DatabaseKind, Origin), DiscoverError> {
+    let engine = engine(seen)?;
+    let kind = match engine.value {
+        Engine::Sqlite => DatabaseKind::Sqlite(sqlite_files(seen, &engine.from, warnings)?),
+        Engine::Mysql => {
+            let settings = mysql::settings(seen, warnings)?;
+            warn_of_leftover_sqlite(seen, &settings, warnings)?;
+            DatabaseKind::Mysql(settings)
+        }
+    };
+    Ok((kind, engine.from))
+}
+
+fn engine(seen: &Seen) -> Result<Setting<Engine>, DiscoverError> {
+    if let Some(named) = seen.configuration.seafile.get("database", "type") {
+        return named_engine("the database", named);
+    }
+    if let Some(is_13) = seen.program.is_at_least(13, 0) {
+        let engine = if is_13 { Engine::Mysql } else { Engine::Sqlite };
+        return Ok(Setting::new(engine, Origin::Default));
+    }
+    // Of two that are there, the file is what a migration leaves behind.
+    if let Some(from) = mysql::named_by(seen) {
+        return Ok(Setting::new(Engine::Mysql, from));
+    }
+    Ok(Setting::new(Engine::Sqlite, Origin::Default))
+}
+
+fn named_engine(what: &str, named: Setting<String>) -> Result<Setting<Engine>, DiscoverError> {
+    let engine = match named.value.to_ascii_lowercase().as_str() {
+        "sqlite" => Engine::Sqlite,
+        "mysql" | "mariadb" => Engine::Mysql,
+        _ => return Err(unsupported(what, named)),
+    };
+    Ok(Setting::new(engine, named.from))
+}
+
+fn unsupported(what: &str, named: Setting<String>) -> DiscoverError {
+    DiscoverError::Unsupported {
+        what: what.to_owned(),
+        value: named.value,
+        from: named.from,
+        advice: "seawall backs up SQLite, MySQL and MariaDB; dump other databases with their own \
+                 tools"
+            .to_owned(),
+    }
+}
+
+/// What `conf/ccnet.conf` says, which counts up to version 11; absent means `SQLite`.
+fn ccnet_is_mysql(seen: &Seen) -> Result<bool, DiscoverError> {
+    let named = seen.configuration.ccnet.get("Database", "ENGINE");
+    if seen.program.is_at_least(12, 0) == Some(true) {
+        return Ok(false);
+    }
+    match named {
+        Some(named) => Ok(named_engine("the ccnet database", named)?.value == Engine::Mysql),
+        None => Ok(false),
+    }
+}
+
+/// All databases as files.
+fn sqlite_files(
+    seen: &Seen,
+    named_by: &Origin,
+    warnings: &mut Vec<Warning>,
+) -> Result<Vec<SqliteFile>, DiscoverError> {
+    let seafile = sqlite::seafile_file(seen);
+    let mysql = mysql::named_by(seen);
+    if !is_file(&seafile.file)? {
+        return Err(missing_sqlite(&seafile, named_by, mysql));
+    }
+    refuse_mixture(seen)?;
+    if let Some(mysql) = mysql {
+        let sqlite = named_by.clone();
+        warnings.push(Warning::MysqlBesideSqlite { mysql, sqlite });
+    }
+    let mut files = vec![seafile];
+    files.extend(sqlite::ccnet_files(seen, warnings)?);
+    files.extend(sqlite::seahub_file(seen, warnings)?);
+    Ok(files)
+}
+
+fn missing_sqlite(seafile: &SqliteFile, named_by: &Origin, mysql: Option<Origin>) -> DiscoverError {
+    let advice = match mysql {
+        Some(from) => format!(
+            "{from} names a MySQL server, but the server takes SQLite unless seafile.conf has \
+             type = mysql in [database]"
+        ),
+        None => "if the databases are on MySQL: where are the settings? With docker, give the \
+                 .env file that lies beside the compose file"
+            .to_owned(),
+    };
+    DiscoverError::Missing {
+        what: "Seafile's SQLite database".to_owned(),
+        path: seafile.file.clone(),
+        from: named_by.clone(),
+        advice,
+    }
+}
+
+/// Seafile's database as a file and another one on `MySQL`: no setup script makes that.
+fn refuse_mixture(seen: &Seen) -> Result<(), DiscoverError> {
+    let ccnet = ccnet_is_mysql(seen)?
+        .then(|| seen.configuration.ccnet.get("Database", "ENGINE"))
+        .flatten();
+    let seahub = django::engine(seen).filter(|engine| engine.value.contains("mysql"));
+    match ccnet.or(seahub) {
+        Some(named) => Err(unsupported(
+            "MySQL beside Seafile's own database in SQLite",
+            named,
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Which of ccnet and seahub are files although Seafile's own database is on `MySQL`: up to version
+/// 11 each program has its own setting.
+pub(super) fn ccnet_is_sqlite(seen: &Seen) -> Result<bool, DiscoverError> {
+    let has_own_setting = seen.program.is_at_least(12, 0) == Some(false);
+    Ok(has_own_setting && !ccnet_is_mysql(seen)?)
+}
+
+fn warn_of_leftover_sqlite(
+    seen: &Seen,
+    settings: &MysqlSettings,
+    warnings: &mut Vec<Warning>,
+) -> Result<(), DiscoverError> {
+    let SqliteFile { path, file, .. } = sqlite::seafile_file(seen);
+    if !is_file(&file)? {
+        return Ok(());
+    }
+    let libraries = sqlite::count_libraries(&file);
+    if libraries != Some(0) {
+        warnings.push(Warning::SqliteBesideMysql {
+            path,
+            libraries,
+            mysql: settings.named_by(),
+        });
+    }
+    Ok(())
+}

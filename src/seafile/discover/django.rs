@@ -1,0 +1,67 @@
+//! The database of the web interface, as `seahub_settings.py` has it for Django.
+
+use super::Seen;
+use super::origin::{Origin, Setting};
+use super::warning::Warning;
+use crate::seafile::config::python::{Located, Value};
+
+/// What `DATABASES` says about the kind of database.
+pub(super) fn engine(seen: &Seen) -> Option<Setting<String>> {
+    let file = &seen.configuration.seahub;
+    let engine = file.settings.get_in("DATABASES", &["default", "ENGINE"])?;
+    let from = Origin::Line(file.path.clone(), engine.line);
+    Some(Setting::new(engine.text()?, from))
+}
+
+/// `DATABASES['default']` of `seahub_settings.py`.
+pub(super) struct Django<'a> {
+    seen: &'a Seen<'a>,
+    warnings: &'a mut Vec<Warning>,
+    /// Whether the settings say anything.
+    pub has_database: bool,
+}
+
+impl<'a> Django<'a> {
+    pub(super) fn new(seen: &'a Seen<'a>, warnings: &'a mut Vec<Warning>) -> Self {
+        let settings = &seen.configuration.seahub.settings;
+        let has_database = settings.get("DATABASES").is_some();
+        let mut django = Self {
+            seen,
+            warnings,
+            has_database,
+        };
+        if let Some(line) = settings.imports_everything()
+            && !has_database
+        {
+            django.warn(line, "import *".to_owned());
+        }
+        django
+    }
+
+    /// A setting as text, if it is there, is not empty and can be told.
+    pub(super) fn text(&mut self, keys: &[&str]) -> Option<Setting<String>> {
+        let file = &self.seen.configuration.seahub;
+        let path: Vec<&str> = std::iter::once("default")
+            .chain(keys.iter().copied())
+            .collect();
+        let located = file.settings.get_in("DATABASES", &path)?;
+        if let Some(text) = located.text() {
+            let from = Origin::Line(file.path.clone(), located.line);
+            return (!text.is_empty()).then(|| Setting::new(text, from));
+        }
+        self.warn_unknown(keys, located);
+        None
+    }
+
+    fn warn_unknown(&mut self, keys: &[&str], located: &Located) {
+        if matches!(located.value, Value::Dynamic | Value::Environment(_)) {
+            let keys = keys.join("']['");
+            self.warn(located.line, format!("DATABASES['default']['{keys}']"));
+        }
+    }
+
+    fn warn(&mut self, line: usize, setting: String) {
+        let at = Origin::Line(self.seen.configuration.seahub.path.clone(), line);
+        self.warnings.push(Warning::NotLiteral { at, setting });
+    }
+}

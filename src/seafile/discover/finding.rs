@@ -1,0 +1,174 @@
+//! What was found, as lines for people: `backup --dry-run` prints them.
+
+use super::database::DatabaseKind;
+use super::mysql::MysqlDatabase;
+use super::origin::Origin;
+use super::sqlite::SqliteFile;
+use super::storage::ObjectStorage;
+use super::{Installation, Seen};
+use crate::object::Kind;
+
+/// One thing that was found; it holds no secrets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// What it is: `data folder`.
+    pub what: String,
+    /// What was found.
+    pub value: String,
+    /// What says so: a line of a file, a variable, or the place itself.
+    pub from: String,
+}
+
+/// A list of findings in the making.
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    fn add(&mut self, what: impl Into<String>, value: impl Into<String>, from: &Origin) {
+        self.0.push(Finding {
+            what: what.into(),
+            value: value.into(),
+            from: from.to_string(),
+        });
+    }
+}
+
+/// Puts everything into the order in which a reader would ask for it.
+pub(super) fn findings(
+    seen: &Seen,
+    installation: &Installation,
+    databases_from: &Origin,
+) -> Vec<Finding> {
+    let mut findings = Findings(Vec::new());
+    let top = Origin::Path(installation.top.clone());
+    findings.add("installation", installation.top.display().to_string(), &top);
+    findings.add("layout", installation.layout.to_string(), &top);
+    program(&mut findings, seen, installation);
+    for file in &seen.configuration.files {
+        let from = Origin::Path(file.clone());
+        findings.add("configuration", file.display().to_string(), &from);
+    }
+    places(&mut findings, installation);
+    match &installation.database {
+        DatabaseKind::Sqlite(files) => {
+            findings.add("databases", "SQLite", databases_from);
+            for file in files {
+                sqlite(&mut findings, file);
+            }
+        }
+        DatabaseKind::Mysql(settings) => {
+            findings.add("databases", "MySQL", databases_from);
+            for database in &settings.databases {
+                mysql(&mut findings, database);
+            }
+            for file in &settings.sqlite {
+                sqlite(&mut findings, file);
+            }
+        }
+    }
+    objects(&mut findings, installation);
+    options(&mut findings, seen, installation);
+    findings.0
+}
+
+fn program(findings: &mut Findings, seen: &Seen, installation: &Installation) {
+    let edition = if installation.pro {
+        "Professional"
+    } else {
+        "Community"
+    };
+    match &seen.program.version {
+        Some(version) => {
+            let value = format!("Seafile {} {edition}", version.value);
+            findings.add("version", value, &version.from);
+        }
+        None => findings.add("version", "unknown", &Origin::Default),
+    }
+    if let Some(folder) = &installation.program_folder {
+        let from = Origin::Path(folder.clone());
+        findings.add("program", folder.display().to_string(), &from);
+    }
+}
+
+fn places(findings: &mut Findings, installation: &Installation) {
+    let data_dir = installation.data_dir.display().to_string();
+    let from = Origin::Path("seafile-data".into());
+    findings.add("data folder", data_dir, &from);
+    for link in &installation.links {
+        let from = Origin::Path(link.path.clone());
+        findings.add("link followed", link.target.display().to_string(), &from);
+    }
+}
+
+fn sqlite(findings: &mut Findings, file: &SqliteFile) {
+    let what = format!("database {}", file.role);
+    let from = Origin::Path(file.path.clone());
+    findings.add(what, file.file.display().to_string(), &from);
+}
+
+fn mysql(findings: &mut Findings, database: &MysqlDatabase) {
+    let what = format!("database {}", database.role);
+    let name = &database.name;
+    findings.add(&what, &name.value, &name.from);
+    if let Some(socket) = &database.unix_socket {
+        findings.add(format!("{what}: socket"), &socket.value, &socket.from);
+    } else if let Some(host) = &database.host {
+        let value = format!("{}:{}", host.value, database.port.value);
+        findings.add(format!("{what}: server"), value, &host.from);
+    }
+    if let Some(user) = &database.user {
+        findings.add(format!("{what}: user"), &user.value, &user.from);
+    }
+    if let Some(password) = &database.password {
+        findings.add(
+            format!("{what}: password"),
+            password.value.to_string(),
+            &password.from,
+        );
+    }
+}
+
+fn objects(findings: &mut Findings, installation: &Installation) {
+    let ObjectStorage {
+        roots,
+        classes,
+        shared_folders,
+        from,
+    } = &installation.object_storage;
+    for kind in Kind::ALL {
+        let folder = roots.folder(kind).display().to_string();
+        findings.add(format!("{kind} objects"), folder, from);
+    }
+    for class in classes {
+        let what = format!("storage class {}", class.id);
+        for kind in Kind::ALL {
+            let folder = class.roots.folder(kind).display().to_string();
+            findings.add(&what, folder, from);
+        }
+    }
+    if *shared_folders {
+        let value = installation.data_dir.join("{commits,fs,blocks}");
+        let from = Origin::Path("seafile-data".into());
+        findings.add(
+            "objects of Seafile 1 and 2",
+            value.display().to_string(),
+            &from,
+        );
+    }
+}
+
+fn options(findings: &mut Findings, seen: &Seen, installation: &Installation) {
+    if let Some(days) = &installation.history_keep_days {
+        findings.add(
+            "history is kept",
+            format!("{} days", days.value),
+            &days.from,
+        );
+    }
+    let skip = seen
+        .configuration
+        .seafile
+        .is_true("fileserver", "skip_block_hash");
+    if let Some(skip) = skip.filter(|skip| skip.value) {
+        findings.add("ids of blocks", "may be random", &skip.from);
+    }
+}

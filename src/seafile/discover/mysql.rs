@@ -1,0 +1,298 @@
+//! The settings of `MySQL` databases, each with its origin. Nothing is connected to here.
+
+use std::path::Path;
+
+use super::Seen;
+use super::database::{self, Role};
+use super::django::{self, Django};
+use super::error::DiscoverError;
+use super::origin::{Origin, Setting};
+use super::sqlite::{self, SqliteFile};
+use super::warning::Warning;
+use crate::seafile::config::Secret;
+
+/// What the port is when nothing says it.
+const PORT: u16 = 3306;
+
+/// How to reach one database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MysqlDatabase {
+    /// What it is for.
+    pub role: Role,
+    /// Its name on the server.
+    pub name: Setting<String>,
+    /// The server; with docker a name that only its network knows.
+    pub host: Option<Setting<String>>,
+    /// The server's port.
+    pub port: Setting<u16>,
+    /// The server's socket, which is taken instead of host and port.
+    pub unix_socket: Option<Setting<String>>,
+    /// The account.
+    pub user: Option<Setting<String>>,
+    /// Its password.
+    pub password: Option<Setting<Secret>>,
+    /// The character set that Seafile speaks with the server.
+    pub charset: Option<Setting<String>>,
+    /// Whether the connection is encrypted.
+    pub use_ssl: bool,
+    /// Whether the server's certificate is not looked at.
+    pub skip_verify: bool,
+    /// The certificates to trust.
+    pub ca_path: Option<Setting<String>>,
+}
+
+/// The databases of an installation on `MySQL` or `MariaDB`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MysqlSettings {
+    /// Those on a server, Seafile's first.
+    pub databases: Vec<MysqlDatabase>,
+    /// Those that are `SQLite` files all the same.
+    pub sqlite: Vec<SqliteFile>,
+}
+
+impl MysqlSettings {
+    /// What names the server of Seafile's own database.
+    pub(super) fn named_by(&self) -> Origin {
+        let first = self.databases.first();
+        let host = first.and_then(|database| database.host.as_ref());
+        host.map_or(Origin::Default, |host| host.from.clone())
+    }
+}
+
+/// What names a `MySQL` server for Seafile's own database, if anything does.
+pub(super) fn named_by(seen: &Seen) -> Option<Origin> {
+    let server = Server::of_seafile(seen);
+    server
+        .host
+        .or(server.unix_socket)
+        .map(|setting| setting.from)
+}
+
+/// Reads the settings of all three databases.
+pub(super) fn settings(
+    seen: &Seen,
+    warnings: &mut Vec<Warning>,
+) -> Result<MysqlSettings, DiscoverError> {
+    let server = Server::of_seafile(seen);
+    if server.host.is_none() && server.unix_socket.is_none() {
+        return Err(no_server(seen));
+    }
+    let name = seen.variable("SEAFILE_MYSQL_DB_SEAFILE_DB_NAME");
+    let name = name.or_else(|| seen.configuration.seafile.get("database", "db_name"));
+    let mut databases = vec![server.clone().database(Role::Seafile, name, "seafile_db")];
+    let mut files = Vec::new();
+    if database::ccnet_is_sqlite(seen)? {
+        files.extend(sqlite::ccnet_files(seen, warnings)?);
+    } else {
+        databases.push(ccnet(seen, &server));
+    }
+    match seahub(seen, &server, warnings)? {
+        Some(seahub) => databases.push(seahub),
+        None => files.extend(sqlite::seahub_file(seen, warnings)?),
+    }
+    Ok(MysqlSettings {
+        databases,
+        sqlite: files,
+    })
+}
+
+fn no_server(seen: &Seen) -> DiscoverError {
+    DiscoverError::Missing {
+        what: "the host of the MySQL server".to_owned(),
+        path: seen.top.join(&seen.configuration.seafile.path),
+        from: Origin::Default,
+        advice: "with docker, give the .env file that lies beside the compose file".to_owned(),
+    }
+}
+
+/// How to reach a server.
+#[derive(Debug, Clone, Default)]
+struct Server {
+    host: Option<Setting<String>>,
+    port: Option<Setting<u16>>,
+    unix_socket: Option<Setting<String>>,
+    user: Option<Setting<String>>,
+    password: Option<Setting<Secret>>,
+    charset: Option<Setting<String>>,
+    use_ssl: bool,
+    skip_verify: bool,
+    ca_path: Option<Setting<String>>,
+}
+
+impl Server {
+    /// `[database]` of `seafile.conf`.
+    fn of_seafile(seen: &Seen) -> Self {
+        let file = &seen.configuration.seafile;
+        let get = |key| file.get("database", key);
+        let is_true = |key| file.is_true("database", key).is_some_and(|yes| yes.value);
+        // From 12 on the server has no setting for it.
+        let has_socket = seen.program.is_at_least(12, 0) != Some(true);
+        Self {
+            host: get("host"),
+            port: get("port").and_then(port),
+            unix_socket: get("unix_socket").filter(|_| has_socket),
+            user: get("user"),
+            password: get("password").map(|setting| setting.map(Secret::new)),
+            charset: get("connection_charset"),
+            use_ssl: is_true("use_ssl"),
+            skip_verify: is_true("skip_verify"),
+            ca_path: get("ca_path"),
+        }
+        .with_variables(seen)
+    }
+
+    /// `[Database]` of `ccnet.conf`, which counts up to 11.
+    fn of_ccnet(seen: &Seen) -> Self {
+        let file = &seen.configuration.ccnet;
+        let get = |key| file.get("Database", key);
+        let is_true = |key| file.is_true("Database", key).is_some_and(|yes| yes.value);
+        Self {
+            host: get("HOST"),
+            port: get("PORT").and_then(port),
+            unix_socket: get("UNIX_SOCKET"),
+            user: get("USER"),
+            password: get("PASSWD").map(|setting| setting.map(Secret::new)),
+            charset: get("CONNECTION_CHARSET"),
+            use_ssl: is_true("USE_SSL"),
+            skip_verify: is_true("SKIP_VERIFY"),
+            ca_path: get("CA_PATH"),
+        }
+        .with_variables(seen)
+    }
+
+    /// `DATABASES['default']` of `seahub_settings.py`.
+    fn of_django(seen: &Seen, django: &mut Django) -> Self {
+        // Django takes a host that is a path for a socket.
+        let host = django.text(&["HOST"]);
+        let (socket, host) = match host {
+            Some(host) if Path::new(&host.value).is_absolute() => (Some(host), None),
+            host => (None, host),
+        };
+        Self {
+            host,
+            unix_socket: socket.or_else(|| django.text(&["OPTIONS", "unix_socket"])),
+            port: django.text(&["PORT"]).and_then(port),
+            user: django.text(&["USER"]),
+            password: django
+                .text(&["PASSWORD"])
+                .map(|setting| setting.map(Secret::new)),
+            charset: django.text(&["OPTIONS", "charset"]),
+            ..Self::default()
+        }
+        .with_variables(seen)
+    }
+
+    /// `[DATABASE]` of `seafevents.conf`, which uses the database of the web interface.
+    fn of_seafevents(seen: &Seen) -> Self {
+        let get = |key| seen.configuration.seafevents.get_raw("DATABASE", key);
+        Self {
+            host: get("host"),
+            port: get("port").and_then(port),
+            user: get("username"),
+            password: get("password").map(|setting| setting.map(Secret::new)),
+            ..Self::default()
+        }
+        .with_variables(seen)
+    }
+
+    /// From 12 on variables of the environment win.
+    fn with_variables(mut self, seen: &Seen) -> Self {
+        let variable = |key: &str| seen.variable(&format!("SEAFILE_MYSQL_DB_{key}"));
+        if let Some(host) = variable("HOST") {
+            self.host = Some(host);
+            self.unix_socket = None;
+        }
+        self.port = variable("PORT").and_then(port).or(self.port);
+        self.user = variable("USER").or(self.user);
+        let password = variable("PASSWORD").map(|setting| setting.map(Secret::new));
+        self.password = password.or(self.password);
+        self
+    }
+
+    /// Takes what is not known here from another server's settings.
+    fn or(self, other: &Self) -> Self {
+        let has_place = self.host.is_some() || self.unix_socket.is_some();
+        let place = if has_place { &self } else { other };
+        Self {
+            host: place.host.clone(),
+            port: place.port.clone(),
+            unix_socket: place.unix_socket.clone(),
+            user: self.user.or_else(|| other.user.clone()),
+            password: self.password.or_else(|| other.password.clone()),
+            charset: self.charset.or_else(|| other.charset.clone()),
+            use_ssl: self.use_ssl || other.use_ssl,
+            skip_verify: self.skip_verify || other.skip_verify,
+            ca_path: self.ca_path.or_else(|| other.ca_path.clone()),
+        }
+    }
+
+    fn database(self, role: Role, name: Option<Setting<String>>, usual: &str) -> MysqlDatabase {
+        MysqlDatabase {
+            role,
+            name: name.unwrap_or_else(|| Setting::new(usual.to_owned(), Origin::Default)),
+            host: self.host,
+            port: self
+                .port
+                .unwrap_or_else(|| Setting::new(PORT, Origin::Default)),
+            unix_socket: self.unix_socket,
+            user: self.user,
+            password: self.password,
+            charset: self.charset,
+            use_ssl: self.use_ssl,
+            skip_verify: self.skip_verify,
+            ca_path: self.ca_path,
+        }
+    }
+}
+
+/// A port that is none is as good as absent, for Seafile too.
+fn port(setting: Setting<String>) -> Option<Setting<u16>> {
+    let port = setting.value.trim().parse().ok().filter(|&port| port > 0)?;
+    Some(Setting::new(port, setting.from))
+}
+
+/// Up to 11 `ccnet.conf`; from 12 on the server of Seafile's own database.
+fn ccnet(seen: &Seen, seafile: &Server) -> MysqlDatabase {
+    let name = seen.variable("SEAFILE_MYSQL_DB_CCNET_DB_NAME");
+    if seen.program.is_at_least(12, 0) == Some(true) {
+        return seafile.clone().database(Role::Ccnet, name, "ccnet_db");
+    }
+    let name = name.or_else(|| seen.configuration.ccnet.get("Database", "DB"));
+    let server = Server::of_ccnet(seen).or(seafile);
+    server.database(Role::Ccnet, name, "ccnet_db")
+}
+
+/// The database of the web interface; `None` if it is a `SQLite` file.
+fn seahub(
+    seen: &Seen,
+    seafile: &Server,
+    warnings: &mut Vec<Warning>,
+) -> Result<Option<MysqlDatabase>, DiscoverError> {
+    let engine = django::engine(seen);
+    let events_name = seen.configuration.seafevents.get_raw("DATABASE", "name");
+    match &engine {
+        Some(engine) if engine.value.contains("sqlite") => return Ok(None),
+        Some(engine) if !engine.value.contains("mysql") => return Err(unsupported(engine)),
+        _ => {}
+    }
+    let mut django = Django::new(seen, warnings);
+    let is_unknown = !django.has_database && events_name.is_none();
+    if is_unknown && seen.program.is_at_least(12, 0) == Some(false) {
+        // Nothing in the settings means a file, up to 11.
+        return Ok(None);
+    }
+    let server = Server::of_django(seen, &mut django);
+    let name = seen.variable("SEAFILE_MYSQL_DB_SEAHUB_DB_NAME");
+    let name = name.or_else(|| django.text(&["NAME"])).or(events_name);
+    let server = server.or(&Server::of_seafevents(seen)).or(seafile);
+    Ok(Some(server.database(Role::Seahub, name, "seahub_db")))
+}
+
+fn unsupported(engine: &Setting<String>) -> DiscoverError {
+    DiscoverError::Unsupported {
+        what: "the seahub database".to_owned(),
+        value: engine.value.clone(),
+        from: engine.from.clone(),
+        advice: "seawall backs up SQLite, MySQL and MariaDB".to_owned(),
+    }
+}

@@ -1,0 +1,165 @@
+//! The databases that are `SQLite` files: where they are, and a careful look into one.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::Seen;
+use super::database::Role;
+use super::error::DiscoverError;
+use super::places::{DATA, is_file};
+use super::warning::Warning;
+use crate::seafile::config::python::Value;
+
+/// The file of Seafile's own `SQLite` database, in the data folder.
+const SEAFILE_DB: &str = "seafile.db";
+
+/// One `SQLite` database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SqliteFile {
+    /// What it is for.
+    pub role: Role,
+    /// Its path inside the installation, where a restore puts it.
+    pub path: PathBuf,
+    /// The file itself, absolute.
+    pub file: PathBuf,
+}
+
+/// Seafile's own database, whether it is there or not.
+pub(super) fn seafile_file(seen: &Seen) -> SqliteFile {
+    SqliteFile {
+        role: Role::Seafile,
+        path: Path::new(DATA).join(SEAFILE_DB),
+        file: seen.data_dir.join(SEAFILE_DB),
+    }
+}
+
+/// The files of users, groups and so on.
+pub(super) fn ccnet_files(
+    seen: &Seen,
+    warnings: &mut Vec<Warning>,
+) -> Result<Vec<SqliteFile>, DiscoverError> {
+    const FILES: [(Role, &str); 4] = [
+        (Role::Usermgr, "ccnet/PeerMgr/usermgr.db"),
+        (Role::Groupmgr, "ccnet/GroupMgr/groupmgr.db"),
+        (Role::Orgmgr, "ccnet/OrgMgr/orgmgr.db"),
+        (Role::Config, "ccnet/misc/config.db"),
+    ];
+    let mut files = Vec::new();
+    for (role, path) in FILES {
+        let file = seen.top.join(path);
+        if is_file(&file)? {
+            let path = path.into();
+            files.push(SqliteFile { role, path, file });
+        } else if matches!(role, Role::Usermgr | Role::Groupmgr) {
+            let looked_for = path.to_owned();
+            warnings.push(Warning::DatabaseMissing { role, looked_for });
+        }
+    }
+    Ok(files)
+}
+
+/// The file of the web interface, which the settings may put elsewhere.
+pub(super) fn seahub_file(
+    seen: &Seen,
+    warnings: &mut Vec<Warning>,
+) -> Result<Option<SqliteFile>, DiscoverError> {
+    let settings = &seen.configuration.seahub.settings;
+    let named =
+        settings
+            .get_in("DATABASES", &["default", "NAME"])
+            .and_then(|located| match &located.value {
+                Value::Text(name) => Some(seen.on_this_machine(Path::new(&**name))),
+                _ => None,
+            });
+    let usual = seen.top.join("seahub.db");
+    for file in named.iter().chain([&usual]) {
+        if is_file(file)? {
+            let path = file
+                .strip_prefix(seen.top)
+                .unwrap_or(Path::new("seahub.db"));
+            return Ok(Some(SqliteFile {
+                role: Role::Seahub,
+                path: path.to_owned(),
+                file: file.clone(),
+            }));
+        }
+    }
+    warnings.push(Warning::DatabaseMissing {
+        role: Role::Seahub,
+        looked_for: named.unwrap_or(usual).display().to_string(),
+    });
+    Ok(None)
+}
+
+/// Counts libraries without writing anything beside the file; `None` where that is not possible.
+pub(super) fn count_libraries(file: &Path) -> Option<u64> {
+    // `immutable` takes no lock and rolls nothing back: right only for a file that is not in use.
+    for suffix in ["-journal", "-wal"] {
+        let mut beside = file.as_os_str().to_owned();
+        beside.push(suffix);
+        if Path::new(&beside).exists() {
+            return None;
+        }
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_URI
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(immutable_uri(file), flags).ok()?;
+    let count = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+    let tables = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'Repo'";
+    if count(tables).ok()? == 0 {
+        return Some(0);
+    }
+    u64::try_from(count("SELECT count(*) FROM Repo").ok()?).ok()
+}
+
+/// A path as `SQLite`'s URI.
+fn immutable_uri(file: &Path) -> String {
+    let mut uri = String::from("file:");
+    for &byte in file.as_os_str().as_encoded_bytes() {
+        if byte.is_ascii_alphanumeric() || b"/-_.".contains(&byte) {
+            uri.push(char::from(byte));
+        } else {
+            // Writing to a string does not fail.
+            let _ = write!(uri, "%{byte:02x}");
+        }
+    }
+    uri.push_str("?immutable=1");
+    uri
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_are_counted_without_a_trace() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a ?#%é.db");
+        let connection = Connection::open(&file).unwrap();
+        assert_eq!(count_libraries(&file), Some(0));
+        connection
+            .execute_batch("CREATE TABLE Repo (repo_id); INSERT INTO Repo VALUES (1), (2)")
+            .unwrap();
+        drop(connection);
+        assert_eq!(count_libraries(&file), Some(2));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        std::fs::write(folder.path().join("a ?#%é.db-journal"), "").unwrap();
+        assert_eq!(count_libraries(&file), None);
+    }
+
+    #[test]
+    fn what_is_no_database_is_not_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("seafile.db");
+        assert_eq!(count_libraries(&file), None);
+        std::fs::write(
+            &file,
+            "no database, but long enough to be looked at: ".repeat(20),
+        )
+        .unwrap();
+        assert_eq!(count_libraries(&file), None);
+    }
+}

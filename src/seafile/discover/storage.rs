@@ -1,0 +1,314 @@
+//! Where the objects lie: below the data folder, or in folders that the Professional edition's
+//! storage back ends name. What is no folder (S3, Ceph, Swift …) is refused by name.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::Seen;
+use super::error::DiscoverError;
+use super::origin::{Origin, Setting};
+use super::places::{self, is_folder};
+use crate::object::Kind;
+use crate::seafile::config;
+
+/// A folder for each kind of object; in it is one folder a library.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectRoots {
+    /// Of commits.
+    pub commits: PathBuf,
+    /// Of fs objects.
+    pub fs: PathBuf,
+    /// Of blocks.
+    pub blocks: PathBuf,
+}
+
+impl ObjectRoots {
+    /// `storage/<kind>` below a folder for each kind.
+    fn below(folder: impl Fn(Kind) -> PathBuf) -> Self {
+        let root = |kind: Kind| folder(kind).join("storage").join(kind.folder());
+        Self {
+            commits: root(Kind::Commit),
+            fs: root(Kind::Fs),
+            blocks: root(Kind::Block),
+        }
+    }
+
+    /// The folder of one kind.
+    pub fn folder(&self, kind: Kind) -> &Path {
+        match kind {
+            Kind::Commit => &self.commits,
+            Kind::Fs => &self.fs,
+            Kind::Block => &self.blocks,
+        }
+    }
+}
+
+/// A storage class of the Professional edition; table `RepoStorageId` says whose objects are in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StorageClass {
+    /// Its id, as in the database.
+    pub id: String,
+    /// Its name for people.
+    pub name: String,
+    /// Whether libraries without a row in the table are in it.
+    pub is_default: bool,
+    /// Its folders.
+    pub roots: ObjectRoots,
+}
+
+/// Where objects lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectStorage {
+    /// The folders of libraries that no class is known for.
+    pub roots: ObjectRoots,
+    /// The storage classes; none on most servers.
+    pub classes: Vec<StorageClass>,
+    /// Whether `commits`, `fs` or `blocks` of Seafile 1 and 2 exist in the data folder itself.
+    pub shared_folders: bool,
+    /// What says where objects lie.
+    pub from: Origin,
+}
+
+impl ObjectStorage {
+    /// The folders of a storage class.
+    pub fn class(&self, id: &str) -> Option<&StorageClass> {
+        self.classes.iter().find(|class| class.id == id)
+    }
+}
+
+/// The settings that choose.
+enum Storage {
+    Folders,
+    Sections,
+    Classes(Origin),
+}
+
+/// Reads the settings and looks whether the folders are there.
+pub(super) fn object_storage(seen: &Seen) -> Result<ObjectStorage, DiscoverError> {
+    refuse_encryption(seen)?;
+    let mut shared_folders = false;
+    for kind in Kind::ALL {
+        shared_folders |= is_folder(&seen.data_dir.join(kind.folder()))?;
+    }
+    let usual = ObjectRoots::below(|_| seen.data_dir.to_owned());
+    let (roots, classes, from) = match storage(seen)? {
+        Storage::Folders => (usual, Vec::new(), Origin::Default),
+        Storage::Sections => {
+            let (roots, from) = section_roots(seen)?;
+            (roots, Vec::new(), from)
+        }
+        Storage::Classes(from) => {
+            let classes = classes(seen)?;
+            let default = classes.iter().find(|class| class.is_default);
+            let roots = default.map_or(usual, |class| class.roots.clone());
+            (roots, classes, from)
+        }
+    };
+    if classes.is_empty() && !shared_folders {
+        expect_storage(seen, &roots)?;
+    }
+    Ok(ObjectStorage {
+        roots,
+        classes,
+        shared_folders,
+        from,
+    })
+}
+
+/// A server makes `storage` when it starts: without it a disk is not mounted.
+fn expect_storage(seen: &Seen, roots: &ObjectRoots) -> Result<(), DiscoverError> {
+    let storage = seen.data_dir.join("storage");
+    let is_used = Kind::ALL
+        .into_iter()
+        .any(|kind| roots.folder(kind).starts_with(&storage));
+    if is_used && !is_folder(&storage)? {
+        let what = "the folder of objects";
+        return Err(places::missing_folder(what, &storage, Origin::Default));
+    }
+    Ok(())
+}
+
+/// Objects that Seafile encrypts itself do not match their ids: nothing could be verified.
+fn refuse_encryption(seen: &Seen) -> Result<(), DiscoverError> {
+    match seen.configuration.seafile.get("store_crypt", "key_path") {
+        Some(setting) => Err(DiscoverError::Unsupported {
+            what: "storage that Seafile encrypts ([store_crypt])".to_owned(),
+            value: setting.value,
+            from: setting.from,
+            advice: "objects cannot be verified against their ids; back up the storage with \
+                     another tool, together with the key"
+                .to_owned(),
+        }),
+        None => Ok(()),
+    }
+}
+
+fn storage(seen: &Seen) -> Result<Storage, DiscoverError> {
+    // The variable is new in 13 and wins.
+    if seen.program.is_at_least(13, 0) != Some(false)
+        && let Some(named) = seen
+            .configuration
+            .environment
+            .get("SEAF_SERVER_STORAGE_TYPE")
+    {
+        return match named.value.as_str() {
+            "disk" => Ok(Storage::Folders),
+            "multiple" => Ok(Storage::Classes(named.from.clone())),
+            _ => Err(refused("objects (SEAF_SERVER_STORAGE_TYPE)", named)),
+        };
+    }
+    let enabled = seen
+        .configuration
+        .seafile
+        .is_true("storage", "enable_storage_classes");
+    Ok(match enabled {
+        Some(enabled) if enabled.value => Storage::Classes(enabled.from),
+        _ => Storage::Sections,
+    })
+}
+
+fn refused(what: &str, named: &Setting<String>) -> DiscoverError {
+    DiscoverError::Unsupported {
+        what: what.to_owned(),
+        value: named.value.clone(),
+        from: named.from.clone(),
+        advice: "seawall reads objects from folders only: copy them with the object storage's own \
+                 tools, or move the libraries to a storage class on disk first"
+            .to_owned(),
+    }
+}
+
+/// `[commit_object_backend]` and so on: `name = fs` and `dir`.
+fn section_roots(seen: &Seen) -> Result<(ObjectRoots, Origin), DiscoverError> {
+    let file = &seen.configuration.seafile;
+    let mut from = Origin::Default;
+    let mut folders = Vec::new();
+    for (kind, section) in [
+        (Kind::Commit, "commit_object_backend"),
+        (Kind::Fs, "fs_object_backend"),
+        (Kind::Block, "block_backend"),
+    ] {
+        if let Some(name) = file.get(section, "name")
+            && name.value != "fs"
+        {
+            let what = format!("{} in [{section}]", plural(kind));
+            return Err(refused(&what, &name));
+        }
+        let folder = match file.get(section, "dir") {
+            Some(dir) => {
+                let what = format!("the folder of {}", plural(kind));
+                from = dir.from.clone();
+                existing_folder(seen, &what, &dir)?
+            }
+            None => seen.data_dir.to_owned(),
+        };
+        folders.push((kind, folder));
+    }
+    let roots = ObjectRoots::below(|kind| {
+        let folder = folders.iter().find(|(of, _)| *of == kind);
+        folder.map_or_else(|| seen.data_dir.to_owned(), |(_, folder)| folder.clone())
+    });
+    Ok((roots, from))
+}
+
+const fn plural(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Commit => "commits",
+        Kind::Fs => "fs objects",
+        Kind::Block => "blocks",
+    }
+}
+
+fn existing_folder(
+    seen: &Seen,
+    what: &str,
+    named: &Setting<String>,
+) -> Result<PathBuf, DiscoverError> {
+    let folder = seen.on_this_machine(Path::new(&named.value));
+    if folder.is_absolute() && is_folder(&folder)? {
+        Ok(folder)
+    } else {
+        let from = named.from.clone();
+        Err(places::missing_folder(what, &folder, from))
+    }
+}
+
+#[derive(Deserialize)]
+struct ClassEntry {
+    storage_id: String,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    is_default: bool,
+    commits: BackendEntry,
+    fs: BackendEntry,
+    blocks: BackendEntry,
+}
+
+#[derive(Deserialize)]
+struct BackendEntry {
+    backend: String,
+    dir: Option<String>,
+}
+
+/// The JSON file that `storage_classes_file` names, below `conf/` if the path is relative.
+fn classes(seen: &Seen) -> Result<Vec<StorageClass>, DiscoverError> {
+    let file = &seen.configuration.seafile;
+    let Some(named) = file.get("storage", "storage_classes_file") else {
+        let path = seen.top.join(&file.path);
+        let why = "storage classes are enabled, but [storage] has no storage_classes_file";
+        return Err(DiscoverError::invalid(&path, why));
+    };
+    let path = seen.top.join("conf").join(&named.value);
+    let path = seen.on_this_machine(&path);
+    let text = config::read_text(&path).map_err(|error| DiscoverError::config(&path, error))?;
+    let Some(text) = text else {
+        return Err(DiscoverError::Missing {
+            what: "the file of storage classes".to_owned(),
+            path,
+            from: named.from,
+            advice: "with docker, it must lie in the volume to be found".to_owned(),
+        });
+    };
+    // The error's own text may quote the file, which holds keys of object storage.
+    let entries: Vec<ClassEntry> = serde_json::from_str(&text).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        let why = format!("no list of storage classes in JSON: line {line}, column {column}");
+        DiscoverError::invalid(&path, why)
+    })?;
+    entries
+        .iter()
+        .map(|entry| class(seen, &path, entry))
+        .collect()
+}
+
+fn class(seen: &Seen, path: &Path, entry: &ClassEntry) -> Result<StorageClass, DiscoverError> {
+    let id = &entry.storage_id;
+    let folder = |kind: Kind, backend: &BackendEntry| {
+        let from = Origin::Path(path.to_owned());
+        let what = format!("{} of storage class {id}", plural(kind));
+        if backend.backend != "fs" {
+            let named = Setting::new(backend.backend.clone(), from);
+            return Err(refused(&what, &named));
+        }
+        let Some(dir) = &backend.dir else {
+            let why = format!("{what} have no dir");
+            return Err(DiscoverError::invalid(path, why));
+        };
+        existing_folder(seen, &what, &Setting::new(dir.clone(), from))
+    };
+    let commits = folder(Kind::Commit, &entry.commits)?;
+    let fs = folder(Kind::Fs, &entry.fs)?;
+    let blocks = folder(Kind::Block, &entry.blocks)?;
+    Ok(StorageClass {
+        id: id.clone(),
+        name: entry.name.clone(),
+        is_default: entry.is_default,
+        roots: ObjectRoots::below(|kind| match kind {
+            Kind::Commit => commits.clone(),
+            Kind::Fs => fs.clone(),
+            Kind::Block => blocks.clone(),
+        }),
+    })
+}
