@@ -15,15 +15,21 @@ use std::ops::Range;
 use std::sync::Arc;
 
 mod error;
+mod faulty;
 mod key;
 mod memory;
 mod operation;
+mod put;
 mod range;
+mod record;
 
 pub use error::{Error, ErrorKind, Result};
+pub use faulty::{Fault, FaultyBackend, Plan};
 pub use key::{InvalidKey, Key};
 pub use memory::{Clock, MemoryBackend};
 pub use operation::{Operation, Verb};
+pub use put::{Put, put_same};
+pub use record::{Recorded, RecordingBackend};
 
 /// One stored thing, as a listing or [`Backend::stat`] shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
