@@ -22,6 +22,7 @@ mod operation;
 mod put;
 mod range;
 mod record;
+mod retry;
 
 pub use error::{Error, ErrorKind, Result};
 pub use faulty::{Fault, FaultyBackend, Plan};
@@ -30,6 +31,7 @@ pub use memory::{Clock, MemoryBackend};
 pub use operation::{Operation, Verb};
 pub use put::{Put, put_same};
 pub use record::{Recorded, RecordingBackend};
+pub use retry::{RetryPolicy, RetryingBackend};
 
 /// One stored thing, as a listing or [`Backend::stat`] shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
