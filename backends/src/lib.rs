@@ -14,6 +14,8 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 mod error;
 mod faulty;
 mod key;
@@ -25,6 +27,8 @@ mod put;
 mod range;
 mod record;
 mod retry;
+#[cfg(test)]
+mod tests;
 
 pub use error::{Error, ErrorKind, Result};
 pub use faulty::{Fault, FaultyBackend, Plan};
