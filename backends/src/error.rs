@@ -91,6 +91,8 @@ impl From<std::io::Error> for Error {
             | Io::StaleNetworkFileHandle
             | Io::HostUnreachable
             | Io::NetworkUnreachable
+            | Io::NetworkDown
+            | Io::NotConnected
             | Io::ConnectionReset
             | Io::ConnectionAborted
             | Io::ConnectionRefused
@@ -126,5 +128,46 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.source.as_deref().map(|source| source as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn errors_of_the_operating_system_have_their_kinds() {
+        for (number, kind) in [
+            (2, ErrorKind::NotFound),
+            (17, ErrorKind::AlreadyExists),
+            (13, ErrorKind::PermissionDenied),
+            (1, ErrorKind::PermissionDenied),
+            (30, ErrorKind::PermissionDenied),
+            (28, ErrorKind::NoSpace),
+            (122, ErrorKind::NoSpace),
+            (116, ErrorKind::Transient),
+            (110, ErrorKind::Transient),
+            (20, ErrorKind::Invalid),
+            (36, ErrorKind::Invalid),
+            (5, ErrorKind::Other),
+        ] {
+            let error = Error::from(io::Error::from_raw_os_error(number));
+            assert_eq!(error.kind(), kind, "error number {number}");
+        }
+    }
+
+    #[test]
+    fn an_error_names_its_key_and_keeps_its_source() {
+        let key = Key::parse("markers/x").unwrap();
+        let error = Error::from(io::Error::from_raw_os_error(28)).with_key(&key);
+        assert_eq!(
+            error.to_string(),
+            "markers/x: no space left at the destination"
+        );
+        assert!(error.source().unwrap().to_string().contains("No space"));
+        assert_eq!(error.key(), Some(&key));
     }
 }

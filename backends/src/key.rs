@@ -1,6 +1,9 @@
-//! Names of stored things.
+//! Names of stored things, and the prefixes that listings are asked for.
 
+use std::borrow::Borrow;
 use std::fmt;
+
+use crate::{Error, ErrorKind};
 
 /// The name of one stored thing: segments of `[A-Za-z0-9][A-Za-z0-9._-]*` joined by `/`, at most
 /// 200 bytes. Every kind of destination can hold such a name as it is.
@@ -32,6 +35,11 @@ impl Key {
         }
     }
 
+    /// The folders above it (empty for a key at the top), and the last segment.
+    pub(crate) fn folder_and_name(&self) -> (&str, &str) {
+        self.0.rsplit_once('/').unwrap_or(("", &self.0))
+    }
+
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -57,6 +65,16 @@ pub(crate) fn is_segment(text: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }
 
+/// Refuses a prefix that is neither empty nor whole segments: no key can lie below it, and to a
+/// file system it may mean a place outside of the repository.
+pub(crate) fn check_prefix(prefix: &str) -> Result<(), Error> {
+    if prefix.is_empty() || prefix.split('/').all(is_segment) {
+        return Ok(());
+    }
+    let shown: String = prefix.chars().take(Key::MAX_LEN).collect();
+    Err(Error::new(ErrorKind::Invalid).with_source(format!("{shown:?} is no prefix of keys")))
+}
+
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -65,6 +83,12 @@ impl fmt::Display for Key {
 
 impl AsRef<str> for Key {
     fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for Key {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }
@@ -105,5 +129,27 @@ mod tests {
         let key = Key::parse("data/runs/x").unwrap();
         assert!(key.is_below("data/runs") && key.is_below("data") && key.is_below(""));
         assert!(!key.is_below("data/run") && !key.is_below("data/runs/x"));
+    }
+
+    #[test]
+    fn folders_and_names() {
+        let parts = |text| {
+            let key = Key::parse(text).unwrap();
+            let (folder, name) = key.folder_and_name();
+            (folder.to_owned(), name.to_owned())
+        };
+        assert_eq!(parts("a/b/c"), ("a/b".to_owned(), "c".to_owned()));
+        assert_eq!(parts("a"), (String::new(), "a".to_owned()));
+    }
+
+    #[test]
+    fn prefixes_are_whole_segments() {
+        for prefix in ["", "a", "data/blocks/00"] {
+            assert!(check_prefix(prefix).is_ok(), "{prefix:?}");
+        }
+        for prefix in ["/", "a/", "/a", "..", "a/../b", "a//b", ".a", "a\0"] {
+            let error = check_prefix(prefix).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Invalid, "{prefix:?}");
+        }
     }
 }

@@ -1,16 +1,45 @@
 //! The transfer layer: moves bytes to one kind of destination.
 //!
 //! It knows no Seafile, no keys of encryption and no command line. [`Backend`] is the contract; the
-//! conformance suite holds every implementation to each of its sentences.
+//! conformance suite (`conformance`, behind the feature of that name) holds every implementation
+//! to each of its sentences.
+//!
+//! * Destinations: [`LocalBackend`], and [`MemoryBackend`], which is the contract's reference.
+//!   [`open()`] and [`create()`] find the right one for a URL.
+//! * Wrappers, which are backends themselves: [`RetryingBackend`] for what fails in passing;
+//!   [`RecordingBackend`] and [`FaultyBackend`] for tests of what stands above.
+//! * Conveniences are free functions beside the trait: [`put_same`].
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 mod error;
+mod faulty;
 mod key;
+mod local;
+mod memory;
+mod open;
+mod operation;
+mod put;
+mod range;
+mod record;
+mod retry;
+#[cfg(test)]
+mod tests;
 
 pub use error::{Error, ErrorKind, Result};
+pub use faulty::{Fault, FaultyBackend, Plan};
 pub use key::{InvalidKey, Key};
+pub use local::LocalBackend;
+pub use memory::{Clock, MemoryBackend};
+pub use open::{create, open};
+pub use operation::{Operation, Verb};
+pub use put::{Put, put_same};
+pub use record::{Recorded, RecordingBackend};
+pub use retry::{RetryPolicy, RetryingBackend};
 
 /// One stored thing, as a listing or [`Backend::stat`] shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,23 +64,54 @@ pub struct Entry {
 /// * *Exact ranges*: what was asked for, or `OutOfRange`; never a short read.
 /// * *List*: each key under a prefix of whole segments once, in any order; an unknown prefix is empty.
 /// * *Delete* is idempotent.
+/// * *Folders* do not exist for a caller: they come with the first key in them, and cannot be read,
+///   listed or deleted. Where the destination has files and folders, a key below another key
+///   (`a/b` and `a`) cannot be stored: `Invalid`, and nothing is lost.
+///
+/// An error names the key that the call was about.
 pub trait Backend: fmt::Debug + Send + Sync {
     /// Stores `body` under `key`, which must be new.
     ///
-    /// Errors: `AlreadyExists`, `PermissionDenied`, `NoSpace`, `Transient`, `Other`.
+    /// Errors: `AlreadyExists`, `PermissionDenied`, `NoSpace`, `Transient`, `Invalid`, `Other`.
     fn put_new(&self, key: &Key, body: &[u8]) -> Result<()>;
 
     /// The bytes of `key`, whole or the given range (start inclusive, end exclusive, at most its length).
     ///
-    /// Errors: `NotFound`, `OutOfRange`, `PermissionDenied`, `Transient`, `Other`.
+    /// Errors: `NotFound`, `OutOfRange`, `PermissionDenied`, `Transient`, `Invalid`, `Other`.
     fn get(&self, key: &Key, range: Option<Range<u64>>) -> Result<Vec<u8>>;
 
     /// Length and time of `key`. Errors as for [`get`](Self::get).
     fn stat(&self, key: &Key) -> Result<Entry>;
 
-    /// Every key below `prefix`, which is empty or whole segments without a slash at the end.
+    /// Every key below `prefix`, which is empty or whole segments without a slash at the end (any
+    /// other prefix: one `Invalid`).
+    ///
+    /// An item may be an error about one part of the listing, with other items after it: who needs
+    /// a whole listing takes every item and accepts no error.
     fn list<'a>(&'a self, prefix: &str) -> Box<dyn Iterator<Item = Result<Entry>> + 'a>;
 
     /// Removes `key`; a key that is not there is no error.
     fn delete(&self, key: &Key) -> Result<()>;
+}
+
+impl<B: Backend + ?Sized> Backend for Arc<B> {
+    fn put_new(&self, key: &Key, body: &[u8]) -> Result<()> {
+        (**self).put_new(key, body)
+    }
+
+    fn get(&self, key: &Key, range: Option<Range<u64>>) -> Result<Vec<u8>> {
+        (**self).get(key, range)
+    }
+
+    fn stat(&self, key: &Key) -> Result<Entry> {
+        (**self).stat(key)
+    }
+
+    fn list<'a>(&'a self, prefix: &str) -> Box<dyn Iterator<Item = Result<Entry>> + 'a> {
+        (**self).list(prefix)
+    }
+
+    fn delete(&self, key: &Key) -> Result<()> {
+        (**self).delete(key)
+    }
 }

@@ -1,0 +1,289 @@
+//! A folder of this machine as a destination: a disk, a mounted share.
+//!
+//! A thing is written to a temporary file in its own folder, synced, and renamed to its name, which
+//! must not be taken; then the folder is synced. Everything is reached from a handle on the root
+//! folder and never through a symbolic link, so a disk that goes away is an error, not an empty
+//! mount point that fills up, and nothing outside of the repository is touched.
+//!
+//! Limits: a network file system promises to other clients what its own cache keeps (NFS shows a new
+//! name to another client after seconds), and some answer a sync without doing it. Names are kept
+//! apart as the file system does: one that ignores case is no destination.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::fs::DirBuilder;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use crate::key::{check_prefix, is_segment};
+use crate::{Backend, Entry, Error, ErrorKind, Key, Result, range};
+
+use self::folder::{Folder, Holds};
+use self::temporary::{Publishing, Temporary};
+use self::walk::{Found, Walk};
+
+mod folder;
+mod temporary;
+#[cfg(test)]
+mod tests;
+mod walk;
+
+/// A destination that is a folder.
+pub struct LocalBackend {
+    path: PathBuf,
+    root: Folder,
+    publishing: Publishing,
+    /// Folders whose own name is known to survive a power cut.
+    settled: Mutex<HashSet<String>>,
+}
+
+/// An open folder on the way to a key.
+struct Step {
+    path: String,
+    folder: Folder,
+    made: bool,
+}
+
+impl LocalBackend {
+    /// Opens a repository's folder, which may be a symbolic link to one.
+    ///
+    /// Errors: `NotFound`, `Invalid` if it is no folder, `PermissionDenied`, `Other`.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
+        let path = path.into();
+        let root = Folder::open_path(&path).map_err(|error| at_path(&path, error))?;
+        Ok(Self {
+            path,
+            root,
+            publishing: Publishing::Rename,
+            settled: Mutex::default(),
+        })
+    }
+
+    /// Makes the folder, and those above it, where they are not there, for this user only; then
+    /// opens it.
+    ///
+    /// Errors: as [`open`](Self::open), and `NoSpace`.
+    pub fn create(path: impl Into<PathBuf>) -> Result<Self> {
+        let path = path.into();
+        make_durably(&path).map_err(|error| at_path(&path, error))?;
+        Self::open(path)
+    }
+
+    /// Removes what crashed runs left of half written files, if nobody wrote to it for this long;
+    /// says how many there were. A writer that was slower than this fails, and loses nothing else.
+    pub fn remove_stale_temporaries(&self, older_than: Duration) -> Result<u64> {
+        let Some(limit) = SystemTime::now().checked_sub(older_than) else {
+            return Ok(0);
+        };
+        let mut removed = 0;
+        for found in Walk::new(&self.root, "", temporary::is_name) {
+            let found = found?;
+            if found.modified <= limit {
+                found.folder.remove(&found.name)?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+
+    /// The folder of a key, and whether the key is there.
+    fn find(&self, key: &Key) -> io::Result<Option<(Folder, Holds)>> {
+        let (path, name) = key.folder_and_name();
+        let Some(folder) = self.root.descend(path)? else {
+            return Ok(None);
+        };
+        let holds = folder.holds(name)?;
+        match holds {
+            Holds::Other => Err(folder::not_followed(name)),
+            _ => Ok(Some((folder, holds))),
+        }
+    }
+
+    /// The same folder, as if its file system could not rename without replacing.
+    #[cfg(test)]
+    pub(crate) fn by_links(mut self) -> Self {
+        self.publishing = Publishing::Link;
+        self
+    }
+
+    /// Opens or makes every folder from the root to `path`.
+    fn make_folders(&self, path: &str) -> io::Result<(Vec<Step>, Folder)> {
+        let mut steps = Vec::new();
+        let mut folder = self.root.clone();
+        let mut end = 0;
+        for name in folder::segments(path) {
+            let (next, made) = folder.open_or_make(name)?;
+            end += name.len();
+            steps.push(Step {
+                path: path[..end].to_owned(),
+                folder,
+                made,
+            });
+            end += 1;
+            folder = next;
+        }
+        Ok((steps, folder))
+    }
+
+    /// Makes the names in `folder`, and its own, survive a power cut. Who made a folder may not
+    /// have synced its name yet, or may have crashed before: so everybody does so once.
+    fn settle(&self, steps: &[Step], folder: &Folder) -> io::Result<()> {
+        folder.sync()?;
+        for step in steps.iter().rev() {
+            if step.made || !self.settled().contains(&step.path) {
+                step.folder.sync()?;
+                self.settled().insert(step.path.clone());
+            }
+        }
+        Ok(())
+    }
+
+    fn settled(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.settled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, key: &Key, body: &[u8]) -> io::Result<()> {
+        let (path, name) = key.folder_and_name();
+        let (steps, folder) = self.make_folders(path)?;
+        let stored = !is_taken(&folder, name)?
+            && Temporary::write(&folder, body)?.publish(name, self.publishing)?;
+        // Also when it was taken: who finds the same bytes there will rely on them, and the other
+        // writer may have crashed before it came to this.
+        self.settle(&steps, &folder)?;
+        if stored {
+            return Ok(());
+        }
+        is_taken(&folder, name)?;
+        Err(io::ErrorKind::AlreadyExists.into())
+    }
+}
+
+impl fmt::Debug for LocalBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalBackend")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Backend for LocalBackend {
+    fn put_new(&self, key: &Key, body: &[u8]) -> Result<()> {
+        self.put(key, body).map_err(|error| {
+            // A folder or the temporary file went away under us; the next attempt makes new ones.
+            if error.kind() == io::ErrorKind::NotFound {
+                Error::new(ErrorKind::Transient).with_source(error)
+            } else {
+                Error::from(error)
+            }
+            .with_key(key)
+        })
+    }
+
+    fn get(&self, key: &Key, range: Option<Range<u64>>) -> Result<Vec<u8>> {
+        let (_, name) = key.folder_and_name();
+        let about = |error: io::Error| Error::from(error).with_key(key);
+        let Some((folder, Holds::File { .. })) = self.find(key).map_err(about)? else {
+            return Err(Error::new(ErrorKind::NotFound).with_key(key));
+        };
+        let file = folder.read(name).map_err(about)?;
+        let len = file.metadata().map_err(about)?.len();
+        folder::read_exactly(file, &range::within(key, range, len)?).map_err(about)
+    }
+
+    fn stat(&self, key: &Key) -> Result<Entry> {
+        match self.find(key) {
+            Ok(Some((_, Holds::File { len, modified }))) => Ok(Entry {
+                key: key.clone(),
+                len,
+                modified,
+            }),
+            Ok(_) => Err(Error::new(ErrorKind::NotFound).with_key(key)),
+            Err(error) => Err(Error::from(error).with_key(key)),
+        }
+    }
+
+    /// Lazily, folder by folder. A folder that cannot be read is an error that names it, and the
+    /// listing goes on with the others; one whose name no key can have is passed over.
+    fn list<'a>(&'a self, prefix: &str) -> Box<dyn Iterator<Item = Result<Entry>> + 'a> {
+        if let Err(error) = check_prefix(prefix) {
+            return Box::new(std::iter::once(Err(error)));
+        }
+        let found = Walk::new(&self.root, prefix, is_segment);
+        Box::new(found.filter_map(|found| found.map(Found::into_entry).transpose()))
+    }
+
+    fn delete(&self, key: &Key) -> Result<()> {
+        let (_, name) = key.folder_and_name();
+        let delete = || {
+            let Some((folder, holds)) = self.find(key)? else {
+                return Ok(());
+            };
+            if matches!(holds, Holds::File { .. }) {
+                folder.remove(name)?;
+            }
+            // Also when there was nothing: whoever removed it may have crashed before this.
+            folder.sync()
+        };
+        delete().map_err(|error: io::Error| Error::from(error).with_key(key))
+    }
+}
+
+/// Whether a file has this name; what a file cannot stand beside is an error.
+fn is_taken(folder: &Folder, name: &str) -> io::Result<bool> {
+    match folder.holds(name)? {
+        Holds::Nothing => Ok(false),
+        Holds::File { .. } => Ok(true),
+        Holds::Folder => Err(folder::invalid(format!("{name} is a folder"))),
+        Holds::Other => Err(folder::not_followed(name)),
+    }
+}
+
+/// Makes a folder and those above it, and their names durable.
+fn make_durably(path: &Path) -> io::Result<()> {
+    let path = std::path::absolute(path)?;
+    let missing: Vec<&Path> = path.ancestors().take_while(|path| !path.exists()).collect();
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&path)?;
+    for parent in missing.iter().filter_map(|made| made.parent()) {
+        Folder::open_path(parent)?.sync()?;
+    }
+    Ok(())
+}
+
+/// An error about the folder of the repository itself.
+fn at_path(path: &Path, error: io::Error) -> Error {
+    let kind = match Error::from(io::Error::from(error.kind())).kind() {
+        // A file has the name that the folder should have.
+        ErrorKind::AlreadyExists => ErrorKind::Invalid,
+        kind => kind,
+    };
+    Error::new(kind).with_source(AtPath {
+        path: path.to_owned(),
+        source: error,
+    })
+}
+
+/// An error of the operating system, and where.
+#[derive(Debug)]
+struct AtPath {
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl fmt::Display for AtPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.path.display().fmt(f)
+    }
+}
+
+impl std::error::Error for AtPath {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}

@@ -1,0 +1,323 @@
+//! Tries again what failed in passing.
+
+use std::iter;
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use backon::{BlockingRetryable, ExponentialBuilder};
+
+use crate::put::holds;
+use crate::{Backend, Entry, Error, ErrorKind, Key, Result};
+
+/// How often and how long to try again. The pauses double, and a random part of up to as much again
+/// keeps many clients from coming back at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// How often a call is made at most, the first time included.
+    pub attempts: usize,
+    /// The first pause, without its random part.
+    pub first_pause: Duration,
+    /// The longest pause, without its random part.
+    pub longest_pause: Duration,
+    /// After this long no further attempt is begun; one that is under way is waited for.
+    pub total: Duration,
+}
+
+impl RetryPolicy {
+    /// Pauses of a millisecond: for tests.
+    pub fn fast() -> Self {
+        Self {
+            attempts: 5,
+            first_pause: Duration::from_micros(100),
+            longest_pause: Duration::from_millis(1),
+            total: Duration::from_secs(10),
+        }
+    }
+
+    fn backoff(&self) -> ExponentialBuilder {
+        ExponentialBuilder::new()
+            .with_jitter()
+            .with_min_delay(self.first_pause)
+            .with_max_delay(self.longest_pause)
+            .with_max_times(self.attempts.saturating_sub(1))
+            .with_total_delay(Some(self.total))
+    }
+}
+
+impl Default for RetryPolicy {
+    /// Survives the restart of a server, or of a router: ten attempts in at most five minutes.
+    fn default() -> Self {
+        Self {
+            attempts: 10,
+            first_pause: Duration::from_millis(250),
+            longest_pause: Duration::from_secs(30),
+            total: Duration::from_mins(5),
+        }
+    }
+}
+
+/// A backend that makes a call again when it gave `Transient`, and only then. What is left after
+/// the last attempt is that attempt's error.
+///
+/// * `put_new`: an `AlreadyExists` after a `Transient` may be the own first attempt. The stored
+///   bytes decide: Ok if they are equal. So of two writers of equal bytes both may get Ok.
+/// * `list` is begun again only as long as nothing of it was yielded; a later error is an item.
+///
+/// Not for a destination whose library retries by itself: the attempts would multiply.
+#[derive(Debug)]
+pub struct RetryingBackend<B> {
+    inner: B,
+    policy: RetryPolicy,
+}
+
+impl<B: Backend> RetryingBackend<B> {
+    /// Retries the calls of `inner`.
+    pub fn new(inner: B, policy: RetryPolicy) -> Self {
+        Self { inner, policy }
+    }
+
+    fn retry<T>(&self, call: impl FnMut() -> Result<T>) -> Result<T> {
+        let started = Instant::now();
+        call.retry(self.policy.backoff())
+            .when(|error: &Error| {
+                error.kind() == ErrorKind::Transient && started.elapsed() < self.policy.total
+            })
+            .call()
+    }
+
+    /// A listing that got as far as its first item.
+    fn begin_listing(&self, prefix: &str) -> Box<dyn Iterator<Item = Result<Entry>> + '_> {
+        let begun = self.retry(|| {
+            let mut listing = self.inner.list(prefix);
+            let first = listing.next().transpose()?;
+            Ok(first.map(Ok).into_iter().chain(listing))
+        });
+        match begun {
+            Ok(listing) => Box::new(listing),
+            Err(error) => Box::new(iter::once(Err(error))),
+        }
+    }
+}
+
+impl<B: Backend> Backend for RetryingBackend<B> {
+    fn put_new(&self, key: &Key, body: &[u8]) -> Result<()> {
+        let mut uncertain = false;
+        self.retry(|| {
+            let put = self.inner.put_new(key, body);
+            match put.as_ref().map_err(Error::kind) {
+                Err(ErrorKind::Transient) => uncertain = true,
+                Err(ErrorKind::AlreadyExists) if uncertain && holds(&self.inner, key, body)? => {
+                    return Ok(());
+                }
+                _ => {}
+            }
+            put
+        })
+    }
+
+    fn get(&self, key: &Key, range: Option<Range<u64>>) -> Result<Vec<u8>> {
+        self.retry(|| self.inner.get(key, range.clone()))
+    }
+
+    fn stat(&self, key: &Key) -> Result<Entry> {
+        self.retry(|| self.inner.stat(key))
+    }
+
+    fn list<'a>(&'a self, prefix: &str) -> Box<dyn Iterator<Item = Result<Entry>> + 'a> {
+        let prefix = prefix.to_owned();
+        Box::new(iter::once_with(move || self.begin_listing(&prefix)).flatten())
+    }
+
+    fn delete(&self, key: &Key) -> Result<()> {
+        self.retry(|| self.inner.delete(key))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Fault, FaultyBackend, MemoryBackend, Plan, RecordingBackend, Verb};
+
+    const FAILS: Fault = Fault::FailBefore(ErrorKind::Transient);
+    const LOST: Fault = Fault::FailAfter(ErrorKind::Transient);
+
+    fn key(text: &str) -> Key {
+        Key::parse(text).unwrap()
+    }
+
+    type Planned = RetryingBackend<FaultyBackend<MemoryBackend>>;
+
+    fn planned(memory: &MemoryBackend, plan: Plan) -> Planned {
+        let faulty = FaultyBackend::new(memory.clone(), plan);
+        RetryingBackend::new(faulty, RetryPolicy::fast())
+    }
+
+    fn first_fail(count: u64, fault: Fault) -> Plan {
+        (0..count).fold(Plan::new(), |plan, number| plan.at(number, fault))
+    }
+
+    #[test]
+    fn every_call_is_made_again_up_to_the_limit() {
+        let memory = MemoryBackend::new();
+        memory.put_new(&key("a/b"), b"x").unwrap();
+        let calls: [fn(&Planned) -> Result<()>; 5] = [
+            |backend| backend.get(&key("a/b"), None).map(drop),
+            |backend| backend.stat(&key("a/b")).map(drop),
+            |backend| backend.list("a").collect::<Result<Vec<_>>>().map(drop),
+            |backend| backend.put_new(&key("a/c"), b"x"),
+            |backend| backend.delete(&key("a/c")),
+        ];
+        for (number, call) in calls.into_iter().enumerate() {
+            let backend = planned(&memory, first_fail(4, FAILS));
+            call(&backend).unwrap();
+            assert_eq!(backend.inner.count(), 5, "call {number}");
+        }
+        for (number, call) in calls.into_iter().enumerate() {
+            let backend = planned(&memory, first_fail(5, FAILS));
+            let error = call(&backend).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Transient, "call {number}");
+            assert_eq!(backend.inner.count(), 5, "call {number}");
+        }
+    }
+
+    #[test]
+    fn other_errors_are_final() {
+        for kind in [
+            ErrorKind::NotFound,
+            ErrorKind::AlreadyExists,
+            ErrorKind::OutOfRange,
+            ErrorKind::PermissionDenied,
+            ErrorKind::NoSpace,
+            ErrorKind::Invalid,
+            ErrorKind::Other,
+        ] {
+            let plan = first_fail(1, Fault::FailBefore(kind));
+            let backend = planned(&MemoryBackend::new(), plan);
+            assert_eq!(backend.put_new(&key("a"), b"").unwrap_err().kind(), kind);
+            assert_eq!(backend.inner.count(), 1);
+        }
+    }
+
+    #[test]
+    fn a_put_whose_answer_was_lost_is_ok() {
+        let memory = MemoryBackend::new();
+        let backend = planned(&memory, first_fail(1, LOST));
+        backend.put_new(&key("a"), b"bytes").unwrap();
+        assert_eq!(memory.get(&key("a"), None).unwrap(), b"bytes");
+    }
+
+    #[test]
+    fn the_comparison_is_made_again_too() {
+        let memory = MemoryBackend::new();
+        // Put (lost), put, stat (fails), put, stat, get (fails), put, stat, get.
+        let plan = Plan::new().at(0, LOST).at(2, FAILS).at(5, FAILS);
+        let backend = planned(&memory, plan);
+        backend.put_new(&key("a"), b"bytes").unwrap();
+        assert_eq!(backend.inner.count(), 9);
+    }
+
+    #[test]
+    fn a_put_that_lost_against_other_bytes_is_refused() {
+        for other in [&b"other"[..], b"bytez", b""] {
+            let memory = MemoryBackend::new();
+            memory.put_new(&key("a"), other).unwrap();
+            let backend = planned(&memory, first_fail(1, FAILS));
+            let error = backend.put_new(&key("a"), b"bytes").unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+            assert_eq!(memory.get(&key("a"), None).unwrap(), other);
+        }
+    }
+
+    #[test]
+    fn equal_bytes_without_a_doubt_are_refused() {
+        let memory = MemoryBackend::new();
+        memory.put_new(&key("a"), b"same").unwrap();
+        let backend = planned(&memory, Plan::new());
+        let error = backend.put_new(&key("a"), b"same").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+        assert_eq!(backend.inner.count(), 1);
+    }
+
+    /// Yields one key, and then fails.
+    #[derive(Debug)]
+    struct BreaksOff(MemoryBackend);
+
+    impl Backend for BreaksOff {
+        fn put_new(&self, key: &Key, body: &[u8]) -> Result<()> {
+            self.0.put_new(key, body)
+        }
+        fn get(&self, key: &Key, range: Option<Range<u64>>) -> Result<Vec<u8>> {
+            self.0.get(key, range)
+        }
+        fn stat(&self, key: &Key) -> Result<Entry> {
+            self.0.stat(key)
+        }
+        fn list<'a>(&'a self, prefix: &str) -> Box<dyn Iterator<Item = Result<Entry>> + 'a> {
+            let broken = iter::once(Err(Error::new(ErrorKind::Transient)));
+            Box::new(self.0.list(prefix).take(1).chain(broken))
+        }
+        fn delete(&self, key: &Key) -> Result<()> {
+            self.0.delete(key)
+        }
+    }
+
+    #[test]
+    fn a_listing_that_yielded_something_is_not_begun_again() {
+        let memory = MemoryBackend::new();
+        memory.put_new(&key("a"), b"").unwrap();
+        memory.put_new(&key("b"), b"").unwrap();
+        let recording = RecordingBackend::new(BreaksOff(memory));
+        let backend = RetryingBackend::new(recording, RetryPolicy::fast());
+        let items: Vec<_> = backend.list("").collect();
+        assert_eq!(items.len(), 2);
+        assert_eq!(items[0].as_ref().unwrap().key, key("a"));
+        assert_eq!(items[1].as_ref().unwrap_err().kind(), ErrorKind::Transient);
+        assert_eq!(backend.inner.operations().len(), 1);
+    }
+
+    #[test]
+    fn the_total_time_ends_it() {
+        let plan = Plan::new().always(Verb::Stat, "", FAILS);
+        let faulty = FaultyBackend::new(MemoryBackend::new(), plan);
+        let policy = RetryPolicy {
+            attempts: 1_000_000,
+            first_pause: Duration::from_millis(5),
+            longest_pause: Duration::from_millis(5),
+            total: Duration::from_millis(60),
+        };
+        let backend = RetryingBackend::new(faulty, policy);
+        let started = Instant::now();
+        backend.stat(&key("a")).unwrap_err();
+        assert!(started.elapsed() < Duration::from_secs(5));
+        assert!((2..=13).contains(&backend.inner.count()));
+    }
+
+    #[test]
+    fn slow_attempts_count_for_the_total_time() {
+        let policy = RetryPolicy {
+            total: Duration::from_millis(20),
+            ..RetryPolicy::fast()
+        };
+        let backend = RetryingBackend::new(MemoryBackend::new(), policy);
+        let mut attempts = 0;
+        let result: Result<()> = backend.retry(|| {
+            attempts += 1;
+            std::thread::sleep(Duration::from_millis(30));
+            Err(Error::new(ErrorKind::Transient))
+        });
+        result.unwrap_err();
+        assert_eq!(attempts, 1);
+    }
+
+    #[test]
+    fn one_attempt_is_none_again() {
+        let policy = RetryPolicy {
+            attempts: 1,
+            ..RetryPolicy::fast()
+        };
+        let faulty = FaultyBackend::new(MemoryBackend::new(), first_fail(1, FAILS));
+        let backend = RetryingBackend::new(faulty, policy);
+        backend.put_new(&key("a"), b"").unwrap_err();
+        assert_eq!(backend.inner.count(), 1);
+    }
+}

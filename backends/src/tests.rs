@@ -1,0 +1,83 @@
+//! The conformance suite for every backend and every wrapper of this crate.
+
+use tempfile::TempDir;
+
+use crate::conformance::{CASES, Fresh};
+use crate::{
+    Backend, FaultyBackend, LocalBackend, MemoryBackend, Plan, RecordingBackend, RetryPolicy,
+    RetryingBackend,
+};
+
+mod model;
+
+/// Two handles on one storage in memory, each wrapped.
+fn in_memory<B: Backend + 'static>(wrap: impl Fn(MemoryBackend) -> B) -> Fresh {
+    let backend = MemoryBackend::new();
+    Fresh::new(wrap(backend.clone()), wrap(backend))
+}
+
+/// Two handles on one folder, each wrapped.
+fn in_folder<B: Backend + 'static>(wrap: impl Fn(LocalBackend) -> B) -> Fresh {
+    let folder = TempDir::new().unwrap();
+    let open = || wrap(LocalBackend::open(folder.path()).unwrap());
+    Fresh::new(open(), open()).keeping(folder)
+}
+
+fn retrying<B: Backend>(inner: B) -> RetryingBackend<B> {
+    RetryingBackend::new(inner, RetryPolicy::fast())
+}
+
+fn faultless<B: Backend>(inner: B) -> FaultyBackend<B> {
+    FaultyBackend::new(inner, Plan::new())
+}
+
+#[test]
+fn every_case_has_its_own_name() {
+    let names: std::collections::BTreeSet<_> = CASES.iter().map(|(name, _)| name).collect();
+    assert_eq!(names.len(), CASES.len());
+}
+
+mod memory {
+    use super::in_memory;
+    crate::conformance_tests!(|| in_memory(|memory| memory));
+}
+
+mod memory_retrying {
+    use super::{in_memory, retrying};
+    crate::conformance_tests!(|| in_memory(retrying));
+}
+
+mod memory_recording {
+    use super::{RecordingBackend, in_memory};
+    crate::conformance_tests!(|| in_memory(RecordingBackend::new));
+}
+
+mod memory_faulty {
+    use super::{faultless, in_memory};
+    crate::conformance_tests!(|| in_memory(faultless));
+}
+
+mod local {
+    use super::in_folder;
+    crate::conformance_tests!(|| in_folder(|local| local));
+}
+
+mod local_by_links {
+    use super::{LocalBackend, in_folder};
+    crate::conformance_tests!(|| in_folder(LocalBackend::by_links));
+}
+
+mod local_retrying {
+    use super::{in_folder, retrying};
+    crate::conformance_tests!(|| in_folder(retrying));
+}
+
+mod local_recording {
+    use super::{RecordingBackend, in_folder};
+    crate::conformance_tests!(|| in_folder(RecordingBackend::new));
+}
+
+mod local_faulty {
+    use super::{faultless, in_folder};
+    crate::conformance_tests!(|| in_folder(faultless));
+}
