@@ -22,7 +22,9 @@ impl Timestamp {
 
     /// From a system time, cut to whole seconds and to the years 1970 to 9999.
     pub fn from_system(time: SystemTime) -> Self {
-        let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let seconds = time
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs());
         Self(i64::try_from(seconds).unwrap_or(LAST).min(LAST))
     }
 
@@ -77,7 +79,11 @@ impl FromStr for Timestamp {
     fn from_str(text: &str) -> Result<Self, ParseTimeError> {
         let parsed = DateTime::parse_from_rfc3339(text).map_err(|_| ParseTimeError)?;
         let time = Self::from_seconds(parsed.timestamp()).ok_or(ParseTimeError)?;
-        if time.to_string() == text { Ok(time) } else { Err(ParseTimeError) }
+        if time.to_string() == text {
+            Ok(time)
+        } else {
+            Err(ParseTimeError)
+        }
     }
 }
 

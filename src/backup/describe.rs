@@ -37,9 +37,16 @@ pub fn describe(
     for walked in &attempt.walked {
         for library in &walked.libraries {
             let paths = objects.paths(walked, library)?;
-            let of_library = walked.outcome.findings.iter().filter(|finding| finding.library == library.id);
+            let of_library = walked
+                .outcome
+                .findings
+                .iter()
+                .filter(|finding| finding.library == library.id);
             for finding in of_library {
-                let entry = run.damage(finding, paths.get(&finding.object).cloned().unwrap_or_default());
+                let entry = run.damage(
+                    finding,
+                    paths.get(&finding.object).cloned().unwrap_or_default(),
+                );
                 if finding.rescued {
                     source_damage.push(entry);
                 } else if finding.need == Need::Required {
@@ -53,10 +60,14 @@ pub fn describe(
     source_damage.sort_by_key(|damage: &Damage| (damage.library, damage.object()));
     let libraries = run.libraries(objects, attempt, &damage)?;
     let known = known_damage(run.base());
-    let new_damage = damage.iter().filter(|damage| !known.contains(&(damage.object(), damage.library)));
+    let new_damage = damage
+        .iter()
+        .filter(|damage| !known.contains(&(damage.object(), damage.library)));
     let new_damage = new_damage.count() as u64;
-    let summary =
-        Summary { incomplete: run.incomplete(attempt, ordinary), damage: damage.len() as u64 };
+    let summary = Summary {
+        incomplete: run.incomplete(attempt, ordinary),
+        damage: damage.len() as u64,
+    };
     let manifest = Manifest {
         format: FORMAT,
         tool: concat!("seawall ", env!("CARGO_PKG_VERSION")).into(),
@@ -72,7 +83,11 @@ pub fn describe(
         left_out: ordinary.left_out.clone(),
         warnings: run.warnings(attempt, leftovers, ordinary),
     };
-    Ok(Described { manifest, summary, new_damage })
+    Ok(Described {
+        manifest,
+        summary,
+        new_damage,
+    })
 }
 
 impl Run<'_> {
@@ -91,10 +106,19 @@ impl Run<'_> {
         }
     }
 
-    fn first_seen(&self, object: &Object, library: LibraryId) -> crate::repository::names::SnapshotId {
-        let known = self.base().into_iter().flat_map(|base| base.damage.iter().chain(&base.source_damage));
+    fn first_seen(
+        &self,
+        object: &Object,
+        library: LibraryId,
+    ) -> crate::repository::names::SnapshotId {
+        let known = self
+            .base()
+            .into_iter()
+            .flat_map(|base| base.damage.iter().chain(&base.source_damage));
         let mut known = known.filter(|known| known.object() == *object && known.library == library);
-        known.next().map_or(self.prepared.snapshot, |known| known.first_seen)
+        known
+            .next()
+            .map_or(self.prepared.snapshot, |known| known.first_seen)
     }
 
     /// Libraries whose rows do not say where their data is: damage of the database.
@@ -151,7 +175,13 @@ impl Run<'_> {
             let damaged = damage.iter().filter(|damage| damage.library == library.id);
             self.library(objects, library, walked, damaged.count() as u64)
         };
-        attempt.dumped.pointers.libraries.iter().map(describe).collect()
+        attempt
+            .dumped
+            .pointers
+            .libraries
+            .iter()
+            .map(describe)
+            .collect()
     }
 
     fn library(
@@ -165,14 +195,20 @@ impl Run<'_> {
         let store = Store::Library(library.id);
         let open = |commit: ObjectId, store| {
             let head = Object::new(store, Kind::Commit, commit);
-            walked.and_then(|walked| walked.closure.as_ref()).is_some_and(|closure| closure.is_open(&head))
+            walked
+                .and_then(|walked| walked.closure.as_ref())
+                .is_some_and(|closure| closure.is_open(&head))
         };
         let base_open = library.origin.as_ref().is_some_and(|origin| {
-            origin.base_commit.is_some_and(|base| open(base, Store::Library(origin.library)))
+            origin
+                .base_commit
+                .is_some_and(|base| open(base, Store::Library(origin.library)))
         });
         let heads_open = library.heads.iter().any(|head| open(head.commit, store));
         let voided = objects.catalog.is_voided(store)?;
-        let gone_before = before.filter(|_| !voided).map_or(0, |before| before.history_incomplete);
+        let gone_before = before
+            .filter(|_| !voided)
+            .map_or(0, |before| before.history_incomplete);
         Ok(manifest::Library {
             id: library.id,
             name: library.name.clone(),
@@ -181,7 +217,11 @@ impl Run<'_> {
                 LibraryState::Live => manifest::LibraryState::Live,
                 LibraryState::Trashed { .. } => manifest::LibraryState::Trash,
             },
-            heads: library.heads.iter().map(|head| (head.branch.clone(), head.commit)).collect(),
+            heads: library
+                .heads
+                .iter()
+                .map(|head| (head.branch.clone(), head.commit))
+                .collect(),
             origin: library.origin.as_ref().map(|origin| manifest::Origin {
                 library: origin.library,
                 path: origin.path.clone(),
@@ -195,7 +235,8 @@ impl Run<'_> {
                 .or(before.and_then(|before| before.head_time)),
             counts: objects.catalog.counts(store)?,
             closed: walked.is_some() && !heads_open && !base_open,
-            history_incomplete: gone_before + walked.map_or(0, |walked| history_gone(walked, library.id)),
+            history_incomplete: gone_before
+                + walked.map_or(0, |walked| history_gone(walked, library.id)),
             damage,
         })
     }
@@ -209,7 +250,11 @@ impl Run<'_> {
                 words.push(word.to_owned());
             }
         };
-        for warning in ordinary.warnings.iter().filter(|warning| warning.kind.is_incomplete()) {
+        for warning in ordinary
+            .warnings
+            .iter()
+            .filter(|warning| warning.kind.is_incomplete())
+        {
             let word = match warning.kind {
                 WarningKind::Missing => "also-missing",
                 WarningKind::Unreadable { .. } => "files-unreadable",
@@ -217,17 +262,45 @@ impl Run<'_> {
             };
             add(true, word);
         }
-        add(attempt.dumped.databases.iter().any(|database| !database.integrity.is_empty()), "database-damaged");
-        add(self.installation.docker_env_missing && self.options.also.is_empty(), "docker-env");
+        add(
+            attempt
+                .dumped
+                .databases
+                .iter()
+                .any(|database| !database.integrity.is_empty()),
+            "database-damaged",
+        );
+        add(
+            self.installation.docker_env_missing && self.options.also.is_empty(),
+            "docker-env",
+        );
         words
     }
 
-    fn warnings(&self, attempt: &Attempt, leftovers: &Leftovers, ordinary: &Ordinary) -> Vec<String> {
-        let mut lines: Vec<String> =
-            self.installation.warnings.iter().map(ToString::to_string).collect();
+    fn warnings(
+        &self,
+        attempt: &Attempt,
+        leftovers: &Leftovers,
+        ordinary: &Ordinary,
+    ) -> Vec<String> {
+        let mut lines: Vec<String> = self
+            .installation
+            .warnings
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         lines.extend(self.prepared.warnings.iter().cloned());
-        for database in attempt.dumped.databases.iter().filter(|database| !database.integrity.is_empty()) {
-            lines.push(format!("database {}: {}", database.role, database.integrity.join("; ")));
+        for database in attempt
+            .dumped
+            .databases
+            .iter()
+            .filter(|database| !database.integrity.is_empty())
+        {
+            lines.push(format!(
+                "database {}: {}",
+                database.role,
+                database.integrity.join("; ")
+            ));
         }
         let oddities = attempt.dumped.pointers.oddities.iter();
         lines.extend(oddities.take(100).map(Oddity::to_string));

@@ -34,17 +34,28 @@ pub fn dump(
     spool: &std::path::Path,
 ) -> Result<Dumped, Error> {
     let copies = database::copy_all(&source::sqlite_sources(sources), spool)?;
-    let seafile = copies.iter().find(|copy| copy.role == "seafile").ok_or(Error::NoSeafileDatabase)?;
+    let seafile = copies
+        .iter()
+        .find(|copy| copy.role == "seafile")
+        .ok_or(Error::NoSeafileDatabase)?;
     let pointers = database::read_pointers(&seafile.file)?;
-    let locked_for = copies.iter().map(|copy| copy.locked_for).max().unwrap_or_default();
+    let locked_for = copies
+        .iter()
+        .map(|copy| copy.locked_for)
+        .max()
+        .unwrap_or_default();
     let mut stored = 0;
     let mut databases = Vec::new();
     for (copy, source) in copies.iter().zip(sources) {
         let known = base
             .into_iter()
             .flat_map(|base| &base.databases)
-            .find(|known| known.role == copy.role && known.sha256 == copy.sha256 && known.size == copy.len);
-        let reused = known.map(|known| stream::are_there(repository, &known.parts)).transpose()?;
+            .find(|known| {
+                known.role == copy.role && known.sha256 == copy.sha256 && known.size == copy.len
+            });
+        let reused = known
+            .map(|known| stream::are_there(repository, &known.parts))
+            .transpose()?;
         let parts = match (known, reused) {
             (Some(known), Some(true)) => known.parts.clone(),
             _ => {
@@ -54,7 +65,12 @@ pub fn dump(
         };
         databases.push(describe(copy, source, parts)?);
     }
-    Ok(Dumped { databases, pointers, stored, locked_for })
+    Ok(Dumped {
+        databases,
+        pointers,
+        stored,
+        locked_for,
+    })
 }
 
 fn store_copy(
@@ -64,12 +80,17 @@ fn store_copy(
 ) -> Result<Vec<crate::repository::manifest::Part>, Error> {
     let name = |index| names::dump_part(snapshot, &copy.role, "db", index, repository.seal());
     let stored = stream::store(repository, name, |out| {
-        File::open(&copy.file).and_then(|mut file| io::copy(&mut file, out)).map_err(Error::Stream)
+        File::open(&copy.file)
+            .and_then(|mut file| io::copy(&mut file, out))
+            .map_err(Error::Stream)
     })?;
     if stored.totals.plain_sha256 == copy.sha256 {
         Ok(stored.parts)
     } else {
-        Err(Error::Stream(io::Error::other(format!("the copy {} changed in the spool", copy.file.display()))))
+        Err(Error::Stream(io::Error::other(format!(
+            "the copy {} changed in the spool",
+            copy.file.display()
+        ))))
     }
 }
 
@@ -78,8 +99,10 @@ fn describe(
     source: &SqliteFile,
     parts: Vec<crate::repository::manifest::Part>,
 ) -> Result<Database, Error> {
-    let metadata = fs::metadata(&copy.source)
-        .map_err(|error| Error::Source { path: copy.source.clone(), source: error })?;
+    let metadata = fs::metadata(&copy.source).map_err(|error| Error::Source {
+        path: copy.source.clone(),
+        source: error,
+    })?;
     Ok(Database {
         role: copy.role.clone(),
         engine: "sqlite".into(),

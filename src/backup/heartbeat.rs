@@ -26,8 +26,16 @@ struct State {
 impl Heartbeat {
     /// The intent of `snapshot` was just put.
     pub fn new(repository: &Repository, clock: &Clock, snapshot: SnapshotId) -> Self {
-        let state = State { snapshot, number: 0, last: clock.now() };
-        Self { repository: repository.clone(), clock: clock.clone(), state: Mutex::new(state) }
+        let state = State {
+            snapshot,
+            number: 0,
+            last: clock.now(),
+        };
+        Self {
+            repository: repository.clone(),
+            clock: clock.clone(),
+            state: Mutex::new(state),
+        }
     }
 
     /// To be called now and then; does nothing most of the time.
@@ -37,7 +45,12 @@ impl Heartbeat {
         if now.since(state.last) >= EVERY {
             state.number += 1;
             state.last = now;
-            runs::put_heartbeat(self.repository.backend().as_ref(), state.snapshot, state.number, now)?;
+            runs::put_heartbeat(
+                self.repository.backend().as_ref(),
+                state.snapshot,
+                state.number,
+                now,
+            )?;
         }
         Ok(())
     }

@@ -210,7 +210,11 @@ pub fn run(
     let catalog = Arc::new(Catalog::open(context.catalog, context.repository.id())?);
     let prepared = prepare::prepare(&context, options, &catalog)?;
     let salvaged = Arc::new(Salvaged::default());
-    for damage in prepared.base_manifest.iter().flat_map(|manifest| &manifest.damage) {
+    for damage in prepared
+        .base_manifest
+        .iter()
+        .flat_map(|manifest| &manifest.damage)
+    {
         if let Some(sha256) = damage.kept {
             salvaged.is_new(damage.object(), sha256);
         }
@@ -243,8 +247,12 @@ impl Run<'_> {
         let source = self.folders(&attempt.dumped.pointers);
         let objects = self.objects(&source, &heartbeat);
         self.say("looking for stores that no library points to");
-        let leftovers =
-            unreferenced::copy(&objects, self.options, &attempt.dumped.pointers, self.base())?;
+        let leftovers = unreferenced::copy(
+            &objects,
+            self.options,
+            &attempt.dumped.pointers,
+            self.base(),
+        )?;
         for walked in &mut attempt.walked {
             objects.close(walked)?;
         }
@@ -253,7 +261,11 @@ impl Run<'_> {
             self.context.repository,
             self.prepared.snapshot,
             self.base(),
-            &source::scan_options(self.installation, &self.options.excludes, &self.options.also),
+            &source::scan_options(
+                self.installation,
+                &self.options.excludes,
+                &self.options.also,
+            ),
             self.prepared.snapshot.started().seconds(),
         )?;
         let described = describe::describe(&self, &objects, &attempt, &leftovers, &ordinary)?;
@@ -272,7 +284,11 @@ impl Run<'_> {
             totals: self.totals,
             databases_stored: attempt.dumped.stored,
             groups_stored: ordinary.stored,
-            visited: attempt.walked.iter().map(|walked| walked.outcome.visited).sum(),
+            visited: attempt
+                .walked
+                .iter()
+                .map(|walked| walked.outcome.visited)
+                .sum(),
             new_damage: described.new_damage,
             races: self.races,
             locked_for: attempt.dumped.locked_for,
@@ -288,7 +304,11 @@ impl Run<'_> {
     }
 
     fn heartbeat(&self) -> Heartbeat {
-        Heartbeat::new(self.context.repository, self.context.clock, self.prepared.snapshot)
+        Heartbeat::new(
+            self.context.repository,
+            self.context.clock,
+            self.prepared.snapshot,
+        )
     }
 
     fn objects<'a>(
@@ -319,7 +339,10 @@ impl Run<'_> {
                 break;
             }
             self.races += 1;
-            self.say(&format!("{} libraries changed under the walk: once more", raced.len()));
+            self.say(&format!(
+                "{} libraries changed under the walk: once more",
+                raced.len()
+            ));
             std::thread::sleep(pause);
             self.prepared.snapshot = runs::put_intent(
                 self.context.repository.backend().as_ref(),
@@ -358,7 +381,10 @@ impl Run<'_> {
             .filter(|library| !library.heads.is_empty())
             .cloned()
             .collect();
-        let one = source.places(crate::object::Store::Library(LibraryId::new([0; 16]))).count() > 1;
+        let one = source
+            .places(crate::object::Store::Library(LibraryId::new([0; 16])))
+            .count()
+            > 1;
         let (mut walked, groups) = keep_unchanged(before, walk::groups(&libraries, one), raced);
         self.say(&format!("walking {} libraries", libraries.len()));
         let (first, totals) = self.objects(&source, &heartbeat).walk(&groups)?;
@@ -375,12 +401,16 @@ impl Run<'_> {
         heartbeat: &Arc<Heartbeat>,
     ) -> Result<Vec<Walked>, Error> {
         let known = known_damage(self.base());
-        let (again, mut settled): (Vec<Walked>, Vec<Walked>) =
-            first.into_iter().partition(|walked| walked.new_damage(&known).next().is_some());
+        let (again, mut settled): (Vec<Walked>, Vec<Walked>) = first
+            .into_iter()
+            .partition(|walked| walked.new_damage(&known).next().is_some());
         if again.is_empty() {
             return Ok(settled);
         }
-        self.say(&format!("objects are missing in {} groups of libraries: looking again", again.len()));
+        self.say(&format!(
+            "objects are missing in {} groups of libraries: looking again",
+            again.len()
+        ));
         std::thread::sleep(self.options.second_look);
         let groups: Vec<_> = again.iter().map(Walked::group).collect();
         let (walked, totals) = self.objects(source, heartbeat).walk(&groups)?;
@@ -392,21 +422,30 @@ impl Run<'_> {
     /// Damaged libraries whose pointers are not any more what was dumped.
     fn raced(&self, attempt: &Attempt) -> Result<HashSet<LibraryId>, Error> {
         let known = known_damage(self.base());
-        let damaged: Vec<&Walked> =
-            attempt.walked.iter().filter(|walked| walked.new_damage(&known).next().is_some()).collect();
+        let damaged: Vec<&Walked> = attempt
+            .walked
+            .iter()
+            .filter(|walked| walked.new_damage(&known).next().is_some())
+            .collect();
         if damaged.is_empty() {
             return Ok(HashSet::new());
         }
         let sources = source::sqlite_sources(source::databases(self.installation)?);
-        let seafile =
-            sources.iter().find(|source| source.role == "seafile").ok_or(Error::NoSeafileDatabase)?;
+        let seafile = sources
+            .iter()
+            .find(|source| source.role == "seafile")
+            .ok_or(Error::NoSeafileDatabase)?;
         let mut now = database::read_pointers_live(seafile, self.context.spool)?;
         self.remember_valid_since(&mut now);
         let changed = |library: &&crate::database::LibraryPointers| {
-            now.library(library.id).is_none_or(|now| !now.same_roots(library))
+            now.library(library.id)
+                .is_none_or(|now| !now.same_roots(library))
         };
         let libraries = damaged.iter().flat_map(|walked| &walked.libraries);
-        Ok(libraries.filter(changed).map(|library| library.id).collect())
+        Ok(libraries
+            .filter(changed)
+            .map(|library| library.id)
+            .collect())
     }
 
     /// History before valid-since may be gone; rows of it vanish with a trip through the trash. So
@@ -434,7 +473,10 @@ fn keep_unchanged<'a>(
     let mut kept = Vec::new();
     let mut left = Vec::new();
     for group in groups {
-        let is_raced = group.libraries.iter().any(|library| raced.contains(&library.id));
+        let is_raced = group
+            .libraries
+            .iter()
+            .any(|library| raced.contains(&library.id));
         let same = before.iter().position(|walked| walked.has_roots_of(&group));
         match same.filter(|_| !is_raced) {
             Some(position) => kept.push(before.swap_remove(position)),

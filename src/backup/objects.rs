@@ -4,10 +4,10 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::Error;
 use super::heartbeat::Heartbeat;
 use super::packing::{BlockTrouble, Packer, Settings, Totals};
 use super::sight::{BackupSight, Salvaged, SightError};
-use super::Error;
 use crate::database::LibraryPointers;
 use crate::object::{LibraryId, Object, Store};
 use crate::repository::Repository;
@@ -45,13 +45,19 @@ pub struct Walked {
 impl Walked {
     /// The same, as the walk takes it.
     pub fn group(&self) -> Group<'_> {
-        Group { libraries: self.libraries.iter().collect() }
+        Group {
+            libraries: self.libraries.iter().collect(),
+        }
     }
 
     /// Whether a walk of these libraries would start from the same roots.
     pub fn has_roots_of(&self, group: &Group<'_>) -> bool {
         self.libraries.len() == group.libraries.len()
-            && self.libraries.iter().zip(&group.libraries).all(|(old, new)| old.same_roots(new))
+            && self
+                .libraries
+                .iter()
+                .zip(&group.libraries)
+                .all(|(old, new)| old.same_roots(new))
     }
 
     /// What is damaged and was not known to be so in the base.
@@ -59,14 +65,18 @@ impl Walked {
         &'a self,
         known: &'a HashSet<(Object, LibraryId)>,
     ) -> impl Iterator<Item = &'a Finding> {
-        self.outcome.damage().filter(move |finding| !known.contains(&(finding.object, finding.library)))
+        self.outcome
+            .damage()
+            .filter(move |finding| !known.contains(&(finding.object, finding.library)))
     }
 }
 
 /// The damage of a snapshot, to be told from what is new.
 pub fn known_damage(manifest: Option<&Manifest>) -> HashSet<(Object, LibraryId)> {
     let damage = manifest.into_iter().flat_map(|manifest| &manifest.damage);
-    damage.map(|damage| (damage.object(), damage.library)).collect()
+    damage
+        .map(|damage| (damage.object(), damage.library))
+        .collect()
 }
 
 impl Objects<'_> {
@@ -74,13 +84,20 @@ impl Objects<'_> {
     pub fn walk(&self, groups: &[Group<'_>]) -> Result<(Vec<Walked>, Totals), Error> {
         let (outcomes, totals, troubles) = self.pack(|sight| {
             let walk = Walk::new(self.source, sight);
-            groups.iter().map(|group| walk.group(group)).collect::<Result<Vec<_>, _>>()
+            groups
+                .iter()
+                .map(|group| walk.group(group))
+                .collect::<Result<Vec<_>, _>>()
         })?;
         let mut walked: Vec<Walked> = groups
             .iter()
             .zip(outcomes)
             .map(|(group, outcome)| Walked {
-                libraries: group.libraries.iter().map(|library| (*library).clone()).collect(),
+                libraries: group
+                    .libraries
+                    .iter()
+                    .map(|library| (*library).clone())
+                    .collect(),
                 outcome,
                 closure: None,
             })
@@ -131,7 +148,9 @@ impl Objects<'_> {
             return Ok(());
         }
         let sight = self.sight(None);
-        let closure = Walk::new(self.source, &sight).closure(&walked.group(), &bad).map_err(walk_error)?;
+        let closure = Walk::new(self.source, &sight)
+            .closure(&walked.group(), &bad)
+            .map_err(walk_error)?;
         let mut stores: HashSet<Store> = HashSet::new();
         for library in &walked.libraries {
             stores.extend(self.source.places(Store::Library(library.id)));
@@ -139,9 +158,12 @@ impl Objects<'_> {
         }
         let marks = closure.closed.iter().flat_map(|(object, closed)| {
             let mark = if *closed { Mark::Closed } else { Mark::Walked };
-            self.source.places(object.store).map(move |store| (Object { store, ..*object }, mark))
+            self.source
+                .places(object.store)
+                .map(move |store| (Object { store, ..*object }, mark))
         });
-        self.catalog.mark(&stores.into_iter().collect::<Vec<_>>(), marks)?;
+        self.catalog
+            .mark(&stores.into_iter().collect::<Vec<_>>(), marks)?;
         walked.closure = Some(closure);
         Ok(())
     }
@@ -152,8 +174,14 @@ impl Objects<'_> {
         walked: &Walked,
         library: &LibraryPointers,
     ) -> Result<HashMap<Object, Vec<String>>, Error> {
-        let Some(closure) = &walked.closure else { return Ok(HashMap::new()) };
-        let bad: HashSet<Object> = walked.outcome.damage().map(|finding| finding.object).collect();
+        let Some(closure) = &walked.closure else {
+            return Ok(HashMap::new());
+        };
+        let bad: HashSet<Object> = walked
+            .outcome
+            .damage()
+            .map(|finding| finding.object)
+            .collect();
         let sight = self.sight(None);
         walk::affected_paths(self.source, &sight, library, &bad, closure, 100).map_err(walk_error)
     }
@@ -175,14 +203,20 @@ fn walk_error(error: WalkError<SightError>) -> Error {
 /// A block that a worker found bad belongs to the group whose store it lies in.
 fn assign(walked: &mut [Walked], trouble: BlockTrouble) {
     let owner = |walked: &&mut Walked| {
-        walked
-            .libraries
-            .iter()
-            .any(|library| walk::content_store(library) == trouble.object.store || trouble.object.store == Store::Shared)
+        walked.libraries.iter().any(|library| {
+            walk::content_store(library) == trouble.object.store
+                || trouble.object.store == Store::Shared
+        })
     };
-    let Some(walked) = walked.iter_mut().find(|walked| owner(walked)) else { return };
+    let Some(walked) = walked.iter_mut().find(|walked| owner(walked)) else {
+        return;
+    };
     let of_store = |library: &&LibraryPointers| Store::Library(library.id) == trouble.object.store;
-    let library = walked.libraries.iter().find(of_store).or(walked.libraries.first());
+    let library = walked
+        .libraries
+        .iter()
+        .find(of_store)
+        .or(walked.libraries.first());
     if let Some(library) = library {
         walked.outcome.findings.push(Finding {
             object: trouble.object,

@@ -36,7 +36,9 @@ pub fn store(
     };
     for group in &scan.groups {
         let known = base.into_iter().flat_map(|base| &base.files);
-        let known = known.into_iter().find(|known| known.name == group.name && known.label == group.label);
+        let known = known
+            .into_iter()
+            .find(|known| known.name == group.name && known.label == group.label);
         if let Some(known) = known
             && is_unchanged(group, known)
             && stream::are_there(repository, &known.parts)?
@@ -66,7 +68,9 @@ fn store_group(
     // Before the tar is written: what changes meanwhile differs from the fingerprint next time.
     let fingerprint = files::fingerprint(group, now);
     let name = |index| names::files_part(snapshot, &group.name, index, repository.seal());
-    let stored = stream::store(repository, name, |mut out| files::write_tar(group, &mut out))?;
+    let stored = stream::store(repository, name, |mut out| {
+        files::write_tar(group, &mut out)
+    })?;
     let report = stored.value;
     let group = FileGroup {
         name: group.name.clone(),
@@ -83,5 +87,8 @@ fn store_group(
 }
 
 fn left_out(left: &files::LeftOut) -> LeftOut {
-    LeftOut { path: left.path.to_string_lossy().into_owned(), reason: left.reason.to_string() }
+    LeftOut {
+        path: left.path.to_string_lossy().into_owned(),
+        reason: left.reason.to_string(),
+    }
 }

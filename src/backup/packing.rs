@@ -147,32 +147,62 @@ impl Packer {
             workers.push(shared.spawn(move |shared| shared.pack_blocks(&items, &packs)));
         }
         let putter = shared.spawn(move |shared| shared.put_packs(&finished));
-        Self { shared, trees: Some(trees), blocks: Some(blocks), workers, putter: Some(putter) }
+        Self {
+            shared,
+            trees: Some(trees),
+            blocks: Some(blocks),
+            workers,
+            putter: Some(putter),
+        }
     }
 
     /// Packs a verified commit or fs object.
     pub fn keep(&self, object: Object, bytes: Vec<u8>) -> Result<(), Stopped> {
-        self.send_tree(Item { name: MemberName { object, damaged: false }, bytes })
+        self.send_tree(Item {
+            name: MemberName {
+                object,
+                damaged: false,
+            },
+            bytes,
+        })
     }
 
     /// Keeps bytes that failed their check, outside of the paths of objects.
     pub fn salvage(&self, object: Object, bytes: Vec<u8>) -> Result<(), Stopped> {
-        self.send_tree(Item { name: MemberName { object, damaged: true }, bytes })
+        self.send_tree(Item {
+            name: MemberName {
+                object,
+                damaged: true,
+            },
+            bytes,
+        })
     }
 
     fn send_tree(&self, item: Item) -> Result<(), Stopped> {
         self.check()?;
-        self.trees.as_ref().ok_or(Stopped)?.send(item).map_err(|_| Stopped)
+        self.trees
+            .as_ref()
+            .ok_or(Stopped)?
+            .send(item)
+            .map_err(|_| Stopped)
     }
 
     /// Reads, verifies and packs a block.
     pub fn keep_block(&self, object: Object) -> Result<(), Stopped> {
         self.check()?;
-        self.blocks.as_ref().ok_or(Stopped)?.send(object).map_err(|_| Stopped)
+        self.blocks
+            .as_ref()
+            .ok_or(Stopped)?
+            .send(object)
+            .map_err(|_| Stopped)
     }
 
     fn check(&self) -> Result<(), Stopped> {
-        if self.shared.failed.load(Ordering::Relaxed) { Err(Stopped) } else { Ok(()) }
+        if self.shared.failed.load(Ordering::Relaxed) {
+            Err(Stopped)
+        } else {
+            Ok(())
+        }
     }
 
     /// Waits until everything is stored.
@@ -181,7 +211,10 @@ impl Packer {
         if let Some(error) = lock(&self.shared.failure).take() {
             return Err(error);
         }
-        Ok((*lock(&self.shared.totals), std::mem::take(&mut lock(&self.shared.troubles))))
+        Ok((
+            *lock(&self.shared.totals),
+            std::mem::take(&mut lock(&self.shared.troubles)),
+        ))
     }
 
     fn join(&mut self) -> Result<(), Error> {
@@ -190,7 +223,10 @@ impl Packer {
         let threads = self.workers.drain(..).chain(self.putter.take());
         let mut result = Ok(());
         for thread in threads {
-            result = thread.join().map_err(|_| Error::Worker("a thread that packs objects")).and(result);
+            result = thread
+                .join()
+                .map_err(|_| Error::Worker("a thread that packs objects"))
+                .and(result);
         }
         result
     }
@@ -226,8 +262,12 @@ impl Shared {
         self.failed.load(Ordering::Relaxed)
     }
 
-    fn pack_trees(&self, items: &Receiver<Item>, packs: &Sender<(PackKind, Pack)>) -> Result<(), Error> {
-        let mut open = Open::new(self, PackKind::Trees, packs);
+    fn pack_trees(
+        &self,
+        items: &Receiver<Item>,
+        packs: &Sender<(PackKind, Pack)>,
+    ) -> Result<(), Error> {
+        let mut open = Open::new(self, PackKind::Trees, packs)?;
         for Item { name, bytes } in items {
             if self.has_failed() {
                 return Ok(());
@@ -237,19 +277,35 @@ impl Shared {
         open.finish()
     }
 
-    fn pack_blocks(&self, items: &Receiver<Object>, packs: &Sender<(PackKind, Pack)>) -> Result<(), Error> {
-        let mut open = Open::new(self, PackKind::Blocks, packs);
+    fn pack_blocks(
+        &self,
+        items: &Receiver<Object>,
+        packs: &Sender<(PackKind, Pack)>,
+    ) -> Result<(), Error> {
+        let mut open = Open::new(self, PackKind::Blocks, packs)?;
         for object in items {
             if self.has_failed() {
                 return Ok(());
             }
             match self.read_block(&object) {
-                Ok(bytes) => open.add(MemberName { object, damaged: false }, &bytes)?,
+                Ok(bytes) => open.add(
+                    MemberName {
+                        object,
+                        damaged: false,
+                    },
+                    &bytes,
+                )?,
                 Err((trouble, bytes)) => {
                     if let Some(bytes) = bytes
                         && self.salvaged.is_new(object, Sha256::of(&bytes))
                     {
-                        open.add(MemberName { object, damaged: true }, &bytes)?;
+                        open.add(
+                            MemberName {
+                                object,
+                                damaged: true,
+                            },
+                            &bytes,
+                        )?;
                     }
                     lock(&self.troubles).push(BlockTrouble { object, trouble });
                 }
@@ -292,7 +348,12 @@ impl Shared {
         let name = Sha256::of(&stored);
         let size = stored.len() as u64;
         // Before the put: if its answer is lost, the next run finds the pack and adopts it.
-        self.catalog.add_pending(&NewPack { name, kind, size, contents: &contents })?;
+        self.catalog.add_pending(&NewPack {
+            name,
+            kind,
+            size,
+            contents: &contents,
+        })?;
         let key = names::pack(kind, &name, self.repository.seal());
         put_same(self.repository.backend().as_ref(), &key, &stored)?;
         self.catalog.mark_stored(&name)?;
@@ -315,18 +376,34 @@ struct Open<'a> {
 }
 
 impl<'a> Open<'a> {
-    fn new(shared: &'a Shared, kind: PackKind, packs: &'a Sender<(PackKind, Pack)>) -> Self {
-        let builder = Self::builder(shared);
-        Self { shared, kind, packs, builder, bytes: 0 }
+    fn new(
+        shared: &'a Shared,
+        kind: PackKind,
+        packs: &'a Sender<(PackKind, Pack)>,
+    ) -> Result<Self, Error> {
+        Ok(Self {
+            shared,
+            kind,
+            packs,
+            builder: Self::builder(shared)?,
+            bytes: 0,
+        })
     }
 
-    fn builder(shared: &Shared) -> PackBuilder {
-        PackBuilder::new(PackOptions { level: shared.level, frame_bytes: FRAME_BYTES })
+    fn builder(shared: &Shared) -> Result<PackBuilder, Error> {
+        Ok(PackBuilder::new(PackOptions {
+            level: shared.level,
+            frame_bytes: FRAME_BYTES,
+        })?)
     }
 
     fn add(&mut self, name: MemberName, bytes: &[u8]) -> Result<(), Error> {
         let MemberName { object, damaged } = name;
-        let target = if damaged { None } else { self.link_target(&object, bytes)? };
+        let target = if damaged {
+            None
+        } else {
+            self.link_target(&object, bytes)?
+        };
         match target {
             Some(store) => self.builder.add_link(object, store)?,
             None => self.builder.add(name, bytes)?,
@@ -340,7 +417,11 @@ impl<'a> Open<'a> {
 
     /// Another store that holds the same content, in this pack or in one that is stored. Both were
     /// verified against the id; of a random block id that cannot be said.
-    fn link_target(&self, object: &Object, bytes: &[u8]) -> Result<Option<crate::object::Store>, Error> {
+    fn link_target(
+        &self,
+        object: &Object,
+        bytes: &[u8],
+    ) -> Result<Option<crate::object::Store>, Error> {
         if self.shared.random_block_ids && check::check(object, bytes).is_err() {
             return Ok(None);
         }
@@ -351,7 +432,7 @@ impl<'a> Open<'a> {
     }
 
     fn finish_pack(&mut self) -> Result<(), Error> {
-        let next = Self::builder(self.shared);
+        let next = Self::builder(self.shared)?;
         let builder = std::mem::replace(&mut self.builder, next);
         let mut totals = lock(&self.shared.totals);
         totals.objects += builder.members() as u64;
@@ -363,6 +444,10 @@ impl<'a> Open<'a> {
     }
 
     fn finish(mut self) -> Result<(), Error> {
-        if self.builder.is_empty() { Ok(()) } else { self.finish_pack() }
+        if self.builder.is_empty() {
+            Ok(())
+        } else {
+            self.finish_pack()
+        }
     }
 }

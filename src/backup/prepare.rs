@@ -42,12 +42,18 @@ pub fn prepare(context: &Context<'_>, options: &Options, catalog: &Catalog) -> R
     if let Some(base) = &base {
         wanted = wanted.max(base.id().next());
     }
-    let snapshot =
-        runs::put_intent(repository.backend().as_ref(), repository.id(), host.id(), wanted)?;
+    let snapshot = runs::put_intent(
+        repository.backend().as_ref(),
+        repository.id(),
+        host.id(),
+        wanted,
+    )?;
     // Only now: a prune that does not see this intent has put its tombstone before.
     let absent = runs::absent_keys(repository.backend().as_ref())?;
-    let mut warnings: Vec<String> =
-        bad.iter().map(|bad| format!("{} is no valid marker: {}", bad.key, bad.problem)).collect();
+    let mut warnings: Vec<String> = bad
+        .iter()
+        .map(|bad| format!("{} is no valid marker: {}", bad.key, bad.problem))
+        .collect();
     let base_manifest = read_base_manifest(repository, base.as_ref(), &mut warnings);
     follow_base(repository, catalog, base.as_ref(), &mut warnings)?;
     catalog.begin_run()?;
@@ -66,7 +72,14 @@ pub fn prepare(context: &Context<'_>, options: &Options, catalog: &Catalog) -> R
         listed.unwrap_or(now)
     };
     void_virtual(catalog, base_manifest.as_ref())?;
-    Ok(Prepared { snapshot, base, base_manifest, listed, rewrite, warnings })
+    Ok(Prepared {
+        snapshot,
+        base,
+        base_manifest,
+        listed,
+        rewrite,
+        warnings,
+    })
 }
 
 fn pack_key(repository: &Repository, pack: &PackRecord) -> Key {
@@ -82,7 +95,9 @@ fn read_base_manifest(
     match index::read_manifest(repository, &base?.marker) {
         Ok(manifest) => Some(manifest),
         Err(error) => {
-            warnings.push(format!("the manifest of the last snapshot cannot be used: {error}"));
+            warnings.push(format!(
+                "the manifest of the last snapshot cannot be used: {error}"
+            ));
             None
         }
     }
@@ -105,7 +120,9 @@ fn follow_base(
         return Ok(());
     }
     if let Some(known) = &known
-        && current.as_ref().is_none_or(|current| current.sequence < known.sequence)
+        && current
+            .as_ref()
+            .is_none_or(|current| current.sequence < known.sequence)
     {
         warnings.push(format!(
             "the marker of the last snapshot {} is gone: the destination was rolled back, or somebody removed it",
@@ -132,7 +149,9 @@ fn adopt(
         match adopt_list(repository, catalog, named) {
             Ok(segment) => segments.push(segment),
             Err(error @ (Error::Catalog { .. } | Error::Backend(_))) => return Err(error),
-            Err(error) => warnings.push(format!("what {} lists is stored again: {error}", named.key)),
+            Err(error) => {
+                warnings.push(format!("what {} lists is stored again: {error}", named.key))
+            }
         }
     }
     catalog.finish_adoption(current, &segments)
@@ -179,8 +198,12 @@ fn compare(
             catalog.mark_stored(&pack.name)?;
         }
     }
-    let abandoned: Vec<i64> =
-        catalog.packs()?.iter().filter(|pack| !pack.stored).map(|pack| pack.number).collect();
+    let abandoned: Vec<i64> = catalog
+        .packs()?
+        .iter()
+        .filter(|pack| !pack.stored)
+        .map(|pack| pack.number)
+        .collect();
     catalog.forget_pending(&abandoned)?;
     let lost = |pack: &PackRecord| there.get(&pack_key(repository, pack)) != Some(&pack.size);
     drop_lost(catalog, lost, rewrite, warnings)?;
@@ -189,7 +212,9 @@ fn compare(
         if there.get(&key) != Some(&segment.size)
             || there.get(&segment.list.key) != Some(&segment.list.size)
         {
-            warnings.push(format!("{key} or its list is lost or altered; it is written again"));
+            warnings.push(format!(
+                "{key} or its list is lost or altered; it is written again"
+            ));
             rewrite.insert(position);
         }
     }
@@ -204,12 +229,18 @@ fn drop_lost(
     warnings: &mut Vec<String>,
 ) -> Result<()> {
     let packs = catalog.packs()?;
-    let gone: Vec<&PackRecord> = packs.iter().filter(|pack| pack.stored && lost(pack)).collect();
+    let gone: Vec<&PackRecord> = packs
+        .iter()
+        .filter(|pack| pack.stored && lost(pack))
+        .collect();
     if gone.is_empty() {
         return Ok(());
     }
     for pack in gone.iter().take(20) {
-        warnings.push(format!("the pack {} is lost or altered; its objects are stored again", pack.name));
+        warnings.push(format!(
+            "the pack {} is lost or altered; its objects are stored again",
+            pack.name
+        ));
     }
     let positions = gone.iter().filter_map(|pack| pack.segment);
     rewrite.extend(positions.filter_map(|number| usize::try_from(number - 1).ok()));
@@ -221,7 +252,10 @@ fn drop_lost(
 /// A virtual library's commits are not closed when its origin's store lost something.
 fn void_virtual(catalog: &Catalog, manifest: Option<&Manifest>) -> Result<()> {
     use crate::object::Store;
-    for library in manifest.into_iter().flat_map(|manifest| &manifest.libraries) {
+    for library in manifest
+        .into_iter()
+        .flat_map(|manifest| &manifest.libraries)
+    {
         if let Some(origin) = &library.origin
             && catalog.is_voided(Store::Library(origin.library))?
         {

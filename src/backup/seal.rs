@@ -59,7 +59,10 @@ pub fn seal(
     let marker = Marker {
         repository: repository.id().to_string(),
         snapshot: prepared.snapshot,
-        sequence: prepared.base.as_ref().map_or(1, |base| base.marker.sequence + 1),
+        sequence: prepared
+            .base
+            .as_ref()
+            .map_or(1, |base| base.marker.sequence + 1),
         previous: prepared.base.as_ref().map(|base| (base.id(), base.sha256)),
         started: prepared.snapshot.started(),
         finished: context.clock.now(),
@@ -70,11 +73,18 @@ pub fn seal(
         packs,
         bytes,
         sums,
-        lists: segments.iter().map(|segment| segment.list.clone()).collect(),
+        lists: segments
+            .iter()
+            .map(|segment| segment.list.clone())
+            .collect(),
         unknown: Vec::new(),
     };
     let sha256 = put_marker(context, &marker)?;
-    let base = Base { snapshot: marker.snapshot, sha256, sequence: marker.sequence };
+    let base = Base {
+        snapshot: marker.snapshot,
+        sha256,
+        sequence: marker.sequence,
+    };
     catalog.finish_run(&base, &segments)?;
     catalog.set_listed(Some(prepared.listed))?;
     Ok(marker)
@@ -87,13 +97,22 @@ fn put_sums(repository: &Repository, manifest: &Manifest) -> Result<Named, Error
     let key = names::manifest(manifest.snapshot, repository.seal());
     put_same(backend, &key, &stored).map_err(repository::Error::from)?;
     let mut entries = vec![(Sha256::of(&stored), key)];
-    let mut parts: Vec<_> = manifest.parts().map(|part| (part.sha256, part.key.clone())).collect();
+    let mut parts: Vec<_> = manifest
+        .parts()
+        .map(|part| (part.sha256, part.key.clone()))
+        .collect();
     parts.sort_by(|a, b| a.1.cmp(&b.1));
     entries.extend(parts);
-    let bytes = Sums::new(entries).map_err(repository::Error::from)?.to_bytes();
+    let bytes = Sums::new(entries)
+        .map_err(repository::Error::from)?
+        .to_bytes();
     let key = names::sums(manifest.snapshot);
     put_same(backend, &key, &bytes).map_err(repository::Error::from)?;
-    Ok(Named { sha256: Sha256::of(&bytes), size: bytes.len() as u64, key })
+    Ok(Named {
+        sha256: Sha256::of(&bytes),
+        size: bytes.len() as u64,
+        key,
+    })
 }
 
 fn put_marker(context: &Context<'_>, marker: &Marker) -> Result<Sha256, Error> {
@@ -102,9 +121,10 @@ fn put_marker(context: &Context<'_>, marker: &Marker) -> Result<Sha256, Error> {
     let key = names::marker(marker.snapshot);
     match put_same(context.repository.backend().as_ref(), &key, note.as_bytes()) {
         Ok(_) => Ok(Sha256::of(note.as_bytes())),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            Err(repository::Error::Voided { snapshot: marker.snapshot }.into())
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(repository::Error::Voided {
+            snapshot: marker.snapshot,
         }
+        .into()),
         Err(error) => Err(repository::Error::from(error).into()),
     }
 }
@@ -129,10 +149,12 @@ impl Segments<'_> {
             .collect();
         let catalog = self.catalog;
         let lines = fresh.iter().map(|pack| {
-            catalog.unindexed_line(pack)?.ok_or_else(|| repository::Error::Malformed {
-                what: "the catalog".into(),
-                reason: format!("it does not say what lies in pack {}", pack.name),
-            })
+            catalog
+                .unindexed_line(pack)?
+                .ok_or_else(|| repository::Error::Malformed {
+                    what: "the catalog".into(),
+                    reason: format!("it does not say what lies in pack {}", pack.name),
+                })
         });
         self.write_lines(0, lines)?;
         self.merge()?;
@@ -150,9 +172,15 @@ impl Segments<'_> {
                 Some(line) => lines.push(line.clone()),
                 None => {
                     let bytes = reader::read_pack(self.repository, *kind, name)?;
-                    let (contents, _) = pack::read_contents(&bytes).map_err(repository::Error::from)?;
+                    let (contents, _) =
+                        pack::read_contents(&bytes).map_err(repository::Error::from)?;
                     let size = bytes.len() as u64;
-                    lines.push(Line { pack: *name, kind: *kind, size, contents });
+                    lines.push(Line {
+                        pack: *name,
+                        kind: *kind,
+                        size,
+                        contents,
+                    });
                 }
             }
         }
@@ -205,7 +233,12 @@ impl Segments<'_> {
     }
 
     fn begin(&mut self, tier: u32) -> Result<SegmentWriter, Error> {
-        let header = Header { segment: 1, snapshot: self.snapshot, number: self.number, tier };
+        let header = Header {
+            segment: 1,
+            snapshot: self.snapshot,
+            number: self.number,
+            tier,
+        };
         self.number += 1;
         Ok(SegmentWriter::new(&header)?)
     }
@@ -219,9 +252,19 @@ impl Segments<'_> {
         put_same(backend, &key, &stored).map_err(repository::Error::from)?;
         let list = List::to_bytes(self.repository, &name, &packs)?;
         let sha256 = Sha256::of(&list);
-        let named = Named { sha256, size: list.len() as u64, key: names::list(&sha256) };
+        let named = Named {
+            sha256,
+            size: list.len() as u64,
+            key: names::list(&sha256),
+        };
         put_same(backend, &named.key, &list).map_err(repository::Error::from)?;
-        self.done.push(SegmentRecord { name, size: stored.len() as u64, tier, list: named, packs });
+        self.done.push(SegmentRecord {
+            name,
+            size: stored.len() as u64,
+            tier,
+            list: named,
+            packs,
+        });
         Ok(())
     }
 }

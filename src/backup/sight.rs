@@ -23,7 +23,11 @@ impl Salvaged {
 
     /// The SHA-256 of an object's bad bytes that are kept.
     pub fn kept(&self, object: &Object) -> Option<Sha256> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(object).copied()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(object)
+            .copied()
     }
 }
 
@@ -90,7 +94,9 @@ impl Sight for BackupSight<'_> {
     }
 
     fn rescue(&self, object: &Object) -> Result<Option<Vec<u8>>, SightError> {
-        let Some((place, sha256)) = self.catalog.place(object)? else { return Ok(None) };
+        let Some((place, sha256)) = self.catalog.place(object)? else {
+            return Ok(None);
+        };
         let bytes = match reader::read_object(self.repository, &place) {
             Ok(bytes) => bytes,
             // Stored, by the catalog's account, and not to be had: as good as not stored.

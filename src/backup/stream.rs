@@ -36,11 +36,13 @@ where
     let mut failure = None;
     let result = write_parts(
         |index, bytes| {
-            put_part(repository, name(index), bytes).map(|part| parts.push(part)).map_err(|error| {
-                // The writer above only passes on that something failed; this is what.
-                failure = Some(error);
-                io::Error::other("a part could not be stored")
-            })
+            put_part(repository, name(index), bytes)
+                .map(|part| parts.push(part))
+                .map_err(|error| {
+                    // The writer above only passes on that something failed; this is what.
+                    failure = Some(error);
+                    io::Error::other("a part could not be stored")
+                })
         },
         write,
     );
@@ -48,7 +50,11 @@ where
         (_, Some(error)) => Err(error.into()),
         (result, None) => {
             let (totals, value) = result?;
-            Ok(Stored { totals, parts, value })
+            Ok(Stored {
+                totals,
+                parts,
+                value,
+            })
         }
     }
 }
@@ -77,7 +83,11 @@ fn put_part(
     })?;
     let stored = repository.seal().seal(bytes);
     repository.backend().put_new(&key, &stored)?;
-    Ok(Part { key, size: stored.len() as u64, sha256: Sha256::of(&stored) })
+    Ok(Part {
+        key,
+        size: stored.len() as u64,
+        sha256: Sha256::of(&stored),
+    })
 }
 
 /// Whether parts of an earlier snapshot are still there, so that they can be named again.

@@ -39,13 +39,17 @@ pub fn copy(
 ) -> Result<Leftovers, Error> {
     let mut left = Leftovers::default();
     let stores = stores_on_disk(objects.source, &mut left.foreign)?;
-    let (unreferenced, referenced): (Vec<Store>, Vec<Store>) =
-        stores.into_iter().partition(|store| is_unreferenced(pointers, *store));
+    let (unreferenced, referenced): (Vec<Store>, Vec<Store>) = stores
+        .into_iter()
+        .partition(|store| is_unreferenced(pointers, *store));
     let mut newest = std::collections::HashMap::new();
     let ((), totals, troubles) = objects.pack(|sight| {
         for store in &unreferenced {
             if !is_garbage(pointers, *store) || options.everything {
-                newest.insert(*store, copy_store(objects.source, sight, *store, &mut left)?);
+                newest.insert(
+                    *store,
+                    copy_store(objects.source, sight, *store, &mut left)?,
+                );
             }
         }
         for store in referenced.iter().filter(|_| options.everything) {
@@ -54,15 +58,29 @@ pub fn copy(
         Ok(())
     })?;
     left.totals = totals;
-    left.bad.extend(troubles.into_iter().map(|BlockTrouble { object, trouble }| (object, trouble)));
+    left.bad.extend(
+        troubles
+            .into_iter()
+            .map(|BlockTrouble { object, trouble }| (object, trouble)),
+    );
     for store in unreferenced {
-        let Store::Library(library) = store else { continue };
+        let Store::Library(library) = store else {
+            continue;
+        };
         let counts = objects.catalog.counts(store)?;
         let known = base.into_iter().flat_map(|base| &base.unreferenced);
-        let before = known.into_iter().find(|known| known.store == library).and_then(|known| known.newest.clone());
+        let before = known
+            .into_iter()
+            .find(|known| known.store == library)
+            .and_then(|known| known.newest.clone());
         let newest = newest.remove(&store).flatten().max_by_time(before);
         let garbage = is_garbage(pointers, store);
-        left.stores.push(Unreferenced { store: library, garbage, counts, newest });
+        left.stores.push(Unreferenced {
+            store: library,
+            garbage,
+            counts,
+            newest,
+        });
     }
     Ok(left)
 }
@@ -98,15 +116,24 @@ fn stores_on_disk(source: &ObjectFolders, foreign: &mut u64) -> Result<BTreeSet<
 
 /// A library whose row names no head counts as unreferenced too: nothing else would copy it.
 fn is_unreferenced(pointers: &Pointers, store: Store) -> bool {
-    let Store::Library(id) = store else { return false };
-    let is_origin = |id: LibraryId| {
-        pointers
-            .libraries
-            .iter()
-            .any(|library| library.origin.as_ref().is_some_and(|origin| origin.library == id))
+    let Store::Library(id) = store else {
+        return false;
     };
-    pointers.library(id).is_none_or(|library| library.heads.is_empty()) && !is_origin(id)
-        || pointers.library(id).is_some_and(|library| library.heads.is_empty())
+    let is_origin = |id: LibraryId| {
+        pointers.libraries.iter().any(|library| {
+            library
+                .origin
+                .as_ref()
+                .is_some_and(|origin| origin.library == id)
+        })
+    };
+    pointers
+        .library(id)
+        .is_none_or(|library| library.heads.is_empty())
+        && !is_origin(id)
+        || pointers
+            .library(id)
+            .is_some_and(|library| library.heads.is_empty())
 }
 
 fn is_garbage(pointers: &Pointers, store: Store) -> bool {
@@ -152,7 +179,8 @@ fn copy_object(
         // Collected since it was listed.
         Ok(None) => return Ok(None),
         Err(error) => {
-            left.bad.push((object, Trouble::Unreadable(error.to_string())));
+            left.bad
+                .push((object, Trouble::Unreadable(error.to_string())));
             return Ok(None);
         }
     };

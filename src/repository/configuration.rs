@@ -23,7 +23,9 @@ impl RepositoryId {
     pub fn random() -> Result<Self, Error> {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes).map_err(|error| Error::Random(error.to_string()))?;
-        Ok(Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
+        Ok(Self(
+            bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+        ))
     }
 
     /// The digits.
@@ -47,8 +49,14 @@ impl FromStr for RepositoryId {
     type Err = ParseRepositoryIdError;
 
     fn from_str(text: &str) -> Result<Self, ParseRepositoryIdError> {
-        let digits = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        if text.len() == 32 && digits { Ok(Self(text.to_owned())) } else { Err(ParseRepositoryIdError) }
+        let digits = text
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        if text.len() == 32 && digits {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(ParseRepositoryIdError)
+        }
     }
 }
 
@@ -81,19 +89,30 @@ impl Configuration {
         struct Version {
             format: u32,
         }
-        let malformed = |reason: String| Error::Malformed { what: "seawall.json".into(), reason };
+        let malformed = |reason: String| Error::Malformed {
+            what: "seawall.json".into(),
+            reason,
+        };
         if bytes.len() > MAX_BYTES {
             return Err(malformed("it is too long".into()));
         }
         let version: Version =
             serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
         if version.format != FORMAT {
-            return Err(Error::NewerFormat { found: version.format });
+            return Err(Error::NewerFormat {
+                found: version.format,
+            });
         }
         let wire: Wire =
             serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
-        let id = wire.id.parse().map_err(|error: ParseRepositoryIdError| malformed(error.to_string()))?;
-        Ok(Self { id, created: wire.created })
+        let id = wire
+            .id
+            .parse()
+            .map_err(|error: ParseRepositoryIdError| malformed(error.to_string()))?;
+        Ok(Self {
+            id,
+            created: wire.created,
+        })
     }
 }
 
@@ -108,14 +127,23 @@ mod tests {
             id: RepositoryId::random().unwrap(),
             created: Timestamp::from_seconds(1_795_383_248).unwrap(),
         };
-        assert_eq!(Configuration::parse(&configuration.to_bytes()).unwrap(), configuration);
+        assert_eq!(
+            Configuration::parse(&configuration.to_bytes()).unwrap(),
+            configuration
+        );
     }
 
     #[test]
     fn a_newer_format_is_told_from_garbage() {
         let newer = br#"{"format":2,"something":"else"}"#;
-        assert!(matches!(Configuration::parse(newer), Err(Error::NewerFormat { found: 2 })));
-        assert!(matches!(Configuration::parse(b"{}"), Err(Error::Malformed { .. })));
+        assert!(matches!(
+            Configuration::parse(newer),
+            Err(Error::NewerFormat { found: 2 })
+        ));
+        assert!(matches!(
+            Configuration::parse(b"{}"),
+            Err(Error::Malformed { .. })
+        ));
     }
 
     proptest! {

@@ -5,7 +5,7 @@ use bech32::{Bech32, Hrp};
 use curve25519_dalek::MontgomeryPoint;
 
 use super::Error;
-use super::note::{KeyId, SigningKey, VerifyingKey};
+use super::note::{KeyId, NoteError, SigningKey, VerifyingKey};
 use crate::time::Timestamp;
 
 /// No file of keys is longer.
@@ -29,7 +29,13 @@ impl HostKey {
         let host: String = host
             .chars()
             .take(60)
-            .map(|char| if char.is_ascii_alphanumeric() || char == '.' { char } else { '-' })
+            .map(|char| {
+                if char.is_ascii_alphanumeric() || char == '.' {
+                    char
+                } else {
+                    '-'
+                }
+            })
             .collect();
         let signing = SigningKey::generate(&format!("seawall-{host}"))?;
         let mut identity = [0; 32];
@@ -44,7 +50,7 @@ impl HostKey {
 
     /// What checks its signatures.
     pub fn verifying(&self) -> VerifyingKey {
-        self.signing.verifying_key()
+        self.signing.verifying_key().clone()
     }
 
     /// Short name of the key.
@@ -72,16 +78,28 @@ impl HostKey {
 
     /// Reads a key file.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let malformed = |reason: &str| Error::Malformed { what: "the host key".into(), reason: reason.into() };
+        let malformed = |reason: &str| Error::Malformed {
+            what: "the host key".into(),
+            reason: reason.into(),
+        };
         if text.len() > MAX_BYTES {
             return Err(malformed("it is too long"));
         }
-        let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let mut lines = text
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty() && !line.starts_with('#'));
         let signing = lines.next().ok_or_else(|| malformed("it holds no key"))?;
-        let signing = SigningKey::decode(signing).map_err(|error| malformed(&error.to_string()))?;
-        let identity = lines.next().ok_or_else(|| malformed("it holds no age identity"))?;
-        let (prefix, identity) = bech32::decode(identity).map_err(|_| malformed("its age identity is bad"))?;
-        let identity = <[u8; 32]>::try_from(identity).map_err(|_| malformed("its age identity is too short"))?;
+        let signing: SigningKey = signing
+            .parse()
+            .map_err(|error: NoteError| malformed(&error.to_string()))?;
+        let identity = lines
+            .next()
+            .ok_or_else(|| malformed("it holds no age identity"))?;
+        let (prefix, identity) =
+            bech32::decode(identity).map_err(|_| malformed("its age identity is bad"))?;
+        let identity = <[u8; 32]>::try_from(identity)
+            .map_err(|_| malformed("its age identity is too short"))?;
         if prefix.to_lowercase() != "age-secret-key-" {
             return Err(malformed("its second key is not an age identity"));
         }
@@ -92,7 +110,7 @@ impl HostKey {
     pub fn public_text(&self, created: Timestamp) -> String {
         format!(
             "seawall host key 1\nverifier {}\nrecipient {}\ncreated {created}\n",
-            self.verifying().encode(),
+            self.verifying(),
             self.recipient()
         )
     }
@@ -100,14 +118,19 @@ impl HostKey {
 
 /// Reads the verification key of `keys/<key id>.pub`.
 pub fn parse_public(bytes: &[u8]) -> Result<VerifyingKey, Error> {
-    let malformed = |reason: &str| Error::Malformed { what: "a host's public key".into(), reason: reason.into() };
+    let malformed = |reason: &str| Error::Malformed {
+        what: "a host's public key".into(),
+        reason: reason.into(),
+    };
     let text = std::str::from_utf8(bytes).map_err(|_| malformed("it is not text"))?;
     if text.len() > MAX_BYTES || text.lines().next() != Some("seawall host key 1") {
         return Err(malformed("it does not begin with \"seawall host key 1\""));
     }
     let verifier = text.lines().find_map(|line| line.strip_prefix("verifier "));
     let verifier = verifier.ok_or_else(|| malformed("it names no verifier"))?;
-    VerifyingKey::decode(verifier).map_err(|error| malformed(&error.to_string()))
+    verifier
+        .parse()
+        .map_err(|error: NoteError| malformed(&error.to_string()))
 }
 
 #[cfg(test)]
@@ -121,7 +144,7 @@ mod tests {
         assert_eq!(again.to_text(), key.to_text());
         assert_eq!(again.id(), key.id());
         let public = key.public_text(Timestamp::from_seconds(0).unwrap());
-        assert_eq!(parse_public(public.as_bytes()).unwrap().encode(), key.verifying().encode());
+        assert_eq!(parse_public(public.as_bytes()).unwrap(), key.verifying());
     }
 
     #[test]
@@ -138,7 +161,12 @@ mod tests {
     fn debug_shows_no_secret() {
         let key = HostKey::generate("x").unwrap();
         let shown = format!("{key:?}");
-        assert!(key.to_text().lines().skip(1).all(|line| !shown.contains(line)));
+        assert!(
+            key.to_text()
+                .lines()
+                .skip(1)
+                .all(|line| !shown.contains(line))
+        );
     }
 
     #[test]

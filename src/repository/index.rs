@@ -29,7 +29,11 @@ impl List {
     ) -> Result<Vec<u8>> {
         let seal = repository.seal();
         let mut entries = vec![(*segment, names::segment(segment, seal))];
-        entries.extend(packs.iter().map(|(kind, name)| (*name, names::pack(*kind, name, seal))));
+        entries.extend(
+            packs
+                .iter()
+                .map(|(kind, name)| (*name, names::pack(*kind, name, seal))),
+        );
         Ok(Sums::new(entries)?.to_bytes())
     }
 
@@ -50,7 +54,11 @@ impl List {
                 .filter(|(_, expected)| *expected == name)
                 .ok_or_else(malformed)
         };
-        Ok(Self { named: named.clone(), segment, packs: entries.map(pack).collect::<Result<_>>()? })
+        Ok(Self {
+            named: named.clone(),
+            segment,
+            packs: entries.map(pack).collect::<Result<_>>()?,
+        })
     }
 
     /// Reads the list's segment. Its lines are exactly the list's packs, in order.
@@ -61,7 +69,10 @@ impl List {
         let (header, lines) = segment::parse(&repository.seal().open(stored))?;
         let packs = lines.iter().map(|line| (line.kind, line.pack));
         if !packs.eq(self.packs.iter().copied()) {
-            return Err(Error::Altered { key, problem: "does not index the packs of its list".into() });
+            return Err(Error::Altered {
+                key,
+                problem: "does not index the packs of its list".into(),
+            });
         }
         Ok((header, lines, size))
     }
@@ -74,7 +85,10 @@ pub fn read_sums(repository: &Repository, marker: &Marker) -> Result<Sums> {
 }
 
 /// The manifest of a snapshot, believed because the sums name it.
-pub fn read_manifest(repository: &Repository, marker: &Marker) -> Result<super::manifest::Manifest> {
+pub fn read_manifest(
+    repository: &Repository,
+    marker: &Marker,
+) -> Result<super::manifest::Manifest> {
     let key = names::manifest(marker.snapshot, repository.seal());
     let sums = read_sums(repository, marker)?;
     let entry = sums.entries().iter().find(|(_, named)| *named == key);
@@ -87,6 +101,9 @@ pub fn read_manifest(repository: &Repository, marker: &Marker) -> Result<super::
     if manifest.snapshot == marker.snapshot {
         Ok(manifest)
     } else {
-        Err(Error::Altered { key, problem: format!("is the manifest of {}", manifest.snapshot) })
+        Err(Error::Altered {
+            key,
+            problem: format!("is the manifest of {}", manifest.snapshot),
+        })
     }
 }

@@ -10,7 +10,7 @@ use crate::object::{Kind, LibraryId, Object, ObjectId, Sha256, Store};
 use crate::time::Timestamp;
 
 /// The largest manifest that is read, in bytes of JSON.
-const MAX_BYTES: usize = 1 << 30;
+const MAX_BYTES: u64 = 1 << 30;
 
 /// What one snapshot holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -261,16 +261,23 @@ impl Manifest {
     /// Reads bytes whose SHA-256 was checked.
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
         let json = frames::decompress_bounded(bytes, MAX_BYTES)?;
-        let manifest: Self = serde_json::from_slice(&json)
-            .map_err(|error| Error::Malformed { what: "a manifest".into(), reason: error.to_string() })?;
+        let manifest: Self = serde_json::from_slice(&json).map_err(|error| Error::Malformed {
+            what: "a manifest".into(),
+            reason: error.to_string(),
+        })?;
         if manifest.format > super::configuration::FORMAT {
-            return Err(Error::NewerFormat { found: manifest.format });
+            return Err(Error::NewerFormat {
+                found: manifest.format,
+            });
         }
         Ok(manifest)
     }
 
     fn malformed(&self, error: &serde_json::Error) -> Error {
-        Error::Malformed { what: format!("the manifest of {}", self.snapshot), reason: error.to_string() }
+        Error::Malformed {
+            what: format!("the manifest of {}", self.snapshot),
+            reason: error.to_string(),
+        }
     }
 
     /// The library of that id.

@@ -145,8 +145,18 @@ struct Fields<'a> {
 
 /// Lines that stand exactly once.
 const ONCE: [&str; 12] = [
-    "repository", "snapshot", "sequence", "previous", "started", "finished", "listed", "damage",
-    "accepted", "packs", "bytes", "sums",
+    "repository",
+    "snapshot",
+    "sequence",
+    "previous",
+    "started",
+    "finished",
+    "listed",
+    "damage",
+    "accepted",
+    "packs",
+    "bytes",
+    "sums",
 ];
 
 impl<'a> Fields<'a> {
@@ -174,7 +184,8 @@ impl<'a> Fields<'a> {
 
     fn value<T: FromStr>(&self, name: &'static str) -> Result<T, MarkerError> {
         let text = self.text(name)?;
-        text.parse().map_err(|_| MarkerError::Line(format!("{name} {text}")))
+        text.parse()
+            .map_err(|_| MarkerError::Line(format!("{name} {text}")))
     }
 
     fn previous(&self) -> Result<Option<(SnapshotId, Sha256)>, MarkerError> {
@@ -186,7 +197,9 @@ impl<'a> Fields<'a> {
             let (snapshot, sha256) = text.split_once(' ')?;
             Some((snapshot.parse().ok()?, sha256.parse().ok()?))
         };
-        parse().map(Some).ok_or_else(|| MarkerError::Line(format!("previous {text}")))
+        parse()
+            .map(Some)
+            .ok_or_else(|| MarkerError::Line(format!("previous {text}")))
     }
 
     fn finish(self) -> Result<Marker, MarkerError> {
@@ -228,7 +241,11 @@ mod tests {
 
     fn named(seed: u8) -> Named {
         let sha256 = Sha256::new([seed; 32]);
-        Named { sha256, size: u64::from(seed), key: super::super::names::list(&sha256) }
+        Named {
+            sha256,
+            size: u64::from(seed),
+            key: super::super::names::list(&sha256),
+        }
     }
 
     fn marker(lists: u8, incomplete: Vec<String>, previous: bool) -> Marker {
@@ -270,7 +287,10 @@ mod tests {
     fn each_line_must_stand_once() {
         let text = marker(1, Vec::new(), true).to_text();
         for name in ONCE {
-            let line = text.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap();
+            let line = text
+                .lines()
+                .find(|line| line.starts_with(&format!("{name} ")))
+                .unwrap();
             let without = text.replacen(&format!("{line}\n"), "", 1);
             assert_eq!(Marker::parse(&without), Err(MarkerError::Count(name)));
             let twice = format!("{text}{line}\n");
@@ -287,7 +307,10 @@ mod tests {
     #[test]
     fn voids_and_other_texts_are_told_apart() {
         assert_eq!(Marker::parse("seawall void 1\n"), Err(MarkerError::Void));
-        assert_eq!(Marker::parse("seawall snapshot 2\n"), Err(MarkerError::Title));
+        assert_eq!(
+            Marker::parse("seawall snapshot 2\n"),
+            Err(MarkerError::Title)
+        );
         assert_eq!(Marker::parse(""), Err(MarkerError::Title));
     }
 }

@@ -178,10 +178,14 @@ impl Repository {
     /// Opens the repository at `backend`; `place` is its URL, for messages.
     pub fn open(backend: Arc<dyn Backend>, place: &str) -> Result<Self> {
         let key = names::configuration();
-        let bytes = backend.get(&key, None).map_err(|error| match error.kind() {
-            ErrorKind::NotFound => Error::NoRepository { place: place.into() },
-            _ => error.into(),
-        })?;
+        let bytes = backend
+            .get(&key, None)
+            .map_err(|error| match error.kind() {
+                ErrorKind::NotFound => Error::NoRepository {
+                    place: place.into(),
+                },
+                _ => error.into(),
+            })?;
         let configuration = Configuration::parse(&bytes)?;
         Ok(Self {
             backend,
@@ -193,8 +197,15 @@ impl Repository {
     }
 
     /// Makes a repository; there must be none. Of two that race, one succeeds.
-    pub fn init(backend: Arc<dyn Backend>, place: &str, now: crate::time::Timestamp) -> Result<Self> {
-        let configuration = Configuration { id: RepositoryId::random()?, created: now };
+    pub fn init(
+        backend: Arc<dyn Backend>,
+        place: &str,
+        now: crate::time::Timestamp,
+    ) -> Result<Self> {
+        let configuration = Configuration {
+            id: RepositoryId::random()?,
+            created: now,
+        };
         backend.put_new(&names::configuration(), &configuration.to_bytes())?;
         Self::open(backend, place)
     }
@@ -233,11 +244,17 @@ impl Repository {
 
     /// Reads a stored file that must have this SHA-256. No byte is interpreted before that was seen.
     pub fn read_verified(&self, key: &Key, sha256: &Sha256) -> Result<Vec<u8>> {
-        let altered = |problem: &str| Error::Altered { key: key.clone(), problem: problem.into() };
-        let bytes = self.backend.get(key, None).map_err(|error| match error.kind() {
-            ErrorKind::NotFound => altered("is missing"),
-            _ => error.into(),
-        })?;
+        let altered = |problem: &str| Error::Altered {
+            key: key.clone(),
+            problem: problem.into(),
+        };
+        let bytes = self
+            .backend
+            .get(key, None)
+            .map_err(|error| match error.kind() {
+                ErrorKind::NotFound => altered("is missing"),
+                _ => error.into(),
+            })?;
         if Sha256::of(&bytes) == *sha256 {
             Ok(bytes)
         } else {

@@ -43,7 +43,10 @@ impl SnapshotId {
     /// Names a run.
     pub fn new(started: Timestamp, host: KeyId) -> Self {
         let [first, second, ..] = *host.as_bytes();
-        Self { started, host: u16::from_be_bytes([first, second]) }
+        Self {
+            started,
+            host: u16::from_be_bytes([first, second]),
+        }
     }
 
     /// When the run started.
@@ -54,7 +57,10 @@ impl SnapshotId {
     /// The same host's name one second later.
     #[must_use]
     pub fn next(&self) -> Self {
-        Self { started: self.started.plus(std::time::Duration::from_secs(1)), host: self.host }
+        Self {
+            started: self.started.plus(std::time::Duration::from_secs(1)),
+            host: self.host,
+        }
     }
 }
 
@@ -104,7 +110,9 @@ impl<'de> serde::Deserialize<'de> for SnapshotId {
 }
 
 /// What a pack holds; decides its folder, so that cold storage can take blocks alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum PackKind {
     /// Blocks: the content of files.
@@ -179,14 +187,25 @@ pub fn segment(name: &Sha256, seal: Seal) -> Key {
 /// `data/{blocks,trees}/<2 hex>/<64 hex>.tar.zst`
 pub fn pack(kind: PackKind, name: &Sha256, seal: Seal) -> Key {
     let name = name.to_string();
-    key(&format!("{}/{}/{name}.tar.zst{}", kind.folder(), &name[..2], seal.suffix()))
+    key(&format!(
+        "{}/{}/{name}.tar.zst{}",
+        kind.folder(),
+        &name[..2],
+        seal.suffix()
+    ))
 }
 
 /// Reads [`pack`] back.
 pub fn parse_pack(text: &Key, seal: Seal) -> Option<(PackKind, Sha256)> {
     let (folder, file) = text.as_str().rsplit_once('/')?;
-    let kind = PackKind::ALL.into_iter().find(|kind| text.is_below(kind.folder()))?;
-    let name = file.strip_suffix(seal.suffix())?.strip_suffix(".tar.zst")?.parse().ok()?;
+    let kind = PackKind::ALL
+        .into_iter()
+        .find(|kind| text.is_below(kind.folder()))?;
+    let name = file
+        .strip_suffix(seal.suffix())?
+        .strip_suffix(".tar.zst")?
+        .parse()
+        .ok()?;
     (folder.len() == kind.folder().len() + 3 && pack(kind, &name, seal) == *text)
         .then_some((kind, name))
 }
@@ -194,7 +213,11 @@ pub fn parse_pack(text: &Key, seal: Seal) -> Option<(PackKind, Sha256)> {
 /// Reads [`segment`] back.
 pub fn parse_segment(text: &Key, seal: Seal) -> Option<Sha256> {
     let file = text.as_str().strip_prefix(INDEX)?.strip_prefix('/')?;
-    let name = file.strip_suffix(seal.suffix())?.strip_suffix(".jsonl.zst")?.parse().ok()?;
+    let name = file
+        .strip_suffix(seal.suffix())?
+        .strip_suffix(".jsonl.zst")?
+        .parse()
+        .ok()?;
     (segment(&name, seal) == *text).then_some(name)
 }
 
@@ -207,13 +230,19 @@ pub fn dump_part(
     seal: Seal,
 ) -> Option<Key> {
     let suffix = seal.suffix();
-    Key::parse(&format!("{DATABASES}/{snapshot}/{role}.{ending}.zst.{index:05}{suffix}")).ok()
+    Key::parse(&format!(
+        "{DATABASES}/{snapshot}/{role}.{ending}.zst.{index:05}{suffix}"
+    ))
+    .ok()
 }
 
 /// `data/files/<snapshot>/<group>.tar.zst.<five digits>`; `None` if `group` cannot be part of a name.
 pub fn files_part(snapshot: SnapshotId, group: &str, index: u32, seal: Seal) -> Option<Key> {
     let suffix = seal.suffix();
-    Key::parse(&format!("{FILES}/{snapshot}/{group}.tar.zst.{index:05}{suffix}")).ok()
+    Key::parse(&format!(
+        "{FILES}/{snapshot}/{group}.tar.zst.{index:05}{suffix}"
+    ))
+    .ok()
 }
 
 #[cfg(test)]
@@ -225,9 +254,14 @@ mod tests {
     fn names_are_as_documented() {
         let snapshot: SnapshotId = "2026-11-22T20-40-05Z-9f3c".parse().unwrap();
         let hash = Sha256::of(b"");
-        assert_eq!(marker(snapshot).as_str(), "markers/2026-11-22T20-40-05Z-9f3c");
         assert_eq!(
-            dump_part(snapshot, "seafile", "db", 3, Seal::None).unwrap().as_str(),
+            marker(snapshot).as_str(),
+            "markers/2026-11-22T20-40-05Z-9f3c"
+        );
+        assert_eq!(
+            dump_part(snapshot, "seafile", "db", 3, Seal::None)
+                .unwrap()
+                .as_str(),
             "databases/2026-11-22T20-40-05Z-9f3c/seafile.db.zst.00003"
         );
         assert_eq!(

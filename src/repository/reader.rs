@@ -26,11 +26,17 @@ pub fn read_object(repository: &Repository, place: &Place) -> Result<Vec<u8>> {
     let key = names::pack(place.kind, &place.pack, repository.seal());
     let range = place.frame.offset..place.frame.offset + place.frame.len;
     let plain = pack::read_frame(&repository.backend().get(&key, Some(range))?, &place.frame)?;
-    let outside = || Error::Altered { key: key.clone(), problem: "does not hold what the index says".into() };
+    let outside = || Error::Altered {
+        key: key.clone(),
+        problem: "does not hold what the index says".into(),
+    };
     let start = usize::try_from(place.start).map_err(|_| outside())?;
     let length = usize::try_from(place.length).map_err(|_| outside())?;
     let end = start.checked_add(length).ok_or_else(outside)?;
-    plain.get(start..end).map(<[u8]>::to_vec).ok_or_else(outside)
+    plain
+        .get(start..end)
+        .map(<[u8]>::to_vec)
+        .ok_or_else(outside)
 }
 
 /// Reads a whole pack and checks its bytes against its name.

@@ -6,10 +6,10 @@ use std::fmt::Write as _;
 
 use seawall_backends::{Backend, ErrorKind, Key};
 
+use super::Error;
 use super::configuration::RepositoryId;
 use super::names::{self, SnapshotId};
 use super::note::KeyId;
-use super::Error;
 use crate::time::Timestamp;
 
 /// No record is longer.
@@ -86,17 +86,24 @@ pub fn absent_keys(backend: &dyn Backend) -> Result<HashSet<Key>, Error> {
 }
 
 fn read_record(record: &Key, bytes: &[u8], absent: &mut HashSet<Key>) -> Result<(), Error> {
-    let malformed = |reason: &str| Error::Malformed { what: record.to_string(), reason: reason.into() };
+    let malformed = |reason: &str| Error::Malformed {
+        what: record.to_string(),
+        reason: reason.into(),
+    };
     if bytes.len() as u64 > MAX_BYTES {
         return Err(malformed("it is too long"));
     }
     let text = std::str::from_utf8(bytes).map_err(|_| malformed("it is not text"))?;
     let mut lines = text.lines();
     if !matches!(lines.next(), Some(TOMBSTONE | DAMAGE)) {
-        return Err(malformed("it is a record of a kind that this version does not know"));
+        return Err(malformed(
+            "it is a record of a kind that this version does not know",
+        ));
     }
     for line in lines {
-        let Some(("key", key)) = line.split_once(' ') else { continue };
+        let Some(("key", key)) = line.split_once(' ') else {
+            continue;
+        };
         absent.insert(Key::parse(key).map_err(|error| malformed(&error.to_string()))?);
     }
     Ok(())

@@ -54,8 +54,12 @@ pub struct SegmentWriter {
 impl SegmentWriter {
     /// Begins a segment.
     pub fn new(header: &Header) -> Result<Self, Error> {
-        let mut writer =
-            Self { plain: Vec::new(), stored: Vec::new(), plain_bytes: 0, packs: Vec::new() };
+        let mut writer = Self {
+            plain: Vec::new(),
+            stored: Vec::new(),
+            plain_bytes: 0,
+            packs: Vec::new(),
+        };
         writer.push(header)?;
         Ok(writer)
     }
@@ -104,20 +108,29 @@ impl SegmentWriter {
 
 /// Reads bytes whose SHA-256 was checked.
 pub fn parse(bytes: &[u8]) -> Result<(Header, Vec<Line>), Error> {
-    let plain = frames::decompress_bounded(bytes, MAX_BYTES)?;
+    let plain = frames::decompress_bounded(bytes, MAX_BYTES as u64)?;
     let mut lines = plain.split(|&byte| byte == b'\n');
     let header = parse_line(lines.next().unwrap_or_default())?;
-    let lines = lines.filter(|line| !line.is_empty()).map(parse_line).collect::<Result<_, _>>()?;
+    let lines = lines
+        .filter(|line| !line.is_empty())
+        .map(parse_line)
+        .collect::<Result<_, _>>()?;
     Ok((header, lines))
 }
 
 fn parse_line<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T, Error> {
     if line.len() > MAX_LINE_BYTES {
-        return Err(Error::Malformed { what: "a segment".into(), reason: "a line is too long".into() });
+        return Err(Error::Malformed {
+            what: "a segment".into(),
+            reason: "a line is too long".into(),
+        });
     }
     serde_json::from_slice(line).map_err(|error| malformed(&error))
 }
 
 fn malformed(error: &serde_json::Error) -> Error {
-    Error::Malformed { what: "a segment".into(), reason: error.to_string() }
+    Error::Malformed {
+        what: "a segment".into(),
+        reason: error.to_string(),
+    }
 }

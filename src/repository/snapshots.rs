@@ -98,9 +98,9 @@ impl Markers {
             .filter(|snapshot| !name.is_empty() && snapshot.id().to_string().starts_with(name));
         match (matching.next(), matching.next()) {
             (Some(snapshot), None) => Ok(snapshot),
-            (Some(_), Some(_)) => {
-                Err(Error::NoSnapshot { name: format!("{name} (several begin like this)") })
-            }
+            (Some(_), Some(_)) => Err(Error::NoSnapshot {
+                name: format!("{name} (several begin like this)"),
+            }),
             _ => Err(no_snapshot()),
         }
     }
@@ -135,8 +135,16 @@ impl Repository {
     /// The newest marker that the given host key signed: what a run of this host builds on. With it
     /// come those of this host that are newer by name and bad.
     pub fn base(&self, host: &VerifyingKey) -> Result<(Option<Snapshot>, Vec<BadMarker>)> {
-        let suffix = SnapshotId::new(crate::time::Timestamp::from_system(std::time::UNIX_EPOCH), host.id());
-        let suffix = suffix.to_string().rsplit('-').next().unwrap_or_default().to_owned();
+        let suffix = SnapshotId::new(
+            crate::time::Timestamp::from_system(std::time::UNIX_EPOCH),
+            host.id(),
+        );
+        let suffix = suffix
+            .to_string()
+            .rsplit('-')
+            .next()
+            .unwrap_or_default()
+            .to_owned();
         let mut keys = Vec::new();
         for entry in self.backend.list(names::MARKERS) {
             let key = entry?.key;
@@ -201,9 +209,16 @@ impl Repository {
         if names::marker(marker.snapshot) != *key {
             return Ok(Found::Bad(format!("says that it is {}", marker.snapshot)));
         }
-        let signed_by =
-            if pinned { SignedBy::Pinned(opened.key) } else { SignedBy::Unpinned(opened.key) };
-        Ok(Found::Snapshot(Box::new(Snapshot { marker, sha256: Sha256::of(bytes), signed_by })))
+        let signed_by = if pinned {
+            SignedBy::Pinned(opened.key)
+        } else {
+            SignedBy::Unpinned(opened.key)
+        };
+        Ok(Found::Snapshot(Box::new(Snapshot {
+            marker,
+            sha256: Sha256::of(bytes),
+            signed_by,
+        })))
     }
 
     /// The verification keys in `keys/`: information, not trust. What cannot be read is passed over.

@@ -27,7 +27,9 @@ impl StateFolder {
     /// Opens the folder; makes it, readable by its owner alone, if it is not there.
     pub fn open(path: &Path) -> Result<Self> {
         make_folder(path)?;
-        Ok(Self { path: path.to_owned() })
+        Ok(Self {
+            path: path.to_owned(),
+        })
     }
 
     /// Where it is.
@@ -38,7 +40,10 @@ impl StateFolder {
     /// Takes the lock that keeps two runs on one host apart.
     pub fn lock(&self) -> Result<Lock> {
         let path = self.path.join("lock");
-        let failed = |source| Error::State { path: path.clone(), source };
+        let failed = |source| Error::State {
+            path: path.clone(),
+            source,
+        };
         let file = File::options()
             .create(true)
             .truncate(false)
@@ -130,7 +135,9 @@ impl RepositoryState {
         };
         let lines = text.lines().map(str::trim);
         let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
-        lines.map(|line| Ok(VerifyingKey::decode(line)?)).collect()
+        lines
+            .map(|line| Ok(line.parse::<VerifyingKey>()?))
+            .collect()
     }
 
     /// Vouches for a key.
@@ -138,7 +145,7 @@ impl RepositoryState {
         let mut keys = self.trusted()?;
         if !keys.contains(key) {
             keys.push(key.clone());
-            let text: String = keys.iter().map(|key| format!("{}\n", key.encode())).collect();
+            let text: String = keys.iter().map(|key| format!("{key}\n")).collect();
             replace(&self.trusted_path(), text.as_bytes())?;
         }
         Ok(())
@@ -154,21 +161,31 @@ impl RepositoryState {
 
 fn make_folder(path: &Path) -> Result<()> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|source| Error::State { path: path.to_owned(), source })
+    made.map_err(|source| Error::State {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Writes a file that must not be there yet, durably.
 fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
     let file = temporary(path, bytes)?;
-    let persisted = file.persist_noclobber(path).map(drop).map_err(|error| error.error);
-    persisted.and_then(|()| sync_folder(path)).map_err(failed(path))
+    let persisted = file
+        .persist_noclobber(path)
+        .map(drop)
+        .map_err(|error| error.error);
+    persisted
+        .and_then(|()| sync_folder(path))
+        .map_err(failed(path))
 }
 
 /// Writes a file in place of what is there, durably and at once.
 fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let file = temporary(path, bytes)?;
     let persisted = file.persist(path).map(drop).map_err(|error| error.error);
-    persisted.and_then(|()| sync_folder(path)).map_err(failed(path))
+    persisted
+        .and_then(|()| sync_folder(path))
+        .map_err(failed(path))
 }
 
 fn temporary(path: &Path, bytes: &[u8]) -> Result<tempfile::NamedTempFile> {
@@ -186,7 +203,10 @@ fn sync_folder(path: &Path) -> io::Result<()> {
 }
 
 fn failed(path: &Path) -> impl Fn(io::Error) -> Error + '_ {
-    |source| Error::State { path: path.to_owned(), source }
+    |source| Error::State {
+        path: path.to_owned(),
+        source,
+    }
 }
 
 #[cfg(test)]

@@ -52,7 +52,10 @@ pub(super) fn compute<S: Sight>(
     bad: &HashSet<Object>,
 ) -> Result<Closure, WalkError<S::Error>> {
     let rule = |library: &&crate::database::LibraryPointers| {
-        (library.id, (library.valid_since, only_head_required(library)))
+        (
+            library.id,
+            (library.valid_since, only_head_required(library)),
+        )
     };
     let mut pass = Pass {
         source,
@@ -81,12 +84,18 @@ impl<S: Sight> Pass<'_, S> {
         while let Some(frame) = stack.last_mut() {
             let index = frame.next;
             frame.next += 1;
-            let child = frame.needed.get(index).or_else(|| frame.beside.get(index - frame.needed.len()));
+            let child = frame
+                .needed
+                .get(index)
+                .or_else(|| frame.beside.get(index - frame.needed.len()));
             if let Some(child) = child.copied() {
                 self.enter(child, &mut stack)?;
             } else if let Some(frame) = stack.pop() {
                 let closed = frame.closed
-                    && frame.needed.iter().all(|child| self.closure.closed.get(child) != Some(&false));
+                    && frame
+                        .needed
+                        .iter()
+                        .all(|child| self.closure.closed.get(child) != Some(&false));
                 self.closure.closed.insert(frame.object, closed);
             }
         }
@@ -98,7 +107,10 @@ impl<S: Sight> Pass<'_, S> {
         if self.closure.closed.contains_key(&object) {
             return Ok(());
         }
-        let bad = self.source.places(object.store).any(|store| self.bad.contains(&Object { store, ..object }));
+        let bad = self
+            .source
+            .places(object.store)
+            .any(|store| self.bad.contains(&Object { store, ..object }));
         if object.kind == Kind::Block {
             if bad {
                 self.closure.closed.insert(object, false);
@@ -106,7 +118,12 @@ impl<S: Sight> Pass<'_, S> {
             return Ok(());
         }
         // Held by an earlier marked snapshot: closed then and now.
-        if self.sight.known(&object).map_err(WalkError::Sight)?.is_some_and(|known| known.closed) {
+        if self
+            .sight
+            .known(&object)
+            .map_err(WalkError::Sight)?
+            .is_some_and(|known| known.closed)
+        {
             return Ok(());
         }
         // A cycle cannot be made of hashes, but commit ids do not cover parents: an ancestor that
@@ -119,15 +136,26 @@ impl<S: Sight> Pass<'_, S> {
     }
 
     fn frame(&self, object: Object) -> Result<Frame, WalkError<S::Error>> {
-        let mut frame =
-            Frame { object, needed: Vec::new(), beside: Vec::new(), next: 0, closed: true };
+        let mut frame = Frame {
+            object,
+            needed: Vec::new(),
+            beside: Vec::new(),
+            next: 0,
+            closed: true,
+        };
         match find(self.source, self.sight, object)? {
             Found::Good { content, .. } | Found::Rescued { content, .. } => match content {
                 Content::Commit(commit) => {
-                    let content = self.content.get(&object.store).copied().unwrap_or(object.store);
+                    let content = self
+                        .content
+                        .get(&object.store)
+                        .copied()
+                        .unwrap_or(object.store);
                     let parents = commit.parents().map(|id| Object { id, ..object });
                     if !commit.root.is_empty() {
-                        frame.needed.push(Object::new(content, Kind::Fs, commit.root));
+                        frame
+                            .needed
+                            .push(Object::new(content, Kind::Fs, commit.root));
                     }
                     if self.parents_required(object.store, commit.ctime) {
                         frame.needed.extend(parents);
@@ -144,7 +172,9 @@ impl<S: Sight> Pass<'_, S> {
     }
 
     fn parents_required(&self, store: Store, ctime: i64) -> bool {
-        let Store::Library(library) = store else { return true };
+        let Store::Library(library) = store else {
+            return true;
+        };
         let (valid_since, only_head) = self.valid_since.get(&library).copied().unwrap_or_default();
         !only_head && valid_since.is_none_or(|since| ctime > since)
     }

@@ -53,7 +53,11 @@ impl Rules {
     /// Whether the parents of a required commit are required.
     fn parents_of_required(&self, ctime: i64) -> Need {
         let collected = self.valid_since.is_some_and(|since| ctime <= since);
-        if collected || self.only_head { Need::Optional } else { Need::Required }
+        if collected || self.only_head {
+            Need::Optional
+        } else {
+            Need::Required
+        }
     }
 }
 
@@ -63,8 +67,12 @@ impl<S: Sight> Walker<'_, S> {
         let mut optional = Vec::new();
         for library in &group.libraries {
             let rules = Rules::of(library);
-            let mut steps: Vec<Step> =
-                roots(library).map(|commit| Step { commit, need: Need::Required }).collect();
+            let mut steps: Vec<Step> = roots(library)
+                .map(|commit| Step {
+                    commit,
+                    need: Need::Required,
+                })
+                .collect();
             while let Some(step) = steps.pop() {
                 for next in self.commit(&rules, step)? {
                     match next.need {
@@ -91,15 +99,35 @@ impl<S: Sight> Walker<'_, S> {
         group: &Group<'_>,
         library: &LibraryPointers,
     ) -> Result<Option<(Rules, Step)>, WalkError<S::Error>> {
-        let Some(commit) = base_commit(library) else { return Ok(None) };
-        let origin = group.libraries.iter().find(|other| Store::Library(other.id) == commit.store);
-        let rules = Rules { library: library.id, ..origin.map_or_else(|| Rules::of(library), |origin| Rules::of(origin)) };
-        let followed = Some((rules, Step { commit, need: Need::Optional }));
+        let Some(commit) = base_commit(library) else {
+            return Ok(None);
+        };
+        let origin = group
+            .libraries
+            .iter()
+            .find(|other| Store::Library(other.id) == commit.store);
+        let rules = Rules {
+            library: library.id,
+            ..origin.map_or_else(|| Rules::of(library), |origin| Rules::of(origin))
+        };
+        let followed = Some((
+            rules,
+            Step {
+                commit,
+                need: Need::Optional,
+            },
+        ));
         if self.commits.contains_key(&commit) || self.is_closed(&commit)? {
             return Ok(None);
         }
         self.commits.insert(commit, Seen::Tree);
-        self.tree_of(&rules, Step { commit, need: Need::Required })?;
+        self.tree_of(
+            &rules,
+            Step {
+                commit,
+                need: Need::Required,
+            },
+        )?;
         Ok(followed)
     }
 
@@ -115,7 +143,8 @@ impl<S: Sight> Walker<'_, S> {
             return Ok(Vec::new());
         }
         let known = self.sight.known(&step.commit).map_err(WalkError::Sight)?;
-        let stop = known.is_some_and(|known| known.closed || step.need == Need::Optional && known.walked);
+        let stop =
+            known.is_some_and(|known| known.closed || step.need == Need::Optional && known.walked);
         if stop && seen.is_none() {
             return Ok(Vec::new());
         }
@@ -125,12 +154,17 @@ impl<S: Sight> Walker<'_, S> {
             Some(Seen::Tree) => self.parents_again(step.commit)?,
             _ => self.tree_of(rules, step)?,
         };
-        let Some((ctime, parents)) = parents else { return Ok(Vec::new()) };
+        let Some((ctime, parents)) = parents else {
+            return Ok(Vec::new());
+        };
         let need = match step.need {
             Need::Required => rules.parents_of_required(ctime),
             Need::Optional => Need::Optional,
         };
-        let parent = |id| Step { commit: Object::new(step.commit.store, Kind::Commit, id), need };
+        let parent = |id| Step {
+            commit: Object::new(step.commit.store, Kind::Commit, id),
+            need,
+        };
         Ok(parents.into_iter().map(parent).collect())
     }
 
@@ -140,17 +174,31 @@ impl<S: Sight> Walker<'_, S> {
         rules: &Rules,
         step: Step,
     ) -> Result<Option<(i64, Vec<ObjectId>)>, WalkError<S::Error>> {
-        let asking = Asking { library: rules.library, need: step.need, encrypted: rules.encrypted };
-        let Some(Fetched { object, content: Content::Commit(commit) }) = self.fetch(step.commit, asking)?
+        let asking = Asking {
+            library: rules.library,
+            need: step.need,
+            encrypted: rules.encrypted,
+        };
+        let Some(Fetched {
+            object,
+            content: Content::Commit(commit),
+        }) = self.fetch(step.commit, asking)?
         else {
             return Ok(None);
         };
         self.commit_warnings(rules.library, &object, &commit);
         if step.need == Need::Required {
-            let time = self.outcome.head_times.entry(rules.library).or_insert(commit.ctime);
+            let time = self
+                .outcome
+                .head_times
+                .entry(rules.library)
+                .or_insert(commit.ctime);
             *time = commit.ctime.max(*time);
         }
-        let asking = Asking { encrypted: rules.encrypted || commit.encrypted, ..asking };
+        let asking = Asking {
+            encrypted: rules.encrypted || commit.encrypted,
+            ..asking
+        };
         self.tree(Object::new(rules.content, Kind::Fs, commit.root), asking)?;
         Ok(Some((commit.ctime, commit.parents().collect())))
     }
@@ -160,10 +208,14 @@ impl<S: Sight> Walker<'_, S> {
         commit: Object,
     ) -> Result<Option<(i64, Vec<ObjectId>)>, WalkError<S::Error>> {
         Ok(match super::find(self.source, self.sight, commit)? {
-            super::Found::Good { content: Content::Commit(commit), .. }
-            | super::Found::Rescued { content: Content::Commit(commit), .. } => {
-                Some((commit.ctime, commit.parents().collect()))
+            super::Found::Good {
+                content: Content::Commit(commit),
+                ..
             }
+            | super::Found::Rescued {
+                content: Content::Commit(commit),
+                ..
+            } => Some((commit.ctime, commit.parents().collect())),
             _ => None,
         })
     }

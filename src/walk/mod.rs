@@ -147,7 +147,10 @@ pub struct Group<'a> {
 pub fn groups(libraries: &[LibraryPointers], one: bool) -> Vec<Group<'_>> {
     let mut groups: BTreeMap<Option<LibraryId>, Group<'_>> = BTreeMap::new();
     for library in libraries {
-        let store = library.origin.as_ref().map_or(library.id, |origin| origin.library);
+        let store = library
+            .origin
+            .as_ref()
+            .map_or(library.id, |origin| origin.library);
         let group = groups.entry((!one).then_some(store)).or_default();
         if library.origin.is_some() {
             group.libraries.push(library);
@@ -160,7 +163,12 @@ pub fn groups(libraries: &[LibraryPointers], one: bool) -> Vec<Group<'_>> {
 
 /// The store of a library's fs objects and blocks.
 pub fn content_store(library: &LibraryPointers) -> Store {
-    Store::Library(library.origin.as_ref().map_or(library.id, |origin| origin.library))
+    Store::Library(
+        library
+            .origin
+            .as_ref()
+            .map_or(library.id, |origin| origin.library),
+    )
 }
 
 /// What the walk of one group found.
@@ -179,7 +187,9 @@ pub struct Outcome {
 impl Outcome {
     /// Required objects that nobody has.
     pub fn damage(&self) -> impl Iterator<Item = &Finding> {
-        self.findings.iter().filter(|finding| finding.need == Need::Required && !finding.rescued)
+        self.findings
+            .iter()
+            .filter(|finding| finding.need == Need::Required && !finding.rescued)
     }
 }
 
@@ -245,9 +255,18 @@ impl<'a, S: Sight> Walk<'a, S> {
 
 impl<S: Sight> Walker<'_, S> {
     /// Reads an object and keeps it if it is new. `None`: it cannot be had, which was recorded.
-    fn fetch(&mut self, object: Object, asking: Asking) -> Result<Option<Fetched>, WalkError<S::Error>> {
+    fn fetch(
+        &mut self,
+        object: Object,
+        asking: Asking,
+    ) -> Result<Option<Fetched>, WalkError<S::Error>> {
         match find(self.source, self.sight, object)? {
-            Found::Good { object, content, bytes, known } => {
+            Found::Good {
+                object,
+                content,
+                bytes,
+                known,
+            } => {
                 self.outcome.visited += 1;
                 if known {
                     self.sight.visit(&object).map_err(WalkError::Sight)?;
@@ -256,15 +275,25 @@ impl<S: Sight> Walker<'_, S> {
                 }
                 Ok(Some(Fetched { object, content }))
             }
-            Found::Rescued { object, content, trouble } => {
+            Found::Rescued {
+                object,
+                content,
+                trouble,
+            } => {
                 self.outcome.visited += 1;
                 self.sight.visit(&object).map_err(WalkError::Sight)?;
                 self.record(object, asking, trouble, true);
                 Ok(Some(Fetched { object, content }))
             }
-            Found::Nowhere { object, trouble, bytes } => {
+            Found::Nowhere {
+                object,
+                trouble,
+                bytes,
+            } => {
                 if let Some(bytes) = bytes {
-                    self.sight.salvage(object, bytes).map_err(WalkError::Sight)?;
+                    self.sight
+                        .salvage(object, bytes)
+                        .map_err(WalkError::Sight)?;
                 }
                 self.record(object, asking, trouble, false);
                 Ok(None)
@@ -274,7 +303,13 @@ impl<S: Sight> Walker<'_, S> {
 
     fn record(&mut self, object: Object, asking: Asking, trouble: Trouble, rescued: bool) {
         let Asking { library, need, .. } = asking;
-        self.outcome.findings.push(Finding { object, library, need, trouble, rescued });
+        self.outcome.findings.push(Finding {
+            object,
+            library,
+            need,
+            trouble,
+            rescued,
+        });
     }
 
     fn commit_warnings(&mut self, library: LibraryId, object: &Object, commit: &Commit) {
@@ -286,9 +321,22 @@ impl<S: Sight> Walker<'_, S> {
 
 /// What came of looking for an object, first in the source, then with the sight.
 enum Found {
-    Good { object: Object, content: Content, bytes: Vec<u8>, known: bool },
-    Rescued { object: Object, content: Content, trouble: Trouble },
-    Nowhere { object: Object, trouble: Trouble, bytes: Option<Vec<u8>> },
+    Good {
+        object: Object,
+        content: Content,
+        bytes: Vec<u8>,
+        known: bool,
+    },
+    Rescued {
+        object: Object,
+        content: Content,
+        trouble: Trouble,
+    },
+    Nowhere {
+        object: Object,
+        trouble: Trouble,
+        bytes: Option<Vec<u8>>,
+    },
 }
 
 /// Looks for a commit or fs object in every place where it may lie.
@@ -305,14 +353,25 @@ fn find<S: Sight>(
             Ok(None) => (Trouble::Missing, None),
             Err(error) => (unreadable(error)?, None),
             Ok(Some(bytes)) => match check::check(&object, &bytes) {
-                Ok(content) => return Ok(Found::Good { object, content, bytes, known }),
+                Ok(content) => {
+                    return Ok(Found::Good {
+                        object,
+                        content,
+                        bytes,
+                        known,
+                    });
+                }
                 Err(fault) => (Trouble::Bad(fault), Some(bytes)),
             },
         };
         if known && let Some(bytes) = sight.rescue(&object).map_err(WalkError::Sight)? {
             let content = check::check(&object, &bytes);
             if let Ok(content) = content {
-                return Ok(Found::Rescued { object, content, trouble });
+                return Ok(Found::Rescued {
+                    object,
+                    content,
+                    trouble,
+                });
             }
         }
         if nowhere.1 == Trouble::Missing && trouble != Trouble::Missing {
@@ -320,7 +379,11 @@ fn find<S: Sight>(
         }
     }
     let (object, trouble, bytes) = nowhere;
-    Ok(Found::Nowhere { object, trouble, bytes })
+    Ok(Found::Nowhere {
+        object,
+        trouble,
+        bytes,
+    })
 }
 
 /// A file that cannot be read is trouble with that object, unless the whole source is out of reach.
@@ -347,12 +410,19 @@ fn only_head_required(library: &LibraryPointers) -> bool {
 /// The commits that a library's rows point to: (commit, whether its parents may be required).
 fn roots(library: &LibraryPointers) -> impl Iterator<Item = Object> + '_ {
     let store = Store::Library(library.id);
-    library.heads.iter().map(move |head| Object::new(store, Kind::Commit, head.commit))
+    library
+        .heads
+        .iter()
+        .map(move |head| Object::new(store, Kind::Commit, head.commit))
 }
 
 /// The base commit of a virtual library, in its origin's store.
 fn base_commit(library: &LibraryPointers) -> Option<Object> {
     let origin = library.origin.as_ref()?;
     let base = origin.base_commit.filter(|base| !base.is_empty())?;
-    Some(Object::new(Store::Library(origin.library), Kind::Commit, base))
+    Some(Object::new(
+        Store::Library(origin.library),
+        Kind::Commit,
+        base,
+    ))
 }

@@ -27,11 +27,16 @@ pub fn affected_paths<S: Sight>(
     let mut pending = Vec::new();
     for head in roots(library) {
         if let Some(Content::Commit(commit)) = content(source, sight, head)? {
-            pending.push((Object::new(content_store(library), Kind::Fs, commit.root), "/".to_owned()));
+            pending.push((
+                Object::new(content_store(library), Kind::Fs, commit.root),
+                "/".to_owned(),
+            ));
         }
     }
     for _ in 0..MAX_VISITS {
-        let Some((object, path)) = pending.pop() else { break };
+        let Some((object, path)) = pending.pop() else {
+            break;
+        };
         if !closure.is_open(&object) {
             continue;
         }
@@ -43,7 +48,13 @@ pub fn affected_paths<S: Sight>(
                 for entry in folder.entries {
                     let slash = if entry.is_folder() { "/" } else { "" };
                     let path = format!("{path}{}{slash}", entry.name);
-                    pending.push((Object { id: entry.id, ..object }, path));
+                    pending.push((
+                        Object {
+                            id: entry.id,
+                            ..object
+                        },
+                        path,
+                    ));
                 }
             }
             Some(Content::Fs(FsObject::File(file))) => {
@@ -61,7 +72,9 @@ pub fn affected_paths<S: Sight>(
 }
 
 fn is_bad(source: &ObjectFolders, bad: &HashSet<Object>, object: &Object) -> bool {
-    source.places(object.store).any(|store| bad.contains(&Object { store, ..*object }))
+    source
+        .places(object.store)
+        .any(|store| bad.contains(&Object { store, ..*object }))
 }
 
 fn add(paths: &mut HashMap<Object, Vec<String>>, object: Object, path: &str, most: usize) {

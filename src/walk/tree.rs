@@ -15,12 +15,19 @@ impl<S: Sight> Walker<'_, S> {
                 continue;
             }
             match self.fetch(object, asking)? {
-                Some(Fetched { content: Content::Fs(FsObject::Folder(folder)), .. }) => {
-                    pending.extend(
-                        folder.entries.iter().map(|entry| Object { id: entry.id, ..object }),
-                    );
+                Some(Fetched {
+                    content: Content::Fs(FsObject::Folder(folder)),
+                    ..
+                }) => {
+                    pending.extend(folder.entries.iter().map(|entry| Object {
+                        id: entry.id,
+                        ..object
+                    }));
                 }
-                Some(Fetched { object: file, content: Content::Fs(FsObject::File(content)) }) => {
+                Some(Fetched {
+                    object: file,
+                    content: Content::Fs(FsObject::File(content)),
+                }) => {
                     self.file(object.store, file, &content, asking)?;
                 }
                 _ => {}
@@ -36,7 +43,12 @@ impl<S: Sight> Walker<'_, S> {
         }
         for store in self.source.places(object.store) {
             let object = Object { store, ..*object };
-            if self.sight.known(&object).map_err(WalkError::Sight)?.is_some_and(|known| known.closed) {
+            if self
+                .sight
+                .known(&object)
+                .map_err(WalkError::Sight)?
+                .is_some_and(|known| known.closed)
+            {
                 return Ok(true);
             }
         }
@@ -97,9 +109,11 @@ impl<S: Sight> Walker<'_, S> {
 pub(super) fn children(store: Store, object: &FsObject) -> Vec<Object> {
     let child = |kind| move |id: &ObjectId| (!id.is_empty()).then(|| Object::new(store, kind, *id));
     match object {
-        FsObject::Folder(folder) => {
-            folder.entries.iter().filter_map(|entry| child(Kind::Fs)(&entry.id)).collect()
-        }
+        FsObject::Folder(folder) => folder
+            .entries
+            .iter()
+            .filter_map(|entry| child(Kind::Fs)(&entry.id))
+            .collect(),
         FsObject::File(file) => file.blocks.iter().filter_map(child(Kind::Block)).collect(),
     }
 }

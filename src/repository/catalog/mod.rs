@@ -85,10 +85,14 @@ impl Catalog {
     /// Opens the catalog of a repository; a file of another version, or of another repository, is
     /// replaced by an empty catalog.
     pub fn open(path: &Path, repository: &RepositoryId) -> Result<Self> {
-        let failed = |source| Error::Catalog { path: path.to_owned(), source };
+        let failed = |source| Error::Catalog {
+            path: path.to_owned(),
+            source,
+        };
         let connection = open_connection(path).map_err(failed)?;
-        let version: i64 =
-            connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed)?;
+        let version: i64 = connection
+            .query_row("PRAGMA user_version", [], |row| row.get(0))
+            .map_err(failed)?;
         let of: Option<String> = if version == VERSION {
             get_meta(&connection, "repository").map_err(failed)?
         } else {
@@ -98,7 +102,10 @@ impl Catalog {
             reset(&connection, repository).map_err(failed)?;
         }
         let inner = Inner::load(connection).map_err(failed)?;
-        Ok(Self { path: path.to_owned(), inner: Mutex::new(inner) })
+        Ok(Self {
+            path: path.to_owned(),
+            inner: Mutex::new(inner),
+        })
     }
 
     /// Forgets everything.
@@ -110,18 +117,25 @@ impl Catalog {
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut Inner) -> rusqlite::Result<T>) -> Result<T> {
-        work(&mut self.lock()).map_err(|source| Error::Catalog { path: self.path.clone(), source })
+        work(&mut self.lock()).map_err(|source| Error::Catalog {
+            path: self.path.clone(),
+            source,
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // A thread that panicked under the lock left at most an open transaction, which rolled back.
-        self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.inner
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Begins a run. What it visits closes nothing before [`Self::finish_run`].
     pub fn begin_run(&self) -> Result<()> {
         self.with(|inner| {
-            inner.connection.execute("INSERT INTO run (completed) VALUES (0)", [])?;
+            inner
+                .connection
+                .execute("INSERT INTO run (completed) VALUES (0)", [])?;
             inner.run = inner.connection.last_insert_rowid();
             Ok(())
         })
@@ -144,7 +158,8 @@ impl Catalog {
     pub fn base(&self) -> Result<Option<Base>> {
         self.with(|inner| {
             let get = |name| get_meta(&inner.connection, name);
-            let (snapshot, sha256, sequence) = (get("base")?, get("base-sha256")?, get("base-sequence")?);
+            let (snapshot, sha256, sequence) =
+                (get("base")?, get("base-sha256")?, get("base-sequence")?);
             let parse = || {
                 Some(Base {
                     snapshot: snapshot?.parse().ok()?,
@@ -168,14 +183,19 @@ impl Catalog {
     pub fn set_listed(&self, listed: Option<Timestamp>) -> Result<()> {
         self.with(|inner| match listed {
             Some(time) => set_meta(&inner.connection, "listed", &time.to_string()),
-            None => inner.connection.execute("DELETE FROM meta WHERE name = 'listed'", []).map(drop),
+            None => inner
+                .connection
+                .execute("DELETE FROM meta WHERE name = 'listed'", [])
+                .map(drop),
         })
     }
 
     /// Writes what is pending to disk, so that a power cut forgets little.
     pub fn sync(&self) -> Result<()> {
         self.with(|inner| {
-            inner.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+            inner
+                .connection
+                .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
         })
     }
 }
@@ -197,7 +217,9 @@ impl Inner {
     fn reload(&mut self) -> rusqlite::Result<()> {
         self.stores.clear();
         self.since.clear();
-        let mut statement = self.connection.prepare("SELECT number, name, since FROM store")?;
+        let mut statement = self
+            .connection
+            .prepare("SELECT number, name, since FROM store")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let number = row.get(0)?;
@@ -208,8 +230,12 @@ impl Inner {
         }
         drop(rows);
         drop(statement);
-        let mut statement = self.connection.prepare("SELECT number FROM run WHERE completed = 1")?;
-        self.completed = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        let mut statement = self
+            .connection
+            .prepare("SELECT number FROM run WHERE completed = 1")?;
+        self.completed = statement
+            .query_map([], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
         drop(statement);
         let mut statement = self.connection.prepare("SELECT run, store FROM unclean")?;
         let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -222,7 +248,8 @@ impl Inner {
         if let Some(number) = self.stores.get(&store) {
             return Ok(*number);
         }
-        self.connection.execute("INSERT INTO store (name) VALUES (?)", [store.to_string()])?;
+        self.connection
+            .execute("INSERT INTO store (name) VALUES (?)", [store.to_string()])?;
         let number = self.connection.last_insert_rowid();
         self.stores.insert(store, number);
         self.since.insert(number, 0);
@@ -230,7 +257,10 @@ impl Inner {
     }
 
     fn store_of(&self, number: i64) -> Option<Store> {
-        self.stores.iter().find(|(_, known)| **known == number).map(|(store, _)| *store)
+        self.stores
+            .iter()
+            .find(|(_, known)| **known == number)
+            .map(|(store, _)| *store)
     }
 }
 
@@ -245,22 +275,33 @@ fn open_connection(path: &Path) -> rusqlite::Result<Connection> {
 }
 
 fn reset(connection: &Connection, repository: &RepositoryId) -> rusqlite::Result<()> {
-    let tables = ["meta", "run", "unclean", "store", "pack", "segment", "object"];
-    let drops: String = tables.map(|table| format!("DROP TABLE IF EXISTS {table};")).concat();
-    connection.execute_batch(&format!("BEGIN IMMEDIATE;{drops}{SCHEMA}PRAGMA user_version = {VERSION};"))?;
+    let tables = [
+        "meta", "run", "unclean", "store", "pack", "segment", "object",
+    ];
+    let drops: String = tables
+        .map(|table| format!("DROP TABLE IF EXISTS {table};"))
+        .concat();
+    connection.execute_batch(&format!(
+        "BEGIN IMMEDIATE;{drops}{SCHEMA}PRAGMA user_version = {VERSION};"
+    ))?;
     set_meta(connection, "repository", repository.as_str())?;
     connection.execute_batch("COMMIT")
 }
 
 fn get_meta(connection: &Connection, name: &str) -> rusqlite::Result<Option<String>> {
     connection
-        .query_row("SELECT value FROM meta WHERE name = ?", [name], |row| row.get(0))
+        .query_row("SELECT value FROM meta WHERE name = ?", [name], |row| {
+            row.get(0)
+        })
         .optional()
 }
 
 fn set_meta(connection: &Connection, name: &str, value: &str) -> rusqlite::Result<()> {
     connection
-        .execute("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)", params![name, value])
+        .execute(
+            "INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)",
+            params![name, value],
+        )
         .map(drop)
 }
 

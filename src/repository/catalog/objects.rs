@@ -57,9 +57,16 @@ impl Inner {
                 "SELECT length, run, mark FROM object JOIN pack ON pack.number = object.pack
                  WHERE id = ? AND object.kind = ? AND store = ? AND pack.stored = 1",
             )?
-            .query_row(params![object.id.as_bytes(), kind_number(object.kind), store], |row| {
-                Ok(Row { length: row.get(0)?, run: row.get(1)?, mark: row.get(2)? })
-            })
+            .query_row(
+                params![object.id.as_bytes(), kind_number(object.kind), store],
+                |row| {
+                    Ok(Row {
+                        length: row.get(0)?,
+                        run: row.get(1)?,
+                        mark: row.get(2)?,
+                    })
+                },
+            )
             .optional()
     }
 
@@ -80,7 +87,9 @@ impl Catalog {
     /// What is known of a stored object; `None` if it is not stored.
     pub fn known(&self, object: &Object) -> Result<Option<Known>> {
         self.with(|inner| {
-            let Some(store) = inner.stores.get(&object.store).copied() else { return Ok(None) };
+            let Some(store) = inner.stores.get(&object.store).copied() else {
+                return Ok(None);
+            };
             let row = inner.row(object, store)?;
             Ok(row.map(|row| inner.known(&row, object, store)))
         })
@@ -95,7 +104,12 @@ impl Catalog {
                 .prepare_cached(
                     "UPDATE object SET run = ?, mark = 0 WHERE id = ? AND kind = ? AND store = ?",
                 )?
-                .execute(params![run, object.id.as_bytes(), kind_number(object.kind), store])
+                .execute(params![
+                    run,
+                    object.id.as_bytes(),
+                    kind_number(object.kind),
+                    store
+                ])
                 .map(drop)
         })
     }
@@ -109,21 +123,26 @@ impl Catalog {
     ) -> Result<()> {
         self.with(|inner| {
             let run = inner.run;
-            let transaction_stores =
-                stores.iter().map(|store| inner.store_number(*store)).collect::<Result<Vec<_>, _>>()?;
+            let transaction_stores = stores
+                .iter()
+                .map(|store| inner.store_number(*store))
+                .collect::<Result<Vec<_>, _>>()?;
             let mut numbered = Vec::new();
             for (object, mark) in marks {
                 numbered.push((inner.store_number(object.store)?, object, mark));
             }
             let transaction = inner.connection.transaction()?;
             for store in &transaction_stores {
-                transaction.execute("INSERT OR IGNORE INTO unclean VALUES (?, ?)", [run, *store])?;
+                transaction
+                    .execute("INSERT OR IGNORE INTO unclean VALUES (?, ?)", [run, *store])?;
             }
             for (store, object, mark) in numbered {
                 set_mark(&transaction, run, store, &object, mark)?;
             }
             transaction.commit()?;
-            inner.unclean.extend(transaction_stores.into_iter().map(|store| (run, store)));
+            inner
+                .unclean
+                .extend(transaction_stores.into_iter().map(|store| (run, store)));
             Ok(())
         })
     }
@@ -150,9 +169,12 @@ impl Catalog {
     /// Where a stored object's bytes lie, and a commit's SHA-256.
     pub fn place(&self, object: &Object) -> Result<Option<(Place, Option<Sha256>)>> {
         let found = self.with(|inner| {
-            let Some(mut store) = inner.stores.get(&object.store).copied() else { return Ok(None) };
+            let Some(mut store) = inner.stores.get(&object.store).copied() else {
+                return Ok(None);
+            };
             for _ in 0..2 {
-                let Some(found) = read_place(&inner.connection, object.kind, &object.id, store)? else {
+                let Some(found) = read_place(&inner.connection, object.kind, &object.id, store)?
+                else {
                     return Ok(None);
                 };
                 match found.link {
@@ -168,12 +190,17 @@ impl Catalog {
     /// How many objects of a store are stored.
     pub fn counts(&self, store: Store) -> Result<crate::repository::manifest::Counts> {
         self.with(|inner| {
-            let Some(number) = inner.stores.get(&store).copied() else { return Ok(None) };
+            let Some(number) = inner.stores.get(&store).copied() else {
+                return Ok(None);
+            };
             inner
                 .connection
                 .prepare_cached("SELECT commits, fs, blocks, bytes FROM store WHERE number = ?")?
                 .query_row([number], |row| {
-                    let count = |index| row.get::<_, i64>(index).map(|n| u64::try_from(n).unwrap_or_default());
+                    let count = |index| {
+                        row.get::<_, i64>(index)
+                            .map(|n| u64::try_from(n).unwrap_or_default())
+                    };
                     Ok(crate::repository::manifest::Counts {
                         commits: count(0)?,
                         fs: count(1)?,
@@ -199,8 +226,16 @@ fn set_mark(
         Mark::Walked => WALKED,
     };
     connection
-        .prepare_cached("UPDATE object SET run = ?, mark = ? WHERE id = ? AND kind = ? AND store = ?")?
-        .execute(params![run, number, object.id.as_bytes(), kind_number(object.kind), store])
+        .prepare_cached(
+            "UPDATE object SET run = ?, mark = ? WHERE id = ? AND kind = ? AND store = ?",
+        )?
+        .execute(params![
+            run,
+            number,
+            object.id.as_bytes(),
+            kind_number(object.kind),
+            store
+        ])
         .map(drop)
 }
 
@@ -208,7 +243,7 @@ struct FoundPlace {
     kind: i64,
     pack: Vec<u8>,
     frames: Vec<u8>,
-    frame: usize,
+    frame: i64,
     start: i64,
     length: i64,
     sha256: Option<Vec<u8>>,
@@ -218,12 +253,17 @@ struct FoundPlace {
 impl FoundPlace {
     fn resolve(self, path: &std::path::Path) -> Result<(Place, Option<Sha256>)> {
         let parse = || {
-            let frames: Vec<Frame> = serde_json::from_slice(&self.frames).ok()?;
+            let frames: Vec<(u64, u64, u64)> = serde_json::from_slice(&self.frames).ok()?;
+            let (offset, len, plain_len) = *frames.get(usize::try_from(self.frame).ok()?)?;
             let sha256 = |bytes: &[u8]| <[u8; 32]>::try_from(bytes).ok().map(Sha256::new);
             let place = Place {
                 kind: PackKind::ALL[usize::from(self.kind != 0)],
                 pack: sha256(&self.pack)?,
-                frame: frames.get(self.frame)?.clone(),
+                frame: Frame {
+                    offset,
+                    len,
+                    plain_len,
+                },
                 start: u64::try_from(self.start).ok()?,
                 length: u64::try_from(self.length).ok()?,
             };

@@ -78,23 +78,47 @@ fn hash(row: &rusqlite::Row<'_>, index: usize) -> rusqlite::Result<Sha256> {
 }
 
 impl Inner {
-    fn insert_pack(&mut self, pack: &NewPack<'_>, stored: bool, indexed: bool, run: i64) -> rusqlite::Result<()> {
+    fn insert_pack(
+        &mut self,
+        pack: &NewPack<'_>,
+        stored: bool,
+        indexed: bool,
+        run: i64,
+    ) -> rusqlite::Result<()> {
         let mut stores = HashMap::new();
         for member in &pack.contents.members {
-            for store in [Some(member.name.object.store), link(member)].into_iter().flatten() {
+            for store in [Some(member.name.object.store), link(member)]
+                .into_iter()
+                .flatten()
+            {
                 stores.insert(store, self.store_number(store)?);
             }
         }
         let json = |value: &dyn erased::Json| value.to_json();
-        let frames = json(&pack.contents.frames)?;
-        let contents = if indexed { None } else { Some(json(pack.contents)?) };
+        let frames: Vec<_> = pack
+            .contents
+            .frames
+            .iter()
+            .map(|frame| (frame.offset, frame.len, frame.plain_len))
+            .collect();
+        let frames = json(&frames)?;
+        let contents = if indexed {
+            None
+        } else {
+            Some(json(pack.contents)?)
+        };
         let transaction = self.connection.transaction()?;
         transaction.execute(
             "INSERT INTO pack (name, kind, size, stored, frames, contents) VALUES (?, ?, ?, ?, ?, ?)",
             params![pack.name.as_bytes(), pack_kind_number(pack.kind), signed(pack.size), stored, frames, contents],
         )?;
         let number = transaction.last_insert_rowid();
-        for member in pack.contents.members.iter().filter(|member| !member.name.damaged) {
+        for member in pack
+            .contents
+            .members
+            .iter()
+            .filter(|member| !member.name.damaged)
+        {
             insert_object(&transaction, number, member, &stores, run)?;
         }
         if stored {
@@ -134,10 +158,21 @@ fn insert_object(
 ) -> rusqlite::Result<()> {
     let Object { store, kind, id } = member.name.object;
     let (frame, start, length, sha256, target) = match &member.place {
-        Place::Data { frame, offset, len, sha256 } => (*frame, signed(*offset), signed(*len), *sha256, None),
+        Place::Data {
+            frame,
+            offset,
+            len,
+            sha256,
+        } => (*frame, signed(*offset), signed(*len), *sha256, None),
         Place::Link { target } => {
             let target = stores[target];
-            (0, 0, target_length(transaction, &member.name.object, target)?, None, Some(target))
+            (
+                0,
+                0,
+                target_length(transaction, &member.name.object, target)?,
+                None,
+                Some(target),
+            )
         }
     };
     transaction
@@ -160,10 +195,17 @@ fn insert_object(
         .map(drop)
 }
 
-fn target_length(transaction: &Transaction<'_>, object: &Object, target: i64) -> rusqlite::Result<i64> {
+fn target_length(
+    transaction: &Transaction<'_>,
+    object: &Object,
+    target: i64,
+) -> rusqlite::Result<i64> {
     transaction
         .prepare_cached("SELECT length FROM object WHERE id = ? AND kind = ? AND store = ?")?
-        .query_row(params![object.id.as_bytes(), kind_number(object.kind), target], |row| row.get(0))
+        .query_row(
+            params![object.id.as_bytes(), kind_number(object.kind), target],
+            |row| row.get(0),
+        )
 }
 
 fn add_counts(
@@ -172,14 +214,20 @@ fn add_counts(
     stores: &HashMap<Store, i64>,
 ) -> rusqlite::Result<()> {
     let mut counts: HashMap<i64, ([i64; 3], i64)> = HashMap::new();
-    for member in contents.members.iter().filter(|member| !member.name.damaged) {
+    for member in contents
+        .members
+        .iter()
+        .filter(|member| !member.name.damaged)
+    {
         let (kinds, bytes) = counts.entry(stores[&member.name.object.store]).or_default();
         if let Ok(index) = usize::try_from(kind_number(member.name.object.kind)) {
             kinds[index] += 1;
         }
         *bytes += match &member.place {
             Place::Data { len, .. } => signed(*len),
-            Place::Link { target } => target_length(transaction, &member.name.object, stores[target])?,
+            Place::Link { target } => {
+                target_length(transaction, &member.name.object, stores[target])?
+            }
         };
     }
     for (store, ([commits, fs, blocks], bytes)) in counts {
@@ -206,11 +254,18 @@ impl Catalog {
                 |row| row.get(0),
             )?;
             let contents: Contents = serde_json::from_slice(&contents).map_err(|error| {
-                rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Blob, Box::new(error))
+                rusqlite::Error::FromSqlConversionFailure(
+                    0,
+                    rusqlite::types::Type::Blob,
+                    Box::new(error),
+                )
             })?;
             let stores = inner.stores.clone();
             let transaction = inner.connection.transaction()?;
-            transaction.execute("UPDATE pack SET stored = 1 WHERE name = ?", [name.as_bytes()])?;
+            transaction.execute(
+                "UPDATE pack SET stored = 1 WHERE name = ?",
+                [name.as_bytes()],
+            )?;
             add_counts(&transaction, &contents, &stores)?;
             transaction.commit()
         })
@@ -219,9 +274,9 @@ impl Catalog {
     /// Every pack, in write order.
     pub fn packs(&self) -> Result<Vec<PackRecord>> {
         self.with(|inner| {
-            let mut statement = inner
-                .connection
-                .prepare("SELECT number, kind, name, size, stored, segment FROM pack ORDER BY number")?;
+            let mut statement = inner.connection.prepare(
+                "SELECT number, kind, name, size, stored, segment FROM pack ORDER BY number",
+            )?;
             let rows = statement.query_map([], |row| {
                 Ok(PackRecord {
                     number: row.get(0)?,
@@ -291,7 +346,9 @@ impl Catalog {
     pub fn void_marks(&self, store: Store) -> Result<()> {
         self.with(|inner| {
             let (number, run) = (inner.store_number(store)?, inner.run);
-            inner.connection.execute("UPDATE store SET since = ? WHERE number = ?", [run, number])?;
+            inner
+                .connection
+                .execute("UPDATE store SET since = ? WHERE number = ?", [run, number])?;
             inner.since.insert(number, run);
             Ok(())
         })
@@ -301,7 +358,9 @@ impl Catalog {
     pub fn is_voided(&self, store: Store) -> Result<bool> {
         self.with(|inner| {
             let number = inner.stores.get(&store);
-            Ok(number.and_then(|number| inner.since.get(number)).is_some_and(|since| *since == inner.run))
+            Ok(number
+                .and_then(|number| inner.since.get(number))
+                .is_some_and(|since| *since == inner.run))
         })
     }
 
@@ -309,17 +368,20 @@ impl Catalog {
     pub fn segments(&self) -> Result<Vec<SegmentRecord>> {
         self.with(|inner| {
             let mut packs: HashMap<i64, Vec<(PackKind, Sha256)>> = HashMap::new();
-            let mut statement = inner
-                .connection
-                .prepare("SELECT segment, kind, name FROM pack WHERE segment IS NOT NULL ORDER BY number")?;
+            let mut statement = inner.connection.prepare(
+                "SELECT segment, kind, name FROM pack WHERE segment IS NOT NULL ORDER BY number",
+            )?;
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
-                packs.entry(row.get(0)?).or_default().push((pack_kind(row.get(1)?), hash(row, 2)?));
+                packs
+                    .entry(row.get(0)?)
+                    .or_default()
+                    .push((pack_kind(row.get(1)?), hash(row, 2)?));
             }
             drop(rows);
-            let mut statement = inner
-                .connection
-                .prepare("SELECT number, name, size, tier, list, list_size FROM segment ORDER BY number")?;
+            let mut statement = inner.connection.prepare(
+                "SELECT number, name, size, tier, list, list_size FROM segment ORDER BY number",
+            )?;
             let rows = statement.query_map([], |row| {
                 let list = hash(row, 4)?;
                 Ok(SegmentRecord {
@@ -347,15 +409,24 @@ impl Catalog {
                 |row| row.get(0),
             )?;
             let contents = contents.and_then(|json| serde_json::from_slice(&json).ok());
-            Ok(contents.map(|contents| Line { pack: pack.name, kind: pack.kind, size: pack.size, contents }))
+            Ok(contents.map(|contents| Line {
+                pack: pack.name,
+                kind: pack.kind,
+                size: pack.size,
+                contents,
+            }))
         })
     }
 
     /// Takes in a segment that a verified base names: its packs are stored, nothing is closed by it.
     pub fn adopt_line(&self, line: &Line) -> Result<()> {
         self.with(|inner| {
-            let pack =
-                NewPack { name: line.pack, kind: line.kind, size: line.size, contents: &line.contents };
+            let pack = NewPack {
+                name: line.pack,
+                kind: line.kind,
+                size: line.size,
+                contents: &line.contents,
+            };
             inner.insert_pack(&pack, true, true, 0)
         })
     }
@@ -377,7 +448,10 @@ impl Catalog {
                 "SELECT count(*), coalesce(sum(size), 0) FROM pack WHERE stored = 1",
                 [],
                 |row| {
-                    let number = |index| row.get::<_, i64>(index).map(|n| u64::try_from(n).unwrap_or_default());
+                    let number = |index| {
+                        row.get::<_, i64>(index)
+                            .map(|n| u64::try_from(n).unwrap_or_default())
+                    };
                     Ok((number(0)?, number(1)?))
                 },
             )
@@ -401,10 +475,12 @@ pub(super) fn replace_segments(
     segments: &[SegmentRecord],
 ) -> rusqlite::Result<()> {
     connection.execute("DELETE FROM segment", [])?;
-    let mut insert = connection
-        .prepare("INSERT INTO segment (number, name, size, tier, list, list_size) VALUES (?, ?, ?, ?, ?, ?)")?;
-    let mut update =
-        connection.prepare("UPDATE pack SET segment = ?, contents = NULL WHERE name = ? AND segment IS NOT ?")?;
+    let mut insert = connection.prepare(
+        "INSERT INTO segment (number, name, size, tier, list, list_size) VALUES (?, ?, ?, ?, ?, ?)",
+    )?;
+    let mut update = connection.prepare(
+        "UPDATE pack SET segment = ?, contents = NULL WHERE name = ? AND segment IS NOT ?",
+    )?;
     for (number, segment) in (1i64..).zip(segments) {
         insert.execute(params![
             number,
