@@ -1,3 +1,7 @@
 //! The command `seawall`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    seawall::cli::main()
+}

@@ -1,0 +1,2 @@
+#!/bin/sh
+# the program files of a release live here

@@ -1,0 +1,306 @@
+//! `seawall backup`: backs up an installation.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::Serialize;
+
+use super::init;
+use super::output::{self, Output, bytes, count};
+use super::place::{self, Joined};
+use super::sheet::recovery_sheet;
+use super::{CommandError, Global, Status};
+use crate::backup::{self, Context, Options, Report};
+use crate::repository::manifest::{Damage, LibraryState, Manifest};
+use crate::repository::names;
+use crate::seafile::discover::{Environment, Installation, discover};
+use crate::seafile::files;
+use crate::source;
+use crate::time::Clock;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The installation's top folder, such as /opt/seafile
+    #[arg(default_value = ".")]
+    source: PathBuf,
+    /// Make the repository if there is none
+    #[arg(long)]
+    init: bool,
+    /// Copy unreachable objects too, as the manual's rsync does; lists every store
+    #[arg(long)]
+    everything: bool,
+    /// A file or folder outside of the installation to back up too (docker's .env, compose files)
+    #[arg(long, value_name = "PATH")]
+    also: Vec<PathBuf>,
+    /// Leave out ordinary files that match, relative to the installation (logs/**, *.bak)
+    #[arg(long, value_name = "PATTERN")]
+    exclude: Vec<String>,
+    /// Compare what is stored with the catalog now, not just once a day
+    #[arg(long)]
+    list: bool,
+    /// Show what would be backed up and where that was found; store nothing
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+}
+
+pub(super) fn run(
+    global: &Global,
+    arguments: &Arguments,
+    output: Output,
+) -> Result<Status, CommandError> {
+    let environment = Environment::new(std::env::vars_os().filter_map(|(name, value)| {
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    }));
+    let installation = discover(&arguments.source, &environment)?;
+    for warning in &installation.warnings {
+        output.warning(warning);
+    }
+    let options = options(arguments);
+    if arguments.dry_run {
+        return dry_run(&installation, &options, output);
+    }
+    let state = global.state()?;
+    let lock = state.lock()?;
+    let joined = join(global, arguments, &state, output)?;
+    let spool = state.clean_spool(&lock)?;
+    let host = place::host_name();
+    let context = Context {
+        repository: &joined.repository,
+        host_key: &joined.host_key,
+        catalog: &joined.state.catalog_path(),
+        spool: &spool,
+        clock: &Clock::system(),
+        host: &host,
+        progress: &|text| output.progress(text),
+    };
+    let report = backup::run(context, &installation, &options)?;
+    print(&joined, &report, output);
+    output.json(&Summary::of(&joined, &report))?;
+    Ok(if report.needs_reading() { Status::ReadTheReport } else { Status::Done })
+}
+
+fn options(arguments: &Arguments) -> Options {
+    Options {
+        everything: arguments.everything,
+        also: arguments.also.iter().map(|path| place::absolute(path)).collect(),
+        excludes: arguments.exclude.clone(),
+        list: arguments.list,
+        ..Options::default()
+    }
+}
+
+fn join(
+    global: &Global,
+    arguments: &Arguments,
+    state: &crate::repository::state::StateFolder,
+    output: Output,
+) -> Result<Joined, CommandError> {
+    match place::joined(global, state) {
+        Err(error)
+            if arguments.init && matches!(error.status, Status::NoRepository | Status::NoKey) =>
+        {
+            let (joined, created) = init::join(global, state)?;
+            let sheet = joined.state.keep_sheet(&recovery_sheet(&joined))?;
+            let what = if created { "made" } else { "joined" };
+            output.detail(format_args!(
+                "{what} the repository {}; print the recovery sheet: {}\n",
+                joined.repository.place(),
+                sheet.display()
+            ));
+            Ok(joined)
+        }
+        Err(mut error) if error.status == Status::NoRepository => {
+            error.hint = Some("add --init to make it, or give the place where it is".into());
+            Err(error)
+        }
+        result => result,
+    }
+}
+
+/// Everything that was found, and from which file.
+fn dry_run(
+    installation: &Installation,
+    options: &Options,
+    output: Output,
+) -> Result<Status, CommandError> {
+    let findings = installation.findings.iter();
+    let rows: Vec<Vec<String>> = findings
+        .map(|finding| vec![finding.what.clone(), output::shown(&finding.value), finding.from.clone()])
+        .collect();
+    output.line(output::table(&rows));
+    let scan = files::scan(&source::scan_options(installation, &options.excludes, &options.also))
+        .map_err(|error| CommandError::from(anyhow::Error::from(error)))?;
+    output.line("\nordinary files:");
+    let groups: Vec<Vec<String>> = scan
+        .groups
+        .iter()
+        .map(|group| {
+            let size = group.entries.iter().map(|entry| match entry.kind {
+                files::EntryKind::File { len } => len,
+                _ => 0,
+            });
+            let entries = count(group.entries.len() as u64, "entry", "entries");
+            vec![format!("  {}", output::shown(&group.label)), entries, bytes(size.sum())]
+        })
+        .collect();
+    output.line(output::table(&groups));
+    output.line("\nleft out:");
+    for left in &scan.left_out {
+        output.line(format_args!("  {} ({})", output::shown(&left.path.to_string_lossy()), left.reason));
+    }
+    output.line(format_args!("  by default: {}", files::DEFAULT_EXCLUDES.join(", ")));
+    for warning in &scan.warnings {
+        output.warning(format_args!("{}: {}", warning.path.display(), warning.kind));
+    }
+    let findings: BTreeMap<&str, [&str; 2]> = installation
+        .findings
+        .iter()
+        .map(|finding| (finding.what.as_str(), [finding.value.as_str(), finding.from.as_str()]))
+        .collect();
+    output.json(&findings)?;
+    Ok(Status::Done)
+}
+
+/// The result for programs.
+#[derive(Serialize)]
+struct Summary<'a> {
+    snapshot: String,
+    marker: String,
+    sequence: u64,
+    libraries: u64,
+    objects_stored: u64,
+    object_bytes: u64,
+    packs_stored: u64,
+    bytes_stored: u64,
+    databases_stored: usize,
+    file_groups_stored: usize,
+    visited: u64,
+    damage: &'a [Damage],
+    source_damage: &'a [Damage],
+    new_damage: u64,
+    incomplete: &'a [String],
+    warnings: &'a [String],
+    attempts_lost_to_races: usize,
+    longest_lock_ms: u128,
+}
+
+impl<'a> Summary<'a> {
+    fn of(joined: &Joined, report: &'a Report) -> Self {
+        let Report { marker, manifest, totals, .. } = report;
+        Self {
+            snapshot: marker.snapshot.to_string(),
+            marker: marker_place(joined, report),
+            sequence: marker.sequence,
+            libraries: manifest.libraries.len() as u64,
+            objects_stored: totals.objects,
+            object_bytes: totals.object_bytes,
+            packs_stored: totals.packs,
+            bytes_stored: totals.packed_bytes,
+            databases_stored: report.databases_stored,
+            file_groups_stored: report.groups_stored,
+            visited: report.visited,
+            damage: &manifest.damage,
+            source_damage: &manifest.source_damage,
+            new_damage: report.new_damage,
+            incomplete: &marker.incomplete,
+            warnings: &manifest.warnings,
+            attempts_lost_to_races: report.races,
+            longest_lock_ms: report.locked_for.as_millis(),
+        }
+    }
+}
+
+fn marker_place(joined: &Joined, report: &Report) -> String {
+    let key = names::marker(report.marker.snapshot);
+    let place = joined.repository.place();
+    Path::new(place).join(key.as_str()).display().to_string()
+}
+
+/// What was backed up, what was proved, where the marker is.
+fn print(joined: &Joined, report: &Report, output: Output) {
+    let Report { marker, manifest, totals, .. } = report;
+    for warning in &manifest.warnings {
+        output.warning(output::shown(warning));
+    }
+    print_damage(manifest, &manifest.damage, "is lost", output);
+    print_damage(manifest, &manifest.source_damage, "is bad in the source, good in the repository", output);
+    output.detail(format_args!("source    {}", source_line(manifest)));
+    output.detail(format_args!(
+        "stored    {} ({}) in {} ({}), {} of {}, {} of {}",
+        count(totals.objects, "object", "objects"),
+        bytes(totals.object_bytes),
+        count(totals.packs, "pack", "packs"),
+        bytes(totals.packed_bytes),
+        report.databases_stored,
+        count(manifest.databases.len() as u64, "database", "databases"),
+        report.groups_stored,
+        count(manifest.files.len() as u64, "group of files", "groups of files"),
+    ));
+    let counts = manifest.libraries.iter().map(|library| library.counts);
+    let (objects, total) = counts.fold((0, 0), |(objects, total), counts| {
+        (objects + counts.commits + counts.fs + counts.blocks, total + counts.bytes)
+    });
+    output.detail(format_args!(
+        "holds     {objects} objects ({}) of these libraries; {} ({}) in all",
+        bytes(total),
+        count(marker.packs, "pack", "packs"),
+        bytes(marker.bytes)
+    ));
+    output.detail(format_args!("proved    {}", proof_line(report)));
+    output.detail(format_args!("snapshot  {}", marker.snapshot));
+    output.line(format_args!("marker    {}", marker_place(joined, report)));
+}
+
+fn source_line(manifest: &Manifest) -> String {
+    let libraries = &manifest.libraries;
+    let number = |is: &dyn Fn(&crate::repository::manifest::Library) -> bool| {
+        libraries.iter().filter(|library| is(library)).count()
+    };
+    format!(
+        "{}: Seafile {}, {} ({} virtual, {} in the trash)",
+        output::shown(&manifest.source.path),
+        manifest.source.seafile_version.as_deref().unwrap_or("of unknown version"),
+        count(libraries.len() as u64, "library", "libraries"),
+        number(&|library| library.origin.is_some()),
+        number(&|library| library.state == LibraryState::Trash),
+    )
+}
+
+fn proof_line(report: &Report) -> String {
+    let Report { marker, manifest, .. } = report;
+    let mut line = match marker.damage {
+        0 => "every pointer in the databases leads to a verified object in the repository".to_owned(),
+        lost => format!(
+            "all but {} that the databases point to are in the repository ({} new)",
+            count(lost, "object", "objects"),
+            report.new_damage
+        ),
+    };
+    if !manifest.source_damage.is_empty() {
+        line.push_str("; the source has lost some that the repository has");
+    }
+    if !marker.incomplete.is_empty() {
+        line.push_str("; left out: ");
+        line.push_str(&marker.incomplete.join(", "));
+    }
+    line
+}
+
+fn print_damage(manifest: &Manifest, damage: &[Damage], what: &str, output: Output) {
+    const MOST: usize = 20;
+    for damage in damage.iter().take(MOST) {
+        let name = manifest.library(damage.library).and_then(|library| library.name.as_deref());
+        let path = damage.paths.first().map(|path| format!(", {}", output::shown(path)));
+        output.warning(format_args!(
+            "{what}: {} ({}) in library {:?}{}",
+            damage.object(),
+            output::shown(&damage.detail),
+            name.unwrap_or("-"),
+            path.unwrap_or_default()
+        ));
+    }
+    if damage.len() > MOST {
+        output.warning(format_args!("… and {} more; the manifest names them all", damage.len() - MOST));
+    }
+}

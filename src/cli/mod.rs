@@ -1,0 +1,127 @@
+//! The command line. One file a verb: arguments, library call, output. Nothing else in seawall
+//! prints, reads the environment or ends the process.
+
+mod backup;
+mod check;
+mod error;
+mod init;
+mod libraries;
+mod output;
+mod place;
+mod restore;
+mod sheet;
+mod snapshots;
+mod verify;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+pub use error::{CommandError, Status};
+use output::{Loudness, Output};
+
+/// Backs up Seafile servers, and proves that the backup is good.
+#[derive(Debug, Parser)]
+#[command(name = "seawall", version, max_term_width = 100, after_help = EXIT_STATUS)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+const EXIT_STATUS: &str = "Exit status: 0 done, 1 failed, 2 usage, 3 finished, but read the report (damage, or \
+something left out), 10 no repository there, 11 another run is busy, 12 key wrong or missing, 130 interrupted.";
+
+/// Options of every verb.
+#[derive(Debug, Args)]
+struct Global {
+    /// Where backups are kept: a folder, such as /backup
+    #[arg(short, long, global = true, env = "SEAWALL_REPOSITORY", value_name = "URL")]
+    repository: Option<String>,
+    /// This host's key, catalog and spool [default: /var/lib/seawall for root, else
+    /// $XDG_STATE_HOME/seawall]
+    #[arg(long, global = true, env = "SEAWALL_STATE_DIR", value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// Believe markers that this key signed (the verification key of a recovery sheet)
+    #[arg(long, global = true, value_name = "KEY")]
+    trust: Vec<String>,
+    /// Print one JSON object instead of lines
+    #[arg(long, global = true)]
+    json: bool,
+    /// Say each step
+    #[arg(short, long, global = true)]
+    verbose: bool,
+    /// Say only results and errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Make a repository, or let this host join one; prints the recovery sheet
+    Init,
+    /// Back up an installation: databases, objects, ordinary files; then write the marker
+    Backup(backup::Arguments),
+    /// List snapshots
+    Snapshots,
+    /// List the libraries of a snapshot
+    Libraries(libraries::Arguments),
+    /// Restore a snapshot into an empty folder
+    Restore(restore::Arguments),
+    /// Check the repository (`verify` checks an installation)
+    Check(check::Arguments),
+    /// Check an installation, live or restored (`check` checks the repository)
+    Verify(verify::Arguments),
+}
+
+/// Runs the command line; the process ends with what this returns.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let loudness = match (cli.global.quiet, cli.global.verbose) {
+        (true, _) => Loudness::Quiet,
+        (_, true) => Loudness::Verbose,
+        _ => Loudness::Normal,
+    };
+    let output = Output { json: cli.global.json, loudness };
+    let result = match &cli.verb {
+        Verb::Init => init::run(&cli.global, output),
+        Verb::Backup(arguments) => backup::run(&cli.global, arguments, output),
+        Verb::Snapshots => snapshots::run(&cli.global, output),
+        Verb::Libraries(arguments) => libraries::run(&cli.global, arguments, output),
+        Verb::Restore(arguments) => restore::run(&cli.global, arguments, output),
+        Verb::Check(arguments) => check::run(&cli.global, arguments, output),
+        Verb::Verify(arguments) => verify::run(&cli.global, arguments, output),
+    };
+    match result {
+        Ok(status) => ExitCode::from(status as u8),
+        Err(error) => {
+            output.failure(&error);
+            ExitCode::from(error.status as u8)
+        }
+    }
+}
+
+impl Output {
+    fn failure(self, failure: &CommandError) {
+        use std::io::Write as _;
+        let mut text = String::from("error: ");
+        let mut last = String::new();
+        for (depth, cause) in failure.error.chain().enumerate() {
+            let cause = cause.to_string();
+            // Wrapped errors often show the same text twice.
+            if cause != last {
+                text.push_str(if depth == 0 { "" } else { ": " });
+                text.push_str(&cause);
+            }
+            last = cause;
+        }
+        if let Some(hint) = &failure.hint {
+            text.push_str("\nhint: ");
+            text.push_str(hint);
+        }
+        // There is nobody left to tell.
+        let _ = writeln!(std::io::stderr().lock(), "{text}");
+    }
+}

@@ -1,0 +1,132 @@
+//! Everything that reaches a terminal passes here: lines of results to stdout, the rest to stderr.
+
+use std::fmt::{Display, Write as _};
+use std::io::{self, Write as _};
+
+/// How much to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Loudness {
+    /// Results and errors.
+    Quiet,
+    /// The usual.
+    Normal,
+    /// Each step.
+    Verbose,
+}
+
+/// Where a verb writes.
+#[derive(Debug, Clone, Copy)]
+pub struct Output {
+    /// One JSON object instead of lines.
+    pub json: bool,
+    /// How much to say.
+    pub loudness: Loudness,
+}
+
+impl Output {
+    /// A line of the result; nothing in JSON mode.
+    pub fn line(self, text: impl Display) {
+        if !self.json {
+            // Whoever closed the pipe does not want to read it.
+            let _ = writeln!(io::stdout().lock(), "{text}");
+        }
+    }
+
+    /// A line of the result that `-q` leaves out.
+    pub fn detail(self, text: impl Display) {
+        if self.loudness > Loudness::Quiet {
+            self.line(text);
+        }
+    }
+
+    /// What goes on, with `-v`.
+    pub fn progress(self, text: &str) {
+        if self.loudness == Loudness::Verbose {
+            let _ = writeln!(io::stderr().lock(), "{text}");
+        }
+    }
+
+    /// What the administrator should know.
+    pub fn warning(self, text: impl Display) {
+        let _ = writeln!(io::stderr().lock(), "warning: {text}");
+    }
+
+    /// The result as JSON, in JSON mode.
+    pub fn json(self, value: &impl serde::Serialize) -> anyhow::Result<()> {
+        if self.json {
+            let text = serde_json::to_string(value)?;
+            let _ = writeln!(io::stdout().lock(), "{text}");
+        }
+        Ok(())
+    }
+}
+
+/// Bytes for people: `512 B`, `32.0 MiB`.
+pub fn bytes(count: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if count < 1024 {
+        return format!("{count} B");
+    }
+    let mut value = count;
+    let mut unit = 0;
+    while value >= 1024 * 1024 && unit + 1 < UNITS.len() {
+        value /= 1024;
+        unit += 1;
+    }
+    let tenths = value * 10 / 1024;
+    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
+}
+
+/// `1 library`, `2 libraries`.
+pub fn count(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
+/// Aligned columns; the last one is not padded.
+pub fn table(rows: &[Vec<String>]) -> String {
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let mut text = String::new();
+    for row in rows {
+        for (column, cell) in row.iter().enumerate() {
+            // Writing to a String cannot fail.
+            let _ = if column + 1 == row.len() {
+                write!(text, "{cell}")
+            } else {
+                write!(text, "{cell:<width$}  ", width = width(column))
+            };
+        }
+        text.truncate(text.trim_end().len());
+        text.push('\n');
+    }
+    text.truncate(text.trim_end().len());
+    text
+}
+
+/// A name from outside, safe to show on a terminal.
+pub fn shown(name: &str) -> String {
+    name.chars().map(|char| if char.is_control() { '\u{fffd}' } else { char }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_short_and_never_round_up() {
+        let shown = [0, 1023, 1024, 1536, 33_554_431, 33_554_432, u64::MAX].map(bytes);
+        assert_eq!(shown, ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "31.9 MiB", "32.0 MiB", "16383.9 PiB"]);
+    }
+
+    #[test]
+    fn columns_are_aligned() {
+        let rows = [vec!["a".into(), "b".into()], vec!["ccc".into(), "ü".into()]];
+        assert_eq!(table(&rows), "a    b\nccc  ü");
+    }
+
+    #[test]
+    fn control_characters_do_not_reach_a_terminal() {
+        assert_eq!(shown("a\u{1b}[2Jb\n"), "a\u{fffd}[2Jb\u{fffd}");
+    }
+}

@@ -1,0 +1,135 @@
+//! From the options of every verb to a repository and a state folder.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow};
+use seawall_backends::{self as backends, Backend, ErrorKind, RetryPolicy, RetryingBackend};
+
+use super::output::Output;
+use super::{CommandError, Global, Status};
+use crate::repository::host_key::HostKey;
+use crate::repository::note::VerifyingKey;
+use crate::repository::state::{RepositoryState, StateFolder};
+use crate::repository::{self, Repository, Snapshot};
+
+impl Global {
+    /// The repository's URL.
+    pub(super) fn url(&self) -> Result<&str, CommandError> {
+        self.repository.as_deref().ok_or_else(|| CommandError {
+            status: Status::Failed,
+            error: anyhow!("no repository is named"),
+            hint: Some("give one with -r DIR, or set SEAWALL_REPOSITORY".into()),
+        })
+    }
+
+    /// Where this host keeps key, catalog and spool.
+    pub(super) fn state_path(&self) -> Result<PathBuf, CommandError> {
+        if let Some(path) = &self.state_dir {
+            return Ok(path.clone());
+        }
+        if rustix::process::geteuid().is_root() {
+            return Ok("/var/lib/seawall".into());
+        }
+        let folder = |name: &str| std::env::var_os(name).map(PathBuf::from);
+        folder("XDG_STATE_HOME")
+            .or_else(|| folder("HOME").map(|home| home.join(".local/state")))
+            .map(|path| path.join("seawall"))
+            .ok_or_else(|| CommandError::new(anyhow!("there is no HOME"), "give --state-dir DIR"))
+    }
+
+    /// The state folder, made if it is not there.
+    pub(super) fn state(&self) -> Result<StateFolder, CommandError> {
+        Ok(StateFolder::open(&self.state_path()?)?)
+    }
+
+    fn trusted(&self) -> Result<Vec<VerifyingKey>, CommandError> {
+        let parse = |text: &String| {
+            text.trim().parse::<VerifyingKey>().with_context(|| format!("{text:?} is no verification key"))
+        };
+        let keys: Result<Vec<_>, _> = self.trust.iter().map(parse).collect();
+        keys.map_err(|error| {
+            CommandError::new(error, "it looks like seawall-HOST+1234abcd+… and is on the recovery sheet")
+        })
+    }
+
+    /// Opens the repository to read; this host need not know it.
+    pub(super) fn open(&self, output: Output) -> Result<Repository, CommandError> {
+        let repository = open_existing(self.url()?)?;
+        let known = StateFolder::existing_repository(&self.state_path()?, repository.id());
+        let mut pinned = known.map(|known| known.trusted()).transpose()?.unwrap_or_default();
+        pinned.extend(self.trusted()?);
+        if pinned.is_empty() {
+            output.warning(
+                "no key is pinned on this host: give --trust KEY from the recovery sheet to prove who made the backup",
+            );
+        }
+        Ok(repository.with_pinned(pinned))
+    }
+}
+
+fn retrying(backend: Arc<dyn Backend>) -> Arc<dyn Backend> {
+    Arc::new(RetryingBackend::new(backend, RetryPolicy::default()))
+}
+
+/// Opens the repository at a place.
+pub(super) fn open_existing(url: &str) -> Result<Repository, CommandError> {
+    let backend = backends::open(url).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => repository::Error::NoRepository { place: url.into() }.into(),
+        _ => CommandError::from(error),
+    })?;
+    Ok(Repository::open(retrying(backend), url)?)
+}
+
+/// Makes a repository at a place where nothing is yet.
+pub(super) fn create(url: &str) -> Result<Repository, CommandError> {
+    let backend = backends::create(url)?;
+    if let Some(first) = backend.list("").next() {
+        let error = anyhow!("{url} is not empty, and no repository: it holds {}", first?.key);
+        return Err(CommandError::new(error, "give a folder that is empty or does not exist"));
+    }
+    let now = crate::time::Clock::system().now();
+    Ok(Repository::init(retrying(backend), url, now)?)
+}
+
+/// The host's name, for its key and for manifests.
+pub(super) fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// What a host that backs up has of a repository.
+pub(super) struct Joined {
+    pub repository: Repository,
+    pub host_key: HostKey,
+    pub state: RepositoryState,
+}
+
+/// Opens the repository to write; this host must have joined it.
+pub(super) fn joined(global: &Global, state: &StateFolder) -> Result<Joined, CommandError> {
+    let repository = open_existing(global.url()?)?;
+    let of_repository = state.repository(repository.id())?;
+    let no_key = || repository::Error::NoHostKey { place: repository.place().into() };
+    let host_key = state.host_key()?.ok_or_else(no_key)?;
+    let mut pinned = of_repository.trusted()?;
+    if !pinned.contains(&host_key.verifying()) {
+        return Err(no_key().into());
+    }
+    pinned.extend(global.trusted()?);
+    Ok(Joined { repository: repository.with_pinned(pinned), host_key, state: of_repository })
+}
+
+/// Says it when a snapshot's signature proves nothing.
+pub(super) fn warn_unpinned(snapshot: &Snapshot, output: Output) {
+    if !snapshot.signed_by.is_pinned() {
+        output.warning(format_args!(
+            "{}: signature by an unpinned key ({})",
+            snapshot.id(),
+            snapshot.signed_by.key()
+        ));
+    }
+}
+
+/// A path as messages show it: absolute if possible.
+pub(super) fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}

@@ -1,0 +1,31 @@
+//! The recovery sheet: what to keep away from the host that is backed up, on paper if possible.
+
+use super::place::{Joined, absolute};
+
+/// The sheet of this host and repository, ready to print.
+pub(super) fn recovery_sheet(joined: &Joined) -> String {
+    let place = joined.repository.place();
+    let url = if place.contains("://") {
+        place.to_owned()
+    } else {
+        absolute(place.as_ref()).display().to_string()
+    };
+    let key = joined.host_key.verifying();
+    format!(
+        "RECOVERY SHEET - keep it away from the server, on paper if you can
+
+repository         {url}
+repository id      {id}
+verification key   {key}
+recipients         none: this repository is not encrypted
+
+On restore day, on any machine that can read the repository:
+
+  seawall -r '{url}' --trust '{key}' snapshots
+  seawall -r '{url}' --trust '{key}' restore latest --target /srv/haiwen
+  seawall verify /srv/haiwen
+
+Without seawall: docs/restore-by-hand.md (sha256sum, zstd, tar, sqlite3).",
+        id = joined.repository.id(),
+    )
+}

@@ -1,0 +1,80 @@
+//! `seawall snapshots`: lists what there is to restore.
+
+use serde::Serialize;
+
+use super::output::{self, Output};
+use super::place::warn_unpinned;
+use super::{CommandError, Global, Status};
+use crate::repository::Snapshot;
+use crate::time::Timestamp;
+
+#[derive(Serialize)]
+struct Row {
+    snapshot: String,
+    finished: Timestamp,
+    sequence: u64,
+    key: String,
+    pinned: bool,
+    packs: u64,
+    bytes: u64,
+    damage: u64,
+    accepted: u64,
+    incomplete: Vec<String>,
+}
+
+impl Row {
+    fn of(snapshot: &Snapshot) -> Self {
+        let marker = &snapshot.marker;
+        Self {
+            snapshot: marker.snapshot.to_string(),
+            finished: marker.finished,
+            sequence: marker.sequence,
+            key: snapshot.signed_by.key().to_string(),
+            pinned: snapshot.signed_by.is_pinned(),
+            packs: marker.packs,
+            bytes: marker.bytes,
+            damage: marker.damage,
+            accepted: marker.accepted,
+            incomplete: marker.incomplete.clone(),
+        }
+    }
+
+    fn cells(&self) -> Vec<String> {
+        let mut state: Vec<String> = Vec::new();
+        if self.damage > 0 {
+            state.push(format!("{} damaged", self.damage));
+        }
+        state.extend(self.incomplete.iter().map(|word| format!("incomplete: {word}")));
+        let state = if state.is_empty() { "whole".into() } else { state.join(", ") };
+        let name = self.key.split('+').next().unwrap_or_default();
+        vec![
+            self.snapshot.clone(),
+            self.finished.to_string(),
+            name.strip_prefix("seawall-").unwrap_or(name).to_owned(),
+            self.packs.to_string(),
+            output::bytes(self.bytes),
+            state,
+        ]
+    }
+}
+
+pub(super) fn run(global: &Global, output: Output) -> Result<Status, CommandError> {
+    let repository = global.open(output)?;
+    let markers = repository.markers()?;
+    for bad in &markers.bad {
+        output.warning(format_args!("{} is no snapshot: {}", bad.key, bad.problem));
+    }
+    if !repository.pinned().is_empty() {
+        markers.snapshots.iter().for_each(|snapshot| warn_unpinned(snapshot, output));
+    }
+    let rows: Vec<Row> = markers.snapshots.iter().map(Row::of).collect();
+    if rows.is_empty() {
+        output.line("There is no snapshot yet.");
+    } else {
+        let head = ["SNAPSHOT", "FINISHED", "HOST", "PACKS", "SIZE", "STATE"].map(Into::into).to_vec();
+        let table: Vec<_> = std::iter::once(head).chain(rows.iter().map(Row::cells)).collect();
+        output.line(output::table(&table));
+    }
+    output.json(&rows)?;
+    Ok(if markers.bad.is_empty() { Status::Done } else { Status::ReadTheReport })
+}
