@@ -65,7 +65,7 @@ pub fn seal(
             .map_or(1, |base| base.marker.sequence + 1),
         previous: prepared.base.as_ref().map(|base| (base.id(), base.sha256)),
         started: prepared.snapshot.started(),
-        finished: context.clock.now(),
+        finished: context.clock.now().max(prepared.snapshot.started()),
         listed: prepared.listed,
         damage: summary.damage,
         accepted: 0,

@@ -1,6 +1,6 @@
 //! How a verb ends: exit status, message, hint.
 
-use crate::{backup, check, repository, restore, verify};
+use crate::{backup, repository};
 use crate::database;
 use crate::seafile::discover::DiscoverError;
 
@@ -73,7 +73,7 @@ macro_rules! with_hint {
     )*};
 }
 
-with_hint!(DiscoverError, database::Error, restore::Error, verify::Error);
+with_hint!(DiscoverError, database::Error);
 
 impl From<backup::Error> for CommandError {
     fn from(error: backup::Error) -> Self {
@@ -83,14 +83,6 @@ impl From<backup::Error> for CommandError {
                 let hint = error.hint();
                 Self { status: Status::Failed, hint, error: error.into() }
             }
-        }
-    }
-}
-
-impl From<check::Error> for CommandError {
-    fn from(error: check::Error) -> Self {
-        match error {
-            check::Error::Repository(error) => error.into(),
         }
     }
 }
