@@ -2,6 +2,7 @@
 //! the group changed.
 
 use super::{Error, stream};
+use crate::object::Sha256;
 use crate::repository::Repository;
 use crate::repository::manifest::{FileGroup, LeftOut, Manifest};
 use crate::repository::names::{self, SnapshotId};
@@ -43,7 +44,7 @@ pub fn store(
             && is_unchanged(group, known)
             && stream::are_there(repository, &known.parts)?
         {
-            result.groups.push(known.clone());
+            result.groups.push(settled(group, known, now));
             continue;
         }
         let (stored, warnings) = store_group(repository, snapshot, group, now)?;
@@ -59,6 +60,15 @@ fn is_unchanged(group: &Group, known: &FileGroup) -> bool {
     files::fingerprint(group, known.settled_before).is_ok_and(|now| now == known.fingerprint)
 }
 
+/// An unchanged group with a fingerprint of today: files that were changed just before the base was
+/// made need not be read again.
+fn settled(group: &Group, known: &FileGroup, now: i64) -> FileGroup {
+    match files::fingerprint(group, now) {
+        Ok(fingerprint) => FileGroup { fingerprint, settled_before: now, ..known.clone() },
+        Err(_) => known.clone(),
+    }
+}
+
 fn store_group(
     repository: &Repository,
     snapshot: SnapshotId,
@@ -72,11 +82,12 @@ fn store_group(
         files::write_tar(group, &mut out)
     })?;
     let report = stored.value;
+    // What was not read as it was scanned has to be read again by the next run.
+    let fingerprint = fingerprint.ok().filter(|_| report.warnings.is_empty());
     let group = FileGroup {
         name: group.name.clone(),
         label: group.label.clone(),
-        // Without a fingerprint of all files the group is written again by the next run.
-        fingerprint: fingerprint.unwrap_or(stored.totals.plain_sha256),
+        fingerprint: fingerprint.unwrap_or(Sha256::new([0; 32])),
         settled_before: now,
         members: group.entries.len() as u64,
         size: stored.totals.plain_len,

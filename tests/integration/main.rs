@@ -1,1 +1,4 @@
 //! One binary for all tests across modules.
+
+mod backup;
+mod support;

@@ -1,0 +1,231 @@
+//! What tests across modules share: installations to break, repositories to put them in.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use seawall::backup::{self, Context, Options, Report};
+use seawall::repository::Repository;
+use seawall::repository::host_key::HostKey;
+use seawall::repository::state::{RepositoryState, StateFolder};
+use seawall::seafile::discover::{Environment, Installation, discover};
+use seawall::time::Clock;
+use seawall_backends::{Backend, LocalBackend};
+
+/// An installation of a real server, committed with seawall.
+pub fn example() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/haiwen")
+}
+
+/// The larger installation, of which the project keeps no copy: `SEAWALL_FIXTURES`, or
+/// `shared/fixtures` beside the checkout. `None` only outside of CI.
+pub fn small_archive() -> Option<PathBuf> {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/fixtures");
+    let folder = std::env::var_os("SEAWALL_FIXTURES").map_or(beside, PathBuf::from);
+    let archive = folder.join("haiwen-small.tar.zst");
+    if archive.is_file() {
+        return Some(archive);
+    }
+    assert!(
+        std::env::var_os("CI").is_none(),
+        "{} is missing: put shared/ beside the checkout, or set SEAWALL_FIXTURES",
+        archive.display()
+    );
+    eprintln!("NOT RUN with haiwen-small: {} is missing", archive.display());
+    None
+}
+
+/// A folder with an installation that a test may do anything to.
+pub struct Source {
+    _folder: tempfile::TempDir,
+    pub path: PathBuf,
+}
+
+impl Source {
+    /// A copy of the example.
+    pub fn example() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        run("cp", &["-a", example().to_str().unwrap(), folder.path().to_str().unwrap()]);
+        let path = folder.path().join("haiwen");
+        Self { _folder: folder, path }
+    }
+
+    /// The larger one, where it is to be had.
+    pub fn small() -> Option<Self> {
+        let archive = small_archive()?;
+        let folder = tempfile::tempdir().unwrap();
+        let folder_text = folder.path().to_str().unwrap();
+        run("tar", &["--zstd", "-xf", archive.to_str().unwrap(), "-C", folder_text]);
+        let path = folder.path().join("haiwen");
+        Some(Self { _folder: folder, path })
+    }
+
+    pub fn installation(&self) -> Installation {
+        discover(&self.path, &Environment::default()).unwrap()
+    }
+
+    /// Runs SQL in Seafile's own database.
+    pub fn sql(&self, statements: &str) {
+        let database = rusqlite::Connection::open(self.path.join("seafile-data/seafile.db")).unwrap();
+        database.execute_batch(statements).unwrap();
+    }
+
+    /// One value of Seafile's own database.
+    pub fn query(&self, statement: &str) -> String {
+        let database = rusqlite::Connection::open(self.path.join("seafile-data/seafile.db")).unwrap();
+        database.query_row(statement, [], |row| row.get(0)).unwrap()
+    }
+
+    /// Every file of a kind in a store, sorted.
+    pub fn objects(&self, kind: &str, library: &str) -> Vec<PathBuf> {
+        files_below(&self.path.join("seafile-data/storage").join(kind).join(library))
+    }
+}
+
+/// Runs a program that must succeed; returns what it printed.
+pub fn run(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output().unwrap_or_else(|error| {
+        panic!("{program} cannot be run ({error}); install it with: apt-get install {program}")
+    });
+    assert!(
+        output.status.success(),
+        "{program} {arguments:?}: {}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Every regular file below a folder, sorted.
+pub fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap().map(Result::unwrap) {
+            let kind = entry.file_type().unwrap();
+            if kind.is_dir() {
+                folders.push(entry.path());
+            } else if kind.is_file() {
+                found.push(entry.path());
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// What is at each path below a folder: kind, permissions, time and bytes as one text.
+pub fn tree(folder: &Path) -> std::collections::BTreeMap<PathBuf, String> {
+    let mut found = std::collections::BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(&next).unwrap().map(Result::unwrap) {
+            let metadata = entry.metadata().unwrap();
+            let mode = metadata.permissions().mode() & 0o7777;
+            let text = if metadata.is_dir() {
+                folders.push(entry.path());
+                format!("folder {mode:o}")
+            } else if metadata.is_symlink() {
+                format!("link to {:?}", fs::read_link(entry.path()).unwrap())
+            } else {
+                let hash = seawall::object::Sha256::of(&fs::read(entry.path()).unwrap());
+                format!("file {mode:o} {}.{:09} {hash}", metadata.mtime(), metadata.mtime_nsec())
+            };
+            found.insert(entry.path().strip_prefix(folder).unwrap().to_owned(), text);
+        }
+    }
+    found
+}
+
+/// A host with its state folder, and a repository that it joined.
+pub struct World {
+    folder: tempfile::TempDir,
+    pub backend: Arc<dyn Backend>,
+    pub repository: Repository,
+    pub host_key: HostKey,
+    pub state: StateFolder,
+    pub of_repository: RepositoryState,
+    pub clock: Clock,
+    pub options: Options,
+}
+
+impl World {
+    /// A repository in a folder.
+    pub fn local() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let backend = LocalBackend::create(folder.path().join("repository")).unwrap();
+        Self::at(folder, Arc::new(backend))
+    }
+
+    /// A repository on any backend.
+    pub fn on(backend: Arc<dyn Backend>) -> Self {
+        Self::at(tempfile::tempdir().unwrap(), backend)
+    }
+
+    fn at(folder: tempfile::TempDir, backend: Arc<dyn Backend>) -> Self {
+        let clock = Clock::system();
+        let repository = Repository::init(Arc::clone(&backend), "test", clock.now()).unwrap();
+        let state = StateFolder::open(&folder.path().join("state")).unwrap();
+        let host_key = state.make_host_key("host.example").unwrap();
+        let of_repository = state.repository(repository.id()).unwrap();
+        let public = host_key.public_text(clock.now());
+        let key = seawall::repository::names::host_key(host_key.id());
+        backend.put_new(&key, public.as_bytes()).unwrap();
+        of_repository.trust(&host_key.verifying()).unwrap();
+        let repository = repository.with_pinned(vec![host_key.verifying()]);
+        let options = Options {
+            second_look: Duration::ZERO,
+            attempts_after: vec![Duration::ZERO; 2],
+            ..Options::default()
+        };
+        Self { folder, backend, repository, host_key, state, of_repository, clock, options }
+    }
+
+    /// The folder of a local repository.
+    pub fn repository_path(&self) -> PathBuf {
+        self.folder.path().join("repository")
+    }
+
+    /// A path for what a test makes.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The same repository seen through another backend.
+    pub fn through(&mut self, backend: Arc<dyn Backend>) {
+        self.repository = Repository::open(Arc::clone(&backend), "test")
+            .unwrap()
+            .with_pinned(vec![self.host_key.verifying()]);
+        self.backend = backend;
+    }
+
+    pub fn try_backup(&self, source: &Source) -> Result<Report, backup::Error> {
+        let lock = self.state.lock().unwrap();
+        let spool = self.state.clean_spool(&lock).unwrap();
+        let context = Context {
+            repository: &self.repository,
+            host_key: &self.host_key,
+            catalog: &self.of_repository.catalog_path(),
+            spool: &spool,
+            clock: &self.clock,
+            host: "host.example",
+            progress: &|_| {},
+        };
+        backup::run(context, &source.installation(), &self.options)
+    }
+
+    pub fn backup(&self, source: &Source) -> Report {
+        self.try_backup(source).unwrap()
+    }
+
+    /// Every key of the repository, sorted.
+    pub fn keys(&self) -> Vec<String> {
+        let mut keys: Vec<String> =
+            self.backend.list("").map(|entry| entry.unwrap().key.to_string()).collect();
+        keys.sort();
+        keys
+    }
+}
