@@ -6,3 +6,4 @@ pub mod database;
 pub mod object;
 pub mod repository;
 pub mod seafile;
+pub mod unpack;

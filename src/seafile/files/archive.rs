@@ -1,0 +1,338 @@
+//! A group as one tar.
+
+use std::fs::{File, Metadata};
+use std::io::{self, Read, Seek as _, Write};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
+use super::header::{Attributes, END, write_header, write_padding};
+use super::{Entry, EntryKind, Error, Group, Time, Warning, WarningKind};
+
+/// Files up to this length are read into memory, so that one that changes meanwhile can be read again.
+const SMALL_BYTES: u64 = 16 << 20;
+
+/// How often a small file is read in the hope that it holds still.
+const ATTEMPTS: u32 = 3;
+
+/// What went into a tar.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TarReport {
+    /// Regular files.
+    pub files: u64,
+    /// Bytes of their content.
+    pub bytes: u64,
+    /// What vanished, changed or could not be read since the scan.
+    pub warnings: Vec<Warning>,
+}
+
+/// Writes a group as a tar: entries in their order, then two blocks of zeros.
+///
+/// Times are whole seconds; a time before 1970 becomes 1970. A file's header says what the file was
+/// when it was opened, which may be newer than the scan. A file that vanished or cannot be read is
+/// left out; one that changes while it is read is stored with the length of its header, cut or filled
+/// with zeros. Both are warnings. Only `out` can make this fail. Memory: one small file, 16 MiB.
+pub fn write_tar(group: &Group, out: &mut impl Write) -> Result<TarReport, Error> {
+    let mut writer = Writer {
+        out,
+        report: TarReport::default(),
+    };
+    let written = group
+        .entries
+        .iter()
+        .try_for_each(|entry| writer.entry(entry))
+        .and_then(|()| writer.out.write_all(&END));
+    match written {
+        Ok(()) => Ok(writer.report),
+        Err(source) => Err(Error::Write {
+            label: group.label.clone(),
+            source,
+        }),
+    }
+}
+
+/// Opens a file for reading if it is a regular one: no link is followed, no FIFO waited for, and no
+/// access time changed where that is allowed.
+pub(super) fn open_regular(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let opened = match rustix::fs::open(path, flags | OFlags::NOATIME, Mode::empty()) {
+        // Only a file's owner may leave its access time alone.
+        Err(Errno::PERM) => rustix::fs::open(path, flags, Mode::empty()),
+        other => other,
+    };
+    let file = match opened {
+        Err(Errno::LOOP | Errno::NXIO) => return Err(not_regular()),
+        other => File::from(other?),
+    };
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(not_regular())
+    }
+}
+
+/// The file that the scan saw is gone; something else has its name.
+fn not_regular() -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, "no regular file any more")
+}
+
+/// What tells whether a file changed between two looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Look {
+    len: u64,
+    ctime: Time,
+    attributes: Attributes,
+}
+
+impl Look {
+    fn at(file: &File) -> io::Result<Self> {
+        let metadata: Metadata = file.metadata()?;
+        Ok(Self {
+            len: metadata.len(),
+            ctime: Time {
+                seconds: metadata.ctime(),
+                nanoseconds: metadata.ctime_nsec(),
+            },
+            attributes: Attributes {
+                mode: metadata.mode() & 0o7777,
+                uid: metadata.uid(),
+                gid: metadata.gid(),
+                mtime: Time {
+                    seconds: metadata.mtime(),
+                    nanoseconds: metadata.mtime_nsec(),
+                },
+            },
+        })
+    }
+}
+
+struct Writer<'a, W> {
+    out: &'a mut W,
+    report: TarReport,
+}
+
+impl<W: Write> Writer<'_, W> {
+    fn entry(&mut self, entry: &Entry) -> io::Result<()> {
+        match entry.kind {
+            EntryKind::File { .. } => self.file(entry),
+            EntryKind::Folder | EntryKind::Link { .. } => {
+                write_header(self.out, entry, Attributes::of(entry), 0)
+            }
+        }
+    }
+
+    fn file(&mut self, entry: &Entry) -> io::Result<()> {
+        let looked = open_regular(&entry.source).and_then(|file| Ok((Look::at(&file)?, file)));
+        match looked {
+            Ok((look, file)) if look.len < SMALL_BYTES => self.small(entry, file),
+            Ok((look, file)) => self.large(entry, &file, look),
+            Err(error) => {
+                self.warn(entry, &error);
+                Ok(())
+            }
+        }
+    }
+
+    fn small(&mut self, entry: &Entry, mut file: File) -> io::Result<()> {
+        match read_still(Look::at, read_whole, &mut file) {
+            Ok((look, bytes, still)) => {
+                if !still {
+                    self.changed(entry);
+                }
+                self.count(bytes.len() as u64);
+                write_header(self.out, entry, look.attributes, bytes.len() as u64)?;
+                self.out.write_all(&bytes)?;
+                write_padding(self.out, bytes.len() as u64)
+            }
+            Err(error) => {
+                self.warn(entry, &error);
+                Ok(())
+            }
+        }
+    }
+
+    fn large(&mut self, entry: &Entry, file: &File, before: Look) -> io::Result<()> {
+        self.count(before.len);
+        write_header(self.out, entry, before.attributes, before.len)?;
+        let copied = copy_exactly(file, before.len, self.out)?;
+        write_padding(self.out, before.len)?;
+        if let Some(error) = copied.error {
+            self.warn(entry, &error);
+        } else if copied.len < before.len || !Look::at(file).is_ok_and(|after| after == before) {
+            self.changed(entry);
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, len: u64) {
+        self.report.files += 1;
+        self.report.bytes += len;
+    }
+
+    fn changed(&mut self, entry: &Entry) {
+        self.report.warnings.push(Warning {
+            path: entry.path.clone(),
+            kind: WarningKind::Changed,
+        });
+    }
+
+    fn warn(&mut self, entry: &Entry, error: &io::Error) {
+        let kind = match error.kind() {
+            io::ErrorKind::NotFound => WarningKind::Vanished,
+            _ => WarningKind::Unreadable {
+                message: error.to_string(),
+            },
+        };
+        self.report.warnings.push(Warning {
+            path: entry.path.clone(),
+            kind,
+        });
+    }
+}
+
+/// Reads until what is seen before and after is the same and fits what was read; `false` if it never
+/// was, with the last attempt's bytes.
+fn read_still<F>(
+    look: impl Fn(&F) -> io::Result<Look>,
+    read: impl Fn(&mut F) -> io::Result<Vec<u8>>,
+    file: &mut F,
+) -> io::Result<(Look, Vec<u8>, bool)> {
+    let mut attempt = 1;
+    loop {
+        let before = look(file)?;
+        let bytes = read(file)?;
+        let still = before.len == bytes.len() as u64 && look(file)? == before;
+        if still || attempt == ATTEMPTS {
+            return Ok((before, bytes, still));
+        }
+        attempt += 1;
+    }
+}
+
+/// The whole file from its start; of one that outgrows a small file's bound, no more than the bound.
+fn read_whole(file: &mut File) -> io::Result<Vec<u8>> {
+    file.rewind()?;
+    let mut bytes = Vec::new();
+    file.take(SMALL_BYTES).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// How a copy went.
+struct Copied {
+    len: u64,
+    error: Option<io::Error>,
+}
+
+/// Writes exactly `len` bytes: what can be read of the file, then zeros. The result is an error only if
+/// writing failed.
+fn copy_exactly(mut file: impl Read, len: u64, out: &mut impl Write) -> io::Result<Copied> {
+    let mut buffer = vec![0; 128 << 10];
+    let mut copied = Copied {
+        len: 0,
+        error: None,
+    };
+    while copied.len < len && copied.error.is_none() {
+        match file.read(&mut buffer[..room(len - copied.len)]) {
+            Ok(0) => break,
+            Ok(read) => {
+                out.write_all(&buffer[..read])?;
+                copied.len += read as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => copied.error = Some(error),
+        }
+    }
+    io::copy(&mut io::repeat(0).take(len - copied.len), out)?;
+    Ok(copied)
+}
+
+/// How much of the copy's buffer to use.
+fn room(left: u64) -> usize {
+    usize::try_from(left).map_or(128 << 10, |left| left.min(128 << 10))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    fn look(len: u64, ctime: i64) -> Look {
+        let time = |seconds| Time {
+            seconds,
+            nanoseconds: 0,
+        };
+        Look {
+            len,
+            ctime: time(ctime),
+            attributes: Attributes {
+                mode: 0o644,
+                uid: 0,
+                gid: 0,
+                mtime: time(0),
+            },
+        }
+    }
+
+    /// Runs `read_still` over a file whose ctime moves `moves` times.
+    fn read_moving(moves: i64) -> (bool, u32) {
+        let reads = Cell::new(0);
+        let looks = |reads: &Cell<u32>| Ok(look(3, moves.min(i64::from(reads.get()))));
+        let read = |reads: &mut Cell<u32>| {
+            reads.set(reads.get() + 1);
+            Ok(b"abc".to_vec())
+        };
+        let mut file = reads;
+        let (_, bytes, still) = read_still(looks, read, &mut file).unwrap();
+        assert_eq!(bytes, b"abc");
+        (still, file.get())
+    }
+
+    #[test]
+    fn a_small_file_that_moves_is_read_again() {
+        assert_eq!(read_moving(0), (true, 1));
+        assert_eq!(read_moving(2), (true, 3));
+        assert_eq!(read_moving(3), (false, 3));
+    }
+
+    #[test]
+    fn a_length_that_does_not_fit_is_no_stillness() {
+        let (_, bytes, still) =
+            read_still(|()| Ok(look(4, 0)), |()| Ok(b"abc".to_vec()), &mut ()).unwrap();
+        assert!(!still);
+        assert_eq!(bytes, b"abc");
+    }
+
+    #[test]
+    fn copies_are_cut_or_filled_to_their_length() {
+        for (text, len, expected) in [("abcdef", 3, "abc"), ("abc", 3, "abc"), ("ab", 4, "ab\0\0")]
+        {
+            let mut out = Vec::new();
+            let copied = copy_exactly(text.as_bytes(), len, &mut out).unwrap();
+            assert_eq!(out, expected.as_bytes());
+            assert_eq!(copied.len, len.min(text.len() as u64));
+            assert!(copied.error.is_none());
+        }
+    }
+
+    #[test]
+    fn a_read_that_fails_midway_is_filled_and_told() {
+        struct Failing(bool);
+        impl Read for Failing {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                if std::mem::replace(&mut self.0, true) {
+                    return Err(io::Error::other("bad sector"));
+                }
+                buffer[0] = b'a';
+                Ok(1)
+            }
+        }
+        let mut out = Vec::new();
+        let copied = copy_exactly(Failing(false), 3, &mut out).unwrap();
+        assert_eq!(out, b"a\0\0");
+        assert_eq!(copied.len, 1);
+        assert!(copied.error.is_some());
+    }
+}

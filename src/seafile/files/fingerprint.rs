@@ -1,0 +1,232 @@
+//! Fingerprints of groups: whether a group is what it was, without reading it.
+//!
+//! A fingerprint covers, of each entry: path, kind, permissions and owner; of a link its target; of a
+//! file its length, inode, mtime and ctime. The ctime matters most: no program can set it back, so
+//! content that was exchanged with its mtime restored is noticed.
+//!
+//! Folders and links count without times: a folder's times change with everything that is left out
+//! of it (databases' journals, sockets, uploads), and a link has no content but its target.
+//!
+//! **Racy files.** A clock of a file system ticks in milliseconds at best: a file changed twice within
+//! one tick, with our look in between, keeps its times. As in git's index, a file whose ctime is not
+//! well before the reference time therefore counts with the SHA-256 of its content instead of its
+//! times. The reference is stored with the fingerprint, and whoever compares uses the *stored* one:
+//! then the same files are racy both times, and an unchanged group gives an equal result. A racy file
+//! that changes later still is racy, and its content tells; a settled one that changes becomes racy,
+//! which tells as well.
+//!
+//! A run that found a group unchanged should store the fingerprint with its own start as reference, so
+//! that files which were racy once are not read for ever.
+
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use sha2::Digest as _;
+
+use super::archive::open_regular;
+use super::{Entry, EntryKind, Group, Time};
+use crate::object::Sha256;
+
+/// How long before the reference time a change must lie to count as settled. Covers file systems that
+/// keep whole seconds, or as FAT does every second one.
+const SETTLED_SECONDS: i64 = 2;
+
+/// Hashes what a scan saw of a group.
+///
+/// `settled_before` is the reference time: the start, in seconds since 1970, of the run whose
+/// fingerprint this one is compared with, or of this run for the one to store. Costs no I/O but for
+/// racy files, which are read whole. An error means that one of them could not be read: take the group
+/// for changed, and store no fingerprint.
+pub fn fingerprint(group: &Group, settled_before: i64) -> io::Result<Sha256> {
+    let mut hash = Hash(sha2::Sha256::new());
+    hash.bytes(b"seawall fingerprint 1");
+    for entry in &group.entries {
+        hash.bytes(entry.path.as_os_str().as_bytes());
+        for number in [entry.mode, entry.uid, entry.gid] {
+            hash.number(u64::from(number));
+        }
+        match &entry.kind {
+            EntryKind::Folder => hash.bytes(b"folder"),
+            EntryKind::Link { target } => {
+                hash.bytes(b"link");
+                hash.bytes(target.as_os_str().as_bytes());
+            }
+            EntryKind::File { len } => {
+                hash.number(*len);
+                hash.file(entry, settled_before)?;
+            }
+        }
+    }
+    Ok(Sha256::new(hash.0.finalize().into()))
+}
+
+/// Whether a change at this time may have been followed by another one in the same tick.
+fn is_racy(ctime: Time, settled_before: i64) -> bool {
+    ctime.seconds >= settled_before.saturating_sub(SETTLED_SECONDS)
+}
+
+/// A hash of fields that cannot run into each other.
+struct Hash(sha2::Sha256);
+
+impl Hash {
+    fn number(&mut self, number: u64) {
+        self.0.update(number.to_le_bytes());
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.number(bytes.len() as u64);
+        self.0.update(bytes);
+    }
+
+    fn time(&mut self, time: Time) {
+        self.0.update(time.seconds.to_le_bytes());
+        self.0.update(time.nanoseconds.to_le_bytes());
+    }
+
+    fn file(&mut self, entry: &Entry, settled_before: i64) -> io::Result<()> {
+        if is_racy(entry.ctime, settled_before) {
+            self.bytes(b"racy file");
+            self.bytes(content(&entry.source)?.as_bytes());
+        } else {
+            self.bytes(b"settled file");
+            self.number(entry.inode);
+            self.time(entry.mtime);
+            self.time(entry.ctime);
+        }
+        Ok(())
+    }
+}
+
+fn content(path: &Path) -> io::Result<Sha256> {
+    let mut file = open_regular(path)?;
+    let mut hash = sha2::Sha256::new();
+    io::copy(&mut file, &mut HashWriter(&mut hash))?;
+    Ok(Sha256::new(hash.finalize().into()))
+}
+
+struct HashWriter<'a>(&'a mut sha2::Sha256);
+
+impl io::Write for HashWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::disallowed_methods, reason = "tests make their own files")]
+
+    use std::fs;
+    use std::path::PathBuf;
+
+    use super::*;
+
+    const AT: i64 = 1_700_000_000;
+
+    fn file(source: &Path, ctime: i64) -> Entry {
+        let time = |seconds| Time {
+            seconds,
+            nanoseconds: 5,
+        };
+        Entry {
+            path: PathBuf::from("conf/a"),
+            source: source.to_path_buf(),
+            kind: EntryKind::File { len: 3 },
+            mode: 0o644,
+            uid: 1,
+            gid: 2,
+            mtime: time(AT - 1000),
+            ctime: time(ctime),
+            inode: 7,
+        }
+    }
+
+    fn group(entry: Entry) -> Group {
+        Group {
+            name: "conf".to_owned(),
+            label: "conf".to_owned(),
+            entries: vec![entry],
+        }
+    }
+
+    #[test]
+    fn every_field_of_a_settled_file_counts() {
+        let settled = file(Path::new("/nonexistent"), AT - 100);
+        let first = fingerprint(&group(settled.clone()), AT).unwrap();
+        assert_eq!(fingerprint(&group(settled.clone()), AT).unwrap(), first);
+        let changes: [fn(&mut Entry); 9] = [
+            |entry| entry.path = PathBuf::from("conf/b"),
+            |entry| entry.kind = EntryKind::File { len: 4 },
+            |entry| entry.kind = EntryKind::Folder,
+            |entry| entry.mode = 0o600,
+            |entry| entry.uid = 3,
+            |entry| entry.gid = 3,
+            |entry| entry.mtime.nanoseconds = 6,
+            |entry| entry.ctime.nanoseconds = 6,
+            |entry| entry.inode = 8,
+        ];
+        for (number, change) in changes.into_iter().enumerate() {
+            let mut other = settled.clone();
+            change(&mut other);
+            let second = fingerprint(&group(other), AT).unwrap();
+            assert_ne!(second, first, "change {number}");
+        }
+    }
+
+    #[test]
+    fn folders_and_links_count_without_times() {
+        let kinds = ["a", "b"].map(|target| EntryKind::Link {
+            target: PathBuf::from(target),
+        });
+        let prints: Vec<Sha256> = kinds
+            .into_iter()
+            .chain([EntryKind::Folder])
+            .map(|kind| {
+                let mut entry = file(Path::new("/nonexistent"), AT - 100);
+                entry.kind = kind;
+                let first = fingerprint(&group(entry.clone()), AT).unwrap();
+                entry.ctime.seconds = AT + 100;
+                entry.mtime.seconds += 1;
+                assert_eq!(fingerprint(&group(entry), AT).unwrap(), first);
+                first
+            })
+            .collect();
+        assert!(prints[0] != prints[1] && prints[1] != prints[2]);
+    }
+
+    #[test]
+    fn a_racy_file_counts_with_its_content_and_without_its_times() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        fs::write(&path, "one").unwrap();
+        let first = fingerprint(&group(file(&path, AT - 2)), AT).unwrap();
+        let mut later = file(&path, AT - 1);
+        later.inode = 9;
+        assert_eq!(fingerprint(&group(later), AT).unwrap(), first);
+        fs::write(&path, "two").unwrap();
+        assert_ne!(fingerprint(&group(file(&path, AT - 2)), AT).unwrap(), first);
+        // One second earlier it is settled, and nothing is read.
+        fs::remove_file(&path).unwrap();
+        fingerprint(&group(file(&path, AT - 3)), AT).unwrap();
+        fingerprint(&group(file(&path, AT - 2)), AT).unwrap_err();
+    }
+
+    #[test]
+    fn fields_do_not_run_into_each_other() {
+        let entry = |path: &str, target: &str| {
+            let mut entry = file(Path::new("/nonexistent"), 0);
+            entry.path = PathBuf::from(path);
+            entry.kind = EntryKind::Link {
+                target: PathBuf::from(target),
+            };
+            fingerprint(&group(entry), AT).unwrap()
+        };
+        assert_ne!(entry("ab", "c"), entry("a", "bc"));
+    }
+}

@@ -1,0 +1,75 @@
+//! What a walk finds at a path.
+
+use std::ffi::OsString;
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access, AtFlags, CWD, accessat};
+use rustix::io::Errno;
+
+use super::{Entry, EntryKind, Error, Time};
+
+/// What stands at an inside path; behind the link, where links are followed.
+pub(super) struct Found {
+    pub(super) path: PathBuf,
+    pub(super) source: PathBuf,
+    pub(super) metadata: Metadata,
+}
+
+impl Found {
+    /// Device and inode: the same folder, whatever its path.
+    pub(super) fn identity(&self) -> (u64, u64) {
+        identity(&self.metadata)
+    }
+
+    /// Why it cannot be opened for reading. Only a clear "no" counts: where the question itself is
+    /// not understood, reading will tell.
+    pub(super) fn read_refusal(&self) -> Option<io::Error> {
+        match accessat(CWD, &self.source, Access::READ_OK, AtFlags::EACCESS) {
+            Err(error @ (Errno::ACCESS | Errno::PERM)) => Some(error.into()),
+            _ => None,
+        }
+    }
+
+    pub(super) fn into_entry(self, kind: EntryKind) -> Entry {
+        let metadata = &self.metadata;
+        Entry {
+            kind,
+            mode: metadata.mode() & 0o7777,
+            uid: metadata.uid(),
+            gid: metadata.gid(),
+            mtime: Time {
+                seconds: metadata.mtime(),
+                nanoseconds: metadata.mtime_nsec(),
+            },
+            ctime: Time {
+                seconds: metadata.ctime(),
+                nanoseconds: metadata.ctime_nsec(),
+            },
+            inode: metadata.ino(),
+            path: self.path,
+            source: self.source,
+        }
+    }
+}
+
+/// The identity of a folder that must be there.
+pub(super) fn identity_of(folder: &Path) -> Result<(u64, u64), Error> {
+    let metadata = fs::metadata(folder).map_err(|source| Error::Folder {
+        path: folder.to_path_buf(),
+        source,
+    })?;
+    Ok(identity(&metadata))
+}
+
+fn identity(metadata: &Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
+}
+
+pub(super) fn names_in(folder: &Path) -> io::Result<Vec<OsString>> {
+    fs::read_dir(folder)?
+        .map(|entry| Ok(entry?.file_name()))
+        .collect()
+}

@@ -1,0 +1,145 @@
+//! Patterns of what is left out: the default list and the user's `--exclude`.
+//!
+//! A pattern is matched against the whole inside path. `*` and `?` stay within one name, `**` spans
+//! folders: `conf/*.bak`, `**/*.tmp`. A folder that a pattern matches is kept as an empty folder,
+//! since Seafile does not start without some of them; what lies in it is left out.
+
+use std::path::Path;
+
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+
+use super::{Error, Reason};
+
+/// What Seafile makes anew, and what belongs to one running server only.
+///
+/// Of a folder that matches, an empty one is kept, unless the pattern begins with `**/`.
+pub const DEFAULT_EXCLUDES: &[&str] = &[
+    "logs",
+    "pids",
+    "installed",
+    "seafile-data/httptemp",
+    "seafile-data/tmpfiles",
+    "seafile-data/block-cache",
+    "seahub-data/thumbnail",
+    "pro-data/search",
+    "seasearch-data",
+    "**/*.pyc",
+    "**/__pycache__",
+    "**/*.pid",
+    "{seafile,seafile-pro}-server-*/runtime/*.log",
+];
+
+/// One pattern and what it does.
+#[derive(Debug)]
+pub(super) struct Rule {
+    pub(super) pattern: String,
+    pub(super) reason: Reason,
+}
+
+impl Rule {
+    /// Whether a folder that matches stays, empty.
+    pub(super) fn keeps_folder(&self) -> bool {
+        self.reason == Reason::Excluded || !self.pattern.starts_with("**/")
+    }
+
+    /// Whether a link that matches stays: `logs` may be a link to another disk.
+    pub(super) fn keeps_link(&self) -> bool {
+        self.reason == Reason::Default && self.keeps_folder()
+    }
+}
+
+/// All patterns of a scan.
+#[derive(Debug)]
+pub(super) struct Rules {
+    set: GlobSet,
+    rules: Vec<Rule>,
+}
+
+impl Rules {
+    /// The default list and these.
+    pub(super) fn new(excludes: &[String]) -> Result<Self, Error> {
+        let defaults = DEFAULT_EXCLUDES
+            .iter()
+            .map(|&pattern| (pattern, Reason::Default));
+        let own = excludes
+            .iter()
+            .map(|pattern| (pattern.as_str(), Reason::Excluded));
+        let mut set = GlobSetBuilder::new();
+        let mut rules = Vec::new();
+        for (pattern, reason) in defaults.chain(own) {
+            let fail = |source| Error::Pattern {
+                pattern: pattern.to_owned(),
+                source,
+            };
+            let glob = GlobBuilder::new(trimmed(pattern))
+                .literal_separator(true)
+                .backslash_escape(true)
+                .build();
+            set.add(glob.map_err(fail)?);
+            rules.push(Rule {
+                pattern: pattern.to_owned(),
+                reason,
+            });
+        }
+        let set = set.build().map_err(|source| Error::Pattern {
+            pattern: excludes.join(" "),
+            source,
+        })?;
+        Ok(Self { set, rules })
+    }
+
+    /// The first pattern that matches this inside path, as its number for [`Self::rule`].
+    pub(super) fn find(&self, path: &Path) -> Option<usize> {
+        self.set.matches(path).into_iter().min()
+    }
+
+    /// A rule by its number.
+    pub(super) fn rule(&self, number: usize) -> &Rule {
+        &self.rules[number]
+    }
+}
+
+/// People write `/conf/` and `./conf` for `conf`.
+fn trimmed(pattern: &str) -> &str {
+    let pattern = pattern.strip_prefix("./").unwrap_or(pattern);
+    pattern.trim_matches('/')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matched(excludes: &[&str], path: &str) -> Option<String> {
+        let excludes: Vec<String> = excludes.iter().map(|&text| text.to_owned()).collect();
+        let rules = Rules::new(&excludes).unwrap();
+        let number = rules.find(Path::new(path))?;
+        Some(rules.rule(number).pattern.clone())
+    }
+
+    #[test]
+    fn defaults_are_anchored_at_the_top() {
+        assert_eq!(matched(&[], "logs").as_deref(), Some("logs"));
+        assert_eq!(matched(&[], "conf/logs"), None);
+        assert_eq!(matched(&[], "logs2"), None);
+        assert_eq!(matched(&[], "a/b.pyc").as_deref(), Some("**/*.pyc"));
+        assert_eq!(matched(&[], "b.pyc").as_deref(), Some("**/*.pyc"));
+        assert!(matched(&[], "seafile-pro-server-1/runtime/error.log").is_some());
+        assert_eq!(matched(&[], "seafile-server-1/seahub/error.log"), None);
+    }
+
+    #[test]
+    fn own_patterns_are_relative_to_the_installation() {
+        assert!(matched(&["conf/*.bak"], "conf/a.bak").is_some());
+        assert!(matched(&["conf/*.bak"], "conf/x/a.bak").is_none());
+        assert!(matched(&["*.bak"], "conf/a.bak").is_none());
+        assert!(matched(&["**/*.bak"], "conf/x/a.bak").is_some());
+        assert!(matched(&["/conf/"], "conf").is_some());
+        assert!(matched(&["./conf"], "conf").is_some());
+    }
+
+    #[test]
+    fn a_malformed_pattern_is_named() {
+        let error = Rules::new(&["conf/[".to_owned()]).unwrap_err();
+        assert!(error.to_string().contains("conf/["), "{error}");
+    }
+}

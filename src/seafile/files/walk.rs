@@ -1,0 +1,351 @@
+//! The walk through an installation's folders: a stack instead of recursion, and no link followed
+//! but where the caller said so.
+
+use std::collections::{BTreeMap, HashSet};
+use std::ffi::OsStr;
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::{Path, PathBuf};
+
+use super::found::{Found, identity_of, names_in};
+use super::patterns::Rules;
+use super::scan::{ScanOptions, below_root, is_program_folder};
+use super::{EntryKind, Error, LeftOut, Reason, Scan, Warning, WarningKind, groups};
+
+/// A file above this is named in the report: 1 GiB.
+const HUGE_BYTES: u64 = 1 << 30;
+
+/// The folder inside an installation that [`ScanOptions::data_dir`] stands for.
+const SEAFILE_DATA: &str = "seafile-data";
+
+/// The folder inside an installation where paths from outside are kept.
+const EXTRA: &str = "extra";
+
+/// The group of the top folder's loose files; it is made first.
+const TOP_LEVEL: usize = 0;
+
+/// How far a folder's children are from the level at which groups are cut.
+#[derive(Clone, Copy)]
+enum Place {
+    /// The top folder: each folder in it is a group.
+    Top,
+    /// `seahub-data`, itself this group: each folder in it is a group.
+    Seahub(usize),
+    /// Anywhere in this group.
+    Group(usize),
+}
+
+impl Place {
+    /// The group of what is no group of its own.
+    fn group(self) -> usize {
+        match self {
+            Self::Top => TOP_LEVEL,
+            Self::Seahub(group) | Self::Group(group) => group,
+        }
+    }
+}
+
+/// A folder still to be listed.
+struct Pending {
+    path: PathBuf,
+    source: PathBuf,
+    place: Place,
+}
+
+/// The state of a walk.
+pub(super) struct Walk<'a> {
+    options: &'a ScanOptions,
+    rules: Rules,
+    skipped: HashSet<&'a Path>,
+    followed: HashSet<&'a Path>,
+    /// Device and inode of the top folder and the data folder, which are stored once only.
+    own_folders: [(u64, u64); 2],
+    pending: Vec<Pending>,
+    matches: BTreeMap<usize, u64>,
+    scan: Scan,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(options: &'a ScanOptions) -> Result<Self, Error> {
+        let mut followed: HashSet<&Path> = paths(&options.followed_links);
+        followed.insert(Path::new(SEAFILE_DATA));
+        Ok(Self {
+            options,
+            rules: Rules::new(&options.excludes)?,
+            skipped: paths(&options.skip_paths),
+            followed,
+            own_folders: [identity_of(&options.top)?, identity_of(&options.data_dir)?],
+            pending: Vec::new(),
+            matches: BTreeMap::new(),
+            scan: Scan {
+                groups: vec![groups::top_level()],
+                left_out: Vec::new(),
+                warnings: Vec::new(),
+            },
+        })
+    }
+
+    /// Walks the top folder, and the data folder wherever it lies.
+    pub(super) fn installation(&mut self) -> Result<(), Error> {
+        let failed = |path: &Path| {
+            let path = path.to_path_buf();
+            move |source| Error::Folder { path, source }
+        };
+        let top = &self.options.top;
+        let data_dir = &self.options.data_dir;
+        fs::read_dir(data_dir).map_err(failed(data_dir))?;
+        let mut names = names_in(top).map_err(failed(top))?;
+        names.retain(|name| name != SEAFILE_DATA);
+        for name in names {
+            let source = top.join(&name);
+            self.visit(PathBuf::from(name), source, Place::Top);
+        }
+        self.visit(PathBuf::from(SEAFILE_DATA), data_dir.clone(), Place::Top);
+        self.drain();
+        Ok(())
+    }
+
+    /// Walks one path of `--also`, as a group of its own.
+    pub(super) fn extra(&mut self, path: &Path) {
+        let Some(below) = below_root(path) else {
+            return;
+        };
+        let resolved = fs::canonicalize(path).and_then(|source| Ok((fs::metadata(path)?, source)));
+        match resolved {
+            Ok((metadata, source)) => {
+                let place = self.new_group(groups::extra(path));
+                let path = Path::new(EXTRA).join(below);
+                self.place(
+                    Found {
+                        path,
+                        source,
+                        metadata,
+                    },
+                    place,
+                );
+                self.drain();
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.warn(path.to_path_buf(), WarningKind::Missing);
+            }
+            Err(error) => self.warn_unreadable(path.to_path_buf(), &error),
+        }
+    }
+
+    /// Sorts everything.
+    pub(super) fn finish(mut self) -> Result<Scan, Error> {
+        if !self.options.also.is_empty() {
+            self.refuse_own_extra()?;
+        }
+        for (&number, &count) in &self.matches {
+            let rule = self.rules.rule(number);
+            self.scan.left_out.push(LeftOut {
+                path: PathBuf::from(&rule.pattern),
+                reason: rule.reason,
+                count,
+            });
+        }
+        let mut scan = self.scan;
+        scan.groups.retain(|group| !group.entries.is_empty());
+        for group in &mut scan.groups {
+            group.entries.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        }
+        scan.groups.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        scan.left_out.sort_unstable();
+        scan.warnings.sort_unstable();
+        Ok(scan)
+    }
+
+    /// An installation's own `extra` and paths of `--also` would be restored to the same place.
+    fn refuse_own_extra(&self) -> Result<(), Error> {
+        let extra = Path::new(EXTRA);
+        let taken = self
+            .scan
+            .groups
+            .iter()
+            .flat_map(|group| &group.entries)
+            .any(|entry| entry.path == extra);
+        if taken {
+            return Err(Error::ExtraTaken {
+                path: extra.to_path_buf(),
+            });
+        }
+        Ok(())
+    }
+
+    fn drain(&mut self) {
+        while let Some(folder) = self.pending.pop() {
+            match names_in(&folder.source) {
+                Ok(names) => {
+                    for name in names {
+                        let path = folder.path.join(&name);
+                        self.visit(path, folder.source.join(&name), folder.place);
+                    }
+                }
+                Err(error) => self.warn_unreadable(folder.path, &error),
+            }
+        }
+    }
+
+    /// Looks at one name of a folder.
+    fn visit(&mut self, path: PathBuf, source: PathBuf, place: Place) {
+        if self.skipped.contains(path.as_path()) {
+            return;
+        }
+        match self.look(&path, source) {
+            Ok((source, metadata)) => self.place(
+                Found {
+                    path,
+                    source,
+                    metadata,
+                },
+                place,
+            ),
+            // Gone since the folder was listed: it was never part of this backup.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => self.warn_unreadable(path, &error),
+        }
+    }
+
+    /// What stands at a path; behind the link, if links are followed there.
+    fn look(&mut self, path: &Path, source: PathBuf) -> io::Result<(PathBuf, Metadata)> {
+        let metadata = fs::symlink_metadata(&source)?;
+        if !metadata.is_symlink() || !self.followed.contains(path) {
+            return Ok((source, metadata));
+        }
+        match fs::canonicalize(&source) {
+            Ok(real) => fs::symlink_metadata(&real).map(|metadata| (real, metadata)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.warn(path.to_path_buf(), WarningKind::BrokenLink);
+                Ok((source, metadata))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Puts something into its group, or says why not.
+    fn place(&mut self, found: Found, place: Place) {
+        let file_type = found.metadata.file_type();
+        if file_type.is_dir() {
+            self.folder(found, place);
+        } else if file_type.is_file() {
+            self.file(found, place);
+        } else if file_type.is_symlink() {
+            self.link(found, place);
+        } else if file_type.is_socket() {
+            self.leave_out(found.path, Reason::Socket);
+        } else if file_type.is_fifo() {
+            self.leave_out(found.path, Reason::Fifo);
+        } else {
+            self.leave_out(found.path, Reason::Device);
+        }
+    }
+
+    fn folder(&mut self, found: Found, place: Place) {
+        if let Some(reason) = self.reason_against_folder(&found, place) {
+            return self.leave_out(found.path, reason);
+        }
+        if let Some(number) = self.excluded(&found.path) {
+            if self.rules.rule(number).keeps_folder() {
+                self.keep(found, EntryKind::Folder, place);
+            }
+            return;
+        }
+        let place = self.place_below(&found, place);
+        self.pending.push(Pending {
+            path: found.path.clone(),
+            source: found.source.clone(),
+            place,
+        });
+        self.keep(found, EntryKind::Folder, place);
+    }
+
+    fn reason_against_folder(&self, found: &Found, place: Place) -> Option<Reason> {
+        let name = found.path.as_os_str();
+        let in_use = self.options.program_folder.as_deref().map(OsStr::new);
+        if matches!(place, Place::Top) && is_program_folder(name) && in_use != Some(name) {
+            return Some(Reason::OtherProgram);
+        }
+        let again = name != SEAFILE_DATA && self.own_folders.contains(&found.identity());
+        again.then_some(Reason::Installation)
+    }
+
+    /// Where the children of a folder belong; cuts a new group at the levels that have them.
+    fn place_below(&mut self, found: &Found, place: Place) -> Place {
+        let name = found.path.file_name().unwrap_or_default();
+        match place {
+            Place::Top if name == groups::SEAHUB_DATA => {
+                Place::Seahub(self.new_group(groups::folder(name)).group())
+            }
+            Place::Top => self.new_group(groups::folder(name)),
+            Place::Seahub(_) => self.new_group(groups::seahub_folder(name)),
+            Place::Group(_) => place,
+        }
+    }
+
+    fn file(&mut self, found: Found, place: Place) {
+        if self.excluded(&found.path).is_some() {
+            return;
+        }
+        if let Some(error) = found.read_refusal() {
+            return self.warn_unreadable(found.path, &error);
+        }
+        let len = found.metadata.len();
+        if len > HUGE_BYTES {
+            self.warn(found.path.clone(), WarningKind::Huge { len });
+        }
+        self.keep(found, EntryKind::File { len }, place);
+    }
+
+    fn link(&mut self, found: Found, place: Place) {
+        if let Some(number) = self.rules.find(&found.path)
+            && !self.rules.rule(number).keeps_link()
+        {
+            *self.matches.entry(number).or_default() += 1;
+            return;
+        }
+        match fs::read_link(&found.source) {
+            Ok(target) => self.keep(found, EntryKind::Link { target }, place),
+            Err(error) => self.warn_unreadable(found.path, &error),
+        }
+    }
+
+    /// The pattern that excludes a path, counted.
+    fn excluded(&mut self, path: &Path) -> Option<usize> {
+        let number = self.rules.find(path)?;
+        *self.matches.entry(number).or_default() += 1;
+        Some(number)
+    }
+
+    fn keep(&mut self, found: Found, kind: EntryKind, place: Place) {
+        let entries = &mut self.scan.groups[place.group()].entries;
+        entries.push(found.into_entry(kind));
+    }
+
+    fn new_group(&mut self, group: super::Group) -> Place {
+        self.scan.groups.push(group);
+        Place::Group(self.scan.groups.len() - 1)
+    }
+
+    fn leave_out(&mut self, path: PathBuf, reason: Reason) {
+        self.scan.left_out.push(LeftOut {
+            path,
+            reason,
+            count: 1,
+        });
+    }
+
+    fn warn(&mut self, path: PathBuf, kind: WarningKind) {
+        self.scan.warnings.push(Warning { path, kind });
+    }
+
+    fn warn_unreadable(&mut self, path: PathBuf, error: &io::Error) {
+        let message = error.to_string();
+        self.warn(path, WarningKind::Unreadable { message });
+    }
+}
+
+fn paths(paths: &[PathBuf]) -> HashSet<&Path> {
+    paths.iter().map(PathBuf::as_path).collect()
+}
