@@ -40,10 +40,7 @@ pub(super) fn read<R: Read>(
     members: &mut u64,
     mut each: impl FnMut(Member, &mut dyn Read) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let mut archive = Archive::new(Watched {
-        inner: tar,
-        ended: false,
-    });
+    let mut archive = Archive::new(tar);
     let mut after = PathBuf::new();
     let mut extensions = Extensions::default();
     let entries = archive.entries().map_err(read_failed(&after))?.raw(true);
@@ -66,15 +63,11 @@ pub(super) fn read<R: Read>(
     read_end(archive.into_inner(), &after)
 }
 
-/// After the first block of zeros, one more and nothing else but zeros.
-fn read_end<R: Read>(mut tar: Watched<R>, after: &Path) -> Result<(), Error> {
+/// After the first block of zeros, one more and nothing else but zeros. The tar crate takes the end of
+/// the reader for an end mark as well; then there is nothing to read here, which is the error.
+fn read_end<R: Read>(mut tar: R, after: &Path) -> Result<(), Error> {
     let mut block = [0; 512];
-    let read = if tar.ended {
-        Err(io::ErrorKind::UnexpectedEof.into())
-    } else {
-        tar.read_exact(&mut block)
-    };
-    read.map_err(read_failed(after))?;
+    tar.read_exact(&mut block).map_err(read_failed(after))?;
     let mut len = block.len();
     while len > 0 {
         if block[..len].iter().any(|&byte| byte != 0) {
@@ -83,27 +76,6 @@ fn read_end<R: Read>(mut tar: Watched<R>, after: &Path) -> Result<(), Error> {
         len = tar.read(&mut block).map_err(read_failed(after))?;
     }
     Ok(())
-}
-
-/// A reader that remembers whether it ended: the tar crate does not tell an end mark from none.
-struct Watched<R> {
-    inner: R,
-    ended: bool,
-}
-
-impl<R: Read> Read for Watched<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            match self.inner.read(buffer) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Ok(0) if !buffer.is_empty() => {
-                    self.ended = true;
-                    return Ok(0);
-                }
-                other => return other,
-            }
-        }
-    }
 }
 
 /// What members before a member say about it.

@@ -16,6 +16,7 @@ use tar::{Builder, EntryType, Header};
 
 use super::*;
 use crate::object::Sha256;
+use crate::seafile::files::tests::run_as_nobody;
 use crate::seafile::files::{ScanOptions, scan, write_tar};
 
 fn write(path: &Path, text: &[u8]) {
@@ -581,6 +582,42 @@ fn folders_without_a_member_are_usual_ones() {
         let metadata = fs::metadata(sandbox.target().join("extra/opt/.env")).unwrap();
         assert_eq!((metadata.uid(), metadata.gid()), owner);
     }
+}
+
+/// Runs as a user who is not root, started by [`closed_folders_are_closed_last`].
+#[test]
+#[ignore = "started by another test, as another user"]
+fn closed_folders_are_closed_last_child() {
+    let Some(target) = std::env::var_os("SEAWALL_TEST_FOLDER").map(PathBuf::from) else {
+        return;
+    };
+    let folder = |name: &[u8]| {
+        let mut header = header(name, EntryType::Directory, 0);
+        header.set_mode(0);
+        header.set_cksum();
+        (header, &b""[..])
+    };
+    let tar = tar_of(&[
+        folder(b"a"),
+        folder(b"a/b"),
+        (header(b"a/b/file", EntryType::Regular, 1), b"x"),
+        (linking(b"a/b/link", EntryType::Symlink, b"file"), b""),
+    ]);
+    unpack(&tar[..], &target, &UnpackOptions::default()).unwrap();
+    let mode = |path| fs::metadata(target.join(path)).unwrap().mode() & 0o7777;
+    assert_eq!(mode("a"), 0);
+    set_mode(&target.join("a"), 0o700);
+    assert_eq!(mode("a/b"), 0);
+    set_mode(&target.join("a/b"), 0o700);
+    assert_eq!(fs::read(target.join("a/b/link")).unwrap(), b"x");
+}
+
+#[test]
+fn closed_folders_are_closed_last() {
+    let folder = tempfile::tempdir().unwrap();
+    set_mode(folder.path(), 0o777);
+    let child = concat!(module_path!(), "::closed_folders_are_closed_last_child");
+    run_as_nobody(child, &folder.path().join("target"));
 }
 
 #[test]

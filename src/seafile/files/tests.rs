@@ -364,11 +364,32 @@ fn a_missing_top_or_data_folder_is_an_error() {
     }
 }
 
+/// Runs an ignored test of this program as a user who is not root, with a folder in its environment.
+pub(crate) fn run_as_nobody(test: &str, folder: &Path) {
+    let (_, test) = test.split_once("::").unwrap();
+    let program = std::env::current_exe().unwrap();
+    let mut command = if rustix::process::geteuid().is_root() {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+        command.arg(program);
+        command
+    } else {
+        Command::new(program)
+    };
+    command.args(["--exact", test, "--ignored"]);
+    let output = command.env("SEAWALL_TEST_FOLDER", folder).output().unwrap();
+    let answer = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{answer}");
+    assert!(answer.contains("1 passed"), "{answer}");
+}
+
 /// Runs as a user who is not root, started by [`unreadable_things_are_warnings`].
 #[test]
 #[ignore = "started by another test, as another user"]
 fn unreadable_things_are_warnings_child() {
-    let top = PathBuf::from(std::env::var_os("SEAWALL_TEST_TOP").unwrap());
+    let Some(top) = std::env::var_os("SEAWALL_TEST_FOLDER").map(PathBuf::from) else {
+        return;
+    };
     let options = ScanOptions {
         data_dir: top.join("seafile-data"),
         top: top.clone(),
@@ -414,22 +435,8 @@ fn unreadable_things_are_warnings() {
     set_mode(&top.join("conf/secret"), 0);
     set_mode(&top.join("locked"), 0);
     let child = concat!(module_path!(), "::unreadable_things_are_warnings_child");
-    let child = child.split_once("::").unwrap().1;
-    let program = std::env::current_exe().unwrap();
-    let mut command = if rustix::process::geteuid().is_root() {
-        let mut command = Command::new("setpriv");
-        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
-        command.arg(program);
-        command
-    } else {
-        Command::new(program)
-    };
-    command.args(["--exact", child, "--ignored"]);
-    let output = command.env("SEAWALL_TEST_TOP", &top).output().unwrap();
+    run_as_nobody(child, &top);
     set_mode(&top.join("locked"), 0o755);
-    let answer = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{answer}");
-    assert!(answer.contains("1 passed"), "{answer}");
 }
 
 /// A reference time after which the files just made are settled.
