@@ -9,6 +9,4 @@ pub mod database;
 pub mod object;
 pub mod repository;
 pub mod seafile;
-pub mod source;
-pub mod time;
-pub mod walk;
+pub mod unpack;

@@ -1,0 +1,234 @@
+//! Extraction of tars of ordinary files, without trust in them.
+//!
+//! A tar comes from a repository, and its names may say anything. Nothing outside the target folder is
+//! touched: names are taken apart, each folder on the way is opened from the one above it without
+//! following links, and links are made last, as they are, after the last file. What cannot be
+//! extracted in this way is an error that names the member; hard links, devices and FIFOs are never
+//! in such tars, and are refused.
+//!
+//! The tars are those that [`crate::seafile::files::write_tar`] writes; ustar, GNU long names and long
+//! links, and pax records for names, links, owners and times are understood. This module knows nothing
+//! of compression, encryption or where tars come from. The verb `restore` calls it.
+
+mod attributes;
+mod claims;
+mod error;
+mod folders;
+mod members;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{self, Read, Write as _};
+use std::path::{Path, PathBuf};
+
+use attributes::{Attributes, dress, dress_link};
+use error::{failed, read_failed, refused, write_failed};
+use folders::Folders;
+use members::{Member, MemberKind};
+
+pub use error::{Error, Refusal};
+
+/// How members are extracted.
+#[derive(Debug, Clone, Default)]
+pub struct UnpackOptions {
+    /// User and group that everything shall belong to; only root may choose others than itself.
+    /// `u32::MAX` leaves one of them as it comes.
+    pub owner: Option<(u32, u32)>,
+    /// Without [`Self::owner`]: whether everything belongs to whom the tar says. Only root can do
+    /// this. If neither is given, everything belongs to who restores.
+    pub keep_owner: bool,
+    /// Bounds on what a tar may ask for.
+    pub limits: Limits,
+}
+
+/// Bounds on what a tar may ask for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest name and longest target of a link, in bytes.
+    pub path_bytes: usize,
+    /// Members, all tars of an [`Unpacker`] together.
+    pub members: u64,
+    /// Bytes of content, all tars of an [`Unpacker`] together.
+    pub bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            path_bytes: 4096,
+            members: 10_000_000,
+            bytes: u64::MAX,
+        }
+    }
+}
+
+/// What was extracted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unpacked {
+    /// Regular files.
+    pub files: u64,
+    /// Bytes of their content.
+    pub bytes: u64,
+    /// Folders that the tars list.
+    pub folders: u64,
+    /// Links.
+    pub links: u64,
+    /// Members that had a setuid or setgid bit, and have it no more.
+    pub dropped_bits: Vec<PathBuf>,
+}
+
+/// Extracts one tar into a folder, which is made if need be.
+pub fn unpack(tar: impl Read, target: &Path, options: &UnpackOptions) -> Result<Unpacked, Error> {
+    let mut unpacker = Unpacker::new(target, options)?;
+    unpacker.unpack(tar)?;
+    unpacker.finish()
+}
+
+/// Extracts several tars into one folder.
+///
+/// Files appear under their names only whole. Folders are closed to others (mode 0700), and links
+/// missing, until [`Self::finish`]: it comes after the last tar, so that no file goes through a link
+/// and no folder's time is disturbed. Nothing is synced to disk; whoever restores does that once.
+#[derive(Debug)]
+pub struct Unpacker {
+    options: UnpackOptions,
+    folders: Folders,
+    /// Listed folders, whose attributes are set at the end.
+    listed: BTreeMap<PathBuf, Attributes>,
+    links: BTreeMap<PathBuf, (PathBuf, Attributes)>,
+    members: u64,
+    unpacked: Unpacked,
+    buffer: Vec<u8>,
+}
+
+impl Unpacker {
+    /// Opens the target folder, or makes it. Links on the way to it are followed; inside, none is.
+    pub fn new(target: &Path, options: &UnpackOptions) -> Result<Self, Error> {
+        let folders = std::fs::create_dir_all(target)
+            .and_then(|()| Folders::open(target))
+            .map_err(|source| Error::Target {
+                path: target.to_path_buf(),
+                source,
+            })?;
+        Ok(Self {
+            options: options.clone(),
+            folders,
+            listed: BTreeMap::new(),
+            links: BTreeMap::new(),
+            members: 0,
+            unpacked: Unpacked::default(),
+            buffer: vec![0; 128 << 10],
+        })
+    }
+
+    /// Extracts one tar and reads to the end of the reader. After an error, what was extracted stays.
+    pub fn unpack(&mut self, tar: impl Read) -> Result<(), Error> {
+        let limits = self.options.limits.clone();
+        let mut members = self.members;
+        let read = members::read(tar, &limits, &mut members, |member, content| {
+            self.member(member, content)
+        });
+        self.members = members;
+        read
+    }
+
+    /// Makes the links, then gives folders their modes, owners and times, inner ones first.
+    pub fn finish(mut self) -> Result<Unpacked, Error> {
+        for (path, (target, attributes)) in std::mem::take(&mut self.links) {
+            self.link(&path, &target, attributes)?;
+            self.unpacked.links += 1;
+        }
+        let listed = std::mem::take(&mut self.listed);
+        let made: BTreeSet<PathBuf> = self.folders.take_made();
+        let all: BTreeSet<&PathBuf> = listed.keys().chain(&made).collect();
+        for path in all.into_iter().rev() {
+            self.finish_folder(path, listed.get(path).copied())?;
+        }
+        Ok(self.unpacked)
+    }
+
+    fn member(&mut self, member: Member, content: &mut dyn Read) -> Result<(), Error> {
+        let Member {
+            path,
+            kind,
+            mut attributes,
+        } = member;
+        if attributes.mode & 0o6000 != 0 && !matches!(kind, MemberKind::Link { .. }) {
+            attributes.mode &= !0o6000;
+            self.unpacked.dropped_bits.push(path.clone());
+        }
+        match kind {
+            MemberKind::File { len } => self.file(&path, len, attributes, content)?,
+            MemberKind::Folder => {
+                self.folders.enter(&path).map_err(failed(&path))?;
+                self.unpacked.folders += 1;
+                self.listed.insert(path, attributes);
+            }
+            MemberKind::Link { target } => {
+                if self.links.contains_key(&path) {
+                    return Err(refused(&path, Refusal::Exists));
+                }
+                self.links.insert(path, (target, attributes));
+            }
+        }
+        Ok(())
+    }
+
+    fn file(
+        &mut self,
+        path: &Path,
+        len: u64,
+        attributes: Attributes,
+        content: &mut dyn Read,
+    ) -> Result<(), Error> {
+        if len > self.options.limits.bytes - self.unpacked.bytes {
+            return Err(refused(path, Refusal::Bytes));
+        }
+        let mut place = self.folders.new_file(path).map_err(failed(path))?;
+        copy(path, len, content, place.file(), &mut self.buffer)?;
+        dress(place.file(), attributes, &self.options, true).map_err(write_failed(path))?;
+        place.finish().map_err(failed(path))?;
+        self.unpacked.files += 1;
+        self.unpacked.bytes += len;
+        Ok(())
+    }
+
+    fn link(&mut self, path: &Path, target: &Path, attributes: Attributes) -> Result<(), Error> {
+        let (folder, name) = self.folders.place_of(path).map_err(failed(path))?;
+        rustix::fs::symlinkat(target, folder, name)
+            .and_then(|()| dress_link(folder, name, attributes, &self.options))
+            .map_err(|error| failed(path)(error.into()))
+    }
+
+    /// A folder that no tar lists was needed by what lies in it; it gets a usual mode and no time.
+    fn finish_folder(&mut self, path: &Path, listed: Option<Attributes>) -> Result<(), Error> {
+        let folder = self.folders.enter(path).map_err(failed(path))?;
+        let with_time = listed.is_some();
+        let attributes = listed.unwrap_or(Attributes::UNLISTED);
+        dress(folder, attributes, &self.options, with_time).map_err(write_failed(path))
+    }
+}
+
+/// Copies a member's content; less than announced is an error.
+fn copy(
+    path: &Path,
+    len: u64,
+    content: &mut dyn Read,
+    file: &mut File,
+    buffer: &mut [u8],
+) -> Result<(), Error> {
+    let mut left = len;
+    while left > 0 {
+        let read = content.read(buffer).and_then(|read| match read {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            read => Ok(read),
+        });
+        let read = read.map_err(read_failed(path))?;
+        file.write_all(&buffer[..read])
+            .map_err(write_failed(path))?;
+        left = left.saturating_sub(read as u64);
+    }
+    Ok(())
+}

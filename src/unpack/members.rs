@@ -1,0 +1,123 @@
+//! Members of a tar, their headers judged before anything is done with them.
+//!
+//! The tar crate takes headers apart; long names and pax records are read here, because a hostile one
+//! may be of any size, and the crate reads it into memory whole.
+
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use tar::{Archive, Entry, EntryType};
+
+use super::Limits;
+use super::attributes::Attributes;
+use super::claims::member;
+use super::error::{Error, Refusal, read_failed, refused};
+
+/// Largest block of pax records that is read: two names and some numbers fit.
+const PAX_BYTES: usize = 64 << 10;
+
+/// A member that can be extracted: a path of plain names, and one of three kinds.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) path: PathBuf,
+    pub(super) kind: MemberKind,
+    pub(super) attributes: Attributes,
+}
+
+#[derive(Debug)]
+pub(super) enum MemberKind {
+    File { len: u64 },
+    Folder,
+    Link { target: PathBuf },
+}
+
+/// Hands on each member with its content, until the end of the tar and of the reader; counts them.
+///
+/// A tar that ends without its end mark is cut off, even if it does so between two members.
+pub(super) fn read<R: Read>(
+    tar: R,
+    limits: &Limits,
+    members: &mut u64,
+    mut each: impl FnMut(Member, &mut dyn Read) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let mut archive = Archive::new(tar);
+    let mut after = PathBuf::new();
+    let mut extensions = Extensions::default();
+    let entries = archive.entries().map_err(read_failed(&after))?.raw(true);
+    for entry in entries {
+        let mut entry = entry.map_err(read_failed(&after))?;
+        if *members >= limits.members {
+            return Err(refused(&after, Refusal::Members));
+        }
+        *members += 1;
+        if extensions.take(&mut entry, limits, &after)? {
+            continue;
+        }
+        let member = member(&entry, std::mem::take(&mut extensions), limits)?;
+        after.clone_from(&member.path);
+        each(member, &mut entry)?;
+    }
+    if !extensions.is_empty() {
+        return Err(refused(&after, Refusal::Extension));
+    }
+    read_end(archive.into_inner(), &after)
+}
+
+/// After the first block of zeros, one more and nothing else but zeros. The tar crate takes the end of
+/// the reader for an end mark as well; then there is nothing to read here, which is the error.
+fn read_end<R: Read>(mut tar: R, after: &Path) -> Result<(), Error> {
+    let mut block = [0; 512];
+    tar.read_exact(&mut block).map_err(read_failed(after))?;
+    let mut len = block.len();
+    while len > 0 {
+        if block[..len].iter().any(|&byte| byte != 0) {
+            return Err(refused(after, Refusal::AfterEnd));
+        }
+        len = tar.read(&mut block).map_err(read_failed(after))?;
+    }
+    Ok(())
+}
+
+/// What members before a member say about it.
+#[derive(Debug, Default)]
+pub(super) struct Extensions {
+    pub(super) name: Option<Vec<u8>>,
+    pub(super) target: Option<Vec<u8>>,
+    pub(super) pax: Option<Vec<u8>>,
+}
+
+impl Extensions {
+    fn is_empty(&self) -> bool {
+        self.name.is_none() && self.target.is_none() && self.pax.is_none()
+    }
+
+    /// Reads an extension; `false` if this is a member.
+    fn take<R: Read>(
+        &mut self,
+        entry: &mut Entry<'_, R>,
+        limits: &Limits,
+        after: &Path,
+    ) -> Result<bool, Error> {
+        let (slot, most) = match entry.header().entry_type() {
+            EntryType::GNULongName => (&mut self.name, limits.path_bytes.saturating_add(1)),
+            EntryType::GNULongLink => (&mut self.target, limits.path_bytes.saturating_add(1)),
+            EntryType::XHeader => (&mut self.pax, PAX_BYTES),
+            _ => return Ok(false),
+        };
+        if slot.is_some() {
+            return Err(refused(after, Refusal::Extension));
+        }
+        let len = entry.size();
+        if len > most as u64 {
+            return Err(refused(after, Refusal::Long));
+        }
+        let mut text = Vec::new();
+        let read = match entry.read_to_end(&mut text) {
+            Ok(read) if (read as u64) < len => Err(io::ErrorKind::UnexpectedEof.into()),
+            other => other,
+        };
+        read.map_err(read_failed(after))?;
+        *slot = Some(text);
+        Ok(true)
+    }
+}
