@@ -9,4 +9,7 @@ pub mod database;
 pub mod object;
 pub mod repository;
 pub mod seafile;
+pub mod source;
+pub mod time;
 pub mod unpack;
+pub mod walk;

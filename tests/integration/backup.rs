@@ -13,7 +13,7 @@ use seawall::repository::marker::Marker;
 use seawall::repository::pack::{self, Place};
 use seawall::repository::{Repository, reader};
 use seawall_backends::{
-    ErrorKind, Fault, FaultyBackend, Key, LocalBackend, MemoryBackend, Operation, RecordingBackend,
+    ErrorKind, Fault, FaultyBackend, Key, LocalBackend, MemoryBackend, Operation, Plan, RecordingBackend, Verb,
 };
 
 use crate::support::{Source, World, files_below};
@@ -218,8 +218,9 @@ fn die_and_resume(operation: u64, effect: bool) -> bool {
     let source = Source::example();
     let memory = MemoryBackend::default();
     let mut world = World::on(Arc::new(memory.clone()));
-    let fault = if effect { Fault::DieAfter(ErrorKind::Other) } else { Fault::DieBefore(ErrorKind::Other) };
-    world.through(Arc::new(FaultyBackend::new(memory.clone()).at(operation + 1, fault)));
+    let fault = if effect { Fault::DieAfter } else { Fault::DieBefore };
+    // The first call opens the repository.
+    world.through(Arc::new(FaultyBackend::new(memory.clone(), Plan::new().at(operation + 1, fault))));
     let died = world.try_backup(&source).is_err();
     let stored = |world: &World| -> BTreeSet<String> {
         world.keys().into_iter().filter(|key| key.starts_with("data/blocks") || key.starts_with("data/trees")).collect()
@@ -256,8 +257,8 @@ fn stored_but_not_closed_does_not_stop_the_walk() {
     let source = Source::example();
     let memory = MemoryBackend::default();
     let mut world = World::on(Arc::new(memory.clone()));
-    let rule = FaultyBackend::new(memory.clone()).failing_puts_below("data/blocks", ErrorKind::Other);
-    world.through(Arc::new(rule));
+    let plan = Plan::new().always(Verb::Put, "data/blocks", Fault::FailBefore(ErrorKind::Other));
+    world.through(Arc::new(FaultyBackend::new(memory.clone(), plan)));
     assert!(world.try_backup(&source).is_err());
     world.through(Arc::new(memory));
     let report = world.backup(&source);
@@ -374,8 +375,8 @@ fn a_full_destination_loses_nothing() {
     let open = || LocalBackend::create(folder.path().join("r")).unwrap();
     let mut world = World::on(Arc::new(open()));
     for prefix in ["databases", "data/blocks", "data/files", "data/index", "markers"] {
-        let full = FaultyBackend::new(open()).failing_puts_below(prefix, ErrorKind::NoSpace);
-        world.through(Arc::new(full));
+        let plan = Plan::new().always(Verb::Put, prefix, Fault::FailBefore(ErrorKind::NoSpace));
+        world.through(Arc::new(FaultyBackend::new(open(), plan)));
         let error = world.try_backup(&source).unwrap_err();
         assert!(error.hint().unwrap().contains("make room"), "{error:?}");
         assert_eq!(world.repository.markers().unwrap().snapshots.len(), 0);
