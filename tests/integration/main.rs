@@ -1,4 +1,5 @@
 //! One binary for all tests across modules.
 
 mod backup;
+mod damage;
 mod support;
