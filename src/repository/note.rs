@@ -582,6 +582,34 @@ mod tests {
         ));
     }
 
+    /// Whoever has the secret can make a signature with a small-order `R` that fits by plain
+    /// verification, and fits other texts with other keys.
+    #[test]
+    fn verification_is_strict() {
+        use ed25519_dalek::Verifier as _;
+        use sha2::Digest as _;
+        let key = key("a");
+        let VerifyingKey { name, id, public } = key.verifying_key();
+        let mut signature = [0; 64];
+        signature[0] = 1;
+        let challenge = sha2::Sha512::new()
+            .chain_update(&signature[..32])
+            .chain_update(public.as_bytes())
+            .chain_update("text\n")
+            .finalize();
+        let challenge = curve25519_dalek::Scalar::from_bytes_mod_order_wide(&challenge.into());
+        let scalar = challenge * key.secret.to_scalar();
+        signature[32..].copy_from_slice(scalar.as_bytes());
+        let loose = ed25519_dalek::Signature::from_bytes(&signature);
+        assert!(public.verify(b"text\n", &loose).is_ok());
+        let line = STANDARD.encode([id.as_bytes().as_slice(), &signature].concat());
+        let note = format!("text\n\n— {name} {line}\n");
+        assert!(matches!(
+            open(note.as_bytes(), &[key.verifying_key().clone()]),
+            Err(NoteError::BadSignature { .. })
+        ));
+    }
+
     /// The lines of the module's documentation, run as they stand.
     #[test]
     fn openssl_verifies_by_hand() {

@@ -421,6 +421,18 @@ mod tests {
     }
 
     #[test]
+    fn parts_without_a_name_are_refused() {
+        let options = PartOptions {
+            level: 1,
+            part_bytes: 1,
+            frame_bytes: 1,
+        };
+        let mut writer = PartWriter::new(options, |_, _| Ok(())).unwrap();
+        writer.write_all(&vec![0; MAX_PARTS as usize]).unwrap();
+        assert!(writer.write_all(&[0]).is_err());
+    }
+
+    #[test]
     fn after_an_error_nothing_is_accepted() {
         let mut calls = 0;
         let mut writer = PartWriter::new(SMALL, |_, _| {

@@ -183,6 +183,10 @@ mod tests {
             assert!(Sums::parse(text.as_bytes()).is_err(), "{text:?}");
         }
         assert!(Sums::parse(format!("{hash}  a\n{hash}  b\n").as_bytes()).is_ok());
+        assert!(matches!(
+            Sums::parse(&vec![0; MAX_SUMS_BYTES + 1]),
+            Err(SumsError::TooLong)
+        ));
     }
 
     #[test]

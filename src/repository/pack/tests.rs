@@ -1,8 +1,10 @@
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::seek_table::Entry;
 use super::*;
 use crate::object::{LibraryId, ObjectId};
+use crate::repository::frames::Skippable;
 use crate::repository::frames::tests::{noise, put, shell};
 
 fn store(number: u8) -> Store {
@@ -313,7 +315,120 @@ fn contents_that_break_a_rule_are_refused() {
             value.as_object_mut().unwrap().remove(field);
         }));
     }
-    assert!(Contents::parse(&vec![b' '; MAX_CONTENTS_BYTES + 1]).is_err());
+    let mut spacious = sample().contents.to_json().unwrap();
+    spacious.resize(MAX_CONTENTS_BYTES, b' ');
+    assert!(Contents::parse(&spacious).is_ok());
+    spacious.push(b' ');
+    assert!(Contents::parse(&spacious).is_err());
+}
+
+#[test]
+fn members_have_a_longest_length() {
+    let contents = |len| Contents {
+        frames: vec![Frame {
+            offset: 0,
+            len: 1,
+            plain_len: MAX_FRAME_BYTES,
+        }],
+        members: vec![Member {
+            name: MemberName::good(object(1, Kind::Fs, 1)),
+            place: Place::Data {
+                frame: 0,
+                offset: 512,
+                len,
+                sha256: None,
+            },
+        }],
+    };
+    assert!(contents(MAX_MEMBER_BYTES).to_json().is_ok());
+    assert!(contents(MAX_MEMBER_BYTES + 1).to_json().is_err());
+}
+
+#[test]
+fn frames_of_another_length_are_refused() {
+    let pack = sample();
+    let frame = pack.contents.frames[0];
+    let bytes = frame_bytes(&pack, &frame);
+    read_frame(bytes, &frame).unwrap();
+    for (len, plain_len) in [
+        (frame.len + 1, frame.plain_len),
+        (frame.len, frame.plain_len + 512),
+        (frame.len, MAX_FRAME_BYTES + 1),
+    ] {
+        let other = Frame {
+            len,
+            plain_len,
+            ..frame
+        };
+        assert!(read_frame(bytes, &other).is_err(), "{other:?}");
+    }
+    let end = &bytes[..bytes.len() - 1];
+    assert!(read_frame(end, &frame).is_err());
+}
+
+/// A pack's bytes with another table of contents and another seek table.
+fn with_tables(pack: &Pack, contents: &Contents, change: impl Fn(&mut Vec<Entry>)) -> Vec<u8> {
+    let (before, mut entries) = seek_table::split(&pack.bytes).unwrap();
+    let table = entries.pop().unwrap();
+    let mut bytes = before[..before.len() - table.len as usize].to_vec();
+    let json = frames::compress_frame(&contents.to_json().unwrap(), 3).unwrap();
+    let content = [[0; 16].as_slice(), &json].concat();
+    let len = Skippable::Contents.append(&content, &mut bytes).unwrap();
+    entries.push(Entry::new(len as u64, 0).unwrap());
+    change(&mut entries);
+    seek_table::append(&entries, &mut bytes).unwrap();
+    bytes
+}
+
+#[test]
+fn both_tables_must_agree() {
+    let pack = sample();
+    let count = pack.contents.frames.len();
+    let accepted = |change: &dyn Fn(&mut Vec<Entry>)| {
+        read_contents(&with_tables(&pack, &pack.contents, change)).is_ok()
+    };
+    assert!(accepted(&|_| ()));
+    assert!(!accepted(&|entries| entries[count + 1].plain_len = 1));
+    assert!(!accepted(&|entries| entries[count].plain_len = 1025));
+    assert!(!accepted(&|entries| entries[0].plain_len += 512));
+    assert!(!accepted(&|entries| entries[0].len += 1));
+    assert!(!accepted(&|entries| {
+        entries[0].len += 1;
+        entries[1].len -= 1;
+    }));
+    assert!(!accepted(&|entries| {
+        let end = entries.remove(count);
+        entries[0].len += end.len;
+    }));
+    assert!(!accepted(&|entries| entries.clear()));
+
+    let mut contents = pack.contents.clone();
+    contents.frames[count - 1].offset += 1;
+    assert!(read_contents(&with_tables(&pack, &contents, |_| ())).is_err());
+}
+
+#[test]
+fn every_byte_of_the_seek_table_counts() {
+    let pack = sample();
+    let (before, _) = seek_table::split(&pack.bytes).unwrap();
+    for at in before.len()..pack.bytes.len() {
+        let mut bytes = pack.bytes.clone();
+        bytes[at] ^= 0x10;
+        assert!(read_contents(&bytes).is_err(), "{at}");
+    }
+}
+
+#[test]
+fn a_member_in_another_frame_is_noticed() {
+    let mut pack = sample();
+    let frames = read_frames(&pack);
+    check_headers(&pack.contents, &frames).unwrap();
+    assert!(check_headers(&pack.contents, &frames[..1]).is_err());
+    let Place::Data { frame, .. } = &mut pack.contents.members[3].place else {
+        panic!("{:?}", pack.contents.members[3]);
+    };
+    *frame += 1;
+    assert!(check_headers(&pack.contents, &frames).is_err());
 }
 
 #[test]
@@ -390,6 +505,19 @@ fn frames_are_about_as_long_as_asked_for() {
 }
 
 #[test]
+fn frames_with_several_members_have_a_longest_length() {
+    let mut pack = builder(usize::MAX);
+    let zeros = vec![0; 1 << 20];
+    for id in 0..17 {
+        pack.add(MemberName::good(object(1, Kind::Fs, id)), &zeros)
+            .unwrap();
+    }
+    let frames = pack.finish().unwrap().contents.frames;
+    assert_eq!(frames.len(), 2);
+    assert!(frames[0].plain_len <= 16 << 20);
+}
+
+#[test]
 fn no_two_packs_are_equal() {
     let (one, two) = (sample(), sample());
     assert_eq!(one.contents, two.contents);
@@ -463,6 +591,7 @@ fn the_longest_contents_fit_in_a_line() {
         json.len()
     );
     assert_eq!(Contents::parse(&json).unwrap(), contents);
+    contents.frames.push(frame_at(count.into()));
     contents.members.push(member_at(count));
     assert!(contents.to_json().is_err());
 }
