@@ -14,7 +14,12 @@
 )]
 
 mod error;
+pub mod pointers;
 pub mod sqlite;
 
 pub use error::Error;
+pub use pointers::{
+    Head, LibraryPointers, LibraryState, Oddity, Origin, Pointers, read_pointers,
+    read_pointers_live,
+};
 pub use sqlite::{SqliteCopy, SqliteSource, copy_all, remove_leftovers};

@@ -1,0 +1,401 @@
+//! From rows to pointers: what belongs together, and what makes no sense.
+//!
+//! What Seafile does with these tables is in its `server/repo-mgr.c`, `server/virtual-repo.c` and
+//! `server/gc/`. Two rules decide doubts: a row that might point to data is believed, and a library that is
+//! live or in the trash is never garbage, whatever else is said of it.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use super::rows::{Cell, Table, TableSource};
+use super::{Head, LibraryPointers, LibraryState, Oddity, Origin, Pointers};
+use crate::database::Error;
+use crate::object::{LibraryId, ObjectId};
+
+/// The only branch that servers use; a library brought back from the trash gets it.
+const MASTER: &str = "master";
+/// How much of a senseless text is kept.
+const EXCERPT_CHARS: usize = 80;
+
+const LIVE: Table<1> = Table {
+    name: "Repo",
+    columns: ["repo_id"],
+    needed: true,
+};
+const BRANCHES: Table<3> = Table {
+    name: "Branch",
+    columns: ["repo_id", "name", "commit_id"],
+    needed: true,
+};
+const TRASH: Table<5> = Table {
+    name: "RepoTrash",
+    columns: ["repo_id", "head_id", "repo_name", "owner_id", "del_time"],
+    needed: false,
+};
+const GARBAGE: Table<1> = optional("GarbageRepos", ["repo_id"]);
+const VIRTUAL: Table<4> = optional(
+    "VirtualRepo",
+    ["repo_id", "origin_repo", "path", "base_commit"],
+);
+const INFO: Table<4> = optional("RepoInfo", ["repo_id", "name", "version", "is_encrypted"]);
+const OWNERS: Table<2> = optional("RepoOwner", ["repo_id", "owner_id"]);
+/// Owners of libraries that belong to an organisation (Pro).
+const ORGANISATION_OWNERS: Table<2> = optional("OrgRepo", ["repo_id", "user"]);
+const VALID_SINCE: Table<2> = optional("RepoValidSince", ["repo_id", "timestamp"]);
+const HISTORY_LIMITS: Table<2> = optional("RepoHistoryLimit", ["repo_id", "days"]);
+const STORAGE_CLASSES: Table<2> = optional("RepoStorageId", ["repo_id", "storage_id"]);
+const GC_IDS: Table<2> = optional("GCID", ["repo_id", "gc_id"]);
+const SYSTEM: Table<2> = optional("SystemInfo", ["info_key", "info_value"]);
+
+const fn optional<const COLUMNS: usize>(
+    name: &'static str,
+    columns: [&'static str; COLUMNS],
+) -> Table<COLUMNS> {
+    Table {
+        name,
+        columns,
+        needed: false,
+    }
+}
+
+/// Reads all tables of one moment.
+pub(in crate::database) fn assemble(source: &impl TableSource) -> Result<Pointers, Error> {
+    let mut assembly = Assembly::default();
+    assembly.live(source)?;
+    assembly.trash(source)?;
+    assembly.branches(source)?;
+    assembly.virtual_libraries(source)?;
+    assembly.details(source)?;
+    assembly.owners(source)?;
+    assembly.history(source)?;
+    assembly.garbage(source)?;
+    assembly.storage_classes(source)?;
+    assembly.template(source)?;
+    Ok(assembly.finish())
+}
+
+/// Pointers while they are being put together.
+#[derive(Default)]
+struct Assembly {
+    libraries: BTreeMap<LibraryId, LibraryPointers>,
+    /// Heads that the trash names, for libraries that turn out to have no branch.
+    trash_heads: BTreeMap<LibraryId, Vec<ObjectId>>,
+    rest: Pointers,
+}
+
+impl Assembly {
+    fn live(&mut self, source: &impl TableSource) -> Result<(), Error> {
+        for [id] in source.rows(&LIVE)? {
+            if let Some(id) = self.library_id(&LIVE, id) {
+                self.libraries
+                    .insert(id, new_library(id, LibraryState::Live));
+            }
+        }
+        Ok(())
+    }
+
+    fn trash(&mut self, source: &impl TableSource) -> Result<(), Error> {
+        for [id, head, name, owner, deleted_at] in source.rows(&TRASH)? {
+            let Some(id) = self.library_id(&TRASH, id) else {
+                continue;
+            };
+            if let Some(head) = self.commit(&TRASH, 1, id, head) {
+                self.trash_heads.entry(id).or_default().push(head);
+            }
+            if self.is_live(id) {
+                self.rest
+                    .oddities
+                    .push(Oddity::LiveAndTrashed { library: id });
+                continue;
+            }
+            let deleted_at = self.number(&TRASH, 4, id, deleted_at);
+            let mut library = new_library(id, LibraryState::Trashed { deleted_at });
+            library.name = name.into_text();
+            library.owner = owner.into_text();
+            self.libraries.insert(id, library);
+        }
+        Ok(())
+    }
+
+    fn branches(&mut self, source: &impl TableSource) -> Result<(), Error> {
+        for [id, name, commit] in source.rows(&BRANCHES)? {
+            let Some(id) = self.library_id(&BRANCHES, id) else {
+                continue;
+            };
+            let branch = name.into_text().unwrap_or_default();
+            if !self.libraries.contains_key(&id) {
+                let branch = excerpt(&branch);
+                self.rest.oddities.push(Oddity::StrayBranch {
+                    library: id,
+                    branch,
+                });
+                continue;
+            }
+            let commit = self.commit(&BRANCHES, 2, id, commit);
+            if let (Some(library), Some(commit)) = (self.libraries.get_mut(&id), commit) {
+                library.heads.push(Head { branch, commit });
+            }
+        }
+        for library in self.libraries.values_mut() {
+            if library.heads.is_empty() {
+                let heads = self.trash_heads.remove(&library.id).unwrap_or_default();
+                library.heads.extend(heads.into_iter().map(|commit| {
+                    let branch = MASTER.to_owned();
+                    Head { branch, commit }
+                }));
+            }
+            library.heads.sort();
+            library.heads.dedup();
+        }
+        Ok(())
+    }
+
+    fn virtual_libraries(&mut self, source: &impl TableSource) -> Result<(), Error> {
+        for [id, origin, path, base_commit] in source.rows(&VIRTUAL)? {
+            let Some(id) = self.library_id(&VIRTUAL, id) else {
+                continue;
+            };
+            if !self.libraries.contains_key(&id) {
+                self.rest
+                    .oddities
+                    .push(Oddity::StrayVirtual { library: id });
+                continue;
+            }
+            let base_commit = self.commit(&VIRTUAL, 3, id, base_commit);
+            let Some(origin) = self.parse(&VIRTUAL, 1, Some(id), origin) else {
+                continue;
+            };
+            if !self.is_live(origin) {
+                self.rest.oddities.push(Oddity::NoOrigin {
+                    library: id,
+                    origin,
+                });
+            }
+            let path = path.into_text().unwrap_or_default();
+            if let Some(library) = self.libraries.get_mut(&id) {
+                library.origin = Some(Origin {
+                    library: origin,
+                    path,
+                    base_commit,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn details(&mut self, source: &impl TableSource) -> Result<(), Error> {
+        for [id, name, version, encrypted] in source.rows(&INFO)? {
+            let Some(id) = self.known_library(&INFO, id) else {
+                continue;
+            };
+            let version = self.number(&INFO, 2, id, version);
+            let encrypted = self.number(&INFO, 3, id, encrypted);
+            if let Some(library) = self.libraries.get_mut(&id) {
+                library.name = name.into_text().or(library.name.take());
+                library.version = version;
+                library.encrypted = encrypted.map(|number| number != 0);
+            }
+        }
+        Ok(())
+    }
+
+    fn owners(&mut self, source: &impl TableSource) -> Result<(), Error> {
+        for table in [&ORGANISATION_OWNERS, &OWNERS] {
+            for [id, owner] in source.rows(table)? {
+                let Some(id) = self.known_library(table, id) else {
+                    continue;
+                };
+                if let Some(library) = self.libraries.get_mut(&id) {
+                    library.owner = owner.into_text().or(library.owner.take());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn history(&mut self, source: &impl TableSource) -> Result<(), Error> {
+        for [id, time] in source.rows(&VALID_SINCE)? {
+            let Some(id) = self.known_library(&VALID_SINCE, id) else {
+                continue;
+            };
+            let time = self.number(&VALID_SINCE, 1, id, time);
+            if let Some(library) = self.libraries.get_mut(&id) {
+                library.valid_since = library.valid_since.max(time);
+            }
+        }
+        for [id, days] in source.rows(&HISTORY_LIMITS)? {
+            let Some(id) = self.known_library(&HISTORY_LIMITS, id) else {
+                continue;
+            };
+            let days = self.number(&HISTORY_LIMITS, 1, id, days);
+            if let Some(library) = self.libraries.get_mut(&id) {
+                library.history_days = days;
+            }
+        }
+        for [id, gc_id] in source.rows(&GC_IDS)? {
+            let Some(id) = self.known_library(&GC_IDS, id) else {
+                continue;
+            };
+            if let Some(library) = self.libraries.get_mut(&id) {
+                library.gc_id = gc_id.into_text();
+            }
+        }
+        Ok(())
+    }
+
+    fn garbage(&mut self, source: &impl TableSource) -> Result<(), Error> {
+        for [id] in source.rows(&GARBAGE)? {
+            let Some(id) = self.library_id(&GARBAGE, id) else {
+                continue;
+            };
+            match self.libraries.get(&id).map(|library| library.state) {
+                // Seafile leaves such a row alone too.
+                Some(LibraryState::Live) => {}
+                Some(LibraryState::Trashed { .. }) => {
+                    self.rest
+                        .oddities
+                        .push(Oddity::TrashedAndGarbage { library: id });
+                }
+                None => {
+                    self.rest.garbage.insert(id);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn storage_classes(&mut self, source: &impl TableSource) -> Result<(), Error> {
+        for [id, class] in source.rows(&STORAGE_CLASSES)? {
+            let id = self.library_id(&STORAGE_CLASSES, id);
+            if let (Some(id), Some(class)) = (id, class.into_text()) {
+                self.rest.storage_classes.insert(id, class);
+            }
+        }
+        Ok(())
+    }
+
+    fn template(&mut self, source: &impl TableSource) -> Result<(), Error> {
+        for [key, value] in source.rows(&SYSTEM)? {
+            if key.into_text().as_deref() == Some("default_repo_id") {
+                self.rest.template = self.parse(&SYSTEM, 1, None, value);
+            }
+        }
+        Ok(())
+    }
+
+    /// What can only be told at the end; then everything in an order that does not depend on that of rows.
+    fn finish(mut self) -> Pointers {
+        for library in self
+            .libraries
+            .values()
+            .filter(|library| library.heads.is_empty())
+        {
+            let library_id = library.id;
+            self.rest.oddities.push(match library.state {
+                LibraryState::Live => Oddity::NoBranch {
+                    library: library_id,
+                },
+                LibraryState::Trashed { .. } => Oddity::NoHeadInTrash {
+                    library: library_id,
+                },
+            });
+        }
+        self.rest.oddities.sort();
+        self.rest.libraries = self.libraries.into_values().collect();
+        self.rest
+    }
+
+    fn is_live(&self, id: LibraryId) -> bool {
+        self.libraries
+            .get(&id)
+            .is_some_and(|library| library.state == LibraryState::Live)
+    }
+
+    /// The library that a row is about, by its first column.
+    fn library_id<const N: usize>(&mut self, table: &Table<N>, cell: Cell) -> Option<LibraryId> {
+        self.parse(table, 0, None, cell)
+    }
+
+    /// The same, if that library is live or in the trash: rows of others are left over and say nothing.
+    fn known_library<const N: usize>(&mut self, table: &Table<N>, cell: Cell) -> Option<LibraryId> {
+        self.library_id(table, cell)
+            .filter(|id| self.libraries.contains_key(id))
+    }
+
+    /// A commit's id. Nothing, an empty text or zeros mean that there is none.
+    fn commit<const N: usize>(
+        &mut self,
+        table: &Table<N>,
+        column: usize,
+        library: LibraryId,
+        cell: Cell,
+    ) -> Option<ObjectId> {
+        match cell {
+            Cell::Text(text) if text.is_empty() => None,
+            cell => self
+                .parse(table, column, Some(library), cell)
+                .filter(|commit: &ObjectId| !commit.is_empty()),
+        }
+    }
+
+    /// A number, also when it is stored as text; nothing means none.
+    fn number<const N: usize>(
+        &mut self,
+        table: &Table<N>,
+        column: usize,
+        library: LibraryId,
+        cell: Cell,
+    ) -> Option<i64> {
+        match cell {
+            Cell::Null => None,
+            Cell::Integer(number) => Some(number),
+            Cell::Text(text) => self.parse(
+                table,
+                column,
+                Some(library),
+                Cell::Text(text.trim().to_owned()),
+            ),
+        }
+    }
+
+    /// Anything that is written as text; what does not parse is an oddity.
+    fn parse<T: FromStr, const N: usize>(
+        &mut self,
+        table: &Table<N>,
+        column: usize,
+        library: Option<LibraryId>,
+        cell: Cell,
+    ) -> Option<T> {
+        let text = cell.into_text().unwrap_or_default();
+        let parsed = text.parse().ok();
+        if parsed.is_none() {
+            self.rest.oddities.push(Oddity::Unreadable {
+                table: table.name,
+                column: table.columns[column],
+                library,
+                text: excerpt(&text),
+            });
+        }
+        parsed
+    }
+}
+
+fn new_library(id: LibraryId, state: LibraryState) -> LibraryPointers {
+    LibraryPointers {
+        id,
+        state,
+        name: None,
+        owner: None,
+        heads: Vec::new(),
+        origin: None,
+        valid_since: None,
+        history_days: None,
+        encrypted: None,
+        version: None,
+        gc_id: None,
+    }
+}
+
+fn excerpt(text: &str) -> String {
+    text.chars().take(EXCERPT_CHARS).collect()
+}

@@ -1,0 +1,50 @@
+//! The tables that pointers are read from, and what a database server has to offer to be read from.
+//!
+//! Columns are named, never counted: SQLite and MySQL order them differently, MySQL has an `id` more, and
+//! old versions of Seafile have fewer.
+
+use crate::database::Error;
+
+/// What a cell holds, as far as pointers care.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::database) enum Cell {
+    /// Nothing, or a column that this version of Seafile does not have.
+    Null,
+    /// A whole number.
+    Integer(i64),
+    /// Anything else; bytes that are not UTF-8 are replaced.
+    Text(String),
+}
+
+impl Cell {
+    /// Its text; `None` for nothing.
+    pub(super) fn into_text(self) -> Option<String> {
+        match self {
+            Self::Null => None,
+            Self::Integer(number) => Some(number.to_string()),
+            Self::Text(text) => Some(text),
+        }
+    }
+}
+
+/// A table, and the columns that are read from it.
+#[derive(Debug)]
+pub(in crate::database) struct Table<const COLUMNS: usize> {
+    /// Its name.
+    pub(in crate::database) name: &'static str,
+    /// Its columns, in the order in which cells are handed over.
+    pub(in crate::database) columns: [&'static str; COLUMNS],
+    /// Whether every version of Seafile has it, so that without it this is another database.
+    pub(in crate::database) needed: bool,
+}
+
+/// Something that has Seafile's tables, as of one moment: a copy of a SQLite database, or a
+/// transaction on a database server.
+pub(in crate::database) trait TableSource {
+    /// Hands over all rows of a table, in any order. An absent table has none, an absent column holds
+    /// [`Cell::Null`]; in a needed table both are [`Error::MissingTable`].
+    fn rows<const COLUMNS: usize>(
+        &self,
+        table: &Table<COLUMNS>,
+    ) -> Result<Vec<[Cell; COLUMNS]>, Error>;
+}
