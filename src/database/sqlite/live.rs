@@ -16,7 +16,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rusqlite::backup::{Backup, StepResult};
-use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::draft::{Draft, Filled};
@@ -126,7 +125,6 @@ impl LiveDatabase {
             | OpenFlags::SQLITE_OPEN_URI
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(read_only_uri(&self.path), flags)?;
-        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         let wait = until.saturating_duration_since(Instant::now());
         connection.busy_timeout(wait.max(Duration::from_millis(1)))?;
         connection.execute_batch("BEGIN")?;

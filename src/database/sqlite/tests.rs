@@ -411,14 +411,30 @@ fn a_journal_of_a_running_transaction_is_none_of_our_business() {
 #[test]
 fn files_beside_an_empty_database_are_not_deleted() {
     let place = Place::new();
-    for suffix in ["-wal", "-journal"] {
+    for suffixes in [&["-wal"] as &[_], &["-journal"], &["-wal", "-shm"]] {
         fs::write(place.path("a.db"), "").unwrap();
-        fs::write(place.path(&format!("a.db{suffix}")), "left over").unwrap();
+        for suffix in suffixes {
+            fs::write(place.path(&format!("a.db{suffix}")), "left over").unwrap();
+        }
         thread::sleep(Duration::from_millis(120));
         let copy = place.copy("a.db").unwrap();
         assert_eq!(copy.len, 0);
         assert!(rows(&copy.file).is_empty());
     }
+}
+
+/// SQLite run by root would give them to the database's owner.
+#[test]
+fn files_beside_keep_their_owner() {
+    let place = Place::new();
+    let db = create(&place.path("a.db"), 100);
+    wal(&db);
+    insert(&db, 400);
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(place.path("a.db-wal"), Some(65534), Some(65534)).unwrap();
+        std::os::unix::fs::chown(place.path("a.db-shm"), Some(65534), Some(65534)).unwrap();
+    }
+    assert_eq!(count(&place.copy("a.db").unwrap().file), 500);
 }
 
 #[test]
