@@ -10,8 +10,9 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
@@ -441,23 +442,27 @@ fn files_beside_keep_their_owner() {
 fn a_database_that_is_written_to_all_the_time_is_not_copied_file_by_file() {
     let place = Place::new();
     hot_journal(&place);
-    let file = fs::OpenOptions::new()
+    let journal = fs::OpenOptions::new()
         .append(true)
         .open(place.path("a.db-journal"))
         .unwrap();
-    let writer = thread::spawn(move || {
-        for step in 0..100 {
-            file.set_len(1_000_000 + step).unwrap();
-            thread::sleep(Duration::from_millis(20));
-        }
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                // Ahead, so that a test machine that stands still for a moment does not look quiet.
+                journal
+                    .set_modified(SystemTime::now() + Duration::from_millis(90))
+                    .unwrap();
+                thread::sleep(Duration::from_millis(1));
+            }
+        });
+        thread::sleep(Duration::from_millis(20));
+        let patience = Duration::from_millis(300);
+        let result = copy_all_within(&[place.source("a.db")], place.spool.path(), patience);
+        done.store(true, Ordering::Relaxed);
+        assert!(matches!(result, Err(Error::Changing { .. })), "{result:?}");
     });
-    let result = copy_all_within(
-        &[place.source("a.db")],
-        place.spool.path(),
-        Duration::from_millis(900),
-    );
-    assert!(matches!(result, Err(Error::Changing { .. })), "{result:?}");
-    writer.join().unwrap();
     place.assert_spool_empty();
 }
 
