@@ -7,6 +7,8 @@
 //! With `readonly_shm` SQLite only maps an existing `-shm` for reading; when no other connection is
 //! alive it does not trust it and indexes the log in memory. As root it still sets the owner of
 //! `-wal` and `-shm` to what it is, so that their ctime, and nothing else, may move.
+//! One gap is left: a server that shuts down between our look and SQLite's takes its `-wal` along, and
+//! SQLite creates an empty one in its place, which means nothing to anyone. Seafile itself keeps no log.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
