@@ -15,13 +15,13 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
-    /// The file is something else: other content, cut short within its first page, or a folder.
+    /// The file is something else.
     #[error("{}: not a SQLite database", file.display())]
     NotADatabase {
         /// The database.
         file: PathBuf,
     },
-    /// The file begins like a database, but is too damaged to be copied.
+    /// The file begins like a database, but is cut short or too damaged to be copied.
     #[error("{}: this database is damaged", file.display())]
     Malformed {
         /// The database.

@@ -8,6 +8,10 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use super::rows::{Cell, Table, TableSource};
+use super::tables::{
+    BRANCHES, GARBAGE, GC_IDS, HISTORY_LIMITS, INFO, LIVE, ORGANISATION_OWNERS, OWNERS,
+    STORAGE_CLASSES, SYSTEM, TRASH, VALID_SINCE, VIRTUAL,
+};
 use super::{Head, LibraryPointers, LibraryState, Oddity, Origin, Pointers};
 use crate::database::Error;
 use crate::object::{LibraryId, ObjectId};
@@ -16,47 +20,6 @@ use crate::object::{LibraryId, ObjectId};
 const MASTER: &str = "master";
 /// How much of a senseless text is kept.
 const EXCERPT_CHARS: usize = 80;
-
-const LIVE: Table<1> = Table {
-    name: "Repo",
-    columns: ["repo_id"],
-    needed: true,
-};
-const BRANCHES: Table<3> = Table {
-    name: "Branch",
-    columns: ["repo_id", "name", "commit_id"],
-    needed: true,
-};
-const TRASH: Table<5> = Table {
-    name: "RepoTrash",
-    columns: ["repo_id", "head_id", "repo_name", "owner_id", "del_time"],
-    needed: false,
-};
-const GARBAGE: Table<1> = optional("GarbageRepos", ["repo_id"]);
-const VIRTUAL: Table<4> = optional(
-    "VirtualRepo",
-    ["repo_id", "origin_repo", "path", "base_commit"],
-);
-const INFO: Table<4> = optional("RepoInfo", ["repo_id", "name", "version", "is_encrypted"]);
-const OWNERS: Table<2> = optional("RepoOwner", ["repo_id", "owner_id"]);
-/// Owners of libraries that belong to an organisation (Pro).
-const ORGANISATION_OWNERS: Table<2> = optional("OrgRepo", ["repo_id", "user"]);
-const VALID_SINCE: Table<2> = optional("RepoValidSince", ["repo_id", "timestamp"]);
-const HISTORY_LIMITS: Table<2> = optional("RepoHistoryLimit", ["repo_id", "days"]);
-const STORAGE_CLASSES: Table<2> = optional("RepoStorageId", ["repo_id", "storage_id"]);
-const GC_IDS: Table<2> = optional("GCID", ["repo_id", "gc_id"]);
-const SYSTEM: Table<2> = optional("SystemInfo", ["info_key", "info_value"]);
-
-const fn optional<const COLUMNS: usize>(
-    name: &'static str,
-    columns: [&'static str; COLUMNS],
-) -> Table<COLUMNS> {
-    Table {
-        name,
-        columns,
-        needed: false,
-    }
-}
 
 /// Reads all tables of one moment.
 pub(in crate::database) fn assemble(source: &impl TableSource) -> Result<Pointers, Error> {
@@ -79,7 +42,7 @@ pub(in crate::database) fn assemble(source: &impl TableSource) -> Result<Pointer
 struct Assembly {
     libraries: BTreeMap<LibraryId, LibraryPointers>,
     /// Heads that the trash names, for libraries that turn out to have no branch.
-    trash_heads: BTreeMap<LibraryId, ObjectId>,
+    trash_heads: BTreeMap<LibraryId, Vec<ObjectId>>,
     rest: Pointers,
 }
 
@@ -100,7 +63,7 @@ impl Assembly {
                 continue;
             };
             if let Some(head) = self.commit(&TRASH, 1, id, head) {
-                self.trash_heads.insert(id, head);
+                self.trash_heads.entry(id).or_default().push(head);
             }
             if self.is_live(id) {
                 self.rest
@@ -138,11 +101,11 @@ impl Assembly {
         }
         for library in self.libraries.values_mut() {
             if library.heads.is_empty() {
-                let branch = MASTER.to_owned();
-                let head = self.trash_heads.get(&library.id);
-                library
-                    .heads
-                    .extend(head.map(|&commit| Head { branch, commit }));
+                let heads = self.trash_heads.remove(&library.id).unwrap_or_default();
+                library.heads.extend(heads.into_iter().map(|commit| {
+                    let branch = MASTER.to_owned();
+                    Head { branch, commit }
+                }));
             }
             library.heads.sort();
             library.heads.dedup();

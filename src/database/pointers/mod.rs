@@ -7,6 +7,7 @@
 mod assemble;
 mod rows;
 mod sqlite;
+mod tables;
 #[cfg(test)]
 mod tests;
 

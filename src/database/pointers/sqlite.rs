@@ -39,13 +39,16 @@ impl CopiedDatabase {
         present: &[String],
     ) -> Result<Vec<[Cell; COLUMNS]>, rusqlite::Error> {
         // An absent column in double quotes would be taken for a text.
-        let columns = table.columns.map(|column| match is_among(column, present) {
-            true => format!("\"{column}\""),
-            false => String::from("NULL"),
+        let columns = table.columns.map(|column| {
+            if is_among(column, present) {
+                format!("\"{column}\"")
+            } else {
+                String::from("NULL")
+            }
         });
         let query = format!("SELECT {} FROM \"{}\"", columns.join(", "), table.name);
         let mut query = self.connection.prepare(&query)?;
-        query.query_map([], |row| cells(row))?.collect()
+        query.query_map([], cells)?.collect()
     }
 }
 

@@ -46,9 +46,8 @@ impl Database {
         let database = Self {
             folder: tempfile::tempdir().unwrap(),
         };
-        Connection::open(database.file())
-            .unwrap()
-            .execute_batch(sql)
+        let db = Connection::open(database.file()).unwrap();
+        db.execute_batch(&format!("PRAGMA synchronous = OFF; BEGIN; {sql}; COMMIT"))
             .unwrap();
         database
     }
@@ -444,6 +443,7 @@ fn any_rows() -> impl Strategy<Value = Vec<(usize, Vec<Value>)>> {
 }
 
 fn fill(db: &Connection, rows: &[(usize, Vec<Value>)]) {
+    db.execute_batch("PRAGMA synchronous = OFF; BEGIN").unwrap();
     for (table, cells) in rows {
         let (name, columns) = &tables()[*table];
         let mut marks = String::from("?");
@@ -459,6 +459,7 @@ fn fill(db: &Connection, rows: &[(usize, Vec<Value>)]) {
             }
         }
     }
+    db.execute_batch("COMMIT").unwrap();
 }
 
 proptest! {
@@ -468,9 +469,7 @@ proptest! {
     fn any_content_gives_consistent_pointers(rows in any_rows()) {
         let database = Database::new(SCHEMA);
         let db = Connection::open(database.file()).unwrap();
-        db.execute_batch("PRAGMA synchronous = OFF; BEGIN").unwrap();
         fill(&db, &rows);
-        db.execute_batch("COMMIT").unwrap();
         let pointers = database.read();
         prop_assert!(pointers.libraries.is_sorted_by(|a, b| a.id < b.id));
         for text in [A, B] {

@@ -28,17 +28,7 @@ pub(super) fn copy(
         reason: Reason::Changing,
     };
     let before = Files::look(database.path())?;
-    if !before.are_quiet() {
-        return Err(changing());
-    }
-    for suffix in files::CONTENT {
-        copy_file(
-            &files::beside(database.path(), suffix),
-            &files::beside(draft.file(), suffix),
-            draft,
-        )?;
-    }
-    if !Files::look(database.path())?.unchanged_since(&before) {
+    if !before.are_quiet() || !copy_unchanged(&before, database, draft)? {
         return Err(changing());
     }
     Ok(Filled {
@@ -46,6 +36,18 @@ pub(super) fn copy(
         recovered_journal: reason == AsideReason::HotJournal && before.has_journal(),
         wal: matches!(reason, AsideReason::NotInPlace { wal: true }),
     })
+}
+
+/// Copies the files and says whether they are still what they were at the look `before`.
+fn copy_unchanged(before: &Files, database: &LiveDatabase, draft: &Draft) -> Result<bool, Error> {
+    for suffix in files::CONTENT {
+        copy_file(
+            &files::beside(database.path(), suffix),
+            &files::beside(draft.file(), suffix),
+            draft,
+        )?;
+    }
+    Ok(Files::look(database.path())?.unchanged_since(before))
 }
 
 /// Copies one file, if it is there; whether it should be is the caller's look before and after.
@@ -64,4 +66,50 @@ fn copy_file(from: &Path, to: &Path, draft: &Draft) -> Result<(), Error> {
         .map_err(Error::spool(to))?;
     io::copy(&mut source, &mut target).map_err(|error| draft.sort_io(from, error))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn files_that_change_meanwhile_do_not_count() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        for suffix in files::CONTENT {
+            OpenOptions::new()
+                .append(true)
+                .create(true)
+                .open(files::beside(&path, suffix))
+                .unwrap();
+        }
+        let database = LiveDatabase::find(&path).unwrap();
+        let draft = Draft::create(&path, folder.path()).unwrap();
+        let mut before = Files::look(&path).unwrap();
+        assert!(copy_unchanged(&before, &database, &draft).unwrap());
+        for suffix in files::CONTENT {
+            let file = files::beside(&path, suffix);
+            OpenOptions::new()
+                .append(true)
+                .open(&file)
+                .unwrap()
+                .set_len(5)
+                .unwrap();
+            assert!(
+                !copy_unchanged(&before, &database, &draft).unwrap(),
+                "{suffix} grew"
+            );
+            before = Files::look(&path).unwrap();
+            if !suffix.is_empty() {
+                fs::remove_file(&file).unwrap();
+                assert!(
+                    !copy_unchanged(&before, &database, &draft).unwrap(),
+                    "{suffix} vanished"
+                );
+                before = Files::look(&path).unwrap();
+            }
+        }
+    }
 }

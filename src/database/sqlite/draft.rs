@@ -1,9 +1,9 @@
 //! The private copy while it is being made: its place in the spool folder, and what is done with it
 //! once no lock is held any more.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -43,6 +43,7 @@ impl Draft {
     pub(super) fn create(source: &Path, spool: &Path) -> Result<Self, Error> {
         let folder = tempfile::Builder::new()
             .prefix(PREFIX)
+            .permissions(Permissions::from_mode(0o700))
             .tempdir_in(spool)
             .map_err(Error::spool(spool))?;
         let file = folder
@@ -121,6 +122,7 @@ impl Draft {
     /// alone; then lets SQLite check it.
     fn clean_and_check(&self) -> Result<Vec<String>, rusqlite::Error> {
         let connection = self.open()?;
+        connection.execute_batch("PRAGMA synchronous = OFF")?;
         // Reads the database: a hot journal is rolled back by this, and a log merged and removed.
         connection.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(()))?;
         connection.query_row("PRAGMA schema_version", [], |_| Ok(()))?;
@@ -187,27 +189,29 @@ pub(super) fn remove_leftovers(spool: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// What SQLite finds wrong; that it cannot even look is a finding too.
+/// What SQLite finds wrong, line by line; that it cannot even look is a finding too.
 fn integrity(connection: &Connection) -> Vec<String> {
     let mut complaints = Vec::new();
-    let checked = connection
-        .prepare(&format!("PRAGMA integrity_check({COMPLAINTS})"))
-        .and_then(|mut check| {
-            let mut rows = check.query([])?;
-            while let Some(row) = rows.next()? {
-                complaints.push(row.get_ref(0)?.as_str().map_or_else(
-                    |_| String::from("(no text)"),
-                    |text| text.chars().take(COMPLAINT_CHARS).collect(),
-                ));
-            }
-            Ok(())
-        });
-    if let Err(error) = checked {
+    if let Err(error) = check(connection, &mut complaints) {
         complaints.push(error.to_string());
     }
-    complaints.retain(|line| line != "ok");
     complaints.truncate(COMPLAINTS);
     complaints
+}
+
+/// A row of the check may hold many lines, under a heading.
+fn check(connection: &Connection, complaints: &mut Vec<String>) -> Result<(), rusqlite::Error> {
+    let mut check = connection.prepare(&format!("PRAGMA integrity_check({COMPLAINTS})"))?;
+    let mut rows = check.query([])?;
+    while let Some(row) = rows.next()? {
+        let text = row.get_ref(0)?.as_bytes().unwrap_or(b"(no text)");
+        let lines = String::from_utf8_lossy(text);
+        let lines = lines
+            .lines()
+            .filter(|line| *line != "ok" && !line.starts_with("***"));
+        complaints.extend(lines.map(|line| line.chars().take(COMPLAINT_CHARS).collect::<String>()));
+    }
+    Ok(())
 }
 
 fn hash(file: &Path) -> io::Result<(u64, Sha256)> {
