@@ -170,18 +170,12 @@ macro_rules! conformance_tests {
 #[macro_export]
 macro_rules! conformance_test_of_each {
     (($fresh:expr) $($module:ident { $($case:ident)* })*) => {
-        $crate::conformance_test_of_each! { @flat ($fresh) $($($case)*)* }
-    };
-    (@flat ($fresh:expr) $($case:ident)*) => {
-        $crate::conformance_test_of_each! { @each ($fresh) $($case)* }
-    };
-    (@each ($fresh:expr)) => {};
-    (@each ($fresh:expr) $case:ident $($rest:ident)*) => {
-        #[test]
-        fn $case() {
-            $crate::conformance::run(stringify!($case), &$fresh);
-        }
-        $crate::conformance_test_of_each! { @each ($fresh) $($rest)* }
+        $($(
+            #[test]
+            fn $case() {
+                $crate::conformance::run(stringify!($case), &$fresh);
+            }
+        )*)*
     };
 }
 

@@ -155,10 +155,10 @@ impl LocalBackend {
         // writer may have crashed before it came to this.
         self.settle(&steps, &folder)?;
         if stored {
-            return Ok(());
+            Ok(())
+        } else {
+            Err(io::ErrorKind::AlreadyExists.into())
         }
-        is_taken(&folder, name)?;
-        Err(io::ErrorKind::AlreadyExists.into())
     }
 }
 

@@ -33,10 +33,7 @@ fn parse(url: &str) -> Result<PathBuf> {
     if !scheme.eq_ignore_ascii_case("file") {
         return Err(invalid(format!("no {} yet: {SUPPORTED}", shown(scheme))));
     }
-    let path = rest
-        .strip_prefix("localhost")
-        .filter(|path| path.starts_with('/'))
-        .unwrap_or(rest);
+    let path = rest.strip_prefix("localhost").unwrap_or(rest);
     if !path.starts_with('/') {
         return Err(invalid(format!(
             "a file:// URL has three slashes: {SUPPORTED}"
@@ -127,6 +124,8 @@ mod tests {
             "user@secret:/path",
             "s3:bucket",
             "file://secret/path",
+            "file://localhost.secret/path",
+            "file://localhost",
             "file://",
             "://",
         ] {

@@ -289,7 +289,21 @@ mod tests {
         let started = Instant::now();
         backend.stat(&key("a")).unwrap_err();
         assert!(started.elapsed() < Duration::from_secs(5));
-        assert!((2..=13).contains(&backend.inner.count()));
+        assert!((1..=13).contains(&backend.inner.count()));
+    }
+
+    #[test]
+    fn a_pause_beyond_the_total_time_is_not_begun() {
+        let policy = RetryPolicy {
+            first_pause: Duration::from_mins(1),
+            longest_pause: Duration::from_mins(1),
+            ..RetryPolicy::fast()
+        };
+        let faulty = FaultyBackend::new(MemoryBackend::new(), first_fail(1, FAILS));
+        let started = Instant::now();
+        let stat = RetryingBackend::new(faulty, policy).stat(&key("a"));
+        assert_eq!(stat.unwrap_err().kind(), ErrorKind::Transient);
+        assert!(started.elapsed() < Duration::from_secs(30));
     }
 
     #[test]

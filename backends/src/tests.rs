@@ -16,9 +16,18 @@ fn in_memory<B: Backend + 'static>(wrap: impl Fn(MemoryBackend) -> B) -> Fresh {
     Fresh::new(wrap(backend.clone()), wrap(backend))
 }
 
+/// A folder on a disk, if temporary files are.
+fn on_disk() -> TempDir {
+    TempDir::new().unwrap()
+}
+
+/// A folder in memory where there is such a place: there a sync costs nothing.
+fn in_ram() -> TempDir {
+    TempDir::new_in("/dev/shm").unwrap_or_else(|_| on_disk())
+}
+
 /// Two handles on one folder, each wrapped.
-fn in_folder<B: Backend + 'static>(wrap: impl Fn(LocalBackend) -> B) -> Fresh {
-    let folder = TempDir::new().unwrap();
+fn in_folder<B: Backend + 'static>(folder: TempDir, wrap: impl Fn(LocalBackend) -> B) -> Fresh {
     let open = || wrap(LocalBackend::open(folder.path()).unwrap());
     Fresh::new(open(), open()).keeping(folder)
 }
@@ -58,26 +67,26 @@ mod memory_faulty {
 }
 
 mod local {
-    use super::in_folder;
-    crate::conformance_tests!(|| in_folder(|local| local));
+    use super::{in_folder, on_disk};
+    crate::conformance_tests!(|| in_folder(on_disk(), |local| local));
 }
 
 mod local_by_links {
-    use super::{LocalBackend, in_folder};
-    crate::conformance_tests!(|| in_folder(LocalBackend::by_links));
+    use super::{LocalBackend, in_folder, on_disk};
+    crate::conformance_tests!(|| in_folder(on_disk(), LocalBackend::by_links));
 }
 
 mod local_retrying {
-    use super::{in_folder, retrying};
-    crate::conformance_tests!(|| in_folder(retrying));
+    use super::{in_folder, in_ram, retrying};
+    crate::conformance_tests!(|| in_folder(in_ram(), retrying));
 }
 
 mod local_recording {
-    use super::{RecordingBackend, in_folder};
-    crate::conformance_tests!(|| in_folder(RecordingBackend::new));
+    use super::{RecordingBackend, in_folder, in_ram};
+    crate::conformance_tests!(|| in_folder(in_ram(), RecordingBackend::new));
 }
 
 mod local_faulty {
-    use super::{faultless, in_folder};
-    crate::conformance_tests!(|| in_folder(faultless));
+    use super::{faultless, in_folder, in_ram};
+    crate::conformance_tests!(|| in_folder(in_ram(), faultless));
 }

@@ -180,6 +180,21 @@ fn a_link_whose_answer_was_lost_is_the_own() {
 }
 
 #[test]
+fn a_new_file_is_new_and_a_removed_one_may_be_gone() {
+    let (folder, backend) = fresh();
+    plant(folder.path().join("taken"), b"old");
+    symlink("elsewhere", folder.path().join("link")).unwrap();
+    for name in ["taken", "link"] {
+        let error = backend.root.write_new(name).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+    }
+    assert!(!folder.path().join("elsewhere").exists());
+    backend.root.remove("missing").unwrap();
+    backend.root.remove("taken").unwrap();
+    assert!(!folder.path().join("taken").exists());
+}
+
+#[test]
 fn stale_temporaries_are_removed_and_nothing_else() {
     let (folder, backend) = fresh();
     let path = |name: &str| folder.path().join(name);

@@ -66,21 +66,15 @@ impl Walk {
 
     /// Opens a folder; one that went away is passed over.
     fn enter(&self, path: String) -> io::Result<Option<Reading>> {
-        let opened = self.root.descend(&path).and_then(|folder| {
-            let Some(folder) = folder else {
-                return Ok(None);
-            };
-            let names = folder.names()?;
-            Ok(Some(Reading {
-                path,
-                folder,
-                names,
-            }))
-        });
-        match opened {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            other => other,
-        }
+        let Some(folder) = self.root.descend(&path)? else {
+            return Ok(None);
+        };
+        let names = folder.names()?;
+        Ok(Some(Reading {
+            path,
+            folder,
+            names,
+        }))
     }
 
     /// Takes note of a folder, or says what a wanted file is.

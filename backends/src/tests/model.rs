@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use proptest::prelude::*;
-use tempfile::TempDir;
 
 use crate::{
     Backend, Entry, ErrorKind, Fault, FaultyBackend, Key, LocalBackend, MemoryBackend, Plan,
@@ -106,7 +105,7 @@ fn same_answers(
 proptest! {
     #[test]
     fn a_folder_answers_as_memory_does(calls in prop::collection::vec(any_call(), 0..60)) {
-        let folder = TempDir::new().unwrap();
+        let folder = super::in_ram();
         let local = LocalBackend::open(folder.path()).unwrap();
         same_answers(&local, &MemoryBackend::new(), &calls)?;
     }
@@ -115,7 +114,7 @@ proptest! {
     fn conflicting_keys_are_refused_alike(
         calls in prop::collection::vec(read_or_put(CONFLICTING), 0..40),
     ) {
-        let folder = TempDir::new().unwrap();
+        let folder = super::in_ram();
         let local = LocalBackend::open(folder.path()).unwrap();
         same_answers(&local, &MemoryBackend::new(), &calls)?;
     }
