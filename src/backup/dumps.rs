@@ -56,12 +56,11 @@ pub fn dump(
         let reused = known
             .map(|known| stream::are_there(repository, &known.parts))
             .transpose()?;
-        let parts = match (known, reused) {
-            (Some(known), Some(true)) => known.parts.clone(),
-            _ => {
-                stored += 1;
-                store_copy(repository, snapshot, copy)?
-            }
+        let parts = if let (Some(known), Some(true)) = (known, reused) {
+            known.parts.clone()
+        } else {
+            stored += 1;
+            store_copy(repository, snapshot, copy)?
         };
         databases.push(describe(copy, source, parts)?);
     }

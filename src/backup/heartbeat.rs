@@ -8,7 +8,7 @@ use crate::repository::{Repository, Result, runs};
 use crate::time::{Clock, Timestamp};
 
 /// How often a run says that it is alive.
-const EVERY: Duration = Duration::from_secs(6 * 3600);
+const EVERY: Duration = Duration::from_hours(6);
 
 /// Puts a heartbeat when one is due.
 pub struct Heartbeat {

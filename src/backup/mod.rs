@@ -93,7 +93,7 @@ impl Default for Options {
             workers: std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
             level: 3,
             second_look: Duration::from_secs(2),
-            attempts_after: vec![Duration::from_secs(10), Duration::from_secs(60)],
+            attempts_after: vec![Duration::from_secs(10), Duration::from_mins(1)],
         }
     }
 }

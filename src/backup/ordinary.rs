@@ -64,7 +64,11 @@ fn is_unchanged(group: &Group, known: &FileGroup) -> bool {
 /// made need not be read again.
 fn settled(group: &Group, known: &FileGroup, now: i64) -> FileGroup {
     match files::fingerprint(group, now) {
-        Ok(fingerprint) => FileGroup { fingerprint, settled_before: now, ..known.clone() },
+        Ok(fingerprint) => FileGroup {
+            fingerprint,
+            settled_before: now,
+            ..known.clone()
+        },
         Err(_) => known.clone(),
     }
 }

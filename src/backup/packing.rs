@@ -24,8 +24,6 @@ use crate::walk::Trouble;
 
 /// Stored bytes at which a pack is finished.
 pub const PACK_BYTES: u64 = 32 << 20;
-/// Objects at which a pack is finished, so that its index line stays small.
-const PACK_MEMBERS: usize = 100_000;
 /// Plain bytes of a frame.
 const FRAME_BYTES: usize = 1 << 20;
 /// Objects that may wait for a worker.
@@ -409,7 +407,7 @@ impl<'a> Open<'a> {
             None => self.builder.add(name, bytes)?,
         }
         self.bytes += bytes.len() as u64;
-        if self.builder.stored_len() >= PACK_BYTES || self.builder.members() >= PACK_MEMBERS {
+        if self.builder.stored_len() >= PACK_BYTES || self.builder.is_full() {
             self.finish_pack()?;
         }
         Ok(())

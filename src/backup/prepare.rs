@@ -15,7 +15,7 @@ use crate::repository::{Error, Repository, Result, Snapshot, runs};
 use crate::time::Timestamp;
 
 /// The packs are listed at least this often.
-const LIST_EVERY: Duration = Duration::from_secs(24 * 3600);
+const LIST_EVERY: Duration = Duration::from_hours(24);
 
 /// What a run builds on.
 pub struct Prepared {
@@ -150,7 +150,7 @@ fn adopt(
             Ok(segment) => segments.push(segment),
             Err(error @ (Error::Catalog { .. } | Error::Backend(_))) => return Err(error),
             Err(error) => {
-                warnings.push(format!("what {} lists is stored again: {error}", named.key))
+                warnings.push(format!("what {} lists is stored again: {error}", named.key));
             }
         }
     }

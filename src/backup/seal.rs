@@ -168,21 +168,18 @@ impl Segments<'_> {
         let old = old.map(|(_, lines, _)| lines).unwrap_or_default();
         let mut lines = Vec::new();
         for (kind, name) in &segment.packs {
-            match old.iter().find(|line| line.pack == *name) {
-                Some(line) => lines.push(line.clone()),
-                None => {
-                    let bytes = reader::read_pack(self.repository, *kind, name)?;
-                    let (contents, _) =
-                        pack::read_contents(&bytes).map_err(repository::Error::from)?;
-                    let size = bytes.len() as u64;
-                    lines.push(Line {
-                        pack: *name,
-                        kind: *kind,
-                        size,
-                        contents,
-                    });
-                }
+            if let Some(line) = old.iter().find(|line| line.pack == *name) {
+                lines.push(line.clone());
+                continue;
             }
+            let bytes = reader::read_pack(self.repository, *kind, name)?;
+            let (contents, _) = pack::read_contents(&bytes).map_err(repository::Error::from)?;
+            lines.push(Line {
+                pack: *name,
+                kind: *kind,
+                size: bytes.len() as u64,
+                contents,
+            });
         }
         Ok(lines)
     }

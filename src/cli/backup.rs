@@ -20,6 +20,7 @@ use crate::source;
 use crate::time::Clock;
 
 #[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct Arguments {
     /// The installation's top folder, such as /opt/seafile
     #[arg(default_value = ".")]
@@ -49,12 +50,13 @@ pub(super) fn run(
     arguments: &Arguments,
     output: Output,
 ) -> Result<Status, CommandError> {
-    let environment = Environment::new(std::env::vars_os().filter_map(|(name, value)| {
-        Some((name.into_string().ok()?, value.into_string().ok()?))
-    }));
+    let environment =
+        Environment::new(std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        }));
     let installation = discover(&arguments.source, &environment)?;
     for warning in &installation.warnings {
-        output.warning(warning);
+        Output::warning(warning);
     }
     let options = options(arguments);
     if arguments.dry_run {
@@ -77,13 +79,21 @@ pub(super) fn run(
     let report = backup::run(context, &installation, &options)?;
     print(&joined, &report, output);
     output.json(&Summary::of(&joined, &report))?;
-    Ok(if report.needs_reading() { Status::ReadTheReport } else { Status::Done })
+    Ok(if report.needs_reading() {
+        Status::ReadTheReport
+    } else {
+        Status::Done
+    })
 }
 
 fn options(arguments: &Arguments) -> Options {
     Options {
         everything: arguments.everything,
-        also: arguments.also.iter().map(|path| place::absolute(path)).collect(),
+        also: arguments
+            .also
+            .iter()
+            .map(|path| place::absolute(path))
+            .collect(),
         excludes: arguments.exclude.clone(),
         list: arguments.list,
         ..Options::default()
@@ -126,11 +136,21 @@ fn dry_run(
 ) -> Result<Status, CommandError> {
     let findings = installation.findings.iter();
     let rows: Vec<Vec<String>> = findings
-        .map(|finding| vec![finding.what.clone(), output::shown(&finding.value), finding.from.clone()])
+        .map(|finding| {
+            vec![
+                finding.what.clone(),
+                output::shown(&finding.value),
+                finding.from.clone(),
+            ]
+        })
         .collect();
     output.line(output::table(&rows));
-    let scan = files::scan(&source::scan_options(installation, &options.excludes, &options.also))
-        .map_err(|error| CommandError::from(anyhow::Error::from(error)))?;
+    let scan = files::scan(&source::scan_options(
+        installation,
+        &options.excludes,
+        &options.also,
+    ))
+    .map_err(|error| CommandError::from(anyhow::Error::from(error)))?;
     output.line("\nordinary files:");
     let groups: Vec<Vec<String>> = scan
         .groups
@@ -141,22 +161,38 @@ fn dry_run(
                 _ => 0,
             });
             let entries = count(group.entries.len() as u64, "entry", "entries");
-            vec![format!("  {}", output::shown(&group.label)), entries, bytes(size.sum())]
+            vec![
+                format!("  {}", output::shown(&group.label)),
+                entries,
+                bytes(size.sum()),
+            ]
         })
         .collect();
     output.line(output::table(&groups));
     output.line("\nleft out:");
     for left in &scan.left_out {
-        output.line(format_args!("  {} ({})", output::shown(&left.path.to_string_lossy()), left.reason));
+        output.line(format_args!(
+            "  {} ({})",
+            output::shown(&left.path.to_string_lossy()),
+            left.reason
+        ));
     }
-    output.line(format_args!("  by default: {}", files::DEFAULT_EXCLUDES.join(", ")));
+    output.line(format_args!(
+        "  by default: {}",
+        files::DEFAULT_EXCLUDES.join(", ")
+    ));
     for warning in &scan.warnings {
-        output.warning(format_args!("{}: {}", warning.path.display(), warning.kind));
+        Output::warning(format_args!("{}: {}", warning.path.display(), warning.kind));
     }
     let findings: BTreeMap<&str, [&str; 2]> = installation
         .findings
         .iter()
-        .map(|finding| (finding.what.as_str(), [finding.value.as_str(), finding.from.as_str()]))
+        .map(|finding| {
+            (
+                finding.what.as_str(),
+                [finding.value.as_str(), finding.from.as_str()],
+            )
+        })
         .collect();
     output.json(&findings)?;
     Ok(Status::Done)
@@ -187,7 +223,12 @@ struct Summary<'a> {
 
 impl<'a> Summary<'a> {
     fn of(joined: &Joined, report: &'a Report) -> Self {
-        let Report { marker, manifest, totals, .. } = report;
+        let Report {
+            marker,
+            manifest,
+            totals,
+            ..
+        } = report;
         Self {
             snapshot: marker.snapshot.to_string(),
             marker: marker_place(joined, report),
@@ -219,12 +260,21 @@ fn marker_place(joined: &Joined, report: &Report) -> String {
 
 /// What was backed up, what was proved, where the marker is.
 fn print(joined: &Joined, report: &Report, output: Output) {
-    let Report { marker, manifest, totals, .. } = report;
+    let Report {
+        marker,
+        manifest,
+        totals,
+        ..
+    } = report;
     for warning in &manifest.warnings {
-        output.warning(output::shown(warning));
+        Output::warning(output::shown(warning));
     }
-    print_damage(manifest, &manifest.damage, "is lost", output);
-    print_damage(manifest, &manifest.source_damage, "is bad in the source, good in the repository", output);
+    print_damage(manifest, &manifest.damage, "is lost");
+    print_damage(
+        manifest,
+        &manifest.source_damage,
+        "is bad in the source, good in the repository",
+    );
     output.detail(format_args!("source    {}", source_line(manifest)));
     output.detail(format_args!(
         "stored    {} ({}) in {} ({}), {} of {}, {} of {}",
@@ -235,11 +285,18 @@ fn print(joined: &Joined, report: &Report, output: Output) {
         report.databases_stored,
         count(manifest.databases.len() as u64, "database", "databases"),
         report.groups_stored,
-        count(manifest.files.len() as u64, "group of files", "groups of files"),
+        count(
+            manifest.files.len() as u64,
+            "group of files",
+            "groups of files"
+        ),
     ));
     let counts = manifest.libraries.iter().map(|library| library.counts);
     let (objects, total) = counts.fold((0, 0), |(objects, total), counts| {
-        (objects + counts.commits + counts.fs + counts.blocks, total + counts.bytes)
+        (
+            objects + counts.commits + counts.fs + counts.blocks,
+            total + counts.bytes,
+        )
     });
     output.detail(format_args!(
         "holds     {objects} objects ({}) of these libraries; {} ({}) in all",
@@ -260,7 +317,11 @@ fn source_line(manifest: &Manifest) -> String {
     format!(
         "{}: Seafile {}, {} ({} virtual, {} in the trash)",
         output::shown(&manifest.source.path),
-        manifest.source.seafile_version.as_deref().unwrap_or("of unknown version"),
+        manifest
+            .source
+            .seafile_version
+            .as_deref()
+            .unwrap_or("of unknown version"),
         count(libraries.len() as u64, "library", "libraries"),
         number(&|library| library.origin.is_some()),
         number(&|library| library.state == LibraryState::Trash),
@@ -268,9 +329,13 @@ fn source_line(manifest: &Manifest) -> String {
 }
 
 fn proof_line(report: &Report) -> String {
-    let Report { marker, manifest, .. } = report;
+    let Report {
+        marker, manifest, ..
+    } = report;
     let mut line = match marker.damage {
-        0 => "every pointer in the databases leads to a verified object in the repository".to_owned(),
+        0 => {
+            "every pointer in the databases leads to a verified object in the repository".to_owned()
+        }
         lost => format!(
             "all but {} that the databases point to are in the repository ({} new)",
             count(lost, "object", "objects"),
@@ -287,12 +352,17 @@ fn proof_line(report: &Report) -> String {
     line
 }
 
-fn print_damage(manifest: &Manifest, damage: &[Damage], what: &str, output: Output) {
+fn print_damage(manifest: &Manifest, damage: &[Damage], what: &str) {
     const MOST: usize = 20;
     for damage in damage.iter().take(MOST) {
-        let name = manifest.library(damage.library).and_then(|library| library.name.as_deref());
-        let path = damage.paths.first().map(|path| format!(", {}", output::shown(path)));
-        output.warning(format_args!(
+        let name = manifest
+            .library(damage.library)
+            .and_then(|library| library.name.as_deref());
+        let path = damage
+            .paths
+            .first()
+            .map(|path| format!(", {}", output::shown(path)));
+        Output::warning(format_args!(
             "{what}: {} ({}) in library {:?}{}",
             damage.object(),
             output::shown(&damage.detail),
@@ -301,6 +371,9 @@ fn print_damage(manifest: &Manifest, damage: &[Damage], what: &str, output: Outp
         ));
     }
     if damage.len() > MOST {
-        output.warning(format_args!("… and {} more; the manifest names them all", damage.len() - MOST));
+        Output::warning(format_args!(
+            "… and {} more; the manifest names them all",
+            damage.len() - MOST
+        ));
     }
 }

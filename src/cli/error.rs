@@ -1,8 +1,8 @@
 //! How a verb ends: exit status, message, hint.
 
-use crate::{backup, repository};
 use crate::database;
 use crate::seafile::discover::DiscoverError;
+use crate::{backup, repository};
 
 /// The exit status of a verb (README, "Exit status").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,20 +36,32 @@ pub struct CommandError {
 impl CommandError {
     /// A failure with a next step.
     pub fn new(error: impl Into<anyhow::Error>, hint: impl Into<String>) -> Self {
-        Self { status: Status::Failed, error: error.into(), hint: Some(hint.into()) }
+        Self {
+            status: Status::Failed,
+            error: error.into(),
+            hint: Some(hint.into()),
+        }
     }
 }
 
 impl From<anyhow::Error> for CommandError {
     fn from(error: anyhow::Error) -> Self {
-        Self { status: Status::Failed, error, hint: None }
+        Self {
+            status: Status::Failed,
+            error,
+            hint: None,
+        }
     }
 }
 
 impl From<repository::Error> for CommandError {
     fn from(error: repository::Error) -> Self {
         let hint = error.hint();
-        Self { status: status_of(&error), hint, error: error.into() }
+        Self {
+            status: status_of(&error),
+            hint,
+            error: error.into(),
+        }
     }
 }
 
@@ -81,7 +93,11 @@ impl From<backup::Error> for CommandError {
             backup::Error::Repository(error) => error.into(),
             error => {
                 let hint = error.hint();
-                Self { status: Status::Failed, hint, error: error.into() }
+                Self {
+                    status: Status::Failed,
+                    hint,
+                    error: error.into(),
+                }
             }
         }
     }

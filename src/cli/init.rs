@@ -34,7 +34,10 @@ pub(super) fn run(global: &Global, output: Output) -> Result<Status, CommandErro
     }
     output.detail("It is not encrypted, and Seafile's configuration holds passwords: let nobody else read it.\n");
     output.detail(&sheet);
-    output.detail(format_args!("\nA copy of this sheet is in {}.", kept.display()));
+    output.detail(format_args!(
+        "\nA copy of this sheet is in {}.",
+        kept.display()
+    ));
     output.json(&Outcome {
         repository: place,
         id: joined.repository.id().to_string(),
@@ -56,7 +59,10 @@ pub(super) fn join(global: &Global, state: &StateFolder) -> Result<(Joined, bool
     };
     let host_key = state.make_host_key(&place::host_name())?;
     let text = host_key.public_text(Clock::system().now());
-    match repository.backend().put_new(&names::host_key(host_key.id()), text.as_bytes()) {
+    match repository
+        .backend()
+        .put_new(&names::host_key(host_key.id()), text.as_bytes())
+    {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => {
             return Err(repository::Error::from(error).into());
         }
@@ -66,5 +72,12 @@ pub(super) fn join(global: &Global, state: &StateFolder) -> Result<(Joined, bool
     of_repository.trust(&host_key.verifying())?;
     let pinned = of_repository.trusted()?;
     let repository = repository.with_pinned(pinned);
-    Ok((Joined { repository, host_key, state: of_repository }, created))
+    Ok((
+        Joined {
+            repository,
+            host_key,
+            state: of_repository,
+        },
+        created,
+    ))
 }

@@ -21,18 +21,24 @@ pub(super) fn run(
     arguments: &Arguments,
     output: Output,
 ) -> Result<Status, CommandError> {
-    let repository = global.open(output)?;
+    let repository = global.open()?;
     let markers = repository.markers()?;
     let snapshot = markers.find(&arguments.snapshot)?;
-    warn_unpinned(snapshot, output);
+    warn_unpinned(snapshot);
     let manifest = index::read_manifest(&repository, &snapshot.marker)?;
-    let head = ["LIBRARY", "CHANGED", "OBJECTS", "SIZE", "STATE", "OWNER", "NAME"];
+    let head = [
+        "LIBRARY", "CHANGED", "OBJECTS", "SIZE", "STATE", "OWNER", "NAME",
+    ];
     let mut rows = vec![head.map(Into::into).to_vec()];
     rows.extend(manifest.libraries.iter().map(cells));
     output.detail(format_args!("snapshot {}", snapshot.id()));
     output.line(output::table(&rows));
     for store in &manifest.unreferenced {
-        let what = if store.garbage { "deleted for good, left out" } else { "no row points to it, copied whole" };
+        let what = if store.garbage {
+            "deleted for good, left out"
+        } else {
+            "no row points to it, copied whole"
+        };
         output.line(format_args!("store {}: {what}", store.store));
     }
     output.json(&manifest.libraries)?;
@@ -43,7 +49,10 @@ fn cells(library: &Library) -> Vec<String> {
     let counts = library.counts;
     vec![
         library.id.to_string(),
-        library.head_time.and_then(Timestamp::from_seconds).map_or("-".into(), |time| time.to_string()),
+        library
+            .head_time
+            .and_then(Timestamp::from_seconds)
+            .map_or("-".into(), |time| time.to_string()),
         (counts.commits + counts.fs + counts.blocks).to_string(),
         output::bytes(counts.bytes),
         state(library),
@@ -66,5 +75,9 @@ fn state(library: &Library) -> String {
     if library.encrypted == Some(true) {
         words.push("encrypted".into());
     }
-    if words.is_empty() { "-".into() } else { words.join(",") }
+    if words.is_empty() {
+        "-".into()
+    } else {
+        words.join(",")
+    }
 }

@@ -35,10 +35,16 @@ something left out), 10 no repository there, 11 another run is busy, 12 key wron
 #[derive(Debug, Args)]
 struct Global {
     /// Where backups are kept: a folder, such as /backup
-    #[arg(short, long, global = true, env = "SEAWALL_REPOSITORY", value_name = "URL")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        env = "SEAWALL_REPOSITORY",
+        value_name = "URL"
+    )]
     repository: Option<String>,
     /// This host's key, catalog and spool [default: /var/lib/seawall for root, else
-    /// $XDG_STATE_HOME/seawall]
+    /// `$XDG_STATE_HOME/seawall`]
     #[arg(long, global = true, env = "SEAWALL_STATE_DIR", value_name = "DIR")]
     state_dir: Option<PathBuf>,
     /// Believe markers that this key signed (the verification key of a recovery sheet)
@@ -75,7 +81,10 @@ pub fn main() -> ExitCode {
         (_, true) => Loudness::Verbose,
         _ => Loudness::Normal,
     };
-    let output = Output { json: cli.global.json, loudness };
+    let output = Output {
+        json: cli.global.json,
+        loudness,
+    };
     let result = match &cli.verb {
         Verb::Init => init::run(&cli.global, output),
         Verb::Backup(arguments) => backup::run(&cli.global, arguments, output),
@@ -85,31 +94,23 @@ pub fn main() -> ExitCode {
     match result {
         Ok(status) => ExitCode::from(status as u8),
         Err(error) => {
-            output.failure(&error);
+            print_failure(&error);
             ExitCode::from(error.status as u8)
         }
     }
 }
 
-impl Output {
-    fn failure(self, failure: &CommandError) {
-        use std::io::Write as _;
-        let mut text = String::from("error: ");
-        let mut last = String::new();
-        for (depth, cause) in failure.error.chain().enumerate() {
-            let cause = cause.to_string();
-            // Wrapped errors often show the same text twice.
-            if cause != last {
-                text.push_str(if depth == 0 { "" } else { ": " });
-                text.push_str(&cause);
-            }
-            last = cause;
+/// Prints why a verb failed: the chain of causes in one line, then what to do next.
+fn print_failure(failure: &CommandError) {
+    let mut text = String::new();
+    let mut last = String::new();
+    for cause in failure.error.chain().map(ToString::to_string) {
+        // An error that only passes on its cause shows the same text.
+        if cause != last {
+            text.push_str(if text.is_empty() { "" } else { ": " });
+            text.push_str(&cause);
         }
-        if let Some(hint) = &failure.hint {
-            text.push_str("\nhint: ");
-            text.push_str(hint);
-        }
-        // There is nobody left to tell.
-        let _ = writeln!(std::io::stderr().lock(), "{text}");
+        last = cause;
     }
+    Output::failure(&text, failure.hint.as_deref());
 }

@@ -47,8 +47,18 @@ impl Output {
     }
 
     /// What the administrator should know.
-    pub fn warning(self, text: impl Display) {
+    pub fn warning(text: impl Display) {
         let _ = writeln!(io::stderr().lock(), "warning: {text}");
+    }
+
+    /// Why a verb failed, and what to do next.
+    pub fn failure(text: &str, hint: Option<&str>) {
+        let mut stderr = io::stderr().lock();
+        // There is nobody left to tell.
+        let _ = writeln!(stderr, "error: {text}");
+        if let Some(hint) = hint {
+            let _ = writeln!(stderr, "hint: {hint}");
+        }
     }
 
     /// The result as JSON, in JSON mode.
@@ -85,7 +95,11 @@ pub fn count(number: u64, one: &str, many: &str) -> String {
 /// Aligned columns; the last one is not padded.
 pub fn table(rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
-        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+        rows.iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count())
+            .max()
+            .unwrap_or(0)
     };
     let mut text = String::new();
     for row in rows {
@@ -106,7 +120,9 @@ pub fn table(rows: &[Vec<String>]) -> String {
 
 /// A name from outside, safe to show on a terminal.
 pub fn shown(name: &str) -> String {
-    name.chars().map(|char| if char.is_control() { '\u{fffd}' } else { char }).collect()
+    name.chars()
+        .map(|char| if char.is_control() { '\u{fffd}' } else { char })
+        .collect()
 }
 
 #[cfg(test)]
@@ -116,7 +132,18 @@ mod tests {
     #[test]
     fn bytes_are_short_and_never_round_up() {
         let shown = [0, 1023, 1024, 1536, 33_554_431, 33_554_432, u64::MAX].map(bytes);
-        assert_eq!(shown, ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "31.9 MiB", "32.0 MiB", "16383.9 PiB"]);
+        assert_eq!(
+            shown,
+            [
+                "0 B",
+                "1023 B",
+                "1.0 KiB",
+                "1.5 KiB",
+                "31.9 MiB",
+                "32.0 MiB",
+                "16383.9 PiB"
+            ]
+        );
     }
 
     #[test]

@@ -45,22 +45,30 @@ impl Global {
 
     fn trusted(&self) -> Result<Vec<VerifyingKey>, CommandError> {
         let parse = |text: &String| {
-            text.trim().parse::<VerifyingKey>().with_context(|| format!("{text:?} is no verification key"))
+            text.trim()
+                .parse::<VerifyingKey>()
+                .with_context(|| format!("{text:?} is no verification key"))
         };
         let keys: Result<Vec<_>, _> = self.trust.iter().map(parse).collect();
         keys.map_err(|error| {
-            CommandError::new(error, "it looks like seawall-HOST+1234abcd+… and is on the recovery sheet")
+            CommandError::new(
+                error,
+                "it looks like seawall-HOST+1234abcd+… and is on the recovery sheet",
+            )
         })
     }
 
     /// Opens the repository to read; this host need not know it.
-    pub(super) fn open(&self, output: Output) -> Result<Repository, CommandError> {
+    pub(super) fn open(&self) -> Result<Repository, CommandError> {
         let repository = open_existing(self.url()?)?;
         let known = StateFolder::existing_repository(&self.state_path()?, repository.id());
-        let mut pinned = known.map(|known| known.trusted()).transpose()?.unwrap_or_default();
+        let mut pinned = known
+            .map(|known| known.trusted())
+            .transpose()?
+            .unwrap_or_default();
         pinned.extend(self.trusted()?);
         if pinned.is_empty() {
-            output.warning(
+            Output::warning(
                 "no key is pinned on this host: give --trust KEY from the recovery sheet to prove who made the backup",
             );
         }
@@ -85,8 +93,14 @@ pub(super) fn open_existing(url: &str) -> Result<Repository, CommandError> {
 pub(super) fn create(url: &str) -> Result<Repository, CommandError> {
     let backend = backends::create(url)?;
     if let Some(first) = backend.list("").next() {
-        let error = anyhow!("{url} is not empty, and no repository: it holds {}", first?.key);
-        return Err(CommandError::new(error, "give a folder that is empty or does not exist"));
+        let error = anyhow!(
+            "{url} is not empty, and no repository: it holds {}",
+            first?.key
+        );
+        return Err(CommandError::new(
+            error,
+            "give a folder that is empty or does not exist",
+        ));
     }
     let now = crate::time::Clock::system().now();
     Ok(Repository::init(retrying(backend), url, now)?)
@@ -94,7 +108,10 @@ pub(super) fn create(url: &str) -> Result<Repository, CommandError> {
 
 /// The host's name, for its key and for manifests.
 pub(super) fn host_name() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
+    rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned()
 }
 
 /// What a host that backs up has of a repository.
@@ -108,20 +125,26 @@ pub(super) struct Joined {
 pub(super) fn joined(global: &Global, state: &StateFolder) -> Result<Joined, CommandError> {
     let repository = open_existing(global.url()?)?;
     let of_repository = state.repository(repository.id())?;
-    let no_key = || repository::Error::NoHostKey { place: repository.place().into() };
+    let no_key = || repository::Error::NoHostKey {
+        place: repository.place().into(),
+    };
     let host_key = state.host_key()?.ok_or_else(no_key)?;
     let mut pinned = of_repository.trusted()?;
     if !pinned.contains(&host_key.verifying()) {
         return Err(no_key().into());
     }
     pinned.extend(global.trusted()?);
-    Ok(Joined { repository: repository.with_pinned(pinned), host_key, state: of_repository })
+    Ok(Joined {
+        repository: repository.with_pinned(pinned),
+        host_key,
+        state: of_repository,
+    })
 }
 
 /// Says it when a snapshot's signature proves nothing.
-pub(super) fn warn_unpinned(snapshot: &Snapshot, output: Output) {
+pub(super) fn warn_unpinned(snapshot: &Snapshot) {
     if !snapshot.signed_by.is_pinned() {
-        output.warning(format_args!(
+        Output::warning(format_args!(
             "{}: signature by an unpinned key ({})",
             snapshot.id(),
             snapshot.signed_by.key()

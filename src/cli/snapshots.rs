@@ -44,8 +44,16 @@ impl Row {
         if self.damage > 0 {
             state.push(format!("{} damaged", self.damage));
         }
-        state.extend(self.incomplete.iter().map(|word| format!("incomplete: {word}")));
-        let state = if state.is_empty() { "whole".into() } else { state.join(", ") };
+        state.extend(
+            self.incomplete
+                .iter()
+                .map(|word| format!("incomplete: {word}")),
+        );
+        let state = if state.is_empty() {
+            "whole".into()
+        } else {
+            state.join(", ")
+        };
         let name = self.key.split('+').next().unwrap_or_default();
         vec![
             self.snapshot.clone(),
@@ -59,22 +67,30 @@ impl Row {
 }
 
 pub(super) fn run(global: &Global, output: Output) -> Result<Status, CommandError> {
-    let repository = global.open(output)?;
+    let repository = global.open()?;
     let markers = repository.markers()?;
     for bad in &markers.bad {
-        output.warning(format_args!("{} is no snapshot: {}", bad.key, bad.problem));
+        Output::warning(format_args!("{} is no snapshot: {}", bad.key, bad.problem));
     }
     if !repository.pinned().is_empty() {
-        markers.snapshots.iter().for_each(|snapshot| warn_unpinned(snapshot, output));
+        markers.snapshots.iter().for_each(warn_unpinned);
     }
     let rows: Vec<Row> = markers.snapshots.iter().map(Row::of).collect();
     if rows.is_empty() {
         output.line("There is no snapshot yet.");
     } else {
-        let head = ["SNAPSHOT", "FINISHED", "HOST", "PACKS", "SIZE", "STATE"].map(Into::into).to_vec();
-        let table: Vec<_> = std::iter::once(head).chain(rows.iter().map(Row::cells)).collect();
+        let head = ["SNAPSHOT", "FINISHED", "HOST", "PACKS", "SIZE", "STATE"]
+            .map(Into::into)
+            .to_vec();
+        let table: Vec<_> = std::iter::once(head)
+            .chain(rows.iter().map(Row::cells))
+            .collect();
         output.line(output::table(&table));
     }
     output.json(&rows)?;
-    Ok(if markers.bad.is_empty() { Status::Done } else { Status::ReadTheReport })
+    Ok(if markers.bad.is_empty() {
+        Status::Done
+    } else {
+        Status::ReadTheReport
+    })
 }

@@ -8,11 +8,6 @@
 //! It writes nothing into an installation, knows nothing of objects on disk or of repositories, and
 //! does not discover where databases are. The verbs call it.
 
-#![expect(
-    clippy::doc_markdown,
-    reason = "SQLite and MySQL are names of products, not code"
-)]
-
 mod error;
 pub mod pointers;
 pub mod sqlite;

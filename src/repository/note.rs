@@ -67,6 +67,11 @@ pub enum NoteError {
 pub struct KeyId([u8; 4]);
 
 impl KeyId {
+    /// Takes the raw bytes.
+    pub const fn new(bytes: [u8; 4]) -> Self {
+        Self(bytes)
+    }
+
     /// The raw bytes.
     pub const fn as_bytes(&self) -> &[u8; 4] {
         &self.0

@@ -226,8 +226,7 @@ impl Repository {
         let mut found = Vec::new();
         for entry in self.backend.list(names::KEYS) {
             let key = entry?.key;
-            if key.as_str().ends_with(".pub")
-                && let Ok(verifying) = host_key::parse_public(&self.backend.get(&key, None)?)
+            if let Ok(verifying) = host_key::parse_public(&self.backend.get(&key, None)?)
                 && names::host_key(verifying.id()) == key
             {
                 found.push(verifying);

@@ -145,7 +145,8 @@ impl RepositoryState {
         let mut keys = self.trusted()?;
         if !keys.contains(key) {
             keys.push(key.clone());
-            let text: String = keys.iter().map(|key| format!("{key}\n")).collect();
+            let lines: Vec<String> = keys.iter().map(ToString::to_string).collect();
+            let text = lines.join("\n") + "\n";
             replace(&self.trusted_path(), text.as_bytes())?;
         }
         Ok(())

@@ -12,6 +12,7 @@ use super::{
 use crate::database::LibraryPointers;
 use crate::object::{Kind, LibraryId, Object, ObjectId, Store};
 use crate::seafile::check::Content;
+use crate::seafile::commit::Commit;
 
 /// How far a commit was looked at in this walk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +28,22 @@ pub(super) enum Seen {
 struct Step {
     commit: Object,
     need: Need,
+}
+
+/// What the walk needs of a commit once its tree is done.
+struct Lineage {
+    /// Seconds since 1970.
+    ctime: i64,
+    parents: Vec<ObjectId>,
+}
+
+impl Lineage {
+    fn of(commit: &Commit) -> Self {
+        Self {
+            ctime: commit.ctime,
+            parents: commit.parents().collect(),
+        }
+    }
 }
 
 /// The rules of one library.
@@ -143,18 +160,18 @@ impl<S: Sight> Walker<'_, S> {
             return Ok(Vec::new());
         }
         let known = self.sight.known(&step.commit).map_err(WalkError::Sight)?;
-        let stop =
+        let ends_here =
             known.is_some_and(|known| known.closed || step.need == Need::Optional && known.walked);
-        if stop && seen.is_none() {
+        if ends_here && seen.is_none() {
             return Ok(Vec::new());
         }
         self.commits.insert(step.commit, Seen::Followed);
-        let parents = match seen {
+        let lineage = match seen {
             // Its tree was walked as a base commit's; only its history is left.
             Some(Seen::Tree) => self.parents_again(step.commit)?,
             _ => self.tree_of(rules, step)?,
         };
-        let Some((ctime, parents)) = parents else {
+        let Some(Lineage { ctime, parents }) = lineage else {
             return Ok(Vec::new());
         };
         let need = match step.need {
@@ -173,7 +190,7 @@ impl<S: Sight> Walker<'_, S> {
         &mut self,
         rules: &Rules,
         step: Step,
-    ) -> Result<Option<(i64, Vec<ObjectId>)>, WalkError<S::Error>> {
+    ) -> Result<Option<Lineage>, WalkError<S::Error>> {
         let asking = Asking {
             library: rules.library,
             need: step.need,
@@ -200,13 +217,10 @@ impl<S: Sight> Walker<'_, S> {
             ..asking
         };
         self.tree(Object::new(rules.content, Kind::Fs, commit.root), asking)?;
-        Ok(Some((commit.ctime, commit.parents().collect())))
+        Ok(Some(Lineage::of(&commit)))
     }
 
-    fn parents_again(
-        &self,
-        commit: Object,
-    ) -> Result<Option<(i64, Vec<ObjectId>)>, WalkError<S::Error>> {
+    fn parents_again(&self, commit: Object) -> Result<Option<Lineage>, WalkError<S::Error>> {
         Ok(match super::find(self.source, self.sight, commit)? {
             super::Found::Good {
                 content: Content::Commit(commit),
@@ -215,7 +229,7 @@ impl<S: Sight> Walker<'_, S> {
             | super::Found::Rescued {
                 content: Content::Commit(commit),
                 ..
-            } => Some((commit.ctime, commit.parents().collect())),
+            } => Some(Lineage::of(&commit)),
             _ => None,
         })
     }

@@ -15,6 +15,7 @@ const MAX_VISITS: usize = 1_000_000;
 /// For each bad object the paths of the library's heads that need it, at most `most` each.
 ///
 /// Goes only into what the closure knows to be open, so that its cost follows the damage.
+#[allow(clippy::implicit_hasher, reason = "the set is made by this crate")]
 pub fn affected_paths<S: Sight>(
     source: &ObjectFolders,
     sight: &S,

@@ -13,7 +13,8 @@ use seawall::repository::marker::Marker;
 use seawall::repository::pack::{self, Place};
 use seawall::repository::{Repository, reader};
 use seawall_backends::{
-    ErrorKind, Fault, FaultyBackend, Key, LocalBackend, MemoryBackend, Operation, Plan, RecordingBackend, Verb,
+    ErrorKind, Fault, FaultyBackend, Key, LocalBackend, MemoryBackend, Operation, Plan,
+    RecordingBackend, Verb,
 };
 
 use crate::support::{Source, World, files_below};
@@ -27,7 +28,10 @@ pub fn stored_objects(repository: &Repository, marker: &Marker) -> HashMap<Objec
         for line in lines {
             let bytes = reader::read_pack(repository, line.kind, &line.pack).unwrap();
             let (contents, _) = pack::read_contents(&bytes).unwrap();
-            assert_eq!(contents, line.contents, "table of contents and segment agree");
+            assert_eq!(
+                contents, line.contents,
+                "table of contents and segment agree"
+            );
             let frames: Vec<Vec<u8>> = contents
                 .frames
                 .iter()
@@ -36,16 +40,26 @@ pub fn stored_objects(repository: &Repository, marker: &Marker) -> HashMap<Objec
                     pack::read_frame(&bytes[range], frame).unwrap()
                 })
                 .collect();
-            for member in contents.members.iter().filter(|member| !member.name.damaged) {
+            for member in contents
+                .members
+                .iter()
+                .filter(|member| !member.name.damaged)
+            {
                 let object = member.name.object;
                 let bytes = match &member.place {
-                    Place::Data { frame, offset, len, .. } => {
+                    Place::Data {
+                        frame, offset, len, ..
+                    } => {
                         let start = *offset as usize;
                         frames[*frame as usize][start..start + *len as usize].to_vec()
                     }
                     Place::Link { target } => {
                         // Its target is earlier: in this pack, or in one that is listed before.
-                        objects[&Object { store: *target, ..object }].clone()
+                        objects[&Object {
+                            store: *target,
+                            ..object
+                        }]
+                            .clone()
                     }
                 };
                 objects.insert(object, bytes);
@@ -67,7 +81,12 @@ fn objects_on_disk(source: &Source) -> HashMap<Object, Vec<u8>> {
     objects
 }
 
-fn assert_holds_what_is_reachable(source: &Source, world: &World, report: &Report, unreachable: usize) {
+fn assert_holds_what_is_reachable(
+    source: &Source,
+    world: &World,
+    report: &Report,
+    unreachable: usize,
+) {
     let stored = stored_objects(&world.repository, &report.marker);
     let on_disk = objects_on_disk(source);
     for (object, bytes) in &stored {
@@ -80,7 +99,9 @@ fn assert_holds_what_is_reachable(source: &Source, world: &World, report: &Repor
         .filter(|store| store.garbage)
         .map(|store| Store::Library(store.store))
         .collect();
-    let left = on_disk.keys().filter(|object| !garbage.contains(&object.store) && !stored.contains_key(object));
+    let left = on_disk
+        .keys()
+        .filter(|object| !garbage.contains(&object.store) && !stored.contains_key(object));
     assert_eq!(left.count(), unreachable);
 }
 
@@ -89,15 +110,28 @@ fn the_example_is_stored_byte_for_byte() {
     let (source, world) = (Source::example(), World::local());
     let report = world.backup(&source);
     assert_eq!(report.marker.damage, 0);
-    assert!(!report.needs_reading(), "{:?} {:?}", report.marker, report.manifest.warnings);
+    assert!(
+        !report.needs_reading(),
+        "{:?} {:?}",
+        report.marker,
+        report.manifest.warnings
+    );
     assert_eq!(report.manifest.libraries.len(), 10);
-    assert!(report.manifest.libraries.iter().all(|library| library.closed));
+    assert!(
+        report
+            .manifest
+            .libraries
+            .iter()
+            .all(|library| library.closed)
+    );
     assert_holds_what_is_reachable(&source, &world, &report, 2);
 }
 
 #[test]
 fn the_small_installation_is_stored_byte_for_byte() {
-    let Some(source) = Source::small() else { return };
+    let Some(source) = Source::small() else {
+        return;
+    };
     let world = World::local();
     let report = world.backup(&source);
     assert_eq!(report.marker.damage, 0);
@@ -105,10 +139,16 @@ fn the_small_installation_is_stored_byte_for_byte() {
     assert_eq!(report.manifest.libraries.len(), 19);
     assert_holds_what_is_reachable(&source, &world, &report, 14);
     // Blocks that were copied between libraries are stored once.
-    let lists = report.marker.lists.iter().map(|named| List::read(&world.repository, named).unwrap());
+    let lists = report
+        .marker
+        .lists
+        .iter()
+        .map(|named| List::read(&world.repository, named).unwrap());
     let lines = lists.flat_map(|list| list.read_segment(&world.repository).unwrap().1);
     let members = lines.flat_map(|line| line.contents.members);
-    let links = members.filter(|member| matches!(member.place, Place::Link { .. })).count();
+    let links = members
+        .filter(|member| matches!(member.place, Place::Link { .. }))
+        .count();
     assert!(links > 50, "{links}");
 }
 
@@ -154,7 +194,10 @@ fn stage(key: &str) -> usize {
         &["data/index/", "data/lists/", "data/manifests/"],
         &["markers/"],
     ];
-    stages.iter().position(|stage| stage.iter().any(|prefix| key.starts_with(prefix))).unwrap()
+    stages
+        .iter()
+        .position(|stage| stage.iter().any(|prefix| key.starts_with(prefix)))
+        .unwrap()
 }
 
 #[test]
@@ -176,23 +219,46 @@ fn dumps_before_objects_before_index_before_manifest_before_marker() {
     }
     let stages: Vec<usize> = puts.iter().map(|(_, key)| stage(key)).collect();
     assert!(stages.is_sorted(), "{puts:#?}");
-    assert_eq!(puts.last().unwrap().1, format!("markers/{}", report.marker.snapshot));
+    assert_eq!(
+        puts.last().unwrap().1,
+        format!("markers/{}", report.marker.snapshot)
+    );
     // A pack before the segment that names it, the segment before its list, the list before the sums.
     let position = |text: &str| puts.iter().find(|(_, key)| key.contains(text)).unwrap().0;
     assert!(position("data/index/") < position(&report.marker.lists[0].sha256.to_string()));
-    assert!(position("data/manifests/") < position(&format!("data/lists/{}", report.marker.snapshot)));
+    assert!(
+        position("data/manifests/") < position(&format!("data/lists/{}", report.marker.snapshot))
+    );
     // What prune may be deleting is listed only after the intent is there.
     let intent = position("data/runs/");
-    let after = |prefix: &str| lists.iter().any(|(at, listed)| listed == prefix && *at > intent);
+    let after = |prefix: &str| {
+        lists
+            .iter()
+            .any(|(at, listed)| listed == prefix && *at > intent)
+    };
     assert!(after("data/runs") && after("data/blocks") && after("data/trees"));
-    let early = lists.iter().find(|(at, prefix)| prefix.starts_with("data/") && *at < intent);
-    assert_eq!(early, None, "packs and tombstones are not listed before the intent");
+    let early = lists
+        .iter()
+        .find(|(at, prefix)| prefix.starts_with("data/") && *at < intent);
+    assert_eq!(
+        early, None,
+        "packs and tombstones are not listed before the intent"
+    );
 }
 
 #[test]
 fn the_source_is_not_touched() {
     let (source, world) = (Source::example(), World::local());
-    let listing = || crate::support::run("find", &[source.path.to_str().unwrap(), "-printf", "%p %y %m %s %T@ %C@\\n"]);
+    let listing = || {
+        crate::support::run(
+            "find",
+            &[
+                source.path.to_str().unwrap(),
+                "-printf",
+                "%p %y %m %s %T@ %C@\\n",
+            ],
+        )
+    };
     let before = listing();
     world.backup(&source);
     assert_eq!(listing(), before);
@@ -207,7 +273,10 @@ fn markers_sums_and_lists_satisfy_sha256sum() {
     for named in marker.lists.iter().chain([&marker.sums]) {
         let script = format!(
             "cd '{}' && echo '{}  {}' | sha256sum -c --strict - && sha256sum -c --strict '{}'",
-            top.display(), named.sha256, named.key, named.key
+            top.display(),
+            named.sha256,
+            named.key,
+            named.key
         );
         crate::support::run("sh", &["-ec", &script]);
     }
@@ -218,12 +287,23 @@ fn die_and_resume(operation: u64, effect: bool) -> bool {
     let source = Source::example();
     let memory = MemoryBackend::default();
     let mut world = World::on(Arc::new(memory.clone()));
-    let fault = if effect { Fault::DieAfter } else { Fault::DieBefore };
+    let fault = if effect {
+        Fault::DieAfter
+    } else {
+        Fault::DieBefore
+    };
     // The first call opens the repository.
-    world.through(Arc::new(FaultyBackend::new(memory.clone(), Plan::new().at(operation + 1, fault))));
+    world.through(Arc::new(FaultyBackend::new(
+        memory.clone(),
+        Plan::new().at(operation + 1, fault),
+    )));
     let died = world.try_backup(&source).is_err();
     let stored = |world: &World| -> BTreeSet<String> {
-        world.keys().into_iter().filter(|key| key.starts_with("data/blocks") || key.starts_with("data/trees")).collect()
+        world
+            .keys()
+            .into_iter()
+            .filter(|key| key.starts_with("data/blocks") || key.starts_with("data/trees"))
+            .collect()
     };
     world.through(Arc::new(memory));
     let before = stored(&world);
@@ -233,7 +313,11 @@ fn die_and_resume(operation: u64, effect: bool) -> bool {
     // No pack that was stored is stored again: each is named, and no object lies in two.
     let after = stored(&world);
     assert!(before.is_subset(&after));
-    assert_eq!(report.marker.packs as usize, after.len(), "operation {operation}");
+    assert_eq!(
+        report.marker.packs as usize,
+        after.len(),
+        "operation {operation}"
+    );
     died
 }
 
@@ -257,7 +341,11 @@ fn stored_but_not_closed_does_not_stop_the_walk() {
     let source = Source::example();
     let memory = MemoryBackend::default();
     let mut world = World::on(Arc::new(memory.clone()));
-    let plan = Plan::new().always(Verb::Put, "data/blocks", Fault::FailBefore(ErrorKind::Other));
+    let plan = Plan::new().always(
+        Verb::Put,
+        "data/blocks",
+        Fault::FailBefore(ErrorKind::Other),
+    );
     world.through(Arc::new(FaultyBackend::new(memory.clone(), plan)));
     assert!(world.try_backup(&source).is_err());
     world.through(Arc::new(memory));
@@ -271,12 +359,20 @@ fn a_lost_pack_is_noticed_and_its_objects_are_stored_again() {
     let (source, mut world) = (Source::example(), World::local());
     world.backup(&source);
     for folder in ["data/blocks", "data/trees"] {
-        let pack = files_below(&world.repository_path().join(folder)).pop().unwrap();
+        let pack = files_below(&world.repository_path().join(folder))
+            .pop()
+            .unwrap();
         fs::remove_file(&pack).unwrap();
         world.options.list = true;
         let report = world.backup(&source);
         assert!(report.totals.objects > 0);
-        assert!(report.manifest.warnings.iter().any(|line| line.contains("lost or altered")));
+        assert!(
+            report
+                .manifest
+                .warnings
+                .iter()
+                .any(|line| line.contains("lost or altered"))
+        );
         assert_holds_what_is_reachable(&source, &world, &report, 2);
         let again = world.backup(&source);
         assert_eq!(again.totals.objects, 0);
@@ -301,17 +397,33 @@ fn a_planted_segment_is_never_believed() {
     let (source, world) = (Source::example(), World::local());
     world.backup(&source);
     // A copy of a real segment under a name of its own, and a list that names it.
-    let segment = files_below(&world.repository_path().join("data/index")).pop().unwrap();
+    let segment = files_below(&world.repository_path().join("data/index"))
+        .pop()
+        .unwrap();
     let mut bytes = fs::read(segment).unwrap();
     bytes.extend_from_slice(&[0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0]);
     let name = Sha256::of(&bytes);
-    let put = |key: String, bytes: &[u8]| world.backend.put_new(&Key::parse(&key).unwrap(), bytes).unwrap();
+    let put = |key: String, bytes: &[u8]| {
+        world
+            .backend
+            .put_new(&Key::parse(&key).unwrap(), bytes)
+            .unwrap();
+    };
     put(format!("data/index/{name}.jsonl.zst"), &bytes);
     let list = format!("{name}  data/index/{name}.jsonl.zst\n");
-    put(format!("data/lists/{}.sha256", Sha256::of(list.as_bytes())), list.as_bytes());
+    put(
+        format!("data/lists/{}.sha256", Sha256::of(list.as_bytes())),
+        list.as_bytes(),
+    );
     fs::remove_file(world.of_repository.catalog_path()).unwrap();
     let report = world.backup(&source);
-    assert!(report.marker.lists.iter().all(|named| named.sha256 != Sha256::of(list.as_bytes())));
+    assert!(
+        report
+            .marker
+            .lists
+            .iter()
+            .all(|named| named.sha256 != Sha256::of(list.as_bytes()))
+    );
 }
 
 #[test]
@@ -324,7 +436,14 @@ fn eight_segments_become_one_and_all_objects_stay() {
         let id = format!("00000000-0000-4000-8000-00000000000{round}");
         for kind in ["commits", "fs", "blocks"] {
             let storage = source.path.join("seafile-data/storage").join(kind);
-            crate::support::run("cp", &["-a", storage.join(library).to_str().unwrap(), storage.join(&id).to_str().unwrap()]);
+            crate::support::run(
+                "cp",
+                &[
+                    "-a",
+                    storage.join(library).to_str().unwrap(),
+                    storage.join(&id).to_str().unwrap(),
+                ],
+            );
         }
         source.sql(&format!(
             "INSERT INTO Repo VALUES ('{id}'); INSERT INTO Branch SELECT name, '{id}', commit_id FROM Branch WHERE repo_id = '{library}';"
@@ -334,11 +453,18 @@ fn eight_segments_become_one_and_all_objects_stay() {
         lists.push(report.marker.lists.len());
         assert!(stored_objects(&world.repository, &report.marker).len() >= 375);
     }
-    assert_eq!(lists, [1, 2, 3, 4, 5, 6, 7, 1, 2], "eight of a tier are merged");
+    assert_eq!(
+        lists,
+        [1, 2, 3, 4, 5, 6, 7, 1, 2],
+        "eight of a tier are merged"
+    );
     let report = world.backup(&source);
     let stored = stored_objects(&world.repository, &report.marker);
     let last: Store = "00000000-0000-4000-8000-000000000008".parse().unwrap();
-    assert_eq!(stored.keys().filter(|object| object.store == last).count(), 156);
+    assert_eq!(
+        stored.keys().filter(|object| object.store == last).count(),
+        156
+    );
     // A rebuilt catalog reads merged segments, links included.
     fs::remove_file(world.of_repository.catalog_path()).unwrap();
     assert_eq!(world.backup(&source).totals.packs, 0);
@@ -355,7 +481,10 @@ fn two_hosts_share_a_repository_and_two_runs_of_a_second_have_two_names() {
     let markers = world.repository.markers().unwrap();
     assert_eq!(markers.snapshots.len(), 2);
     assert_eq!(markers.latest().unwrap().id(), second.marker.snapshot);
-    assert_eq!(second.marker.previous, Some((first.marker.snapshot, markers.snapshots[0].sha256)));
+    assert_eq!(
+        second.marker.previous,
+        Some((first.marker.snapshot, markers.snapshots[0].sha256))
+    );
 }
 
 #[test]
@@ -374,7 +503,13 @@ fn a_full_destination_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let open = || LocalBackend::create(folder.path().join("r")).unwrap();
     let mut world = World::on(Arc::new(open()));
-    for prefix in ["databases", "data/blocks", "data/files", "data/index", "markers"] {
+    for prefix in [
+        "databases",
+        "data/blocks",
+        "data/files",
+        "data/index",
+        "markers",
+    ] {
         let plan = Plan::new().always(Verb::Put, prefix, Fault::FailBefore(ErrorKind::NoSpace));
         world.through(Arc::new(FaultyBackend::new(open(), plan)));
         let error = world.try_backup(&source).unwrap_err();
@@ -393,7 +528,8 @@ fn a_marker_that_is_taken_makes_the_run_void() {
     let mut world = World::on(Arc::new(memory.clone()));
     let now = std::time::SystemTime::now();
     world.clock = seawall::time::Clock::new(move || now);
-    let snapshot = seawall::repository::names::SnapshotId::new(world.clock.now(), world.host_key.id());
+    let snapshot =
+        seawall::repository::names::SnapshotId::new(world.clock.now(), world.host_key.id());
     let key = seawall::repository::names::marker(snapshot);
     world.backend.put_new(&key, b"seawall void 1\n").unwrap();
     let error = world.try_backup(&source).unwrap_err();
@@ -407,15 +543,28 @@ fn a_marker_that_is_taken_makes_the_run_void() {
 fn what_a_tombstone_lists_is_stored_again_and_not_named() {
     let (source, mut world) = (Source::example(), World::local());
     let first = world.backup(&source);
-    let packs = List::read(&world.repository, &first.marker.lists[0]).unwrap().packs;
+    let packs = List::read(&world.repository, &first.marker.lists[0])
+        .unwrap()
+        .packs;
     let doomed = seawall::repository::names::pack(packs[0].0, &packs[0].1, world.repository.seal());
     let text = format!("seawall tombstone 1\nkey {doomed}\n");
-    world.backend.put_new(&Key::parse("data/runs/prune-x-1").unwrap(), text.as_bytes()).unwrap();
+    world
+        .backend
+        .put_new(&Key::parse("data/runs/prune-x-1").unwrap(), text.as_bytes())
+        .unwrap();
     for list in [false, true] {
         world.options.list = list;
         let report = world.backup(&source);
-        let lists = report.marker.lists.iter().map(|named| List::read(&world.repository, named).unwrap());
-        assert!(lists.flat_map(|list| list.packs).all(|pack| pack != packs[0]));
+        let lists = report
+            .marker
+            .lists
+            .iter()
+            .map(|named| List::read(&world.repository, named).unwrap());
+        assert!(
+            lists
+                .flat_map(|list| list.packs)
+                .all(|pack| pack != packs[0])
+        );
         assert_holds_what_is_reachable(&source, &world, &report, 2);
     }
 }
@@ -423,7 +572,13 @@ fn what_a_tombstone_lists_is_stored_again_and_not_named() {
 #[test]
 fn an_unknown_record_stops_the_run() {
     let (source, world) = (Source::example(), World::local());
-    world.backend.put_new(&Key::parse("data/runs/later").unwrap(), b"seawall something 9\n").unwrap();
+    world
+        .backend
+        .put_new(
+            &Key::parse("data/runs/later").unwrap(),
+            b"seawall something 9\n",
+        )
+        .unwrap();
     assert!(world.try_backup(&source).is_err());
 }
 
@@ -432,10 +587,17 @@ fn an_unknown_record_stops_the_run() {
 fn the_manifest_is_read_back() {
     let (source, world) = (Source::example(), World::local());
     let report = world.backup(&source);
-    assert_eq!(index::read_manifest(&world.repository, &report.marker).unwrap(), report.manifest);
+    assert_eq!(
+        index::read_manifest(&world.repository, &report.marker).unwrap(),
+        report.manifest
+    );
     let object = report.manifest.libraries[0].heads[0].1;
     let stored = stored_objects(&world.repository, &report.marker);
-    assert!(stored.keys().any(|key| key.id == object && key.kind == Kind::Commit));
+    assert!(
+        stored
+            .keys()
+            .any(|key| key.id == object && key.kind == Kind::Commit)
+    );
 }
 
 #[test]
@@ -445,6 +607,11 @@ fn only_the_owner_can_read_a_repository() {
     world.backup(&source);
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o077;
     for path in files_below(&world.repository_path()) {
-        assert_eq!((mode(&path), mode(path.parent().unwrap())), (0, 0), "{}", path.display());
+        assert_eq!(
+            (mode(&path), mode(path.parent().unwrap())),
+            (0, 0),
+            "{}",
+            path.display()
+        );
     }
 }

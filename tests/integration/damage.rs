@@ -63,8 +63,12 @@ impl Backend for Trigger {
 fn world_with(action: impl Fn(usize) + Send + Sync + 'static) -> World {
     let inner = MemoryBackend::default();
     let mut world = World::on(Arc::new(inner.clone()));
-    let trigger =
-        Trigger { inner, prefix: "/seafile.", action: Box::new(action), count: AtomicUsize::new(0) };
+    let trigger = Trigger {
+        inner,
+        prefix: "/seafile.",
+        action: Box::new(action),
+        count: AtomicUsize::new(0),
+    };
     world.through(Arc::new(trigger));
     world
 }
@@ -74,7 +78,9 @@ fn object_path(source: &Source, object: &Object) -> PathBuf {
 }
 
 fn head(source: &Source, library: &str) -> Object {
-    let id = source.query(&format!("SELECT commit_id FROM Branch WHERE repo_id = '{library}'"));
+    let id = source.query(&format!(
+        "SELECT commit_id FROM Branch WHERE repo_id = '{library}'"
+    ));
     Object::new(library.parse().unwrap(), Kind::Commit, id.parse().unwrap())
 }
 
@@ -83,26 +89,49 @@ fn commit(source: &Source, object: &Object) -> serde_json::Value {
 }
 
 fn parent(source: &Source, object: &Object) -> Object {
-    let parent = commit(source, object)["parent_id"].as_str().unwrap().parse().unwrap();
-    Object { id: parent, ..*object }
+    let parent = commit(source, object)["parent_id"]
+        .as_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    Object {
+        id: parent,
+        ..*object
+    }
 }
 
 fn root(source: &Source, commit_object: &Object) -> Object {
-    let root = commit(source, commit_object)["root_id"].as_str().unwrap().parse().unwrap();
-    Object { kind: Kind::Fs, id: root, ..*commit_object }
+    let root = commit(source, commit_object)["root_id"]
+        .as_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    Object {
+        kind: Kind::Fs,
+        id: root,
+        ..*commit_object
+    }
 }
 
 /// The largest block of a library.
 fn a_block(source: &Source, library: &str) -> (PathBuf, Object) {
     let blocks = source.objects("blocks", library);
-    let path = blocks.into_iter().max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap();
+    let path = blocks
+        .into_iter()
+        .max_by_key(|path| fs::metadata(path).unwrap().len())
+        .unwrap();
     let inside = path.strip_prefix(&source.path).unwrap().to_str().unwrap();
     let object = Object::from_path(inside).unwrap();
     (path, object)
 }
 
 fn only_damage(report: &Report) -> &Damage {
-    assert_eq!(report.manifest.damage.len(), 1, "{:#?}", report.manifest.damage);
+    assert_eq!(
+        report.manifest.damage.len(),
+        1,
+        "{:#?}",
+        report.manifest.damage
+    );
     assert_eq!(report.marker.damage, 1);
     &report.manifest.damage[0]
 }
@@ -117,7 +146,8 @@ fn a_head_that_moved_under_the_walk_is_a_race_and_not_damage() {
     let world = world_with(move |count| {
         if count == 0 {
             fs::remove_file(&old_path).unwrap();
-            let database = rusqlite::Connection::open(path.join("seafile-data/seafile.db")).unwrap();
+            let database =
+                rusqlite::Connection::open(path.join("seafile-data/seafile.db")).unwrap();
             let sql = format!("UPDATE Branch SET commit_id = '{new}' WHERE repo_id = '{UNICODE}'");
             database.execute_batch(&sql).unwrap();
         }
@@ -129,7 +159,12 @@ fn a_head_that_moved_under_the_walk_is_a_race_and_not_damage() {
     assert_eq!(library.heads[0].1, before.id);
     // The dump that the marker names is the second one, and lies under the marker's name.
     let seafile = &report.manifest.databases[0];
-    assert!(seafile.parts[0].key.as_str().contains(&report.marker.snapshot.to_string()));
+    assert!(
+        seafile.parts[0]
+            .key
+            .as_str()
+            .contains(&report.marker.snapshot.to_string())
+    );
 }
 
 #[test]
@@ -139,10 +174,14 @@ fn a_library_that_was_deleted_under_the_walk_is_a_race() {
     let world = world_with(move |count| {
         if count == 0 {
             for kind in ["commits", "fs", "blocks"] {
-                fs::remove_dir_all(path.join("seafile-data/storage").join(kind).join(PHOTOS)).unwrap();
+                fs::remove_dir_all(path.join("seafile-data/storage").join(kind).join(PHOTOS))
+                    .unwrap();
             }
-            let database = rusqlite::Connection::open(path.join("seafile-data/seafile.db")).unwrap();
-            let sql = format!("DELETE FROM Repo WHERE repo_id = '{PHOTOS}'; DELETE FROM Branch WHERE repo_id = '{PHOTOS}'");
+            let database =
+                rusqlite::Connection::open(path.join("seafile-data/seafile.db")).unwrap();
+            let sql = format!(
+                "DELETE FROM Repo WHERE repo_id = '{PHOTOS}'; DELETE FROM Branch WHERE repo_id = '{PHOTOS}'"
+            );
             database.execute_batch(&sql).unwrap();
         }
     });
@@ -160,7 +199,10 @@ fn a_library_that_never_rests_ends_as_damage_after_three_attempts() {
     while chain.len() < 5 {
         chain.push(parent(&source, &chain[chain.len() - 1]));
     }
-    let paths: Vec<PathBuf> = chain.iter().map(|commit| object_path(&source, commit)).collect();
+    let paths: Vec<PathBuf> = chain
+        .iter()
+        .map(|commit| object_path(&source, commit))
+        .collect();
     let path = source.path.clone();
     let world = world_with(move |count| {
         fs::remove_file(&paths[count]).unwrap();
@@ -182,8 +224,14 @@ fn a_missing_block_is_damage_with_library_and_path() {
     fs::remove_file(&path).unwrap();
     let report = world.backup(&source);
     let damage = only_damage(&report);
-    assert_eq!((damage.object(), damage.reason.as_str()), (block, "missing"));
-    assert!(!damage.paths.is_empty() && damage.paths[0].starts_with('/'), "{damage:?}");
+    assert_eq!(
+        (damage.object(), damage.reason.as_str()),
+        (block, "missing")
+    );
+    assert!(
+        !damage.paths.is_empty() && damage.paths[0].starts_with('/'),
+        "{damage:?}"
+    );
     assert_eq!(damage.first_seen, report.marker.snapshot);
     let library = report.manifest.library(PHOTOS.parse().unwrap()).unwrap();
     assert!(!library.closed && library.damage == 1);
@@ -192,7 +240,11 @@ fn a_missing_block_is_damage_with_library_and_path() {
     let second = world.backup(&source);
     assert_eq!(only_damage(&second).first_seen, report.marker.snapshot);
     assert_eq!((second.new_damage, second.totals.packs), (0, 0));
-    assert!(second.visited < 20, "only what is above the damage is looked at: {}", second.visited);
+    assert!(
+        second.visited < 20,
+        "only what is above the damage is looked at: {}",
+        second.visited
+    );
     assert_eq!(second.databases_stored, 0);
 }
 
@@ -206,8 +258,17 @@ fn an_object_that_comes_back_ends_the_damage() {
     fs::write(&path, &bytes).unwrap();
     let report = world.backup(&source);
     assert_eq!(report.marker.damage, 0);
-    assert_eq!(stored_objects(&world.repository, &report.marker)[&block], bytes);
-    assert!(report.manifest.libraries.iter().all(|library| library.closed));
+    assert_eq!(
+        stored_objects(&world.repository, &report.marker)[&block],
+        bytes
+    );
+    assert!(
+        report
+            .manifest
+            .libraries
+            .iter()
+            .all(|library| library.closed)
+    );
 }
 
 #[test]
@@ -221,9 +282,23 @@ fn what_the_source_lost_and_the_repository_has_is_no_damage() {
     fs::remove_file(world.of_repository.catalog_path()).unwrap();
     let report = world.backup(&source);
     assert_eq!(report.marker.damage, 0);
-    assert_eq!(report.manifest.source_damage.len(), 2, "{:#?}", report.manifest.source_damage);
-    assert!(report.needs_reading(), "the administrator has to hear of it");
-    assert!(report.manifest.libraries.iter().all(|library| library.closed));
+    assert_eq!(
+        report.manifest.source_damage.len(),
+        2,
+        "{:#?}",
+        report.manifest.source_damage
+    );
+    assert!(
+        report.needs_reading(),
+        "the administrator has to hear of it"
+    );
+    assert!(
+        report
+            .manifest
+            .libraries
+            .iter()
+            .all(|library| library.closed)
+    );
 }
 
 #[test]
@@ -241,10 +316,17 @@ fn bad_bytes_never_get_an_objects_path_and_are_kept_once() {
     let target = world.path("by-hand");
     fs::create_dir(&target).unwrap();
     for pack in files_below(&world.repository_path().join("data/blocks")) {
-        let script = format!("zstd -dc '{}' | tar x -C '{}'", pack.display(), target.display());
+        let script = format!(
+            "zstd -dc '{}' | tar x -C '{}'",
+            pack.display(),
+            target.display()
+        );
         run("sh", &["-ec", &script]);
     }
-    let kept = target.join(format!("seawall-damaged/{}/block/{}", block.store, block.id));
+    let kept = target.join(format!(
+        "seawall-damaged/{}/block/{}",
+        block.store, block.id
+    ));
     assert_eq!(fs::read(kept).unwrap(), bytes);
     assert!(!target.join(block.path()).exists());
     assert_eq!(world.backup(&source).totals.packs, 0, "kept once");
@@ -255,11 +337,30 @@ fn every_kind_of_bad_object_is_named() {
     type Spoil = fn(&Path);
     let cases: [(&str, Spoil, &str); 6] = [
         ("fs", |path| fs::write(path, b"").unwrap(), "empty"),
-        ("fs", |path| fs::write(path, b"\x78\x9cgarbage").unwrap(), "undecodable"),
+        (
+            "fs",
+            |path| fs::write(path, b"\x78\x9cgarbage").unwrap(),
+            "undecodable",
+        ),
         ("blocks", |path| fs::write(path, b"").unwrap(), "empty"),
-        ("blocks", |path| fs::write(path, b"other").unwrap(), "wrong-id"),
-        ("commits", |path| fs::write(path, b"{\"commit_id\":").unwrap(), "undecodable"),
-        ("blocks", |path| { fs::remove_file(path).unwrap(); fs::create_dir(path).unwrap() }, "unreadable"),
+        (
+            "blocks",
+            |path| fs::write(path, b"other").unwrap(),
+            "wrong-id",
+        ),
+        (
+            "commits",
+            |path| fs::write(path, b"{\"commit_id\":").unwrap(),
+            "undecodable",
+        ),
+        (
+            "blocks",
+            |path| {
+                fs::remove_file(path).unwrap();
+                fs::create_dir(path).unwrap();
+            },
+            "unreadable",
+        ),
     ];
     for (kind, spoil, reason) in cases {
         let (source, world) = (Source::example(), World::local());
@@ -270,11 +371,30 @@ fn every_kind_of_bad_object_is_named() {
         };
         spoil(&path);
         let report = world.backup(&source);
-        let reasons: Vec<&str> = report.manifest.damage.iter().map(|damage| damage.reason.as_str()).collect();
+        let reasons: Vec<&str> = report
+            .manifest
+            .damage
+            .iter()
+            .map(|damage| damage.reason.as_str())
+            .collect();
         assert!(reasons.contains(&reason), "{kind} {reason}: {reasons:?}");
-        assert!(report.manifest.damage.iter().all(|damage| damage.library.to_string() == UNICODE));
+        assert!(
+            report
+                .manifest
+                .damage
+                .iter()
+                .all(|damage| damage.library.to_string() == UNICODE)
+        );
         // Everything else is stored and closed.
-        assert_eq!(report.manifest.libraries.iter().filter(|library| !library.closed).count(), 1);
+        assert_eq!(
+            report
+                .manifest
+                .libraries
+                .iter()
+                .filter(|library| !library.closed)
+                .count(),
+            1
+        );
     }
 }
 
@@ -286,18 +406,41 @@ fn damaged_history_is_damage_until_the_collector_says_otherwise() {
     fs::remove_file(object_path(&source, &root(&source, &old))).unwrap();
     let report = world.backup(&source);
     assert_eq!(only_damage(&report).object(), root(&source, &old));
-    assert_eq!(only_damage(&report).paths, Vec::<String>::new(), "the newest state is whole");
+    assert_eq!(
+        only_damage(&report).paths,
+        Vec::<String>::new(),
+        "the newest state is whole"
+    );
     // The same absence behind valid-since is history.
-    let since = commit(&source, &parent(&source, &newest))["ctime"].as_i64().unwrap();
-    source.sql(&format!("INSERT OR REPLACE INTO RepoValidSince VALUES ('{UNICODE}', {})", since + 1));
+    let since = commit(&source, &parent(&source, &newest))["ctime"]
+        .as_i64()
+        .unwrap();
+    source.sql(&format!(
+        "INSERT OR REPLACE INTO RepoValidSince VALUES ('{UNICODE}', {})",
+        since + 1
+    ));
     let report = world.backup(&source);
     let library = report.manifest.library(UNICODE.parse().unwrap()).unwrap();
-    assert_eq!((report.marker.damage, library.closed), (0, true), "{:#?}", report.manifest.damage);
+    assert_eq!(
+        (report.marker.damage, library.closed),
+        (0, true),
+        "{:#?}",
+        report.manifest.damage
+    );
     // The row is gone after a trip through the trash; what was recorded still counts.
-    source.sql(&format!("DELETE FROM RepoValidSince WHERE repo_id = '{UNICODE}'"));
+    source.sql(&format!(
+        "DELETE FROM RepoValidSince WHERE repo_id = '{UNICODE}'"
+    ));
     let report = world.backup(&source);
     assert_eq!(report.marker.damage, 0);
-    assert_eq!(report.manifest.library(UNICODE.parse().unwrap()).unwrap().valid_since, Some(since + 1));
+    assert_eq!(
+        report
+            .manifest
+            .library(UNICODE.parse().unwrap())
+            .unwrap()
+            .valid_since,
+        Some(since + 1)
+    );
 }
 
 #[test]
@@ -310,26 +453,47 @@ fn collected_history_that_becomes_the_head_again_is_stored() {
     let bytes = fs::read(object_path(&source, &tree)).unwrap();
     fs::remove_file(object_path(&source, &tree)).unwrap();
     let since = commit(&source, &newest)["ctime"].as_i64().unwrap();
-    source.sql(&format!("INSERT OR REPLACE INTO RepoValidSince VALUES ('{UNICODE}', {since})"));
+    source.sql(&format!(
+        "INSERT OR REPLACE INTO RepoValidSince VALUES ('{UNICODE}', {since})"
+    ));
     let report = world.backup(&source);
     assert_eq!(report.marker.damage, 0);
-    assert!(report.manifest.library(UNICODE.parse().unwrap()).unwrap().history_incomplete > 0);
+    assert!(
+        report
+            .manifest
+            .library(UNICODE.parse().unwrap())
+            .unwrap()
+            .history_incomplete
+            > 0
+    );
     // Collected history is not looked for every night.
     assert_eq!(world.backup(&source).visited, 0);
     fs::write(object_path(&source, &tree), &bytes).unwrap();
-    source.sql(&format!("UPDATE Branch SET commit_id = '{}' WHERE repo_id = '{UNICODE}'", old.id));
+    source.sql(&format!(
+        "UPDATE Branch SET commit_id = '{}' WHERE repo_id = '{UNICODE}'",
+        old.id
+    ));
     let report = world.backup(&source);
     assert_eq!(report.marker.damage, 0);
-    assert_eq!(stored_objects(&world.repository, &report.marker)[&tree], bytes);
+    assert_eq!(
+        stored_objects(&world.repository, &report.marker)[&tree],
+        bytes
+    );
 }
 
 #[test]
 fn a_database_that_was_rolled_back_and_forth_finds_everything() {
     // Roots A, B, A; the packs of A's newest objects are lost while B is in force.
     let (source, mut world) = (Source::example(), World::local());
-    let (a, b) = (head(&source, DOCUMENTS), parent(&source, &head(&source, DOCUMENTS)));
+    let (a, b) = (
+        head(&source, DOCUMENTS),
+        parent(&source, &head(&source, DOCUMENTS)),
+    );
     let point = |to: &Object| {
-        source.sql(&format!("UPDATE Branch SET commit_id = '{}' WHERE repo_id = '{DOCUMENTS}'", to.id));
+        source.sql(&format!(
+            "UPDATE Branch SET commit_id = '{}' WHERE repo_id = '{DOCUMENTS}'",
+            to.id
+        ));
     };
     world.backup(&source);
     point(&b);
@@ -351,13 +515,27 @@ fn trash_and_virtual_libraries_are_walked() {
     for path in source.objects("fs", TRASH) {
         fs::remove_file(path).unwrap();
     }
-    let base = source.query("SELECT base_commit FROM VirtualRepo LIMIT 1").parse().unwrap();
+    let base = source
+        .query("SELECT base_commit FROM VirtualRepo LIMIT 1")
+        .parse()
+        .unwrap();
     let base = Object::new(DOCUMENTS.parse().unwrap(), Kind::Commit, base);
     fs::remove_file(object_path(&source, &base)).unwrap();
     let report = world.backup(&source);
-    let damaged: Vec<String> = report.manifest.damage.iter().map(|damage| damage.library.to_string()).collect();
+    let damaged: Vec<String> = report
+        .manifest
+        .damage
+        .iter()
+        .map(|damage| damage.library.to_string())
+        .collect();
     assert!(damaged.contains(&TRASH.to_owned()), "{damaged:?}");
-    assert!(report.manifest.damage.iter().any(|damage| damage.object() == base));
+    assert!(
+        report
+            .manifest
+            .damage
+            .iter()
+            .any(|damage| damage.object() == base)
+    );
 }
 
 #[test]
@@ -386,12 +564,25 @@ fn a_store_without_a_row_is_copied_whole_and_garbage_is_left_out() {
     let report = world.backup(&source);
     assert_eq!(report.marker.damage, 0);
     let stored = stored_objects(&world.repository, &report.marker);
-    let count = |library: &str| stored.keys().filter(|object| object.store.to_string() == library).count();
-    let on_disk: usize = ["commits", "fs", "blocks"].iter().map(|kind| source.objects(kind, PHOTOS).len()).sum();
+    let count = |library: &str| {
+        stored
+            .keys()
+            .filter(|object| object.store.to_string() == library)
+            .count()
+    };
+    let on_disk: usize = ["commits", "fs", "blocks"]
+        .iter()
+        .map(|kind| source.objects(kind, PHOTOS).len())
+        .sum();
     assert_eq!((count(PHOTOS), count(UNICODE)), (on_disk, 0));
     let unreferenced = |library: &str| {
         let id = library.parse().unwrap();
-        report.manifest.unreferenced.iter().find(|store| store.store == id).unwrap()
+        report
+            .manifest
+            .unreferenced
+            .iter()
+            .find(|store| store.store == id)
+            .unwrap()
     };
     assert!(unreferenced(UNICODE).garbage && !unreferenced(PHOTOS).garbage);
     let newest = unreferenced(PHOTOS).newest.clone().unwrap();
@@ -409,8 +600,14 @@ fn a_library_whose_row_names_no_head_is_copied_whole_and_is_damage() {
     let report = world.backup(&source);
     assert_eq!(only_damage(&report).reason, "no-head");
     let stored = stored_objects(&world.repository, &report.marker);
-    let count = stored.keys().filter(|object| object.store.to_string() == PHOTOS).count();
-    let on_disk: usize = ["commits", "fs", "blocks"].iter().map(|kind| source.objects(kind, PHOTOS).len()).sum();
+    let count = stored
+        .keys()
+        .filter(|object| object.store.to_string() == PHOTOS)
+        .count();
+    let on_disk: usize = ["commits", "fs", "blocks"]
+        .iter()
+        .map(|kind| source.objects(kind, PHOTOS).len())
+        .sum();
     assert_eq!(count, on_disk);
 }
 
@@ -427,15 +624,27 @@ fn a_file_whose_blocks_do_not_add_up_is_damage() {
     };
     let sha1 = |bytes: &[u8]| {
         use sha1::Digest as _;
-        sha1::Sha1::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+        sha1::Sha1::digest(bytes)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>()
     };
     let block = sha1(b"content");
     put("blocks", &block, b"content");
-    let raw: Vec<u8> = (0..20).map(|at| u8::from_str_radix(&block[2 * at..2 * at + 2], 16).unwrap()).collect();
+    let raw: Vec<u8> = (0..20)
+        .map(|at| u8::from_str_radix(&block[2 * at..2 * at + 2], 16).unwrap())
+        .collect();
     let file_id = sha1(&raw);
     let file = |size: u64| [&1u32.to_be_bytes()[..], &size.to_be_bytes(), &raw].concat();
     let mode = 0o100_644_u32;
-    let folder = [&3u32.to_be_bytes()[..], &mode.to_be_bytes(), file_id.as_bytes(), &1u32.to_be_bytes(), b"f"].concat();
+    let folder = [
+        &3u32.to_be_bytes()[..],
+        &mode.to_be_bytes(),
+        file_id.as_bytes(),
+        &1u32.to_be_bytes(),
+        b"f",
+    ]
+    .concat();
     let folder_id = sha1(&[file_id.as_bytes(), b"f", &mode.to_le_bytes()].concat());
     put("fs", &folder_id, &folder);
     let commit_id = "1".repeat(40);
@@ -444,11 +653,20 @@ fn a_file_whose_blocks_do_not_add_up_is_damage() {
     put("fs", &file_id, &file(8));
     let report = world.backup(&source);
     let damage = only_damage(&report);
-    assert_eq!((damage.reason.as_str(), damage.paths.clone()), ("wrong-length", vec!["/f".to_owned()]));
+    assert_eq!(
+        (damage.reason.as_str(), damage.paths.clone()),
+        ("wrong-length", vec!["/f".to_owned()])
+    );
     put("fs", &file_id, &file(7));
     let report = World::local().backup(&source);
     assert_eq!(report.marker.damage, 0, "{:#?}", report.manifest.damage);
-    assert!(report.manifest.warnings.iter().any(|line| line.contains("no known formula")));
+    assert!(
+        report
+            .manifest
+            .warnings
+            .iter()
+            .any(|line| line.contains("no known formula"))
+    );
 }
 
 #[test]
@@ -459,7 +677,9 @@ fn objects_of_the_shared_store_of_seafile_2_are_found() {
     // two libraries may share an id, so each library here keeps what the other would overwrite.
     for kind in ["commits", "fs", "blocks"] {
         for file in files_below(&data.join("storage").join(kind).join(PHOTOS)) {
-            let folder = data.join(kind).join(file.parent().unwrap().file_name().unwrap());
+            let folder = data
+                .join(kind)
+                .join(file.parent().unwrap().file_name().unwrap());
             fs::create_dir_all(&folder).unwrap();
             fs::rename(&file, folder.join(file.file_name().unwrap())).unwrap();
         }
@@ -467,7 +687,10 @@ fn objects_of_the_shared_store_of_seafile_2_are_found() {
     let report = world.backup(&source);
     assert_eq!(report.marker.damage, 0, "{:#?}", report.manifest.damage);
     let stored = stored_objects(&world.repository, &report.marker);
-    let shared = stored.keys().filter(|object| object.store == seawall::object::Store::Shared).count();
+    let shared = stored
+        .keys()
+        .filter(|object| object.store == seawall::object::Store::Shared)
+        .count();
     assert!(shared >= 20, "{shared}");
     for (object, bytes) in stored {
         assert_eq!(fs::read(object_path(&source, &object)).unwrap(), bytes);

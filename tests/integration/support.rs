@@ -34,7 +34,10 @@ pub fn small_archive() -> Option<PathBuf> {
         "{} is missing: put shared/ beside the checkout, or set SEAWALL_FIXTURES",
         archive.display()
     );
-    eprintln!("NOT RUN with haiwen-small: {} is missing", archive.display());
+    eprintln!(
+        "NOT RUN with haiwen-small: {} is missing",
+        archive.display()
+    );
     None
 }
 
@@ -48,9 +51,19 @@ impl Source {
     /// A copy of the example.
     pub fn example() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        run("cp", &["-a", example().to_str().unwrap(), folder.path().to_str().unwrap()]);
+        run(
+            "cp",
+            &[
+                "-a",
+                example().to_str().unwrap(),
+                folder.path().to_str().unwrap(),
+            ],
+        );
         let path = folder.path().join("haiwen");
-        Self { _folder: folder, path }
+        Self {
+            _folder: folder,
+            path,
+        }
     }
 
     /// The larger one, where it is to be had.
@@ -58,9 +71,21 @@ impl Source {
         let archive = small_archive()?;
         let folder = tempfile::tempdir().unwrap();
         let folder_text = folder.path().to_str().unwrap();
-        run("tar", &["--zstd", "-xf", archive.to_str().unwrap(), "-C", folder_text]);
+        run(
+            "tar",
+            &[
+                "--zstd",
+                "-xf",
+                archive.to_str().unwrap(),
+                "-C",
+                folder_text,
+            ],
+        );
         let path = folder.path().join("haiwen");
-        Some(Self { _folder: folder, path })
+        Some(Self {
+            _folder: folder,
+            path,
+        })
     }
 
     pub fn installation(&self) -> Installation {
@@ -69,27 +94,38 @@ impl Source {
 
     /// Runs SQL in Seafile's own database.
     pub fn sql(&self, statements: &str) {
-        let database = rusqlite::Connection::open(self.path.join("seafile-data/seafile.db")).unwrap();
+        let database =
+            rusqlite::Connection::open(self.path.join("seafile-data/seafile.db")).unwrap();
         database.execute_batch(statements).unwrap();
     }
 
     /// One value of Seafile's own database.
     pub fn query(&self, statement: &str) -> String {
-        let database = rusqlite::Connection::open(self.path.join("seafile-data/seafile.db")).unwrap();
+        let database =
+            rusqlite::Connection::open(self.path.join("seafile-data/seafile.db")).unwrap();
         database.query_row(statement, [], |row| row.get(0)).unwrap()
     }
 
     /// Every file of a kind in a store, sorted.
     pub fn objects(&self, kind: &str, library: &str) -> Vec<PathBuf> {
-        files_below(&self.path.join("seafile-data/storage").join(kind).join(library))
+        files_below(
+            &self
+                .path
+                .join("seafile-data/storage")
+                .join(kind)
+                .join(library),
+        )
     }
 }
 
 /// Runs a program that must succeed; returns what it printed.
 pub fn run(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program).args(arguments).output().unwrap_or_else(|error| {
-        panic!("{program} cannot be run ({error}); install it with: apt-get install {program}")
-    });
+    let output = Command::new(program)
+        .args(arguments)
+        .output()
+        .unwrap_or_else(|error| {
+            panic!("{program} cannot be run ({error}); install it with: apt-get install {program}")
+        });
     assert!(
         output.status.success(),
         "{program} {arguments:?}: {}\n{}",
@@ -132,7 +168,11 @@ pub fn tree(folder: &Path) -> std::collections::BTreeMap<PathBuf, String> {
                 format!("link to {:?}", fs::read_link(entry.path()).unwrap())
             } else {
                 let hash = seawall::object::Sha256::of(&fs::read(entry.path()).unwrap());
-                format!("file {mode:o} {}.{:09} {hash}", metadata.mtime(), metadata.mtime_nsec())
+                format!(
+                    "file {mode:o} {}.{:09} {hash}",
+                    metadata.mtime(),
+                    metadata.mtime_nsec()
+                )
             };
             found.insert(entry.path().strip_prefix(folder).unwrap().to_owned(), text);
         }
@@ -181,7 +221,16 @@ impl World {
             attempts_after: vec![Duration::ZERO; 2],
             ..Options::default()
         };
-        Self { folder, backend, repository, host_key, state, of_repository, clock, options }
+        Self {
+            folder,
+            backend,
+            repository,
+            host_key,
+            state,
+            of_repository,
+            clock,
+            options,
+        }
     }
 
     /// The folder of a local repository.
@@ -223,8 +272,11 @@ impl World {
 
     /// Every key of the repository, sorted.
     pub fn keys(&self) -> Vec<String> {
-        let mut keys: Vec<String> =
-            self.backend.list("").map(|entry| entry.unwrap().key.to_string()).collect();
+        let mut keys: Vec<String> = self
+            .backend
+            .list("")
+            .map(|entry| entry.unwrap().key.to_string())
+            .collect();
         keys.sort();
         keys
     }

@@ -85,13 +85,13 @@ impl Inner {
         indexed: bool,
         run: i64,
     ) -> rusqlite::Result<()> {
-        let mut stores = HashMap::new();
+        let mut numbers = HashMap::new();
         for member in &pack.contents.members {
             for store in [Some(member.name.object.store), link(member)]
                 .into_iter()
                 .flatten()
             {
-                stores.insert(store, self.store_number(store)?);
+                numbers.insert(store, self.store_number(store)?);
             }
         }
         let json = |value: &dyn erased::Json| value.to_json();
@@ -119,10 +119,10 @@ impl Inner {
             .iter()
             .filter(|member| !member.name.damaged)
         {
-            insert_object(&transaction, number, member, &stores, run)?;
+            insert_object(&transaction, number, member, &numbers, run)?;
         }
         if stored {
-            add_counts(&transaction, pack.contents, &stores)?;
+            add_counts(&transaction, pack.contents, &numbers)?;
         }
         transaction.commit()
     }

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Installs what the tests need and runs all of them. Works on a new Debian machine with a Rust
+# toolchain; run as root, or with the tools below installed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# Tools that tests call: what an administrator would restore with by hand.
+packages=()
+need() { command -v "$1" >/dev/null || packages+=("$2"); }
+need zstd zstd
+need sqlite3 sqlite3
+need tar tar
+need sha256sum coreutils
+need openssl openssl
+need setpriv util-linux
+need cc gcc
+if ((${#packages[@]})); then
+    sudo=""
+    [ "$(id -u)" = 0 ] || sudo=sudo
+    $sudo apt-get update -qq
+    $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}"
+fi
+
+echo "== format and lints"
+cargo fmt --all --check
+cargo clippy --quiet --locked --workspace --all-targets --all-features -- -D warnings
+RUSTDOCFLAGS="-D warnings" cargo doc --quiet --locked --workspace --no-deps --document-private-items
+
+echo "== tests"
+cargo test --locked --workspace --all-features
