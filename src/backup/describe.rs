@@ -289,7 +289,7 @@ impl Run<'_> {
             .iter()
             .map(ToString::to_string)
             .collect();
-        lines.extend(self.prepared.warnings.iter().cloned());
+        lines.extend(self.prepared.alarms.iter().cloned());
         for database in attempt
             .dumped
             .databases

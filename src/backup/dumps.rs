@@ -5,10 +5,11 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
+use super::prepare::Prepared;
 use super::{Error, stream};
 use crate::database::{self, Pointers, SqliteCopy};
 use crate::repository::Repository;
-use crate::repository::manifest::{Database, Manifest};
+use crate::repository::manifest::Database;
 use crate::repository::names::{self, SnapshotId};
 use crate::seafile::discover::SqliteFile;
 use crate::source;
@@ -28,8 +29,7 @@ pub struct Dumped {
 /// Copies all databases as of one moment, then stores what changed since the base.
 pub fn dump(
     repository: &Repository,
-    snapshot: SnapshotId,
-    base: Option<&Manifest>,
+    prepared: &Prepared,
     sources: &[SqliteFile],
     spool: &std::path::Path,
 ) -> Result<Dumped, Error> {
@@ -47,20 +47,21 @@ pub fn dump(
     let mut stored = 0;
     let mut databases = Vec::new();
     for (copy, source) in copies.iter().zip(sources) {
-        let known = base
-            .into_iter()
+        let known = prepared
+            .base_manifest
+            .iter()
             .flat_map(|base| &base.databases)
             .find(|known| {
                 known.role == copy.role && known.sha256 == copy.sha256 && known.size == copy.len
             });
         let reused = known
-            .map(|known| stream::are_there(repository, &known.parts))
+            .map(|known| stream::are_there(repository, &prepared.absent, &known.parts))
             .transpose()?;
         let parts = if let (Some(known), Some(true)) = (known, reused) {
             known.parts.clone()
         } else {
             stored += 1;
-            store_copy(repository, snapshot, copy)?
+            store_copy(repository, prepared.snapshot, copy)?
         };
         databases.push(describe(copy, source, parts)?);
     }

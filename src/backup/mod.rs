@@ -167,6 +167,8 @@ pub struct Report {
     pub visited: u64,
     /// Damage that the last snapshot did not have.
     pub new_damage: u64,
+    /// What is wrong at the destination: lost packs, bad markers, a base that is gone.
+    pub alarms: Vec<String>,
     /// Attempts that a race with the server made void.
     pub races: usize,
     /// The longest time that a database was locked.
@@ -179,6 +181,7 @@ impl Report {
         self.marker.damage > self.marker.accepted
             || !self.marker.incomplete.is_empty()
             || !self.manifest.source_damage.is_empty()
+            || !self.alarms.is_empty()
     }
 }
 
@@ -259,8 +262,7 @@ impl Run<'_> {
         self.say("storing ordinary files");
         let ordinary = ordinary::store(
             self.context.repository,
-            self.prepared.snapshot,
-            self.base(),
+            &self.prepared,
             &source::scan_options(
                 self.installation,
                 &self.options.excludes,
@@ -290,6 +292,7 @@ impl Run<'_> {
                 .map(|walked| walked.outcome.visited)
                 .sum(),
             new_damage: described.new_damage,
+            alarms: self.prepared.alarms,
             races: self.races,
             locked_for: attempt.dumped.locked_for,
         })
@@ -366,8 +369,7 @@ impl Run<'_> {
         self.say("copying the databases");
         let mut dumped = dumps::dump(
             self.context.repository,
-            self.prepared.snapshot,
-            self.base(),
+            &self.prepared,
             source::databases(self.installation)?,
             self.context.spool,
         )?;

@@ -1,10 +1,11 @@
 //! Ordinary files on their way into the repository: one tar per group, written only if anything in
 //! the group changed.
 
+use super::prepare::Prepared;
 use super::{Error, stream};
 use crate::object::Sha256;
 use crate::repository::Repository;
-use crate::repository::manifest::{FileGroup, LeftOut, Manifest};
+use crate::repository::manifest::{FileGroup, LeftOut};
 use crate::repository::names::{self, SnapshotId};
 use crate::seafile::files::{self, Group, ScanOptions, Warning};
 
@@ -23,8 +24,7 @@ pub struct Ordinary {
 /// Stores what changed since the base. `now`: seconds since 1970, taken before the scan.
 pub fn store(
     repository: &Repository,
-    snapshot: SnapshotId,
-    base: Option<&Manifest>,
+    prepared: &Prepared,
     options: &ScanOptions,
     now: i64,
 ) -> Result<Ordinary, Error> {
@@ -36,18 +36,18 @@ pub fn store(
         stored: 0,
     };
     for group in &scan.groups {
-        let known = base.into_iter().flat_map(|base| &base.files);
+        let known = prepared.base_manifest.iter().flat_map(|base| &base.files);
         let known = known
             .into_iter()
             .find(|known| known.name == group.name && known.label == group.label);
         if let Some(known) = known
             && is_unchanged(group, known)
-            && stream::are_there(repository, &known.parts)?
+            && stream::are_there(repository, &prepared.absent, &known.parts)?
         {
             result.groups.push(settled(group, known, now));
             continue;
         }
-        let (stored, warnings) = store_group(repository, snapshot, group, now)?;
+        let (stored, warnings) = store_group(repository, prepared.snapshot, group, now)?;
         result.groups.push(stored);
         result.warnings.extend(warnings);
         result.stored += 1;

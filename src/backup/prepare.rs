@@ -29,57 +29,96 @@ pub struct Prepared {
     pub listed: Timestamp,
     /// Segments whose list or packs are not as the base's marker says: to be written again.
     pub rewrite: HashSet<usize>,
-    /// What the administrator should know.
-    pub warnings: Vec<String>,
+    /// Keys that count as absent for this whole run: a prune is deleting them, or a check found
+    /// them bad.
+    pub absent: HashSet<Key>,
+    /// What is wrong at the destination, one line each.
+    pub alarms: Vec<String>,
 }
 
 /// Takes a name and learns what is stored.
 pub fn prepare(context: &Context<'_>, options: &Options, catalog: &Catalog) -> Result<Prepared> {
     let repository = context.repository;
     let host = context.host_key.verifying();
-    let (base, bad) = repository.base(&host)?;
-    let mut wanted = SnapshotId::new(context.clock.now(), host.id());
-    if let Some(base) = &base {
-        wanted = wanted.max(base.id().next());
-    }
-    let snapshot = runs::put_intent(
-        repository.backend().as_ref(),
-        repository.id(),
-        host.id(),
-        wanted,
-    )?;
-    // Only now: a prune that does not see this intent has put its tombstone before.
+    let snapshot = take_name(context)?;
+    // Only now: a prune that does not see this intent has put its tombstone before, and what it
+    // deletes no marker names that is read from here on.
     let absent = runs::absent_keys(repository.backend().as_ref())?;
-    let mut warnings: Vec<String> = bad
+    let (base, bad) = repository.base(&host)?;
+    let mut alarms: Vec<String> = bad
         .iter()
         .map(|bad| format!("{} is no valid marker: {}", bad.key, bad.problem))
         .collect();
-    let base_manifest = read_base_manifest(repository, base.as_ref(), &mut warnings);
-    follow_base(repository, catalog, base.as_ref(), &mut warnings)?;
+    let base_manifest = read_base_manifest(repository, base.as_ref(), &mut alarms);
+    follow_base(repository, catalog, base.as_ref(), &mut alarms)?;
     catalog.begin_run()?;
     let listed = catalog.listed()?;
     let now = context.clock.now();
     let due = options.list || listed.is_none_or(|listed| now.since(listed) >= LIST_EVERY);
     // Until this run has ended well, the next one has to list.
     catalog.set_listed(None)?;
-    let mut rewrite = HashSet::new();
-    let listed = if due {
-        compare(repository, catalog, &absent, &mut rewrite, &mut warnings)?;
-        now
-    } else {
-        let lost = |pack: &PackRecord| absent.contains(&pack_key(repository, pack));
-        drop_lost(catalog, lost, &mut rewrite, &mut warnings)?;
-        listed.unwrap_or(now)
+    let there = if due { Some(list(repository)?) } else { None };
+    let seen = Seen {
+        there,
+        absent: &absent,
     };
+    let rewrite = compare(repository, catalog, &seen, &mut alarms)?;
     void_virtual(catalog, base_manifest.as_ref())?;
+    let listed = listed.filter(|_| !due).unwrap_or(now);
     Ok(Prepared {
         snapshot,
         base,
         base_manifest,
         listed,
         rewrite,
-        warnings,
+        absent,
+        alarms,
     })
+}
+
+/// Puts the intent under a name that is later than every name of this chain.
+fn take_name(context: &Context<'_>) -> Result<SnapshotId> {
+    let repository = context.repository;
+    let host = context.host_key.verifying();
+    let (base, _) = repository.base(&host)?;
+    let now = SnapshotId::new(context.clock.now(), host.id());
+    let wanted = base.map_or(now, |base| now.max(base.id().next()));
+    runs::put_intent(
+        repository.backend().as_ref(),
+        repository.id(),
+        host.id(),
+        wanted,
+    )
+}
+
+/// What is known of what lies at the destination.
+struct Seen<'a> {
+    /// Names and sizes, if they were listed in this run.
+    there: Option<HashMap<Key, u64>>,
+    /// What counts as absent.
+    absent: &'a HashSet<Key>,
+}
+
+impl Seen<'_> {
+    fn has(&self, key: &Key, size: u64) -> bool {
+        !self.absent.contains(key)
+            && self
+                .there
+                .as_ref()
+                .is_none_or(|there| there.get(key) == Some(&size))
+    }
+}
+
+/// Names and sizes of packs, segments and lists.
+fn list(repository: &Repository) -> Result<HashMap<Key, u64>> {
+    let mut there = HashMap::new();
+    for folder in [names::BLOCKS, names::TREES, names::INDEX, names::LISTS] {
+        for entry in repository.backend().list(folder) {
+            let entry = entry?;
+            there.insert(entry.key, entry.len);
+        }
+    }
+    Ok(there)
 }
 
 fn pack_key(repository: &Repository, pack: &PackRecord) -> Key {
@@ -90,12 +129,12 @@ fn pack_key(repository: &Repository, pack: &PackRecord) -> Key {
 fn read_base_manifest(
     repository: &Repository,
     base: Option<&Snapshot>,
-    warnings: &mut Vec<String>,
+    alarms: &mut Vec<String>,
 ) -> Option<Manifest> {
     match index::read_manifest(repository, &base?.marker) {
         Ok(manifest) => Some(manifest),
         Err(error) => {
-            warnings.push(format!(
+            alarms.push(format!(
                 "the manifest of the last snapshot cannot be used: {error}"
             ));
             None
@@ -108,7 +147,7 @@ fn follow_base(
     repository: &Repository,
     catalog: &Catalog,
     base: Option<&Snapshot>,
-    warnings: &mut Vec<String>,
+    alarms: &mut Vec<String>,
 ) -> Result<()> {
     let known = catalog.base()?;
     let current = base.map(|base| Base {
@@ -124,14 +163,14 @@ fn follow_base(
             .as_ref()
             .is_none_or(|current| current.sequence < known.sequence)
     {
-        warnings.push(format!(
+        alarms.push(format!(
             "the marker of the last snapshot {} is gone: the destination was rolled back, or somebody removed it",
             known.snapshot
         ));
     }
     catalog.clear(repository.id())?;
     match (base, current) {
-        (Some(base), Some(current)) => adopt(repository, catalog, base, &current, warnings),
+        (Some(base), Some(current)) => adopt(repository, catalog, base, &current, alarms),
         _ => Ok(()),
     }
 }
@@ -142,7 +181,7 @@ fn adopt(
     catalog: &Catalog,
     base: &Snapshot,
     current: &Base,
-    warnings: &mut Vec<String>,
+    alarms: &mut Vec<String>,
 ) -> Result<()> {
     let mut segments = Vec::new();
     for named in &base.marker.lists {
@@ -150,7 +189,7 @@ fn adopt(
             Ok(segment) => segments.push(segment),
             Err(error @ (Error::Catalog { .. } | Error::Backend(_))) => return Err(error),
             Err(error) => {
-                warnings.push(format!("what {} lists is stored again: {error}", named.key));
+                alarms.push(format!("what {} lists is stored again: {error}", named.key));
             }
         }
     }
@@ -176,77 +215,70 @@ fn adopt_list(
     })
 }
 
-/// Lists packs, segments and lists, and compares names and sizes with the catalog.
+/// Compares names and sizes with the catalog; returns the positions of segments to write again.
 fn compare(
     repository: &Repository,
     catalog: &Catalog,
-    absent: &HashSet<Key>,
-    rewrite: &mut HashSet<usize>,
-    warnings: &mut Vec<String>,
-) -> Result<()> {
-    let mut there: HashMap<Key, u64> = HashMap::new();
-    for folder in [names::BLOCKS, names::TREES, names::INDEX, names::LISTS] {
-        for entry in repository.backend().list(folder) {
-            let entry = entry?;
-            if !absent.contains(&entry.key) {
-                there.insert(entry.key, entry.len);
-            }
-        }
+    seen: &Seen<'_>,
+    alarms: &mut Vec<String>,
+) -> Result<HashSet<usize>> {
+    let has = |pack: &PackRecord| seen.has(&pack_key(repository, pack), pack.size);
+    if seen.there.is_some() {
+        adopt_pending(catalog, has)?;
     }
-    for pack in catalog.packs()?.iter().filter(|pack| !pack.stored) {
-        if there.get(&pack_key(repository, pack)) == Some(&pack.size) {
-            catalog.mark_stored(&pack.name)?;
-        }
-    }
-    let abandoned: Vec<i64> = catalog
-        .packs()?
-        .iter()
-        .filter(|pack| !pack.stored)
-        .map(|pack| pack.number)
-        .collect();
-    catalog.forget_pending(&abandoned)?;
-    let lost = |pack: &PackRecord| there.get(&pack_key(repository, pack)) != Some(&pack.size);
-    drop_lost(catalog, lost, rewrite, warnings)?;
+    let mut rewrite = drop_lost(catalog, has, alarms)?;
     for (position, segment) in catalog.segments()?.iter().enumerate() {
         let key = names::segment(&segment.name, repository.seal());
-        if there.get(&key) != Some(&segment.size)
-            || there.get(&segment.list.key) != Some(&segment.list.size)
-        {
-            warnings.push(format!(
+        if !seen.has(&key, segment.size) || !seen.has(&segment.list.key, segment.list.size) {
+            alarms.push(format!(
                 "{key} or its list is lost or altered; it is written again"
             ));
             rewrite.insert(position);
         }
     }
-    Ok(())
+    Ok(rewrite)
+}
+
+/// Packs of a run that died between a put and its answer: stored if they are there.
+fn adopt_pending(catalog: &Catalog, has: impl Fn(&PackRecord) -> bool) -> Result<()> {
+    let packs = catalog.packs()?;
+    let (there, abandoned): (Vec<_>, Vec<_>) = packs
+        .iter()
+        .filter(|pack| !pack.stored)
+        .partition(|pack| has(pack));
+    for pack in there {
+        catalog.mark_stored(&pack.name)?;
+    }
+    let abandoned: Vec<i64> = abandoned.iter().map(|pack| pack.number).collect();
+    catalog.forget_pending(&abandoned)
 }
 
 /// Forgets what is lost; what the source still has is stored again in this run.
 fn drop_lost(
     catalog: &Catalog,
-    lost: impl Fn(&PackRecord) -> bool,
-    rewrite: &mut HashSet<usize>,
-    warnings: &mut Vec<String>,
-) -> Result<()> {
+    has: impl Fn(&PackRecord) -> bool,
+    alarms: &mut Vec<String>,
+) -> Result<HashSet<usize>> {
     let packs = catalog.packs()?;
-    let gone: Vec<&PackRecord> = packs
+    let lost: Vec<&PackRecord> = packs
         .iter()
-        .filter(|pack| pack.stored && lost(pack))
+        .filter(|pack| pack.stored && !has(pack))
         .collect();
-    if gone.is_empty() {
-        return Ok(());
+    if lost.is_empty() {
+        return Ok(HashSet::new());
     }
-    for pack in gone.iter().take(20) {
-        warnings.push(format!(
+    for pack in lost.iter().take(20) {
+        alarms.push(format!(
             "the pack {} is lost or altered; its objects are stored again",
             pack.name
         ));
     }
-    let positions = gone.iter().filter_map(|pack| pack.segment);
-    rewrite.extend(positions.filter_map(|number| usize::try_from(number - 1).ok()));
-    let numbers: Vec<i64> = gone.iter().map(|pack| pack.number).collect();
+    let numbers: Vec<i64> = lost.iter().map(|pack| pack.number).collect();
     catalog.drop_packs(&numbers)?;
-    Ok(())
+    let positions = lost.iter().filter_map(|pack| pack.segment);
+    Ok(positions
+        .filter_map(|number| usize::try_from(number - 1).ok())
+        .collect())
 }
 
 /// A virtual library's commits are not closed when its origin's store lost something.

@@ -1,5 +1,6 @@
 //! Long streams (dumps, tars of ordinary files) on their way into parts at the destination.
 
+use std::collections::HashSet;
 use std::io::{self, Write};
 
 use seawall_backends::Key;
@@ -91,9 +92,16 @@ fn put_part(
 }
 
 /// Whether parts of an earlier snapshot are still there, so that they can be named again.
-pub fn are_there(repository: &Repository, parts: &[Part]) -> Result<bool, Error> {
+pub fn are_there(
+    repository: &Repository,
+    absent: &HashSet<Key>,
+    parts: &[Part],
+) -> Result<bool, Error> {
     use seawall_backends::ErrorKind;
     for part in parts {
+        if absent.contains(&part.key) {
+            return Ok(false);
+        }
         match repository.backend().stat(&part.key) {
             Ok(entry) if entry.len == part.size => {}
             Ok(_) => return Ok(false),

@@ -237,6 +237,7 @@ fn dumps_before_objects_before_index_before_manifest_before_marker() {
             .any(|(at, listed)| listed == prefix && *at > intent)
     };
     assert!(after("data/runs") && after("data/blocks") && after("data/trees"));
+    assert!(after("markers"), "the base is read after the intent");
     let early = lists
         .iter()
         .find(|(at, prefix)| prefix.starts_with("data/") && *at < intent);
@@ -366,6 +367,7 @@ fn a_lost_pack_is_noticed_and_its_objects_are_stored_again() {
         world.options.list = true;
         let report = world.backup(&source);
         assert!(report.totals.objects > 0);
+        assert!(report.needs_reading(), "a pack does not vanish every day");
         assert!(
             report
                 .manifest

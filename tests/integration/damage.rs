@@ -624,10 +624,7 @@ fn a_file_whose_blocks_do_not_add_up_is_damage() {
     };
     let sha1 = |bytes: &[u8]| {
         use sha1::Digest as _;
-        sha1::Sha1::digest(bytes)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect::<String>()
+        seawall::object::ObjectId::new(sha1::Sha1::digest(bytes).into()).to_string()
     };
     let block = sha1(b"content");
     put("blocks", &block, b"content");

@@ -4,6 +4,7 @@
     clippy::unwrap_used,
     clippy::cast_possible_truncation,
     clippy::disallowed_methods,
+    clippy::print_stderr,
     clippy::similar_names,
     reason = "a test that meets what it does not expect has failed"
 )]

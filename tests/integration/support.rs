@@ -165,7 +165,7 @@ pub fn tree(folder: &Path) -> std::collections::BTreeMap<PathBuf, String> {
                 folders.push(entry.path());
                 format!("folder {mode:o}")
             } else if metadata.is_symlink() {
-                format!("link to {:?}", fs::read_link(entry.path()).unwrap())
+                format!("link to {}", fs::read_link(entry.path()).unwrap().display())
             } else {
                 let hash = seawall::object::Sha256::of(&fs::read(entry.path()).unwrap());
                 format!(
