@@ -291,3 +291,102 @@ impl Manifest {
         databases.chain(self.files.iter().flat_map(|group| &group.parts))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn manifest() -> Manifest {
+        let snapshot: SnapshotId = "2026-11-22T20-40-05Z-9f3c".parse().unwrap();
+        let hash = Sha256::of(b"x");
+        let key = Key::parse("databases/2026-11-22T20-40-05Z-9f3c/seafile.db.zst.00000").unwrap();
+        let library = LibraryId::new([7; 16]);
+        Manifest {
+            format: 1,
+            tool: "seawall 0".into(),
+            snapshot,
+            started: snapshot.started(),
+            source: Source {
+                path: "/opt/haiwen".into(),
+                host: "h".into(),
+                seafile_version: None,
+                pro: false,
+                links: vec![("seafile-data".into(), "/mnt".into())],
+                everything: false,
+                excludes: vec!["*.bak".into()],
+            },
+            databases: vec![Database {
+                role: "seafile".into(),
+                engine: "sqlite".into(),
+                path: Some("seafile-data/seafile.db".into()),
+                size: 5,
+                sha256: hash,
+                mode: Some(0o644),
+                owner: Some((1, 2)),
+                integrity: vec![],
+                parts: vec![Part {
+                    key,
+                    size: 3,
+                    sha256: hash,
+                }],
+            }],
+            libraries: Vec::new(),
+            unreferenced: Vec::new(),
+            files: Vec::new(),
+            damage: vec![Damage {
+                store: Store::Library(library),
+                kind: Kind::Block,
+                id: ObjectId::new([1; 20]),
+                library,
+                reason: "missing".into(),
+                detail: "is missing".into(),
+                paths: vec!["/a/ü".into()],
+                first_seen: snapshot,
+                kept: None,
+            }],
+            source_damage: Vec::new(),
+            left_out: Vec::new(),
+            warnings: vec!["x".into()],
+        }
+    }
+
+    #[test]
+    fn round_trip() {
+        let manifest = manifest();
+        assert_eq!(
+            Manifest::parse(&manifest.to_bytes().unwrap()).unwrap(),
+            manifest
+        );
+        assert_eq!(manifest.parts().count(), 1);
+    }
+
+    #[test]
+    fn unknown_fields_are_ignored_and_a_newer_format_is_refused() {
+        let json = serde_json::to_string(&manifest()).unwrap();
+        let stored = |json: &str| frames::compress_frame(json.as_bytes(), 1).unwrap();
+        let more = json.replacen('{', "{\"later\":[1,{}],", 1);
+        assert_eq!(Manifest::parse(&stored(&more)).unwrap(), manifest());
+        let newer = json.replacen("\"format\":1", "\"format\":2", 1);
+        assert!(matches!(
+            Manifest::parse(&stored(&newer)),
+            Err(Error::NewerFormat { found: 2 })
+        ));
+    }
+
+    proptest! {
+        #[test]
+        fn altered_manifests_never_panic(at in any::<prop::sample::Index>(), with in any::<u8>()) {
+            let mut json = serde_json::to_vec(&manifest()).unwrap();
+            let at = at.index(json.len());
+            json[at] = with;
+            let _ = Manifest::parse(&frames::compress_frame(&json, 1).unwrap());
+            let mut stored = manifest().to_bytes().unwrap();
+            let at = at % stored.len();
+            stored[at] ^= with;
+            let _ = Manifest::parse(&stored);
+            stored.truncate(at);
+            let _ = Manifest::parse(&stored);
+        }
+    }
+}

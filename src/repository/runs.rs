@@ -108,3 +108,57 @@ fn read_record(record: &Key, bytes: &[u8], absent: &mut HashSet<Key>) -> Result<
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use seawall_backends::MemoryBackend;
+
+    fn key(text: &str) -> Key {
+        Key::parse(text).unwrap()
+    }
+
+    #[test]
+    fn a_taken_name_gives_way_to_the_next_second() {
+        let backend = MemoryBackend::default();
+        let repository = RepositoryId::random().unwrap();
+        let wanted: SnapshotId = "2026-11-22T20-40-05Z-9f3c".parse().unwrap();
+        let host = KeyId::new([0x9f, 0x3c, 0, 0]);
+        let first = put_intent(&backend, &repository, host, wanted).unwrap();
+        let second = put_intent(&backend, &repository, host, wanted).unwrap();
+        assert_eq!((first, second), (wanted, wanted.next()));
+        let text = String::from_utf8(backend.get(&names::intent(first), None).unwrap()).unwrap();
+        assert!(text.starts_with("seawall intent 1\n") && text.contains(&repository.to_string()));
+    }
+
+    #[test]
+    fn intents_and_heartbeats_are_no_records() {
+        let backend = MemoryBackend::default();
+        let snapshot: SnapshotId = "2026-11-22T20-40-05Z-9f3c".parse().unwrap();
+        backend
+            .put_new(&names::intent(snapshot), b"anything")
+            .unwrap();
+        put_heartbeat(&backend, snapshot, 1, Timestamp::from_seconds(0).unwrap()).unwrap();
+        assert!(absent_keys(&backend).unwrap().is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn records_round_trip(names in prop::collection::hash_set("[a-z0-9]{1,20}", 0..20), damage in any::<bool>()) {
+            let backend = MemoryBackend::default();
+            let keys: HashSet<Key> = names.iter().map(|name| key(&format!("data/blocks/{name}"))).collect();
+            let title = if damage { DAMAGE } else { TOMBSTONE };
+            let text = record_text(title, keys.iter());
+            backend.put_new(&key("data/runs/prune-1"), text.as_bytes()).unwrap();
+            prop_assert_eq!(absent_keys(&backend).unwrap(), keys);
+        }
+
+        #[test]
+        fn arbitrary_records_are_refused_or_read(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+            let backend = MemoryBackend::default();
+            backend.put_new(&key("data/runs/prune-1"), &bytes).unwrap();
+            prop_assert!(absent_keys(&backend).is_err());
+        }
+    }
+}

@@ -134,3 +134,110 @@ fn malformed(error: &serde_json::Error) -> Error {
         reason: error.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::{Kind, LibraryId, Object, ObjectId, Store};
+    use crate::repository::names::SnapshotId;
+    use crate::repository::pack::{MemberName, PackBuilder, PackOptions};
+    use proptest::prelude::*;
+
+    fn header() -> Header {
+        let snapshot: SnapshotId = "2026-11-22T20-40-05Z-9f3c".parse().unwrap();
+        Header {
+            segment: 1,
+            snapshot,
+            number: 3,
+            tier: 1,
+        }
+    }
+
+    /// A real pack's line, of objects made from `seeds`.
+    fn line(seeds: &[(u8, u8, Vec<u8>)]) -> Line {
+        let mut builder = PackBuilder::new(PackOptions::new(1)).unwrap();
+        for (store, kind, bytes) in seeds {
+            let store = Store::Library(LibraryId::new([*store; 16]));
+            let id = ObjectId::new(Sha256::of(bytes).as_bytes()[..20].try_into().unwrap());
+            let object = Object::new(store, Kind::ALL[usize::from(*kind)], id);
+            // The same object twice is refused, which is fine here.
+            let _ = builder.add(
+                MemberName {
+                    object,
+                    damaged: false,
+                },
+                bytes,
+            );
+        }
+        let pack = builder.finish().unwrap();
+        let size = pack.bytes.len() as u64;
+        let name = Sha256::of(&pack.bytes);
+        Line {
+            pack: name,
+            kind: PackKind::Trees,
+            size,
+            contents: pack.contents,
+        }
+    }
+
+    fn bytes_of(lines: &[Line]) -> Vec<u8> {
+        let mut writer = SegmentWriter::new(&header()).unwrap();
+        for line in lines {
+            writer.add(line).unwrap();
+        }
+        assert_eq!(writer.packs().len(), lines.len());
+        writer.finish().unwrap()
+    }
+
+    type Seeds = Vec<Vec<(u8, u8, Vec<u8>)>>;
+
+    fn any_seeds() -> impl Strategy<Value = Seeds> {
+        let member = (0u8..4, 0u8..3, prop::collection::vec(any::<u8>(), 0..40));
+        prop::collection::vec(prop::collection::vec(member, 0..12), 0..5)
+    }
+
+    proptest! {
+        #[test]
+        fn round_trip(seeds in any_seeds()) {
+            let lines: Vec<Line> = seeds.iter().map(|seeds| line(seeds)).collect();
+            prop_assert_eq!(parse(&bytes_of(&lines)).unwrap(), (header(), lines));
+        }
+
+        #[test]
+        fn altered_bytes_never_panic(seeds in any_seeds(), at in any::<prop::sample::Index>(), with in any::<u8>()) {
+            let lines: Vec<Line> = seeds.iter().map(|seeds| line(seeds)).collect();
+            let mut bytes = bytes_of(&lines);
+            let at = at.index(bytes.len());
+            bytes[at] = with;
+            let _ = parse(&bytes);
+            bytes.truncate(at);
+            let _ = parse(&bytes);
+        }
+
+        #[test]
+        fn arbitrary_text_never_panics(text in "(\\{\"segment\":1,.{0,60}\\}\n)?.{0,200}") {
+            let _ = parse(&frames::compress_frame(text.as_bytes(), 1).unwrap());
+        }
+    }
+
+    #[test]
+    fn two_runs_never_write_the_same_bytes() {
+        let lines = [line(&[(1, 1, b"x".to_vec())])];
+        let other: SnapshotId = "2026-11-22T20-40-06Z-9f3c".parse().unwrap();
+        let mut writer = SegmentWriter::new(&Header {
+            snapshot: other,
+            ..header()
+        })
+        .unwrap();
+        writer.add(&lines[0]).unwrap();
+        assert_ne!(writer.finish().unwrap(), bytes_of(&lines));
+    }
+
+    #[test]
+    fn a_segment_without_a_header_is_refused() {
+        let mut plain = serde_json::to_vec(&line(&[])).unwrap();
+        plain.push(b'\n');
+        assert!(parse(&frames::compress_frame(&plain, 1).unwrap()).is_err());
+        assert!(parse(b"").is_err());
+    }
+}

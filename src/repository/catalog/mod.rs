@@ -9,6 +9,8 @@
 
 mod objects;
 mod packs;
+#[cfg(test)]
+mod tests;
 
 pub use objects::{Known, Mark};
 pub use packs::{NewPack, PackRecord, SegmentRecord};

@@ -1,0 +1,257 @@
+//! The catalog against a model: random runs that store, visit, mark, lose and die.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::object::{Kind, LibraryId, Object, ObjectId};
+use crate::repository::names::PackKind;
+use crate::repository::pack::{Contents, MemberName, Pack, PackBuilder, PackOptions};
+
+fn object(store: u8, kind: u8, id: u8) -> Object {
+    let store = Store::Library(LibraryId::new([store; 16]));
+    Object::new(store, Kind::ALL[usize::from(kind)], ObjectId::new([id; 20]))
+}
+
+fn catalog() -> (tempfile::TempDir, Catalog) {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = Catalog::open(
+        &folder.path().join("c.db"),
+        &RepositoryId::random().unwrap(),
+    )
+    .unwrap();
+    (folder, catalog)
+}
+
+fn pack(objects: &[Object]) -> (Sha256, Contents) {
+    let mut builder = PackBuilder::new(PackOptions::new(1)).unwrap();
+    for object in objects {
+        let bytes = object.to_string();
+        builder
+            .add(
+                MemberName {
+                    object: *object,
+                    damaged: false,
+                },
+                bytes.as_bytes(),
+            )
+            .unwrap();
+    }
+    let Pack { bytes, contents } = builder.finish().unwrap();
+    (Sha256::of(&bytes), contents)
+}
+
+fn store(catalog: &Catalog, objects: &[Object]) -> Sha256 {
+    let (name, contents) = pack(objects);
+    catalog
+        .add_pending(&NewPack {
+            name,
+            kind: PackKind::Trees,
+            size: 9,
+            contents: &contents,
+        })
+        .unwrap();
+    catalog.mark_stored(&name).unwrap();
+    name
+}
+
+fn base(sequence: u64) -> Base {
+    Base {
+        snapshot: "2026-11-22T20-40-05Z-9f3c".parse().unwrap(),
+        sha256: Sha256::of(b""),
+        sequence,
+    }
+}
+
+#[test]
+fn pending_is_not_stored_and_stored_is_not_closed() {
+    let (_folder, catalog) = catalog();
+    let tree = object(1, 1, 1);
+    catalog.begin_run().unwrap();
+    let (name, contents) = pack(&[tree]);
+    catalog
+        .add_pending(&NewPack {
+            name,
+            kind: PackKind::Trees,
+            size: 9,
+            contents: &contents,
+        })
+        .unwrap();
+    assert_eq!(catalog.known(&tree).unwrap(), None);
+    catalog.mark_stored(&name).unwrap();
+    let known = catalog.known(&tree).unwrap().unwrap();
+    assert!(!known.closed && !known.walked);
+    assert_eq!(known.length, tree.to_string().len() as u64);
+    catalog.finish_run(&base(1), &[]).unwrap();
+    assert!(catalog.known(&tree).unwrap().unwrap().closed);
+}
+
+#[test]
+fn a_link_falls_with_its_target_and_both_stores_are_walked_again() {
+    let (_folder, catalog) = catalog();
+    let (target, link) = (object(1, 2, 1), object(2, 2, 1));
+    catalog.begin_run().unwrap();
+    let first = store(&catalog, &[target]);
+    assert_eq!(catalog.same_content(&link).unwrap(), Some(target.store));
+    let mut builder = PackBuilder::new(PackOptions::new(1)).unwrap();
+    builder.add_link(link, target.store).unwrap();
+    let Pack { bytes, contents } = builder.finish().unwrap();
+    let name = Sha256::of(&bytes);
+    catalog
+        .add_pending(&NewPack {
+            name,
+            kind: PackKind::Blocks,
+            size: 9,
+            contents: &contents,
+        })
+        .unwrap();
+    catalog.mark_stored(&name).unwrap();
+    assert_eq!(
+        catalog.same_content(&target).unwrap(),
+        None,
+        "a link is no target"
+    );
+    assert_eq!(
+        catalog.known(&link).unwrap().unwrap().length,
+        target.to_string().len() as u64
+    );
+    assert_eq!(
+        catalog.place(&link).unwrap(),
+        catalog.place(&target).unwrap()
+    );
+    catalog.finish_run(&base(1), &[]).unwrap();
+    catalog.begin_run().unwrap();
+    let number = catalog
+        .packs()
+        .unwrap()
+        .iter()
+        .find(|pack| pack.name == first)
+        .unwrap()
+        .number;
+    let touched = catalog.drop_packs(&[number]).unwrap();
+    assert_eq!(touched, BTreeSet::from([target.store, link.store]));
+    assert_eq!(
+        (
+            catalog.known(&target).unwrap(),
+            catalog.known(&link).unwrap()
+        ),
+        (None, None)
+    );
+    assert!(catalog.is_voided(link.store).unwrap());
+}
+
+#[test]
+fn a_catalog_that_is_no_database_is_an_error_that_names_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("c.db");
+    std::io::Write::write_all(&mut tempfile::NamedTempFile::new_in(&folder).unwrap(), b"x")
+        .unwrap();
+    std::fs::copy("/bin/true", &path).unwrap();
+    let error = Catalog::open(&path, &RepositoryId::random().unwrap()).unwrap_err();
+    assert!(error.hint().unwrap().contains("c.db"), "{error}");
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    /// Stores new objects and visits old ones, then ends with a marker or dies.
+    Run {
+        objects: BTreeSet<(u8, u8, u8)>,
+        unclean: BTreeMap<u8, BTreeSet<(u8, u8)>>,
+        dies: bool,
+    },
+    /// A pack vanishes.
+    Lose(prop::sample::Index),
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    let name = (0u8..3, 0u8..2, 0u8..6);
+    let run = (
+        prop::collection::btree_set(name, 1..8),
+        prop::collection::btree_map(
+            0u8..3,
+            prop::collection::btree_set((0u8..2, 0u8..6), 0..4),
+            0..2,
+        ),
+        any::<bool>(),
+    );
+    prop_oneof![
+        4 => run.prop_map(|(objects, unclean, dies)| Step::Run { objects, unclean, dies }),
+        1 => any::<prop::sample::Index>().prop_map(Step::Lose),
+    ]
+}
+
+/// What should be known: by object the pack that holds it, and whether it is closed.
+#[derive(Default)]
+struct Model {
+    stored: BTreeMap<(u8, u8, u8), (Sha256, bool)>,
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn random_runs_agree_with_the_model(steps in prop::collection::vec(any_step(), 1..12)) {
+        let (folder, mut catalog) = catalog();
+        let repository = get_meta(&catalog.lock().connection, "repository").unwrap().unwrap();
+        let repository: RepositoryId = repository.parse().unwrap();
+        let mut model = Model::default();
+        for step in steps {
+            match step {
+                Step::Run { objects, unclean, dies } => {
+                    catalog.begin_run().unwrap();
+                    let named = |(store, kind, id): (u8, u8, u8)| object(store, kind, id);
+                    let (old, new): (Vec<&(u8, u8, u8)>, Vec<_>) =
+                        objects.iter().partition(|name| model.stored.contains_key(name));
+                    for name in &old {
+                        catalog.visit(&named(**name)).unwrap();
+                    }
+                    let fresh: Vec<Object> = new.iter().map(|name| named(**name)).collect();
+                    if !fresh.is_empty() {
+                        let pack = store(&catalog, &fresh);
+                        model.stored.extend(new.iter().map(|name| (**name, (pack, false))));
+                    }
+                    for (store, closed) in &unclean {
+                        let marks = objects.iter().filter(|name| name.0 == *store).map(|name| {
+                            let mark = if closed.contains(&(name.1, name.2)) { Mark::Closed } else { Mark::Walked };
+                            (named(*name), mark)
+                        });
+                        catalog.mark(&[object(*store, 0, 0).store], marks).unwrap();
+                    }
+                    if !dies {
+                        catalog.finish_run(&base(1), &[]).unwrap();
+                    }
+                    for name in &objects {
+                        let closed = unclean.get(&name.0).is_none_or(|closed| closed.contains(&(name.1, name.2)));
+                        model.stored.get_mut(name).unwrap().1 = closed && !dies;
+                    }
+                }
+                Step::Lose(index) => {
+                    let packs = catalog.packs().unwrap();
+                    if packs.is_empty() { continue }
+                    catalog.begin_run().unwrap();
+                    let lost = &packs[index.index(packs.len())];
+                    catalog.drop_packs(&[lost.number]).unwrap();
+                    let stores: BTreeSet<u8> =
+                        model.stored.iter().filter(|(_, held)| held.0 == lost.name).map(|(name, _)| name.0).collect();
+                    model.stored.retain(|_, held| held.0 != lost.name);
+                    for (name, held) in &mut model.stored {
+                        held.1 &= !stores.contains(&name.0);
+                    }
+                }
+            }
+            // What a process that starts anew sees.
+            catalog = Catalog::open(&folder.path().join("c.db"), &repository).unwrap();
+            for store in 0..3 {
+                let mut count = 0;
+                for (kind, id) in (0..2).flat_map(|kind| (0..6).map(move |id| (kind, id))) {
+                    let known = catalog.known(&object(store, kind, id)).unwrap();
+                    let expected = model.stored.get(&(store, kind, id));
+                    prop_assert_eq!(known.map(|known| known.closed), expected.map(|held| held.1));
+                    count += u64::from(known.is_some());
+                }
+                let counts = catalog.counts(object(store, 0, 0).store).unwrap();
+                prop_assert_eq!(counts.commits + counts.fs, count);
+            }
+        }
+    }
+}
