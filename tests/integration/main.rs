@@ -10,5 +10,6 @@
 )]
 
 mod backup;
+mod cli;
 mod damage;
 mod support;
