@@ -131,6 +131,7 @@ fn immutable_uri(file: &Path) -> String {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests need no durable files")]
 mod tests {
     use super::*;
 
