@@ -152,6 +152,29 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_made_beside_a_file_in_wal_mode() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("seafile.db");
+        let connection = Connection::open(&file).unwrap();
+        connection
+            .execute_batch("PRAGMA journal_mode = wal; CREATE TABLE Repo (repo_id)")
+            .unwrap();
+        assert_eq!(count_libraries(&file), None);
+        drop(connection);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        let before = std::fs::metadata(folder.path())
+            .unwrap()
+            .modified()
+            .unwrap();
+        assert_eq!(count_libraries(&file), Some(0));
+        let after = std::fs::metadata(folder.path())
+            .unwrap()
+            .modified()
+            .unwrap();
+        assert_eq!(before, after);
+    }
+
+    #[test]
     fn what_is_no_database_is_not_counted() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("seafile.db");

@@ -36,6 +36,9 @@ fn seafile_2() -> Fake {
     Fake::new()
         .folder("seafile-server-2.2.1")
         .folder("seafile-server-2.10.0")
+        .folder("seafile-server-2.9.9")
+        .folder("seafile-server-1.11.0")
+        .folder("seafile-server-0.9")
         .file("seafile-server-3.0.0.tar.gz", "not a folder")
         .file("ccnet/ccnet.conf", "[General]\nNAME = x\n")
         .file_with_top("ccnet/seafile.ini", "{top}/seafile-data\n")
@@ -227,6 +230,8 @@ fn docker_is_recognised_and_its_version_stamp_read() {
         .folder("pro-data");
     let installation = fake.discover().unwrap();
     assert!(!installation.docker_env_missing && installation.pro);
+    let community = seafile("11.0.13").folder("pro-data").discover();
+    assert!(!community.unwrap().pro);
     assert_eq!(installation.warnings, []);
     assert!(!format!("{installation:?}").contains("hunter2"));
 }

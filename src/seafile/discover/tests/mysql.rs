@@ -110,6 +110,33 @@ fn variables_override_files_from_12_on() {
 }
 
 #[test]
+fn a_socket_counts_up_to_11_and_without_a_host_of_the_environment() {
+    let conf = "[database]\ntype = mysql\nunix_socket = /run/mysqld.sock\n";
+    let unknown = Fake::new()
+        .folder("seafile-data/storage")
+        .file("conf/seafile.conf", conf);
+    let installation = unknown.discover().unwrap();
+    let seafile = &mysql_settings(&installation).databases[0];
+    assert_eq!(value(seafile.unix_socket.as_ref()), "/run/mysqld.sock");
+    let lines = lines(&installation);
+    assert!(
+        lines.contains(
+            &"database seafile: socket = /run/mysqld.sock (conf/seafile.conf:3)".to_owned()
+        ),
+        "{lines:#?}"
+    );
+
+    let variables = [("SEAFILE_MYSQL_DB_HOST", "db")];
+    let installation = unknown.discover_with(&variables).unwrap();
+    let seafile = &mysql_settings(&installation).databases[0];
+    assert_eq!(seafile.unix_socket, None);
+    assert_eq!(value(seafile.host.as_ref()), "db");
+
+    let new = Fake::with_program("seafile-server-12.0.14", conf);
+    assert!(complaint(new.discover()).contains("host of the MySQL server is missing"));
+}
+
+#[test]
 fn version_13_is_mysql_and_may_have_only_variables() {
     let fake = Fake::new()
         .folder("seafile-data/storage")

@@ -161,6 +161,9 @@ fn from_13_a_variable_chooses() {
         "{text}"
     );
     assert!(complaint(with("multiple")).contains("no storage_classes_file"));
+    fs::remove_file(fake.top().join("seafile-data/current_version")).unwrap();
+    let unknown = fake.discover_with(&[("SEAF_SERVER_STORAGE_TYPE", "disk")]);
+    assert_eq!(unknown.unwrap().program_version, None);
     let old = pro("[block_backend]\nname = s3\n");
     let old = old.discover_with(&[("SEAF_SERVER_STORAGE_TYPE", "disk")]);
     assert!(complaint(old).contains("[block_backend]"));
