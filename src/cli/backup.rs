@@ -1,6 +1,5 @@
 //! `seawall backup`: backs up an installation.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -184,18 +183,23 @@ fn dry_run(
     for warning in &scan.warnings {
         Output::warning(format_args!("{}: {}", warning.path.display(), warning.kind));
     }
-    let findings: BTreeMap<&str, [&str; 2]> = installation
-        .findings
-        .iter()
-        .map(|finding| {
-            (
-                finding.what.as_str(),
-                [finding.value.as_str(), finding.from.as_str()],
-            )
-        })
-        .collect();
+    let findings: Vec<Found<'_>> = installation.findings.iter().map(Found::of).collect();
     output.json(&findings)?;
     Ok(Status::Done)
+}
+
+/// A finding of a dry run, for programs.
+#[derive(Serialize)]
+struct Found<'a> {
+    what: &'a str,
+    value: &'a str,
+    from: &'a str,
+}
+
+impl<'a> Found<'a> {
+    fn of(finding: &'a crate::seafile::discover::Finding) -> Self {
+        Self { what: &finding.what, value: &finding.value, from: &finding.from }
+    }
 }
 
 /// The result for programs.

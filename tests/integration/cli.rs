@@ -164,7 +164,7 @@ fn every_verb_prints_one_json_object() {
     let dry = user
         .run(&["backup", source.to_str().unwrap(), "--dry-run", "--json"])
         .json();
-    assert!(dry.is_object());
+    assert_eq!(dry[0]["what"], "installation");
     let target = user.path("restored");
     let restore = user
         .run(&[
@@ -558,4 +558,24 @@ fn a_foreign_user_backs_up_a_readable_installation_without_a_trace() {
     ];
     Ran::of(command.arg(&binary).args(arguments).output().unwrap()).succeeds();
     assert_eq!(listing(), before);
+}
+
+#[test]
+fn what_this_version_cannot_back_up_is_refused_by_name() {
+    let user = User::new();
+    user.run(&["init"]).succeeds();
+    let source = Source::example();
+    let configuration = source.path.join("conf/seafile.conf");
+    let original = fs::read_to_string(&configuration).unwrap();
+    let with = |text: &str| {
+        fs::write(&configuration, format!("{original}\n{text}")).unwrap();
+        user.run(&["backup", source.path.to_str().unwrap()])
+    };
+    with("[block_backend]\nname = s3\nbucket = b\n").fails(1, &["s3", "block_backend", "seafile.conf"]);
+    let mysql = original.replace("type = sqlite", "type = mysql\nhost = db\nuser = u\npassword = hunter2\ndb_name = seafile_db");
+    fs::write(&configuration, mysql).unwrap();
+    let ran = user.run(&["backup", source.path.to_str().unwrap()]);
+    ran.fails(1, &["MySQL", "seafile.db"]);
+    assert!(!ran.stderr.contains("hunter2"));
+    assert_eq!(files_below(&user.repository()).len(), 2, "nothing was stored");
 }
