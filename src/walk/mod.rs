@@ -351,7 +351,7 @@ fn find<S: Sight>(
         let known = sight.known(&object).map_err(WalkError::Sight)?.is_some();
         let (trouble, bytes) = match source.read(&object) {
             Ok(None) => (Trouble::Missing, None),
-            Err(error) => (unreadable(error)?, None),
+            Err(error) => (unreadable(error).map_err(WalkError::Source)?, None),
             Ok(Some(bytes)) => match check::check(&object, &bytes) {
                 Ok(content) => {
                     return Ok(Found::Good {
@@ -387,13 +387,13 @@ fn find<S: Sight>(
 }
 
 /// A file that cannot be read is trouble with that object, unless the whole source is out of reach.
-fn unreadable<E>(error: io::Error) -> Result<Trouble, WalkError<E>> {
+pub fn unreadable(error: io::Error) -> io::Result<Trouble> {
     match error.kind() {
         io::ErrorKind::NotConnected
         | io::ErrorKind::HostUnreachable
         | io::ErrorKind::NetworkDown
         | io::ErrorKind::StaleNetworkFileHandle
-        | io::ErrorKind::TimedOut => Err(WalkError::Source(error)),
+        | io::ErrorKind::TimedOut => Err(error),
         _ => {
             let reason = std::error::Error::source(&error)
                 .map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
