@@ -10,6 +10,7 @@
 )]
 
 mod backup;
+mod check;
 mod cli;
 mod damage;
 mod support;
