@@ -13,4 +13,5 @@ pub mod seafile;
 pub mod source;
 pub mod time;
 pub mod unpack;
+pub mod verify;
 pub mod walk;

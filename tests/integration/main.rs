@@ -14,3 +14,4 @@ mod check;
 mod cli;
 mod damage;
 mod support;
+mod verify;
