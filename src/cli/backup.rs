@@ -13,7 +13,7 @@ use super::{CommandError, Global, Status};
 use crate::backup::{self, Context, Options, Report};
 use crate::repository::manifest::{Damage, LibraryState, Manifest};
 use crate::repository::names;
-use crate::seafile::discover::{Environment, Installation, discover};
+use crate::seafile::discover::{Installation, discover};
 use crate::seafile::files;
 use crate::source;
 use crate::time::Clock;
@@ -49,11 +49,7 @@ pub(super) fn run(
     arguments: &Arguments,
     output: Output,
 ) -> Result<Status, CommandError> {
-    let environment =
-        Environment::new(std::env::vars_os().filter_map(|(name, value)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        }));
-    let installation = discover(&arguments.source, &environment)?;
+    let installation = discover(&arguments.source, &place::environment())?;
     for warning in &installation.warnings {
         Output::warning(warning);
     }
@@ -198,7 +194,11 @@ struct Found<'a> {
 
 impl<'a> Found<'a> {
     fn of(finding: &'a crate::seafile::discover::Finding) -> Self {
-        Self { what: &finding.what, value: &finding.value, from: &finding.from }
+        Self {
+            what: &finding.what,
+            value: &finding.value,
+            from: &finding.from,
+        }
     }
 }
 

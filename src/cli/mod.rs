@@ -2,6 +2,7 @@
 //! prints, reads the environment or ends the process.
 
 mod backup;
+mod check;
 mod error;
 mod init;
 mod libraries;
@@ -9,6 +10,7 @@ mod output;
 mod place;
 mod sheet;
 mod snapshots;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -71,6 +73,10 @@ enum Verb {
     Snapshots,
     /// List the libraries of a snapshot
     Libraries(libraries::Arguments),
+    /// Check the repository (`verify` checks an installation)
+    Check(check::Arguments),
+    /// Check an installation, live or restored (`check` checks the repository)
+    Verify(verify::Arguments),
 }
 
 /// Runs the command line; the process ends with what this returns.
@@ -90,6 +96,8 @@ pub fn main() -> ExitCode {
         Verb::Backup(arguments) => backup::run(&cli.global, arguments, output),
         Verb::Snapshots => snapshots::run(&cli.global, output),
         Verb::Libraries(arguments) => libraries::run(&cli.global, arguments, output),
+        Verb::Check(arguments) => check::run(&cli.global, arguments, output),
+        Verb::Verify(arguments) => verify::run(arguments, output),
     };
     match result {
         Ok(status) => ExitCode::from(status as u8),

@@ -12,6 +12,7 @@ use crate::repository::host_key::HostKey;
 use crate::repository::note::VerifyingKey;
 use crate::repository::state::{RepositoryState, StateFolder};
 use crate::repository::{self, Repository, Snapshot};
+use crate::seafile::discover::Environment;
 
 impl Global {
     /// The repository's URL.
@@ -150,6 +151,15 @@ pub(super) fn warn_unpinned(snapshot: &Snapshot) {
             snapshot.signed_by.key()
         ));
     }
+}
+
+/// The process's variables, which may say where an installation's databases are.
+pub(super) fn environment() -> Environment {
+    Environment::new(
+        std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        }),
+    )
 }
 
 /// A path as messages show it: absolute if possible.

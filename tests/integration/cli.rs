@@ -571,11 +571,19 @@ fn what_this_version_cannot_back_up_is_refused_by_name() {
         fs::write(&configuration, format!("{original}\n{text}")).unwrap();
         user.run(&["backup", source.path.to_str().unwrap()])
     };
-    with("[block_backend]\nname = s3\nbucket = b\n").fails(1, &["s3", "block_backend", "seafile.conf"]);
-    let mysql = original.replace("type = sqlite", "type = mysql\nhost = db\nuser = u\npassword = hunter2\ndb_name = seafile_db");
+    with("[block_backend]\nname = s3\nbucket = b\n")
+        .fails(1, &["s3", "block_backend", "seafile.conf"]);
+    let mysql = original.replace(
+        "type = sqlite",
+        "type = mysql\nhost = db\nuser = u\npassword = hunter2\ndb_name = seafile_db",
+    );
     fs::write(&configuration, mysql).unwrap();
     let ran = user.run(&["backup", source.path.to_str().unwrap()]);
     ran.fails(1, &["MySQL", "seafile.db"]);
     assert!(!ran.stderr.contains("hunter2"));
-    assert_eq!(files_below(&user.repository()).len(), 2, "nothing was stored");
+    assert_eq!(
+        files_below(&user.repository()).len(),
+        2,
+        "nothing was stored"
+    );
 }
