@@ -9,6 +9,7 @@ pub mod crypt;
 pub mod database;
 pub mod object;
 pub mod repository;
+pub mod restore;
 pub mod seafile;
 pub mod source;
 pub mod time;

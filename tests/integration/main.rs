@@ -13,5 +13,6 @@ mod backup;
 mod check;
 mod cli;
 mod damage;
+mod restore;
 mod support;
 mod verify;

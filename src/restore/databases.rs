@@ -1,0 +1,156 @@
+//! Databases, each put in place whole: the file that was dumped, proved by the SHA-256 in the
+//! manifest.
+
+use std::io::{self, Read, Write as _};
+use std::os::fd::AsFd as _;
+
+use rustix::fs::Mode;
+
+use super::error::Error;
+use super::folders::NewFile;
+use super::report::{Lost, LostKind};
+use super::stream::{self, Broken};
+use super::target::Target;
+use crate::repository::Repository;
+use crate::repository::manifest::{Database, Manifest};
+
+/// Permissions of a database if none are recorded.
+const DEFAULT_MODE: u32 = 0o600;
+
+/// Restores every database. Returns the roles of those that are in place, and those that are lost.
+pub fn restore(
+    repository: &Repository,
+    manifest: &Manifest,
+    target: &Target,
+) -> Result<(Vec<String>, Vec<Lost>), Error> {
+    let (mut roles, mut lost) = (Vec::new(), Vec::new());
+    for database in &manifest.databases {
+        match restore_one(repository, database, target) {
+            Ok(()) => roles.push(database.role.clone()),
+            Err(Broken::Lost(problem)) => lost.push(Lost {
+                kind: LostKind::Database,
+                name: database.role.clone(),
+                problem,
+                objects: None,
+                libraries: Vec::new(),
+            }),
+            Err(Broken::Fatal(error)) => return Err(error),
+        }
+    }
+    Ok((roles, lost))
+}
+
+fn restore_one(
+    repository: &Repository,
+    database: &Database,
+    target: &Target,
+) -> Result<(), Broken> {
+    let path = place(database).map_err(Broken::Lost)?;
+    let failed = |source| Broken::Fatal(target.failed(path)(source));
+    let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let folder = target.folders().enter(parent).map_err(failed)?;
+    let mut file = target
+        .folders()
+        .new_file(folder.as_fd(), name, DEFAULT_MODE)
+        .map_err(failed)?;
+    let ((), seen) = stream::read(repository, &database.parts, |stream| {
+        copy(stream, &mut file, database.size, failed)
+    })?;
+    if seen.sha256 != database.sha256 {
+        return Err(Broken::Lost(
+            "its bytes are not those that were dumped".into(),
+        ));
+    }
+    let mode = Mode::from_raw_mode(database.mode.unwrap_or(DEFAULT_MODE) & 0o777);
+    rustix::fs::fchmod(file.file(), mode).map_err(|error| failed(error.into()))?;
+    file.finish().map_err(failed)
+}
+
+/// Where a database belongs inside an installation.
+pub fn place(database: &Database) -> Result<&str, String> {
+    if database.engine != "sqlite" {
+        return Err(format!(
+            "{} databases cannot be put in place",
+            database.engine
+        ));
+    }
+    let path = database
+        .path
+        .as_deref()
+        .ok_or("the manifest does not say where it belongs")?;
+    let is_plain = |name: &str| !matches!(name, "" | "." | "..") && !name.contains('\0');
+    if path.split('/').all(is_plain) {
+        Ok(path)
+    } else {
+        Err(format!("the manifest puts it at {path:?}"))
+    }
+}
+
+/// Copies at most so many bytes: more is not what was dumped.
+fn copy(
+    stream: &mut dyn Read,
+    file: &mut NewFile<'_>,
+    size: u64,
+    failed: impl Fn(io::Error) -> Broken,
+) -> Result<(), Broken> {
+    let mut buffer = vec![0; 256 << 10];
+    let mut left = size;
+    loop {
+        let len = match stream.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(len) => len,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(Broken::Lost(error.to_string())),
+        };
+        left = left
+            .checked_sub(len as u64)
+            .ok_or_else(|| Broken::Lost("it is longer than the manifest says".into()))?;
+        file.file().write_all(&buffer[..len]).map_err(&failed)?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::Sha256;
+
+    fn database(path: Option<&str>) -> Database {
+        Database {
+            role: "seafile".into(),
+            engine: "sqlite".into(),
+            path: path.map(Into::into),
+            size: 0,
+            sha256: Sha256::of(b""),
+            mode: None,
+            owner: None,
+            integrity: Vec::new(),
+            parts: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn databases_stay_inside() {
+        assert_eq!(
+            place(&database(Some("ccnet/PeerMgr/usermgr.db"))),
+            Ok("ccnet/PeerMgr/usermgr.db")
+        );
+        for path in [
+            "/etc/passwd",
+            "../x",
+            "a/../b",
+            "",
+            "a//b",
+            "./a",
+            "a/",
+            "a\0",
+        ] {
+            place(&database(Some(path))).unwrap_err();
+        }
+        place(&database(None)).unwrap_err();
+        place(&Database {
+            engine: "mysql".into(),
+            ..database(Some("x"))
+        })
+        .unwrap_err();
+    }
+}

@@ -1,0 +1,165 @@
+//! Why a restore stops. Losses in the repository do not stop it: they are in the report.
+
+use std::io;
+use std::path::PathBuf;
+
+use seawall_backends::ErrorKind;
+
+use crate::repository::{self, Repository};
+use crate::unpack;
+
+/// Why a restore stopped. What was restored stays, and the same call again goes on from there.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The repository failed, or marker, sums or manifest are not as they must be.
+    #[error(transparent)]
+    Repository(#[from] repository::Error),
+    /// The target has content that no unfinished restore left.
+    #[error("the target {} is not empty", path.display())]
+    NotEmpty {
+        /// The target.
+        path: PathBuf,
+    },
+    /// The target is a file or something else that is no folder.
+    #[error("the target {} is not a folder", path.display())]
+    NotAFolder {
+        /// The target.
+        path: PathBuf,
+    },
+    /// The target has an unfinished restore of something else.
+    #[error("the target {} has an unfinished restore of {of}", path.display())]
+    OtherUnfinished {
+        /// The target.
+        path: PathBuf,
+        /// Snapshot and repository, as its file says.
+        of: String,
+    },
+    /// Another restore works there at this moment.
+    #[error("another restore is busy with {}", path.display())]
+    Busy {
+        /// The target.
+        path: PathBuf,
+    },
+    /// The target's file system is too small.
+    #[error("{} has {available} bytes free; the restore needs {needed}", path.display())]
+    NoSpace {
+        /// The target.
+        path: PathBuf,
+        /// Bytes that will be taken.
+        needed: u64,
+        /// Bytes that are free.
+        available: u64,
+    },
+    /// The target's file system takes too few files.
+    #[error("{} has {available} inodes free; the restore needs {needed}", path.display())]
+    NoInodes {
+        /// The target.
+        path: PathBuf,
+        /// Files and folders to make.
+        needed: u64,
+        /// Inodes that are free.
+        available: u64,
+    },
+    /// Only root can give files to others.
+    #[error("only root can restore files that belong to user {uid}")]
+    OwnerNeedsRoot {
+        /// The owner that was asked for.
+        uid: u32,
+    },
+    /// Something in the target cannot be made, written or read.
+    #[error("cannot restore {}", path.display())]
+    Write {
+        /// What.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Ordinary files cannot be written.
+    #[error("cannot restore ordinary files")]
+    Unpack(#[from] unpack::Error),
+    /// A thread ended without a word: a defect of seawall.
+    #[error("a thread of the restore ended early")]
+    Worker,
+}
+
+impl Error {
+    /// What to do about it, where there is something to do.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Repository(error @ repository::Error::Altered { .. }) => {
+                return Some(format!(
+                    "without it this snapshot cannot be restored; `seawall snapshots` shows others ({})",
+                    error.hint()?
+                ));
+            }
+            Self::Repository(error) => return error.hint(),
+            Self::NotEmpty { .. } | Self::NotAFolder { .. } => {
+                "give a folder that is empty or does not exist yet".into()
+            }
+            Self::OtherUnfinished { .. } => {
+                "finish that restore, or remove the folder, or give another".into()
+            }
+            Self::Busy { .. } => "wait until it has ended".into(),
+            Self::NoSpace { .. } | Self::NoInodes { .. } => {
+                "make room there, or give a target on a larger file system".into()
+            }
+            Self::OwnerNeedsRoot { .. } => {
+                "run seawall as root, or leave --owner out and restore as the user that Seafile runs as".into()
+            }
+            Self::Write { source, .. } if is_full(source) => {
+                "make room there and run the same again: it goes on where it stopped".into()
+            }
+            Self::Write { .. } | Self::Unpack(_) => {
+                "see that the target can be written, and run the same again: it goes on where it stopped".into()
+            }
+            Self::Worker => return None,
+        })
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
+/// Turns the error about one stored thing into words if only that thing is lost; gives the error
+/// back if the destination itself fails, since then everything would be called lost.
+pub(super) fn loss(repository: &Repository, error: repository::Error) -> Result<String, Error> {
+    use repository::Error as Of;
+    let is_loss = match &error {
+        Of::Altered { .. } | Of::Malformed { .. } | Of::Pack(_) | Of::Frames(_) | Of::Sums(_) => {
+            true
+        }
+        Of::Backend(failure) => match failure.kind() {
+            ErrorKind::Transient => false,
+            ErrorKind::NotFound => true,
+            // One bad sector, one file with other permissions; or the whole disk is gone.
+            _ => answers(repository),
+        },
+        _ => false,
+    };
+    if is_loss {
+        Ok(chain(&error))
+    } else {
+        Err(error.into())
+    }
+}
+
+fn answers(repository: &Repository) -> bool {
+    let key = repository::names::configuration();
+    repository.backend().get(&key, None).is_ok()
+}
+
+/// An error and its causes in one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        text = format!("{text}: {source}");
+        next = source.source();
+    }
+    text
+}

@@ -1,0 +1,244 @@
+//! Folders and new files in the target, each opened from the folder above it without following
+//! links: what a hostile repository puts there cannot lead anywhere else.
+//!
+//! Files appear under their names only whole, by rename. Nothing is synced here: one `syncfs` at
+//! the end of the restore does that.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, RenameFlags, Stat, Uid};
+use rustix::io::Errno;
+
+use super::Owner;
+
+/// What the names of files begin with that are not whole yet.
+pub const TEMPORARY: &str = ".seawall-";
+
+const FOLDER: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+
+const NEW_FILE: OFlags = OFlags::WRONLY
+    .union(OFlags::CREATE)
+    .union(OFlags::EXCL)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+
+/// The target's folders. Shared by all workers.
+#[derive(Debug)]
+pub struct Folders {
+    root: OwnedFd,
+    /// Whom everything new belongs to, if that is not us.
+    owner: Option<Owner>,
+}
+
+impl Folders {
+    /// Opens the target, which exists. Links on the way to it are followed.
+    pub fn open(target: &Path, owner: Option<Owner>) -> io::Result<Self> {
+        let flags = FOLDER.difference(OFlags::NOFOLLOW);
+        let root = rustix::fs::open(target, flags, Mode::empty())?;
+        Ok(Self { root, owner })
+    }
+
+    /// The target itself.
+    pub fn root(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
+    }
+
+    /// Opens a folder by its path of plain names; makes what is missing on the way, with the
+    /// permissions that this process gives, as Seafile's server does.
+    pub fn enter(&self, path: &str) -> io::Result<OwnedFd> {
+        self.enter_from(self.root(), path)
+    }
+
+    /// The same from another folder inside.
+    pub fn enter_from(&self, from: BorrowedFd<'_>, path: &str) -> io::Result<OwnedFd> {
+        let mut folder = from.try_clone_to_owned()?;
+        for name in path.split('/').filter(|name| !name.is_empty()) {
+            folder = match open_folder(folder.as_fd(), name)? {
+                Some(folder) => folder,
+                None => self.make(folder.as_fd(), name)?,
+            };
+        }
+        Ok(folder)
+    }
+
+    fn make(&self, folder: BorrowedFd<'_>, name: &str) -> io::Result<OwnedFd> {
+        match rustix::fs::mkdirat(folder, name, Mode::from_raw_mode(0o777)) {
+            Ok(()) => {
+                let made = open_folder(folder, name)?.ok_or(io::ErrorKind::NotFound)?;
+                self.give(&made)?;
+                Ok(made)
+            }
+            // Another worker was first.
+            Err(Errno::EXIST) => Ok(open_folder(folder, name)?.ok_or(io::ErrorKind::NotFound)?),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Opens a folder, if it is there.
+    pub fn find(&self, path: &str) -> io::Result<Option<OwnedFd>> {
+        find_from(self.root(), path)
+    }
+
+    /// Gives a file or folder to the owner.
+    pub fn give(&self, file: impl AsFd) -> io::Result<()> {
+        if let Some(owner) = self.owner {
+            let gid = owner.gid.map(Gid::from_raw);
+            rustix::fs::fchown(file, Some(Uid::from_raw(owner.uid)), gid)?;
+        }
+        Ok(())
+    }
+
+    /// Whether what is there belongs to someone else than it should.
+    pub fn is_strange(&self, stat: &Stat) -> bool {
+        self.owner.is_some_and(|owner| {
+            stat.st_uid != owner.uid || owner.gid.is_some_and(|gid| stat.st_gid != gid)
+        })
+    }
+
+    /// Begins a file. What an interrupted restore left of it is removed.
+    pub fn new_file<'a>(
+        &self,
+        folder: BorrowedFd<'a>,
+        name: &'a str,
+        mode: u32,
+    ) -> io::Result<NewFile<'a>> {
+        let temporary = format!("{TEMPORARY}{name}");
+        let mode = Mode::from_raw_mode(mode);
+        let file = match rustix::fs::openat(folder, &temporary, NEW_FILE, mode) {
+            Err(Errno::EXIST) => {
+                rustix::fs::unlinkat(folder, &temporary, AtFlags::empty())?;
+                rustix::fs::openat(folder, &temporary, NEW_FILE, mode)?
+            }
+            other => other?,
+        };
+        let file = NewFile {
+            folder,
+            name,
+            temporary: Some(temporary),
+            file: file.into(),
+        };
+        self.give(&file.file)?;
+        Ok(file)
+    }
+}
+
+/// Opens a folder in a folder; `None` if nothing has that name.
+fn open_folder(folder: BorrowedFd<'_>, name: &str) -> io::Result<Option<OwnedFd>> {
+    match rustix::fs::openat(folder, name, FOLDER, Mode::empty()) {
+        Ok(opened) => Ok(Some(opened)),
+        Err(Errno::NOENT) => Ok(None),
+        // Kernels differ in what they say of a link that is not followed.
+        Err(Errno::LOOP | Errno::NOTDIR) => Err(io::Error::new(
+            io::ErrorKind::NotADirectory,
+            format!("{name} is not a folder"),
+        )),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Opens a folder by its path from another, if it is there.
+pub fn find_from(from: BorrowedFd<'_>, path: &str) -> io::Result<Option<OwnedFd>> {
+    let mut folder = from.try_clone_to_owned()?;
+    for name in path.split('/').filter(|name| !name.is_empty()) {
+        match open_folder(folder.as_fd(), name)? {
+            Some(next) => folder = next,
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(folder))
+}
+
+/// Opens a regular file for reading; no link is followed.
+pub fn open_file(folder: BorrowedFd<'_>, name: &str) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::openat(folder, name, flags, Mode::empty())?);
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::ErrorKind::InvalidInput.into())
+    }
+}
+
+/// What has a name in a folder, without following links.
+pub fn stat(folder: BorrowedFd<'_>, name: &str) -> io::Result<Option<Stat>> {
+    match rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => Ok(Some(stat)),
+        Err(Errno::NOENT) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Removes a file or link, if it is there.
+pub fn remove(folder: BorrowedFd<'_>, name: &str) -> io::Result<()> {
+    match rustix::fs::unlinkat(folder, name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A file that is being written; dropped unfinished, it goes.
+#[derive(Debug)]
+pub struct NewFile<'a> {
+    folder: BorrowedFd<'a>,
+    name: &'a str,
+    temporary: Option<String>,
+    file: File,
+}
+
+impl NewFile<'_> {
+    /// To write to.
+    pub fn file(&mut self) -> &mut File {
+        &mut self.file
+    }
+
+    /// Gives it its name; `false` if something has it, which stays.
+    pub fn finish_new(mut self) -> io::Result<bool> {
+        let Some(temporary) = self.temporary.take() else {
+            return Ok(false);
+        };
+        let renamed = rename_new(self.folder, &temporary, self.name);
+        if !matches!(renamed, Ok(true)) {
+            self.temporary = Some(temporary);
+        }
+        renamed
+    }
+
+    /// Gives it its name; what has it is replaced.
+    pub fn finish(mut self) -> io::Result<()> {
+        if let Some(temporary) = &self.temporary {
+            rustix::fs::renameat(self.folder, temporary, self.folder, self.name)?;
+            self.temporary = None;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for NewFile<'_> {
+    fn drop(&mut self) {
+        if let Some(temporary) = &self.temporary {
+            // An error is being reported already; a restore that goes on meets it again.
+            let _ = rustix::fs::unlinkat(self.folder, temporary, AtFlags::empty());
+        }
+    }
+}
+
+fn rename_new(folder: BorrowedFd<'_>, from: &str, to: &str) -> io::Result<bool> {
+    match rustix::fs::renameat_with(folder, from, folder, to, RenameFlags::NOREPLACE) {
+        Ok(()) => return Ok(true),
+        Err(Errno::EXIST) => return Ok(false),
+        // Some file systems cannot refuse to replace.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
+        Err(error) => return Err(error.into()),
+    }
+    if stat(folder, to)?.is_some() {
+        return Ok(false);
+    }
+    rustix::fs::renameat(folder, from, folder, to)?;
+    Ok(true)
+}

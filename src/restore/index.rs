@@ -1,0 +1,191 @@
+//! The lists of a snapshot and their segments, as a restore reads them: what is missing or altered
+//! is lost and told, everything else is used.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::error::{Error, loss};
+use super::report::{Lost, LostKind};
+use super::survey::{Survey, Wanted};
+use crate::object::Sha256;
+use crate::repository::index::List;
+use crate::repository::manifest::Manifest;
+use crate::repository::marker::Named;
+use crate::repository::names::{self, PackKind};
+use crate::repository::pack::{self, Place};
+use crate::repository::segment::Line;
+use crate::repository::{self, Repository, Snapshot, reader};
+
+/// So many members are kept in memory, and make one batch; about 100 bytes each.
+const BATCH_MEMBERS: usize = 300_000;
+
+/// Every list of a snapshot that can be read.
+#[derive(Debug)]
+pub struct Index<'a> {
+    repository: &'a Repository,
+    lists: Vec<Listed>,
+    /// Members whose lines are kept.
+    kept: usize,
+    /// What could not be read, as far as it names packs or lists.
+    pub lost: Vec<Lost>,
+    /// What the administrator should know.
+    pub warnings: Vec<String>,
+}
+
+#[derive(Debug)]
+struct Listed {
+    list: List,
+    /// `None`: read again when needed.
+    lines: Option<Arc<Vec<Line>>>,
+    members: usize,
+    has_links: bool,
+}
+
+impl<'a> Index<'a> {
+    /// Reads all of it once.
+    pub fn read(
+        repository: &'a Repository,
+        snapshot: &Snapshot,
+        manifest: &Manifest,
+    ) -> Result<(Self, Survey), Error> {
+        let mut index = Self {
+            repository,
+            lists: Vec::new(),
+            kept: 0,
+            lost: Vec::new(),
+            warnings: Vec::new(),
+        };
+        let mut survey = Survey::new(Wanted::of(manifest));
+        for named in &snapshot.marker.lists {
+            index.read_list(named, &mut survey)?;
+        }
+        if survey.resolve() {
+            for number in 0..index.len() {
+                let lines = index.lines(number)?;
+                for line in lines.iter() {
+                    survey.take_moved(line);
+                }
+            }
+        }
+        Ok((index, survey))
+    }
+
+    fn read_list(&mut self, named: &Named, survey: &mut Survey) -> Result<(), Error> {
+        let list = match List::read(self.repository, named) {
+            Ok(list) => list,
+            Err(error) => {
+                let problem = loss(self.repository, error)?;
+                self.lose(LostKind::List, named.key.to_string(), problem);
+                return Ok(());
+            }
+        };
+        let (lines, is_index) = match list.read_segment(self.repository) {
+            Ok((_, lines, _)) => (lines, true),
+            Err(error) => (self.read_packs(&list, error)?, false),
+        };
+        for line in &lines {
+            survey.take(line);
+        }
+        let members = lines.iter().map(|line| line.contents.members.len()).sum();
+        let keep = !is_index || self.kept + members <= BATCH_MEMBERS;
+        if keep {
+            self.kept += members;
+        }
+        let is_link = |member: &pack::Member| matches!(member.place, Place::Link { .. });
+        self.lists.push(Listed {
+            list,
+            members,
+            has_links: lines
+                .iter()
+                .any(|line| line.contents.members.iter().any(is_link)),
+            lines: keep.then(|| Arc::new(lines)),
+        });
+        Ok(())
+    }
+
+    /// Without its segment, a list still names its packs, and each has a table of contents.
+    fn read_packs(&mut self, list: &List, error: repository::Error) -> Result<Vec<Line>, Error> {
+        let problem = loss(self.repository, error)?;
+        self.warnings.push(format!(
+            "a segment cannot be used ({problem}); its packs were read for what they hold"
+        ));
+        let mut lines = Vec::new();
+        for (kind, name) in &list.packs {
+            match read_line(self.repository, *kind, name) {
+                Ok(line) => lines.push(line),
+                Err(error) => {
+                    let problem = loss(self.repository, error)?;
+                    let key = names::pack(*kind, name, self.repository.seal());
+                    self.lose(LostKind::Pack, key.to_string(), problem);
+                }
+            }
+        }
+        Ok(lines)
+    }
+
+    fn lose(&mut self, kind: LostKind, name: String, problem: String) {
+        self.lost.push(Lost {
+            kind,
+            name,
+            problem,
+            objects: None,
+            libraries: Vec::new(),
+        });
+    }
+
+    /// Where packs lie.
+    pub fn repository(&self) -> &'a Repository {
+        self.repository
+    }
+
+    /// The number of lists.
+    pub fn len(&self) -> usize {
+        self.lists.len()
+    }
+
+    /// Whether a list has links.
+    pub fn has_links(&self, number: usize) -> bool {
+        self.lists[number].has_links
+    }
+
+    /// The lines of a list, read again if they are not kept.
+    pub fn lines(&self, number: usize) -> Result<Arc<Vec<Line>>, Error> {
+        let listed = &self.lists[number];
+        match &listed.lines {
+            Some(lines) => Ok(Arc::clone(lines)),
+            None => Ok(Arc::new(listed.list.read_segment(self.repository)?.1)),
+        }
+    }
+
+    /// The lists in groups whose lines fit into memory together, the last first: what was stored
+    /// later wins.
+    pub fn batches(&self) -> Vec<Range<usize>> {
+        let mut batches = Vec::new();
+        let mut end = self.lists.len();
+        let mut members = 0;
+        for (number, listed) in self.lists.iter().enumerate().rev() {
+            if members > 0 && members + listed.members > BATCH_MEMBERS {
+                batches.push(number + 1..end);
+                (end, members) = (number + 1, 0);
+            }
+            members += listed.members;
+        }
+        batches.push(0..end);
+        batches
+    }
+}
+
+fn read_line(
+    repository: &Repository,
+    kind: PackKind,
+    name: &Sha256,
+) -> Result<Line, repository::Error> {
+    let bytes = reader::read_pack(repository, kind, name)?;
+    let (contents, _) = pack::read_contents(&bytes)?;
+    Ok(Line {
+        pack: *name,
+        kind,
+        size: bytes.len() as u64,
+        contents,
+    })
+}

@@ -1,0 +1,141 @@
+//! Objects that share their bytes with another library's: hard links, made once everything that
+//! has bytes of its own is there.
+
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::BorrowedFd;
+
+use rustix::fs::AtFlags;
+use rustix::io::Errno;
+
+use super::error::Error;
+use super::folders::{self, Folders};
+use super::packs::Job;
+use super::places::ObjectPlaces;
+use super::report::Objects;
+use super::writer::{OBJECT_MODE, is_whole};
+use crate::object::{Object, Store};
+use crate::repository::pack::Place;
+use crate::repository::segment::Line;
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub struct Linked {
+    /// Links made.
+    pub links: u64,
+    /// Copies made where the file system takes no link.
+    pub copies: u64,
+    /// Links that were there.
+    pub present: Objects,
+    /// Links whose bytes are lost.
+    pub lost: u64,
+    /// Stores that lost them.
+    pub lost_stores: std::collections::BTreeSet<Store>,
+}
+
+/// Makes every wanted link, in the order of the lists: a link may lead to an earlier link.
+pub fn make(job: Job<'_>) -> Result<Linked, Error> {
+    let mut linker = Linker {
+        job,
+        objects: ObjectPlaces::new(job.target.folders()),
+        targets: ObjectPlaces::new(job.target.folders()),
+        linked: Linked::default(),
+    };
+    for list in 0..job.index.len() {
+        if job.index.has_links(list) {
+            let lines = job.index.lines(list)?;
+            lines.iter().try_for_each(|line| linker.line(line))?;
+        }
+    }
+    Ok(linker.linked)
+}
+
+struct Linker<'a> {
+    job: Job<'a>,
+    objects: ObjectPlaces<'a>,
+    targets: ObjectPlaces<'a>,
+    linked: Linked,
+}
+
+enum Outcome {
+    Linked,
+    Copied,
+    Present,
+    Lost,
+}
+
+impl Linker<'_> {
+    fn line(&mut self, line: &Line) -> Result<(), Error> {
+        for member in &line.contents.members {
+            let object = member.name.object;
+            if let Place::Link { target } = member.place
+                && let Some(target) = self.job.survey.link_target(&object, target)
+                && target != object
+            {
+                let outcome = self
+                    .link(&object, &target)
+                    .map_err(self.job.target.failed(&object.path()))?;
+                self.count(&object, &outcome);
+            }
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, object: &Object, outcome: &Outcome) {
+        match outcome {
+            Outcome::Linked => self.linked.links += 1,
+            Outcome::Copied => self.linked.copies += 1,
+            Outcome::Present => self.linked.present.add(object.kind, 0),
+            Outcome::Lost => {
+                self.linked.lost += 1;
+                self.linked.lost_stores.insert(object.store);
+            }
+        }
+    }
+
+    fn link(&mut self, object: &Object, target: &Object) -> io::Result<Outcome> {
+        let folders = self.job.target.folders();
+        let (folder, name) = self.objects.make(object)?;
+        if self.job.resumed && is_whole(folders, folder, &name, object, None)? {
+            return Ok(Outcome::Present);
+        }
+        let from = self.targets.find(target)?;
+        let Some((from, from_name)) = from else {
+            return lost_unless_there(folder, &name);
+        };
+        match rustix::fs::linkat(from, &from_name, folder, &name, AtFlags::empty()) {
+            Ok(()) => Ok(Outcome::Linked),
+            // Its own bytes were in another pack.
+            Err(Errno::EXIST) => Ok(Outcome::Present),
+            Err(Errno::NOENT) => lost_unless_there(folder, &name),
+            Err(Errno::MLINK | Errno::XDEV | Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS) => {
+                copy(folders, (from, &from_name), (folder, &name))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+fn lost_unless_there(folder: BorrowedFd<'_>, name: &str) -> io::Result<Outcome> {
+    let there = folders::stat(folder, name)?.is_some();
+    Ok(if there {
+        Outcome::Present
+    } else {
+        Outcome::Lost
+    })
+}
+
+fn copy(
+    folders: &Folders,
+    (from, from_name): (BorrowedFd<'_>, &str),
+    (folder, name): (BorrowedFd<'_>, &str),
+) -> io::Result<Outcome> {
+    let mut bytes = Vec::new();
+    folders::open_file(from, from_name)?.read_to_end(&mut bytes)?;
+    let mut file = folders.new_file(folder, name, OBJECT_MODE)?;
+    file.file().write_all(&bytes)?;
+    Ok(if file.finish_new()? {
+        Outcome::Copied
+    } else {
+        Outcome::Present
+    })
+}

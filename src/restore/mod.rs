@@ -1,0 +1,300 @@
+//! The verb `restore`: a snapshot becomes an installation again, in an empty folder.
+//!
+//! The order: marker (verified by the caller), sums, manifest, lists, segments; the space that is
+//! needed; then objects, links, databases, and ordinary files last. Each stored thing is believed
+//! only by a SHA-256 that the marker leads to, and each object only by its own id. What the
+//! repository lost does not stop a restore: it is counted and reported. What failed to be read or
+//! written does; the same call again goes on from there.
+//!
+//! Not here: restoring into a folder with content, single libraries and files, database servers.
+
+mod databases;
+mod error;
+mod folders;
+mod index;
+mod links;
+mod losses;
+mod notes;
+mod old_host;
+mod ordinary;
+mod packs;
+mod places;
+mod proof;
+mod report;
+mod space;
+mod stream;
+mod survey;
+mod target;
+mod writer;
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+pub use error::Error;
+pub use notes::NOTES;
+pub use report::{Files, Lost, LostKind, Needs, Objects, Report};
+pub use target::UNFINISHED;
+
+use crate::repository::manifest::Manifest;
+use crate::repository::{Repository, Snapshot, index as stored_index};
+use index::Index;
+use notes::Notes;
+use packs::Job;
+use survey::Survey;
+use target::{State, Target};
+
+/// The most workers that are used unless more are asked for: each holds a pack.
+const USUAL_WORKERS: usize = 4;
+
+/// A user and perhaps a group, by number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Owner {
+    /// The user.
+    pub uid: u32,
+    /// The group; `None`: as it comes.
+    pub gid: Option<u32>,
+}
+
+/// What of a snapshot to restore.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Scope {
+    /// Objects, ordinary files, databases.
+    #[default]
+    Everything,
+    /// Objects and ordinary files.
+    Data,
+    /// Databases alone.
+    Databases,
+}
+
+impl Scope {
+    fn has_data(self) -> bool {
+        self != Self::Databases
+    }
+
+    fn has_databases(self) -> bool {
+        self != Self::Data
+    }
+}
+
+/// What the user chose.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The folder to restore into: absent or empty, or left by an unfinished restore of the same
+    /// snapshot.
+    pub target: PathBuf,
+    /// Whom everything shall belong to. Without it: as root the owner of an existing target (unless
+    /// that is root), else who owned the databases; not as root oneself.
+    pub owner: Option<Owner>,
+    /// How much of it.
+    pub scope: Scope,
+    /// Packs at a time.
+    pub workers: usize,
+    /// Only say what would be done.
+    pub dry_run: bool,
+}
+
+impl Options {
+    /// Everything, into this folder.
+    pub fn new(target: PathBuf) -> Self {
+        let processors = std::thread::available_parallelism();
+        Self {
+            target,
+            owner: None,
+            scope: Scope::default(),
+            workers: processors
+                .map_or(2, std::num::NonZero::get)
+                .min(USUAL_WORKERS),
+            dry_run: false,
+        }
+    }
+}
+
+/// Restores a snapshot, whose marker was verified. Returns once everything is on disk.
+///
+/// `progress` is told what goes on, one line each.
+pub fn run(
+    repository: &Repository,
+    snapshot: &Snapshot,
+    options: &Options,
+    progress: &dyn Fn(&str),
+) -> Result<Report, Error> {
+    let state = target::look(&options.target, repository, snapshot)?;
+    progress("reading the index");
+    let manifest = stored_index::read_manifest(repository, &snapshot.marker)?;
+    let owner = target::owner(options.owner, state, &manifest)?;
+    let restore = Restore {
+        repository,
+        snapshot,
+        manifest,
+        options,
+        owner,
+        state,
+        progress,
+    };
+    restore.run()
+}
+
+/// A restore that goes on.
+struct Restore<'a> {
+    repository: &'a Repository,
+    snapshot: &'a Snapshot,
+    manifest: Manifest,
+    options: &'a Options,
+    owner: Option<Owner>,
+    state: State,
+    progress: &'a dyn Fn(&str),
+}
+
+impl Restore<'_> {
+    fn run(&self) -> Result<Report, Error> {
+        let mut report = self.empty_report();
+        let objects = if self.options.scope.has_data() {
+            let (mut index, survey) = Index::read(self.repository, self.snapshot, &self.manifest)?;
+            report.lost.append(&mut index.lost);
+            report.warnings.append(&mut index.warnings);
+            report.salvaged = survey.salvaged;
+            Some((index, survey))
+        } else {
+            None
+        };
+        report.needs = self.needs(objects.as_ref().map(|(_, survey)| survey));
+        self.check_space(&report.needs)?;
+        if self.options.dry_run {
+            return Ok(report);
+        }
+        let target = Target::prepare(
+            &self.options.target,
+            self.state,
+            self.owner,
+            self.repository,
+            self.snapshot,
+        )?;
+        if let Some((index, survey)) = &objects {
+            self.objects(index, survey, &target, &mut report)?;
+        }
+        self.files(&target, &mut report)?;
+        self.write_notes(&target, &report)?;
+        (self.progress)("waiting until everything is on disk");
+        target.finish()?;
+        Ok(report)
+    }
+
+    fn empty_report(&self) -> Report {
+        Report {
+            repository: self.repository.place().into(),
+            snapshot: self.snapshot.id(),
+            started: self.manifest.started,
+            target: self.options.target.clone(),
+            dry_run: self.options.dry_run,
+            resumed: self.state.is_unfinished(),
+            owner: self.owner,
+            needs: Needs::default(),
+            objects: Objects::default(),
+            present: Objects::default(),
+            hard_links: 0,
+            copies: 0,
+            unverifiable: 0,
+            databases: Vec::new(),
+            files: Files::default(),
+            lost: Vec::new(),
+            salvaged: 0,
+            damage: self.snapshot.marker.damage,
+            accepted: self.snapshot.marker.accepted,
+            warnings: Vec::new(),
+        }
+    }
+
+    fn needs(&self, survey: Option<&Survey>) -> Needs {
+        let mut needs = survey.map_or_else(Needs::default, |survey| survey.needs);
+        if self.options.scope.has_databases() {
+            for database in &self.manifest.databases {
+                needs.add_file(database.size);
+            }
+        }
+        if self.options.scope.has_data() {
+            for group in &self.manifest.files {
+                needs.add_file(group.size);
+                needs.inodes += group.members.saturating_sub(1);
+            }
+        }
+        needs
+    }
+
+    fn check_space(&self, needs: &Needs) -> Result<(), Error> {
+        let target = &self.options.target;
+        let present = if self.state.is_unfinished() {
+            space::present(target)
+        } else {
+            Needs::default()
+        };
+        space::check(target, needs, &present, space::free(target)?)
+    }
+
+    fn objects(
+        &self,
+        index: &Index<'_>,
+        survey: &Survey,
+        target: &Target,
+        report: &mut Report,
+    ) -> Result<(), Error> {
+        let job = Job {
+            index,
+            survey,
+            target,
+            resumed: self.state.is_unfinished(),
+            random_block_ids: self.manifest.source.pro,
+        };
+        let done = packs::restore(job, self.options.workers, self.progress)?;
+        (self.progress)("linking objects that libraries share");
+        let linked = links::make(job)?;
+        let losses = losses::count(job, &self.manifest, &done.troubles)?;
+        report.objects = done.written;
+        report.present = done.present;
+        report.present.join(linked.present);
+        report.unverifiable = done.unverifiable;
+        report.hard_links = linked.links;
+        report.copies = linked.copies;
+        report.lost.extend(losses.lost);
+        report
+            .lost
+            .extend(losses::of_links(&self.manifest, &linked));
+        report.warnings.extend(losses.warnings);
+        Ok(())
+    }
+
+    fn files(&self, target: &Target, report: &mut Report) -> Result<(), Error> {
+        if self.options.scope.has_databases() {
+            (self.progress)("restoring databases");
+            let (roles, lost) = databases::restore(self.repository, &self.manifest, target)?;
+            report.databases = roles;
+            report.lost.extend(lost);
+        }
+        target.make_needed_folders(self.options.scope)?;
+        if self.options.scope.has_data() {
+            (self.progress)("restoring ordinary files");
+            let resumed = self.state.is_unfinished();
+            let restored =
+                ordinary::restore(self.repository, &self.manifest, target, self.owner, resumed)?;
+            report.files = restored.files;
+            report.lost.extend(restored.lost);
+            report.warnings.extend(restored.warnings);
+        }
+        Ok(())
+    }
+
+    fn write_notes(&self, target: &Target, report: &Report) -> Result<(), Error> {
+        let source = &self.manifest.source;
+        let old_host = old_host::lines(target.folders(), &[&source.host, &source.path]);
+        let notes = Notes {
+            repository: self.repository,
+            snapshot: self.snapshot,
+            manifest: &self.manifest,
+            options: self.options,
+            report,
+            old_host: &old_host,
+        };
+        target.write_text(NOTES, &notes.text())
+    }
+}

@@ -1,0 +1,396 @@
+//! `RESTORE-NOTES.txt`: what an administrator has to know before the restored server is started.
+//! Plain text of at most 78 columns, to be read at night.
+
+use std::fmt::Write as _;
+
+use super::old_host;
+use super::report::{Lost, Report};
+use super::{Options, Scope};
+use crate::repository::manifest::{Library, LibraryState, Manifest};
+use crate::repository::{Repository, Snapshot};
+use crate::time::Timestamp;
+
+/// The file's name in the target.
+pub const NOTES: &str = "RESTORE-NOTES.txt";
+
+const COLUMNS: usize = 78;
+
+/// How many damaged paths, and how many configuration lines, are written out.
+const MAX_LINES: usize = 200;
+
+/// Everything that the notes speak of.
+pub struct Notes<'a> {
+    /// Where it comes from.
+    pub repository: &'a Repository,
+    /// Which state.
+    pub snapshot: &'a Snapshot,
+    /// What it holds.
+    pub manifest: &'a Manifest,
+    /// What was asked for.
+    pub options: &'a Options,
+    /// What was done.
+    pub report: &'a Report,
+    /// Configuration that names the old host.
+    pub old_host: &'a [old_host::Line],
+}
+
+impl Notes<'_> {
+    /// The whole text.
+    pub fn text(&self) -> String {
+        let mut page = Page::default();
+        self.head(&mut page);
+        self.missing(&mut page);
+        self.clients(&mut page);
+        self.libraries(&mut page);
+        self.new_host(&mut page);
+        self.owner(&mut page);
+        next(&mut page);
+        page.text
+    }
+
+    fn head(&self, page: &mut Page) {
+        let Manifest { source, .. } = self.manifest;
+        let signed_by = self.snapshot.signed_by.key();
+        page.line("NOTES ON THIS RESTORE");
+        page.line("");
+        page.paragraph(
+            "seawall restored this folder from a backup. Read this before Seafile is started; \
+             remove the file when everything is done.",
+        );
+        page.field("repository", self.repository.place());
+        page.field("", &format!("id {}", self.repository.id().as_str()));
+        page.field("snapshot", &self.snapshot.id().to_string());
+        page.field("state of", &moment(self.manifest.started));
+        page.field(
+            "signed by",
+            &format!("{}+{}", signed_by.name(), signed_by.id()),
+        );
+        if !self.snapshot.signed_by.is_pinned() {
+            page.field(
+                "",
+                "this key is NOT pinned: nothing proves who made the backup",
+            );
+        }
+        page.field("old place", &format!("{} on {}", source.path, source.host));
+        let edition = if source.pro { "Professional " } else { "" };
+        let version = source
+            .seafile_version
+            .as_deref()
+            .unwrap_or("of an unknown version");
+        page.field("written by", &format!("Seafile {edition}{version}"));
+        match self.options.scope {
+            Scope::Everything => {}
+            Scope::Data => page.field("restored", "data only: NO DATABASES are in place"),
+            Scope::Databases => page.field("restored", "databases only: NO DATA is here"),
+        }
+        page.line("");
+    }
+
+    fn missing(&self, page: &mut Page) {
+        let Report {
+            lost,
+            damage,
+            salvaged,
+            warnings,
+            ..
+        } = self.report;
+        page.title("What is missing");
+        if lost.is_empty() && *damage == 0 && warnings.is_empty() {
+            page.paragraph("Nothing that the snapshot holds: every object was checked on its way.");
+        }
+        for lost in lost {
+            page.item(&self.lost_text(lost));
+        }
+        if !lost.is_empty() {
+            page.paragraph(
+                "The repository lost what is listed here. Another snapshot may still have it. \
+                 `seawall verify` names the files that are hit.",
+            );
+        }
+        if *damage > 0 {
+            page.paragraph(&format!(
+                "{damage} objects were lost on the old server already when the backup was made \
+                 ({salvaged} of them left bad bytes, which are kept in the repository). \
+                 These files are hit:"
+            ));
+            self.damaged_paths(page);
+        }
+        for warning in warnings.iter().take(MAX_LINES) {
+            page.item(warning);
+        }
+        if !self.snapshot.marker.incomplete.is_empty() {
+            let words = self.snapshot.marker.incomplete.join(", ");
+            page.paragraph(&format!(
+                "The backup itself calls itself incomplete: {words}."
+            ));
+        }
+    }
+
+    fn lost_text(&self, lost: &Lost) -> String {
+        let count = match lost.objects {
+            Some(count) => format!(", {count} objects"),
+            None => String::new(),
+        };
+        let mut text = format!(
+            "LOST: {} {}{count}: {}.",
+            lost.kind.word(),
+            lost.name,
+            lost.problem
+        );
+        if !lost.libraries.is_empty() {
+            let names: Vec<String> = lost.libraries.iter().map(|id| self.name_of(id)).collect();
+            let _ = write!(text, " Libraries: {}.", names.join(", "));
+        }
+        text
+    }
+
+    fn name_of(&self, id: &str) -> String {
+        let library = id.parse().ok().and_then(|id| self.manifest.library(id));
+        match library.and_then(|library| library.name.as_deref()) {
+            Some(name) => format!("\"{}\" ({id})", plain(name)),
+            None => id.to_owned(),
+        }
+    }
+
+    fn damaged_paths(&self, page: &mut Page) {
+        let mut lines = self.manifest.damage.iter().flat_map(|damage| {
+            let library = self.name_of(&damage.library.to_string());
+            let object = format!("{library}: {} ({})", damage.object(), damage.reason);
+            let paths = damage
+                .paths
+                .iter()
+                .map(move |path| format!("{library}: {}", plain(path)));
+            let without = damage.paths.is_empty().then_some(object);
+            paths.chain(without)
+        });
+        for line in lines.by_ref().take(MAX_LINES) {
+            page.item(&line);
+        }
+        let more = lines.count();
+        if more > 0 {
+            page.item(&format!("and {more} more: `seawall verify` lists them all"));
+        }
+        page.line("");
+    }
+
+    fn clients(&self, page: &mut Page) {
+        page.title("Keep sync clients out until you have checked everything");
+        page.paragraph(&format!(
+            "The state here is of {}. Sync clients may hold newer files, and may be the last to \
+             hold them. Keep the server unreachable for clients (firewall, or stop the web \
+             server) while you check it in the browser.",
+            moment(self.manifest.started)
+        ));
+        page.paragraph(
+            "Observed with Seafile 11.0.13 (SQLite, fileserver in C) and the sync client 8.0.10, \
+             once each, on a small library:",
+        );
+        page.item(
+            "Databases and objects both of the older moment, as restored here: clients with newer \
+             states stop with an error (\"Server error\") and try again every half minute. \
+             Their files stay as they are; nothing is uploaded, so such a library stays stuck \
+             until somebody acts on that client.",
+        );
+        page.item(
+            "Older databases over newer objects: clients SILENTLY REVERT their users' newer \
+             files at the next poll: new ones deleted, changed ones set back, no conflict copy. So \
+             never copy objects of a later state into this folder, and never put these databases \
+             over a newer seafile-data.",
+        );
+        page.paragraph(
+            "Not tested: other client and server versions, the fileserver in Go, encrypted \
+             libraries, and whether removing sync tokens (as seaf-fsck does after a repair) makes \
+             clients merge. Safe for a user: copy the client's folder elsewhere, unsync, sync \
+             again, then copy what is missing back in.",
+        );
+        page.paragraph(
+            "Libraries that were made after the moment above are unknown to this server. By \
+             Seafile's source, clients unlink them and their files stay on disk; this was not \
+             tested. Users who made one have to upload it again.",
+        );
+    }
+
+    fn libraries(&self, page: &mut Page) {
+        page.title("Libraries, and from when on users have to look");
+        page.paragraph(
+            "The time is that of the newest change in the backup (UTC). Whatever a user changed \
+             later is not here.",
+        );
+        for library in &self.manifest.libraries {
+            page.line(&library_line(library));
+            let remarks = self.library_remarks(library);
+            page.wrap("    ", "    ", &format!("{}{remarks}", library.id));
+        }
+        for store in self
+            .manifest
+            .unreferenced
+            .iter()
+            .filter(|store| store.counts.commits > 0)
+        {
+            let newest = store.newest.as_ref();
+            let name = newest.map_or("?", |(_, _, name)| name);
+            let time = newest.and_then(|(_, time, _)| Timestamp::from_seconds(*time));
+            page.line(&format!(
+                "  {}  \"{}\"",
+                time.map_or_else(no_time, moment),
+                plain(name)
+            ));
+            page.line(&format!("    {}, no row in the database", store.store));
+        }
+        page.line("");
+    }
+
+    fn library_remarks(&self, library: &Library) -> String {
+        let mut text = String::new();
+        if let Some(owner) = &library.owner {
+            let _ = write!(text, ", {}", plain(owner));
+        }
+        if library.state == LibraryState::Trash {
+            text.push_str(", in the trash");
+        }
+        if library.origin.is_some() {
+            text.push_str(", part of another library");
+        }
+        let id = library.id.to_string();
+        let is_hit = |lost: &Lost| lost.libraries.contains(&id);
+        if library.damage > 0 || self.report.lost.iter().any(is_hit) {
+            text.push_str(", DAMAGED");
+        }
+        text
+    }
+
+    fn new_host(&self, page: &mut Page) {
+        page.title("What to change on a new host");
+        if self.old_host.is_empty() {
+            page.paragraph("No line of the restored configuration names a host, port or path.");
+        } else {
+            page.paragraph(
+                "These lines name hosts, ports, addresses or paths. Secrets are cut off (…).",
+            );
+        }
+        let mut file = "";
+        for line in self.old_host.iter().take(MAX_LINES) {
+            if line.file != file {
+                file = &line.file;
+            }
+            page.line(&format!("  {}:{}: {}", line.file, line.number, line.text));
+        }
+        if self.old_host.len() > MAX_LINES {
+            page.line(&format!("  and {} more", self.old_host.len() - MAX_LINES));
+        }
+        page.line("");
+        for (path, target) in &self.manifest.source.links {
+            page.item(&format!(
+                "{path} was a link to {target}; it is a plain folder now."
+            ));
+        }
+        let version = self.manifest.source.seafile_version.as_deref();
+        page.paragraph(&format!(
+            "Databases and program belong together: start Seafile {}, and upgrade from there \
+             step by step.",
+            version.unwrap_or("of the version that wrote the data")
+        ));
+    }
+
+    fn owner(&self, page: &mut Page) {
+        page.title("Owner");
+        let text = match self.report.owner {
+            Some(owner) => format!("Everything here belongs to user {}", owner.uid),
+            None => "Everything here belongs to the user who ran the restore".into(),
+        };
+        page.paragraph(&format!(
+            "{text}. Seafile's server, seaf-fsck and seaf-gc refuse to work for any other user \
+             than the owner of seafile-data: run them as that user, or `chown -R` the folder."
+        ));
+    }
+}
+
+fn next(page: &mut Page) {
+    page.title("Next steps");
+    page.line("  1. seawall verify .");
+    page.line("     (in this folder; it reads and checks every object again)");
+    page.line("  2. change the lines above");
+    page.line("  3. start Seafile, look at it in the browser, clients still locked out");
+    page.line("  4. tell users what is missing, then let clients in");
+    page.line("  5. seawall backup");
+    page.paragraph("");
+    page.paragraph(
+        "Do not run seaf-gc or `seaf-fsck -r` before step 1 is clean: both destroy what \
+         could still be put back.",
+    );
+}
+
+fn library_line(library: &Library) -> String {
+    let time = library.head_time.and_then(Timestamp::from_seconds);
+    let name = library
+        .name
+        .as_deref()
+        .map_or_else(|| "without a name".into(), plain);
+    format!("  {}  \"{name}\"", time.map_or_else(no_time, moment))
+}
+
+fn moment(time: Timestamp) -> String {
+    time.to_string().replace('T', " ").replace('Z', " UTC")
+}
+
+fn no_time() -> String {
+    format!("{:23}", "unknown time")
+}
+
+/// Text of users, on one line and without control characters.
+fn plain(text: &str) -> String {
+    text.chars()
+        .map(|letter| if letter.is_control() { '?' } else { letter })
+        .collect()
+}
+
+/// Wraps what is written on it.
+#[derive(Default)]
+struct Page {
+    text: String,
+}
+
+impl Page {
+    fn line(&mut self, text: &str) {
+        self.text.push_str(text.trim_end());
+        self.text.push('\n');
+    }
+
+    fn title(&mut self, text: &str) {
+        self.line(&text.to_uppercase());
+        self.line("");
+    }
+
+    fn field(&mut self, name: &str, value: &str) {
+        self.line(&format!("  {name:<12}{}", plain(value)));
+    }
+
+    fn paragraph(&mut self, text: &str) {
+        self.wrap("", "", text);
+        self.line("");
+    }
+
+    fn item(&mut self, text: &str) {
+        self.wrap("  - ", "    ", text);
+    }
+
+    fn wrap(&mut self, first: &str, indent: &str, text: &str) {
+        let mut line = first.to_owned();
+        let mut is_new = true;
+        for word in text.split_whitespace() {
+            if !is_new && line.chars().count() + 1 + word.chars().count() > COLUMNS {
+                self.line(&line);
+                indent.clone_into(&mut line);
+                is_new = true;
+            }
+            if !is_new {
+                line.push(' ');
+            }
+            line.push_str(word);
+            is_new = false;
+        }
+        if !is_new {
+            self.line(&line);
+        }
+    }
+}

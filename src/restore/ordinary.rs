@@ -1,0 +1,186 @@
+//! Ordinary files: one tar per group, extracted last, so that no link in them can stand where an
+//! object or a database is to be written, and folders keep their times.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::io::{self, Read};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::AtFlags;
+use rustix::io::Errno;
+
+use super::Owner;
+use super::error::{Error, chain};
+use super::folders::TEMPORARY;
+use super::report::{Files, Lost, LostKind};
+use super::stream::{self, Broken};
+use super::target::Target;
+use crate::repository::Repository;
+use crate::repository::manifest::{FileGroup, Manifest};
+use crate::unpack::{self, UnpackOptions, Unpacker};
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub struct Restored {
+    /// What was extracted.
+    pub files: Files,
+    /// Groups that could not be read to their end.
+    pub lost: Vec<Lost>,
+    /// What the administrator should know.
+    pub warnings: Vec<String>,
+}
+
+/// Extracts every group.
+pub fn restore(
+    repository: &Repository,
+    manifest: &Manifest,
+    target: &Target,
+    owner: Option<Owner>,
+    resumed: bool,
+) -> Result<Restored, Error> {
+    let options = UnpackOptions {
+        owner: owner.map(|owner| (owner.uid, owner.gid.unwrap_or(u32::MAX))),
+        ..UnpackOptions::default()
+    };
+    let mut restored = Restored::default();
+    let mut unpacker = Unpacker::new(target.path(), &options)?;
+    for group in &manifest.files {
+        if resumed {
+            clear(repository, group, target)?;
+        }
+        match restore_group(repository, group, &mut unpacker) {
+            Ok(()) => restored.files.groups += 1,
+            Err(Broken::Lost(problem)) => restored.lost.push(Lost {
+                kind: LostKind::Files,
+                name: group.label.clone(),
+                problem,
+                objects: None,
+                libraries: Vec::new(),
+            }),
+            Err(Broken::Fatal(error)) => return Err(error),
+        }
+    }
+    let all = unpacker.finish()?;
+    restored.files.files = all.files;
+    restored.files.bytes = all.bytes;
+    restored.files.folders = all.folders;
+    restored.files.links = all.links;
+    let dropped = all.dropped_bits.iter().take(100);
+    restored.warnings.extend(dropped.map(|path| {
+        format!(
+            "{}: restored without its setuid or setgid bit",
+            path.display()
+        )
+    }));
+    Ok(restored)
+}
+
+fn restore_group(
+    repository: &Repository,
+    group: &FileGroup,
+    unpacker: &mut Unpacker,
+) -> Result<(), Broken> {
+    let ((), seen) = stream::read(repository, &group.parts, |stream| {
+        unpacker.unpack(stream).map_err(|error| match error {
+            unpack::Error::Refused { .. } | unpack::Error::Read { .. } => {
+                Broken::Lost(chain(&error))
+            }
+            other => Broken::Fatal(other.into()),
+        })
+    })?;
+    if seen.sha256 == group.sha256 {
+        Ok(())
+    } else {
+        Err(Broken::Lost(
+            "its bytes are not those that were stored".into(),
+        ))
+    }
+}
+
+/// Makes way for a group: removes the files and links that an unfinished restore made of it.
+/// Folders stay.
+fn clear(repository: &Repository, group: &FileGroup, target: &Target) -> Result<(), Error> {
+    let mut folders = BTreeSet::new();
+    let cleared = stream::read(repository, &group.parts, |stream| {
+        clear_members(stream, target, &mut folders)
+    });
+    match cleared {
+        // What cannot be read here is found and told when the group is restored.
+        Ok(_) | Err(Broken::Lost(_)) => {}
+        Err(Broken::Fatal(error)) => return Err(error),
+    }
+    for folder in folders {
+        clear_temporaries(target, &folder).map_err(target.failed(&folder.to_string_lossy()))?;
+    }
+    Ok(())
+}
+
+fn clear_members(
+    stream: &mut dyn Read,
+    target: &Target,
+    folders: &mut BTreeSet<PathBuf>,
+) -> Result<(), Broken> {
+    let lost = |error: io::Error| Broken::Lost(error.to_string());
+    let mut archive = tar::Archive::new(stream);
+    for entry in archive.entries().map_err(lost)? {
+        let entry = entry.map_err(lost)?;
+        let path = entry.path().map_err(lost)?.into_owned();
+        if !entry.header().entry_type().is_dir() {
+            let failed = |source| Broken::Fatal(target.failed(&path.to_string_lossy())(source));
+            remove(target, &path).map_err(failed)?;
+            folders.insert(path.parent().unwrap_or(Path::new("")).to_owned());
+        }
+    }
+    Ok(())
+}
+
+/// Opens a folder that is there; nothing for a path that leads elsewhere.
+fn find(target: &Target, path: &Path) -> io::Result<Option<OwnedFd>> {
+    let mut folder = target.folders().root().try_clone_to_owned()?;
+    for part in path.components() {
+        let Component::Normal(name) = part else {
+            return Ok(None);
+        };
+        folder = match open(folder.as_fd(), name) {
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
+            other => other?,
+        };
+    }
+    Ok(Some(folder))
+}
+
+fn open(folder: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Result<OwnedFd> {
+    use rustix::fs::OFlags;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(folder, name, flags, rustix::fs::Mode::empty())
+}
+
+fn remove(target: &Target, path: &Path) -> io::Result<()> {
+    let folder = find(target, path.parent().unwrap_or(Path::new("")))?;
+    let (Some(folder), Some(name)) = (folder, path.file_name()) else {
+        return Ok(());
+    };
+    match rustix::fs::unlinkat(&folder, name, AtFlags::empty()) {
+        // A folder of that name is the next restore's business: it refuses it.
+        Ok(()) | Err(Errno::NOENT | Errno::ISDIR | Errno::PERM) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Removes files that were not whole when the restore stopped.
+fn clear_temporaries(target: &Target, path: &Path) -> io::Result<()> {
+    let Some(folder) = find(target, path)? else {
+        return Ok(());
+    };
+    for entry in rustix::fs::Dir::read_from(&folder)? {
+        let name = entry?.file_name().to_owned();
+        if name.to_bytes().starts_with(TEMPORARY.as_bytes()) {
+            match rustix::fs::unlinkat(&folder, &name, AtFlags::empty()) {
+                Ok(()) | Err(Errno::NOENT | Errno::ISDIR | Errno::PERM) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    Ok(())
+}

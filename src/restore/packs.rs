@@ -1,0 +1,212 @@
+//! Fetches packs, each once and several at a time, and writes the objects in them.
+//!
+//! Memory: for each worker one pack and one frame. Packs of one batch are independent: an object
+//! that stands there several times is taken from its last place only. Later batches hold older
+//! packs, and do not replace what is there.
+
+use std::collections::HashSet;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::error::Error;
+use super::index::Index;
+use super::report::Objects;
+use super::survey::Survey;
+use super::target::Target;
+use super::writer::Writer;
+use crate::repository::pack::Place;
+use crate::repository::segment::Line;
+
+/// What the workers share.
+#[derive(Clone, Copy)]
+pub struct Job<'a> {
+    /// Where packs are, and what they hold.
+    pub index: &'a Index<'a>,
+    /// What of it is wanted.
+    pub survey: &'a Survey,
+    /// Where it goes.
+    pub target: &'a Target,
+    /// Objects may be there already.
+    pub resumed: bool,
+    /// Blocks may have ids that prove nothing.
+    pub random_block_ids: bool,
+}
+
+/// One pack, and which of its members to write.
+pub struct Task {
+    /// The list that names it.
+    pub list: usize,
+    /// Its line among those of the list.
+    pub line: usize,
+    /// The list's lines.
+    pub lines: Arc<Vec<Line>>,
+    /// Members with bytes that are wanted, in their order.
+    pub members: Vec<u32>,
+}
+
+impl Task {
+    /// The pack's line.
+    pub fn line(&self) -> &Line {
+        &self.lines[self.line]
+    }
+}
+
+/// A pack that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// The list that names it.
+    pub list: usize,
+    /// Its line among those of the list.
+    pub line: usize,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub struct Done {
+    /// Objects written.
+    pub written: Objects,
+    /// Objects that were there.
+    pub present: Objects,
+    /// Blocks whose id proves nothing.
+    pub unverifiable: u64,
+    /// Packs that are not as they should be.
+    pub troubles: Vec<Trouble>,
+}
+
+impl Done {
+    fn join(&mut self, other: Self) {
+        self.written.join(other.written);
+        self.present.join(other.present);
+        self.unverifiable += other.unverifiable;
+        self.troubles.extend(other.troubles);
+    }
+}
+
+/// Restores every object that has bytes of its own.
+pub fn restore(job: Job<'_>, workers: usize, progress: &dyn Fn(&str)) -> Result<Done, Error> {
+    let mut done = Done::default();
+    let mut counter = Counter {
+        all: job.survey.needs.packs,
+        seen: 0,
+        progress,
+    };
+    for batch in job.index.batches() {
+        let tasks = tasks(job, batch)?;
+        done.join(run_workers(job, workers, tasks, &mut counter)?);
+    }
+    done.troubles
+        .sort_by_key(|trouble| (trouble.list, trouble.line));
+    Ok(done)
+}
+
+/// Tells now and then how far it is.
+struct Counter<'a> {
+    all: u64,
+    seen: u64,
+    progress: &'a dyn Fn(&str),
+}
+
+impl Counter<'_> {
+    fn next(&mut self) {
+        let step = (self.all / 50).max(1);
+        if self.seen.is_multiple_of(step) {
+            (self.progress)(&format!("restoring pack {} of {}", self.seen + 1, self.all));
+        }
+        self.seen += 1;
+    }
+}
+
+/// The packs of a batch, the last first.
+fn tasks(job: Job<'_>, batch: Range<usize>) -> Result<Vec<Task>, Error> {
+    let mut seen = HashSet::new();
+    let mut tasks = Vec::new();
+    for list in batch.rev() {
+        let lines = job.index.lines(list)?;
+        for line in (0..lines.len()).rev() {
+            let members = members(job.survey, &lines[line], &mut seen);
+            tasks.push(Task {
+                list,
+                line,
+                lines: Arc::clone(&lines),
+                members,
+            });
+        }
+    }
+    Ok(tasks)
+}
+
+fn members(survey: &Survey, line: &Line, seen: &mut HashSet<crate::object::Object>) -> Vec<u32> {
+    let mut members = Vec::new();
+    for (number, member) in (0..).zip(&line.contents.members) {
+        if matches!(member.place, Place::Data { .. })
+            && !member.name.damaged
+            && let Some(destination) = survey.destination(&member.name.object)
+            && seen.insert(destination)
+        {
+            members.push(number);
+        }
+    }
+    members
+}
+
+fn run_workers(
+    job: Job<'_>,
+    workers: usize,
+    tasks: Vec<Task>,
+    counter: &mut Counter<'_>,
+) -> Result<Done, Error> {
+    let stop = AtomicBool::new(false);
+    let (sender, receiver) = bounded(1);
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..workers.clamp(1, tasks.len().max(1)))
+            .map(|_| {
+                let (receiver, stop) = (receiver.clone(), &stop);
+                scope.spawn(move || work(job, &receiver, stop))
+            })
+            .collect();
+        drop(receiver);
+        feed(tasks, &sender, &stop, counter);
+        drop(sender);
+        let mut done = Ok(Done::default());
+        for thread in threads {
+            let result = thread.join().unwrap_or(Err(Error::Worker));
+            done = match (done, result) {
+                (Ok(mut done), Ok(more)) => {
+                    done.join(more);
+                    Ok(done)
+                }
+                (Err(error), _) | (_, Err(error)) => Err(error),
+            };
+        }
+        done
+    })
+}
+
+fn feed(tasks: Vec<Task>, sender: &Sender<Task>, stop: &AtomicBool, counter: &mut Counter<'_>) {
+    for task in tasks {
+        counter.next();
+        // Without a receiver every worker has ended, and one of them says why.
+        if stop.load(Ordering::Relaxed) || sender.send(task).is_err() {
+            return;
+        }
+    }
+}
+
+fn work(job: Job<'_>, tasks: &Receiver<Task>, stop: &AtomicBool) -> Result<Done, Error> {
+    let mut writer = Writer::new(job);
+    for task in tasks {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        if let Err(error) = writer.pack(&task) {
+            stop.store(true, Ordering::Relaxed);
+            return Err(error);
+        }
+    }
+    Ok(writer.done)
+}

@@ -1,0 +1,81 @@
+//! Where objects lie in the target: folders as Seafile's server expects them.
+
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+
+use super::folders::{self, Folders};
+use crate::object::Object;
+
+/// Finds the folders of objects; remembers the one that was used last, since objects come sorted.
+#[derive(Debug)]
+pub struct ObjectPlaces<'a> {
+    folders: &'a Folders,
+    /// The store's folder of this kind, by path.
+    store: Option<(String, OwnedFd)>,
+    /// The folder in it, by the first two digits of the id.
+    folder: Option<(String, OwnedFd)>,
+}
+
+impl<'a> ObjectPlaces<'a> {
+    /// In these folders.
+    pub fn new(folders: &'a Folders) -> Self {
+        Self {
+            folders,
+            store: None,
+            folder: None,
+        }
+    }
+
+    /// The folder that an object lies in, made if need be, and its name there.
+    pub fn make(&mut self, object: &Object) -> io::Result<(BorrowedFd<'_>, String)> {
+        let path = object.path();
+        let (store, first, name) = split(&path);
+        if !self.is_at(store, first) {
+            let parent = match self.store.take() {
+                Some((path, folder)) if path == store => folder,
+                _ => self.folders.enter(store)?,
+            };
+            let folder = self.folders.enter_from(parent.as_fd(), first)?;
+            self.stay(store, parent, first, folder);
+        }
+        self.here(name)
+    }
+
+    /// The same, if that folder is there.
+    pub fn find(&mut self, object: &Object) -> io::Result<Option<(BorrowedFd<'_>, String)>> {
+        let path = object.path();
+        let (store, first, name) = split(&path);
+        if !self.is_at(store, first) {
+            let Some(parent) = self.folders.find(store)? else {
+                return Ok(None);
+            };
+            let Some(folder) = folders::find_from(parent.as_fd(), first)? else {
+                return Ok(None);
+            };
+            self.stay(store, parent, first, folder);
+        }
+        self.here(name).map(Some)
+    }
+
+    fn is_at(&self, store: &str, first: &str) -> bool {
+        self.store.as_ref().is_some_and(|(path, _)| path == store)
+            && self.folder.as_ref().is_some_and(|(path, _)| path == first)
+    }
+
+    fn stay(&mut self, store: &str, parent: OwnedFd, first: &str, folder: OwnedFd) {
+        self.store = Some((store.to_owned(), parent));
+        self.folder = Some((first.to_owned(), folder));
+    }
+
+    fn here(&self, name: &str) -> io::Result<(BorrowedFd<'_>, String)> {
+        let (_, folder) = self.folder.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        Ok((folder.as_fd(), name.to_owned()))
+    }
+}
+
+/// An object's path as the store's folder, the first two digits of the id, and the rest of it.
+fn split(path: &str) -> (&str, &str, &str) {
+    let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let (store, first) = folder.rsplit_once('/').unwrap_or(("", folder));
+    (store, first, name)
+}

@@ -1,0 +1,98 @@
+//! Whether a member's bytes are the object that its name says.
+//!
+//! The pack's bytes are those that the marker names by then. What this catches is an index that
+//! points elsewhere, and anything that went wrong while the backup was made.
+
+use crate::object::{Kind, Object, Sha256};
+use crate::repository::pack::{Member, Place};
+use crate::seafile::check::{self, Fault};
+
+/// What bytes turned out to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// The object.
+    Good,
+    /// A block whose id is random, as Pro makes them with `skip_block_hash`: the backup took it for
+    /// good, and only the pack's own SHA-256 speaks for it.
+    Unverifiable,
+}
+
+/// Checks a member's bytes. `random_block_ids`: the installation may have blocks of random ids.
+pub fn prove(member: &Member, bytes: &[u8], random_block_ids: bool) -> Result<Proof, String> {
+    let object = &member.name.object;
+    let recorded = match member.place {
+        Place::Data { sha256, .. } => sha256,
+        Place::Link { .. } => None,
+    };
+    if let Some(sha256) = recorded {
+        // Of a commit the id does not cover all bytes.
+        return if Sha256::of(bytes) == sha256 {
+            Ok(Proof::Good)
+        } else {
+            Err(format!("{object}: other bytes than the index says"))
+        };
+    }
+    prove_id(object, bytes, random_block_ids)
+}
+
+/// Checks bytes against an object's id alone.
+pub fn prove_id(object: &Object, bytes: &[u8], random_block_ids: bool) -> Result<Proof, String> {
+    match check::check(object, bytes) {
+        Ok(_) => Ok(Proof::Good),
+        Err(Fault::WrongId { .. })
+            if object.kind == Kind::Block && random_block_ids && !bytes.is_empty() =>
+        {
+            Ok(Proof::Unverifiable)
+        }
+        Err(fault) => Err(format!("{object}: {fault}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::{LibraryId, ObjectId, Store};
+    use crate::repository::pack::MemberName;
+
+    fn member(kind: Kind, id: [u8; 20], sha256: Option<Sha256>) -> Member {
+        let store = Store::Library(LibraryId::new([1; 16]));
+        Member {
+            name: MemberName::good(Object::new(store, kind, ObjectId::new(id))),
+            place: Place::Data {
+                frame: 0,
+                offset: 512,
+                len: 3,
+                sha256,
+            },
+        }
+    }
+
+    /// SHA-1 of "abc".
+    const ABC: [u8; 20] = [
+        0xa9, 0x99, 0x3e, 0x36, 0x47, 0x06, 0x81, 0x6a, 0xba, 0x3e, 0x25, 0x71, 0x78, 0x50, 0xc2,
+        0x6c, 0x9c, 0xd0, 0xd8, 0x9d,
+    ];
+
+    #[test]
+    fn blocks_are_proved_by_their_id() {
+        let block = member(Kind::Block, ABC, None);
+        assert_eq!(prove(&block, b"abc", false), Ok(Proof::Good));
+        prove(&block, b"abd", false).unwrap_err();
+        prove(&block, b"", true).unwrap_err();
+    }
+
+    #[test]
+    fn random_ids_are_taken_only_where_they_may_be() {
+        let block = member(Kind::Block, [1; 20], None);
+        assert_eq!(prove(&block, b"abc", true), Ok(Proof::Unverifiable));
+        prove(&block, b"abc", false).unwrap_err();
+        prove(&member(Kind::Fs, [1; 20], None), b"abc", true).unwrap_err();
+    }
+
+    #[test]
+    fn commits_are_proved_by_their_sha256() {
+        let commit = member(Kind::Commit, [1; 20], Some(Sha256::of(b"abc")));
+        assert_eq!(prove(&commit, b"abc", false), Ok(Proof::Good));
+        prove(&commit, b"abd", true).unwrap_err();
+    }
+}

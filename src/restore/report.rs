@@ -1,0 +1,174 @@
+//! What a restore did, and what it could not do.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::Owner;
+use crate::object::Kind;
+use crate::repository::names::SnapshotId;
+use crate::time::Timestamp;
+
+/// Objects by kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Objects {
+    /// Commits.
+    pub commits: u64,
+    /// Folders and lists of blocks.
+    pub fs: u64,
+    /// Blocks.
+    pub blocks: u64,
+    /// Bytes of all of them.
+    pub bytes: u64,
+}
+
+impl Objects {
+    /// Counts one.
+    pub fn add(&mut self, kind: Kind, bytes: u64) {
+        match kind {
+            Kind::Commit => self.commits += 1,
+            Kind::Fs => self.fs += 1,
+            Kind::Block => self.blocks += 1,
+        }
+        self.bytes += bytes;
+    }
+
+    /// Adds what another counted.
+    pub fn join(&mut self, other: Self) {
+        self.commits += other.commits;
+        self.fs += other.fs;
+        self.blocks += other.blocks;
+        self.bytes += other.bytes;
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> u64 {
+        self.commits + self.fs + self.blocks
+    }
+}
+
+/// What a lost thing was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LostKind {
+    /// A list: which packs it named is not known any more.
+    List,
+    /// A pack, or some objects of it.
+    Pack,
+    /// Objects that are links to lost ones.
+    Links,
+    /// A database.
+    Database,
+    /// A group of ordinary files, or what lies behind the first lost part of it.
+    Files,
+}
+
+impl LostKind {
+    /// The word for people.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::List => "list of packs",
+            Self::Pack => "pack",
+            Self::Links => "links to lost objects",
+            Self::Database => "database",
+            Self::Files => "ordinary files",
+        }
+    }
+}
+
+/// Something that the repository should have given and did not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Lost {
+    /// What it was.
+    pub kind: LostKind,
+    /// Its name: a key, a role, a folder.
+    pub name: String,
+    /// What is wrong with it.
+    pub problem: String,
+    /// How many objects are not restored because of it; `None` if that cannot be known.
+    pub objects: Option<u64>,
+    /// Libraries that lost something, by id.
+    pub libraries: Vec<String>,
+}
+
+/// Ordinary files.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Files {
+    /// Groups that were restored whole.
+    pub groups: u64,
+    /// Regular files.
+    pub files: u64,
+    /// Bytes in them.
+    pub bytes: u64,
+    /// Folders.
+    pub folders: u64,
+    /// Symbolic links.
+    pub links: u64,
+}
+
+/// What will be written, as far as the index tells.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Needs {
+    /// Bytes of all files.
+    pub bytes: u64,
+    /// Bytes that they take in blocks of 4 KiB.
+    pub allocated: u64,
+    /// Files and folders.
+    pub inodes: u64,
+    /// Packs to fetch.
+    pub packs: u64,
+    /// Their bytes.
+    pub packed_bytes: u64,
+}
+
+/// What a restore did.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// The repository's URL or path.
+    pub repository: String,
+    /// The snapshot.
+    pub snapshot: SnapshotId,
+    /// The moment that everything is restored to.
+    pub started: Timestamp,
+    /// Where to.
+    pub target: PathBuf,
+    /// Nothing was written.
+    pub dry_run: bool,
+    /// An unfinished restore was taken up again.
+    pub resumed: bool,
+    /// Who owns what was restored; `None`: who ran the restore.
+    pub owner: Option<Owner>,
+    /// What it takes.
+    pub needs: Needs,
+    /// Objects that were written.
+    pub objects: Objects,
+    /// Objects that an unfinished restore had left, whole.
+    pub present: Objects,
+    /// Objects that are hard links to another library's.
+    pub hard_links: u64,
+    /// Such objects that had to become copies.
+    pub copies: u64,
+    /// Blocks whose id proves nothing (Pro's `skip_block_hash`).
+    pub unverifiable: u64,
+    /// Roles of the databases that were put in place.
+    pub databases: Vec<String>,
+    /// Ordinary files.
+    pub files: Files,
+    /// What the repository should have given and did not.
+    pub lost: Vec<Lost>,
+    /// Members with bytes that were bad in the source already: left out.
+    pub salvaged: u64,
+    /// Objects that were lost in the source already when the snapshot was made.
+    pub damage: u64,
+    /// How many of these the administrator has accepted.
+    pub accepted: u64,
+    /// What the administrator should know, one line each.
+    pub warnings: Vec<String>,
+}
+
+impl Report {
+    /// Whether the administrator has to read the report: exit status 3.
+    pub fn needs_reading(&self) -> bool {
+        !self.lost.is_empty() || self.damage > self.accepted
+    }
+}

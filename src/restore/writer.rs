@@ -1,0 +1,207 @@
+//! One worker of a restore: fetches a pack, proves each wanted member, and writes it.
+
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::BorrowedFd;
+
+use super::error::{Error, loss};
+use super::folders::{self, Folders};
+use super::packs::{Done, Job, Task, Trouble};
+use super::places::ObjectPlaces;
+use super::proof::{Proof, prove, prove_id};
+use crate::object::{Kind, Object};
+use crate::repository::pack::{self, Member, Place};
+use crate::repository::reader;
+use crate::repository::segment::Line;
+
+/// Permissions of objects, as Seafile's server makes them.
+pub const OBJECT_MODE: u32 = 0o600;
+
+/// A worker.
+pub struct Writer<'a> {
+    job: Job<'a>,
+    places: ObjectPlaces<'a>,
+    /// What it did so far.
+    pub done: Done,
+}
+
+/// A member to write, and as which object.
+type Wanted<'t> = (Object, &'t Member);
+
+impl<'a> Writer<'a> {
+    /// Begins without work.
+    pub fn new(job: Job<'a>) -> Self {
+        Self {
+            job,
+            places: ObjectPlaces::new(job.target.folders()),
+            done: Done::default(),
+        }
+    }
+
+    /// Writes what is wanted of a pack. A pack that is lost is no error.
+    pub fn pack(&mut self, task: &Task) -> Result<(), Error> {
+        let wanted = self.missing(task)?;
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let line = task.line();
+        let repository = self.job.index.repository();
+        match reader::read_pack(repository, line.kind, &line.pack) {
+            Ok(bytes) => self.members(task, &wanted, &bytes),
+            Err(error) => {
+                let problem = loss(repository, error)?;
+                self.trouble(task, problem);
+                Ok(())
+            }
+        }
+    }
+
+    fn trouble(&mut self, task: &Task, problem: String) {
+        let Task { list, line, .. } = *task;
+        self.done.troubles.push(Trouble {
+            list,
+            line,
+            problem,
+        });
+    }
+
+    /// The wanted members that are not in the target yet.
+    fn missing<'t>(&mut self, task: &'t Task) -> Result<Vec<Wanted<'t>>, Error> {
+        let members = &task.line().contents.members;
+        let mut missing = Vec::with_capacity(task.members.len());
+        for number in &task.members {
+            let member = &members[*number as usize];
+            let Some(object) = self.job.survey.destination(&member.name.object) else {
+                continue;
+            };
+            if self.job.resumed && self.is_present(&object, member)? {
+                self.done.present.add(object.kind, len(member));
+            } else {
+                missing.push((object, member));
+            }
+        }
+        Ok(missing)
+    }
+
+    /// Whether an unfinished restore left the object whole. What is not whole is removed.
+    fn is_present(&mut self, object: &Object, member: &Member) -> Result<bool, Error> {
+        let folders = self.job.target.folders();
+        let present = self.places.find(object).and_then(|place| match place {
+            Some((folder, name)) => is_whole(folders, folder, &name, object, Some(len(member))),
+            None => Ok(false),
+        });
+        present.map_err(self.job.target.failed(&object.path()))
+    }
+
+    fn members(&mut self, task: &Task, wanted: &[Wanted<'_>], bytes: &[u8]) -> Result<(), Error> {
+        for chunk in wanted.chunk_by(|a, b| frame_of(a.1) == frame_of(b.1)) {
+            let plain = match frame(task.line(), frame_of(chunk[0].1), bytes) {
+                Ok(plain) => plain,
+                Err(error) => {
+                    self.trouble(task, error.to_string());
+                    continue;
+                }
+            };
+            // Objects of one folder after each other: it is opened once.
+            let mut sorted = chunk.to_vec();
+            sorted.sort_unstable_by_key(|(object, _)| *object);
+            for (object, member) in sorted {
+                self.member(task, &object, member, &plain)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn member(
+        &mut self,
+        task: &Task,
+        object: &Object,
+        member: &Member,
+        plain: &[u8],
+    ) -> Result<(), Error> {
+        let proved = pack::member_bytes(plain, member)
+            .map_err(|error| format!("{object}: {error}"))
+            .and_then(|bytes| Ok((bytes, prove(member, bytes, self.job.random_block_ids)?)));
+        match proved {
+            Ok((bytes, proof)) => {
+                self.write(object, bytes)
+                    .map_err(self.job.target.failed(&object.path()))?;
+                self.done.unverifiable += u64::from(proof == Proof::Unverifiable);
+            }
+            Err(problem) => self.trouble(task, problem),
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, object: &Object, bytes: &[u8]) -> io::Result<()> {
+        let (folder, name) = self.places.make(object)?;
+        let mut file = self
+            .job
+            .target
+            .folders()
+            .new_file(folder, &name, OBJECT_MODE)?;
+        file.file().write_all(bytes)?;
+        // What is there already was stored later.
+        if file.finish_new()? {
+            self.done.written.add(object.kind, bytes.len() as u64);
+        }
+        Ok(())
+    }
+}
+
+/// A frame's bytes, decompressed, from those of the pack.
+fn frame(line: &Line, number: u32, bytes: &[u8]) -> Result<Vec<u8>, pack::Error> {
+    let outside = pack::Error::Malformed("a frame outside of the pack");
+    let Some(frame) = line.contents.frames.get(number as usize) else {
+        return Err(outside);
+    };
+    let start = usize::try_from(frame.offset).unwrap_or(usize::MAX);
+    let end = usize::try_from(frame.len)
+        .ok()
+        .and_then(|len| start.checked_add(len));
+    match end.and_then(|end| bytes.get(start..end)) {
+        Some(stored) => pack::read_frame(stored, frame),
+        None => Err(outside),
+    }
+}
+
+/// Whether a file is an object, whole; gives it to the right owner if it is, removes it if not.
+pub fn is_whole(
+    folders: &Folders,
+    folder: BorrowedFd<'_>,
+    name: &str,
+    object: &Object,
+    len: Option<u64>,
+) -> io::Result<bool> {
+    let Some(stat) = folders::stat(folder, name)? else {
+        return Ok(false);
+    };
+    // A commit's length may be that of a later place in the index.
+    let is_len =
+        object.kind == Kind::Commit || len.is_none_or(|len| u64::try_from(stat.st_size) == Ok(len));
+    if is_len && let Ok(mut file) = folders::open_file(folder, name) {
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        if prove_id(object, &bytes, false).is_ok() {
+            if folders.is_strange(&stat) {
+                folders.give(&file)?;
+            }
+            return Ok(true);
+        }
+    }
+    folders::remove(folder, name)?;
+    Ok(false)
+}
+
+fn frame_of(member: &Member) -> u32 {
+    match member.place {
+        Place::Data { frame, .. } => frame,
+        Place::Link { .. } => u32::MAX,
+    }
+}
+
+fn len(member: &Member) -> u64 {
+    match member.place {
+        Place::Data { len, .. } => len,
+        Place::Link { .. } => 0,
+    }
+}
