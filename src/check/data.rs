@@ -16,10 +16,8 @@ use super::report::ProblemKind;
 use crate::object::Sha256;
 use crate::repository::{Error, Repository, Result};
 
-/// What is not longer is read in one call: a pack is about 32 MiB.
-const WHOLE_BYTES: u64 = 64 << 20;
-/// The rest is read in pieces of this length.
-const PIECE_BYTES: u64 = 32 << 20;
+/// What is not longer is read in one call, the rest in pieces of this length: a pack is about 32 MiB.
+const PIECE_BYTES: u64 = 64 << 20;
 /// So many things in a row that the destination did not give: it is out of reach.
 const PATIENCE: usize = 8;
 
@@ -81,7 +79,8 @@ impl<'a> Pool<'a> {
             else {
                 return;
             };
-            let result = hash(self.backend, key, thing.listed.unwrap_or_default());
+            let len = thing.listed.unwrap_or_default();
+            let result = hash(self.backend, key, len, PIECE_BYTES);
             if results.send(Hashed { key, thing, result }).is_err() {
                 return;
             }
@@ -89,14 +88,14 @@ impl<'a> Pool<'a> {
     }
 }
 
-fn hash(backend: &dyn Backend, key: &Key, len: u64) -> backends::Result<Sha256> {
-    if len <= WHOLE_BYTES {
+fn hash(backend: &dyn Backend, key: &Key, len: u64, piece_bytes: u64) -> backends::Result<Sha256> {
+    if len <= piece_bytes {
         return Ok(Sha256::of(&backend.get(key, None)?));
     }
     let mut hasher = sha2::Sha256::new();
     let mut start = 0;
     while start < len {
-        let end = len.min(start + PIECE_BYTES);
+        let end = len.min(start + piece_bytes);
         hasher.update(backend.get(key, Some(start..end))?);
         start = end;
     }
@@ -160,5 +159,25 @@ impl Meter<'_> {
                 mebibytes(self.total)
             ));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use seawall_backends::MemoryBackend;
+
+    #[test]
+    fn pieces_give_the_hash_of_the_whole() {
+        let backend = MemoryBackend::new();
+        let key = Key::parse("a/b").unwrap();
+        let body: Vec<u8> = (0..100).collect();
+        backend.put_new(&key, &body).unwrap();
+        for piece_bytes in [1, 7, 50, 99, 100, 101, 1000] {
+            let sha256 = hash(&backend, &key, 100, piece_bytes).unwrap();
+            assert_eq!(sha256, Sha256::of(&body), "{piece_bytes}");
+        }
+        // Shorter than the listing said: an error, not the hash of what there is.
+        assert!(hash(&backend, &key, 101, 50).is_err());
     }
 }

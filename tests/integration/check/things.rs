@@ -8,7 +8,7 @@ use super::{Copy, problems};
 
 /// Whether a name holds a snapshot's.
 fn is_snapshot(key: &str) -> bool {
-    key.contains("T") && key.contains("Z-")
+    key.contains('T') && key.contains("Z-")
 }
 
 /// The kinds of stored things below a marker, and the level that sees a flipped bit.

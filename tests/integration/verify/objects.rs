@@ -17,7 +17,7 @@ type Change = fn(&mut Vec<u8>);
 fn damages() -> Vec<(&'static str, Option<Change>)> {
     vec![
         ("missing", None),
-        ("empty", Some(|bytes| bytes.clear())),
+        ("empty", Some(Vec::clear)),
         ("cut", Some(|bytes| bytes.truncate(bytes.len() - 1))),
         (
             "flipped",
