@@ -8,6 +8,7 @@ mod init;
 mod libraries;
 mod output;
 mod place;
+mod restore;
 mod sheet;
 mod snapshots;
 mod verify;
@@ -73,6 +74,8 @@ enum Verb {
     Snapshots,
     /// List the libraries of a snapshot
     Libraries(libraries::Arguments),
+    /// Restore a snapshot into an empty folder
+    Restore(restore::Arguments),
     /// Check the repository (`verify` checks an installation)
     Check(check::Arguments),
     /// Check an installation, live or restored (`check` checks the repository)
@@ -96,6 +99,7 @@ pub fn main() -> ExitCode {
         Verb::Backup(arguments) => backup::run(&cli.global, arguments, output),
         Verb::Snapshots => snapshots::run(&cli.global, output),
         Verb::Libraries(arguments) => libraries::run(&cli.global, arguments, output),
+        Verb::Restore(arguments) => restore::run(&cli.global, arguments, output),
         Verb::Check(arguments) => check::run(&cli.global, arguments, output),
         Verb::Verify(arguments) => verify::run(arguments, output),
     };
