@@ -230,9 +230,7 @@ impl Run<'_> {
             encrypted: library.encrypted,
             valid_since: library.valid_since,
             history_days: library.history_days,
-            head_time: walked
-                .and_then(|walked| walked.outcome.head_times.get(&library.id).copied())
-                .or(before.and_then(|before| before.head_time)),
+            head_time: head_time(objects, library, before),
             counts: objects.catalog.counts(store)?,
             closed: walked.is_some() && !heads_open && !base_open,
             history_incomplete: gone_before
@@ -313,6 +311,30 @@ impl Run<'_> {
         lines.extend(files.map(|warning| format!("{}: {}", warning.path.display(), warning.kind)));
         lines
     }
+}
+
+/// When a library was last changed: as in the base if its heads are the same, else read again.
+fn head_time(
+    objects: &Objects<'_>,
+    library: &LibraryPointers,
+    before: Option<&manifest::Library>,
+) -> Option<i64> {
+    let same = before.filter(|before| {
+        before
+            .heads
+            .iter()
+            .map(|(_, commit)| commit)
+            .eq(library.heads.iter().map(|head| &head.commit))
+    });
+    if let Some(time) = same.and_then(|before| before.head_time) {
+        return Some(time);
+    }
+    let store = Store::Library(library.id);
+    let heads = library
+        .heads
+        .iter()
+        .map(|head| Object::new(store, Kind::Commit, head.commit));
+    heads.filter_map(|head| objects.commit_time(head)).max()
 }
 
 fn history_gone(walked: &Walked, library: LibraryId) -> u64 {

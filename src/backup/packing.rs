@@ -16,7 +16,7 @@ use super::sight::Salvaged;
 use crate::object::{Kind, Object, Sha256};
 use crate::repository::catalog::{Catalog, NewPack};
 use crate::repository::names::{self, PackKind};
-use crate::repository::pack::{MemberName, Pack, PackBuilder, PackOptions};
+use crate::repository::pack::{self, MemberName, Pack, PackBuilder, PackOptions};
 use crate::repository::{Error, Repository};
 use crate::seafile::check::{self, Content, Fault};
 use crate::seafile::folders::ObjectFolders;
@@ -402,9 +402,14 @@ impl<'a> Open<'a> {
         } else {
             self.link_target(&object, bytes)?
         };
-        match target {
-            Some(store) => self.builder.add_link(object, store)?,
-            None => self.builder.add(name, bytes)?,
+        let added = match target {
+            Some(store) => self.builder.add_link(object, store),
+            None => self.builder.add(name, bytes),
+        };
+        match added {
+            // Two libraries of an odd database may lead to one object: it is there, verified.
+            Err(pack::Error::Duplicate(_)) => return Ok(()),
+            added => added?,
         }
         self.bytes += bytes.len() as u64;
         if self.builder.stored_len() >= PACK_BYTES || self.builder.is_full() {

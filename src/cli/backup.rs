@@ -57,6 +57,18 @@ pub(super) fn run(
     if arguments.dry_run {
         return dry_run(&installation, &options, output);
     }
+    keep_out(
+        &installation,
+        arguments,
+        global.url()?.as_ref(),
+        "the repository",
+    )?;
+    keep_out(
+        &installation,
+        arguments,
+        &global.state_path()?,
+        "the state folder",
+    )?;
     let state = global.state()?;
     let lock = state.lock()?;
     let joined = join(global, arguments, &state, output)?;
@@ -79,6 +91,32 @@ pub(super) fn run(
     } else {
         Status::Done
     })
+}
+
+/// A backup must not contain itself: it would grow with every run, and hold the host's key.
+fn keep_out(
+    installation: &Installation,
+    arguments: &Arguments,
+    path: &Path,
+    what: &str,
+) -> Result<(), CommandError> {
+    let real = place::real(path);
+    let also = arguments.also.iter().map(|path| place::real(path));
+    let inside = [installation.top.clone(), installation.data_dir.clone()]
+        .into_iter()
+        .chain(also)
+        .find(|folder| real.starts_with(folder));
+    match inside {
+        None => Ok(()),
+        Some(folder) => Err(CommandError::new(
+            anyhow::anyhow!(
+                "{what} {} lies inside of {}, which is to be backed up",
+                path.display(),
+                folder.display()
+            ),
+            "choose a place outside, best on another disk",
+        )),
+    }
 }
 
 fn options(arguments: &Arguments) -> Options {

@@ -166,3 +166,17 @@ pub(super) fn environment() -> Environment {
 pub(super) fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
+
+/// Where a path leads to, links followed as far as it exists.
+pub(super) fn real(path: &Path) -> PathBuf {
+    let path = absolute(path);
+    let existing = path
+        .ancestors()
+        .find_map(|above| Some((above, above.canonicalize().ok()?)));
+    match existing {
+        Some((above, real)) => path
+            .strip_prefix(above)
+            .map_or(real.clone(), |rest| real.join(rest)),
+        None => path,
+    }
+}

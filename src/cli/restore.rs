@@ -57,7 +57,7 @@ pub(super) fn run(
         ..Options::new(absolute(&arguments.target))
     };
     let report = restore::run(&repository, snapshot, &options, &|text| {
-        output.progress(text)
+        output.progress(text);
     })?;
     print(&report, output);
     output.json(&report)?;

@@ -145,13 +145,14 @@ pub struct Group<'a> {
 /// Sorts libraries into groups. `one`: all into one, because the installation has folders that all
 /// libraries share.
 pub fn groups(libraries: &[LibraryPointers], one: bool) -> Vec<Group<'_>> {
+    let origins: HashMap<LibraryId, LibraryId> = libraries
+        .iter()
+        .filter_map(|library| Some((library.id, library.origin.as_ref()?.library)))
+        .collect();
     let mut groups: BTreeMap<Option<LibraryId>, Group<'_>> = BTreeMap::new();
     for library in libraries {
-        let store = library
-            .origin
-            .as_ref()
-            .map_or(library.id, |origin| origin.library);
-        let group = groups.entry((!one).then_some(store)).or_default();
+        let first = first_origin(&origins, library.id);
+        let group = groups.entry((!one).then_some(first)).or_default();
         if library.origin.is_some() {
             group.libraries.push(library);
         } else {
@@ -159,6 +160,21 @@ pub fn groups(libraries: &[LibraryPointers], one: bool) -> Vec<Group<'_>> {
         }
     }
     groups.into_values().collect()
+}
+
+/// The library at the beginning of a chain of origins. Seafile makes chains of one; of a circle,
+/// which only a damaged database has, every member gives the same library.
+fn first_origin(origins: &HashMap<LibraryId, LibraryId>, library: LibraryId) -> LibraryId {
+    let mut passed = vec![library];
+    let mut last = library;
+    while let Some(origin) = origins.get(&last).copied() {
+        if let Some(start) = passed.iter().position(|known| *known == origin) {
+            return passed[start..].iter().copied().min().unwrap_or(origin);
+        }
+        passed.push(origin);
+        last = origin;
+    }
+    last
 }
 
 /// The store of a library's fs objects and blocks.
@@ -178,8 +194,6 @@ pub struct Outcome {
     pub findings: Vec<Finding>,
     /// Odd commits that are no damage: (library, commit, what).
     pub warnings: Vec<(LibraryId, ObjectId, CommitWarning)>,
-    /// The newest head commit's time in seconds since 1970, by library; only of heads that were read.
-    pub head_times: HashMap<LibraryId, i64>,
     /// Objects passed, closed ones left out.
     pub visited: u64,
 }

@@ -373,7 +373,7 @@ fn a_bad_pack_is_named_and_the_rest_is_restored() {
                     .open(path)
                     .unwrap()
                     .set_len(100)
-                    .unwrap()
+                    .unwrap();
             },
             3,
         ),
@@ -586,4 +586,29 @@ fn what_this_version_cannot_back_up_is_refused_by_name() {
         2,
         "nothing was stored"
     );
+}
+
+#[test]
+fn a_backup_does_not_contain_itself() {
+    let (user, source) = (User::new(), Source::example());
+    let top = source.path.to_str().unwrap();
+    let inside = source.path.join("conf/backup");
+    let ran = user.run(&["backup", top, "--init", "-r", inside.to_str().unwrap()]);
+    ran.fails(1, &["the repository", "inside of", "outside"]);
+    assert!(!inside.exists());
+    // Also through a link, and for the folder with the host's key.
+    let link = user.path("link");
+    std::os::unix::fs::symlink(&source.path, &link).unwrap();
+    let state = link.join("seahub-data/state");
+    let ran = user.run(&[
+        "backup",
+        top,
+        "--init",
+        "--state-dir",
+        state.to_str().unwrap(),
+    ]);
+    ran.fails(1, &["the state folder", "inside of"]);
+    let home = user.home.path().to_str().unwrap();
+    user.run(&["backup", top, "--init", "--also", home])
+        .fails(1, &["the repository", "inside of"]);
 }

@@ -694,3 +694,29 @@ fn objects_of_the_shared_store_of_seafile_2_are_found() {
     }
     assert_eq!(world.backup(&source).totals.packs, 0);
 }
+
+#[test]
+fn circles_and_chains_of_virtual_libraries_end() {
+    let (source, world) = (Source::example(), World::local());
+    let virtual_library = source.query("SELECT repo_id FROM VirtualRepo");
+    let base = source.query("SELECT base_commit FROM VirtualRepo");
+    let head_of_photos = source.query(&format!(
+        "SELECT commit_id FROM Branch WHERE repo_id = '{PHOTOS}'"
+    ));
+    // A virtual library of the virtual one, and its origin made virtual by a damaged database.
+    source.sql(&format!(
+        "INSERT INTO VirtualRepo VALUES ('{PHOTOS}', '{virtual_library}', '/x', '{base}');
+         INSERT INTO VirtualRepo VALUES ('{DOCUMENTS}', '{PHOTOS}', '/y', '{head_of_photos}');"
+    ));
+    let report = world.backup(&source);
+    // Their content is looked for in the wrong stores: damage, and no endless run.
+    assert!(report.marker.damage > 0);
+    assert_eq!(report.manifest.libraries.len(), 10);
+    let closed = report
+        .manifest
+        .libraries
+        .iter()
+        .filter(|library| library.closed)
+        .count();
+    assert_eq!(closed, 7, "the other libraries are whole");
+}
