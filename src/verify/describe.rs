@@ -26,24 +26,31 @@ pub(super) fn group(
         .map(|finding| finding.object)
         .collect();
     let closure = closure(source, walked, &damaged)?;
+    let mut paths = Vec::new();
     for library in &walked.libraries {
-        let paths = match &closure {
+        paths.push(match &closure {
             None => HashMap::new(),
             Some(closure) => {
                 walk::affected_paths(source, &NoSight, library, &damaged, closure, most_paths)
                     .map_err(walk_error)?
             }
-        };
-        for finding in walked.outcome.damage() {
+        });
+        history(report, walked, library);
+    }
+    for finding in walked.outcome.damage() {
+        // The library that came upon it first, if no path tells whose it is: history, or a commit.
+        let is_history = paths
+            .iter()
+            .all(|paths| !paths.contains_key(&finding.object));
+        for (library, paths) in walked.libraries.iter().zip(&paths) {
             let paths = paths.get(&finding.object);
-            if finding.library == library.id || paths.is_some() {
+            if paths.is_some() || is_history && finding.library == library.id {
                 add(
                     report,
                     damage(library, finding, paths.cloned().unwrap_or_default()),
                 );
             }
         }
-        history(report, walked, library);
     }
     let warnings = walked.outcome.warnings.iter().take(MAX_WARNINGS);
     report.warnings.extend(warnings.map(commit_warning));
@@ -103,7 +110,12 @@ fn is_in_trash(library: &LibraryPointers) -> bool {
 }
 
 /// A library whose rows do not say where its data is: damage of the database.
-pub(super) fn without_head(report: &mut Report, library: &LibraryPointers) {
+pub(super) fn of_rows(
+    report: &mut Report,
+    library: &LibraryPointers,
+    reason: &str,
+    detail: String,
+) {
     let object = Object::new(Store::Library(library.id), Kind::Commit, ObjectId::EMPTY);
     add(
         report,
@@ -112,8 +124,8 @@ pub(super) fn without_head(report: &mut Report, library: &LibraryPointers) {
             library_name: library.name.clone(),
             in_trash: is_in_trash(library),
             object: object.into(),
-            reason: "no-head".into(),
-            detail: "the database names no head commit".into(),
+            reason: reason.into(),
+            detail,
             in_newest_state: true,
             paths: Vec::new(),
         },
@@ -174,14 +186,9 @@ pub(super) fn loose_stores(report: &mut Report, source: &ObjectFolders, pointers
             Err(error) => report.warnings.push(super::chain(&error)),
         }
     }
-    let origins: HashSet<LibraryId> = pointers
-        .libraries
-        .iter()
-        .filter_map(|library| Some(library.origin.as_ref()?.library))
-        .collect();
     let loose = stores
         .into_iter()
-        .filter(|store| pointers.library(*store).is_none() && !origins.contains(store));
+        .filter(|store| pointers.library(*store).is_none());
     report.without_pointer = loose
         .map(|store| LooseStore {
             store,

@@ -23,7 +23,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::database::{self, LibraryPointers, Pointers};
+use crate::database::{self, LibraryPointers, Oddity, Pointers};
 use crate::object::LibraryId;
 use crate::seafile::discover::{Installation, Warning};
 use crate::seafile::folders::ObjectFolders;
@@ -210,7 +210,20 @@ impl Run<'_> {
             describe::group(&mut report, self.folders, group, self.options.most_paths)?;
         }
         for library in &found.headless {
-            describe::without_head(&mut report, library);
+            let detail = "the database names no head commit".to_owned();
+            describe::of_rows(&mut report, library, "no-head", detail);
+        }
+        for oddity in &pointers.oddities {
+            if let Oddity::NoOrigin { library, .. } = oddity
+                && let Some(virtual_library) = pointers.library(*library)
+            {
+                describe::of_rows(
+                    &mut report,
+                    virtual_library,
+                    "no-origin",
+                    oddity.to_string(),
+                );
+            }
         }
         let order = |damage: &Damage| (damage.library, damage.object.kind, damage.object.id);
         report.damage.sort_by_key(order);

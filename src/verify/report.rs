@@ -71,7 +71,7 @@ pub struct Damage {
     pub library_name: Option<String>,
     /// It is in the trash.
     pub in_trash: bool,
-    /// What is damaged; of a library without any head its empty commit.
+    /// What is damaged; where the database is (`no-head`, `no-origin`) the library's empty commit.
     #[serde(flatten)]
     pub object: ObjectName,
     /// A stable word: `missing`, `empty`, `wrong-id` …

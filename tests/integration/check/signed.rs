@@ -55,6 +55,18 @@ fn chains_that_do_not_hold_are_found() {
         let (previous, _) = marker.previous.unwrap();
         marker.previous = Some((previous, Sha256::of(b"another")));
     })));
+    // Two that follow the same one, as after a rollback of the destination.
+    let copy = Copy::new();
+    let first = copy.keys("markers", |_| true)[0].clone();
+    let sha256 = Sha256::of(&copy.read(&first));
+    let key = sign_again(&copy, 2, |marker| {
+        marker.sequence = 2;
+        marker.previous = Some((first["markers/".len()..].parse().unwrap(), sha256));
+    });
+    let report = copy.check(Level::Names);
+    assert_eq!(problems(&report), [(key, ProblemKind::Chain)]);
+    assert!(report.problems[0].detail.contains("rolled back"));
+
     // A marker that was replaced by another of the same host: what follows it says so.
     let (key, report) = after(0, |marker| marker.damage = 5);
     let [problem] = &report.problems[..] else {
