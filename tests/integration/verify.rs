@@ -148,12 +148,17 @@ fn a_library_without_a_branch_is_damage() {
 #[test]
 fn a_shared_folder_whose_library_has_no_row_is_damage() {
     let source = Source::example();
+    let objects = verify(&source).objects;
     for table in ["Repo", "Branch", "RepoHead"] {
         source.sql(&format!(
             "DELETE FROM {table} WHERE repo_id = '{DOCUMENTS}'"
         ));
     }
     let report = verify(&source);
+    assert_eq!(
+        report.objects, objects,
+        "by the base commit and its history"
+    );
     let [damage] = &report.damage[..] else {
         panic!("{:#?}", report.damage)
     };
