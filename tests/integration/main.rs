@@ -13,6 +13,7 @@ mod backup;
 mod check;
 mod cli;
 mod damage;
+mod documented;
 mod restore;
 mod support;
 mod verify;
