@@ -11,7 +11,6 @@ use crate::database::{LibraryPointers, LibraryState, Oddity};
 use crate::object::{Kind, LibraryId, Object, ObjectId, Store};
 use crate::repository::configuration::FORMAT;
 use crate::repository::manifest::{self, Damage, Manifest};
-use crate::seafile::check::CommitWarning;
 use crate::walk::{Finding, Need};
 
 /// What the marker is made from.
@@ -323,7 +322,7 @@ impl Run<'_> {
         let oddities = attempt.dumped.pointers.oddities.iter();
         lines.extend(oddities.take(100).map(Oddity::to_string));
         for walked in &attempt.walked {
-            lines.extend(walked.outcome.warnings.iter().take(100).map(commit_warning));
+            lines.extend(walked.outcome.warning_lines());
         }
         let bad = leftovers.bad.iter().take(100);
         lines.extend(bad.map(|(object, trouble)| format!("unreferenced {object}: {trouble}")));
@@ -362,12 +361,4 @@ fn history_gone(walked: &Walked, library: LibraryId) -> u64 {
         finding.library == library && finding.need == Need::Optional && !finding.rescued
     });
     gone.count() as u64
-}
-
-fn commit_warning((library, commit, warning): &(LibraryId, ObjectId, CommitWarning)) -> String {
-    let what = match warning {
-        CommitWarning::IdFormula => "has an id that follows no known formula",
-        CommitWarning::OtherLibrary => "says that it belongs to another library",
-    };
-    format!("commit {commit} of library {library} {what}")
 }

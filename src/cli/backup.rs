@@ -308,9 +308,7 @@ fn print(joined: &Joined, report: &Report, output: Output) {
         totals,
         ..
     } = report;
-    for warning in &manifest.warnings {
-        Output::warning(output::shown(warning));
-    }
+    Output::warnings(&manifest.warnings);
     print_damage(manifest, &manifest.damage, "is lost");
     print_damage(
         manifest,
@@ -395,8 +393,7 @@ fn proof_line(report: &Report) -> String {
 }
 
 fn print_damage(manifest: &Manifest, damage: &[Damage], what: &str) {
-    const MOST: usize = 20;
-    for damage in damage.iter().take(MOST) {
+    for damage in damage.iter().take(output::MOST_LINES) {
         let name = manifest
             .library(damage.library)
             .and_then(|library| library.name.as_deref());
@@ -412,10 +409,10 @@ fn print_damage(manifest: &Manifest, damage: &[Damage], what: &str) {
             path.unwrap_or_default()
         ));
     }
-    if damage.len() > MOST {
+    if damage.len() > output::MOST_LINES {
         Output::warning(format_args!(
             "… and {} more; the manifest names them all",
-            damage.len() - MOST
+            damage.len() - output::MOST_LINES
         ));
     }
 }

@@ -92,8 +92,13 @@ fn notes(information: &Information) -> Vec<String> {
     for snapshot in &information.forgotten_meanwhile {
         notes.push(format!("{snapshot} was forgotten during this check"));
     }
-    for run in &information.unfinished {
-        notes.push(format!("the run {run} has no marker: it goes on, or died"));
+    match &*information.unfinished {
+        [] => {}
+        [run] => notes.push(format!("the run {run} has no marker: it goes on, or died")),
+        [first, .., last] => notes.push(format!(
+            "{} runs from {first} to {last} have no marker: they go on, or died",
+            information.unfinished.len()
+        )),
     }
     if let Some(unnamed) = information.unnamed.filter(|unnamed| unnamed.things > 0) {
         let things = count(unnamed.things, "stored file", "stored files");

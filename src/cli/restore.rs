@@ -100,9 +100,7 @@ fn number_or(name: &str, file: &str) -> Result<u32, CommandError> {
 }
 
 fn print(report: &Report, output: Output) {
-    for warning in &report.warnings {
-        Output::warning(shown(warning));
-    }
+    Output::warnings(&report.warnings);
     for lost in &report.lost {
         let objects = lost
             .objects

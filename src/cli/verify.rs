@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::output::{Output, bytes, count, shown};
+use super::output::{MOST_LINES, Output, bytes, count, shown};
 use super::{CommandError, Status, place};
 use crate::seafile::discover::discover;
 use crate::verify::{self, Damage, Options, Report};
@@ -44,9 +44,7 @@ pub(super) fn run(arguments: &Arguments, output: Output) -> Result<Status, Comma
 }
 
 fn print(report: &Report, output: Output) {
-    for warning in &report.warnings {
-        Output::warning(shown(warning));
-    }
+    Output::warnings(&report.warnings);
     for database in &report.databases {
         for problem in &database.problems {
             output.line(format_args!(
@@ -56,8 +54,14 @@ fn print(report: &Report, output: Output) {
             ));
         }
     }
-    for damage in &report.damage {
+    for damage in report.damage.iter().take(MOST_LINES) {
         print_damage(damage, output);
+    }
+    if report.damage.len() > MOST_LINES {
+        let more = report.damage.len() - MOST_LINES;
+        output.line(format_args!(
+            "damaged   … and {more} more; --json has them all"
+        ));
     }
     for changed in &report.changed {
         let name = name(changed.library_name.as_deref());

@@ -7,8 +7,7 @@ use super::report::{Damage, HistoryIncomplete, LooseStore, MAX_DAMAGE, MAX_WARNI
 use super::settle::Walked;
 use super::sight::NoSight;
 use crate::database::{LibraryPointers, LibraryState, Pointers};
-use crate::object::{Kind, LibraryId, Object, ObjectId, Store};
-use crate::seafile::check::CommitWarning;
+use crate::object::{Kind, Object, ObjectId, Store};
 use crate::seafile::folders::{ObjectFolders, StoreEntry};
 use crate::walk::{self, Closure, Finding, Need, Trouble, Walk, WalkError};
 
@@ -52,8 +51,7 @@ pub(super) fn group(
             }
         }
     }
-    let warnings = walked.outcome.warnings.iter().take(MAX_WARNINGS);
-    report.warnings.extend(warnings.map(commit_warning));
+    report.warnings.extend(walked.outcome.warning_lines());
     Ok(())
 }
 
@@ -157,14 +155,6 @@ fn history(report: &mut Report, walked: &Walked, library: &LibraryPointers) {
             )
         },
     ));
-}
-
-fn commit_warning((library, commit, warning): &(LibraryId, ObjectId, CommitWarning)) -> String {
-    let what = match warning {
-        CommitWarning::IdFormula => "has an id that follows no known formula",
-        CommitWarning::OtherLibrary => "says that it belongs to another library",
-    };
-    format!("commit {commit} of library {library} {what}")
 }
 
 /// Names stores on disk that no row points to. Lists the stores only, not what is in them.

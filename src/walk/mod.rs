@@ -199,6 +199,30 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// Odd commits for people: a line for each library and oddity.
+    pub fn warning_lines(&self) -> Vec<String> {
+        let mut found: BTreeMap<(LibraryId, &str), Vec<ObjectId>> = BTreeMap::new();
+        for (library, commit, warning) in &self.warnings {
+            let what = match warning {
+                CommitWarning::IdFormula => "an id that follows no known formula",
+                CommitWarning::OtherLibrary => "the id of another library in it",
+            };
+            found.entry((*library, what)).or_default().push(*commit);
+        }
+        let line = |((library, what), commits): ((LibraryId, &str), Vec<ObjectId>)| match &*commits
+        {
+            [one] => format!("commit {one} of library {library} has {what}"),
+            [first, rest @ ..] => {
+                format!(
+                    "commit {first} and {} more of library {library} have {what}",
+                    rest.len()
+                )
+            }
+            [] => String::new(),
+        };
+        found.into_iter().map(line).collect()
+    }
+
     /// Required objects that nobody has.
     pub fn damage(&self) -> impl Iterator<Item = &Finding> {
         self.findings
