@@ -10,6 +10,7 @@
 )]
 
 mod backup;
+mod by_hand;
 mod cli;
 mod damage;
 mod restore;
