@@ -32,8 +32,10 @@ const NEW_FILE: OFlags = OFlags::WRONLY
 #[derive(Debug)]
 pub struct Folders {
     root: OwnedFd,
-    /// Whom everything new belongs to, if that is not us.
+    /// Whom everything belongs to; `None`: as it comes.
     owner: Option<Owner>,
+    /// What we make has that owner by itself.
+    is_ours: bool,
 }
 
 impl Folders {
@@ -41,7 +43,18 @@ impl Folders {
     pub fn open(target: &Path, owner: Option<Owner>) -> io::Result<Self> {
         let flags = FOLDER.difference(OFlags::NOFOLLOW);
         let root = rustix::fs::open(target, flags, Mode::empty())?;
-        Ok(Self { root, owner })
+        // A folder with the setgid bit gives its own group to what is made in it.
+        let gives_group = rustix::fs::fstat(&root)?.st_mode & 0o2000 != 0;
+        let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
+        let is_me = |owner: Owner| {
+            owner.uid == uid.as_raw() && owner.gid.is_none_or(|wanted| wanted == gid.as_raw())
+        };
+        let is_ours = !gives_group && owner.is_none_or(is_me);
+        Ok(Self {
+            root,
+            owner,
+            is_ours,
+        })
     }
 
     /// The target itself.
@@ -71,7 +84,7 @@ impl Folders {
         match rustix::fs::mkdirat(folder, name, Mode::from_raw_mode(0o777)) {
             Ok(()) => {
                 let made = open_folder(folder, name)?.ok_or(io::ErrorKind::NotFound)?;
-                self.give(&made)?;
+                self.give_new(&made)?;
                 Ok(made)
             }
             // Another worker was first.
@@ -92,6 +105,14 @@ impl Folders {
             rustix::fs::fchown(file, Some(Uid::from_raw(owner.uid)), gid)?;
         }
         Ok(())
+    }
+
+    fn give_new(&self, file: impl AsFd) -> io::Result<()> {
+        if self.is_ours {
+            Ok(())
+        } else {
+            self.give(file)
+        }
     }
 
     /// Whether what is there belongs to someone else than it should.
@@ -123,7 +144,7 @@ impl Folders {
             temporary: Some(temporary),
             file: file.into(),
         };
-        self.give(&file.file)?;
+        self.give_new(&file.file)?;
         Ok(file)
     }
 }

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use super::error::Error;
 use super::folders::{self, Folders};
-use super::packs::Job;
+use super::packs::{Job, There};
 use super::places::ObjectPlaces;
 use super::report::Objects;
 use super::writer::{OBJECT_MODE, is_whole};
@@ -95,7 +95,7 @@ impl Linker<'_> {
     fn link(&mut self, object: &Object, target: &Object) -> io::Result<Outcome> {
         let folders = self.job.target.folders();
         let (folder, name) = self.objects.make(object)?;
-        if self.job.resumed && is_whole(folders, folder, &name, object, None)? {
+        if self.job.there == There::Unproved && is_whole(folders, folder, &name, object, None)? {
             return Ok(Outcome::Present);
         }
         let from = self.targets.find(target)?;

@@ -18,6 +18,7 @@ mod notes;
 mod old_host;
 mod ordinary;
 mod packs;
+mod page;
 mod places;
 mod proof;
 mod report;
@@ -40,7 +41,7 @@ use crate::repository::manifest::Manifest;
 use crate::repository::{Repository, Snapshot, index as stored_index};
 use index::Index;
 use notes::Notes;
-use packs::Job;
+use packs::{Job, There};
 use survey::Survey;
 use target::{State, Target};
 
@@ -243,7 +244,11 @@ impl Restore<'_> {
             index,
             survey,
             target,
-            resumed: self.state.is_unfinished(),
+            there: if self.state.is_unfinished() {
+                There::Unproved
+            } else {
+                There::Nothing
+            },
             random_block_ids: self.manifest.source.pro,
         };
         let done = packs::restore(job, self.options.workers, self.progress)?;

@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use super::old_host;
+use super::page::{Page, plain};
 use super::report::{Lost, Report};
 use super::{Options, Scope};
 use crate::repository::manifest::{Library, LibraryState, Manifest};
@@ -12,8 +13,6 @@ use crate::time::Timestamp;
 
 /// The file's name in the target.
 pub const NOTES: &str = "RESTORE-NOTES.txt";
-
-const COLUMNS: usize = 78;
 
 /// How many damaged paths, and how many configuration lines, are written out.
 const MAX_LINES: usize = 200;
@@ -45,7 +44,7 @@ impl Notes<'_> {
         self.new_host(&mut page);
         self.owner(&mut page);
         next(&mut page);
-        page.text
+        page.finish()
     }
 
     fn head(&self, page: &mut Page) {
@@ -96,12 +95,15 @@ impl Notes<'_> {
         } = self.report;
         page.title("What is missing");
         if lost.is_empty() && *damage == 0 && warnings.is_empty() {
-            page.paragraph("Nothing that the snapshot holds: every object was checked on its way.");
+            page.paragraph(
+                "Nothing: every object was checked by its id, databases and files by their SHA-256.",
+            );
         }
         for lost in lost {
             page.item(&self.lost_text(lost));
         }
         if !lost.is_empty() {
+            page.line("");
             page.paragraph(
                 "The repository lost what is listed here. Another snapshot may still have it. \
                  `seawall verify` names the files that are hit.",
@@ -117,6 +119,9 @@ impl Notes<'_> {
         }
         for warning in warnings.iter().take(MAX_LINES) {
             page.item(warning);
+        }
+        if !warnings.is_empty() {
+            page.line("");
         }
         if !self.snapshot.marker.incomplete.is_empty() {
             let words = self.snapshot.marker.incomplete.join(", ");
@@ -197,11 +202,12 @@ impl Notes<'_> {
              never copy objects of a later state into this folder, and never put these databases \
              over a newer seafile-data.",
         );
+        page.line("");
         page.paragraph(
             "Not tested: other client and server versions, the fileserver in Go, encrypted \
              libraries, and whether removing sync tokens (as seaf-fsck does after a repair) makes \
-             clients merge. Safe for a user: copy the client's folder elsewhere, unsync, sync \
-             again, then copy what is missing back in.",
+             clients merge. What should be safe for a user, though not tested either: copy the \
+             client's folder elsewhere, unsync, sync again, then copy back what is missing.",
         );
         page.paragraph(
             "Libraries that were made after the moment above are unknown to this server. By \
@@ -335,62 +341,4 @@ fn moment(time: Timestamp) -> String {
 
 fn no_time() -> String {
     format!("{:23}", "unknown time")
-}
-
-/// Text of users, on one line and without control characters.
-fn plain(text: &str) -> String {
-    text.chars()
-        .map(|letter| if letter.is_control() { '?' } else { letter })
-        .collect()
-}
-
-/// Wraps what is written on it.
-#[derive(Default)]
-struct Page {
-    text: String,
-}
-
-impl Page {
-    fn line(&mut self, text: &str) {
-        self.text.push_str(text.trim_end());
-        self.text.push('\n');
-    }
-
-    fn title(&mut self, text: &str) {
-        self.line(&text.to_uppercase());
-        self.line("");
-    }
-
-    fn field(&mut self, name: &str, value: &str) {
-        self.line(&format!("  {name:<12}{}", plain(value)));
-    }
-
-    fn paragraph(&mut self, text: &str) {
-        self.wrap("", "", text);
-        self.line("");
-    }
-
-    fn item(&mut self, text: &str) {
-        self.wrap("  - ", "    ", text);
-    }
-
-    fn wrap(&mut self, first: &str, indent: &str, text: &str) {
-        let mut line = first.to_owned();
-        let mut is_new = true;
-        for word in text.split_whitespace() {
-            if !is_new && line.chars().count() + 1 + word.chars().count() > COLUMNS {
-                self.line(&line);
-                indent.clone_into(&mut line);
-                is_new = true;
-            }
-            if !is_new {
-                line.push(' ');
-            }
-            line.push_str(word);
-            is_new = false;
-        }
-        if !is_new {
-            self.line(&line);
-        }
-    }
 }

@@ -4,6 +4,7 @@
 //! that stands there several times is taken from its last place only. Later batches hold older
 //! packs, and do not replace what is there.
 
+use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
@@ -17,8 +18,20 @@ use super::report::Objects;
 use super::survey::Survey;
 use super::target::Target;
 use super::writer::Writer;
+use crate::object::Object;
 use crate::repository::pack::Place;
 use crate::repository::segment::Line;
+
+/// What may be in the target already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum There {
+    /// Nothing.
+    Nothing,
+    /// What an unfinished restore left: believed once it is proved.
+    Unproved,
+    /// What this restore wrote.
+    Ours,
+}
 
 /// What the workers share.
 #[derive(Clone, Copy)]
@@ -29,8 +42,8 @@ pub struct Job<'a> {
     pub survey: &'a Survey,
     /// Where it goes.
     pub target: &'a Target,
-    /// Objects may be there already.
-    pub resumed: bool,
+    /// What may be there already.
+    pub there: There,
     /// Blocks may have ids that prove nothing.
     pub random_block_ids: bool,
 }
@@ -96,11 +109,43 @@ pub fn restore(job: Job<'_>, workers: usize, progress: &dyn Fn(&str)) -> Result<
         progress,
     };
     for batch in job.index.batches() {
-        let tasks = tasks(job, batch)?;
+        let tasks = tasks(job, batch, &HashSet::new())?;
         done.join(run_workers(job, workers, tasks, &mut counter)?);
+    }
+    if !done.troubles.is_empty() {
+        done.join(search_elsewhere(
+            job,
+            workers,
+            &done.troubles,
+            &mut counter,
+        )?);
     }
     done.troubles
         .sort_by_key(|trouble| (trouble.list, trouble.line));
+    Ok(done)
+}
+
+/// What a bad pack should have given may stand in an older pack too.
+fn search_elsewhere(
+    job: Job<'_>,
+    workers: usize,
+    troubles: &[Trouble],
+    counter: &mut Counter<'_>,
+) -> Result<Done, Error> {
+    let bad: HashSet<_> = troubles
+        .iter()
+        .map(|trouble| (trouble.list, trouble.line))
+        .collect();
+    let job = Job {
+        there: There::Ours,
+        ..job
+    };
+    let mut done = Done::default();
+    counter.seen = 0;
+    for batch in job.index.batches() {
+        let tasks = tasks(job, batch, &bad)?;
+        done.join(run_workers(job, workers, tasks, counter)?);
+    }
     Ok(done)
 }
 
@@ -121,14 +166,22 @@ impl Counter<'_> {
     }
 }
 
-/// The packs of a batch, the last first.
-fn tasks(job: Job<'_>, batch: Range<usize>) -> Result<Vec<Task>, Error> {
+/// The packs of a batch; of an object that stands there twice only the last place counts.
+fn tasks(
+    job: Job<'_>,
+    batch: Range<usize>,
+    without: &HashSet<(usize, usize)>,
+) -> Result<Vec<Task>, Error> {
     let mut seen = HashSet::new();
     let mut tasks = Vec::new();
     for list in batch.rev() {
         let lines = job.index.lines(list)?;
         for line in (0..lines.len()).rev() {
-            let members = members(job.survey, &lines[line], &mut seen);
+            if without.contains(&(list, line)) {
+                continue;
+            }
+            let is_new = |object| job.there == There::Ours || seen.insert(object);
+            let members = members(job.survey, &lines[line], is_new);
             tasks.push(Task {
                 list,
                 line,
@@ -137,16 +190,18 @@ fn tasks(job: Job<'_>, batch: Range<usize>) -> Result<Vec<Task>, Error> {
             });
         }
     }
+    // The longest first, so that no worker is left alone with one at the end.
+    tasks.sort_by_key(|task| Reverse(task.members.len()));
     Ok(tasks)
 }
 
-fn members(survey: &Survey, line: &Line, seen: &mut HashSet<crate::object::Object>) -> Vec<u32> {
+fn members(survey: &Survey, line: &Line, mut is_new: impl FnMut(Object) -> bool) -> Vec<u32> {
     let mut members = Vec::new();
     for (number, member) in (0..).zip(&line.contents.members) {
         if matches!(member.place, Place::Data { .. })
             && !member.name.damaged
             && let Some(destination) = survey.destination(&member.name.object)
-            && seen.insert(destination)
+            && is_new(destination)
         {
             members.push(number);
         }

@@ -24,13 +24,9 @@ pub fn prove(member: &Member, bytes: &[u8], random_block_ids: bool) -> Result<Pr
         Place::Data { sha256, .. } => sha256,
         Place::Link { .. } => None,
     };
-    if let Some(sha256) = recorded {
-        // Of a commit the id does not cover all bytes.
-        return if Sha256::of(bytes) == sha256 {
-            Ok(Proof::Good)
-        } else {
-            Err(format!("{object}: other bytes than the index says"))
-        };
+    // Of a commit the id does not cover all bytes.
+    if recorded.is_some_and(|sha256| Sha256::of(bytes) != sha256) {
+        return Err(format!("{object}: other bytes than the index says"));
     }
     prove_id(object, bytes, random_block_ids)
 }
@@ -90,9 +86,22 @@ mod tests {
     }
 
     #[test]
-    fn commits_are_proved_by_their_sha256() {
-        let commit = member(Kind::Commit, [1; 20], Some(Sha256::of(b"abc")));
-        assert_eq!(prove(&commit, b"abc", false), Ok(Proof::Good));
-        prove(&commit, b"abd", true).unwrap_err();
+    fn commits_are_proved_by_their_sha256_and_by_what_they_say() {
+        let path = "seafile-data/storage/commits/db00fac8-beb9-4b54-88fe-964a243cc8f3/\
+                    dc/03d9cbf432917fc18500c39c70457b31289791";
+        let example = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/haiwen/");
+        let bytes = std::fs::read(format!("{example}{path}")).unwrap();
+        let object = Object::from_path(path).unwrap();
+        let commit = |sha256| member(Kind::Commit, *object.id.as_bytes(), Some(sha256));
+        let good = commit(Sha256::of(&bytes));
+        assert_eq!(prove(&good, &bytes, false), Ok(Proof::Good));
+        // The same commit to Seafile, other bytes.
+        let longer = [bytes.as_slice(), b"\n"].concat();
+        prove(&good, &longer, true).unwrap_err();
+        assert_eq!(
+            prove(&commit(Sha256::of(&longer)), &longer, false),
+            Ok(Proof::Good)
+        );
+        prove(&commit(Sha256::of(b"abc")), b"abc", true).unwrap_err();
     }
 }

@@ -5,7 +5,7 @@ use std::os::fd::BorrowedFd;
 
 use super::error::{Error, loss};
 use super::folders::{self, Folders};
-use super::packs::{Done, Job, Task, Trouble};
+use super::packs::{Done, Job, Task, There, Trouble};
 use super::places::ObjectPlaces;
 use super::proof::{Proof, prove, prove_id};
 use crate::object::{Kind, Object};
@@ -73,8 +73,10 @@ impl<'a> Writer<'a> {
             let Some(object) = self.job.survey.destination(&member.name.object) else {
                 continue;
             };
-            if self.job.resumed && self.is_present(&object, member)? {
-                self.done.present.add(object.kind, len(member));
+            if self.is_present(&object, member)? {
+                if self.job.there == There::Unproved {
+                    self.done.present.add(object.kind, len(member));
+                }
             } else {
                 missing.push((object, member));
             }
@@ -82,12 +84,19 @@ impl<'a> Writer<'a> {
         Ok(missing)
     }
 
-    /// Whether an unfinished restore left the object whole. What is not whole is removed.
+    /// Whether the object is in the target already, whole. What is not whole is removed.
     fn is_present(&mut self, object: &Object, member: &Member) -> Result<bool, Error> {
-        let folders = self.job.target.folders();
-        let present = self.places.find(object).and_then(|place| match place {
-            Some((folder, name)) => is_whole(folders, folder, &name, object, Some(len(member))),
-            None => Ok(false),
+        if self.job.there == There::Nothing {
+            return Ok(false);
+        }
+        let place = self.places.find(object);
+        let present = place.and_then(|place| match (place, self.job.there) {
+            (None, _) => Ok(false),
+            (Some((folder, name)), There::Unproved) => {
+                let folders = self.job.target.folders();
+                is_whole(folders, folder, &name, object, Some(len(member)))
+            }
+            (Some((folder, name)), _) => Ok(folders::stat(folder, &name)?.is_some()),
         });
         present.map_err(self.job.target.failed(&object.path()))
     }

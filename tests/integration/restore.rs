@@ -7,10 +7,13 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use seawall::object::{Kind, Object};
+use seawall::object::{Kind, Object, Sha256};
 use seawall::repository::index::{self, List};
+use seawall::repository::marker::{Marker, Named};
 use seawall::repository::names::{self, PackKind};
-use seawall::repository::segment::Line;
+use seawall::repository::note;
+use seawall::repository::pack::{MemberName, PackBuilder, PackOptions, Place};
+use seawall::repository::segment::{Header, Line, SegmentWriter};
 use seawall::repository::{self, Snapshot};
 use seawall::restore::{self, Error, LostKind, NOTES, Options, Owner, Report, Scope, UNFINISHED};
 use seawall_backends::{
@@ -20,7 +23,7 @@ use seawall_backends::{
 use crate::backup::stored_objects;
 use crate::support::{Source, World, files_below, run, tree};
 
-const DATABASES: [&str; 5] = [
+pub const DATABASES: [&str; 5] = [
     "seafile-data/seafile.db",
     "seahub.db",
     "ccnet/PeerMgr/usermgr.db",
@@ -225,7 +228,27 @@ fn a_pack(world: &World, kind: PackKind) -> Line {
         .unwrap()
 }
 
-/// Objects with bytes of their own in a pack.
+/// An object that is a link, and the one whose bytes it has.
+fn a_link(world: &World) -> (Object, Object) {
+    let lines = lines(world);
+    let mut members = lines.iter().flat_map(|line| &line.contents.members);
+    let found = members.find_map(|member| match member.place {
+        Place::Link { target } => {
+            let object = member.name.object;
+            Some((
+                object,
+                Object {
+                    store: target,
+                    ..object
+                },
+            ))
+        }
+        Place::Data { .. } => None,
+    });
+    found.unwrap()
+}
+
+/// Members that are no salvaged bytes.
 fn members(line: &Line) -> usize {
     line.contents
         .members
@@ -492,7 +515,6 @@ fn assert_loses_only(source: &Source, world: &World, line: &Line) -> Report {
 }
 
 fn data_members(line: &Line) -> u64 {
-    use seawall::repository::pack::Place;
     let data = line
         .contents
         .members
@@ -504,7 +526,13 @@ fn data_members(line: &Line) -> u64 {
 #[test]
 fn a_missing_pack_is_told_and_the_rest_restored() {
     let (source, world) = backed_up();
-    let line = a_pack(&world, PackKind::Blocks);
+    let (_, with_bytes) = a_link(&world);
+    let holds = |line: &Line| {
+        line.contents.members.iter().any(|member| {
+            member.name.object == with_bytes && matches!(member.place, Place::Data { .. })
+        })
+    };
+    let line = lines(&world).into_iter().find(holds).unwrap();
     fs::remove_file(pack_path(&world, &line)).unwrap();
     let report = assert_loses_only(&source, &world, &line);
     assert!(
@@ -518,7 +546,7 @@ fn a_truncated_pack_is_told_and_the_rest_restored() {
     let (source, world) = backed_up();
     let line = a_pack(&world, PackKind::Trees);
     alter(&pack_path(&world, &line), |bytes| {
-        bytes.truncate(bytes.len() / 2)
+        bytes.truncate(bytes.len() / 2);
     });
     assert_loses_only(&source, &world, &line);
 }
@@ -577,7 +605,7 @@ fn without_a_segment_a_missing_pack_is_still_one_pack() {
     let list = List::read(&world.repository, &latest(&world).marker.lists[0]).unwrap();
     let key = names::segment(&list.segment, world.repository.seal());
     alter(&world.repository_path().join(key.as_str()), |bytes| {
-        bytes[20] ^= 1
+        bytes[20] ^= 1;
     });
     fs::remove_file(pack_path(&world, &line)).unwrap();
     let report = restored(&world, &world.path("target"));
@@ -611,7 +639,7 @@ fn without_its_manifest_or_sums_a_snapshot_is_refused() {
             _ => names::manifest(marker.snapshot, world.repository.seal()),
         };
         alter(&world.repository_path().join(key.as_str()), |bytes| {
-            bytes[10] ^= 1
+            bytes[10] ^= 1;
         });
         let target = world.path("target");
         let error = try_restore(&world, &Options::new(target.clone())).unwrap_err();
@@ -678,34 +706,41 @@ fn a_restore_that_died_goes_on() {
     world.through(Arc::clone(&counting) as Arc<dyn Backend>);
     let snapshot = latest(&world);
     let first = counting.count();
-    let options = |name: &str| Options {
-        workers: 1,
-        ..Options::new(world.path(name))
+    // Each restore waits for the disk, where there is one.
+    let memory = Path::new("/dev/shm");
+    let folder = if memory.is_dir() {
+        tempfile::tempdir_in(memory)
+    } else {
+        tempfile::tempdir()
     };
-    restore::run(&world.repository, &snapshot, &options("whole"), &|_| {}).unwrap();
+    let folder = folder.unwrap();
+    let options = |target: PathBuf| Options {
+        workers: 1,
+        ..Options::new(target)
+    };
+    let whole = options(folder.path().join("whole"));
+    restore::run(&world.repository, &snapshot, &whole, &|_| {}).unwrap();
     let calls = counting.count() - first;
     let mut resumed = 0;
     for number in 0..calls {
-        let target = format!("target{number}");
+        let target = folder.path().join(number.to_string());
         let plan = Plan::new().at(first + number, Fault::DieBefore);
         world.through(Arc::new(FaultyBackend::new(Arc::clone(&inner), plan)));
         latest(&world);
-        let options = Options {
-            workers: 1,
-            ..Options::new(world.path(&target))
-        };
-        restore::run(&world.repository, &snapshot, &options, &|_| {}).unwrap_err();
+        restore::run(
+            &world.repository,
+            &snapshot,
+            &options(target.clone()),
+            &|_| {},
+        )
+        .unwrap_err();
         world.through(Arc::clone(&inner));
-        let report = restored(&world, &world.path(&target));
+        let report = restored(&world, &target);
         assert!(report.lost.is_empty(), "{:#?}", report.lost);
         resumed += u64::from(report.resumed);
-        assert_same_files(&source.path, &world.path(&target));
-        assert_all_objects(&source, &world, &world.path(&target));
-        assert!(
-            files_below(&world.path(&target))
-                .iter()
-                .all(|path| !is_temporary(path))
-        );
+        assert_same_files(&source.path, &target);
+        assert_all_objects(&source, &world, &target);
+        assert!(files_below(&target).iter().all(|path| !is_temporary(path)));
     }
     assert!(resumed > 5, "{resumed} of {calls}");
 }
@@ -815,24 +850,7 @@ fn two_restores_do_not_share_a_target() {
 #[test]
 fn libraries_that_are_gone_stay_away_but_what_others_share_with_them_comes_back() {
     let (source, world) = backed_up();
-    let shared: Vec<(Object, Object)> = lines(&world)
-        .iter()
-        .flat_map(|line| line.contents.members.clone())
-        .filter_map(|member| match member.place {
-            seawall::repository::pack::Place::Link { target } => {
-                let object = member.name.object;
-                Some((
-                    object,
-                    Object {
-                        store: target,
-                        ..object
-                    },
-                ))
-            }
-            _ => None,
-        })
-        .collect();
-    let (link, with_bytes) = shared.first().copied().unwrap();
+    let (link, with_bytes) = a_link(&world);
     let gone = with_bytes.store.to_string();
     for table in [
         "Repo",
@@ -898,17 +916,6 @@ fn the_notes_say_what_to_do_and_no_secret() {
 }
 
 #[test]
-fn a_hostile_manifest_path_leads_nowhere() {
-    // The manifest is signed; what leads outside is refused all the same (unit tests in
-    // `restore::databases`). Here: nothing beside the target was made.
-    let (_source, world) = backed_up();
-    let target = world.path("outer/target");
-    restored(&world, &target);
-    let beside: Vec<_> = fs::read_dir(world.path("outer")).unwrap().collect();
-    assert_eq!(beside.len(), 1);
-}
-
-#[test]
 fn a_repository_that_moved_restores_by_its_path() {
     let (source, world) = backed_up();
     let moved = world.path("moved");
@@ -929,4 +936,155 @@ fn a_repository_that_moved_restores_by_its_path() {
     assert_same_files(&source.path, &target);
     let notes = fs::read_to_string(target.join(NOTES)).unwrap();
     assert!(notes.contains("NOT pinned"));
+}
+
+/// Stores the newest snapshot again, its lists followed by one with these objects, all of it named
+/// and signed as it should be. Returns the new pack's key.
+fn forge(world: &World, before: Vec<Named>, objects: &[(Object, Vec<u8>)]) -> Key {
+    let marker = latest(world).marker;
+    let mut builder = PackBuilder::new(PackOptions::new(3)).unwrap();
+    for (object, bytes) in objects {
+        builder.add(MemberName::good(*object), bytes).unwrap();
+    }
+    let pack = builder.finish().unwrap();
+    let put = |key: &Key, bytes: &[u8]| world.backend.put_new(key, bytes).unwrap();
+    let seal = world.repository.seal();
+    let name = Sha256::of(&pack.bytes);
+    let pack_key = names::pack(PackKind::Trees, &name, seal);
+    put(&pack_key, &pack.bytes);
+    let header = Header {
+        segment: 1,
+        snapshot: marker.snapshot,
+        number: 9,
+        tier: 0,
+    };
+    let mut segment = SegmentWriter::new(&header).unwrap();
+    let size = pack.bytes.len() as u64;
+    segment
+        .add(&Line {
+            pack: name,
+            kind: PackKind::Trees,
+            size,
+            contents: pack.contents,
+        })
+        .unwrap();
+    let segment = segment.finish().unwrap();
+    let segment_name = Sha256::of(&segment);
+    put(&names::segment(&segment_name, seal), &segment);
+    let list =
+        List::to_bytes(&world.repository, &segment_name, &[(PackKind::Trees, name)]).unwrap();
+    let sha256 = Sha256::of(&list);
+    let named = Named {
+        sha256,
+        size: list.len() as u64,
+        key: names::list(&sha256),
+    };
+    put(&named.key, &list);
+    let key = names::marker(marker.snapshot);
+    world.backend.delete(&key).unwrap();
+    let lists = before.into_iter().chain([named]).collect();
+    let text = Marker { lists, ..marker }.to_text();
+    put(
+        &key,
+        note::sign(&text, world.host_key.signing())
+            .unwrap()
+            .as_bytes(),
+    );
+    pack_key
+}
+
+#[test]
+fn what_was_stored_last_wins_and_what_was_stored_first_serves_without_it() {
+    let (_source, world) = backed_up();
+    let lists = latest(&world).marker.lists;
+    let objects = stored_objects(&world.repository, &latest(&world).marker);
+    let commit = objects
+        .iter()
+        .find(|(object, _)| object.kind == Kind::Commit);
+    let (commit, first) = commit
+        .map(|(object, bytes)| (*object, bytes.clone()))
+        .unwrap();
+    let last = [first.as_slice(), b"\n"].concat();
+    let pack = forge(&world, lists, &[(commit, last.clone())]);
+    let target = world.path("target");
+    assert!(!restored(&world, &target).needs_reading());
+    assert_eq!(fs::read(target.join(commit.path())).unwrap(), last);
+    world.backend.delete(&pack).unwrap();
+    let target = world.path("without");
+    let report = restored(&world, &target);
+    assert!(!report.needs_reading(), "{:#?}", report.lost);
+    assert!(
+        report.warnings[0].contains(pack.as_str()),
+        "{:?}",
+        report.warnings
+    );
+    assert_eq!(fs::read(target.join(commit.path())).unwrap(), first);
+}
+
+#[test]
+fn bytes_that_are_not_the_object_are_left_out() {
+    for kind in Kind::ALL {
+        let (source, world) = backed_up();
+        let objects = stored_objects(&world.repository, &latest(&world).marker);
+        let victim = *objects
+            .keys()
+            .filter(|object| object.kind == kind)
+            .min()
+            .unwrap();
+        let forged = objects.iter().map(|(object, bytes)| {
+            let mut bytes = bytes.clone();
+            if *object == victim {
+                let end = bytes.len() - 1;
+                bytes[end] ^= 1;
+            }
+            (*object, bytes)
+        });
+        forge(&world, Vec::new(), &forged.collect::<Vec<_>>());
+        let target = world.path("target");
+        let result = restored(&world, &target);
+        assert_eq!(result.lost.len(), 1, "{:#?}", result.lost);
+        assert_eq!(result.lost[0].objects, Some(1));
+        assert!(result.lost[0].problem.contains(&victim.id.to_string()));
+        let found = objects_in(&target);
+        assert_eq!(found.len(), objects.len() - 1);
+        assert!(!found.contains_key(&victim));
+        assert_same_files(&source.path, &target);
+    }
+}
+
+#[test]
+fn what_was_salvaged_is_left_out_and_damage_is_told() {
+    let source = example();
+    let block = source.objects("blocks", PHOTOS).remove(0);
+    fs::remove_file(
+        source
+            .path
+            .join("seafile-data/storage/blocks")
+            .join(COPIED)
+            .join(
+                block
+                    .strip_prefix(source.path.join("seafile-data/storage/blocks").join(PHOTOS))
+                    .unwrap(),
+            ),
+    )
+    .unwrap();
+    fs::write(&block, "bad bytes").unwrap();
+    let world = World::local();
+    let backup = world.backup(&source);
+    assert!(backup.marker.damage >= 2);
+    let target = world.path("target");
+    let report = restored(&world, &target);
+    assert!(report.lost.is_empty() && report.needs_reading());
+    assert_eq!((report.salvaged, report.damage), (1, backup.marker.damage));
+    assert!(
+        !target
+            .join(block.strip_prefix(&source.path).unwrap())
+            .exists()
+    );
+    assert!(!target.join("seawall-damaged").exists());
+    let notes = fs::read_to_string(target.join(NOTES)).unwrap();
+    assert!(
+        notes.contains("objects were lost on the old server") && notes.contains("DAMAGED"),
+        "{notes}"
+    );
 }
