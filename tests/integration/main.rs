@@ -12,4 +12,5 @@
 mod backup;
 mod cli;
 mod damage;
+mod review;
 mod support;
