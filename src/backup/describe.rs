@@ -61,7 +61,7 @@ pub fn describe(
         .filter(|damage| !known.contains(&(damage.object(), damage.library)));
     let new_damage = count_objects(new_damage);
     let summary = Summary {
-        incomplete: run.incomplete(attempt, ordinary),
+        incomplete: run.incomplete(attempt, leftovers, ordinary),
         damage: count_objects(damage.iter()),
     };
     let manifest = Manifest {
@@ -251,7 +251,11 @@ impl Run<'_> {
             history_days: library.history_days,
             head_time: head_time(objects, library, before),
             counts: objects.catalog.counts(store)?,
-            closed: walked.is_some() && !heads_open && !base_open,
+            closed: match library.state {
+                LibraryState::Live => walked.is_some() && !heads_open && !base_open,
+                // Only the head is required; gaps in history leave it open for the walk.
+                LibraryState::Trashed { .. } => walked.is_some() && damage == 0,
+            },
             history_incomplete: gone_before
                 + walked.map_or(0, |walked| history_gone(walked, library.id)),
             damage,
@@ -259,7 +263,12 @@ impl Run<'_> {
     }
 
     /// What should be in the backup and is not, one word each.
-    fn incomplete(&self, attempt: &Attempt, ordinary: &Ordinary) -> Vec<String> {
+    fn incomplete(
+        &self,
+        attempt: &Attempt,
+        leftovers: &Leftovers,
+        ordinary: &Ordinary,
+    ) -> Vec<String> {
         use crate::seafile::files::WarningKind;
         let mut words = Vec::new();
         let mut add = |is: bool, word: &str| {
@@ -287,6 +296,12 @@ impl Run<'_> {
                 .any(|database| !database.integrity.is_empty()),
             "database-damaged",
         );
+        let oddities = &attempt.dumped.pointers.oddities;
+        let unreadable = oddities
+            .iter()
+            .any(|oddity| matches!(oddity, Oddity::Unreadable { .. }));
+        add(unreadable, "rows-unreadable");
+        add(!leftovers.unreadable.is_empty(), "stores-unreadable");
         add(
             self.installation.docker_env_missing && self.options.also.is_empty(),
             "docker-env",
@@ -326,6 +341,7 @@ impl Run<'_> {
         }
         let bad = leftovers.bad.iter().take(100);
         lines.extend(bad.map(|(object, trouble)| format!("unreferenced {object}: {trouble}")));
+        lines.extend(leftovers.unreadable.iter().take(100).cloned());
         let files = ordinary.warnings.iter();
         lines.extend(files.map(|warning| format!("{}: {}", warning.path.display(), warning.kind)));
         lines

@@ -24,10 +24,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::database::{self, Pointers};
-use crate::object::LibraryId;
+use crate::object::{LibraryId, Store};
 use crate::repository::catalog::Catalog;
 use crate::repository::host_key::HostKey;
-use crate::repository::manifest::Manifest;
+use crate::repository::manifest::{self, Manifest};
 use crate::repository::marker::Marker;
 use crate::repository::names::SnapshotId;
 use crate::repository::{self, Repository, runs};
@@ -202,6 +202,9 @@ struct Run<'a> {
     catalog: Arc<Catalog>,
     prepared: Prepared,
     salvaged: Arc<Salvaged>,
+    heartbeat: Arc<Heartbeat>,
+    /// Stores of which a walk was made void by another: what it visited proves nothing.
+    discarded: HashSet<Store>,
     totals: Totals,
     races: usize,
 }
@@ -221,16 +224,8 @@ pub fn run(
     source::databases(installation)?;
     let catalog = Arc::new(Catalog::open(context.catalog, context.repository.id())?);
     let prepared = prepare::prepare(&context, options, &catalog)?;
-    let salvaged = Arc::new(Salvaged::default());
-    for damage in prepared
-        .base_manifest
-        .iter()
-        .flat_map(|manifest| &manifest.damage)
-    {
-        if let Some(sha256) = damage.kept {
-            salvaged.is_new(damage.object(), sha256);
-        }
-    }
+    let salvaged = Arc::new(Salvaged::new(catalog.salvaged()?));
+    let heartbeat = Heartbeat::new(context.repository, context.clock, prepared.snapshot);
     let run = Run {
         context,
         options,
@@ -238,6 +233,8 @@ pub fn run(
         catalog,
         prepared,
         salvaged,
+        heartbeat: Arc::new(heartbeat),
+        discarded: HashSet::new(),
         totals: Totals::default(),
         races: 0,
     };
@@ -255,9 +252,8 @@ impl Run<'_> {
 
     fn finish(mut self) -> Result<Report, Error> {
         let mut attempt = self.attempts()?;
-        let heartbeat = Arc::new(self.heartbeat());
         let source = self.folders(&attempt.dumped.pointers);
-        let objects = self.objects(&source, &heartbeat);
+        let objects = self.objects(&source);
         self.say("looking for stores that no library points to");
         let leftovers = unreferenced::copy(
             &objects,
@@ -266,8 +262,10 @@ impl Run<'_> {
             self.base(),
         )?;
         for walked in &mut attempt.walked {
-            objects.close(walked)?;
+            objects.close(walked, &self.discarded)?;
         }
+        let discarded: Vec<Store> = self.discarded.iter().copied().collect();
+        self.catalog.mark(&discarded, std::iter::empty())?;
         self.say("storing ordinary files");
         let ordinary = ordinary::store(
             self.context.repository,
@@ -315,29 +313,21 @@ impl Run<'_> {
         Arc::new(folders)
     }
 
-    fn heartbeat(&self) -> Heartbeat {
-        Heartbeat::new(
-            self.context.repository,
-            self.context.clock,
-            self.prepared.snapshot,
-        )
-    }
-
     fn objects<'a>(
         &'a self,
         source: &'a Arc<crate::seafile::folders::ObjectFolders>,
-        heartbeat: &'a Arc<Heartbeat>,
     ) -> Objects<'a> {
         Objects {
             repository: self.context.repository,
             catalog: &self.catalog,
             source,
-            heartbeat,
+            heartbeat: &self.heartbeat,
             salvaged: &self.salvaged,
             settings: Settings {
                 workers: self.options.workers,
                 level: self.options.level,
                 random_block_ids: source::has_random_block_ids(self.installation),
+                walked: true,
             },
         }
     }
@@ -363,6 +353,12 @@ impl Run<'_> {
                 SnapshotId::new(self.context.clock.now(), self.context.host_key.id())
                     .max(self.prepared.snapshot.next()),
             )?;
+            prepare::check_tombstones(self.context.repository, &self.prepared)?;
+            self.heartbeat = Arc::new(Heartbeat::new(
+                self.context.repository,
+                self.context.clock,
+                self.prepared.snapshot,
+            ));
             attempt = self.attempt(Some(attempt), &raced)?;
         }
         Ok(attempt)
@@ -383,7 +379,6 @@ impl Run<'_> {
             self.context.spool,
         )?;
         self.remember_valid_since(&mut dumped.pointers);
-        let heartbeat = Arc::new(self.heartbeat());
         let source = self.folders(&dumped.pointers);
         let libraries: Vec<_> = dumped
             .pointers
@@ -393,15 +388,35 @@ impl Run<'_> {
             .cloned()
             .collect();
         let one = source
-            .places(crate::object::Store::Library(LibraryId::new([0; 16])))
+            .places(Store::Library(LibraryId::new([0; 16])))
             .count()
             > 1;
-        let (mut walked, groups) = keep_unchanged(before, walk::groups(&libraries, one), raced);
+        self.void_changed(&libraries)?;
+        let (mut walked, groups, lost) =
+            keep_unchanged(before, walk::groups(&libraries, one), raced);
+        for walked in lost {
+            self.discarded.extend(walked.stores(&source));
+        }
         self.say(&format!("walking {} libraries", libraries.len()));
-        let (first, totals) = self.objects(&source, &heartbeat).walk(&groups)?;
+        let (first, totals) = self.objects(&source).walk(&groups)?;
         self.totals.add(totals);
-        walked.extend(self.second_look(first, &source, &heartbeat)?);
+        walked.extend(self.second_look(first, &source)?);
         Ok(Attempt { dumped, walked })
+    }
+
+    /// Marks hold for a library as it was when they were made: with the same content store, and known
+    /// to the base, which remembers what they rest on.
+    fn void_changed(&self, libraries: &[crate::database::LibraryPointers]) -> Result<(), Error> {
+        for library in libraries {
+            let known = self.base().and_then(|base| base.library(library.id));
+            let origin =
+                |known: &manifest::Library| known.origin.as_ref().map(|origin| origin.library);
+            let now = library.origin.as_ref().map(|origin| origin.library);
+            if known.is_none_or(|known| origin(known) != now) {
+                self.catalog.void_marks(Store::Library(library.id))?;
+            }
+        }
+        Ok(())
     }
 
     /// What is missing may only be late: a checker writes rows before files, network folders lag.
@@ -409,7 +424,6 @@ impl Run<'_> {
         &mut self,
         first: Vec<Walked>,
         source: &Arc<crate::seafile::folders::ObjectFolders>,
-        heartbeat: &Arc<Heartbeat>,
     ) -> Result<Vec<Walked>, Error> {
         let known = known_damage(self.base());
         let (again, mut settled): (Vec<Walked>, Vec<Walked>) = first
@@ -418,13 +432,16 @@ impl Run<'_> {
         if again.is_empty() {
             return Ok(settled);
         }
+        for walked in &again {
+            self.discarded.extend(walked.stores(source));
+        }
         self.say(&format!(
             "objects are missing in {} groups of libraries: looking again",
             again.len()
         ));
         std::thread::sleep(self.options.second_look);
         let groups: Vec<_> = again.iter().map(Walked::group).collect();
-        let (walked, totals) = self.objects(source, heartbeat).walk(&groups)?;
+        let (walked, totals) = self.objects(source).walk(&groups)?;
         self.totals.add(totals);
         settled.extend(walked);
         Ok(settled)
@@ -462,11 +479,12 @@ impl Run<'_> {
     /// History before valid-since may be gone; rows of it vanish with a trip through the trash. So
     /// the highest ever recorded counts.
     fn remember_valid_since(&self, pointers: &mut Pointers) {
-        let known: HashMap<LibraryId, i64> = self
-            .base()
-            .into_iter()
-            .flat_map(|base| &base.libraries)
-            .filter_map(|library| Some((library.id, library.valid_since?)))
+        let libraries = self.base().into_iter().flat_map(|base| &base.libraries);
+        let known = libraries.map(|library| (library.id, library.valid_since));
+        let stores = self.base().into_iter().flat_map(|base| &base.unreferenced);
+        let known = known.chain(stores.map(|store| (store.store, store.valid_since)));
+        let known: HashMap<LibraryId, i64> = known
+            .filter_map(|(library, since)| Some((library, since?)))
             .collect();
         for library in &mut pointers.libraries {
             library.valid_since = library.valid_since.max(known.get(&library.id).copied());
@@ -474,12 +492,13 @@ impl Run<'_> {
     }
 }
 
-/// What an earlier attempt walked and nothing changed since, and the groups that are left to walk.
+/// What an earlier attempt walked and nothing changed since, the groups that are left to walk, and
+/// what the earlier attempt walked in vain.
 fn keep_unchanged<'a>(
     before: Option<Attempt>,
     groups: Vec<walk::Group<'a>>,
     raced: &HashSet<LibraryId>,
-) -> (Vec<Walked>, Vec<walk::Group<'a>>) {
+) -> (Vec<Walked>, Vec<walk::Group<'a>>, Vec<Walked>) {
     let mut before = before.map(|attempt| attempt.walked).unwrap_or_default();
     let mut kept = Vec::new();
     let mut left = Vec::new();
@@ -494,5 +513,5 @@ fn keep_unchanged<'a>(
             None => left.push(group),
         }
     }
-    (kept, left)
+    (kept, left, before)
 }

@@ -51,6 +51,16 @@ impl Walked {
         }
     }
 
+    /// Every store that the walk looked into.
+    pub fn stores(&self, source: &ObjectFolders) -> HashSet<Store> {
+        let mut stores = HashSet::new();
+        for library in &self.libraries {
+            stores.extend(source.places(Store::Library(library.id)));
+            stores.extend(source.places(walk::content_store(library)));
+        }
+        stores
+    }
+
     /// Whether a walk of these libraries would start from the same roots.
     pub fn has_roots_of(&self, group: &Group<'_>) -> bool {
         self.libraries.len() == group.libraries.len()
@@ -81,6 +91,15 @@ pub fn known_damage(manifest: Option<&Manifest>) -> HashSet<(Object, LibraryId)>
 }
 
 impl Objects<'_> {
+    /// The same, for objects that no walk leads to: they do not close with the run.
+    pub fn listing(&self) -> Objects<'_> {
+        let settings = Settings {
+            walked: false,
+            ..self.settings
+        };
+        Objects { settings, ..*self }
+    }
+
     /// Walks groups and waits until everything they need is stored.
     pub fn walk(&self, groups: &[Group<'_>]) -> Result<(Vec<Walked>, Totals), Error> {
         let (outcomes, totals, troubles) = self.pack(|sight| {
@@ -143,20 +162,17 @@ impl Objects<'_> {
     }
 
     /// Decides, in groups where something was found, what is closed all the same.
-    pub fn close(&self, walked: &mut Walked) -> Result<(), Error> {
+    /// What was walked in vain before proves nothing: there each object is looked at too.
+    pub fn close(&self, walked: &mut Walked, discarded: &HashSet<Store>) -> Result<(), Error> {
         let bad: HashSet<Object> = bad_objects(&walked.outcome);
-        if bad.is_empty() {
+        let stores = walked.stores(self.source);
+        if bad.is_empty() && stores.is_disjoint(discarded) {
             return Ok(());
         }
         let sight = self.sight(None);
         let closure = Walk::new(self.source, &sight)
             .closure(&walked.group(), &bad)
             .map_err(walk_error)?;
-        let mut stores: HashSet<Store> = HashSet::new();
-        for library in &walked.libraries {
-            stores.extend(self.source.places(Store::Library(library.id)));
-            stores.extend(self.source.places(walk::content_store(library)));
-        }
         let marks = closure.closed.iter().flat_map(|(object, closed)| {
             let mark = if *closed { Mark::Closed } else { Mark::Walked };
             self.source
@@ -211,13 +227,15 @@ fn walk_error(error: WalkError<SightError>) -> Error {
 
 /// A block that a worker found bad belongs to the group whose store it lies in.
 fn assign(walked: &mut [Walked], trouble: BlockTrouble) {
-    let owner = |walked: &&mut Walked| {
+    let owner = |walked: &Walked| {
         walked.libraries.iter().any(|library| {
             walk::content_store(library) == trouble.object.store
                 || trouble.object.store == Store::Shared
         })
     };
-    let Some(walked) = walked.iter_mut().find(|walked| owner(walked)) else {
+    // Every block was asked for by a group; if none knows the store, it must not be forgotten.
+    let position = walked.iter().position(owner).unwrap_or_default();
+    let Some(walked) = walked.get_mut(position) else {
         return;
     };
     let of_store = |library: &&LibraryPointers| Store::Library(library.id) == trouble.object.store;

@@ -54,7 +54,9 @@ pub fn prepare(context: &Context<'_>, options: &Options, catalog: &Catalog) -> R
     catalog.begin_run()?;
     let listed = catalog.listed()?;
     let now = context.clock.now();
-    let due = options.list || listed.is_none_or(|listed| now.since(listed) >= LIST_EVERY);
+    let due = options.list
+        // A clock that was ahead once must not end the listing.
+        || listed.is_none_or(|listed| listed > now || now.since(listed) >= LIST_EVERY);
     // Until this run has ended well, the next one has to list.
     catalog.set_listed(None)?;
     let there = if due { Some(list(repository)?) } else { None };
@@ -63,7 +65,10 @@ pub fn prepare(context: &Context<'_>, options: &Options, catalog: &Catalog) -> R
         absent: &absent,
     };
     let rewrite = compare(repository, catalog, &seen, &mut alarms)?;
-    void_virtual(catalog, base_manifest.as_ref())?;
+    if base.is_some() && base_manifest.is_none() {
+        // Nothing says what libraries were when their marks were made.
+        catalog.void_all()?;
+    }
     let listed = listed.filter(|_| !due).unwrap_or(now);
     Ok(Prepared {
         snapshot,
@@ -212,6 +217,7 @@ fn adopt_list(
         tier: header.tier,
         list: named.clone(),
         packs: list.packs,
+        dirty: false,
     })
 }
 
@@ -226,13 +232,18 @@ fn compare(
     if seen.there.is_some() {
         adopt_pending(catalog, has)?;
     }
-    let mut rewrite = drop_lost(catalog, has, alarms)?;
+    drop_lost(catalog, has, alarms)?;
+    let mut rewrite = HashSet::new();
     for (position, segment) in catalog.segments()?.iter().enumerate() {
         let key = names::segment(&segment.name, repository.seal());
-        if !seen.has(&key, segment.size) || !seen.has(&segment.list.key, segment.list.size) {
+        let there = seen.has(&key, segment.size) && seen.has(&segment.list.key, segment.list.size);
+        if !there {
             alarms.push(format!(
                 "{key} or its list is lost or altered; it is written again"
             ));
+        }
+        // Dirty: perhaps since a run that died before it could write it again.
+        if !there || segment.dirty {
             rewrite.insert(position);
         }
     }
@@ -258,41 +269,36 @@ fn drop_lost(
     catalog: &Catalog,
     has: impl Fn(&PackRecord) -> bool,
     alarms: &mut Vec<String>,
-) -> Result<HashSet<usize>> {
+) -> Result<()> {
+    const MOST: usize = 20;
     let packs = catalog.packs()?;
-    let lost: Vec<&PackRecord> = packs
-        .iter()
-        .filter(|pack| pack.stored && !has(pack))
-        .collect();
+    let is_lost = |pack: &&PackRecord| pack.stored && (pack.suspect || !has(pack));
+    let lost: Vec<&PackRecord> = packs.iter().filter(is_lost).collect();
     if lost.is_empty() {
-        return Ok(HashSet::new());
+        return Ok(());
     }
-    for pack in lost.iter().take(20) {
+    for pack in lost.iter().take(MOST) {
+        let name = pack.name;
         alarms.push(format!(
-            "the pack {} is lost or altered; its objects are stored again",
-            pack.name
+            "the pack {name} is lost or altered; its objects are stored again"
         ));
     }
+    if lost.len() > MOST {
+        alarms.push(format!("… and {} more packs", lost.len() - MOST));
+    }
     let numbers: Vec<i64> = lost.iter().map(|pack| pack.number).collect();
-    catalog.drop_packs(&numbers)?;
-    let positions = lost.iter().filter_map(|pack| pack.segment);
-    Ok(positions
-        .filter_map(|number| usize::try_from(number - 1).ok())
-        .collect())
+    catalog.drop_packs(&numbers)
 }
 
-/// A virtual library's commits are not closed when its origin's store lost something.
-fn void_virtual(catalog: &Catalog, manifest: Option<&Manifest>) -> Result<()> {
-    use crate::object::Store;
-    for library in manifest
-        .into_iter()
-        .flat_map(|manifest| &manifest.libraries)
-    {
-        if let Some(origin) = &library.origin
-            && catalog.is_voided(Store::Library(origin.library))?
-        {
-            catalog.void_marks(Store::Library(library.id))?;
-        }
+/// A new attempt has an intent of its own: a prune that did not see it has put its tombstone
+/// before, and may be deleting what this run counts on.
+pub fn check_tombstones(repository: &Repository, prepared: &Prepared) -> Result<()> {
+    let absent = runs::absent_keys(repository.backend().as_ref())?;
+    match absent.iter().find(|key| !prepared.absent.contains(*key)) {
+        None => Ok(()),
+        Some(key) => Err(Error::Altered {
+            key: key.clone(),
+            problem: "was listed for deletion while this run went on; run the backup again".into(),
+        }),
     }
-    Ok(())
 }

@@ -12,7 +12,8 @@ use crate::repository::catalog::{Base, Catalog, SegmentRecord};
 use crate::repository::index::List;
 use crate::repository::manifest::Manifest;
 use crate::repository::marker::{Marker, Named};
-use crate::repository::names::{self, SnapshotId};
+use crate::repository::names::{self, PackKind, SnapshotId};
+use crate::repository::pack::Contents;
 use crate::repository::segment::{FULL_BYTES, Header, Line, SegmentWriter};
 use crate::repository::sums::Sums;
 use crate::repository::{self, Repository, note, pack, reader};
@@ -172,31 +173,37 @@ impl Segments<'_> {
                 lines.push(line.clone());
                 continue;
             }
-            let bytes = reader::read_pack(self.repository, *kind, name)?;
-            let (contents, _) = pack::read_contents(&bytes).map_err(repository::Error::from)?;
+            let (contents, size) = self.contents_again(*kind, name)?;
             lines.push(Line {
                 pack: *name,
                 kind: *kind,
-                size: bytes.len() as u64,
+                size,
                 contents,
             });
         }
         Ok(lines)
     }
 
+    /// What a pack says of itself. One that is bad is not counted on any more: this run cannot end
+    /// well, the next one stores its objects again.
+    fn contents_again(&self, kind: PackKind, name: &Sha256) -> Result<(Contents, u64), Error> {
+        let read = reader::read_pack(self.repository, kind, name)
+            .and_then(|bytes| Ok((pack::read_contents(&bytes)?.0, bytes.len() as u64)));
+        if let Err(repository::Error::Altered { .. } | repository::Error::Pack(_)) = read {
+            self.catalog.suspect(name)?;
+        }
+        Ok(read?)
+    }
+
     fn merge(&mut self) -> Result<(), Error> {
         while let Some(tier) = self.tier_to_merge() {
             let segments = self.done.split_off(self.done.len() - MERGE);
-            let repository = self.repository;
-            let lines = segments.iter().flat_map(|segment| {
-                let lines = List::read(repository, &segment.list)
-                    .and_then(|list| list.read_segment(repository));
-                match lines {
-                    Ok((_, lines, _)) => lines.into_iter().map(Ok).collect::<Vec<_>>(),
-                    Err(error) => vec![Err(error)],
-                }
-            });
-            self.write_lines(tier + 1, lines)?;
+            let lines: Vec<Line> = segments
+                .iter()
+                .map(|segment| self.lines_again(segment))
+                .collect::<Result<Vec<_>, _>>()?
+                .concat();
+            self.write_lines(tier + 1, lines.into_iter().map(Ok))?;
         }
         Ok(())
     }
@@ -261,6 +268,7 @@ impl Segments<'_> {
             tier,
             list: named,
             packs,
+            dirty: false,
         });
         Ok(())
     }

@@ -15,6 +15,11 @@ use crate::walk::{Known, Sight};
 pub struct Salvaged(Mutex<HashMap<Object, Sha256>>);
 
 impl Salvaged {
+    /// What earlier runs kept.
+    pub fn new(kept: Vec<(Object, Sha256)>) -> Self {
+        Self(Mutex::new(kept.into_iter().collect()))
+    }
+
     /// Whether these bytes are to be kept; if so they count as kept from now on.
     pub fn is_new(&self, object: Object, sha256: Sha256) -> bool {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -69,6 +74,7 @@ impl Sight for BackupSight<'_> {
             length: known.length,
             closed: known.closed,
             walked: known.walked,
+            sha256: known.sha256,
         }))
     }
 
@@ -98,20 +104,23 @@ impl Sight for BackupSight<'_> {
             return Ok(None);
         };
         let bytes = match reader::read_object(self.repository, &place) {
-            Ok(bytes) => bytes,
-            // Stored, by the catalog's account, and not to be had: as good as not stored.
             Err(repository::Error::Backend(error))
                 if error.kind() == seawall_backends::ErrorKind::Transient =>
             {
                 return Err(repository::Error::from(error).into());
             }
-            Err(_) => return Ok(None),
+            read => read.ok(),
         };
-        let good = match object.kind {
+        let is_good = |bytes: &Vec<u8>| match object.kind {
             // A commit's id does not cover all of its bytes.
-            Kind::Commit => sha256 == Some(Sha256::of(&bytes)),
-            Kind::Fs | Kind::Block => check::check(object, &bytes).is_ok(),
+            Kind::Commit => sha256 == Some(Sha256::of(bytes)),
+            Kind::Fs | Kind::Block => check::check(object, bytes).is_ok(),
         };
-        Ok(good.then_some(bytes))
+        let good = bytes.filter(is_good);
+        if good.is_none() {
+            // The pack is not what it was. The next run treats it as lost.
+            self.catalog.suspect(&place.pack)?;
+        }
+        Ok(good)
     }
 }

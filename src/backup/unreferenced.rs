@@ -24,6 +24,8 @@ pub struct Leftovers {
     /// Objects in them that are not what their names say: kept aside, not damage, since nothing
     /// points to them.
     pub bad: Vec<(Object, Trouble)>,
+    /// Folders that could not be listed.
+    pub unreadable: Vec<String>,
     /// Names where stores or objects should be that are neither; not copied.
     pub foreign: u64,
 }
@@ -38,12 +40,13 @@ pub fn copy(
     base: Option<&Manifest>,
 ) -> Result<Leftovers, Error> {
     let mut left = Leftovers::default();
-    let stores = stores_on_disk(objects.source, &mut left.foreign)?;
+    let stores = stores_on_disk(objects.source, &mut left);
     let (unreferenced, referenced): (Vec<Store>, Vec<Store>) = stores
         .into_iter()
         .partition(|store| is_unreferenced(pointers, *store));
     let mut newest = std::collections::HashMap::new();
-    let ((), totals, troubles) = objects.pack(|sight| {
+    let listed = objects.listing();
+    let ((), totals, troubles) = listed.pack(|sight| {
         for store in &unreferenced {
             if !is_garbage(pointers, *store) || options.everything {
                 newest.insert(
@@ -69,10 +72,12 @@ pub fn copy(
         };
         let counts = objects.catalog.counts(store)?;
         let known = base.into_iter().flat_map(|base| &base.unreferenced);
-        let before = known
-            .into_iter()
-            .find(|known| known.store == library)
-            .and_then(|known| known.newest.clone());
+        let known = known.into_iter().find(|known| known.store == library);
+        let before = known.and_then(|known| known.newest.clone());
+        let valid_since = known.and_then(|known| known.valid_since);
+        let row = base
+            .and_then(|base| base.library(library))
+            .and_then(|known| known.valid_since);
         let newest = newest.remove(&store).flatten().max_by_time(before);
         let garbage = is_garbage(pointers, store);
         left.stores.push(Unreferenced {
@@ -80,6 +85,7 @@ pub fn copy(
             garbage,
             counts,
             newest,
+            valid_since: valid_since.max(row),
         });
     }
     Ok(left)
@@ -99,19 +105,24 @@ impl Later for Option<(ObjectId, i64, String)> {
     }
 }
 
-fn stores_on_disk(source: &ObjectFolders, foreign: &mut u64) -> Result<BTreeSet<Store>, Error> {
+fn stores_on_disk(source: &ObjectFolders, left: &mut Leftovers) -> BTreeSet<Store> {
     let mut stores = BTreeSet::new();
     for kind in Kind::ALL {
-        for entry in source.stores(kind).map_err(Error::Walk)? {
-            match entry {
-                StoreEntry::Store(store) => {
-                    stores.insert(store);
+        match source.stores(kind) {
+            Ok(entries) => {
+                for entry in entries {
+                    match entry {
+                        StoreEntry::Store(store) => {
+                            stores.insert(store);
+                        }
+                        StoreEntry::Foreign(_) => left.foreign += 1,
+                    }
                 }
-                StoreEntry::Foreign(_) => *foreign += 1,
             }
+            Err(error) => left.unreadable.push(error.to_string()),
         }
     }
-    Ok(stores)
+    stores
 }
 
 /// A store that no walk goes through as its own library's: without a row, or with one that names no
@@ -140,7 +151,14 @@ fn copy_store(
     let mut newest: Option<(ObjectId, i64, String)> = None;
     for kind in Kind::ALL {
         for found in source.objects(kind, store) {
-            match found.map_err(WalkError::Source)? {
+            let found = match found {
+                Ok(found) => found,
+                Err(error) => {
+                    left.unreadable.push(error.to_string());
+                    continue;
+                }
+            };
+            match found {
                 Found::Object(id) => {
                     let object = Object::new(store, kind, id);
                     if sight.known(&object).map_err(WalkError::Sight)?.is_none() {

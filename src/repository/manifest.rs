@@ -175,6 +175,9 @@ pub struct Unreferenced {
     pub counts: Counts,
     /// The newest commit found: its id, its time in seconds since 1970, and the library's name in it.
     pub newest: Option<(ObjectId, i64, String)>,
+    /// The highest valid-since that was recorded while it had a row.
+    #[serde(default)]
+    pub valid_since: Option<i64>,
 }
 
 /// A group of ordinary files: one tar.

@@ -5,8 +5,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{
-    Found, Group, Sight, WalkError, base_commit, content_store, find, only_head_required, roots,
-    tree::children,
+    Found, Group, Sight, WalkError, base_commit, content_store, find, roots, tree::children,
 };
 use crate::object::{Kind, LibraryId, Object, Store};
 use crate::seafile::check::Content;
@@ -40,7 +39,7 @@ struct Pass<'a, S> {
     source: &'a ObjectFolders,
     sight: &'a S,
     bad: &'a HashSet<Object>,
-    valid_since: HashMap<LibraryId, (Option<i64>, bool)>,
+    valid_since: HashMap<LibraryId, Option<i64>>,
     content: HashMap<Store, Store>,
     closure: Closure,
 }
@@ -51,17 +50,15 @@ pub(super) fn compute<S: Sight>(
     group: &Group<'_>,
     bad: &HashSet<Object>,
 ) -> Result<Closure, WalkError<S::Error>> {
-    let rule = |library: &&crate::database::LibraryPointers| {
-        (
-            library.id,
-            (library.valid_since, only_head_required(library)),
-        )
-    };
     let mut pass = Pass {
         source,
         sight,
         bad,
-        valid_since: group.libraries.iter().map(rule).collect(),
+        valid_since: group
+            .libraries
+            .iter()
+            .map(|library| (library.id, library.valid_since))
+            .collect(),
         content: group
             .libraries
             .iter()
@@ -126,9 +123,9 @@ impl<S: Sight> Pass<'_, S> {
         {
             return Ok(());
         }
-        // A cycle cannot be made of hashes, but commit ids do not cover parents: an ancestor that
-        // is entered again counts as closed until it is decided.
-        self.closure.closed.insert(object, true);
+        // A cycle cannot be made of hashes, but commit ids do not cover parents: whoever meets an
+        // ancestor of its own is open.
+        self.closure.closed.insert(object, false);
         let mut frame = self.frame(object)?;
         frame.closed &= !bad;
         stack.push(frame);
@@ -171,11 +168,12 @@ impl<S: Sight> Pass<'_, S> {
         Ok(frame)
     }
 
+    /// As for a live library, also in the trash, where history is optional: it may come back.
     fn parents_required(&self, store: Store, ctime: i64) -> bool {
         let Store::Library(library) = store else {
             return true;
         };
-        let (valid_since, only_head) = self.valid_since.get(&library).copied().unwrap_or_default();
-        !only_head && valid_since.is_none_or(|since| ctime > since)
+        let valid_since = self.valid_since.get(&library).copied().flatten();
+        valid_since.is_none_or(|since| ctime > since)
     }
 }

@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 
 use crate::database::{LibraryPointers, LibraryState};
-use crate::object::{Kind, LibraryId, Object, ObjectId, Store};
+use crate::object::{Kind, LibraryId, Object, ObjectId, Sha256, Store};
 use crate::seafile::check::{self, CommitWarning, Content, Fault};
 use crate::seafile::commit::Commit;
 use crate::seafile::folders::ObjectFolders;
@@ -35,6 +35,8 @@ pub struct Known {
     pub closed: bool,
     /// A commit: the optional history behind it was looked through before.
     pub walked: bool,
+    /// Of a commit: the SHA-256 of the known bytes, which its id does not cover.
+    pub sha256: Option<Sha256>,
 }
 
 /// What a walk asks and tells.
@@ -298,6 +300,7 @@ impl<S: Sight> Walker<'_, S> {
         object: Object,
         asking: Asking,
     ) -> Result<Option<Fetched>, WalkError<S::Error>> {
+        let asked = object;
         match find(self.source, self.sight, object)? {
             Found::Good {
                 object,
@@ -306,9 +309,11 @@ impl<S: Sight> Walker<'_, S> {
                 known,
             } => {
                 self.outcome.visited += 1;
+                // In the folder that all libraries share, another one may have led to it.
+                let first = object == asked || self.seen.insert(object);
                 if known {
                     self.sight.visit(&object).map_err(WalkError::Sight)?;
-                } else {
+                } else if first {
                     self.sight.keep(object, bytes).map_err(WalkError::Sight)?;
                 }
                 Ok(Some(Fetched { object, content }))
@@ -386,12 +391,16 @@ fn find<S: Sight>(
     let mut nowhere = (object, Trouble::Missing, None);
     for store in source.places(object.store) {
         let object = Object { store, ..object };
-        let known = sight.known(&object).map_err(WalkError::Sight)?.is_some();
+        let entry = sight.known(&object).map_err(WalkError::Sight)?;
+        let known = entry.is_some();
         let (trouble, bytes) = match source.read(&object) {
             Ok(None) => (Trouble::Missing, None),
             Err(error) => (unreadable(error).map_err(WalkError::Source)?, None),
             Ok(Some(bytes)) => match check::check(&object, &bytes) {
                 Ok(content) => {
+                    // A commit that was mended since it was stored: its id does not tell.
+                    let stored = entry.and_then(|entry| entry.sha256);
+                    let known = known && stored.is_none_or(|stored| stored == Sha256::of(&bytes));
                     return Ok(Found::Good {
                         object,
                         content,

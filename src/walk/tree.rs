@@ -88,7 +88,8 @@ impl<S: Sight> Walker<'_, S> {
             }
             match self.source.len(&object) {
                 Ok(Some(length)) => {
-                    if first {
+                    let new = object == block || self.seen.insert(object);
+                    if first && new {
                         self.outcome.visited += 1;
                         self.sight.keep_block(object).map_err(WalkError::Sight)?;
                     }

@@ -252,7 +252,16 @@ impl World {
     }
 
     pub fn try_backup(&self, source: &Source) -> Result<Report, backup::Error> {
-        let lock = self.state.lock().unwrap();
+        // Another test's child process may hold a copy of an old lock for a moment, until it execs.
+        let lock = (0..100)
+            .find_map(|_| {
+                let lock = self.state.lock().ok();
+                if lock.is_none() {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                lock
+            })
+            .unwrap();
         let spool = self.state.clean_spool(&lock).unwrap();
         let context = Context {
             repository: &self.repository,

@@ -28,7 +28,7 @@ use crate::object::{Sha256, Store};
 use crate::time::Timestamp;
 
 /// Raised whenever the tables change; a catalog of another version is made anew.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 const SCHEMA: &str = "
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -40,10 +40,13 @@ CREATE TABLE store (
     blocks INTEGER NOT NULL DEFAULT 0, bytes INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE pack (
     number INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE, kind INTEGER NOT NULL, size INTEGER NOT NULL,
-    stored INTEGER NOT NULL, segment INTEGER, frames BLOB NOT NULL, contents BLOB);
+    stored INTEGER NOT NULL, suspect INTEGER NOT NULL DEFAULT 0, segment INTEGER, frames BLOB NOT NULL, contents BLOB);
 CREATE TABLE segment (
     number INTEGER PRIMARY KEY, name BLOB NOT NULL, size INTEGER NOT NULL, tier INTEGER NOT NULL,
-    list BLOB NOT NULL, list_size INTEGER NOT NULL);
+    list BLOB NOT NULL, list_size INTEGER NOT NULL, dirty INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE salvaged (
+    id BLOB NOT NULL, kind INTEGER NOT NULL, store INTEGER NOT NULL, sha256 BLOB NOT NULL, pack INTEGER NOT NULL,
+    PRIMARY KEY (id, kind, store)) WITHOUT ROWID;
 CREATE TABLE object (
     id BLOB NOT NULL, kind INTEGER NOT NULL, store INTEGER NOT NULL, pack INTEGER NOT NULL,
     frame INTEGER NOT NULL, start INTEGER NOT NULL, length INTEGER NOT NULL, sha256 BLOB,
@@ -191,15 +194,6 @@ impl Catalog {
                 .map(drop),
         })
     }
-
-    /// Writes what is pending to disk, so that a power cut forgets little.
-    pub fn sync(&self) -> Result<()> {
-        self.with(|inner| {
-            inner
-                .connection
-                .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
-        })
-    }
 }
 
 impl Inner {
@@ -278,7 +272,7 @@ fn open_connection(path: &Path) -> rusqlite::Result<Connection> {
 
 fn reset(connection: &Connection, repository: &RepositoryId) -> rusqlite::Result<()> {
     let tables = [
-        "meta", "run", "unclean", "store", "pack", "segment", "object",
+        "meta", "run", "unclean", "store", "pack", "segment", "object", "salvaged",
     ];
     let drops: String = tables
         .map(|table| format!("DROP TABLE IF EXISTS {table};"))

@@ -18,6 +18,8 @@ pub struct Known {
     pub closed: bool,
     /// A finished run visited it and, if it is a commit, the history behind it.
     pub walked: bool,
+    /// Of a commit: the SHA-256 of the stored bytes, which its id does not cover.
+    pub sha256: Option<Sha256>,
 }
 
 /// What a run says of one object whose store it could not close as a whole.
@@ -35,6 +37,8 @@ const WITH_RUN: i64 = 0;
 const CLOSED: i64 = 1;
 /// `mark` of an object that was visited and is not closed.
 const WALKED: i64 = 2;
+/// `mark` of an object that no walk came by: it was copied by listing.
+pub(super) const LISTED: i64 = 3;
 
 pub(super) fn kind_number(kind: Kind) -> i64 {
     match kind {
@@ -48,13 +52,14 @@ struct Row {
     length: i64,
     run: i64,
     mark: i64,
+    sha256: Option<[u8; 32]>,
 }
 
 impl Inner {
     fn row(&self, object: &Object, store: i64) -> rusqlite::Result<Option<Row>> {
         self.connection
             .prepare_cached(
-                "SELECT length, run, mark FROM object JOIN pack ON pack.number = object.pack
+                "SELECT length, run, mark, sha256 FROM object JOIN pack ON pack.number = object.pack
                  WHERE id = ? AND object.kind = ? AND store = ? AND pack.stored = 1",
             )?
             .query_row(
@@ -63,7 +68,7 @@ impl Inner {
                     Ok(Row {
                         length: row.get(0)?,
                         run: row.get(1)?,
-                        mark: row.get(2)?,
+                        mark: row.get(2)?, sha256: row.get(3)?,
                     })
                 },
             )
@@ -78,7 +83,8 @@ impl Inner {
             length: u64::try_from(row.length).unwrap_or_default(),
             closed: object.kind == Kind::Block
                 || ended && (row.mark == CLOSED || row.mark == WITH_RUN && clean),
-            walked: ended && (row.mark != WITH_RUN || clean),
+            walked: ended && (matches!(row.mark, CLOSED | WALKED) || row.mark == WITH_RUN && clean),
+            sha256: row.sha256.map(Sha256::new),
         }
     }
 }
@@ -144,6 +150,35 @@ impl Catalog {
                 .unclean
                 .extend(transaction_stores.into_iter().map(|store| (run, store)));
             Ok(())
+        })
+    }
+
+    /// Bad bytes that are kept: by object the SHA-256 of the bytes.
+    pub fn salvaged(&self) -> Result<Vec<(Object, Sha256)>> {
+        let rows: Vec<([u8; 20], i64, i64, [u8; 32])> = self.with(|inner| {
+            let mut statement = inner.connection.prepare(
+                "SELECT id, salvaged.kind, store, sha256 FROM salvaged JOIN pack ON pack.number = salvaged.pack
+                 WHERE stored = 1",
+            )?;
+            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+            rows.collect()
+        })?;
+        let inner = self.lock();
+        let object = |(id, kind, store, sha256): ([u8; 20], i64, i64, [u8; 32])| {
+            let kind = Kind::ALL
+                .into_iter()
+                .find(|known| kind_number(*known) == kind)?;
+            let object = Object::new(inner.store_of(store)?, kind, ObjectId::new(id));
+            Some((object, Sha256::new(sha256)))
+        };
+        Ok(rows.into_iter().filter_map(object).collect())
+    }
+
+    /// A pack's bytes were seen to be bad: the next run treats it as lost.
+    pub fn suspect(&self, pack: &Sha256) -> Result<()> {
+        self.with(|inner| {
+            let sql = "UPDATE pack SET suspect = 1 WHERE name = ?";
+            inner.connection.execute(sql, [pack.as_bytes()]).map(drop)
         })
     }
 

@@ -3,11 +3,11 @@
 //! A pack is recorded *before* it is put, so that a run that dies between the put and its answer
 //! loses nothing: the next run finds the pack in the listing and adopts it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
-use super::objects::kind_number;
+use super::objects::{LISTED, kind_number};
 use super::{Base, Catalog, Inner, set_base};
 use crate::object::{Object, Sha256, Store};
 use crate::repository::Result;
@@ -27,6 +27,8 @@ pub struct NewPack<'a> {
     pub size: u64,
     /// Frames and members.
     pub contents: &'a Contents,
+    /// A walk led to its objects, so that they close with the run.
+    pub walked: bool,
 }
 
 /// A pack as the catalog knows it.
@@ -42,6 +44,8 @@ pub struct PackRecord {
     pub size: u64,
     /// Its put returned Ok, or a listing showed it.
     pub stored: bool,
+    /// Its bytes were seen to be bad.
+    pub suspect: bool,
     /// The position of the segment that indexes it.
     pub segment: Option<i64>,
 }
@@ -59,6 +63,8 @@ pub struct SegmentRecord {
     pub list: Named,
     /// Its packs, in write order.
     pub packs: Vec<(PackKind, Sha256)>,
+    /// Its list names a pack that is lost: it has to be written again.
+    pub dirty: bool,
 }
 
 fn signed(number: u64) -> i64 {
@@ -113,18 +119,29 @@ impl Inner {
             params![pack.name.as_bytes(), pack_kind_number(pack.kind), signed(pack.size), stored, frames, contents],
         )?;
         let number = transaction.last_insert_rowid();
-        for member in pack
-            .contents
-            .members
-            .iter()
-            .filter(|member| !member.name.damaged)
-        {
-            insert_object(&transaction, number, member, &numbers, run)?;
+        let mark = if pack.walked { 0 } else { LISTED };
+        for member in &pack.contents.members {
+            if member.name.damaged {
+                insert_salvaged(&transaction, number, member, &numbers)?;
+            } else {
+                insert_object(&transaction, number, member, &numbers, (run, mark))?;
+            }
         }
         if stored {
             add_counts(&transaction, pack.contents, &numbers)?;
         }
         transaction.commit()
+    }
+}
+
+impl Inner {
+    fn void_all(&mut self) -> rusqlite::Result<()> {
+        self.connection
+            .execute("UPDATE store SET since = ?", [self.run])?;
+        for since in self.since.values_mut() {
+            *since = self.run;
+        }
+        Ok(())
     }
 }
 
@@ -154,7 +171,7 @@ fn insert_object(
     pack: i64,
     member: &Member,
     stores: &HashMap<Store, i64>,
-    run: i64,
+    (run, mark): (i64, i64),
 ) -> rusqlite::Result<()> {
     let Object { store, kind, id } = member.name.object;
     let (frame, start, length, sha256, target) = match &member.place {
@@ -166,19 +183,17 @@ fn insert_object(
         } => (*frame, signed(*offset), signed(*len), *sha256, None),
         Place::Link { target } => {
             let target = stores[target];
-            (
-                0,
-                0,
-                target_length(transaction, &member.name.object, target)?,
-                None,
-                Some(target),
-            )
+            match target_length(transaction, &member.name.object, target)? {
+                Some(length) => (0, 0, length, None, Some(target)),
+                // Its target's list cannot be read: the object counts as not stored.
+                None => return Ok(()),
+            }
         }
     };
     transaction
         .prepare_cached(
             "INSERT OR REPLACE INTO object (id, kind, store, pack, frame, start, length, sha256, link, run, mark)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?
         .execute(params![
             id.as_bytes(),
@@ -190,22 +205,53 @@ fn insert_object(
             length,
             sha256.map(|hash| *hash.as_bytes()),
             target,
-            run
+            run,
+            mark
         ])
         .map(drop)
 }
 
+fn insert_salvaged(
+    transaction: &Transaction<'_>,
+    pack: i64,
+    member: &Member,
+    stores: &HashMap<Store, i64>,
+) -> rusqlite::Result<()> {
+    let Object { store, kind, id } = member.name.object;
+    let Place::Data {
+        sha256: Some(sha256),
+        ..
+    } = &member.place
+    else {
+        return Ok(());
+    };
+    let sql =
+        "INSERT OR REPLACE INTO salvaged (id, kind, store, sha256, pack) VALUES (?, ?, ?, ?, ?)";
+    transaction
+        .prepare_cached(sql)?
+        .execute(params![
+            id.as_bytes(),
+            kind_number(kind),
+            stores[&store],
+            sha256.as_bytes(),
+            pack
+        ])
+        .map(drop)
+}
+
+/// `None`: the target is not stored.
 fn target_length(
     transaction: &Transaction<'_>,
     object: &Object,
     target: i64,
-) -> rusqlite::Result<i64> {
+) -> rusqlite::Result<Option<i64>> {
     transaction
         .prepare_cached("SELECT length FROM object WHERE id = ? AND kind = ? AND store = ?")?
         .query_row(
             params![object.id.as_bytes(), kind_number(object.kind), target],
             |row| row.get(0),
         )
+        .optional()
 }
 
 fn add_counts(
@@ -219,16 +265,18 @@ fn add_counts(
         .iter()
         .filter(|member| !member.name.damaged)
     {
-        let (kinds, bytes) = counts.entry(stores[&member.name.object.store]).or_default();
-        if let Ok(index) = usize::try_from(kind_number(member.name.object.kind)) {
-            kinds[index] += 1;
-        }
-        *bytes += match &member.place {
-            Place::Data { len, .. } => signed(*len),
+        let length = match &member.place {
+            Place::Data { len, .. } => Some(signed(*len)),
             Place::Link { target } => {
                 target_length(transaction, &member.name.object, stores[target])?
             }
         };
+        let Some(length) = length else { continue };
+        let (kinds, bytes) = counts.entry(stores[&member.name.object.store]).or_default();
+        if let Ok(index) = usize::try_from(kind_number(member.name.object.kind)) {
+            kinds[index] += 1;
+        }
+        *bytes += length;
     }
     for (store, ([commits, fs, blocks], bytes)) in counts {
         transaction.execute(
@@ -275,7 +323,7 @@ impl Catalog {
     pub fn packs(&self) -> Result<Vec<PackRecord>> {
         self.with(|inner| {
             let mut statement = inner.connection.prepare(
-                "SELECT number, kind, name, size, stored, segment FROM pack ORDER BY number",
+                "SELECT number, kind, name, size, stored, suspect, segment FROM pack ORDER BY number",
             )?;
             let rows = statement.query_map([], |row| {
                 Ok(PackRecord {
@@ -284,50 +332,48 @@ impl Catalog {
                     name: hash(row, 2)?,
                     size: u64::try_from(row.get::<_, i64>(3)?).unwrap_or_default(),
                     stored: row.get(4)?,
-                    segment: row.get(5)?,
+                    suspect: row.get(5)?,
+                    segment: row.get(6)?,
                 })
             })?;
             rows.collect()
         })
     }
 
-    /// Forgets packs that are not at the destination (any more). Their objects are not stored, nor
-    /// what was stored as a link to one of them; all marks of every store concerned are void, so
-    /// that its libraries are walked in full. Returns these stores.
-    pub fn drop_packs(&self, numbers: &[i64]) -> Result<BTreeSet<Store>> {
+    /// Forgets packs that are not at the destination (any more), and packs with a link to something
+    /// that they held. Segments that index one of them are dirty, and all marks of all stores are
+    /// void: an object may be closed because of what another store held. Every library is walked in
+    /// full, which reads metadata only.
+    pub fn drop_packs(&self, numbers: &[i64]) -> Result<()> {
         self.with(|inner| {
             let transaction = inner.connection.transaction()?;
-            transaction.execute_batch(
-                "CREATE TEMP TABLE lost (number INTEGER PRIMARY KEY); CREATE TEMP TABLE touched (store INTEGER);",
-            )?;
+            transaction.execute_batch("CREATE TEMP TABLE lost (number INTEGER PRIMARY KEY)")?;
             for number in numbers {
-                transaction.execute("INSERT INTO lost VALUES (?)", [number])?;
+                transaction.execute("INSERT OR IGNORE INTO lost VALUES (?)", [number])?;
+            }
+            loop {
+                transaction.execute("DELETE FROM object WHERE pack IN lost", [])?;
+                let more = "INSERT INTO lost SELECT DISTINCT pack FROM object AS o WHERE link IS NOT NULL AND NOT EXISTS
+                    (SELECT 1 FROM object AS t WHERE t.id = o.id AND t.kind = o.kind AND t.store = o.link)";
+                if transaction.execute(more, [])? == 0 {
+                    break;
+                }
             }
             transaction.execute_batch(
-                "INSERT INTO touched SELECT DISTINCT store FROM object WHERE pack IN lost;
-                 DELETE FROM object WHERE pack IN lost;
-                 INSERT INTO touched SELECT DISTINCT store FROM object AS o WHERE link IS NOT NULL AND NOT EXISTS
-                    (SELECT 1 FROM object AS t WHERE t.id = o.id AND t.kind = o.kind AND t.store = o.link);
-                 DELETE FROM object AS o WHERE link IS NOT NULL AND NOT EXISTS
-                    (SELECT 1 FROM object AS t WHERE t.id = o.id AND t.kind = o.kind AND t.store = o.link);
-                 DELETE FROM pack WHERE number IN lost;",
+                "DELETE FROM salvaged WHERE pack IN lost;
+                 UPDATE segment SET dirty = 1 WHERE number IN (SELECT segment FROM pack WHERE number IN lost);
+                 DELETE FROM pack WHERE number IN lost;
+                 DROP TABLE lost;",
             )?;
             recount(&transaction)?;
-            let run = inner.run;
-            let touched: Vec<i64> = {
-                let mut statement = transaction.prepare("SELECT DISTINCT store FROM touched")?;
-                statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?
-            };
-            for store in &touched {
-                transaction.execute("UPDATE store SET since = ? WHERE number = ?", [run, *store])?;
-            }
-            transaction.execute_batch("DROP TABLE lost; DROP TABLE touched;")?;
             transaction.commit()?;
-            for store in &touched {
-                inner.since.insert(*store, run);
-            }
-            Ok(touched.into_iter().filter_map(|number| inner.store_of(number)).collect())
+            inner.void_all()
         })
+    }
+
+    /// Voids all marks of all stores: nothing is closed any more.
+    pub fn void_all(&self) -> Result<()> {
+        self.with(Inner::void_all)
     }
 
     /// Forgets packs whose put never succeeded. Nothing was closed because of them.
@@ -336,13 +382,14 @@ impl Catalog {
             let transaction = inner.connection.transaction()?;
             for number in numbers {
                 transaction.execute("DELETE FROM object WHERE pack = ?", [number])?;
+                transaction.execute("DELETE FROM salvaged WHERE pack = ?", [number])?;
                 transaction.execute("DELETE FROM pack WHERE number = ?", [number])?;
             }
             transaction.commit()
         })
     }
 
-    /// Voids all marks of a store: a virtual library whose origin lost something.
+    /// Voids all marks of a store: its library is not what it was when they were made.
     pub fn void_marks(&self, store: Store) -> Result<()> {
         self.with(|inner| {
             let (number, run) = (inner.store_number(store)?, inner.run);
@@ -380,7 +427,7 @@ impl Catalog {
             }
             drop(rows);
             let mut statement = inner.connection.prepare(
-                "SELECT number, name, size, tier, list, list_size FROM segment ORDER BY number",
+                "SELECT number, name, size, tier, list, list_size, dirty FROM segment ORDER BY number",
             )?;
             let rows = statement.query_map([], |row| {
                 let list = hash(row, 4)?;
@@ -394,6 +441,7 @@ impl Catalog {
                         key: crate::repository::names::list(&list),
                     },
                     packs: packs.remove(&row.get(0)?).unwrap_or_default(),
+                    dirty: row.get(6)?,
                 })
             })?;
             rows.collect()
@@ -426,6 +474,7 @@ impl Catalog {
                 kind: line.kind,
                 size: line.size,
                 contents: &line.contents,
+                walked: true,
             };
             inner.insert_pack(&pack, true, true, 0)
         })
