@@ -3,6 +3,7 @@
 //! The design is in `docs/design.md`, every stored byte in `docs/format.md`.
 
 pub mod backup;
+pub mod check;
 pub mod cli;
 pub mod crypt;
 pub mod database;
@@ -13,4 +14,5 @@ pub mod seafile;
 pub mod source;
 pub mod time;
 pub mod unpack;
+pub mod verify;
 pub mod walk;

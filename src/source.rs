@@ -56,7 +56,7 @@ pub fn object_folders(
 
 /// Whether a block's id may be random, so that bytes that do not match it prove nothing.
 pub fn has_random_block_ids(installation: &Installation) -> bool {
-    installation.pro && installation.skip_block_hash
+    installation.skip_block_hash
 }
 
 /// Where the installation's ordinary files are: everything but objects and dumped databases.

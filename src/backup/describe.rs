@@ -11,7 +11,6 @@ use crate::database::{LibraryPointers, LibraryState, Oddity};
 use crate::object::{Kind, LibraryId, Object, ObjectId, Store};
 use crate::repository::configuration::FORMAT;
 use crate::repository::manifest::{self, Damage, Manifest};
-use crate::seafile::check::CommitWarning;
 use crate::walk::{Finding, Need};
 
 /// What the marker is made from.
@@ -37,16 +36,13 @@ pub fn describe(
     for walked in &attempt.walked {
         for library in &walked.libraries {
             let paths = objects.paths(walked, library)?;
-            let of_library = walked
-                .outcome
-                .findings
-                .iter()
-                .filter(|finding| finding.library == library.id);
-            for finding in of_library {
-                let entry = run.damage(
-                    finding,
-                    paths.get(&finding.object).cloned().unwrap_or_default(),
-                );
+            for finding in &walked.outcome.findings {
+                let shown = paths.get(&finding.object);
+                // A shared folder's own paths to what its origin lost are damage of both.
+                if finding.library != library.id && shown.is_none() {
+                    continue;
+                }
+                let entry = run.damage(finding, library.id, shown.cloned().unwrap_or_default());
                 if finding.rescued {
                     source_damage.push(entry);
                 } else if finding.need == Need::Required {
@@ -55,7 +51,7 @@ pub fn describe(
             }
         }
     }
-    damage.extend(run.lost_heads(attempt));
+    damage.extend(run.lost_by_database(attempt));
     damage.sort_by_key(|damage| (damage.library, damage.object()));
     source_damage.sort_by_key(|damage: &Damage| (damage.library, damage.object()));
     let libraries = run.libraries(objects, attempt, &damage)?;
@@ -63,10 +59,10 @@ pub fn describe(
     let new_damage = damage
         .iter()
         .filter(|damage| !known.contains(&(damage.object(), damage.library)));
-    let new_damage = new_damage.count() as u64;
+    let new_damage = count_objects(new_damage);
     let summary = Summary {
         incomplete: run.incomplete(attempt, ordinary),
-        damage: damage.len() as u64,
+        damage: count_objects(damage.iter()),
     };
     let manifest = Manifest {
         format: FORMAT,
@@ -90,18 +86,24 @@ pub fn describe(
     })
 }
 
+/// How many objects are damaged; one may be listed for several libraries.
+fn count_objects<'a>(damage: impl Iterator<Item = &'a Damage>) -> u64 {
+    let objects: std::collections::HashSet<Object> = damage.map(Damage::object).collect();
+    objects.len() as u64
+}
+
 impl Run<'_> {
-    fn damage(&self, finding: &Finding, paths: Vec<String>) -> Damage {
+    fn damage(&self, finding: &Finding, library: LibraryId, paths: Vec<String>) -> Damage {
         let Object { store, kind, id } = finding.object;
         Damage {
             store,
             kind,
             id,
-            library: finding.library,
+            library,
             reason: finding.trouble.word().into(),
             detail: finding.trouble.to_string(),
             paths,
-            first_seen: self.first_seen(&finding.object, finding.library),
+            first_seen: self.first_seen(&finding.object, library),
             kept: self.salvaged.kept(&finding.object),
         }
     }
@@ -121,25 +123,42 @@ impl Run<'_> {
             .map_or(self.prepared.snapshot, |known| known.first_seen)
     }
 
-    /// Libraries whose rows do not say where their data is: damage of the database.
-    fn lost_heads(&self, attempt: &Attempt) -> Vec<Damage> {
-        let libraries = attempt.dumped.pointers.libraries.iter();
-        let lost = libraries.filter(|library| library.heads.is_empty());
-        let damage = |library: &LibraryPointers| {
-            let object = Object::new(Store::Library(library.id), Kind::Commit, ObjectId::EMPTY);
+    /// Libraries of which the database has lost where their data is. No object can be named; their
+    /// own empty commit stands for it.
+    fn lost_by_database(&self, attempt: &Attempt) -> Vec<Damage> {
+        let pointers = &attempt.dumped.pointers;
+        let no_head = pointers
+            .libraries
+            .iter()
+            .filter(|library| library.heads.is_empty())
+            .map(|library| {
+                let detail =
+                    "the database names no head commit; the store is copied whole".to_owned();
+                (library.id, "no-head", detail)
+            });
+        let no_origin = pointers.oddities.iter().filter_map(|oddity| match oddity {
+            Oddity::NoOrigin { library, origin } => {
+                let detail =
+                    format!("it is a folder of library {origin}, which the database does not have");
+                Some((*library, "no-origin", detail))
+            }
+            _ => None,
+        });
+        let damage = |(library, reason, detail): (LibraryId, &str, String)| {
+            let object = Object::new(Store::Library(library), Kind::Commit, ObjectId::EMPTY);
             Damage {
                 store: object.store,
                 kind: object.kind,
                 id: object.id,
-                library: library.id,
-                reason: "no-head".into(),
-                detail: "the database names no head commit; the store is copied whole".into(),
+                library,
+                reason: reason.into(),
+                detail,
                 paths: Vec::new(),
-                first_seen: self.first_seen(&object, library.id),
+                first_seen: self.first_seen(&object, library),
                 kept: None,
             }
         };
-        lost.map(damage).collect()
+        no_head.chain(no_origin).map(damage).collect()
     }
 
     fn source(&self) -> manifest::Source {
@@ -230,9 +249,7 @@ impl Run<'_> {
             encrypted: library.encrypted,
             valid_since: library.valid_since,
             history_days: library.history_days,
-            head_time: walked
-                .and_then(|walked| walked.outcome.head_times.get(&library.id).copied())
-                .or(before.and_then(|before| before.head_time)),
+            head_time: head_time(objects, library, before),
             counts: objects.catalog.counts(store)?,
             closed: walked.is_some() && !heads_open && !base_open,
             history_incomplete: gone_before
@@ -305,7 +322,7 @@ impl Run<'_> {
         let oddities = attempt.dumped.pointers.oddities.iter();
         lines.extend(oddities.take(100).map(Oddity::to_string));
         for walked in &attempt.walked {
-            lines.extend(walked.outcome.warnings.iter().take(100).map(commit_warning));
+            lines.extend(walked.outcome.warning_lines());
         }
         let bad = leftovers.bad.iter().take(100);
         lines.extend(bad.map(|(object, trouble)| format!("unreferenced {object}: {trouble}")));
@@ -315,17 +332,33 @@ impl Run<'_> {
     }
 }
 
+/// When a library was last changed: as in the base if its heads are the same, else read again.
+fn head_time(
+    objects: &Objects<'_>,
+    library: &LibraryPointers,
+    before: Option<&manifest::Library>,
+) -> Option<i64> {
+    let same = before.filter(|before| {
+        before
+            .heads
+            .iter()
+            .map(|(_, commit)| commit)
+            .eq(library.heads.iter().map(|head| &head.commit))
+    });
+    if let Some(time) = same.and_then(|before| before.head_time) {
+        return Some(time);
+    }
+    let store = Store::Library(library.id);
+    let heads = library
+        .heads
+        .iter()
+        .map(|head| Object::new(store, Kind::Commit, head.commit));
+    heads.filter_map(|head| objects.commit_time(head)).max()
+}
+
 fn history_gone(walked: &Walked, library: LibraryId) -> u64 {
     let gone = walked.outcome.findings.iter().filter(|finding| {
         finding.library == library && finding.need == Need::Optional && !finding.rescued
     });
     gone.count() as u64
-}
-
-fn commit_warning((library, commit, warning): &(LibraryId, ObjectId, CommitWarning)) -> String {
-    let what = match warning {
-        CommitWarning::IdFormula => "has an id that follows no known formula",
-        CommitWarning::OtherLibrary => "says that it belongs to another library",
-    };
-    format!("commit {commit} of library {library} {what}")
 }

@@ -39,7 +39,7 @@ use crate::walk;
 use dumps::Dumped;
 use heartbeat::Heartbeat;
 use objects::{Objects, Walked, known_damage};
-use packing::Settings;
+use packing::{PackingError, Settings};
 use prepare::Prepared;
 use sight::Salvaged;
 
@@ -134,6 +134,15 @@ pub enum Error {
     /// The pipeline stopped and nothing says why: a defect.
     #[error("the pipeline stopped early")]
     Stopped,
+}
+
+impl From<PackingError> for Error {
+    fn from(error: PackingError) -> Self {
+        match error {
+            PackingError::Repository(error) => Self::Repository(error),
+            PackingError::Source(error) => Self::Walk(error),
+        }
+    }
 }
 
 impl Error {

@@ -13,6 +13,7 @@ use crate::object::{LibraryId, Object, Store};
 use crate::repository::Repository;
 use crate::repository::catalog::{Catalog, Mark};
 use crate::repository::manifest::Manifest;
+use crate::seafile::commit::Commit;
 use crate::seafile::folders::ObjectFolders;
 use crate::walk::{self, Closure, Finding, Group, Need, Outcome, Walk, WalkError};
 
@@ -166,6 +167,14 @@ impl Objects<'_> {
             .mark(&stores.into_iter().collect::<Vec<_>>(), marks)?;
         walked.closure = Some(closure);
         Ok(())
+    }
+
+    /// When a commit was made, if the source tells.
+    pub fn commit_time(&self, commit: Object) -> Option<i64> {
+        self.source.places(commit.store).find_map(|store| {
+            let bytes = self.source.read(&Object { store, ..commit }).ok()??;
+            Some(Commit::parse(&bytes).ok()?.ctime)
+        })
     }
 
     /// Where in a library's newest state its damage shows.

@@ -16,11 +16,11 @@ use super::sight::Salvaged;
 use crate::object::{Kind, Object, Sha256};
 use crate::repository::catalog::{Catalog, NewPack};
 use crate::repository::names::{self, PackKind};
-use crate::repository::pack::{MemberName, Pack, PackBuilder, PackOptions};
-use crate::repository::{Error, Repository};
-use crate::seafile::check::{self, Content, Fault};
+use crate::repository::pack::{self, MemberName, Pack, PackBuilder, PackOptions};
+use crate::repository::{self, Repository};
+use crate::seafile::check::{self, Fault};
 use crate::seafile::folders::ObjectFolders;
-use crate::walk::Trouble;
+use crate::walk::{self, Trouble};
 
 /// Stored bytes at which a pack is finished.
 pub const PACK_BYTES: u64 = 32 << 20;
@@ -37,7 +37,7 @@ struct Shared {
     /// Pro with `skip_block_hash`: a block's id may be random.
     random_block_ids: bool,
     level: i32,
-    failure: Mutex<Option<Error>>,
+    failure: Mutex<Option<PackingError>>,
     failed: AtomicBool,
     troubles: Mutex<Vec<BlockTrouble>>,
     salvaged: Arc<Salvaged>,
@@ -105,6 +105,34 @@ pub struct Packer {
     workers: Vec<JoinHandle<()>>,
     putter: Option<JoinHandle<()>>,
 }
+
+/// Why the pipeline stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum PackingError {
+    /// The destination, the catalog or a pack failed.
+    #[error(transparent)]
+    Repository(#[from] repository::Error),
+    /// The source is out of reach; that is not the same as a block that is not there.
+    #[error("cannot read the installation's objects")]
+    Source(#[source] std::io::Error),
+}
+
+impl From<pack::Error> for PackingError {
+    fn from(error: pack::Error) -> Self {
+        Self::Repository(error.into())
+    }
+}
+
+impl From<seawall_backends::Error> for PackingError {
+    fn from(error: seawall_backends::Error) -> Self {
+        Self::Repository(error.into())
+    }
+}
+
+type Result<T, E = PackingError> = std::result::Result<T, E>;
+
+/// What is wrong with a block, and its bytes if there are any.
+type BadBlock = (Trouble, Option<Vec<u8>>);
 
 /// The pipeline has stopped; [`Packer::finish`] tells why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -204,7 +232,7 @@ impl Packer {
     }
 
     /// Waits until everything is stored.
-    pub fn finish(mut self) -> Result<(Totals, Vec<BlockTrouble>), Error> {
+    pub fn finish(mut self) -> Result<(Totals, Vec<BlockTrouble>)> {
         self.join()?;
         if let Some(error) = lock(&self.shared.failure).take() {
             return Err(error);
@@ -215,7 +243,7 @@ impl Packer {
         ))
     }
 
-    fn join(&mut self) -> Result<(), Error> {
+    fn join(&mut self) -> Result<()> {
         self.trees = None;
         self.blocks = None;
         let threads = self.workers.drain(..).chain(self.putter.take());
@@ -223,10 +251,10 @@ impl Packer {
         for thread in threads {
             result = thread
                 .join()
-                .map_err(|_| Error::Worker("a thread that packs objects"))
+                .map_err(|_| repository::Error::Worker("a thread that packs objects"))
                 .and(result);
         }
-        result
+        Ok(result?)
     }
 }
 
@@ -245,7 +273,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 impl Shared {
     fn spawn(
         self: &Arc<Self>,
-        work: impl FnOnce(&Self) -> Result<(), Error> + Send + 'static,
+        work: impl FnOnce(&Self) -> Result<()> + Send + 'static,
     ) -> JoinHandle<()> {
         let shared = Arc::clone(self);
         std::thread::spawn(move || {
@@ -260,11 +288,7 @@ impl Shared {
         self.failed.load(Ordering::Relaxed)
     }
 
-    fn pack_trees(
-        &self,
-        items: &Receiver<Item>,
-        packs: &Sender<(PackKind, Pack)>,
-    ) -> Result<(), Error> {
+    fn pack_trees(&self, items: &Receiver<Item>, packs: &Sender<(PackKind, Pack)>) -> Result<()> {
         let mut open = Open::new(self, PackKind::Trees, packs)?;
         for Item { name, bytes } in items {
             if self.has_failed() {
@@ -279,13 +303,13 @@ impl Shared {
         &self,
         items: &Receiver<Object>,
         packs: &Sender<(PackKind, Pack)>,
-    ) -> Result<(), Error> {
+    ) -> Result<()> {
         let mut open = Open::new(self, PackKind::Blocks, packs)?;
         for object in items {
             if self.has_failed() {
                 return Ok(());
             }
-            match self.read_block(&object) {
+            match self.read_block(&object)? {
                 Ok(bytes) => open.add(
                     MemberName {
                         object,
@@ -312,25 +336,27 @@ impl Shared {
         open.finish()
     }
 
-    /// The bytes of a block that is what its name says.
-    fn read_block(&self, object: &Object) -> Result<Vec<u8>, (Trouble, Option<Vec<u8>>)> {
+    /// The bytes of a block that is what its name says; else what is wrong, and the bytes there are.
+    fn read_block(&self, object: &Object) -> Result<Result<Vec<u8>, BadBlock>> {
         let bytes = match self.source.read(object) {
             Ok(Some(bytes)) => bytes,
-            Ok(None) => return Err((Trouble::Missing, None)),
-            Err(error) => return Err((Trouble::Unreadable(error.to_string()), None)),
+            Ok(None) => return Ok(Err((Trouble::Missing, None))),
+            Err(error) => {
+                let trouble = walk::unreadable(error).map_err(PackingError::Source)?;
+                return Ok(Err((trouble, None)));
+            }
         };
-        match check::check(object, &bytes) {
-            Ok(Content::Block { .. }) => Ok(bytes),
+        Ok(match check::check(object, &bytes) {
+            Ok(_) => Ok(bytes),
             Err(Fault::WrongId { .. }) if self.random_block_ids && !bytes.is_empty() => {
                 lock(&self.totals).unverifiable += 1;
                 Ok(bytes)
             }
-            Ok(_) => Err((Trouble::Missing, None)),
             Err(fault) => Err((Trouble::Bad(fault), Some(bytes))),
-        }
+        })
     }
 
-    fn put_packs(&self, packs: &Receiver<(PackKind, Pack)>) -> Result<(), Error> {
+    fn put_packs(&self, packs: &Receiver<(PackKind, Pack)>) -> Result<()> {
         for (kind, pack) in packs {
             if self.has_failed() {
                 return Ok(());
@@ -340,7 +366,7 @@ impl Shared {
         Ok(())
     }
 
-    fn put_pack(&self, kind: PackKind, pack: Pack) -> Result<(), Error> {
+    fn put_pack(&self, kind: PackKind, pack: Pack) -> Result<()> {
         let Pack { bytes, contents } = pack;
         let stored = self.repository.seal().seal(bytes);
         let name = Sha256::of(&stored);
@@ -378,7 +404,7 @@ impl<'a> Open<'a> {
         shared: &'a Shared,
         kind: PackKind,
         packs: &'a Sender<(PackKind, Pack)>,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self> {
         Ok(Self {
             shared,
             kind,
@@ -388,23 +414,28 @@ impl<'a> Open<'a> {
         })
     }
 
-    fn builder(shared: &Shared) -> Result<PackBuilder, Error> {
+    fn builder(shared: &Shared) -> Result<PackBuilder> {
         Ok(PackBuilder::new(PackOptions {
             level: shared.level,
             frame_bytes: FRAME_BYTES,
         })?)
     }
 
-    fn add(&mut self, name: MemberName, bytes: &[u8]) -> Result<(), Error> {
+    fn add(&mut self, name: MemberName, bytes: &[u8]) -> Result<()> {
         let MemberName { object, damaged } = name;
         let target = if damaged {
             None
         } else {
             self.link_target(&object, bytes)?
         };
-        match target {
-            Some(store) => self.builder.add_link(object, store)?,
-            None => self.builder.add(name, bytes)?,
+        let added = match target {
+            Some(store) => self.builder.add_link(object, store),
+            None => self.builder.add(name, bytes),
+        };
+        match added {
+            // Two libraries of an odd database may lead to one object: it is there, verified.
+            Err(pack::Error::Duplicate(_)) => return Ok(()),
+            added => added?,
         }
         self.bytes += bytes.len() as u64;
         if self.builder.stored_len() >= PACK_BYTES || self.builder.is_full() {
@@ -415,11 +446,7 @@ impl<'a> Open<'a> {
 
     /// Another store that holds the same content, in this pack or in one that is stored. Both were
     /// verified against the id; of a random block id that cannot be said.
-    fn link_target(
-        &self,
-        object: &Object,
-        bytes: &[u8],
-    ) -> Result<Option<crate::object::Store>, Error> {
+    fn link_target(&self, object: &Object, bytes: &[u8]) -> Result<Option<crate::object::Store>> {
         if object.kind == Kind::Commit {
             // Equal ids do not mean equal bytes: an id covers neither parents nor library.
             return Ok(None);
@@ -429,11 +456,11 @@ impl<'a> Open<'a> {
         }
         match self.builder.holds(object.kind, object.id) {
             Some(store) if store != object.store => Ok(Some(store)),
-            _ => self.shared.catalog.same_content(object),
+            _ => Ok(self.shared.catalog.same_content(object)?),
         }
     }
 
-    fn finish_pack(&mut self) -> Result<(), Error> {
+    fn finish_pack(&mut self) -> Result<()> {
         let next = Self::builder(self.shared)?;
         let builder = std::mem::replace(&mut self.builder, next);
         let mut totals = lock(&self.shared.totals);
@@ -445,7 +472,7 @@ impl<'a> Open<'a> {
         Ok(())
     }
 
-    fn finish(mut self) -> Result<(), Error> {
+    fn finish(mut self) -> Result<()> {
         if self.builder.is_empty() {
             Ok(())
         } else {

@@ -8,7 +8,7 @@ use super::packing::{BlockTrouble, Totals};
 use super::sight::{BackupSight, SightError};
 use super::{Error, Options};
 use crate::database::Pointers;
-use crate::object::{Kind, LibraryId, Object, ObjectId, Store};
+use crate::object::{Kind, Object, ObjectId, Store};
 use crate::repository::manifest::{Manifest, Unreferenced};
 use crate::seafile::check::{self, Content};
 use crate::seafile::folders::{Found, ObjectFolders, StoreEntry};
@@ -114,26 +114,16 @@ fn stores_on_disk(source: &ObjectFolders, foreign: &mut u64) -> Result<BTreeSet<
     Ok(stores)
 }
 
-/// A library whose row names no head counts as unreferenced too: nothing else would copy it.
+/// A store that no walk goes through as its own library's: without a row, or with one that names no
+/// head. That virtual libraries take their content from it changes nothing: its own newest state
+/// would be missing.
 fn is_unreferenced(pointers: &Pointers, store: Store) -> bool {
     let Store::Library(id) = store else {
         return false;
     };
-    let is_origin = |id: LibraryId| {
-        pointers.libraries.iter().any(|library| {
-            library
-                .origin
-                .as_ref()
-                .is_some_and(|origin| origin.library == id)
-        })
-    };
     pointers
         .library(id)
         .is_none_or(|library| library.heads.is_empty())
-        && !is_origin(id)
-        || pointers
-            .library(id)
-            .is_some_and(|library| library.heads.is_empty())
 }
 
 fn is_garbage(pointers: &Pointers, store: Store) -> bool {

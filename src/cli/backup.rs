@@ -1,6 +1,5 @@
 //! `seawall backup`: backs up an installation.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -14,7 +13,7 @@ use super::{CommandError, Global, Status};
 use crate::backup::{self, Context, Options, Report};
 use crate::repository::manifest::{Damage, LibraryState, Manifest};
 use crate::repository::names;
-use crate::seafile::discover::{Environment, Installation, discover};
+use crate::seafile::discover::{Installation, discover};
 use crate::seafile::files;
 use crate::source;
 use crate::time::Clock;
@@ -50,11 +49,7 @@ pub(super) fn run(
     arguments: &Arguments,
     output: Output,
 ) -> Result<Status, CommandError> {
-    let environment =
-        Environment::new(std::env::vars_os().filter_map(|(name, value)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        }));
-    let installation = discover(&arguments.source, &environment)?;
+    let installation = discover(&arguments.source, &place::environment())?;
     for warning in &installation.warnings {
         Output::warning(warning);
     }
@@ -62,6 +57,18 @@ pub(super) fn run(
     if arguments.dry_run {
         return dry_run(&installation, &options, output);
     }
+    keep_out(
+        &installation,
+        arguments,
+        global.url()?.as_ref(),
+        "the repository",
+    )?;
+    keep_out(
+        &installation,
+        arguments,
+        &global.state_path()?,
+        "the state folder",
+    )?;
     let state = global.state()?;
     let lock = state.lock()?;
     let joined = join(global, arguments, &state, output)?;
@@ -84,6 +91,32 @@ pub(super) fn run(
     } else {
         Status::Done
     })
+}
+
+/// A backup must not contain itself: it would grow with every run, and hold the host's key.
+fn keep_out(
+    installation: &Installation,
+    arguments: &Arguments,
+    path: &Path,
+    what: &str,
+) -> Result<(), CommandError> {
+    let real = place::real(path);
+    let also = arguments.also.iter().map(|path| place::real(path));
+    let inside = [installation.top.clone(), installation.data_dir.clone()]
+        .into_iter()
+        .chain(also)
+        .find(|folder| real.starts_with(folder));
+    match inside {
+        None => Ok(()),
+        Some(folder) => Err(CommandError::new(
+            anyhow::anyhow!(
+                "{what} {} lies inside of {}, which is to be backed up",
+                path.display(),
+                folder.display()
+            ),
+            "choose a place outside, best on another disk",
+        )),
+    }
 }
 
 fn options(arguments: &Arguments) -> Options {
@@ -184,18 +217,27 @@ fn dry_run(
     for warning in &scan.warnings {
         Output::warning(format_args!("{}: {}", warning.path.display(), warning.kind));
     }
-    let findings: BTreeMap<&str, [&str; 2]> = installation
-        .findings
-        .iter()
-        .map(|finding| {
-            (
-                finding.what.as_str(),
-                [finding.value.as_str(), finding.from.as_str()],
-            )
-        })
-        .collect();
+    let findings: Vec<Found<'_>> = installation.findings.iter().map(Found::of).collect();
     output.json(&findings)?;
     Ok(Status::Done)
+}
+
+/// A finding of a dry run, for programs.
+#[derive(Serialize)]
+struct Found<'a> {
+    what: &'a str,
+    value: &'a str,
+    from: &'a str,
+}
+
+impl<'a> Found<'a> {
+    fn of(finding: &'a crate::seafile::discover::Finding) -> Self {
+        Self {
+            what: &finding.what,
+            value: &finding.value,
+            from: &finding.from,
+        }
+    }
 }
 
 /// The result for programs.
@@ -266,9 +308,7 @@ fn print(joined: &Joined, report: &Report, output: Output) {
         totals,
         ..
     } = report;
-    for warning in &manifest.warnings {
-        Output::warning(output::shown(warning));
-    }
+    Output::warnings(&manifest.warnings);
     print_damage(manifest, &manifest.damage, "is lost");
     print_damage(
         manifest,
@@ -353,8 +393,7 @@ fn proof_line(report: &Report) -> String {
 }
 
 fn print_damage(manifest: &Manifest, damage: &[Damage], what: &str) {
-    const MOST: usize = 20;
-    for damage in damage.iter().take(MOST) {
+    for damage in damage.iter().take(output::MOST_LINES) {
         let name = manifest
             .library(damage.library)
             .and_then(|library| library.name.as_deref());
@@ -370,10 +409,10 @@ fn print_damage(manifest: &Manifest, damage: &[Damage], what: &str) {
             path.unwrap_or_default()
         ));
     }
-    if damage.len() > MOST {
+    if damage.len() > output::MOST_LINES {
         Output::warning(format_args!(
             "… and {} more; the manifest names them all",
-            damage.len() - MOST
+            damage.len() - output::MOST_LINES
         ));
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::database;
 use crate::seafile::discover::DiscoverError;
-use crate::{backup, repository};
+use crate::{backup, repository, restore, verify};
 
 /// The exit status of a verb (README, "Exit status").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,7 +85,12 @@ macro_rules! with_hint {
     )*};
 }
 
-with_hint!(DiscoverError, database::Error);
+with_hint!(
+    DiscoverError,
+    database::Error,
+    verify::Error,
+    restore::Error
+);
 
 impl From<backup::Error> for CommandError {
     fn from(error: backup::Error) -> Self {

@@ -2,13 +2,16 @@
 //! prints, reads the environment or ends the process.
 
 mod backup;
+mod check;
 mod error;
 mod init;
 mod libraries;
 mod output;
 mod place;
+mod restore;
 mod sheet;
 mod snapshots;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -71,6 +74,12 @@ enum Verb {
     Snapshots,
     /// List the libraries of a snapshot
     Libraries(libraries::Arguments),
+    /// Restore a snapshot into an empty folder
+    Restore(restore::Arguments),
+    /// Check the repository (`verify` checks an installation)
+    Check(check::Arguments),
+    /// Check an installation, live or restored (`check` checks the repository)
+    Verify(verify::Arguments),
 }
 
 /// Runs the command line; the process ends with what this returns.
@@ -90,6 +99,9 @@ pub fn main() -> ExitCode {
         Verb::Backup(arguments) => backup::run(&cli.global, arguments, output),
         Verb::Snapshots => snapshots::run(&cli.global, output),
         Verb::Libraries(arguments) => libraries::run(&cli.global, arguments, output),
+        Verb::Restore(arguments) => restore::run(&cli.global, arguments, output),
+        Verb::Check(arguments) => check::run(&cli.global, arguments, output),
+        Verb::Verify(arguments) => verify::run(arguments, output),
     };
     match result {
         Ok(status) => ExitCode::from(status as u8),

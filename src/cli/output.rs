@@ -14,6 +14,9 @@ pub enum Loudness {
     Verbose,
 }
 
+/// Lines of one sort that are shown to a person; JSON has them all.
+pub const MOST_LINES: usize = 20;
+
 /// Where a verb writes.
 #[derive(Debug, Clone, Copy)]
 pub struct Output {
@@ -49,6 +52,19 @@ impl Output {
     /// What the administrator should know.
     pub fn warning(text: impl Display) {
         let _ = writeln!(io::stderr().lock(), "warning: {text}");
+    }
+
+    /// What the administrator should know, one line each, as many as a person reads.
+    pub fn warnings(lines: &[String]) {
+        for line in lines.iter().take(MOST_LINES) {
+            Self::warning(shown(line));
+        }
+        if lines.len() > MOST_LINES {
+            Self::warning(format_args!(
+                "… and {} more; --json has them all",
+                lines.len() - MOST_LINES
+            ));
+        }
     }
 
     /// Why a verb failed, and what to do next.

@@ -12,6 +12,7 @@ use crate::repository::host_key::HostKey;
 use crate::repository::note::VerifyingKey;
 use crate::repository::state::{RepositoryState, StateFolder};
 use crate::repository::{self, Repository, Snapshot};
+use crate::seafile::discover::Environment;
 
 impl Global {
     /// The repository's URL.
@@ -152,7 +153,30 @@ pub(super) fn warn_unpinned(snapshot: &Snapshot) {
     }
 }
 
+/// The process's variables, which may say where an installation's databases are.
+pub(super) fn environment() -> Environment {
+    Environment::new(
+        std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        }),
+    )
+}
+
 /// A path as messages show it: absolute if possible.
 pub(super) fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// Where a path leads to, links followed as far as it exists.
+pub(super) fn real(path: &Path) -> PathBuf {
+    let path = absolute(path);
+    let existing = path
+        .ancestors()
+        .find_map(|above| Some((above, above.canonicalize().ok()?)));
+    match existing {
+        Some((above, real)) => path
+            .strip_prefix(above)
+            .map_or(real.clone(), |rest| real.join(rest)),
+        None => path,
+    }
 }

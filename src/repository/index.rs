@@ -39,7 +39,7 @@ impl List {
 
     /// Reads a list whose SHA-256 is checked against the marker's.
     pub fn read(repository: &Repository, named: &Named) -> Result<Self> {
-        let bytes = repository.read_verified(&named.key, &named.sha256)?;
+        let bytes = repository.read_named(named)?;
         let mut entries = Sums::parse(&bytes)?.into_entries().into_iter();
         let malformed = || Error::Malformed {
             what: named.key.to_string(),
@@ -80,7 +80,7 @@ impl List {
 
 /// The sums of a snapshot: every part of dumps and files, and the manifest.
 pub fn read_sums(repository: &Repository, marker: &Marker) -> Result<Sums> {
-    let bytes = repository.read_verified(&marker.sums.key, &marker.sums.sha256)?;
+    let bytes = repository.read_named(&marker.sums)?;
     Ok(Sums::parse(&bytes)?)
 }
 

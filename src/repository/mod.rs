@@ -261,4 +261,25 @@ impl Repository {
             Err(altered("its bytes are not what the marker says"))
         }
     }
+
+    /// Reads what a marker names. No more bytes are asked for than the marker says there are.
+    pub fn read_named(&self, named: &marker::Named) -> Result<Vec<u8>> {
+        let altered = |problem: &str| Error::Altered {
+            key: named.key.clone(),
+            problem: problem.into(),
+        };
+        let bytes =
+            self.backend
+                .get(&named.key, Some(0..named.size))
+                .map_err(|error| match error.kind() {
+                    ErrorKind::NotFound => altered("is missing"),
+                    ErrorKind::OutOfRange => altered("is shorter than the marker says"),
+                    _ => error.into(),
+                })?;
+        if Sha256::of(&bytes) == named.sha256 {
+            Ok(bytes)
+        } else {
+            Err(altered("its bytes are not what the marker says"))
+        }
+    }
 }

@@ -120,7 +120,16 @@ impl Repository {
         let known = OnceCell::new();
         for entry in self.backend.list(names::MARKERS) {
             let key = entry?.key;
-            match self.read_marker(&key, &known)? {
+            let found = match self.read_marker(&key, &known) {
+                // One that the destination refuses to give must not hide the others.
+                Err(Error::Backend(error))
+                    if error.kind() != ErrorKind::Transient && error.key() == Some(&key) =>
+                {
+                    Some(Found::Bad("cannot be read".into()))
+                }
+                found => found?,
+            };
+            match found {
                 Some(Found::Snapshot(snapshot)) => markers.snapshots.push(*snapshot),
                 Some(Found::Void) => markers.voids.push(key),
                 Some(Found::Bad(problem)) => markers.bad.push(BadMarker { key, problem }),

@@ -204,14 +204,6 @@ impl<S: Sight> Walker<'_, S> {
             return Ok(None);
         };
         self.commit_warnings(rules.library, &object, &commit);
-        if step.need == Need::Required {
-            let time = self
-                .outcome
-                .head_times
-                .entry(rules.library)
-                .or_insert(commit.ctime);
-            *time = commit.ctime.max(*time);
-        }
         let asking = Asking {
             encrypted: rules.encrypted || commit.encrypted,
             ..asking

@@ -145,13 +145,14 @@ pub struct Group<'a> {
 /// Sorts libraries into groups. `one`: all into one, because the installation has folders that all
 /// libraries share.
 pub fn groups(libraries: &[LibraryPointers], one: bool) -> Vec<Group<'_>> {
+    let origins: HashMap<LibraryId, LibraryId> = libraries
+        .iter()
+        .filter_map(|library| Some((library.id, library.origin.as_ref()?.library)))
+        .collect();
     let mut groups: BTreeMap<Option<LibraryId>, Group<'_>> = BTreeMap::new();
     for library in libraries {
-        let store = library
-            .origin
-            .as_ref()
-            .map_or(library.id, |origin| origin.library);
-        let group = groups.entry((!one).then_some(store)).or_default();
+        let first = first_origin(&origins, library.id);
+        let group = groups.entry((!one).then_some(first)).or_default();
         if library.origin.is_some() {
             group.libraries.push(library);
         } else {
@@ -159,6 +160,21 @@ pub fn groups(libraries: &[LibraryPointers], one: bool) -> Vec<Group<'_>> {
         }
     }
     groups.into_values().collect()
+}
+
+/// The library at the beginning of a chain of origins. Seafile makes chains of one; of a circle,
+/// which only a damaged database has, every member gives the same library.
+fn first_origin(origins: &HashMap<LibraryId, LibraryId>, library: LibraryId) -> LibraryId {
+    let mut passed = vec![library];
+    let mut last = library;
+    while let Some(origin) = origins.get(&last).copied() {
+        if let Some(start) = passed.iter().position(|known| *known == origin) {
+            return passed[start..].iter().copied().min().unwrap_or(origin);
+        }
+        passed.push(origin);
+        last = origin;
+    }
+    last
 }
 
 /// The store of a library's fs objects and blocks.
@@ -178,13 +194,35 @@ pub struct Outcome {
     pub findings: Vec<Finding>,
     /// Odd commits that are no damage: (library, commit, what).
     pub warnings: Vec<(LibraryId, ObjectId, CommitWarning)>,
-    /// The newest head commit's time in seconds since 1970, by library; only of heads that were read.
-    pub head_times: HashMap<LibraryId, i64>,
     /// Objects passed, closed ones left out.
     pub visited: u64,
 }
 
 impl Outcome {
+    /// Odd commits for people: a line for each library and oddity.
+    pub fn warning_lines(&self) -> Vec<String> {
+        let mut found: BTreeMap<(LibraryId, &str), Vec<ObjectId>> = BTreeMap::new();
+        for (library, commit, warning) in &self.warnings {
+            let what = match warning {
+                CommitWarning::IdFormula => "an id that follows no known formula",
+                CommitWarning::OtherLibrary => "the id of another library in it",
+            };
+            found.entry((*library, what)).or_default().push(*commit);
+        }
+        let line = |((library, what), commits): ((LibraryId, &str), Vec<ObjectId>)| match &*commits
+        {
+            [one] => format!("commit {one} of library {library} has {what}"),
+            [first, rest @ ..] => {
+                format!(
+                    "commit {first} and {} more of library {library} have {what}",
+                    rest.len()
+                )
+            }
+            [] => String::new(),
+        };
+        found.into_iter().map(line).collect()
+    }
+
     /// Required objects that nobody has.
     pub fn damage(&self) -> impl Iterator<Item = &Finding> {
         self.findings
@@ -351,7 +389,7 @@ fn find<S: Sight>(
         let known = sight.known(&object).map_err(WalkError::Sight)?.is_some();
         let (trouble, bytes) = match source.read(&object) {
             Ok(None) => (Trouble::Missing, None),
-            Err(error) => (unreadable(error)?, None),
+            Err(error) => (unreadable(error).map_err(WalkError::Source)?, None),
             Ok(Some(bytes)) => match check::check(&object, &bytes) {
                 Ok(content) => {
                     return Ok(Found::Good {
@@ -387,13 +425,13 @@ fn find<S: Sight>(
 }
 
 /// A file that cannot be read is trouble with that object, unless the whole source is out of reach.
-fn unreadable<E>(error: io::Error) -> Result<Trouble, WalkError<E>> {
+pub fn unreadable(error: io::Error) -> io::Result<Trouble> {
     match error.kind() {
         io::ErrorKind::NotConnected
         | io::ErrorKind::HostUnreachable
         | io::ErrorKind::NetworkDown
         | io::ErrorKind::StaleNetworkFileHandle
-        | io::ErrorKind::TimedOut => Err(WalkError::Source(error)),
+        | io::ErrorKind::TimedOut => Err(error),
         _ => {
             let reason = std::error::Error::source(&error)
                 .map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));

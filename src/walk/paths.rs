@@ -12,7 +12,8 @@ use crate::seafile::fs::FsObject;
 /// Paths that are looked at before the search gives up: one folder may stand in many places.
 const MAX_VISITS: usize = 1_000_000;
 
-/// For each bad object the paths of the library's heads that need it, at most `most` each.
+/// For each bad object, named as in `bad`, the paths of the library's heads that need it, at most
+/// `most` each.
 ///
 /// Goes only into what the closure knows to be open, so that its cost follows the damage.
 #[allow(clippy::implicit_hasher, reason = "the set is made by this crate")]
@@ -41,8 +42,8 @@ pub fn affected_paths<S: Sight>(
         if !closure.is_open(&object) {
             continue;
         }
-        if is_bad(source, bad, &object) {
-            add(&mut paths, object, &path, most);
+        if let Some(bad) = find_bad(source, bad, &object) {
+            add(&mut paths, bad, &path, most);
         }
         match content(source, sight, object)? {
             Some(Content::Fs(FsObject::Folder(folder))) => {
@@ -61,8 +62,8 @@ pub fn affected_paths<S: Sight>(
             Some(Content::Fs(FsObject::File(file))) => {
                 for id in file.blocks {
                     let block = Object::new(object.store, Kind::Block, id);
-                    if is_bad(source, bad, &block) {
-                        add(&mut paths, block, &path, most);
+                    if let Some(bad) = find_bad(source, bad, &block) {
+                        add(&mut paths, bad, &path, most);
                     }
                 }
             }
@@ -72,10 +73,12 @@ pub fn affected_paths<S: Sight>(
     Ok(paths)
 }
 
-fn is_bad(source: &ObjectFolders, bad: &HashSet<Object>, object: &Object) -> bool {
+/// The bad object that this one is: it may lie in the store that all libraries share.
+fn find_bad(source: &ObjectFolders, bad: &HashSet<Object>, object: &Object) -> Option<Object> {
     source
         .places(object.store)
-        .any(|store| bad.contains(&Object { store, ..*object }))
+        .map(|store| Object { store, ..*object })
+        .find(|object| bad.contains(object))
 }
 
 fn add(paths: &mut HashMap<Object, Vec<String>>, object: Object, path: &str, most: usize) {

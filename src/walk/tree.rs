@@ -95,7 +95,7 @@ impl<S: Sight> Walker<'_, S> {
                     return Ok(Some(length));
                 }
                 Ok(None) => {}
-                Err(error) => trouble = unreadable(error)?,
+                Err(error) => trouble = unreadable(error).map_err(WalkError::Source)?,
             }
         }
         if first {

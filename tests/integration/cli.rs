@@ -31,7 +31,11 @@ impl Ran {
     fn fails(&self, status: i32, texts: &[&str]) {
         assert_eq!(self.status, status, "{}{}", self.stdout, self.stderr);
         for text in texts {
-            assert!(self.stderr.contains(text), "{text:?} is not in:\n{}", self.stderr);
+            assert!(
+                self.stderr.contains(text),
+                "{text:?} is not in:\n{}",
+                self.stderr
+            );
         }
     }
 
@@ -41,13 +45,16 @@ impl Ran {
     }
 
     fn json(&self) -> serde_json::Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
     }
 }
 
 impl User {
     fn new() -> Self {
-        Self { home: tempfile::tempdir().unwrap() }
+        Self {
+            home: tempfile::tempdir().unwrap(),
+        }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -60,8 +67,12 @@ impl User {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_seawall"));
-        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap());
-        command.env("SEAWALL_REPOSITORY", self.repository()).env("SEAWALL_STATE_DIR", self.path("state"));
+        command
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap());
+        command
+            .env("SEAWALL_REPOSITORY", self.repository())
+            .env("SEAWALL_STATE_DIR", self.path("state"));
         command.args(arguments).current_dir(self.home.path());
         command
     }
@@ -91,18 +102,39 @@ fn the_main_job_as_in_the_readme() {
     let user = User::new();
     let first = user.backup(&example());
     let lines = first.succeeds();
-    for begin in ["source ", "stored ", "holds ", "proved ", "snapshot ", "marker "] {
-        assert!(lines.lines().any(|line| line.starts_with(begin)), "{begin} is not in:\n{lines}");
+    for begin in [
+        "source ",
+        "stored ",
+        "holds ",
+        "proved ",
+        "snapshot ",
+        "marker ",
+    ] {
+        assert!(
+            lines.lines().any(|line| line.starts_with(begin)),
+            "{begin} is not in:\n{lines}"
+        );
     }
     assert!(lines.contains("every pointer in the databases leads to a verified object"));
-    let marker = lines.lines().last().unwrap().split_whitespace().last().unwrap();
+    let marker = lines
+        .lines()
+        .last()
+        .unwrap()
+        .split_whitespace()
+        .last()
+        .unwrap();
     assert!(Path::new(marker).is_file(), "{marker}");
-    assert!(user.backup(&example()).succeeds().contains("stored    0 objects (0 B) in 0 packs"));
+    assert!(
+        user.backup(&example())
+            .succeeds()
+            .contains("stored    0 objects (0 B) in 0 packs")
+    );
     assert_eq!(user.run(&["snapshots"]).succeeds().lines().count(), 3);
     let libraries = user.run(&["libraries"]);
     assert!(libraries.succeeds().contains("Рабочие файлы 文档"));
     let target = user.path("restored");
-    user.run(&["restore", "latest", "--target", target.to_str().unwrap()]).succeeds();
+    user.run(&["restore", "latest", "--target", target.to_str().unwrap()])
+        .succeeds();
     user.run(&["verify", target.to_str().unwrap()]).succeeds();
     user.run(&["check", "--read-data"]).succeeds();
 }
@@ -111,18 +143,44 @@ fn the_main_job_as_in_the_readme() {
 fn every_verb_prints_one_json_object() {
     let user = User::new();
     let source = example();
-    let backup = user.run(&["backup", source.to_str().unwrap(), "--init", "--json"]).json();
+    let backup = user
+        .run(&["backup", source.to_str().unwrap(), "--init", "--json"])
+        .json();
     assert_eq!(backup["objects_stored"], 375);
     assert_eq!(backup["damage"], serde_json::json!([]));
     assert_eq!(user.run(&["snapshots", "--json"]).json()[0]["damage"], 0);
-    assert_eq!(user.run(&["libraries", "--json"]).json().as_array().unwrap().len(), 10);
-    assert_eq!(user.run(&["check", "--json"]).json()["problems"], serde_json::json!([]));
-    let dry = user.run(&["backup", source.to_str().unwrap(), "--dry-run", "--json"]).json();
-    assert!(dry.is_object());
+    assert_eq!(
+        user.run(&["libraries", "--json"])
+            .json()
+            .as_array()
+            .unwrap()
+            .len(),
+        10
+    );
+    assert_eq!(
+        user.run(&["check", "--json"]).json()["problems"],
+        serde_json::json!([])
+    );
+    let dry = user
+        .run(&["backup", source.to_str().unwrap(), "--dry-run", "--json"])
+        .json();
+    assert_eq!(dry[0]["what"], "installation");
     let target = user.path("restored");
-    let restore = user.run(&["restore", "latest", "--target", target.to_str().unwrap(), "--json"]).json();
+    let restore = user
+        .run(&[
+            "restore",
+            "latest",
+            "--target",
+            target.to_str().unwrap(),
+            "--json",
+        ])
+        .json();
     assert_eq!(restore["lost"], serde_json::json!([]));
-    assert_eq!(user.run(&["verify", target.to_str().unwrap(), "--json"]).json()["damaged"], 0);
+    assert_eq!(
+        user.run(&["verify", target.to_str().unwrap(), "--json"])
+            .json()["damaged"],
+        0
+    );
 }
 
 #[test]
@@ -130,17 +188,32 @@ fn init_prints_the_recovery_sheet_and_joins_what_is_there() {
     let (user, other) = (User::new(), User::new());
     let sheet = user.run(&["init"]);
     let text = sheet.succeeds();
-    for part in ["RECOVERY SHEET", "repository id", "verification key", "restore latest", "recipients"] {
+    for part in [
+        "RECOVERY SHEET",
+        "repository id",
+        "verification key",
+        "restore latest",
+        "recipients",
+    ] {
         assert!(text.contains(part), "{part} is not in:\n{text}");
     }
-    assert!(user.run(&["init"]).succeeds().contains("joined the repository"));
+    assert!(
+        user.run(&["init"])
+            .succeeds()
+            .contains("joined the repository")
+    );
     let repository = user.repository();
     let joined = other.run(&["init", "-r", repository.to_str().unwrap()]);
     assert!(joined.succeeds().contains("joined"));
     assert_eq!(files_below(&repository.join("keys")).len(), 2);
     // Two hosts back up into one repository; neither builds on the other's markers.
     user.backup(&example()).succeeds();
-    let ran = other.run(&["backup", example().to_str().unwrap(), "-r", repository.to_str().unwrap()]);
+    let ran = other.run(&[
+        "backup",
+        example().to_str().unwrap(),
+        "-r",
+        repository.to_str().unwrap(),
+    ]);
     assert!(ran.succeeds().contains("375 objects"));
     // Each trusts its own key only, and says so.
     let listed = user.run(&["snapshots"]);
@@ -153,7 +226,14 @@ fn a_dry_run_tells_what_was_found_and_where_and_stores_nothing() {
     let user = User::new();
     let ran = user.run(&["backup", example().to_str().unwrap(), "--dry-run"]);
     let text = ran.succeeds();
-    for part in ["seafile.db", "conf/seafile.conf", "11.0.13", "thumbnail", "ordinary files", "left out"] {
+    for part in [
+        "seafile.db",
+        "conf/seafile.conf",
+        "11.0.13",
+        "thumbnail",
+        "ordinary files",
+        "left out",
+    ] {
         assert!(text.contains(part), "{part} is not in:\n{text}");
     }
     assert!(!user.repository().exists() && !user.path("state").exists());
@@ -166,24 +246,31 @@ fn what_is_no_installation_is_named_with_what_was_looked_for() {
     let empty = user.path("empty");
     fs::create_dir(&empty).unwrap();
     let text = empty.to_str().unwrap();
-    user.run(&["backup", text]).fails(1, &[text, "seafile-data"]);
-    user.run(&["backup", "/nonexistent/x"]).fails(1, &["/nonexistent/x"]);
-    user.run(&["verify", text]).fails(1, &[text, "seafile-data"]);
+    user.run(&["backup", text])
+        .fails(1, &[text, "seafile-data"]);
+    user.run(&["backup", "/nonexistent/x"])
+        .fails(1, &["/nonexistent/x"]);
+    user.run(&["verify", text])
+        .fails(1, &[text, "seafile-data"]);
     // The folder above is a usual mistake.
     let above = example();
-    user.run(&["backup", above.parent().unwrap().to_str().unwrap()]).fails(1, &["haiwen"]);
+    user.run(&["backup", above.parent().unwrap().to_str().unwrap()])
+        .fails(1, &["haiwen"]);
 }
 
 #[test]
 fn no_repository_is_status_10_and_says_how_to_make_one() {
     let user = User::new();
     let source = example();
-    user.run(&["backup", source.to_str().unwrap()]).fails(10, &["no repository", "--init"]);
+    user.run(&["backup", source.to_str().unwrap()])
+        .fails(10, &["no repository", "--init"]);
     for verb in ["snapshots", "libraries", "check"] {
-        user.run(&[verb]).fails(10, &["no repository", "seawall init"]);
+        user.run(&[verb])
+            .fails(10, &["no repository", "seawall init"]);
     }
     let target = user.path("t");
-    user.run(&["restore", "latest", "--target", target.to_str().unwrap()]).fails(10, &["no repository"]);
+    user.run(&["restore", "latest", "--target", target.to_str().unwrap()])
+        .fails(10, &["no repository"]);
     assert!(!target.exists());
     let mut command = user.command(&["snapshots"]);
     command.env_remove("SEAWALL_REPOSITORY");
@@ -195,15 +282,18 @@ fn a_folder_with_other_things_does_not_become_a_repository() {
     let user = User::new();
     fs::create_dir(user.repository()).unwrap();
     fs::write(user.repository().join("holiday.jpg"), "x").unwrap();
-    user.backup(&example()).fails(1, &["not empty", "holiday.jpg"]);
+    user.backup(&example())
+        .fails(1, &["not empty", "holiday.jpg"]);
     assert_eq!(files_below(&user.repository()).len(), 1);
 }
 
 #[test]
 fn a_url_of_another_kind_is_refused_by_name() {
     let user = User::new();
-    user.run(&["snapshots", "-r", "s3://bucket/x"]).fails(1, &["s3://"]);
-    user.run(&["init", "-r", "sftp://user@host/x"]).fails(1, &["sftp://"]);
+    user.run(&["snapshots", "-r", "s3://bucket/x"])
+        .fails(1, &["s3://"]);
+    user.run(&["init", "-r", "sftp://user@host/x"])
+        .fails(1, &["sftp://"]);
 }
 
 #[test]
@@ -228,15 +318,24 @@ fn a_host_without_a_key_is_status_12() {
     user.backup(&example()).succeeds();
     fs::remove_dir_all(user.path("state")).unwrap();
     let source = example();
-    user.run(&["backup", source.to_str().unwrap()]).fails(12, &["no key", "seawall init"]);
+    user.run(&["backup", source.to_str().unwrap()])
+        .fails(12, &["no key", "seawall init"]);
 }
 
 #[test]
 fn a_newer_format_is_refused_by_every_verb() {
     let user = User::new();
     user.backup(&example()).succeeds();
-    fs::write(user.repository().join("seawall.json"), r#"{"format":2,"later":true}"#).unwrap();
-    for verb in [&["backup", example().to_str().unwrap()][..], &["snapshots"], &["check"]] {
+    fs::write(
+        user.repository().join("seawall.json"),
+        r#"{"format":2,"later":true}"#,
+    )
+    .unwrap();
+    for verb in [
+        &["backup", example().to_str().unwrap()][..],
+        &["snapshots"],
+        &["check"],
+    ] {
         user.run(verb).fails(1, &["format 2", "newer version"]);
     }
 }
@@ -267,14 +366,32 @@ fn a_bad_pack_is_named_and_the_rest_is_restored() {
     type Spoil = fn(&Path);
     let cases: [(Spoil, i32); 3] = [
         (|path| fs::remove_file(path).unwrap(), 3),
-        (|path| fs::File::options().write(true).open(path).unwrap().set_len(100).unwrap(), 3),
+        (
+            |path| {
+                fs::File::options()
+                    .write(true)
+                    .open(path)
+                    .unwrap()
+                    .set_len(100)
+                    .unwrap();
+            },
+            3,
+        ),
         (|path| flip(path, 5000), 0),
     ];
     for (number, (spoil, names_status)) in cases.into_iter().enumerate() {
         let user = User::new();
         user.backup(&example()).succeeds();
         let pack = user.only("data/blocks");
-        let name = pack.file_name().unwrap().to_str().unwrap().split('.').next().unwrap().to_owned();
+        let name = pack
+            .file_name()
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .split('.')
+            .next()
+            .unwrap()
+            .to_owned();
         spoil(&pack);
         assert_eq!(user.run(&["check"]).status, names_status, "case {number}");
         let check = user.run(&["check", "--read-data"]);
@@ -295,9 +412,11 @@ fn the_next_backup_heals_what_the_source_still_has() {
     user.backup(&example()).succeeds();
     fs::remove_file(user.only("data/blocks")).unwrap();
     let source = example();
-    user.run(&["backup", source.to_str().unwrap(), "--list"]).fails(3, &["lost or altered"]);
+    user.run(&["backup", source.to_str().unwrap(), "--list"])
+        .fails(3, &["lost or altered"]);
     let target = user.path("restored");
-    user.run(&["restore", "latest", "--target", target.to_str().unwrap()]).succeeds();
+    user.run(&["restore", "latest", "--target", target.to_str().unwrap()])
+        .succeeds();
     user.run(&["verify", target.to_str().unwrap()]).succeeds();
 }
 
@@ -308,7 +427,8 @@ fn damage_in_the_source_is_status_3_with_library_and_path() {
     for block in &blocks {
         fs::remove_file(block).unwrap();
     }
-    user.backup(&source.path).fails(3, &["is lost", "Photos & Videos", "/"]);
+    user.backup(&source.path)
+        .fails(3, &["is lost", "Photos & Videos", "/"]);
     let again = user.backup(&source.path);
     again.fails(3, &["is lost"]);
     assert!(again.stdout.contains("(0 new)"), "{}", again.stdout);
@@ -325,16 +445,35 @@ fn also_and_exclude() {
     fs::write(source.path.join("conf/old.bak"), "x").unwrap();
     let outside_text = outside.to_str().unwrap();
     let source_text = source.path.to_str().unwrap();
-    let arguments = ["backup", source_text, "--init", "--also", "compose/.env", "--exclude", "**/*.bak"];
+    let arguments = [
+        "backup",
+        source_text,
+        "--init",
+        "--also",
+        "compose/.env",
+        "--exclude",
+        "**/*.bak",
+    ];
     user.run(&arguments).succeeds();
     let target = user.path("restored");
-    user.run(&["restore", "latest", "--target", target.to_str().unwrap()]).succeeds();
-    let extra = target.join("extra").join(outside_text.trim_start_matches('/'));
-    assert_eq!(fs::read_to_string(extra.join(".env")).unwrap(), "JWT_PRIVATE_KEY=x\n");
+    user.run(&["restore", "latest", "--target", target.to_str().unwrap()])
+        .succeeds();
+    let extra = target
+        .join("extra")
+        .join(outside_text.trim_start_matches('/'));
+    assert_eq!(
+        fs::read_to_string(extra.join(".env")).unwrap(),
+        "JWT_PRIVATE_KEY=x\n"
+    );
     assert!(!target.join("conf/old.bak").exists() && target.join("conf/seafile.conf").exists());
     // A missing one does not stop the run, and is not forgotten.
-    user.run(&["backup", source_text, "--also", "/nonexistent/.env"]).fails(3, &["/nonexistent/.env"]);
-    assert!(user.run(&["snapshots"]).stdout.contains("incomplete: also-missing"));
+    user.run(&["backup", source_text, "--also", "/nonexistent/.env"])
+        .fails(3, &["/nonexistent/.env"]);
+    assert!(
+        user.run(&["snapshots"])
+            .stdout
+            .contains("incomplete: also-missing")
+    );
 }
 
 #[test]
@@ -352,7 +491,10 @@ fn a_folder_that_nobody_may_write_is_named() {
         if rustix::process::geteuid().is_root() {
             command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
         }
-        command.arg(&binary).args(arguments).env("SEAWALL_STATE_DIR", user.path("nobody-state"));
+        command
+            .arg(&binary)
+            .args(arguments)
+            .env("SEAWALL_STATE_DIR", user.path("nobody-state"));
         Ran::of(command.output().unwrap())
     };
     let state = user.path("nobody-state");
@@ -364,12 +506,22 @@ fn a_folder_that_nobody_may_write_is_named() {
     let source = Source::example();
     let database = source.path.join("seafile-data/seafile.db");
     fs::set_permissions(&database, fs::Permissions::from_mode(0o000)).unwrap();
-    fs::set_permissions(source.path.parent().unwrap(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(
+        source.path.parent().unwrap(),
+        fs::Permissions::from_mode(0o755),
+    )
+    .unwrap();
     let open = user.path("open");
     fs::create_dir(&open).unwrap();
     fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).unwrap();
     let repository = open.join("r");
-    let arguments = ["backup", source.path.to_str().unwrap(), "--init", "-r", repository.to_str().unwrap()];
+    let arguments = [
+        "backup",
+        source.path.to_str().unwrap(),
+        "--init",
+        "-r",
+        repository.to_str().unwrap(),
+    ];
     as_nobody(&arguments).fails(1, &["seafile.db", "ermission"]);
 }
 
@@ -377,7 +529,14 @@ fn a_folder_that_nobody_may_write_is_named() {
 fn a_foreign_user_backs_up_a_readable_installation_without_a_trace() {
     let (user, source) = (User::new(), Source::example());
     let top = source.path.to_str().unwrap();
-    crate::support::run("chmod", &["-R", "a+rX,a-w", source.path.parent().unwrap().to_str().unwrap()]);
+    crate::support::run(
+        "chmod",
+        &[
+            "-R",
+            "a+rX,a-w",
+            source.path.parent().unwrap().to_str().unwrap(),
+        ],
+    );
     fs::set_permissions(user.home.path(), fs::Permissions::from_mode(0o777)).unwrap();
     let listing = || crate::support::run("find", &[top, "-printf", "%p %y %m %s %T@ %C@\\n"]);
     let before = listing();
@@ -388,7 +547,68 @@ fn a_foreign_user_backs_up_a_readable_installation_without_a_trace() {
         command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
     }
     let (repository, state) = (user.path("r"), user.path("s"));
-    let arguments = ["backup", top, "--init", "-r", repository.to_str().unwrap(), "--state-dir", state.to_str().unwrap()];
+    let arguments = [
+        "backup",
+        top,
+        "--init",
+        "-r",
+        repository.to_str().unwrap(),
+        "--state-dir",
+        state.to_str().unwrap(),
+    ];
     Ran::of(command.arg(&binary).args(arguments).output().unwrap()).succeeds();
     assert_eq!(listing(), before);
+}
+
+#[test]
+fn what_this_version_cannot_back_up_is_refused_by_name() {
+    let user = User::new();
+    user.run(&["init"]).succeeds();
+    let source = Source::example();
+    let configuration = source.path.join("conf/seafile.conf");
+    let original = fs::read_to_string(&configuration).unwrap();
+    let with = |text: &str| {
+        fs::write(&configuration, format!("{original}\n{text}")).unwrap();
+        user.run(&["backup", source.path.to_str().unwrap()])
+    };
+    with("[block_backend]\nname = s3\nbucket = b\n")
+        .fails(1, &["s3", "block_backend", "seafile.conf"]);
+    let mysql = original.replace(
+        "type = sqlite",
+        "type = mysql\nhost = db\nuser = u\npassword = hunter2\ndb_name = seafile_db",
+    );
+    fs::write(&configuration, mysql).unwrap();
+    let ran = user.run(&["backup", source.path.to_str().unwrap()]);
+    ran.fails(1, &["MySQL", "seafile.db"]);
+    assert!(!ran.stderr.contains("hunter2"));
+    assert_eq!(
+        files_below(&user.repository()).len(),
+        2,
+        "nothing was stored"
+    );
+}
+
+#[test]
+fn a_backup_does_not_contain_itself() {
+    let (user, source) = (User::new(), Source::example());
+    let top = source.path.to_str().unwrap();
+    let inside = source.path.join("conf/backup");
+    let ran = user.run(&["backup", top, "--init", "-r", inside.to_str().unwrap()]);
+    ran.fails(1, &["the repository", "inside of", "outside"]);
+    assert!(!inside.exists());
+    // Also through a link, and for the folder with the host's key.
+    let link = user.path("link");
+    std::os::unix::fs::symlink(&source.path, &link).unwrap();
+    let state = link.join("seahub-data/state");
+    let ran = user.run(&[
+        "backup",
+        top,
+        "--init",
+        "--state-dir",
+        state.to_str().unwrap(),
+    ]);
+    ran.fails(1, &["the state folder", "inside of"]);
+    let home = user.home.path().to_str().unwrap();
+    user.run(&["backup", top, "--init", "--also", home])
+        .fails(1, &["the repository", "inside of"]);
 }

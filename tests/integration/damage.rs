@@ -694,3 +694,89 @@ fn objects_of_the_shared_store_of_seafile_2_are_found() {
     }
     assert_eq!(world.backup(&source).totals.packs, 0);
 }
+
+#[test]
+fn circles_and_chains_of_virtual_libraries_end() {
+    let (source, world) = (Source::example(), World::local());
+    let virtual_library = source.query("SELECT repo_id FROM VirtualRepo");
+    let base = source.query("SELECT base_commit FROM VirtualRepo");
+    let head_of_photos = source.query(&format!(
+        "SELECT commit_id FROM Branch WHERE repo_id = '{PHOTOS}'"
+    ));
+    // A virtual library of the virtual one, and its origin made virtual by a damaged database.
+    source.sql(&format!(
+        "INSERT INTO VirtualRepo VALUES ('{PHOTOS}', '{virtual_library}', '/x', '{base}');
+         INSERT INTO VirtualRepo VALUES ('{DOCUMENTS}', '{PHOTOS}', '/y', '{head_of_photos}');"
+    ));
+    let report = world.backup(&source);
+    // Their content is looked for in the wrong stores: damage, and no endless run.
+    assert!(report.marker.damage > 0);
+    assert_eq!(report.manifest.libraries.len(), 10);
+    let closed = report
+        .manifest
+        .libraries
+        .iter()
+        .filter(|library| library.closed)
+        .count();
+    assert_eq!(closed, 7, "the other libraries are whole");
+}
+
+#[test]
+fn the_store_of_an_origin_whose_row_is_lost_is_copied_whole() {
+    let (source, world) = (Source::example(), World::local());
+    let newest = head(&source, DOCUMENTS);
+    source.sql(&format!("DELETE FROM Repo WHERE repo_id = '{DOCUMENTS}'; DELETE FROM Branch WHERE repo_id = '{DOCUMENTS}'"));
+    let report = world.backup(&source);
+    let reasons: Vec<&str> = report
+        .manifest
+        .damage
+        .iter()
+        .map(|damage| damage.reason.as_str())
+        .collect();
+    assert_eq!(reasons, ["no-origin"]);
+    let stored = stored_objects(&world.repository, &report.marker);
+    assert!(
+        stored.contains_key(&newest),
+        "a virtual library does not lead to the origin's head"
+    );
+    let on_disk: usize = ["commits", "fs", "blocks"]
+        .iter()
+        .map(|kind| source.objects(kind, DOCUMENTS).len())
+        .sum();
+    assert_eq!(
+        stored
+            .keys()
+            .filter(|object| object.store.to_string() == DOCUMENTS)
+            .count(),
+        on_disk
+    );
+}
+
+#[test]
+fn a_bad_block_shows_in_the_shared_folder_too() {
+    let (source, world) = (Source::example(), World::local());
+    let virtual_library = source.query("SELECT repo_id FROM VirtualRepo");
+    // Every block of the origin: some of them are the shared folder's.
+    for block in source.objects("blocks", DOCUMENTS) {
+        fs::write(block, b"torn").unwrap();
+    }
+    let report = world.backup(&source);
+    let of_virtual = report
+        .manifest
+        .damage
+        .iter()
+        .filter(|damage| damage.library.to_string() == virtual_library);
+    assert!(of_virtual.clone().count() > 0);
+    assert!(
+        of_virtual
+            .clone()
+            .all(|damage| damage.store.to_string() == DOCUMENTS && !damage.paths.is_empty())
+    );
+    let objects: std::collections::HashSet<Object> =
+        report.manifest.damage.iter().map(Damage::object).collect();
+    assert_eq!(
+        report.marker.damage,
+        objects.len() as u64,
+        "an object counts once"
+    );
+}

@@ -11,7 +11,11 @@
 
 mod backup;
 mod by_hand;
+mod check;
 mod cli;
 mod damage;
+mod documented;
 mod restore;
+mod review;
 mod support;
+mod verify;

@@ -86,6 +86,7 @@ fn without_byte_order_mark(text: &str) -> &str {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests need no durable files")]
 mod tests {
     use super::*;
 

@@ -4,7 +4,7 @@ use super::database::DatabaseKind;
 use super::mysql::MysqlDatabase;
 use super::origin::Origin;
 use super::sqlite::SqliteFile;
-use super::storage::ObjectStorage;
+use super::storage::{self, ObjectStorage};
 use super::{Installation, Seen};
 use crate::object::Kind;
 
@@ -136,7 +136,7 @@ fn objects(findings: &mut Findings, installation: &Installation) {
     } = &installation.object_storage;
     for kind in Kind::ALL {
         let folder = roots.folder(kind).display().to_string();
-        findings.add(format!("{kind} objects"), folder, from);
+        findings.add(storage::plural(kind), folder, from);
     }
     for class in classes {
         let what = format!("storage class {}", class.id);

@@ -131,6 +131,7 @@ fn immutable_uri(file: &Path) -> String {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests need no durable files")]
 mod tests {
     use super::*;
 
@@ -148,6 +149,29 @@ mod tests {
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
         std::fs::write(folder.path().join("a ?#%é.db-journal"), "").unwrap();
         assert_eq!(count_libraries(&file), None);
+    }
+
+    #[test]
+    fn nothing_is_made_beside_a_file_in_wal_mode() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("seafile.db");
+        let connection = Connection::open(&file).unwrap();
+        connection
+            .execute_batch("PRAGMA journal_mode = wal; CREATE TABLE Repo (repo_id)")
+            .unwrap();
+        assert_eq!(count_libraries(&file), None);
+        drop(connection);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        let before = std::fs::metadata(folder.path())
+            .unwrap()
+            .modified()
+            .unwrap();
+        assert_eq!(count_libraries(&file), Some(0));
+        let after = std::fs::metadata(folder.path())
+            .unwrap()
+            .modified()
+            .unwrap();
+        assert_eq!(before, after);
     }
 
     #[test]

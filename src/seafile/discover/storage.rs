@@ -212,7 +212,8 @@ fn section_roots(seen: &Seen) -> Result<(ObjectRoots, Origin), DiscoverError> {
     Ok((roots, from))
 }
 
-const fn plural(kind: Kind) -> &'static str {
+/// What objects of a kind are called together.
+pub(super) const fn plural(kind: Kind) -> &'static str {
     match kind {
         Kind::Commit => "commits",
         Kind::Fs => "fs objects",

@@ -1,0 +1,208 @@
+//! The one listing of a repository: what is named and there, and what nothing names.
+
+use std::collections::HashSet;
+
+use seawall_backends::{Entry, ErrorKind, Key};
+
+use super::needs::{Needs, Reading};
+use super::report::{Amount, Information, MAX_EXAMPLES, ProblemKind, Unknown};
+use crate::repository::names::{self, PackKind, SnapshotId};
+use crate::repository::snapshots::Markers;
+use crate::repository::{Repository, Result};
+
+/// Folder of markers that were forgotten.
+const FORGOTTEN: &str = "data/forgotten";
+
+/// What a name says of the thing behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Belongs to a repository and lives without being named.
+    Known,
+    /// A run's intent.
+    Intent(SnapshotId),
+    /// A tombstone or damage record.
+    Record,
+    /// Lives only if a marker names it.
+    Named,
+    /// Belongs to no repository of this format.
+    Unknown,
+}
+
+/// Lists everything and notes what is there of what is needed, and what else there is.
+pub(super) fn compare(
+    repository: &Repository,
+    markers: &Markers,
+    needs: &mut Needs,
+    information: &mut Information,
+) -> Result<()> {
+    let mut unnamed = Amount::default();
+    let mut intents = HashSet::new();
+    let mut listing = Listing::default();
+    for entry in repository.backend().list("") {
+        let Some(Entry { key, len, .. }) = listing.take(entry)? else {
+            continue;
+        };
+        if let Some(thing) = needs.get_mut(&key) {
+            thing.listed = Some(len);
+            continue;
+        }
+        match place(repository, &key) {
+            Place::Known => {}
+            Place::Intent(snapshot) => {
+                intents.insert(snapshot);
+            }
+            Place::Record => information.records += 1,
+            Place::Named => unnamed.add(len),
+            Place::Unknown => information.unknown.add(&key, len),
+        }
+    }
+    information.unknown.examples.sort_unstable();
+    information.unknown.examples.truncate(MAX_EXAMPLES);
+    information.unnamed = Some(unnamed);
+    information.unfinished = unfinished(markers, intents);
+    if let Some(error) = listing.error {
+        ask_one_by_one(repository, needs, &error)?;
+    }
+    Ok(())
+}
+
+/// A listing that may have holes.
+#[derive(Default)]
+struct Listing {
+    is_begun: bool,
+    error: Option<seawall_backends::Error>,
+}
+
+impl Listing {
+    /// A part that cannot be listed is passed over, if there are others.
+    fn take(&mut self, entry: seawall_backends::Result<Entry>) -> Result<Option<Entry>> {
+        match entry {
+            Ok(entry) => {
+                self.is_begun = true;
+                Ok(Some(entry))
+            }
+            Err(error) if !self.is_begun || error.kind() == ErrorKind::Transient => {
+                Err(error.into())
+            }
+            Err(error) => {
+                self.error.get_or_insert(error);
+                Ok(None)
+            }
+        }
+    }
+}
+
+/// After a listing with holes: a thing that it did not show may be there.
+fn ask_one_by_one(
+    repository: &Repository,
+    needs: &mut Needs,
+    listing: &seawall_backends::Error,
+) -> Result<()> {
+    for (key, thing) in needs.iter_mut().filter(|(_, thing)| thing.listed.is_none()) {
+        match repository.backend().stat(key) {
+            Ok(entry) => thing.listed = Some(entry.len),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) if error.kind() == ErrorKind::Transient => return Err(error.into()),
+            Err(_) => {
+                let detail = super::naming::unreadable(listing);
+                thing.reading = Reading::Bad(ProblemKind::Unreadable, detail);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn unfinished(markers: &Markers, intents: HashSet<SnapshotId>) -> Vec<SnapshotId> {
+    let snapshots = markers
+        .snapshots
+        .iter()
+        .map(|snapshot| names::marker(snapshot.id()));
+    let others = markers
+        .voids
+        .iter()
+        .chain(markers.bad.iter().map(|bad| &bad.key));
+    let ended: HashSet<Key> = snapshots.chain(others.cloned()).collect();
+    let mut unfinished: Vec<SnapshotId> = intents
+        .into_iter()
+        .filter(|snapshot| !ended.contains(&names::marker(*snapshot)))
+        .collect();
+    unfinished.sort_unstable();
+    unfinished
+}
+
+impl Unknown {
+    fn add(&mut self, key: &Key, len: u64) {
+        self.amount.add(len);
+        self.examples.push(key.to_string());
+        if self.examples.len() > 100 * MAX_EXAMPLES {
+            self.examples.sort_unstable();
+            self.examples.truncate(MAX_EXAMPLES);
+        }
+    }
+}
+
+/// Judges a name. Everything below `markers/` was looked at before, as a marker.
+fn place(repository: &Repository, key: &Key) -> Place {
+    let (folder, file) = key.as_str().rsplit_once('/').unwrap_or(("", key.as_str()));
+    let is_snapshot = |text: &str| text.parse::<SnapshotId>().is_ok();
+    let is = |yes: bool, place: Place| if yes { place } else { Place::Unknown };
+    match folder {
+        "" => is(*key == names::configuration(), Place::Known),
+        names::MARKERS => Place::Known,
+        names::KEYS => is(
+            matches!(file.rsplit_once('.'), Some((_, "pub" | "age"))),
+            Place::Known,
+        ),
+        names::RUNS => run(file),
+        FORGOTTEN => is(is_snapshot(file), Place::Known),
+        names::INDEX => is(
+            names::parse_segment(key, repository.seal()).is_some(),
+            Place::Named,
+        ),
+        names::LISTS => is(is_list(key, file), Place::Named),
+        names::MANIFESTS => {
+            let snapshot = file
+                .split_once('.')
+                .and_then(|(snapshot, _)| snapshot.parse().ok());
+            let is_manifest = |snapshot| names::manifest(snapshot, repository.seal()) == *key;
+            is(snapshot.is_some_and(is_manifest), Place::Named)
+        }
+        _ if PackKind::ALL.iter().any(|kind| key.is_below(kind.folder())) => is(
+            names::parse_pack(key, repository.seal()).is_some(),
+            Place::Named,
+        ),
+        _ => {
+            let parts = [names::DATABASES, names::FILES];
+            let run = parts
+                .into_iter()
+                .find_map(|parts| folder.strip_prefix(parts)?.strip_prefix('/'));
+            is(run.is_some_and(is_snapshot), Place::Named)
+        }
+    }
+}
+
+fn run(file: &str) -> Place {
+    if let Ok(snapshot) = file.parse() {
+        return Place::Intent(snapshot);
+    }
+    match file.rsplit_once('.') {
+        Some((run, number))
+            if number.parse::<u32>().is_ok() && run.parse::<SnapshotId>().is_ok() =>
+        {
+            Place::Known
+        }
+        // Whatever else is there counts as a record, as it does for a run (repository::runs).
+        _ => Place::Record,
+    }
+}
+
+fn is_list(key: &Key, file: &str) -> bool {
+    let Some(name) = file.strip_suffix(".sha256") else {
+        return false;
+    };
+    let is_list = name.parse().is_ok_and(|name| names::list(&name) == *key);
+    is_list
+        || name
+            .parse()
+            .is_ok_and(|snapshot| names::sums(snapshot) == *key)
+}

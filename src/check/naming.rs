@@ -1,0 +1,209 @@
+//! Reads what names something, from the markers on: sums, lists, manifests, segments. Each is compared
+//! by SHA-256 before it is believed; what they name is only noted.
+
+use std::collections::HashMap;
+
+use seawall_backends::{ErrorKind, Key};
+
+use super::needs::{Needs, Reading};
+use super::problems::Problems;
+use super::report::ProblemKind;
+use crate::crypt::Seal;
+use crate::object::Sha256;
+use crate::repository::index::{self, List};
+use crate::repository::manifest::Manifest;
+use crate::repository::marker::Named;
+use crate::repository::names;
+use crate::repository::snapshots::Snapshot;
+use crate::repository::sums::Sums;
+use crate::repository::{Error, Repository, Result};
+
+/// Reads all that names something for the given snapshots, each thing once.
+pub(super) fn read(
+    repository: &Repository,
+    snapshots: &[&Snapshot],
+    problems: &mut Problems,
+) -> Result<Needs> {
+    let mut naming = Naming {
+        repository,
+        needs: Needs::default(),
+        problems,
+    };
+    for snapshot in snapshots {
+        naming.snapshot(snapshot)?;
+    }
+    Ok(naming.needs)
+}
+
+struct Naming<'a> {
+    repository: &'a Repository,
+    needs: Needs,
+    problems: &'a mut Problems,
+}
+
+impl Naming<'_> {
+    fn snapshot(&mut self, snapshot: &Snapshot) -> Result<()> {
+        let id = snapshot.id();
+        let (position, is_new) = self.needs.namer(&snapshot.marker.sums, id, self.problems);
+        if is_new {
+            self.sums(snapshot, position)?;
+        }
+        for named in &snapshot.marker.lists {
+            let (position, is_new) = self.needs.namer(named, id, self.problems);
+            if is_new {
+                self.list(named, position)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Remembers what came of reading a thing; `None` where it could not be read.
+    fn settle<T>(&mut self, key: &Key, result: Result<T>) -> Result<Option<T>> {
+        let (reading, value) = match result {
+            Ok(value) => (Reading::Good, Some(value)),
+            Err(error) => {
+                let (kind, detail) = trouble(error)?;
+                (Reading::Bad(kind, detail), None)
+            }
+        };
+        if let Some(thing) = self.needs.get_mut(key) {
+            thing.reading = reading;
+        }
+        Ok(value)
+    }
+
+    fn sums(&mut self, snapshot: &Snapshot, position: u32) -> Result<()> {
+        let named = &snapshot.marker.sums;
+        let sums = index::read_sums(self.repository, &snapshot.marker);
+        let Some(sums) = self.settle(&named.key, sums)? else {
+            return Ok(());
+        };
+        self.needs.count_bytes(named.size);
+        for (sha256, key) in sums.entries() {
+            self.needs.name(key, *sha256, None, position, self.problems);
+        }
+        self.manifest(snapshot, &sums)?;
+        self.needs.set_read(position);
+        Ok(())
+    }
+
+    /// The manifest says how long the parts are.
+    fn manifest(&mut self, snapshot: &Snapshot, sums: &Sums) -> Result<()> {
+        let key = names::manifest(snapshot.id(), self.repository.seal());
+        let Some((sha256, _)) = sums.entries().iter().find(|(_, named)| *named == key) else {
+            let detail = "does not name the snapshot's manifest";
+            let sums = &snapshot.marker.sums.key;
+            self.problems
+                .add(sums, ProblemKind::Malformed, detail, vec![snapshot.id()]);
+            return Ok(());
+        };
+        let stored = self.repository.read_verified(&key, sha256);
+        let Some(stored) = self.settle(&key, stored)? else {
+            return Ok(());
+        };
+        self.needs.count_bytes(stored.len() as u64);
+        if !can_open(self.repository) {
+            return Ok(());
+        }
+        let manifest = Manifest::parse(&self.repository.seal().open(stored));
+        let Some(manifest) = self.settle(&key, manifest)? else {
+            return Ok(());
+        };
+        let mut problem = |key: &Key, detail: String| {
+            self.problems
+                .add(key, ProblemKind::Contradiction, detail, vec![snapshot.id()]);
+        };
+        if manifest.snapshot != snapshot.id() {
+            problem(&key, format!("is the manifest of {}", manifest.snapshot));
+        }
+        let named: HashMap<&Key, &Sha256> = sums
+            .entries()
+            .iter()
+            .map(|(sha256, key)| (key, sha256))
+            .collect();
+        for part in manifest.parts() {
+            if named.get(&part.key) != Some(&&part.sha256) {
+                problem(
+                    &part.key,
+                    "is in the manifest, and not so in the sums".into(),
+                );
+            } else if let Some(thing) = self.needs.get_mut(&part.key)
+                && *thing.size.get_or_insert(part.size) != part.size
+            {
+                problem(&part.key, "has another size in another manifest".into());
+            }
+        }
+        Ok(())
+    }
+
+    /// A list names a segment, which says how long the packs are.
+    fn list(&mut self, named: &Named, position: u32) -> Result<()> {
+        let list = List::read(self.repository, named);
+        let Some(list) = self.settle(&named.key, list)? else {
+            return Ok(());
+        };
+        self.needs.count_bytes(named.size);
+        let segment = names::segment(&list.segment, self.repository.seal());
+        self.needs
+            .name(&segment, list.segment, None, position, self.problems);
+        let mut sizes = HashMap::new();
+        if can_open(self.repository) {
+            let read = list.read_segment(self.repository);
+            if let Some((_, lines, size)) = self.settle(&segment, read)? {
+                self.needs.count_bytes(size);
+                sizes = lines.iter().map(|line| (line.pack, line.size)).collect();
+            }
+        } else {
+            let read = self.repository.read_verified(&segment, &list.segment);
+            let stored = self.settle(&segment, read)?.unwrap_or_default();
+            self.needs.count_bytes(stored.len() as u64);
+        }
+        for (kind, pack) in &list.packs {
+            let key = names::pack(*kind, pack, self.repository.seal());
+            self.needs.name(
+                &key,
+                *pack,
+                sizes.get(pack).copied(),
+                position,
+                self.problems,
+            );
+        }
+        self.needs.set_read(position);
+        Ok(())
+    }
+}
+
+/// Whether manifests and segments can be read with what is at hand.
+fn can_open(repository: &Repository) -> bool {
+    match repository.seal() {
+        Seal::None => true,
+    }
+}
+
+/// What an error says about the thing that was read; a destination that does not answer says nothing.
+fn trouble(error: Error) -> Result<(ProblemKind, String)> {
+    Ok(match error {
+        Error::Altered { problem, .. } => (ProblemKind::Altered, problem),
+        Error::Backend(error) if error.kind() == ErrorKind::Transient => {
+            return Err(error.into());
+        }
+        Error::Backend(error) => (ProblemKind::Unreadable, unreadable(&error)),
+        error => (ProblemKind::Malformed, chain(&error)),
+    })
+}
+
+/// A failed read for people.
+pub(super) fn unreadable(error: &seawall_backends::Error) -> String {
+    format!("cannot be read: {}", chain(error))
+}
+
+/// An error and what caused it, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        text = format!("{text}: {source}");
+        next = source.source();
+    }
+    text
+}

@@ -1,0 +1,108 @@
+//! Problems while they are collected.
+
+use std::collections::{HashMap, HashSet};
+
+use seawall_backends::{ErrorKind, Key};
+
+use super::report::{Information, MAX_SNAPSHOTS, Problem, ProblemKind};
+use crate::repository::names::{self, SnapshotId};
+use crate::repository::{Repository, Result};
+
+/// What was found so far.
+#[derive(Debug, Default)]
+pub(super) struct Problems {
+    found: Vec<Found>,
+}
+
+/// A problem with all the snapshots that it affects.
+#[derive(Debug)]
+struct Found {
+    key: Key,
+    kind: ProblemKind,
+    detail: String,
+    snapshots: Vec<SnapshotId>,
+}
+
+impl Problems {
+    /// Adds one. Snapshots may be named twice.
+    pub(super) fn add(
+        &mut self,
+        key: &Key,
+        kind: ProblemKind,
+        detail: impl Into<String>,
+        mut snapshots: Vec<SnapshotId>,
+    ) {
+        snapshots.sort_unstable_by(|a, b| b.cmp(a));
+        snapshots.dedup();
+        self.found.push(Found {
+            key: key.clone(),
+            kind,
+            detail: detail.into(),
+            snapshots,
+        });
+    }
+
+    /// All of them, but for what only snapshots needed that were forgotten meanwhile: a prune may
+    /// have removed it.
+    pub(super) fn finish(
+        self,
+        repository: &Repository,
+        information: &mut Information,
+    ) -> Result<Vec<Problem>> {
+        let forgotten = self.forgotten(repository)?;
+        let mut problems: Vec<Problem> = self
+            .found
+            .into_iter()
+            .filter_map(|found| found.without(&forgotten))
+            .collect();
+        problems.sort_by(|a, b| (&a.key, a.kind, &a.detail).cmp(&(&b.key, b.kind, &b.detail)));
+        information.forgotten_meanwhile = forgotten.into_iter().collect();
+        information.forgotten_meanwhile.sort_unstable();
+        Ok(problems)
+    }
+
+    /// Affected snapshots whose markers are not there any more.
+    fn forgotten(&self, repository: &Repository) -> Result<HashSet<SnapshotId>> {
+        let mut known: HashMap<SnapshotId, bool> = HashMap::new();
+        for found in &self.found {
+            for &snapshot in &found.snapshots {
+                if let std::collections::hash_map::Entry::Vacant(entry) = known.entry(snapshot) {
+                    entry.insert(is_forgotten(repository, snapshot)?);
+                }
+            }
+        }
+        let forgotten = known.into_iter().filter(|(_, forgotten)| *forgotten);
+        Ok(forgotten.map(|(snapshot, _)| snapshot).collect())
+    }
+}
+
+fn is_forgotten(repository: &Repository, snapshot: SnapshotId) -> Result<bool> {
+    match repository.backend().stat(&names::marker(snapshot)) {
+        Ok(_) => Ok(false),
+        Err(error) => match error.kind() {
+            ErrorKind::NotFound => Ok(true),
+            ErrorKind::Transient => Err(error.into()),
+            _ => Ok(false),
+        },
+    }
+}
+
+impl Found {
+    fn without(mut self, forgotten: &HashSet<SnapshotId>) -> Option<Problem> {
+        let before = self.snapshots.len();
+        self.snapshots
+            .retain(|snapshot| !forgotten.contains(snapshot));
+        if before > 0 && self.snapshots.is_empty() {
+            return None;
+        }
+        let affected = self.snapshots.len() as u64;
+        self.snapshots.truncate(MAX_SNAPSHOTS);
+        Some(Problem {
+            key: self.key,
+            kind: self.kind,
+            detail: self.detail,
+            snapshots: self.snapshots,
+            affected,
+        })
+    }
+}

@@ -1,0 +1,154 @@
+//! What a check of a repository found, in a form that is also its JSON.
+
+use seawall_backends::Key;
+use serde::{Serialize, Serializer};
+
+use super::Level;
+use crate::repository::names::SnapshotId;
+
+/// Snapshots that a problem names at most; [`Problem::affected`] counts them all.
+pub const MAX_SNAPSHOTS: usize = 20;
+/// Unknown things that are named at most.
+pub const MAX_EXAMPLES: usize = 20;
+
+/// What a check found.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// How far it looked.
+    pub level: Level,
+    /// Snapshots that were checked: their markers are good.
+    pub snapshots: u64,
+    /// Stored things that these name, markers included.
+    pub things: u64,
+    /// Bytes of these, by the listing.
+    pub bytes: u64,
+    /// Bytes that were read and compared by SHA-256 or signature.
+    pub bytes_read: u64,
+    /// What is wrong, sorted by key.
+    pub problems: Vec<Problem>,
+    /// What is not wrong, and good to know.
+    pub information: Information,
+}
+
+impl Report {
+    /// Whether nothing is wrong. Otherwise exit status 3.
+    pub fn is_good(&self) -> bool {
+        self.problems.is_empty()
+    }
+}
+
+/// Something that is wrong with one stored thing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// The thing.
+    #[serde(serialize_with = "as_text")]
+    pub key: Key,
+    /// What kind of problem.
+    pub kind: ProblemKind,
+    /// The same for people: one line that goes on after the key.
+    pub detail: String,
+    /// Snapshots that need the thing, newest first, at most [`MAX_SNAPSHOTS`].
+    pub snapshots: Vec<SnapshotId>,
+    /// How many need it.
+    pub affected: u64,
+}
+
+/// Kinds of problems; serialised as stable words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProblemKind {
+    /// It is not there.
+    Missing,
+    /// It has another length than it should.
+    Size,
+    /// Its bytes are not those that a marker names.
+    Altered,
+    /// Something in `markers/` is no snapshot: its signature, repository or name does not fit.
+    Signature,
+    /// Markers are signed by a key that nobody vouched for.
+    Unpinned,
+    /// Its bytes are as a marker says, and are not what they should be all the same.
+    Malformed,
+    /// Two things that were signed contradict each other.
+    Contradiction,
+    /// A marker does not follow the one before it.
+    Chain,
+    /// The destination refuses to give it.
+    Unreadable,
+}
+
+impl ProblemKind {
+    /// The stable word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Size => "size",
+            Self::Altered => "altered",
+            Self::Signature => "signature",
+            Self::Unpinned => "unpinned",
+            Self::Malformed => "malformed",
+            Self::Contradiction => "contradiction",
+            Self::Chain => "chain",
+            Self::Unreadable => "unreadable",
+        }
+    }
+}
+
+/// What is not wrong, and good to know.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Information {
+    /// Snapshots whose predecessor is not there: forgotten or removed, which cannot be told apart.
+    pub gaps: Vec<Gap>,
+    /// Snapshots that were forgotten while the check ran; what they needed may be gone.
+    pub forgotten_meanwhile: Vec<SnapshotId>,
+    /// Runs without a marker: they go on, or died.
+    pub unfinished: Vec<SnapshotId>,
+    /// Runs that a prune declared dead.
+    pub voids: u64,
+    /// Tombstones and damage records: a prune goes on, or died; or a check recorded what is bad.
+    pub records: u64,
+    /// What no marker names, in folders that hold what markers name: left by runs that died, being
+    /// written just now, or what prune would remove. `None` if only one snapshot was checked.
+    pub unnamed: Option<Amount>,
+    /// What does not belong in a repository.
+    pub unknown: Unknown,
+}
+
+/// A snapshot whose predecessor is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Gap {
+    /// The snapshot.
+    pub snapshot: SnapshotId,
+    /// What it was built on.
+    pub previous: SnapshotId,
+}
+
+/// A number of things and their bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Amount {
+    /// How many.
+    pub things: u64,
+    /// Their bytes together.
+    pub bytes: u64,
+}
+
+impl Amount {
+    pub(super) fn add(&mut self, len: u64) {
+        self.things += 1;
+        self.bytes += len;
+    }
+}
+
+/// What does not belong in a repository; nothing in it is ever read.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Unknown {
+    /// How much.
+    #[serde(flatten)]
+    pub amount: Amount,
+    /// The first of it by name, at most [`MAX_EXAMPLES`].
+    pub examples: Vec<String>,
+}
+
+fn as_text<S: Serializer>(key: &Key, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(key.as_str())
+}

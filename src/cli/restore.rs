@@ -1,0 +1,157 @@
+//! `seawall restore`: brings a snapshot back, into an empty folder.
+
+use std::path::PathBuf;
+
+use anyhow::anyhow;
+use clap::Args;
+
+use super::output::{Output, bytes, count, shown};
+use super::place::{absolute, warn_unpinned};
+use super::{CommandError, Global, Status};
+use crate::restore::{self, Options, Owner, Report, Scope};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// A snapshot, the beginning of its name, or `latest`
+    snapshot: String,
+    /// Where to: a folder that is empty or does not exist
+    #[arg(long, value_name = "DIR")]
+    target: PathBuf,
+    /// Who shall own everything: names or numbers [default: as root the owner of the target or of
+    /// the databases that were backed up, else you]
+    #[arg(long, value_name = "USER[:GROUP]")]
+    owner: Option<String>,
+    /// Only the databases
+    #[arg(long, conflicts_with = "data_only")]
+    databases_only: bool,
+    /// Everything but the databases
+    #[arg(long)]
+    data_only: bool,
+    /// Only say what would be restored and what it takes
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+}
+
+pub(super) fn run(
+    global: &Global,
+    arguments: &Arguments,
+    output: Output,
+) -> Result<Status, CommandError> {
+    let repository = global.open()?;
+    let markers = repository.markers()?;
+    for bad in &markers.bad {
+        Output::warning(format_args!("{} is no snapshot: {}", bad.key, bad.problem));
+    }
+    let snapshot = markers.find(&arguments.snapshot)?;
+    warn_unpinned(snapshot);
+    let scope = match (arguments.databases_only, arguments.data_only) {
+        (true, _) => Scope::Databases,
+        (_, true) => Scope::Data,
+        _ => Scope::default(),
+    };
+    let owner = arguments.owner.as_deref().map(parse_owner).transpose()?;
+    let options = Options {
+        owner,
+        scope,
+        dry_run: arguments.dry_run,
+        ..Options::new(absolute(&arguments.target))
+    };
+    let report = restore::run(&repository, snapshot, &options, &|text| {
+        output.progress(text);
+    })?;
+    print(&report, output);
+    output.json(&report)?;
+    Ok(if report.needs_reading() {
+        Status::ReadTheReport
+    } else {
+        Status::Done
+    })
+}
+
+/// `user`, `user:group`, `1000:1000`, `:group` is not enough.
+fn parse_owner(text: &str) -> Result<Owner, CommandError> {
+    let (user, group) = text
+        .split_once(':')
+        .map_or((text, None), |(user, group)| (user, Some(group)));
+    let uid = number_or(user, "/etc/passwd")?;
+    let gid = group
+        .map(|group| number_or(group, "/etc/group"))
+        .transpose()?;
+    Ok(Owner { uid, gid })
+}
+
+/// A number, or the third field of the line of that name in a file of users or groups.
+fn number_or(name: &str, file: &str) -> Result<u32, CommandError> {
+    if let Ok(number) = name.parse() {
+        return Ok(number);
+    }
+    let unknown = || {
+        CommandError::new(
+            anyhow!("there is no {name:?} in {file}"),
+            "give a name of this machine, or a number (`id -u seafile` tells)",
+        )
+    };
+    let text = std::fs::read_to_string(file).map_err(|_| unknown())?;
+    text.lines()
+        .map(|line| line.split(':').collect::<Vec<_>>())
+        .find(|fields| fields.first() == Some(&name))
+        .and_then(|fields| fields.get(2)?.parse().ok())
+        .ok_or_else(unknown)
+}
+
+fn print(report: &Report, output: Output) {
+    Output::warnings(&report.warnings);
+    for lost in &report.lost {
+        let objects = lost
+            .objects
+            .map(|objects| format!(", {}", count(objects, "object", "objects")));
+        Output::warning(format_args!(
+            "lost: {} {}: {}{}",
+            lost.kind.word(),
+            shown(&lost.name),
+            shown(&lost.problem),
+            objects.unwrap_or_default()
+        ));
+    }
+    if report.dry_run {
+        output.line(format_args!(
+            "would restore {} to {}: {} in {} files and folders, from {} ({})",
+            report.snapshot,
+            report.target.display(),
+            bytes(report.needs.bytes),
+            report.needs.inodes,
+            count(report.needs.packs, "pack", "packs"),
+            bytes(report.needs.packed_bytes)
+        ));
+        return;
+    }
+    output.detail(format_args!(
+        "restored  {} ({}), {}, {}",
+        count(
+            report.objects.count() + report.present.count(),
+            "object",
+            "objects"
+        ),
+        bytes(report.objects.bytes + report.present.bytes),
+        count(report.databases.len() as u64, "database", "databases"),
+        count(report.files.files, "ordinary file", "ordinary files"),
+    ));
+    output.detail(if report.lost.is_empty() {
+        "proved    every object is what its name says".to_owned()
+    } else {
+        format!(
+            "lost      {}; what they held is not restored",
+            report.lost.len()
+        )
+    });
+    output.detail(format_args!("state of  {}", report.started));
+    output.detail(format_args!(
+        "next      read {}/RESTORE-NOTES.txt,",
+        report.target.display()
+    ));
+    output.detail(format_args!(
+        "          then: seawall verify {}",
+        report.target.display()
+    ));
+    output.line(format_args!("target    {}", report.target.display()));
+}

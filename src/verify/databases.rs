@@ -1,0 +1,94 @@
+//! The databases of an installation: whether they are sound, and what Seafile's own points to.
+
+use std::path::Path;
+
+use super::report::DatabaseState;
+use super::{Error, chain};
+use crate::database::{self, Pointers, SqliteCopy, SqliteSource};
+use crate::seafile::discover::{Installation, SqliteFile};
+use crate::source;
+
+/// The role of the database that knows the libraries.
+const SEAFILE: &str = "seafile";
+
+/// What the databases say.
+pub(super) struct Databases {
+    /// Where the libraries' data is.
+    pub pointers: Pointers,
+    /// Whether each is sound.
+    pub states: Vec<DatabaseState>,
+    /// Seafile's own, to be read again.
+    pub seafile: SqliteSource,
+}
+
+/// Copies all databases, checks them, and reads the pointers. The copies are gone afterwards.
+pub(super) fn read(installation: &Installation, spool: &Path) -> Result<Databases, Error> {
+    let files = source::databases(installation)?;
+    let sources = source::sqlite_sources(files);
+    let position = sources
+        .iter()
+        .position(|source| source.role == SEAFILE)
+        .ok_or(Error::NoSeafileDatabase)?;
+    let copies: Vec<Result<SqliteCopy, database::Error>> = match database::copy_all(&sources, spool)
+    {
+        Ok(copies) => copies.into_iter().map(Ok).collect(),
+        Err(error) if is_damage(&error) => one_by_one(&sources, spool)?,
+        Err(error) => return Err(error.into()),
+    };
+    let states = files
+        .iter()
+        .zip(&copies)
+        .map(|(file, copy)| state(file, copy))
+        .collect();
+    let seafile = copies
+        .into_iter()
+        .nth(position)
+        .ok_or(Error::NoSeafileDatabase)??;
+    let pointers = database::read_pointers(&seafile.file)?;
+    Ok(Databases {
+        pointers,
+        states,
+        seafile: sources
+            .into_iter()
+            .nth(position)
+            .ok_or(Error::NoSeafileDatabase)?,
+    })
+}
+
+/// Whether an error says something of the database, and not of the computer or the moment.
+fn is_damage(error: &database::Error) -> bool {
+    matches!(
+        error,
+        database::Error::NotADatabase { .. }
+            | database::Error::Malformed { .. }
+            | database::Error::Unreadable { .. }
+    )
+}
+
+/// One is damaged: that must not keep us from the others. They need not be as of one moment, since
+/// only Seafile's own is read.
+fn one_by_one(
+    sources: &[SqliteSource],
+    spool: &Path,
+) -> Result<Vec<Result<SqliteCopy, database::Error>>, Error> {
+    let mut copies = Vec::new();
+    for source in sources {
+        match database::copy_all(std::slice::from_ref(source), spool) {
+            Ok(one) => copies.extend(one.into_iter().map(Ok)),
+            Err(error) if is_damage(&error) => copies.push(Err(error)),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(copies)
+}
+
+fn state(file: &SqliteFile, copy: &Result<SqliteCopy, database::Error>) -> DatabaseState {
+    DatabaseState {
+        role: file.role.to_string(),
+        path: file.path.to_string_lossy().into_owned(),
+        problems: match copy {
+            Ok(copy) => copy.integrity.clone(),
+            Err(error) => vec![chain(error)],
+        },
+    }
+}

@@ -1,0 +1,259 @@
+//! `verify` looks whether a Seafile installation is whole, live or restored (`check` does that for
+//! a repository): what `seaf-fsck` does, and history, the trash and shared folders as well.
+//!
+//! Every object that the databases' pointers lead to is read and verified against its own id. What
+//! counts as damage and what as collected history is the walk's ([`crate::walk`]) to say. Nothing
+//! is ever written in the installation; its databases are copied to a private folder.
+//!
+//! Not here: comparing with what a repository holds, and putting back what is lost (`heal`).
+
+mod databases;
+mod describe;
+mod report;
+mod settle;
+mod sight;
+
+pub use report::{
+    Changed, Damage, DatabaseState, HistoryIncomplete, LooseStore, MAX_DAMAGE, MAX_WARNINGS,
+    ObjectName, Report,
+};
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::database::{self, LibraryPointers, Oddity, Pointers};
+use crate::object::LibraryId;
+use crate::seafile::discover::{Installation, Warning};
+use crate::seafile::folders::ObjectFolders;
+use crate::source::{self, NotSqlite};
+use databases::Databases;
+use settle::{Walked, Walker};
+use sight::Reading;
+
+/// What the user chose.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Threads that read blocks; each holds one block.
+    pub workers: usize,
+    /// How long to wait before something that is missing is looked for again.
+    pub second_look: Duration,
+    /// Paths to name for one damaged object and library.
+    pub most_paths: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            workers: std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
+            second_look: Duration::from_secs(2),
+            most_paths: 1000,
+        }
+    }
+}
+
+/// Why a verification could not be made. Damage is not failure.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Seafile's own database could not be copied or read: nothing says what should be there.
+    #[error(transparent)]
+    Database(#[from] database::Error),
+    /// The databases are on a server.
+    #[error(transparent)]
+    NotSqlite(#[from] NotSqlite),
+    /// There is no database with libraries.
+    #[error("the installation has no database seafile.db")]
+    NoSeafileDatabase,
+    /// The objects are out of reach.
+    #[error("cannot read the installation's objects")]
+    Source(#[source] io::Error),
+}
+
+impl Error {
+    /// What to do about it, where there is something to do.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Database(error) => error.hint(),
+            Self::Source(_) => Some("run seawall as the user that Seafile runs as, or as root"),
+            Self::NotSqlite(_) | Self::NoSeafileDatabase => None,
+        }
+    }
+}
+
+/// Verifies an installation. `spool` is an empty private folder for copies of its databases;
+/// `progress` is told what goes on, one line each.
+///
+/// Memory grows with the number of objects of the largest library.
+pub fn run(
+    installation: &Installation,
+    spool: &Path,
+    options: &Options,
+    progress: &dyn Fn(&str),
+) -> Result<Report, Error> {
+    progress("copying the databases");
+    let databases = databases::read(installation, spool)?;
+    let (folders, unknown_classes) = source::object_folders(installation, &databases.pointers);
+    let run = Run {
+        options,
+        spool,
+        progress,
+        folders: &folders,
+        databases: &databases,
+    };
+    let random_block_ids = source::has_random_block_ids(installation);
+    let mut walker = Walker {
+        source: &folders,
+        reading: Reading {
+            workers: options.workers,
+            random_block_ids,
+        },
+        totals: settle::Totals::default(),
+    };
+    let found = run.walk(&mut walker)?;
+    let mut report = run.describe(&walker, &found)?;
+    report.warnings.extend(unknown_classes);
+    let missing = installation.warnings.iter();
+    let missing = missing.filter(|warning| matches!(warning, Warning::DatabaseMissing { .. }));
+    report.warnings.extend(missing.map(ToString::to_string));
+    Ok(report)
+}
+
+/// A verification that goes on.
+struct Run<'a> {
+    options: &'a Options,
+    spool: &'a Path,
+    progress: &'a dyn Fn(&str),
+    folders: &'a ObjectFolders,
+    databases: &'a Databases,
+}
+
+/// What all walks led to.
+#[derive(Default)]
+struct Found {
+    groups: Vec<Walked>,
+    /// Libraries without a head, for good.
+    headless: Vec<LibraryPointers>,
+    /// Libraries that changed meanwhile, and their objects that nobody can judge.
+    changed: BTreeMap<LibraryId, u64>,
+}
+
+impl Run<'_> {
+    fn walk(&self, walker: &mut Walker<'_>) -> Result<Found, Error> {
+        let pointers = &self.databases.pointers;
+        let libraries = settle::with_heads(pointers);
+        let mut headless: Vec<LibraryPointers> = pointers
+            .libraries
+            .iter()
+            .filter(|library| library.heads.is_empty())
+            .cloned()
+            .collect();
+        (self.progress)(&format!("walking {} libraries", libraries.len()));
+        let first = walker
+            .walk(&walker.groups(&libraries))
+            .map_err(Error::Source)?;
+        if headless.is_empty() && first.iter().all(|group| group.missing().next().is_none()) {
+            return Ok(Found {
+                groups: first,
+                ..Found::default()
+            });
+        }
+        (self.progress)("something is missing: looking again");
+        std::thread::sleep(self.options.second_look);
+        let second = walker.walk_what_reappeared(first).map_err(Error::Source)?;
+        let mut third = walker
+            .walk_what_changed(second, &headless, &self.pointers_now()?)
+            .map_err(Error::Source)?;
+        let ids = third.changed.iter();
+        let mut changed: BTreeMap<LibraryId, u64> = ids.map(|library| (*library, 0)).collect();
+        if third.has_doubt() {
+            (self.progress)("more is missing: looking whether its libraries changed again");
+            for library in third.remove_doubts(&self.pointers_now()?) {
+                *changed.entry(library).or_default() += 1;
+            }
+        }
+        headless.retain(|library| !changed.contains_key(&library.id));
+        let mut groups = third.settled;
+        groups.extend(third.again);
+        Ok(Found {
+            groups,
+            headless,
+            changed,
+        })
+    }
+
+    fn pointers_now(&self) -> Result<Pointers, Error> {
+        Ok(database::read_pointers_live(
+            &self.databases.seafile,
+            self.spool,
+        )?)
+    }
+
+    fn describe(&self, walker: &Walker<'_>, found: &Found) -> Result<Report, Error> {
+        let pointers = &self.databases.pointers;
+        let mut report = Report {
+            libraries: pointers.libraries.len() as u64,
+            objects: 0,
+            bytes_read: walker.totals.bytes,
+            unverifiable: walker.totals.unverifiable,
+            databases: self.databases.states.clone(),
+            damage: Vec::new(),
+            damaged: 0,
+            history_incomplete: Vec::new(),
+            changed: Vec::new(),
+            without_pointer: Vec::new(),
+            foreign: 0,
+            warnings: Vec::new(),
+        };
+        for group in &found.groups {
+            describe::group(&mut report, self.folders, group, self.options.most_paths)?;
+        }
+        for library in &found.headless {
+            let detail = "the database names no head commit".to_owned();
+            describe::of_rows(&mut report, library, "no-head", detail);
+        }
+        for oddity in &pointers.oddities {
+            if let Oddity::NoOrigin { library, .. } = oddity
+                && let Some(virtual_library) = pointers.library(*library)
+            {
+                describe::of_rows(
+                    &mut report,
+                    virtual_library,
+                    "no-origin",
+                    oddity.to_string(),
+                );
+            }
+        }
+        let order = |damage: &Damage| (damage.library, damage.object.kind, damage.object.id);
+        report.damage.sort_by_key(order);
+        let name = |id| {
+            pointers
+                .library(id)
+                .and_then(|library| library.name.clone())
+        };
+        let changed = found.changed.iter();
+        report.changed = changed
+            .map(|(&library, &unsettled)| Changed {
+                library,
+                library_name: name(library),
+                unsettled,
+            })
+            .collect();
+        describe::loose_stores(&mut report, self.folders, pointers);
+        let oddities = pointers.oddities.iter().take(MAX_WARNINGS);
+        report.warnings.extend(oddities.map(ToString::to_string));
+        Ok(report)
+    }
+}
+
+/// An error and what caused it, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        text = format!("{text}: {source}");
+        next = source.source();
+    }
+    text
+}

@@ -1,0 +1,254 @@
+//! Missing, or a race with the server? (review of the design, F7.) What is missing is looked for
+//! again; then the pointers are read again, and libraries that changed are walked once more.
+//!
+//! An object that was missing before pointers were read that still need it is damage, however busy
+//! its library is: a server writes objects before the pointer to them.
+
+use std::collections::HashSet;
+
+use super::sight::{self, BlockTrouble, Looked, Reading};
+use crate::database::{LibraryPointers, Pointers};
+use crate::object::{LibraryId, Object, Store};
+use crate::seafile::folders::ObjectFolders;
+use crate::walk::{self, Finding, Group, Need, Outcome, Trouble};
+
+/// Libraries that were walked together, and what the walk found.
+pub(super) struct Walked {
+    /// The libraries, as the walk saw them.
+    pub libraries: Vec<LibraryPointers>,
+    /// What it found, bad blocks included.
+    pub outcome: Outcome,
+}
+
+/// What all walks read.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Totals {
+    /// Bytes.
+    pub bytes: u64,
+    /// Blocks whose ids prove nothing.
+    pub unverifiable: u64,
+}
+
+/// Walks groups.
+pub(super) struct Walker<'a> {
+    /// Where objects lie.
+    pub source: &'a ObjectFolders,
+    /// How blocks are read.
+    pub reading: Reading,
+    /// What was read so far.
+    pub totals: Totals,
+}
+
+impl Walker<'_> {
+    /// The libraries of some pointers, in groups. Those without a head cannot be walked.
+    pub(super) fn groups<'p>(&self, libraries: &'p [LibraryPointers]) -> Vec<Group<'p>> {
+        let any = Store::Library(LibraryId::new([0; 16]));
+        walk::groups(libraries, self.source.places(any).count() > 1)
+    }
+
+    /// Walks groups and reads their blocks.
+    pub(super) fn walk(&mut self, groups: &[Group<'_>]) -> std::io::Result<Vec<Walked>> {
+        let Looked {
+            outcomes,
+            blocks,
+            bytes,
+            unverifiable,
+        } = sight::look(self.source, groups, self.reading)?;
+        self.totals.bytes += bytes;
+        self.totals.unverifiable += unverifiable;
+        let mut walked: Vec<Walked> = groups
+            .iter()
+            .zip(outcomes)
+            .map(|(group, outcome)| Walked {
+                libraries: group
+                    .libraries
+                    .iter()
+                    .map(|&library| library.clone())
+                    .collect(),
+                outcome,
+            })
+            .collect();
+        for block in blocks {
+            assign(&mut walked, block);
+        }
+        Ok(walked)
+    }
+
+    /// Walks again where something that was missing is there now.
+    pub(super) fn walk_what_reappeared(
+        &mut self,
+        walked: Vec<Walked>,
+    ) -> std::io::Result<Vec<Walked>> {
+        let (again, mut settled): (Vec<Walked>, Vec<Walked>) = walked
+            .into_iter()
+            .partition(|walked| walked.missing().any(|object| self.is_there(&object)));
+        let groups: Vec<Group<'_>> = again.iter().map(Walked::group).collect();
+        if !groups.is_empty() {
+            settled.extend(self.walk(&groups)?);
+        }
+        Ok(settled)
+    }
+
+    fn is_there(&self, object: &Object) -> bool {
+        let mut places = self.source.places(object.store);
+        places.any(|store| matches!(self.source.len(&Object { store, ..*object }), Ok(Some(_))))
+    }
+
+    /// Walks once more the groups with something missing whose libraries changed since, and
+    /// libraries that have got a head. Returns all groups, and the libraries that changed.
+    pub(super) fn walk_what_changed(
+        &mut self,
+        walked: Vec<Walked>,
+        headless: &[LibraryPointers],
+        now: &Pointers,
+    ) -> std::io::Result<Rewalked> {
+        let mut changed: Vec<LibraryId> = headless
+            .iter()
+            .filter(|library| has_changed(library, now))
+            .map(|library| library.id)
+            .collect();
+        let mut again: HashSet<LibraryId> = changed.iter().copied().collect();
+        let mut known = HashSet::new();
+        let mut left = Vec::new();
+        for walked in walked {
+            let differing = walked
+                .libraries
+                .iter()
+                .filter(|library| has_changed(library, now));
+            let differing: Vec<LibraryId> = differing.map(|library| library.id).collect();
+            if walked.missing().next().is_none() || differing.is_empty() {
+                left.push(walked);
+            } else {
+                changed.extend(differing);
+                known.extend(walked.missing());
+                // Its other libraries too: they share a store.
+                again.extend(walked.libraries.iter().map(|library| library.id));
+            }
+        }
+        let mut libraries = with_heads(now);
+        libraries.retain(|library| again.contains(&library.id));
+        let groups = self.groups(&libraries);
+        let again = if groups.is_empty() {
+            Vec::new()
+        } else {
+            self.walk(&groups)?
+        };
+        Ok(Rewalked {
+            settled: left,
+            again,
+            known,
+            changed,
+        })
+    }
+}
+
+/// What came of walking what changed.
+pub(super) struct Rewalked {
+    /// Groups that were not walked again.
+    pub settled: Vec<Walked>,
+    /// Groups that were.
+    pub again: Vec<Walked>,
+    /// What was missing before.
+    known: HashSet<Object>,
+    /// Libraries whose pointers changed.
+    pub changed: Vec<LibraryId>,
+}
+
+impl Rewalked {
+    /// Whether something is missing now that was not missing before: a second race, perhaps.
+    pub(super) fn has_doubt(&self) -> bool {
+        self.again
+            .iter()
+            .flat_map(Walked::missing)
+            .any(|object| !self.known.contains(&object))
+    }
+
+    /// Takes out of the damage what nobody can judge: it was missing only in the last walk, of a
+    /// library that has changed again since. Returns the libraries concerned, once for each object.
+    pub(super) fn remove_doubts(&mut self, now: &Pointers) -> Vec<LibraryId> {
+        let mut unsettled = Vec::new();
+        for walked in &mut self.again {
+            if !walked
+                .libraries
+                .iter()
+                .any(|library| has_changed(library, now))
+            {
+                continue;
+            }
+            let known = &self.known;
+            walked.outcome.findings.retain(|finding| {
+                let is_doubtful = is_missing(finding) && !known.contains(&finding.object);
+                if is_doubtful {
+                    unsettled.push(finding.library);
+                }
+                !is_doubtful
+            });
+        }
+        unsettled
+    }
+}
+
+impl Walked {
+    /// The same, as the walk takes it.
+    pub(super) fn group(&self) -> Group<'_> {
+        Group {
+            libraries: self.libraries.iter().collect(),
+        }
+    }
+
+    /// Required objects that are not there.
+    pub(super) fn missing(&self) -> impl Iterator<Item = Object> + '_ {
+        let missing = self
+            .outcome
+            .findings
+            .iter()
+            .filter(|finding| is_missing(finding));
+        missing.map(|finding| finding.object)
+    }
+}
+
+fn is_missing(finding: &Finding) -> bool {
+    finding.need == Need::Required && finding.trouble == Trouble::Missing
+}
+
+/// The libraries that can be walked.
+pub(super) fn with_heads(pointers: &Pointers) -> Vec<LibraryPointers> {
+    let libraries = pointers.libraries.iter();
+    libraries
+        .filter(|library| !library.heads.is_empty())
+        .cloned()
+        .collect()
+}
+
+fn has_changed(library: &LibraryPointers, now: &Pointers) -> bool {
+    now.library(library.id)
+        .is_none_or(|now| !now.same_roots(library) || now.state != library.state)
+}
+
+/// A block that a worker found bad belongs to the group whose store it lies in.
+fn assign(walked: &mut [Walked], (object, trouble): BlockTrouble) {
+    let owns = |walked: &Walked| {
+        let mut libraries = walked.libraries.iter();
+        object.store == Store::Shared
+            || libraries.any(|library| walk::content_store(library) == object.store)
+    };
+    let Some(walked) = walked.iter_mut().find(|walked| owns(walked)) else {
+        return;
+    };
+    let origin = |library: &&LibraryPointers| Store::Library(library.id) == object.store;
+    let library = walked
+        .libraries
+        .iter()
+        .find(origin)
+        .or(walked.libraries.first());
+    if let Some(library) = library.map(|library| library.id) {
+        walked.outcome.findings.push(Finding {
+            object,
+            library,
+            // Garbage collection takes blocks away, it never tears them.
+            need: Need::Required,
+            trouble,
+            rescued: false,
+        });
+    }
+}

@@ -1,0 +1,278 @@
+//! What the pages in docs/ say, held against the code.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::support::{Source, World, files_below};
+
+fn page(name: &str) -> String {
+    fs::read_to_string(
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("docs")
+            .join(name),
+    )
+    .unwrap()
+}
+
+/// Every Rust file below a folder of the project, with its text.
+fn sources(folder: &str) -> Vec<(PathBuf, String)> {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let files = files_below(&top.join(folder)).into_iter();
+    let rust = files.filter(|path| path.extension().is_some_and(|ending| ending == "rs"));
+    rust.map(|path| {
+        let text = fs::read_to_string(&path).unwrap();
+        (path.strip_prefix(top).unwrap().to_owned(), text)
+    })
+    .collect()
+}
+
+/// The part of a file that is compiled into seawall.
+fn without_tests(path: &Path, text: &str) -> String {
+    if path
+        .components()
+        .any(|part| part.as_os_str().to_string_lossy().starts_with("tests"))
+    {
+        return String::new();
+    }
+    text.split("#[cfg(test)]\nmod tests {")
+        .next()
+        .unwrap()
+        .to_owned()
+}
+
+#[test]
+fn every_heading_that_the_code_cites_exists() {
+    let mut cited = BTreeSet::new();
+    for (_, text) in sources("src").into_iter().chain(sources("backends/src")) {
+        // Comments break lines anywhere.
+        let flat = text
+            .replace("\n//! ", " ")
+            .replace("\n/// ", " ")
+            .replace("\n    /// ", " ");
+        for name in ["design.md", "format.md"] {
+            for rest in flat.split(&format!("docs/{name}, \"")).skip(1) {
+                cited.insert((name, rest.split('"').next().unwrap().to_owned()));
+            }
+        }
+    }
+    assert!(cited.len() >= 9, "{cited:?}");
+    for (name, heading) in cited {
+        let exists = page(name)
+            .lines()
+            .any(|line| line.trim_start_matches('#').trim() == heading && line.starts_with('#'));
+        assert!(exists, "docs/{name} has no heading {heading:?}");
+    }
+}
+
+#[test]
+fn dependencies_point_one_way() {
+    let verbs = ["backup", "restore", "check", "verify", "cli"];
+    let forbidden = |module: &str| -> Vec<&str> {
+        let mut forbidden = match module {
+            "seafile" | "database" => vec!["repository", "crypt", "walk", "source", "unpack"],
+            "repository" => vec!["seafile", "database", "walk", "source", "unpack"],
+            "crypt" | "object" | "time" => vec![
+                "repository",
+                "seafile",
+                "database",
+                "walk",
+                "source",
+                "unpack",
+            ],
+            "walk" | "source" | "unpack" => vec!["repository"],
+            "backup" | "restore" | "check" | "verify" => {
+                return verbs.into_iter().filter(|verb| *verb != module).collect();
+            }
+            _ => return Vec::new(),
+        };
+        forbidden.extend(verbs);
+        forbidden
+    };
+    for (path, text) in sources("src") {
+        let module = path
+            .components()
+            .nth(1)
+            .unwrap()
+            .as_os_str()
+            .to_string_lossy()
+            .into_owned();
+        let module = module.trim_end_matches(".rs");
+        let text = without_tests(&path, &text);
+        for line in text
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"))
+        {
+            for other in forbidden(module) {
+                let used = line.contains(&format!("crate::{other}::"))
+                    || line.contains(&format!("use crate::{other};"));
+                let grouped = line.starts_with("use crate::{")
+                    && line
+                        .split(&['{', ',', ' ', '}', ':'][..])
+                        .any(|word| word == other);
+                assert!(!used && !grouped, "{} uses {other}: {line}", path.display());
+            }
+        }
+    }
+    for (path, text) in sources("backends/src") {
+        assert!(
+            !text.contains("seawall::") || text.contains("seawall_backends::"),
+            "{}",
+            path.display()
+        );
+    }
+}
+
+#[test]
+fn only_the_command_line_prints_reads_the_environment_or_exits() {
+    let words = [
+        "println!",
+        "eprintln!",
+        "print!(",
+        "process::exit",
+        "env::var",
+        "env::vars",
+        "env::args",
+        "io::stdout",
+        "io::stderr",
+    ];
+    for (path, text) in sources("src").into_iter().chain(sources("backends/src")) {
+        if path.starts_with("src/cli") {
+            continue;
+        }
+        for line in without_tests(&path, &text)
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"))
+        {
+            assert!(
+                !words.iter().any(|word| line.contains(word)),
+                "{}: {line}",
+                path.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn every_name_in_a_repository_is_documented() {
+    let (source, world) = (Source::example(), World::local());
+    let snapshot = world.backup(&source).marker.snapshot.to_string();
+    let format = page("format.md");
+    let is_hash =
+        |text: &str| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let pattern = |key: &str| -> String {
+        let segments = key.split('/').map(|segment| {
+            let (name, ending) = segment.split_once('.').unwrap_or((segment, ""));
+            match name {
+                _ if segment == snapshot => "<snapshot>".to_owned(),
+                _ if is_hash(name) => format!("<64 hex>.{ending}"),
+                _ if name == snapshot => format!("<snapshot>.{ending}"),
+                _ if segment.len() == 2 => "<2 hex>".to_owned(),
+                _ if key.starts_with("databases/") && ending.starts_with("db") => {
+                    "<role>.db.zst.<00000>".to_owned()
+                }
+                _ if segment.ends_with(".tar.zst.00000") => "<group>.tar.zst.<00000>".to_owned(),
+                _ if ending == "pub" => "<key id>.pub".to_owned(),
+                _ => segment.to_owned(),
+            }
+        });
+        segments
+            .collect::<Vec<_>>()
+            .join("/")
+            .replace("data/runs/<snapshot>", "data/runs/<id>")
+    };
+    let patterns: BTreeSet<String> = world.keys().iter().map(|key| pattern(key)).collect();
+    assert!(patterns.len() >= 11, "{patterns:?}");
+    for pattern in patterns {
+        assert!(
+            format.contains(&format!("| `{pattern}` |")),
+            "{pattern} is not in docs/format.md"
+        );
+    }
+}
+
+#[test]
+fn every_field_of_a_manifest_and_line_of_a_marker_is_documented() {
+    let (source, world) = (Source::example(), World::local());
+    let report = world.backup(&source);
+    let format = page("format.md");
+    let section = |name: &str| {
+        format
+            .split(&format!("\n## {name}\n"))
+            .nth(1)
+            .unwrap()
+            .split("\n## ")
+            .next()
+            .unwrap()
+            .to_owned()
+    };
+    let serde_json::Value::Object(manifest) = serde_json::to_value(&report.manifest).unwrap()
+    else {
+        panic!()
+    };
+    let text = section("Manifest");
+    for (name, value) in &manifest {
+        assert!(text.contains(&format!("`{name}`")), "{name}");
+        let fields = match value {
+            serde_json::Value::Object(fields) => Some(fields),
+            serde_json::Value::Array(items) => items.first().and_then(|item| item.as_object()),
+            _ => None,
+        };
+        for field in fields.into_iter().flat_map(|fields| fields.keys()) {
+            assert!(text.contains(&format!("`{field}`")), "{name}.{field}");
+        }
+    }
+    let text = section("Marker");
+    for line in report.marker.to_text().lines() {
+        let name = line.split(' ').next().unwrap();
+        assert!(
+            text.lines().any(|documented| documented.starts_with(name)),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn what_is_left_out_by_default_is_documented() {
+    let format = page("format.md");
+    for pattern in seawall::seafile::files::DEFAULT_EXCLUDES {
+        assert!(format.contains(&format!("`{pattern}`")), "{pattern}");
+    }
+}
+
+#[test]
+fn the_readme_is_short_and_its_commands_exist() {
+    let readme =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    assert!(readme.lines().count() <= 150);
+    let help = crate::support::run(env!("CARGO_BIN_EXE_seawall"), &["--help"]);
+    for verb in [
+        "init",
+        "backup",
+        "snapshots",
+        "libraries",
+        "restore",
+        "check",
+        "verify",
+    ] {
+        assert!(
+            readme.contains(&format!("| `{verb}")),
+            "{verb} is not in README.md"
+        );
+        assert!(
+            help.lines().any(|line| line.trim_start().starts_with(verb)),
+            "{verb} is not in --help"
+        );
+    }
+    for flag in readme
+        .split('`')
+        .filter(|part| part.starts_with("--") && !part.contains('\n'))
+    {
+        let flag = flag.split([' ', ':', '=']).next().unwrap();
+        let verbs = ["backup", "restore", "check", "snapshots"];
+        let known = verbs.iter().any(|verb| {
+            crate::support::run(env!("CARGO_BIN_EXE_seawall"), &[verb, "--help"]).contains(flag)
+        });
+        assert!(known, "{flag} is in README.md and in no --help");
+    }
+}
