@@ -20,7 +20,14 @@ pub struct StateFolder {
 /// Held as long as one process works with the state folder.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing is not enough while a process that was just started still has a copy.
+        let _ = self.file.unlock();
+    }
 }
 
 impl StateFolder {
@@ -52,7 +59,7 @@ impl StateFolder {
             .open(&path)
             .map_err(failed)?;
         match file.try_lock() {
-            Ok(()) => Ok(Lock { _file: file }),
+            Ok(()) => Ok(Lock { file }),
             Err(TryLockError::WouldBlock) => Err(Error::Busy { path }),
             Err(TryLockError::Error(source)) => Err(failed(source)),
         }

@@ -168,13 +168,24 @@ pub fn owner(
     Ok(wanted.or_else(|| existing.or_else(recorded).map(of)))
 }
 
+/// The unfinished file, locked.
+#[derive(Debug)]
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing is not enough while a process that was just started still has a copy.
+        let _ = rustix::fs::flock(&self.0, FlockOperation::Unlock);
+    }
+}
+
 /// The target, opened and locked.
 #[derive(Debug)]
 pub struct Target {
     path: PathBuf,
     folders: Folders,
     /// Held until the restore ends: its lock keeps a second restore out.
-    _unfinished: File,
+    _lock: Lock,
 }
 
 impl Target {
@@ -216,7 +227,7 @@ impl Target {
         Ok(Self {
             path: path.to_owned(),
             folders,
-            _unfinished: unfinished,
+            _lock: Lock(unfinished),
         })
     }
 
