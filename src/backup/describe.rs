@@ -169,6 +169,7 @@ impl Run<'_> {
             host: self.context.host.into(),
             seafile_version: installation.program_version.clone(),
             pro: installation.pro,
+            random_block_ids: crate::source::has_random_block_ids(installation),
             links: installation
                 .links
                 .iter()

@@ -54,6 +54,9 @@ pub struct Source {
     pub seafile_version: Option<String>,
     /// Whether it is Seafile Professional.
     pub pro: bool,
+    /// Whether ids of blocks may be random, so that their bytes prove nothing.
+    #[serde(default)]
+    pub random_block_ids: bool,
     /// Links at Seafile's known places that were followed, as (path inside, target).
     pub links: Vec<(String, String)>,
     /// Whether unreachable objects were copied too.
@@ -315,6 +318,7 @@ mod tests {
                 host: "h".into(),
                 seafile_version: None,
                 pro: false,
+                random_block_ids: false,
                 links: vec![("seafile-data".into(), "/mnt".into())],
                 everything: false,
                 excludes: vec!["*.bak".into()],

@@ -249,7 +249,7 @@ impl Restore<'_> {
             } else {
                 There::Nothing
             },
-            random_block_ids: self.manifest.source.pro,
+            random_block_ids: self.manifest.source.random_block_ids,
         };
         let done = packs::restore(job, self.options.workers, self.progress)?;
         (self.progress)("linking objects that libraries share");

@@ -71,7 +71,11 @@ impl Notes<'_> {
             );
         }
         page.field("old place", &format!("{} on {}", source.path, source.host));
-        let edition = if source.pro { "Professional " } else { "" };
+        let edition = if source.random_block_ids {
+            "Professional "
+        } else {
+            ""
+        };
         let version = source
             .seafile_version
             .as_deref()

@@ -16,6 +16,7 @@ mod cli;
 mod damage;
 mod documented;
 mod restore;
-mod review;
+
+mod stories;
 mod support;
 mod verify;

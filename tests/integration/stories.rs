@@ -1,4 +1,5 @@
-//! Failure stories of the review of the backup core. Each test here shows a defect.
+//! Failure stories that a review of the backup told: each was a way for a marker to lie, for a run to
+//! fail for ever, or for something to grow without end. Each test was seen red once.
 
 use std::fs;
 use std::path::PathBuf;
