@@ -251,15 +251,6 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "by hand: SEAWALL_TEST_DATA names a seafile-data folder"]
-    fn another_installation_is_whole() {
-        let data_dir = std::env::var_os("SEAWALL_TEST_DATA").unwrap();
-        let start = std::time::Instant::now();
-        let count = assert_whole(Path::new(&data_dir));
-        println!("{count} objects in {:?}", start.elapsed());
-    }
-
-    #[test]
     fn altered_real_objects_are_faults() {
         let (folders, objects) = objects(Path::new(EXAMPLE));
         for object in objects.iter().step_by(3) {

@@ -617,3 +617,140 @@ fn only_the_owner_can_read_a_repository() {
         );
     }
 }
+
+#[test]
+fn parts_that_are_lost_or_listed_for_deletion_are_written_again() {
+    let (source, world) = (Source::example(), World::local());
+    let first = world.backup(&source);
+    let parts = |report: &Report| -> HashSet<Key> {
+        report
+            .manifest
+            .parts()
+            .map(|part| part.key.clone())
+            .collect()
+    };
+    let dump = first.manifest.databases[1].parts[0].key.clone();
+    let files = first.manifest.files[0].parts[0].key.clone();
+    let short = first.manifest.files[1].parts[0].key.clone();
+    fs::remove_file(world.repository_path().join(dump.as_str())).unwrap();
+    fs::File::options()
+        .write(true)
+        .open(world.repository_path().join(short.as_str()))
+        .unwrap()
+        .set_len(3)
+        .unwrap();
+    let tombstone = format!("seawall tombstone 1\nkey {files}\n");
+    world
+        .backend
+        .put_new(
+            &Key::parse("data/runs/prune-x").unwrap(),
+            tombstone.as_bytes(),
+        )
+        .unwrap();
+    let report = world.backup(&source);
+    assert_eq!((report.databases_stored, report.groups_stored), (1, 2));
+    for lost in [dump, files, short] {
+        assert!(!parts(&report).contains(&lost), "{lost}");
+    }
+    assert!(parts(&report).intersection(&parts(&first)).count() > 5);
+}
+
+#[test]
+fn a_pack_of_another_size_is_lost() {
+    let (source, mut world) = (Source::example(), World::local());
+    world.backup(&source);
+    let pack = files_below(&world.repository_path().join("data/trees"))
+        .pop()
+        .unwrap();
+    fs::File::options()
+        .write(true)
+        .open(&pack)
+        .unwrap()
+        .set_len(1000)
+        .unwrap();
+    world.options.list = true;
+    let report = world.backup(&source);
+    assert!(report.totals.objects > 0 && report.needs_reading());
+    assert_holds_what_is_reachable(&source, &world, &report, 2);
+}
+
+#[test]
+fn after_a_failed_run_the_packs_are_listed() {
+    let source = Source::example();
+    let memory = MemoryBackend::default();
+    let recording = Arc::new(RecordingBackend::new(memory.clone()));
+    let mut world = World::on(recording.clone());
+    world.backup(&source);
+    let lists_packs = || {
+        recording
+            .take()
+            .iter()
+            .any(|recorded| recorded.operation == Operation::List("data/blocks".into()))
+    };
+    recording.take();
+    world.backup(&source);
+    assert!(!lists_packs(), "once a day is enough");
+    let plan = Plan::new().always(
+        Verb::Put,
+        "data/manifests",
+        Fault::FailBefore(ErrorKind::NoSpace),
+    );
+    world.through(Arc::new(FaultyBackend::new(memory, plan)));
+    assert!(world.try_backup(&source).is_err());
+    recording.take();
+    world.through(recording.clone());
+    world.backup(&source);
+    assert!(lists_packs());
+    world.backup(&source);
+    assert!(!lists_packs());
+}
+
+#[test]
+fn a_put_that_failed_stores_nothing_by_the_catalogs_account() {
+    // The pack is not there: what it held must be stored by the next run, not believed.
+    let source = Source::example();
+    let memory = MemoryBackend::default();
+    let mut world = World::on(Arc::new(memory.clone()));
+    for folder in ["data/blocks", "data/trees"] {
+        let plan = Plan::new().always(Verb::Put, folder, Fault::FailBefore(ErrorKind::Other));
+        world.through(Arc::new(FaultyBackend::new(memory.clone(), plan)));
+        assert!(world.try_backup(&source).is_err());
+        let catalog =
+            Catalog::open(&world.of_repository.catalog_path(), world.repository.id()).unwrap();
+        let there: HashSet<String> = world.keys().into_iter().collect();
+        for pack in catalog.packs().unwrap().iter().filter(|pack| pack.stored) {
+            let key =
+                seawall::repository::names::pack(pack.kind, &pack.name, world.repository.seal());
+            assert!(there.contains(key.as_str()), "{key}");
+        }
+    }
+    world.through(Arc::new(memory));
+    let report = world.backup(&source);
+    assert_holds_what_is_reachable(&source, &world, &report, 2);
+    let catalog =
+        Catalog::open(&world.of_repository.catalog_path(), world.repository.id()).unwrap();
+    assert!(
+        catalog.packs().unwrap().iter().all(|pack| pack.stored),
+        "abandoned packs are forgotten"
+    );
+}
+
+#[test]
+fn a_long_run_says_that_it_is_alive() {
+    let (source, mut world) = (Source::example(), World::local());
+    let hours = std::sync::atomic::AtomicU64::new(0);
+    let start = std::time::SystemTime::now();
+    world.clock = seawall::time::Clock::new(move || {
+        start
+            + std::time::Duration::from_hours(
+                3 * hours.fetch_add(1, std::sync::atomic::Ordering::SeqCst),
+            )
+    });
+    let report = world.backup(&source);
+    let beat = format!("data/runs/{}.1", report.marker.snapshot);
+    let text = world
+        .backend
+        .get(&Key::parse(&beat).unwrap(), None)
+        .unwrap();
+    assert!(text.starts_with(b"seawall heartbeat 1\n"));
+}

@@ -780,3 +780,119 @@ fn a_bad_block_shows_in_the_shared_folder_too() {
         "an object counts once"
     );
 }
+
+/// Makes a commit of a library: the bytes of another one with some fields changed.
+fn write_commit(
+    source: &Source,
+    like: &Object,
+    id: &str,
+    change: impl Fn(&mut serde_json::Value),
+) -> Object {
+    let mut json = commit(source, like);
+    json["commit_id"] = id.into();
+    change(&mut json);
+    let object = Object {
+        id: id.parse().unwrap(),
+        ..*like
+    };
+    let path = object_path(source, &object);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, json.to_string()).unwrap();
+    object
+}
+
+#[test]
+fn both_parents_of_a_merge_are_history() {
+    let (source, world) = (Source::example(), World::local());
+    let newest = head(&source, UNICODE);
+    let side = write_commit(&source, &newest, &"5".repeat(40), |json| {
+        json["parent_id"] = serde_json::Value::Null;
+        json["root_id"] = "7".repeat(40).into();
+    });
+    let merge = write_commit(&source, &newest, &"6".repeat(40), |json| {
+        json["parent_id"] = newest.id.to_string().into();
+        json["second_parent_id"] = side.id.to_string().into();
+    });
+    source.sql(&format!(
+        "UPDATE Branch SET commit_id = '{}' WHERE repo_id = '{UNICODE}'",
+        merge.id
+    ));
+    let report = world.backup(&source);
+    assert_eq!(only_damage(&report).id.to_string(), "7".repeat(40));
+    let again = world.backup(&source);
+    assert_eq!(
+        again.marker.damage, 1,
+        "the head stays open for what its second parent lacks"
+    );
+}
+
+#[test]
+fn history_newer_than_valid_since_is_required() {
+    let (source, world) = (Source::example(), World::local());
+    let newest = head(&source, UNICODE);
+    let old = parent(&source, &parent(&source, &newest));
+    fs::remove_file(object_path(&source, &root(&source, &old))).unwrap();
+    let time = commit(&source, &old)["ctime"].as_i64().unwrap();
+    source.sql(&format!(
+        "INSERT OR REPLACE INTO RepoValidSince VALUES ('{UNICODE}', {})",
+        time - 1
+    ));
+    for _ in 0..2 {
+        let report = world.backup(&source);
+        assert_eq!(only_damage(&report).object(), root(&source, &old));
+    }
+}
+
+#[test]
+fn the_tree_of_a_base_commit_is_required_and_stays_open() {
+    let (source, world) = (Source::example(), World::local());
+    let newest = head(&source, DOCUMENTS);
+    let id: String = "8".repeat(40);
+    // A base commit that no head of the origin leads to, with a tree of its own that is gone.
+    let base = write_commit(&source, &newest, &id, |json| {
+        json["root_id"] = "9".repeat(40).into();
+    });
+    source.sql(&format!(
+        "UPDATE VirtualRepo SET base_commit = '{}'",
+        base.id
+    ));
+    for _ in 0..2 {
+        let report = world.backup(&source);
+        let damage = report
+            .manifest
+            .damage
+            .iter()
+            .find(|damage| damage.id.to_string() == "9".repeat(40));
+        assert!(damage.is_some(), "{:#?}", report.manifest.damage);
+        let virtual_library = report
+            .manifest
+            .libraries
+            .iter()
+            .find(|library| library.origin.is_some())
+            .unwrap();
+        assert!(!virtual_library.closed);
+    }
+}
+
+#[test]
+fn what_comes_while_the_walk_goes_on_is_found_by_the_second_look() {
+    let source = Source::example();
+    let newest = head(&source, UNICODE);
+    let path = object_path(&source, &root(&source, &newest));
+    let aside = path.with_extension("late");
+    fs::rename(&path, &aside).unwrap();
+    let mut world = World::local();
+    world.options.second_look = std::time::Duration::from_millis(600);
+    let late = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        fs::rename(aside, path).unwrap();
+    });
+    let report = world.backup(&source);
+    late.join().unwrap();
+    assert_eq!(
+        (report.marker.damage, report.races),
+        (0, 0),
+        "{:#?}",
+        report.manifest.damage
+    );
+}

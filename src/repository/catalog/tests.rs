@@ -8,6 +8,7 @@ use super::*;
 use crate::object::{Kind, LibraryId, Object, ObjectId};
 use crate::repository::names::PackKind;
 use crate::repository::pack::{Contents, MemberName, Pack, PackBuilder, PackOptions};
+use crate::repository::segment::Line;
 
 fn object(store: u8, kind: u8, id: u8) -> Object {
     let store = Store::Library(LibraryId::new([store; 16]));
@@ -146,6 +147,86 @@ fn a_link_falls_with_its_target_and_both_stores_are_walked_again() {
         (None, None)
     );
     assert!(catalog.is_voided(link.store).unwrap());
+}
+
+#[test]
+fn a_store_that_a_run_left_unclean_is_closed_only_where_it_says() {
+    let (_folder, catalog) = catalog();
+    let (open, closed, walked) = (object(1, 1, 1), object(1, 1, 2), object(1, 1, 3));
+    catalog.begin_run().unwrap();
+    store(&catalog, &[open, closed, walked]);
+    let marks = [(closed, Mark::Closed), (walked, Mark::Walked)];
+    catalog.mark(&[open.store], marks.into_iter()).unwrap();
+    catalog.finish_run(&base(1), &[]).unwrap();
+    let known = |object: &Object| catalog.known(object).unwrap().unwrap();
+    assert_eq!((known(&open).closed, known(&open).walked), (false, false));
+    assert_eq!((known(&closed).closed, known(&closed).walked), (true, true));
+    assert_eq!(
+        (known(&walked).closed, known(&walked).walked),
+        (false, true)
+    );
+}
+
+#[test]
+fn adopted_objects_are_stored_and_not_closed() {
+    let (_folder, catalog) = catalog();
+    let tree = object(1, 1, 1);
+    catalog.begin_run().unwrap();
+    catalog.finish_run(&base(1), &[]).unwrap();
+    let (name, contents) = pack(&[tree]);
+    catalog
+        .adopt_line(&Line {
+            pack: name,
+            kind: PackKind::Trees,
+            size: 9,
+            contents,
+        })
+        .unwrap();
+    assert!(!catalog.known(&tree).unwrap().unwrap().closed);
+}
+
+#[test]
+fn a_link_is_made_only_to_what_is_stored() {
+    let (_folder, catalog) = catalog();
+    let (target, link) = (object(1, 2, 1), object(2, 2, 1));
+    catalog.begin_run().unwrap();
+    let (name, contents) = pack(&[target]);
+    catalog
+        .add_pending(&NewPack {
+            name,
+            kind: PackKind::Blocks,
+            size: 9,
+            contents: &contents,
+            walked: true,
+        })
+        .unwrap();
+    assert_eq!(catalog.same_content(&link).unwrap(), None);
+    catalog.mark_stored(&name).unwrap();
+    assert_eq!(catalog.same_content(&link).unwrap(), Some(target.store));
+}
+
+#[test]
+fn abandoned_packs_are_forgotten() {
+    let (_folder, catalog) = catalog();
+    catalog.begin_run().unwrap();
+    let (name, contents) = pack(&[object(1, 1, 1)]);
+    catalog
+        .add_pending(&NewPack {
+            name,
+            kind: PackKind::Trees,
+            size: 9,
+            contents: &contents,
+            walked: true,
+        })
+        .unwrap();
+    let numbers: Vec<i64> = catalog
+        .packs()
+        .unwrap()
+        .iter()
+        .map(|pack| pack.number)
+        .collect();
+    catalog.forget_pending(&numbers).unwrap();
+    assert_eq!(catalog.packs().unwrap(), []);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! The rule is "everything except" (DESIGN 4.8): object folders and dumped databases are stored in
 //! their own ways, sockets cannot be stored, and [`DEFAULT_EXCLUDES`] names what Seafile makes anew.
-//! [`scan`] lists what remains in groups, [`fingerprint`] says whether a group changed since an
+//! [`scan()`] lists what remains in groups, [`fingerprint()`] says whether a group changed since an
 //! earlier run, and [`write_tar`] writes a group as one tar that stock `tar` reads. Nothing is ever
 //! written inside the source, and no link is followed but at the places that the caller names.
 //!
@@ -11,10 +11,10 @@
 //!
 //! How a run uses it:
 //!
-//! 1. [`scan`];
-//! 2. for each group, [`fingerprint`] with the *reference time of the earlier run*, compared with the
+//! 1. [`scan()`];
+//! 2. for each group, [`fingerprint()`] with the *reference time of the earlier run*, compared with the
 //!    fingerprint that the earlier run stored: equal means that the group's older parts still hold;
-//! 3. [`fingerprint`] with the own start as reference time, kept for the next run. This comes before
+//! 3. [`fingerprint()`] with the own start as reference time, kept for the next run. This comes before
 //!    the tar is written: a file that changes in between then differs from its fingerprint, and the
 //!    next run reads it again. After it, a change would be taken for stored;
 //! 4. [`write_tar`] for each changed group. A fingerprint counts only if the report has no warnings.

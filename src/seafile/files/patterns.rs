@@ -27,6 +27,7 @@ pub const DEFAULT_EXCLUDES: &[&str] = &[
     "**/__pycache__",
     "**/*.pid",
     "{seafile,seafile-pro}-server-*/runtime/*.log",
+    "RESTORE-UNFINISHED.txt",
 ];
 
 /// One pattern and what it does.
