@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
+use super::attempts::Attempt;
 use super::objects::{Objects, Walked, known_damage};
 use super::ordinary::Ordinary;
 use super::seal::Summary;
 use super::unreferenced::Leftovers;
-use super::{Attempt, Error, Run};
+use super::{Error, Run};
 use crate::database::{LibraryPointers, LibraryState, Oddity};
 use crate::object::{Kind, LibraryId, Object, ObjectId, Store};
 use crate::repository::configuration::FORMAT;

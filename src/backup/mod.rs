@@ -3,6 +3,7 @@
 //!
 //! Called by the command line and by tests; prints nothing.
 
+mod attempts;
 mod describe;
 mod dumps;
 mod heartbeat;
@@ -17,28 +18,25 @@ mod unreferenced;
 
 pub use packing::{PACK_BYTES, Totals};
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::database::{self, Pointers};
-use crate::object::{LibraryId, Store};
+use crate::object::Store;
 use crate::repository::catalog::Catalog;
 use crate::repository::host_key::HostKey;
-use crate::repository::manifest::{self, Manifest};
+use crate::repository::manifest::Manifest;
 use crate::repository::marker::Marker;
-use crate::repository::names::SnapshotId;
-use crate::repository::{self, Repository, runs};
+use crate::repository::{self, Repository};
 use crate::seafile::discover::Installation;
 use crate::seafile::files;
 use crate::source::{self, NotSqlite};
 use crate::time::Clock;
-use crate::walk;
-use dumps::Dumped;
 use heartbeat::Heartbeat;
-use objects::{Objects, Walked, known_damage};
+use objects::Objects;
 use packing::{PackingError, Settings};
 use prepare::Prepared;
 use sight::Salvaged;
@@ -209,12 +207,6 @@ struct Run<'a> {
     races: usize,
 }
 
-/// What one attempt led to.
-struct Attempt {
-    dumped: Dumped,
-    walked: Vec<Walked>,
-}
-
 /// Backs up an installation. Returns once the marker is stored.
 pub fn run(
     context: Context<'_>,
@@ -331,187 +323,4 @@ impl Run<'_> {
             },
         }
     }
-
-    /// Dumps and walks until no library changed under the walk, or patience ends.
-    fn attempts(&mut self) -> Result<Attempt, Error> {
-        let mut attempt = self.attempt(None, &HashSet::new())?;
-        for pause in self.options.attempts_after.clone() {
-            let raced = self.raced(&attempt)?;
-            if raced.is_empty() {
-                break;
-            }
-            self.races += 1;
-            self.say(&format!(
-                "{} libraries changed under the walk: once more",
-                raced.len()
-            ));
-            std::thread::sleep(pause);
-            self.prepared.snapshot = runs::put_intent(
-                self.context.repository.backend().as_ref(),
-                self.context.repository.id(),
-                self.context.host_key.id(),
-                SnapshotId::new(self.context.clock.now(), self.context.host_key.id())
-                    .max(self.prepared.snapshot.next()),
-            )?;
-            prepare::check_tombstones(self.context.repository, &self.prepared)?;
-            self.heartbeat = Arc::new(Heartbeat::new(
-                self.context.repository,
-                self.context.clock,
-                self.prepared.snapshot,
-            ));
-            attempt = self.attempt(Some(attempt), &raced)?;
-        }
-        Ok(attempt)
-    }
-
-    /// One dump and the walk of what it points to. Of an attempt before only libraries that changed
-    /// are walked again.
-    fn attempt(
-        &mut self,
-        before: Option<Attempt>,
-        raced: &HashSet<LibraryId>,
-    ) -> Result<Attempt, Error> {
-        self.say("copying the databases");
-        let mut dumped = dumps::dump(
-            self.context.repository,
-            &self.prepared,
-            source::databases(self.installation)?,
-            self.context.spool,
-        )?;
-        self.remember_valid_since(&mut dumped.pointers);
-        let source = self.folders(&dumped.pointers);
-        let libraries: Vec<_> = dumped
-            .pointers
-            .libraries
-            .iter()
-            .filter(|library| !library.heads.is_empty())
-            .cloned()
-            .collect();
-        let one = source
-            .places(Store::Library(LibraryId::new([0; 16])))
-            .count()
-            > 1;
-        self.void_changed(&libraries)?;
-        let (mut walked, groups, lost) =
-            keep_unchanged(before, walk::groups(&libraries, one), raced);
-        for walked in lost {
-            self.discarded.extend(walked.stores(&source));
-        }
-        self.say(&format!("walking {} libraries", libraries.len()));
-        let (first, totals) = self.objects(&source).walk(&groups)?;
-        self.totals.add(totals);
-        walked.extend(self.second_look(first, &source)?);
-        Ok(Attempt { dumped, walked })
-    }
-
-    /// Marks hold for a library as it was when they were made: with the same content store, and known
-    /// to the base, which remembers what they rest on.
-    fn void_changed(&self, libraries: &[crate::database::LibraryPointers]) -> Result<(), Error> {
-        for library in libraries {
-            let known = self.base().and_then(|base| base.library(library.id));
-            let origin =
-                |known: &manifest::Library| known.origin.as_ref().map(|origin| origin.library);
-            let now = library.origin.as_ref().map(|origin| origin.library);
-            if known.is_none_or(|known| origin(known) != now) {
-                self.catalog.void_marks(Store::Library(library.id))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// What is missing may only be late: a checker writes rows before files, network folders lag.
-    fn second_look(
-        &mut self,
-        first: Vec<Walked>,
-        source: &Arc<crate::seafile::folders::ObjectFolders>,
-    ) -> Result<Vec<Walked>, Error> {
-        let known = known_damage(self.base());
-        let (again, mut settled): (Vec<Walked>, Vec<Walked>) = first
-            .into_iter()
-            .partition(|walked| walked.new_damage(&known).next().is_some());
-        if again.is_empty() {
-            return Ok(settled);
-        }
-        for walked in &again {
-            self.discarded.extend(walked.stores(source));
-        }
-        self.say(&format!(
-            "objects are missing in {} groups of libraries: looking again",
-            again.len()
-        ));
-        std::thread::sleep(self.options.second_look);
-        let groups: Vec<_> = again.iter().map(Walked::group).collect();
-        let (walked, totals) = self.objects(source).walk(&groups)?;
-        self.totals.add(totals);
-        settled.extend(walked);
-        Ok(settled)
-    }
-
-    /// Damaged libraries whose pointers are not any more what was dumped.
-    fn raced(&self, attempt: &Attempt) -> Result<HashSet<LibraryId>, Error> {
-        let known = known_damage(self.base());
-        let damaged: Vec<&Walked> = attempt
-            .walked
-            .iter()
-            .filter(|walked| walked.new_damage(&known).next().is_some())
-            .collect();
-        if damaged.is_empty() {
-            return Ok(HashSet::new());
-        }
-        let sources = source::sqlite_sources(source::databases(self.installation)?);
-        let seafile = sources
-            .iter()
-            .find(|source| source.role == "seafile")
-            .ok_or(Error::NoSeafileDatabase)?;
-        let mut now = database::read_pointers_live(seafile, self.context.spool)?;
-        self.remember_valid_since(&mut now);
-        let changed = |library: &&crate::database::LibraryPointers| {
-            now.library(library.id)
-                .is_none_or(|now| !now.same_roots(library))
-        };
-        let libraries = damaged.iter().flat_map(|walked| &walked.libraries);
-        Ok(libraries
-            .filter(changed)
-            .map(|library| library.id)
-            .collect())
-    }
-
-    /// History before valid-since may be gone; rows of it vanish with a trip through the trash. So
-    /// the highest ever recorded counts.
-    fn remember_valid_since(&self, pointers: &mut Pointers) {
-        let libraries = self.base().into_iter().flat_map(|base| &base.libraries);
-        let known = libraries.map(|library| (library.id, library.valid_since));
-        let stores = self.base().into_iter().flat_map(|base| &base.unreferenced);
-        let known = known.chain(stores.map(|store| (store.store, store.valid_since)));
-        let known: HashMap<LibraryId, i64> = known
-            .filter_map(|(library, since)| Some((library, since?)))
-            .collect();
-        for library in &mut pointers.libraries {
-            library.valid_since = library.valid_since.max(known.get(&library.id).copied());
-        }
-    }
-}
-
-/// What an earlier attempt walked and nothing changed since, the groups that are left to walk, and
-/// what the earlier attempt walked in vain.
-fn keep_unchanged<'a>(
-    before: Option<Attempt>,
-    groups: Vec<walk::Group<'a>>,
-    raced: &HashSet<LibraryId>,
-) -> (Vec<Walked>, Vec<walk::Group<'a>>, Vec<Walked>) {
-    let mut before = before.map(|attempt| attempt.walked).unwrap_or_default();
-    let mut kept = Vec::new();
-    let mut left = Vec::new();
-    for group in groups {
-        let is_raced = group
-            .libraries
-            .iter()
-            .any(|library| raced.contains(&library.id));
-        let same = before.iter().position(|walked| walked.has_roots_of(&group));
-        match same.filter(|_| !is_raced) {
-            Some(position) => kept.push(before.swap_remove(position)),
-            None => left.push(group),
-        }
-    }
-    (kept, left, before)
 }

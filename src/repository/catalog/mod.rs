@@ -9,11 +9,13 @@
 
 mod objects;
 mod packs;
+mod segments;
 #[cfg(test)]
 mod tests;
 
 pub use objects::{Known, Mark};
-pub use packs::{NewPack, PackRecord, SegmentRecord};
+pub use packs::{NewPack, PackRecord};
+pub use segments::SegmentRecord;
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -151,7 +153,7 @@ impl Catalog {
         self.with(|inner| {
             let transaction = inner.connection.transaction()?;
             transaction.execute("UPDATE run SET completed = 1 WHERE number = ?", [inner.run])?;
-            packs::replace_segments(&transaction, segments)?;
+            segments::replace_segments(&transaction, segments)?;
             set_base(&transaction, base)?;
             transaction.commit()?;
             inner.completed.insert(inner.run);

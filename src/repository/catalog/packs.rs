@@ -1,4 +1,4 @@
-//! Packs and segments in the catalog.
+//! Packs in the catalog.
 //!
 //! A pack is recorded *before* it is put, so that a run that dies between the put and its answer
 //! loses nothing: the next run finds the pack in the listing and adopts it.
@@ -8,13 +8,11 @@ use std::collections::HashMap;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
 use super::objects::{LISTED, kind_number};
-use super::{Base, Catalog, Inner, set_base};
+use super::{Catalog, Inner};
 use crate::object::{Object, Sha256, Store};
 use crate::repository::Result;
-use crate::repository::marker::Named;
 use crate::repository::names::PackKind;
 use crate::repository::pack::{Contents, Member, Place};
-use crate::repository::segment::Line;
 
 /// A pack that is about to be put.
 #[derive(Debug)]
@@ -50,28 +48,11 @@ pub struct PackRecord {
     pub segment: Option<i64>,
 }
 
-/// A segment and its list as the base names them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SegmentRecord {
-    /// The segment's name.
-    pub name: Sha256,
-    /// Bytes stored.
-    pub size: u64,
-    /// Its tier.
-    pub tier: u32,
-    /// Its list.
-    pub list: Named,
-    /// Its packs, in write order.
-    pub packs: Vec<(PackKind, Sha256)>,
-    /// Its list names a pack that is lost: it has to be written again.
-    pub dirty: bool,
-}
-
-fn signed(number: u64) -> i64 {
+pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn pack_kind(number: i64) -> PackKind {
+pub(super) fn pack_kind(number: i64) -> PackKind {
     PackKind::ALL[usize::from(number != 0)]
 }
 
@@ -79,12 +60,12 @@ fn pack_kind_number(kind: PackKind) -> i64 {
     i64::from(kind != PackKind::ALL[0])
 }
 
-fn hash(row: &rusqlite::Row<'_>, index: usize) -> rusqlite::Result<Sha256> {
+pub(super) fn hash(row: &rusqlite::Row<'_>, index: usize) -> rusqlite::Result<Sha256> {
     row.get::<_, [u8; 32]>(index).map(Sha256::new)
 }
 
 impl Inner {
-    fn insert_pack(
+    pub(super) fn insert_pack(
         &mut self,
         pack: &NewPack<'_>,
         stored: bool,
@@ -411,85 +392,6 @@ impl Catalog {
         })
     }
 
-    /// The segments of the base, in order.
-    pub fn segments(&self) -> Result<Vec<SegmentRecord>> {
-        self.with(|inner| {
-            let mut packs: HashMap<i64, Vec<(PackKind, Sha256)>> = HashMap::new();
-            let mut statement = inner.connection.prepare(
-                "SELECT segment, kind, name FROM pack WHERE segment IS NOT NULL ORDER BY number",
-            )?;
-            let mut rows = statement.query([])?;
-            while let Some(row) = rows.next()? {
-                packs
-                    .entry(row.get(0)?)
-                    .or_default()
-                    .push((pack_kind(row.get(1)?), hash(row, 2)?));
-            }
-            drop(rows);
-            let mut statement = inner.connection.prepare(
-                "SELECT number, name, size, tier, list, list_size, dirty FROM segment ORDER BY number",
-            )?;
-            let rows = statement.query_map([], |row| {
-                let list = hash(row, 4)?;
-                Ok(SegmentRecord {
-                    name: hash(row, 1)?,
-                    size: u64::try_from(row.get::<_, i64>(2)?).unwrap_or_default(),
-                    tier: row.get(3)?,
-                    list: Named {
-                        sha256: list,
-                        size: u64::try_from(row.get::<_, i64>(5)?).unwrap_or_default(),
-                        key: crate::repository::names::list(&list),
-                    },
-                    packs: packs.remove(&row.get(0)?).unwrap_or_default(),
-                    dirty: row.get(6)?,
-                })
-            })?;
-            rows.collect()
-        })
-    }
-
-    /// The index line of a pack that no segment holds yet.
-    pub fn unindexed_line(&self, pack: &PackRecord) -> Result<Option<Line>> {
-        self.with(|inner| {
-            let contents: Option<Vec<u8>> = inner.connection.query_row(
-                "SELECT contents FROM pack WHERE number = ?",
-                [pack.number],
-                |row| row.get(0),
-            )?;
-            let contents = contents.and_then(|json| serde_json::from_slice(&json).ok());
-            Ok(contents.map(|contents| Line {
-                pack: pack.name,
-                kind: pack.kind,
-                size: pack.size,
-                contents,
-            }))
-        })
-    }
-
-    /// Takes in a segment that a verified base names: its packs are stored, nothing is closed by it.
-    pub fn adopt_line(&self, line: &Line) -> Result<()> {
-        self.with(|inner| {
-            let pack = NewPack {
-                name: line.pack,
-                kind: line.kind,
-                size: line.size,
-                contents: &line.contents,
-                walked: true,
-            };
-            inner.insert_pack(&pack, true, true, 0)
-        })
-    }
-
-    /// The catalog now is what the base's lists say.
-    pub fn finish_adoption(&self, base: &Base, segments: &[SegmentRecord]) -> Result<()> {
-        self.with(|inner| {
-            let transaction = inner.connection.transaction()?;
-            replace_segments(&transaction, segments)?;
-            set_base(&transaction, base)?;
-            transaction.commit()
-        })
-    }
-
     /// Number of stored packs and of their bytes.
     pub fn totals(&self) -> Result<(u64, u64)> {
         self.with(|inner| {
@@ -517,31 +419,4 @@ fn recount(connection: &Connection) -> rusqlite::Result<()> {
              GROUP BY store) AS c
          WHERE c.store = store.number;",
     )
-}
-
-pub(super) fn replace_segments(
-    connection: &Connection,
-    segments: &[SegmentRecord],
-) -> rusqlite::Result<()> {
-    connection.execute("DELETE FROM segment", [])?;
-    let mut insert = connection.prepare(
-        "INSERT INTO segment (number, name, size, tier, list, list_size) VALUES (?, ?, ?, ?, ?, ?)",
-    )?;
-    let mut update = connection.prepare(
-        "UPDATE pack SET segment = ?, contents = NULL WHERE name = ? AND segment IS NOT ?",
-    )?;
-    for (number, segment) in (1i64..).zip(segments) {
-        insert.execute(params![
-            number,
-            segment.name.as_bytes(),
-            signed(segment.size),
-            segment.tier,
-            segment.list.sha256.as_bytes(),
-            signed(segment.list.size)
-        ])?;
-        for (_, pack) in &segment.packs {
-            update.execute(params![number, pack.as_bytes(), number])?;
-        }
-    }
-    Ok(())
 }
