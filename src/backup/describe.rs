@@ -323,6 +323,15 @@ impl Run<'_> {
             .iter()
             .map(ToString::to_string)
             .collect();
+        if let Some(other) = self
+            .base()
+            .filter(|base| base.source.path != self.source().path)
+        {
+            lines.push(format!(
+                "the last snapshot of this host was of {}: if that is another installation, give each one a state folder of its own",
+                other.source.path
+            ));
+        }
         lines.extend(self.prepared.alarms.iter().cloned());
         for database in attempt
             .dumped

@@ -612,3 +612,22 @@ fn a_backup_does_not_contain_itself() {
     user.run(&["backup", top, "--init", "--also", home])
         .fails(1, &["the repository", "inside of"]);
 }
+
+#[test]
+fn two_installations_with_one_state_folder_are_told_so() {
+    let (user, source) = (User::new(), Source::example());
+    user.backup(&example()).succeeds();
+    let moved = user.backup(&source.path);
+    moved.succeeds();
+    assert!(
+        moved.stderr.contains("state folder of its own"),
+        "{}",
+        moved.stderr
+    );
+    assert!(
+        !user
+            .backup(&source.path)
+            .stderr
+            .contains("state folder of its own")
+    );
+}
