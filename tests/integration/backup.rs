@@ -754,3 +754,39 @@ fn a_long_run_says_that_it_is_alive() {
         .unwrap();
     assert!(text.starts_with(b"seawall heartbeat 1\n"));
 }
+
+#[test]
+fn a_links_target_is_listed_before_the_link() {
+    let source = Source::example();
+    let memory = MemoryBackend::default();
+    let mut world = World::on(Arc::new(memory.clone()));
+    // Packs are stored, and the run dies before a segment names them.
+    let plan = Plan::new().always(Verb::Put, "data/index", Fault::FailBefore(ErrorKind::Other));
+    world.through(Arc::new(FaultyBackend::new(memory.clone(), plan)));
+    assert!(world.try_backup(&source).is_err());
+    // A copy of a library: all its blocks are links into these packs.
+    let (library, copy) = (
+        "5dbd46b1-17a4-4b5c-839d-8a9946370e27",
+        "00000000-0000-4000-8000-000000000001",
+    );
+    for kind in ["commits", "fs", "blocks"] {
+        let storage = source.path.join("seafile-data/storage").join(kind);
+        let (from, to) = (storage.join(library), storage.join(copy));
+        crate::support::run("cp", &["-a", from.to_str().unwrap(), to.to_str().unwrap()]);
+    }
+    source.sql(&format!(
+        "INSERT INTO Repo VALUES ('{copy}'); INSERT INTO Branch SELECT name, '{copy}', commit_id FROM Branch WHERE repo_id = '{library}'"
+    ));
+    world.through(Arc::new(memory));
+    let report = world.backup(&source);
+    assert_eq!(report.marker.lists.len(), 1);
+    let copied: Store = copy.parse().unwrap();
+    let stored = stored_objects(&world.repository, &report.marker);
+    assert!(
+        stored
+            .keys()
+            .filter(|object| object.store == copied)
+            .count()
+            > 20
+    );
+}
