@@ -882,7 +882,7 @@ fn what_comes_while_the_walk_goes_on_is_found_by_the_second_look() {
     let aside = path.with_extension("late");
     fs::rename(&path, &aside).unwrap();
     let mut world = World::local();
-    world.options.second_look = std::time::Duration::from_millis(600);
+    world.options.second_look = std::time::Duration::from_secs(2);
     let late = std::thread::spawn(move || {
         std::thread::sleep(std::time::Duration::from_millis(300));
         fs::rename(aside, path).unwrap();
