@@ -296,15 +296,15 @@ mod tests {
     fn only_regular_files_are_read() {
         let (_dir, folders, object) = one_object();
         let path = folders.path(&object);
+        let make_node = |kind| {
+            let mode = Mode::RUSR | Mode::WUSR;
+            rustix::fs::mknodat(rustix::fs::CWD, &path, kind, mode, 0).unwrap();
+        };
         let makers: [&dyn Fn(); 4] = [
             &|| symlink("/etc/hostname", &path).unwrap(),
             &|| fs::create_dir(&path).unwrap(),
-            &|| drop(std::os::unix::net::UnixListener::bind(&path).unwrap()),
-            &|| {
-                let mode = Mode::RUSR | Mode::WUSR;
-                let fifo = rustix::fs::FileType::Fifo;
-                rustix::fs::mknodat(rustix::fs::CWD, &path, fifo, mode, 0).unwrap();
-            },
+            &|| make_node(rustix::fs::FileType::Socket),
+            &|| make_node(rustix::fs::FileType::Fifo),
         ];
         for (index, make) in makers.iter().enumerate() {
             fs::remove_file(&path)
