@@ -3,6 +3,7 @@
 //! The design is in `docs/design.md`, every stored byte in `docs/format.md`.
 
 pub mod backup;
+pub mod causes;
 pub mod check;
 pub mod cli;
 pub mod crypt;

@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::causes;
 use crate::database::{self, Pointers};
 use crate::object::Store;
 use crate::repository::catalog::Catalog;
@@ -272,15 +273,21 @@ impl Run<'_> {
         let described = describe::describe(&self, &objects, &attempt, &leftovers, &ordinary)?;
         self.totals.add(leftovers.totals);
         self.say("writing the marker");
-        let marker = seal::seal(
+        let sealed = seal::seal(
             &self.context,
             &self.catalog,
             &self.prepared,
             &described.manifest,
             described.summary,
         )?;
+        if let Some(error) = sealed.forgotten {
+            self.prepared.alarms.push(format!(
+                "the snapshot is whole, but the next run has to make the catalog again: {}",
+                causes::chain(&error)
+            ));
+        }
         Ok(Report {
-            marker,
+            marker: sealed.marker,
             manifest: described.manifest,
             totals: self.totals,
             databases_stored: attempt.dumped.stored,

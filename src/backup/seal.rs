@@ -38,14 +38,23 @@ struct Segments<'a> {
     done: Vec<SegmentRecord>,
 }
 
-/// Writes everything that makes the run a snapshot; the marker last. Returns it.
+/// A run that has its marker.
+pub struct Sealed {
+    /// The marker.
+    pub marker: Marker,
+    /// Why the catalog does not know of it. The snapshot is whole all the same: the next run learns
+    /// from it what is stored.
+    pub forgotten: Option<repository::Error>,
+}
+
+/// Writes everything that makes the run a snapshot; the marker last.
 pub fn seal(
     context: &Context<'_>,
     catalog: &Catalog,
     prepared: &Prepared,
     manifest: &Manifest,
     summary: Summary,
-) -> Result<Marker, Error> {
+) -> Result<Sealed, Error> {
     let repository = context.repository;
     let segments = Segments {
         repository,
@@ -86,9 +95,13 @@ pub fn seal(
         sha256,
         sequence: marker.sequence,
     };
-    catalog.finish_run(&base, &segments)?;
-    catalog.set_listed(Some(prepared.listed))?;
-    Ok(marker)
+    let remembered = catalog
+        .finish_run(&base, &segments)
+        .and_then(|()| catalog.set_listed(Some(prepared.listed)));
+    Ok(Sealed {
+        marker,
+        forgotten: remembered.err(),
+    })
 }
 
 /// Puts manifest and sums; returns the sums as the marker names them.

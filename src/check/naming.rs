@@ -8,6 +8,7 @@ use seawall_backends::{ErrorKind, Key};
 use super::needs::{Needs, Reading};
 use super::problems::Problems;
 use super::report::ProblemKind;
+use crate::causes::chain;
 use crate::crypt::Seal;
 use crate::object::Sha256;
 use crate::repository::index::{self, List};
@@ -195,15 +196,4 @@ fn trouble(error: Error) -> Result<(ProblemKind, String)> {
 /// A failed read for people.
 pub(super) fn unreadable(error: &seawall_backends::Error) -> String {
     format!("cannot be read: {}", chain(error))
-}
-
-/// An error and what caused it, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        text = format!("{text}: {source}");
-        next = source.source();
-    }
-    text
 }

@@ -18,6 +18,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::causes;
 pub use error::{CommandError, Status};
 use output::{Loudness, Output};
 
@@ -114,15 +115,6 @@ pub fn main() -> ExitCode {
 
 /// Prints why a verb failed: the chain of causes in one line, then what to do next.
 fn print_failure(failure: &CommandError) {
-    let mut text = String::new();
-    let mut last = String::new();
-    for cause in failure.error.chain().map(ToString::to_string) {
-        // An error that only passes on its cause shows the same text.
-        if cause != last {
-            text.push_str(if text.is_empty() { "" } else { ": " });
-            text.push_str(&cause);
-        }
-        last = cause;
-    }
+    let text = causes::chain(failure.error.as_ref());
     Output::failure(&text, failure.hint.as_deref());
 }

@@ -142,6 +142,17 @@ impl Error {
             Self::NoHostKey { place } => format!("run `seawall init -r {place}` on this host first"),
             Self::Busy { .. } => "wait until it has ended".into(),
             Self::Voided { .. } => "run the backup again: nothing that it stored is stored twice".into(),
+            Self::Catalog { source, .. } if is_full(source) => {
+                "make room there and run the same again: nothing that was stored is lost".into()
+            }
+            Self::State { source, .. }
+                if matches!(
+                    source.kind(),
+                    std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
+                ) =>
+            {
+                "make room there, or give another folder with --state-dir".into()
+            }
             Self::Catalog { path, .. } => format!(
                 "if the file is damaged, move {} away: it is made again from the repository",
                 path.display()
@@ -158,6 +169,11 @@ impl Error {
             _ => return None,
         })
     }
+}
+
+/// Whether the disk that a catalog lies on is full.
+fn is_full(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
 }
 
 /// Result of an operation on a repository.

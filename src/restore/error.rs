@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use seawall_backends::ErrorKind;
 
+use crate::causes::chain;
 use crate::repository::{self, Repository};
 use crate::unpack;
 
@@ -151,15 +152,4 @@ pub(super) fn loss(repository: &Repository, error: repository::Error) -> Result<
 fn answers(repository: &Repository) -> bool {
     let key = repository::names::configuration();
     repository.backend().get(&key, None).is_ok()
-}
-
-/// An error and its causes in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        text = format!("{text}: {source}");
-        next = source.source();
-    }
-    text
 }

@@ -11,11 +11,12 @@ use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
 use super::Owner;
-use super::error::{Error, chain};
+use super::error::Error;
 use super::folders::TEMPORARY;
 use super::report::{Files, Lost, LostKind};
 use super::stream::{self, Broken};
 use super::target::Target;
+use crate::causes::chain;
 use crate::repository::Repository;
 use crate::repository::manifest::{FileGroup, Manifest};
 use crate::unpack::{self, UnpackOptions, Unpacker};

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use super::Error;
 use super::report::DatabaseState;
-use super::{Error, chain};
+use crate::causes::chain;
 use crate::database::{self, Pointers, SqliteCopy, SqliteSource};
 use crate::seafile::discover::{Installation, SqliteFile};
 use crate::source;

@@ -173,7 +173,7 @@ pub(super) fn loose_stores(report: &mut Report, source: &ObjectFolders, pointers
                     }
                 }
             }
-            Err(error) => report.warnings.push(super::chain(&error)),
+            Err(error) => report.warnings.push(crate::causes::chain(&error)),
         }
     }
     let loose = stores

@@ -75,6 +75,9 @@ impl Error {
     /// What to do about it, where there is something to do.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
+            Self::Database(database::Error::NoSpace { .. }) => {
+                Some("free space there, or set TMPDIR to a folder on a larger disk")
+            }
             Self::Database(error) => error.hint(),
             Self::Source(_) => Some("run seawall as the user that Seafile runs as, or as root"),
             Self::NotSqlite(_) | Self::NoSeafileDatabase => None,
@@ -245,15 +248,4 @@ impl Run<'_> {
         report.warnings.extend(oddities.map(ToString::to_string));
         Ok(report)
     }
-}
-
-/// An error and what caused it, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        text = format!("{text}: {source}");
-        next = source.source();
-    }
-    text
 }

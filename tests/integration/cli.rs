@@ -8,18 +8,18 @@ use std::process::{Command, Output};
 use crate::support::{Source, example, files_below};
 
 /// A user with a home, a repository in it, and nothing else.
-struct User {
+pub struct User {
     home: tempfile::TempDir,
 }
 
-struct Ran {
-    status: i32,
-    stdout: String,
-    stderr: String,
+pub struct Ran {
+    pub status: i32,
+    pub stdout: String,
+    pub stderr: String,
 }
 
 impl Ran {
-    fn of(output: Output) -> Self {
+    pub fn of(output: Output) -> Self {
         Self {
             status: output.status.code().unwrap(),
             stdout: String::from_utf8(output.stdout).unwrap(),
@@ -28,7 +28,7 @@ impl Ran {
     }
 
     /// The exit status, and that the message holds each of these.
-    fn fails(&self, status: i32, texts: &[&str]) {
+    pub fn fails(&self, status: i32, texts: &[&str]) {
         assert_eq!(self.status, status, "{}{}", self.stdout, self.stderr);
         for text in texts {
             assert!(
@@ -39,33 +39,37 @@ impl Ran {
         }
     }
 
-    fn succeeds(&self) -> &str {
+    pub fn succeeds(&self) -> &str {
         assert_eq!(self.status, 0, "{}{}", self.stdout, self.stderr);
         &self.stdout
     }
 
-    fn json(&self) -> serde_json::Value {
+    pub fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.stdout)
             .unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
     }
 }
 
 impl User {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self {
             home: tempfile::tempdir().unwrap(),
         }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
         self.home.path().join(name)
     }
 
-    fn repository(&self) -> PathBuf {
+    pub fn repository(&self) -> PathBuf {
         self.path("repository")
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_seawall"));
         command
             .env_clear()
@@ -77,11 +81,11 @@ impl User {
         command
     }
 
-    fn run(&self, arguments: &[&str]) -> Ran {
+    pub fn run(&self, arguments: &[&str]) -> Ran {
         Ran::of(self.command(arguments).output().unwrap())
     }
 
-    fn backup(&self, source: &Path) -> Ran {
+    pub fn backup(&self, source: &Path) -> Ran {
         self.run(&["backup", source.to_str().unwrap(), "--init"])
     }
 

@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use seawall::backup::Report;
 use seawall::object::{Kind, Object};
 use seawall::repository::manifest::Damage;
-use seawall_backends::{Backend, Entry, Key, MemoryBackend, Result};
+use seawall_backends::MemoryBackend;
 
 use crate::backup::stored_objects;
-use crate::support::{Source, World, files_below, run};
+use crate::support::{Source, Told, World, files_below, run};
 
 const DOCUMENTS: &str = "d2ff256a-37df-4218-93c6-4e72af48bab2";
 const PHOTOS: &str = "5dbd46b1-17a4-4b5c-839d-8a9946370e27";
@@ -19,56 +19,16 @@ const TRASH: &str = "c07b0565-e6ea-4a5d-9d4b-d5219d9b014b";
 const CLEANED: &str = "b71a8f57-364b-48f4-b619-4e1f5bdb5cd4";
 const UNICODE: &str = "830ac5d7-2294-4f9c-ae5f-81500eb54e68";
 
-/// Calls a function when a key with a certain beginning was put.
-struct Trigger {
-    inner: MemoryBackend,
-    prefix: &'static str,
-    action: Box<dyn Fn(usize) + Send + Sync>,
-    count: AtomicUsize,
-}
-
-impl std::fmt::Debug for Trigger {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Trigger")
-    }
-}
-
-impl Backend for Trigger {
-    fn put_new(&self, key: &Key, body: &[u8]) -> Result<()> {
-        self.inner.put_new(key, body)?;
-        if key.as_str().starts_with("databases/") && key.as_str().contains(self.prefix) {
-            (self.action)(self.count.fetch_add(1, Ordering::Relaxed));
-        }
-        Ok(())
-    }
-
-    fn get(&self, key: &Key, range: Option<std::ops::Range<u64>>) -> Result<Vec<u8>> {
-        self.inner.get(key, range)
-    }
-
-    fn stat(&self, key: &Key) -> Result<Entry> {
-        self.inner.stat(key)
-    }
-
-    fn list<'a>(&'a self, prefix: &str) -> Box<dyn Iterator<Item = Result<Entry>> + 'a> {
-        self.inner.list(prefix)
-    }
-
-    fn delete(&self, key: &Key) -> Result<()> {
-        self.inner.delete(key)
-    }
-}
-
 /// Acts between the dump of Seafile's database and the walk.
 fn world_with(action: impl Fn(usize) + Send + Sync + 'static) -> World {
     let inner = MemoryBackend::default();
     let mut world = World::on(Arc::new(inner.clone()));
-    let trigger = Trigger {
-        inner,
-        prefix: "/seafile.",
-        action: Box::new(action),
-        count: AtomicUsize::new(0),
-    };
+    let count = AtomicUsize::new(0);
+    let trigger = Told::new(inner, move |key| {
+        if key.as_str().starts_with("databases/") && key.as_str().contains("/seafile.") {
+            action(count.fetch_add(1, Ordering::Relaxed));
+        }
+    });
     world.through(Arc::new(trigger));
     world
 }

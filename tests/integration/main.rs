@@ -15,8 +15,8 @@ mod check;
 mod cli;
 mod damage;
 mod documented;
+mod full;
 mod restore;
-
 mod stories;
 mod support;
 mod verify;

@@ -4,17 +4,19 @@
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use seawall::backup::Report;
 use seawall::object::{Kind, Object};
 use seawall::repository::index::List;
 use seawall::repository::names;
-use seawall_backends::{Backend, ErrorKind, Fault, FaultyBackend, LocalBackend, Plan, Verb};
+use seawall_backends::{
+    Backend, ErrorKind, Fault, FaultyBackend, LocalBackend, MemoryBackend, Plan, Verb,
+};
 
 use crate::backup::stored_objects;
-use crate::support::{Source, World, files_below};
+use crate::support::{Source, Told, World, files_below};
 
 const DOCUMENTS: &str = "d2ff256a-37df-4218-93c6-4e72af48bab2";
 const PHOTOS: &str = "5dbd46b1-17a4-4b5c-839d-8a9946370e27";
@@ -103,73 +105,27 @@ fn what_everything_copied_is_not_closed() {
     assert_eq!(report.marker.damage, truth(&source));
 }
 
-#[derive(Debug)]
-struct AfterDump {
-    inner: LocalBackend,
-    path: PathBuf,
-    sql: String,
-    done: std::sync::atomic::AtomicBool,
-}
-
-impl Backend for AfterDump {
-    fn put_new(&self, key: &seawall_backends::Key, body: &[u8]) -> seawall_backends::Result<()> {
-        self.inner.put_new(key, body)?;
-        if key.as_str().contains("/seafile.") && !self.done.swap(true, Ordering::SeqCst) {
-            rusqlite::Connection::open(&self.path)
-                .unwrap()
-                .execute_batch(&self.sql)
-                .unwrap();
-        }
-        Ok(())
-    }
-    fn get(
-        &self,
-        key: &seawall_backends::Key,
-        range: Option<std::ops::Range<u64>>,
-    ) -> seawall_backends::Result<Vec<u8>> {
-        self.inner.get(key, range)
-    }
-    fn stat(
-        &self,
-        key: &seawall_backends::Key,
-    ) -> seawall_backends::Result<seawall_backends::Entry> {
-        self.inner.stat(key)
-    }
-    fn list<'a>(
-        &'a self,
-        prefix: &str,
-    ) -> Box<dyn Iterator<Item = seawall_backends::Result<seawall_backends::Entry>> + 'a> {
-        self.inner.list(prefix)
-    }
-    fn delete(&self, key: &seawall_backends::Key) -> seawall_backends::Result<()> {
-        self.inner.delete(key)
-    }
-}
-
 #[test]
 fn what_a_lost_attempt_visited_is_not_closed() {
     let source = Source::example();
-    let folder = tempfile::tempdir().unwrap();
-    let inner = LocalBackend::create(folder.path().join("r")).unwrap();
-    let mut world = World::on(Arc::new(
-        LocalBackend::create(folder.path().join("s")).unwrap(),
-    ));
+    let inner = MemoryBackend::default();
+    let mut world = World::on(Arc::new(inner.clone()));
     let newest = head(&source, UNICODE);
     let old = parent(&source, &newest);
     fs::remove_file(file(&source, &root(&source, &newest))).unwrap();
     // seaf-fsck --repair between the dump and the look at the rows: the head goes back to a good commit.
-    let backend: Arc<dyn Backend> = Arc::new(AfterDump {
-        inner,
-        path: source.path.join("seafile-data/seafile.db"),
-        sql: format!(
-            "UPDATE Branch SET commit_id = '{}' WHERE repo_id = '{UNICODE}'",
-            old.id
-        ),
-        done: false.into(),
-    });
-    seawall::repository::Repository::init(Arc::clone(&backend), "x", world.clock.now()).unwrap();
-    world.through(backend);
-    world.of_repository = world.state.repository(world.repository.id()).unwrap();
+    let path = source.path.join("seafile-data/seafile.db");
+    let sql = format!(
+        "UPDATE Branch SET commit_id = '{}' WHERE repo_id = '{UNICODE}'",
+        old.id
+    );
+    let is_done = AtomicBool::new(false);
+    world.through(Arc::new(Told::new(inner, move |key| {
+        if key.as_str().contains("/seafile.") && !is_done.swap(true, Ordering::SeqCst) {
+            let database = rusqlite::Connection::open(&path).unwrap();
+            database.execute_batch(&sql).unwrap();
+        }
+    })));
     let report = world.backup(&source);
     assert_eq!((report.races, report.marker.damage), (1, 0));
     // The database comes back from an older dump.

@@ -13,7 +13,7 @@ use seawall::repository::host_key::HostKey;
 use seawall::repository::state::{RepositoryState, StateFolder};
 use seawall::seafile::discover::{Environment, Installation, discover};
 use seawall::time::Clock;
-use seawall_backends::{Backend, LocalBackend};
+use seawall_backends::{Backend, Entry, Key, LocalBackend};
 
 /// An installation of a real server, committed with seawall.
 pub fn example() -> PathBuf {
@@ -288,5 +288,58 @@ impl World {
             .collect();
         keys.sort();
         keys
+    }
+}
+
+/// A backend that tells of each put that succeeded: what a test does then falls between two steps of
+/// a run.
+pub struct Told {
+    inner: Arc<dyn Backend>,
+    tell: Box<dyn Fn(&Key) + Send + Sync>,
+}
+
+impl Told {
+    pub fn new(inner: impl Backend + 'static, tell: impl Fn(&Key) + Send + Sync + 'static) -> Self {
+        Self {
+            inner: Arc::new(inner),
+            tell: Box::new(tell),
+        }
+    }
+}
+
+impl std::fmt::Debug for Told {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Told")
+    }
+}
+
+impl Backend for Told {
+    fn put_new(&self, key: &Key, body: &[u8]) -> seawall_backends::Result<()> {
+        self.inner.put_new(key, body)?;
+        (self.tell)(key);
+        Ok(())
+    }
+
+    fn get(
+        &self,
+        key: &Key,
+        range: Option<std::ops::Range<u64>>,
+    ) -> seawall_backends::Result<Vec<u8>> {
+        self.inner.get(key, range)
+    }
+
+    fn stat(&self, key: &Key) -> seawall_backends::Result<Entry> {
+        self.inner.stat(key)
+    }
+
+    fn list<'a>(
+        &'a self,
+        prefix: &str,
+    ) -> Box<dyn Iterator<Item = seawall_backends::Result<Entry>> + 'a> {
+        self.inner.list(prefix)
+    }
+
+    fn delete(&self, key: &Key) -> seawall_backends::Result<()> {
+        self.inner.delete(key)
     }
 }
