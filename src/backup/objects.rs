@@ -208,7 +208,9 @@ impl Objects<'_> {
             .map(|finding| finding.object)
             .collect();
         let sight = self.sight(None);
-        walk::affected_paths(self.source, &sight, library, &bad, closure, 100).map_err(walk_error)
+        walk::affected_paths(self.source, &sight, library, &bad, closure, 100)
+            .map(|affected| affected.paths)
+            .map_err(walk_error)
     }
 }
 

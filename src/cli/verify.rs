@@ -1,18 +1,27 @@
 //! `seawall verify`: is an installation whole, live or restored?
 
+use std::collections::HashSet;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 
 use super::output::{MOST_LINES, Output, bytes, count, shown};
 use super::{CommandError, Status, place};
 use crate::seafile::discover::discover;
-use crate::verify::{self, Damage, Options, Report};
+use crate::time::Timestamp;
+use crate::verify::{self, Damage, LeftoverSort, Options, Report};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// The installation's top folder
     folder: PathBuf,
+    /// Do not list folders for what crashed servers left and what no pointer leads to
+    #[arg(long)]
+    no_leftovers: bool,
+    /// How long to wait before what is missing is looked for again: the server may be running
+    #[arg(long, value_name = "SECONDS", default_value_t = 2)]
+    second_look: u64,
 }
 
 pub(super) fn run(arguments: &Arguments, output: Output) -> Result<Status, CommandError> {
@@ -28,7 +37,12 @@ pub(super) fn run(arguments: &Arguments, output: Output) -> Result<Status, Comma
                 "set TMPDIR to a folder with room for copies of the databases",
             )
         })?;
-    let report = verify::run(&installation, spool.path(), &Options::default(), &|text| {
+    let options = Options {
+        leftovers: !arguments.no_leftovers,
+        second_look: Duration::from_secs(arguments.second_look),
+        ..Options::default()
+    };
+    let report = verify::run(&installation, spool.path(), &options, &|text| {
         output.progress(text);
     })?;
     for warning in &installation.warnings {
@@ -45,8 +59,21 @@ pub(super) fn run(arguments: &Arguments, output: Output) -> Result<Status, Comma
 
 fn print(report: &Report, output: Output) {
     Output::warnings(&report.warnings);
+    print_notes(report, output);
+    output.detail(format_args!(
+        "verified  {}, {}, {} read",
+        count(report.libraries, "library", "libraries"),
+        count(report.objects, "object", "objects"),
+        bytes(report.bytes_read)
+    ));
+    print_problems(report, output);
+    output.line(last_line(report));
+}
+
+/// What is wrong, by library; then what to do.
+fn print_problems(report: &Report, output: Output) {
     for database in &report.databases {
-        for problem in &database.problems {
+        for problem in database.problems.iter().take(MOST_LINES) {
             output.line(format_args!(
                 "damaged   database {}: {}",
                 database.path,
@@ -57,83 +84,191 @@ fn print(report: &Report, output: Output) {
     for damage in report.damage.iter().take(MOST_LINES) {
         print_damage(damage, output);
     }
-    if report.damage.len() > MOST_LINES {
-        let more = report.damage.len() - MOST_LINES;
-        output.line(format_args!(
-            "damaged   … and {more} more; --json has them all"
-        ));
+    if report.damaged > MOST_LINES as u64 {
+        let more = report.damaged - MOST_LINES as u64;
+        output.line(format_args!("damaged   … and {more} more; see --json"));
     }
     for changed in &report.changed {
         let name = name(changed.library_name.as_deref());
         let unsettled = match changed.unsettled {
             0 => String::new(),
-            missing => format!("; {missing} objects were missing, verify once more"),
+            missing => format!(
+                "; {} missing, verify once more",
+                count(missing, "object was", "objects were")
+            ),
         };
         output.line(format_args!(
             "changed   {name} ({}) while it was verified{unsettled}",
             changed.library
         ));
     }
+    for library in report.damaged_libraries.iter().take(MOST_LINES) {
+        let newest = match library.in_newest_state {
+            0 => "only in its history".to_owned(),
+            some => format!("{some} of them in its newest state"),
+        };
+        let trash = if library.in_trash {
+            ", in the trash"
+        } else {
+            ""
+        };
+        output.line(format_args!(
+            "library   {} ({}{trash}): {}, {newest}",
+            name(library.library_name.as_deref()),
+            library.library,
+            count(library.damaged, "damage", "damages")
+        ));
+    }
+    if report.damaged_libraries.len() > MOST_LINES {
+        let more = report.damaged_libraries.len() - MOST_LINES;
+        output.line(format_args!("library   … and {more} more; see --json"));
+    }
+    for hint in report.hints.iter().take(MOST_LINES) {
+        output.line(format_args!("hint      {}", shown(hint)));
+    }
+    if !report.is_whole() {
+        for step in NEXT_STEPS {
+            output.line(format_args!("next      {step}"));
+        }
+    }
+}
+
+const NEXT_STEPS: [&str; 2] = [
+    "do not run seaf-gc (it may delete what is left) nor seaf-fsck -r (it makes the loss final)",
+    "`seawall restore` a snapshot elsewhere and copy what is damaged from there to its old place (same name, owner, \
+     mode 0600); then verify once more",
+];
+
+/// Tells good from bad at once.
+fn last_line(report: &Report) -> String {
+    if report.is_good() {
+        return "good      every pointer leads to an object that is what its name says".to_owned();
+    }
+    if report.is_whole() {
+        return "problems  libraries changed too often to be judged; verify once more".to_owned();
+    }
+    let mut what = Vec::new();
+    let databases = report.databases.iter();
+    let databases = databases.filter(|database| !database.problems.is_empty());
+    let databases = databases.count() as u64;
+    if databases > 0 {
+        what.push(count(databases, "damaged database", "damaged databases"));
+    }
+    let damaged = report.damaged_libraries.len() as u64;
+    if damaged > 0 {
+        let objects = count(report.damaged, "damage", "damages");
+        what.push(format!(
+            "{objects} in {}",
+            count(damaged, "library", "libraries")
+        ));
+    }
+    let whole = report.libraries.saturating_sub(damaged);
+    format!(
+        "problems  {}; {whole} of {} whole",
+        what.join(", "),
+        count(report.libraries, "library is", "libraries are")
+    )
+}
+
+/// What is not wrong, and good to know.
+fn print_notes(report: &Report, output: Output) {
     for store in &report.without_pointer {
         let what = if store.garbage {
             "deleted for good"
+        } else if store.in_trash {
+            "in the trash, by a row that names no head"
         } else {
             "no row points to it"
         };
         output.detail(format_args!("note      store {}: {what}", store.store));
     }
-    let gone: u64 = report
-        .history_incomplete
-        .iter()
-        .map(|history| history.objects)
-        .sum();
+    let histories = report.history_incomplete.iter();
+    let gone: u64 = histories.map(|history| history.objects).sum();
     if gone > 0 {
         output.detail(format_args!(
             "note      {} of collected history are gone, as Seafile was told to",
             count(gone, "object", "objects")
         ));
     }
+    for left in report.leftovers.iter().take(MOST_LINES) {
+        let sort = match left.sort {
+            LeftoverSort::Temporary => "unfinished uploads, or left by a crash",
+            LeftoverSort::Foreign => "no objects",
+        };
+        output.detail(format_args!(
+            "note      {} ({}) in {}: {sort}; such as {}",
+            count(left.files, "file", "files"),
+            bytes(left.bytes),
+            shown(&left.folder),
+            shown(&left.examples.join(", "))
+        ));
+    }
+    print_unreached(report, output);
+}
+
+fn print_unreached(report: &Report, output: Output) {
+    let objects: u64 = report.unreached.iter().map(|entry| entry.objects).sum();
+    if objects == 0 {
+        return;
+    }
+    let stores: HashSet<_> = report.unreached.iter().map(|entry| entry.store).collect();
+    let length = report.unreached.iter().map(|entry| entry.bytes).sum();
+    let bad = match report.unreached.iter().map(|entry| entry.bad).sum() {
+        0 => String::new(),
+        bad => format!("; {bad} of them torn, which harms nobody"),
+    };
     output.detail(format_args!(
-        "verified  {}, {}, {} read",
-        count(report.libraries, "library", "libraries"),
-        count(report.objects, "object", "objects"),
-        bytes(report.bytes_read)
+        "note      {} ({}) in {} that nothing points to: garbage, or uploads that go on{bad}",
+        count(objects, "object", "objects"),
+        bytes(length),
+        count(stores.len() as u64, "store", "stores"),
     ));
-    output.line(if report.is_good() {
-        "good      every pointer leads to an object that is what its name says".to_owned()
-    } else {
-        format!(
-            "problems  {}; do not run seaf-gc or seaf-fsck -r before they are mended",
-            count(report.damaged, "damaged object", "damaged objects")
-        )
-    });
 }
 
 /// Paths that are shown for one damaged object; JSON has them all.
 const MOST_PATHS: usize = 10;
 
 fn print_damage(damage: &Damage, output: Output) {
-    let place = match (damage.in_trash, damage.in_newest_state) {
+    let place = match (damage.in_trash, &damage.version) {
         (true, _) => ", in the trash",
-        (false, false) => ", history only",
+        (false, Some(version)) if version.base => ", merging of a shared folder",
+        (false, Some(_)) => ", history only",
         _ => "",
     };
     let object = damage.object;
-    output.line(format_args!(
-        "damaged   {} ({}{place}): {} {} {}",
+    let library = format!(
+        "{} ({}{place})",
         name(damage.library_name.as_deref()),
-        damage.library,
-        object.kind,
-        object.id,
-        shown(&damage.detail)
-    ));
+        damage.library
+    );
+    let detail = shown(&damage.detail);
+    match &damage.file {
+        None => output.line(format_args!("damaged   {library}: {detail}")),
+        Some(file) => output.line(format_args!(
+            "damaged   {library}: {} {file}: {detail}",
+            object.kind
+        )),
+    }
     for path in damage.paths.iter().take(MOST_PATHS) {
         output.line(format_args!("            {}", shown(path)));
     }
-    if damage.paths.len() > MOST_PATHS {
+    let more = damage.paths.len().saturating_sub(MOST_PATHS);
+    match (more, damage.paths_cut) {
+        (0, false) => {}
+        (0, true) => output.line("            … and perhaps more"),
+        (more, false) => output.line(format_args!("            … and {more} more; see --json")),
+        (more, true) => output.line(format_args!(
+            "            … and {more} more in --json, which has not all of them either"
+        )),
+    }
+    if let Some(version) = &damage.version {
+        let time = version.time.and_then(Timestamp::from_seconds);
+        let time = time.map_or(String::new(), |time| format!(" of {time}"));
+        let path = version.path.as_deref().unwrap_or_default();
         output.line(format_args!(
-            "            … and {} more",
-            damage.paths.len() - MOST_PATHS
+            "            in version {}{time} {}",
+            version.commit,
+            shown(path)
         ));
     }
 }

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::Error;
 use super::report::DatabaseState;
+use super::{Error, rows};
 use crate::causes::chain;
 use crate::database::{self, Pointers, SqliteCopy, SqliteSource};
 use crate::seafile::discover::{Installation, SqliteFile};
@@ -36,7 +36,7 @@ pub(super) fn read(installation: &Installation, spool: &Path) -> Result<Database
         Err(error) if is_damage(&error) => one_by_one(&sources, spool)?,
         Err(error) => return Err(error.into()),
     };
-    let states = files
+    let mut states: Vec<DatabaseState> = files
         .iter()
         .zip(&copies)
         .map(|(file, copy)| state(file, copy))
@@ -46,6 +46,9 @@ pub(super) fn read(installation: &Installation, spool: &Path) -> Result<Database
         .nth(position)
         .ok_or(Error::NoSeafileDatabase)??;
     let pointers = database::read_pointers(&seafile.file)?;
+    if let Some(state) = states.get_mut(position) {
+        state.problems.extend(rows::problems(&pointers));
+    }
     Ok(Databases {
         pointers,
         states,

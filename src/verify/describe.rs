@@ -3,13 +3,26 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::Error;
-use super::report::{Damage, HistoryIncomplete, LooseStore, MAX_DAMAGE, MAX_WARNINGS, Report};
+use super::report::{
+    Damage, DamagedLibrary, HistoryIncomplete, LooseStore, MAX_DAMAGE, MAX_WARNINGS, Report,
+    Version,
+};
 use super::settle::Walked;
 use super::sight::NoSight;
 use crate::database::{LibraryPointers, LibraryState, Pointers};
 use crate::object::{Kind, Object, ObjectId, Store};
+use crate::seafile::commit::Commit;
 use crate::seafile::folders::{ObjectFolders, StoreEntry};
-use crate::walk::{self, Closure, Finding, Need, Trouble, Walk, WalkError};
+use crate::walk::{
+    self, AffectedPaths, Closure, Finding, Need, Needed, NeededBy, Trouble, Walk, WalkError,
+};
+
+/// What a library has of the group's damage.
+#[derive(Default)]
+struct Affected {
+    needs: HashMap<Object, Needed>,
+    paths: AffectedPaths,
+}
 
 /// Describes a group of libraries.
 pub(super) fn group(
@@ -24,35 +37,66 @@ pub(super) fn group(
         .damage()
         .map(|finding| finding.object)
         .collect();
-    let closure = closure(source, walked, &damaged)?;
-    let mut paths = Vec::new();
-    for library in &walked.libraries {
-        paths.push(match &closure {
-            None => HashMap::new(),
-            Some(closure) => {
-                walk::affected_paths(source, &NoSight, library, &damaged, closure, most_paths)
-                    .map_err(walk_error)?
-            }
-        });
-        history(report, walked, library);
-    }
-    for finding in walked.outcome.damage() {
-        // The library that came upon it first, if no path tells whose it is: history, or a commit.
-        let is_history = paths
-            .iter()
-            .all(|paths| !paths.contains_key(&finding.object));
-        for (library, paths) in walked.libraries.iter().zip(&paths) {
-            let paths = paths.get(&finding.object);
-            if paths.is_some() || is_history && finding.library == library.id {
-                add(
-                    report,
-                    damage(library, finding, paths.cloned().unwrap_or_default()),
-                );
-            }
+    let mut affected: Vec<Affected> = Vec::new();
+    if let Some(closure) = closure(source, walked, &damaged)? {
+        for library in &walked.libraries {
+            affected.push(Affected {
+                needs: walk::needs(source, &NoSight, library, &damaged, &closure)
+                    .map_err(walk_error)?,
+                paths: walk::affected_paths(
+                    source, &NoSight, library, &damaged, &closure, most_paths,
+                )
+                .map_err(walk_error)?,
+            });
         }
+    }
+    let mut optional = Vec::new();
+    for finding in walked.outcome.damage() {
+        let mut needing: Vec<_> = walked
+            .libraries
+            .iter()
+            .zip(&affected)
+            .filter_map(|(library, affected)| {
+                let needed = affected.needs.get(&finding.object)?;
+                Some((library, needed, &affected.paths))
+            })
+            .collect();
+        if needing
+            .iter()
+            .any(|(_, needed, _)| needed.by != NeededBy::Base)
+        {
+            needing.retain(|(library, needed, _)| !is_beside(library, needed));
+        }
+        if needing.is_empty() {
+            // A worker that finds a block bad knows nothing of who needs it.
+            optional.push(finding);
+        }
+        for (library, needed, paths) in needing {
+            add(report, damage(source, library, finding, needed, paths));
+        }
+    }
+    for library in &walked.libraries {
+        let counted = walked.outcome.findings.iter().filter(|finding| {
+            finding.library == library.id && finding.need == Need::Optional && !finding.rescued
+        });
+        let more = optional.iter().copied();
+        let more = more.filter(|finding| finding.library == library.id);
+        history(report, source, library, counted.chain(more));
     }
     report.warnings.extend(walked.outcome.warning_lines());
     Ok(())
+}
+
+/// Whether an object is needed only by the tree of a base commit, and lies outside of the shared
+/// folder: it is its origin's loss, and this library can be merged without it.
+fn is_beside(library: &LibraryPointers, needed: &Needed) -> bool {
+    let (NeededBy::Base, Some(path), Some(origin)) = (needed.by, &needed.path, &library.origin)
+    else {
+        return false;
+    };
+    let shared = format!("/{}/", origin.path.trim_matches('/'));
+    let path = format!("{}/", path.trim_end_matches('/'));
+    !path.starts_with(&shared) && !shared.starts_with(&path)
 }
 
 /// Which objects lead to damage; `None` without damage.
@@ -79,37 +123,84 @@ fn walk_error(error: WalkError<std::convert::Infallible>) -> Error {
 
 fn add(report: &mut Report, damage: Damage) {
     report.damaged += 1;
+    let known = report.damaged_libraries.iter_mut();
+    let known = known.rev().find(|known| known.library == damage.library);
+    let newest = u64::from(damage.in_newest_state);
+    if let Some(known) = known {
+        known.damaged += 1;
+        known.in_newest_state += newest;
+    } else {
+        report.damaged_libraries.push(DamagedLibrary {
+            library: damage.library,
+            library_name: damage.library_name.clone(),
+            in_trash: damage.in_trash,
+            damaged: 1,
+            in_newest_state: newest,
+        });
+    }
     if report.damage.len() < MAX_DAMAGE {
         report.damage.push(damage);
     }
 }
 
-fn damage(library: &LibraryPointers, finding: &Finding, mut paths: Vec<String>) -> Damage {
+fn damage(
+    source: &ObjectFolders,
+    library: &LibraryPointers,
+    finding: &Finding,
+    needed: &Needed,
+    affected: &AffectedPaths,
+) -> Damage {
+    let object = finding.object;
+    let in_newest_state = needed.by == NeededBy::NewestState;
+    let mut paths = affected.paths.get(&object).cloned().unwrap_or_default();
+    if paths.is_empty() && in_newest_state {
+        paths.extend(needed.path.clone());
+    }
     paths.sort_unstable();
     paths.dedup();
-    let object = finding.object;
-    let is_head = object.kind == Kind::Commit
-        && object.store == Store::Library(library.id)
-        && library.heads.iter().any(|head| head.commit == object.id);
     Damage {
         library: library.id,
-        library_name: library.name.clone(),
+        library_name: name(source, library),
         in_trash: is_in_trash(library),
         object: object.into(),
+        file: Some(object.path()),
         reason: finding.trouble.word().into(),
         detail: finding.trouble.to_string(),
-        in_newest_state: is_head || !paths.is_empty(),
+        in_newest_state,
         paths,
+        paths_cut: in_newest_state && object.kind != Kind::Commit && affected.is_cut(&object),
+        version: (!in_newest_state).then(|| Version {
+            commit: needed.commit,
+            time: needed.time,
+            path: needed.path.clone(),
+            base: needed.by == NeededBy::Base,
+        }),
     }
 }
 
-fn is_in_trash(library: &LibraryPointers) -> bool {
+/// A library's name; that of its newest commit, if the database has lost it or never could store it.
+pub(super) fn name(source: &ObjectFolders, library: &LibraryPointers) -> Option<String> {
+    let known = library.name.clone().filter(|name| !name.is_empty());
+    known.or_else(|| {
+        let head = library.heads.first()?;
+        let object = Object::new(Store::Library(library.id), Kind::Commit, head.commit);
+        let mut places = source.places(object.store);
+        places.find_map(|store| {
+            let bytes = source.read(&Object { store, ..object }).ok()??;
+            let commit = Commit::parse(&bytes).ok()?;
+            Some(commit.library_name).filter(|name| !name.is_empty())
+        })
+    })
+}
+
+pub(super) fn is_in_trash(library: &LibraryPointers) -> bool {
     matches!(library.state, LibraryState::Trashed { .. })
 }
 
 /// A library whose rows do not say where its data is: damage of the database.
 pub(super) fn of_rows(
     report: &mut Report,
+    source: &ObjectFolders,
     library: &LibraryPointers,
     reason: &str,
     detail: String,
@@ -119,28 +210,33 @@ pub(super) fn of_rows(
         report,
         Damage {
             library: library.id,
-            library_name: library.name.clone(),
+            library_name: name(source, library),
             in_trash: is_in_trash(library),
             object: object.into(),
+            file: None,
             reason: reason.into(),
             detail,
             in_newest_state: true,
             paths: Vec::new(),
+            paths_cut: false,
+            version: None,
         },
     );
 }
 
 /// What is not there of optional history is counted; what is there and bad is told.
-fn history(report: &mut Report, walked: &Walked, library: &LibraryPointers) {
-    let optional = walked.outcome.findings.iter().filter(|finding| {
-        finding.library == library.id && finding.need == Need::Optional && !finding.rescued
-    });
+fn history<'a>(
+    report: &mut Report,
+    source: &ObjectFolders,
+    library: &LibraryPointers,
+    optional: impl Iterator<Item = &'a Finding>,
+) {
     let (gone, bad): (Vec<&Finding>, Vec<&Finding>) =
         optional.partition(|finding| finding.trouble == Trouble::Missing);
     if !gone.is_empty() {
         report.history_incomplete.push(HistoryIncomplete {
             library: library.id,
-            library_name: library.name.clone(),
+            library_name: name(source, library),
             objects: gone.len() as u64,
         });
     }
@@ -176,13 +272,15 @@ pub(super) fn loose_stores(report: &mut Report, source: &ObjectFolders, pointers
             Err(error) => report.warnings.push(crate::causes::chain(&error)),
         }
     }
-    let loose = stores
-        .into_iter()
-        .filter(|store| pointers.library(*store).is_none());
+    let loose = stores.into_iter().filter(|store| {
+        let library = pointers.library(*store);
+        library.is_none_or(|library| is_in_trash(library) && library.heads.is_empty())
+    });
     report.without_pointer = loose
         .map(|store| LooseStore {
             store,
             garbage: pointers.garbage.contains(&store),
+            in_trash: pointers.library(store).is_some(),
         })
         .collect();
 }

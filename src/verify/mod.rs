@@ -9,13 +9,16 @@
 
 mod databases;
 mod describe;
+mod hints;
+mod inventory;
 mod report;
+mod rows;
 mod settle;
 mod sight;
 
 pub use report::{
-    Changed, Damage, DatabaseState, HistoryIncomplete, LooseStore, MAX_DAMAGE, MAX_WARNINGS,
-    ObjectName, Report,
+    Changed, Damage, DamagedLibrary, DatabaseState, HistoryIncomplete, LeftoverSort, Leftovers,
+    LooseStore, MAX_DAMAGE, MAX_WARNINGS, ObjectName, Report, Unreached, Version,
 };
 
 use std::collections::BTreeMap;
@@ -23,12 +26,13 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::database::{self, LibraryPointers, Oddity, Pointers};
+use crate::database::{self, LibraryPointers, Pointers};
 use crate::object::LibraryId;
 use crate::seafile::discover::{Installation, Warning};
 use crate::seafile::folders::ObjectFolders;
 use crate::source::{self, NotSqlite};
 use databases::Databases;
+use inventory::Inventory;
 use settle::{Walked, Walker};
 use sight::Reading;
 
@@ -41,6 +45,8 @@ pub struct Options {
     pub second_look: Duration,
     /// Paths to name for one damaged object and library.
     pub most_paths: usize,
+    /// Also list the folders of objects, for what no pointer leads to.
+    pub leftovers: bool,
 }
 
 impl Default for Options {
@@ -48,7 +54,8 @@ impl Default for Options {
         Self {
             workers: std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
             second_look: Duration::from_secs(2),
-            most_paths: 1000,
+            most_paths: 10_000,
+            leftovers: true,
         }
     }
 }
@@ -114,12 +121,21 @@ pub fn run(
         },
         totals: settle::Totals::default(),
     };
-    let found = run.walk(&mut walker)?;
+    let mut inventory = options
+        .leftovers
+        .then(|| Inventory::new(&installation.data_dir));
+    let found = run.walk(&mut walker, inventory.as_mut())?;
     let mut report = run.describe(&walker, &found)?;
+    if let Some(mut inventory) = inventory {
+        inventory.unfinished();
+        report.warnings.append(&mut inventory.warnings);
+        (report.leftovers, report.unreached) = inventory.finish();
+    }
     report.warnings.extend(unknown_classes);
     let missing = installation.warnings.iter();
     let missing = missing.filter(|warning| matches!(warning, Warning::DatabaseMissing { .. }));
     report.warnings.extend(missing.map(ToString::to_string));
+    report.good = report.is_good();
     Ok(report)
 }
 
@@ -143,7 +159,11 @@ struct Found {
 }
 
 impl Run<'_> {
-    fn walk(&self, walker: &mut Walker<'_>) -> Result<Found, Error> {
+    fn walk(
+        &self,
+        walker: &mut Walker<'_>,
+        inventory: Option<&mut Inventory>,
+    ) -> Result<Found, Error> {
         let pointers = &self.databases.pointers;
         let libraries = settle::with_heads(pointers);
         let mut headless: Vec<LibraryPointers> = pointers
@@ -154,7 +174,7 @@ impl Run<'_> {
             .collect();
         (self.progress)(&format!("walking {} libraries", libraries.len()));
         let first = walker
-            .walk(&walker.groups(&libraries))
+            .walk_and_list(&walker.groups(&libraries), inventory)
             .map_err(Error::Source)?;
         if headless.is_empty() && first.iter().all(|group| group.missing().next().is_none()) {
             return Ok(Found {
@@ -197,43 +217,20 @@ impl Run<'_> {
         let pointers = &self.databases.pointers;
         let mut report = Report {
             libraries: pointers.libraries.len() as u64,
-            objects: 0,
             bytes_read: walker.totals.bytes,
             unverifiable: walker.totals.unverifiable,
             databases: self.databases.states.clone(),
-            damage: Vec::new(),
-            damaged: 0,
-            history_incomplete: Vec::new(),
-            changed: Vec::new(),
-            without_pointer: Vec::new(),
-            foreign: 0,
-            warnings: Vec::new(),
+            ..Report::default()
         };
         for group in &found.groups {
             describe::group(&mut report, self.folders, group, self.options.most_paths)?;
         }
-        for library in &found.headless {
-            let detail = "the database names no head commit".to_owned();
-            describe::of_rows(&mut report, library, "no-head", detail);
-        }
-        for oddity in &pointers.oddities {
-            if let Oddity::NoOrigin { library, .. } = oddity
-                && let Some(virtual_library) = pointers.library(*library)
-            {
-                describe::of_rows(
-                    &mut report,
-                    virtual_library,
-                    "no-origin",
-                    oddity.to_string(),
-                );
-            }
-        }
+        rows::describe(&mut report, self.folders, pointers, &found.headless);
         let order = |damage: &Damage| (damage.library, damage.object.kind, damage.object.id);
         report.damage.sort_by_key(order);
         let name = |id| {
-            pointers
-                .library(id)
-                .and_then(|library| library.name.clone())
+            let library = pointers.library(id)?;
+            describe::name(self.folders, library)
         };
         let changed = found.changed.iter();
         report.changed = changed
@@ -246,6 +243,7 @@ impl Run<'_> {
         describe::loose_stores(&mut report, self.folders, pointers);
         let oddities = pointers.oddities.iter().take(MAX_WARNINGS);
         report.warnings.extend(oddities.map(ToString::to_string));
+        report.hints = hints::hints(&report, self.folders, pointers);
         Ok(report)
     }
 }

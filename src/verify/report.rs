@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::object::{LibraryId, Object, Store};
+use crate::object::{Kind, LibraryId, Object, ObjectId, Store};
 
 /// Entries of [`Report::damage`] at most; [`Report::damaged`] counts them all.
 pub const MAX_DAMAGE: usize = 10_000;
@@ -10,8 +10,10 @@ pub const MAX_DAMAGE: usize = 10_000;
 pub const MAX_WARNINGS: usize = 100;
 
 /// What was found.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Report {
+    /// [`Self::is_good`], for those who read the JSON.
+    pub good: bool,
     /// Libraries with a row: live, in the trash, virtual.
     pub libraries: u64,
     /// Objects that they need and that were looked at.
@@ -26,6 +28,10 @@ pub struct Report {
     pub damage: Vec<Damage>,
     /// How many entries [`Self::damage`] would have without a limit.
     pub damaged: u64,
+    /// The libraries that [`Self::damage`] is about, all of them; every other library is whole.
+    pub damaged_libraries: Vec<DamagedLibrary>,
+    /// What the damage looks like as a whole, and what to do about it.
+    pub hints: Vec<String>,
     /// Libraries with history that Seafile has collected; no damage.
     pub history_incomplete: Vec<HistoryIncomplete>,
     /// Libraries that changed while they were verified, and were walked once more.
@@ -35,19 +41,26 @@ pub struct Report {
     pub without_pointer: Vec<LooseStore>,
     /// Names where stores should be that are none.
     pub foreign: u64,
+    /// Files where objects lie that are none: what crashed servers left, and uploads that go on. No
+    /// damage.
+    pub leftovers: Vec<Leftovers>,
+    /// Objects that no pointer leads to: garbage, uploads that go on. No damage. Stores without a
+    /// pointer are not looked into.
+    pub unreached: Vec<Unreached>,
     /// What the administrator should know, one line each.
     pub warnings: Vec<String>,
 }
 
 impl Report {
+    /// Whether no damage was found.
+    pub fn is_whole(&self) -> bool {
+        let mut databases = self.databases.iter();
+        self.damaged == 0 && databases.all(|database| database.problems.is_empty())
+    }
+
     /// Whether everything is as it should be. Otherwise exit status 3.
     pub fn is_good(&self) -> bool {
-        self.damaged == 0
-            && self
-                .databases
-                .iter()
-                .all(|database| database.problems.is_empty())
-            && self.changed.iter().all(|changed| changed.unsettled == 0)
+        self.is_whole() && self.changed.iter().all(|changed| changed.unsettled == 0)
     }
 }
 
@@ -71,9 +84,12 @@ pub struct Damage {
     pub library_name: Option<String>,
     /// It is in the trash.
     pub in_trash: bool,
-    /// What is damaged; where the database is (`no-head`, `no-origin`) the library's empty commit.
+    /// What is damaged; where the database is (`no-head`, `no-origin`, `senseless-row`) the
+    /// library's empty commit.
     #[serde(flatten)]
     pub object: ObjectName,
+    /// Its file in an installation of the usual layout; `None` where the database is damaged.
+    pub file: Option<String>,
     /// A stable word: `missing`, `empty`, `wrong-id` …
     pub reason: String,
     /// The same for people.
@@ -82,6 +98,80 @@ pub struct Damage {
     pub in_newest_state: bool,
     /// Every path of the newest state that needs it, sorted, as many as asked for. Folders end in `/`.
     pub paths: Vec<String>,
+    /// There may be more paths: their number reached a limit.
+    pub paths_cut: bool,
+    /// Where it shows, if not in the newest state.
+    pub version: Option<Version>,
+}
+
+/// A version of a library that needs a damaged object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Version {
+    /// The newest commit that does, or that commit itself.
+    pub commit: ObjectId,
+    /// When it was made, in seconds since 1970; `None` for a commit that cannot be read.
+    pub time: Option<i64>,
+    /// One path of that version; `None` for a commit.
+    pub path: Option<String>,
+    /// It is the commit that a virtual library was last merged at with its origin, not its history.
+    pub base: bool,
+}
+
+/// A library with damage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DamagedLibrary {
+    /// The library.
+    pub library: LibraryId,
+    /// Its name.
+    pub library_name: Option<String>,
+    /// It is in the trash.
+    pub in_trash: bool,
+    /// Damaged objects that it needs.
+    pub damaged: u64,
+    /// Those of them that its newest state needs.
+    pub in_newest_state: u64,
+}
+
+/// Files in one folder, or below it, that are no objects.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Leftovers {
+    /// The folder, inside the installation where it lies there.
+    pub folder: String,
+    /// What they are.
+    pub sort: LeftoverSort,
+    /// Their number.
+    pub files: u64,
+    /// Their bytes together.
+    pub bytes: u64,
+    /// Some of their names, relative to the folder.
+    pub examples: Vec<String>,
+}
+
+/// What a file that is no object is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LeftoverSort {
+    /// Being written, or left by a server that was killed.
+    Temporary,
+    /// Nothing that Seafile makes.
+    Foreign,
+}
+
+/// Objects of one kind in one store that no pointer leads to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Unreached {
+    /// The store.
+    pub store: Store,
+    /// Their kind.
+    pub kind: Kind,
+    /// Their number.
+    pub objects: u64,
+    /// Their bytes together.
+    pub bytes: u64,
+    /// Those that are not what their name says. Of blocks only empty ones are noticed.
+    pub bad: u64,
+    /// Some of the bad ones.
+    pub examples: Vec<ObjectId>,
 }
 
 /// An object, field by field.
@@ -90,9 +180,9 @@ pub struct ObjectName {
     /// Its store.
     pub store: Store,
     /// Its kind.
-    pub kind: crate::object::Kind,
+    pub kind: Kind,
     /// Its id.
-    pub id: crate::object::ObjectId,
+    pub id: ObjectId,
 }
 
 impl From<Object> for ObjectName {
@@ -131,4 +221,6 @@ pub struct LooseStore {
     pub store: LibraryId,
     /// Listed in `GarbageRepos`: deleted for good, waiting for the garbage collection.
     pub garbage: bool,
+    /// In the trash, by a row that names no head: Seafile cannot bring it back.
+    pub in_trash: bool,
 }

@@ -6,10 +6,13 @@
 
 use std::collections::HashSet;
 
+use super::inventory::Inventory;
 use super::sight::{self, BlockTrouble, Looked, Reading};
 use crate::database::{LibraryPointers, Pointers};
-use crate::object::{LibraryId, Object, Store};
+use crate::object::{Kind, LibraryId, Object, Store};
+use crate::seafile::check::{self, Content};
 use crate::seafile::folders::ObjectFolders;
+use crate::seafile::fs::FsObject;
 use crate::walk::{self, Finding, Group, Need, Outcome, Trouble};
 
 /// Libraries that were walked together, and what the walk found.
@@ -48,12 +51,21 @@ impl Walker<'_> {
 
     /// Walks groups and reads their blocks.
     pub(super) fn walk(&mut self, groups: &[Group<'_>]) -> std::io::Result<Vec<Walked>> {
+        self.walk_and_list(groups, None)
+    }
+
+    /// The same, and tells the inventory what no pointer leads to.
+    pub(super) fn walk_and_list(
+        &mut self,
+        groups: &[Group<'_>],
+        inventory: Option<&mut Inventory>,
+    ) -> std::io::Result<Vec<Walked>> {
         let Looked {
             outcomes,
             blocks,
             bytes,
             unverifiable,
-        } = sight::look(self.source, groups, self.reading)?;
+        } = sight::look(self.source, groups, self.reading, inventory)?;
         self.totals.bytes += bytes;
         self.totals.unverifiable += unverifiable;
         let mut walked: Vec<Walked> = groups
@@ -70,6 +82,9 @@ impl Walker<'_> {
             .collect();
         for block in blocks {
             assign(&mut walked, block);
+        }
+        for walked in &mut walked {
+            walked.remove_echoes(self.source);
         }
         Ok(walked)
     }
@@ -189,6 +204,30 @@ impl Rewalked {
 }
 
 impl Walked {
+    /// The lengths of bad blocks prove nothing: the file that does not fit them is not accused.
+    fn remove_echoes(&mut self, source: &ObjectFolders) {
+        let findings = self.outcome.findings.iter();
+        let bad: HashSet<Object> = findings
+            .map(|finding| finding.object)
+            .filter(|object| object.kind == Kind::Block)
+            .collect();
+        let has_bad_block = |file: &Object| {
+            let bytes = source.read(file).ok().flatten()?;
+            let Content::Fs(FsObject::File(content)) = check::check(file, &bytes).ok()? else {
+                return None;
+            };
+            let mut blocks = content.blocks.into_iter().flat_map(|id| {
+                let block = Object::new(file.store, Kind::Block, id);
+                let places = source.places(file.store);
+                places.map(move |store| Object { store, ..block })
+            });
+            Some(blocks.any(|block| bad.contains(&block)))
+        };
+        self.outcome.findings.retain(|finding| {
+            finding.trouble != Trouble::Lengths || has_bad_block(&finding.object) != Some(true)
+        });
+    }
+
     /// The same, as the walk takes it.
     pub(super) fn group(&self) -> Group<'_> {
         Group {
@@ -245,7 +284,7 @@ fn assign(walked: &mut [Walked], (object, trouble): BlockTrouble) {
         walked.outcome.findings.push(Finding {
             object,
             library,
-            // Garbage collection takes blocks away, it never tears them.
+            // Until the description finds that nothing does: a walk tells the worker nothing of needs.
             need: Need::Required,
             trouble,
             rescued: false,

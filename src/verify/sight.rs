@@ -8,6 +8,7 @@ use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use super::inventory::Inventory;
 use crate::object::Object;
 use crate::seafile::check::{self, Fault};
 use crate::seafile::folders::ObjectFolders;
@@ -44,11 +45,13 @@ pub(super) struct Reading {
 #[derive(Debug)]
 pub(super) struct Stopped;
 
-/// Walks groups, and returns once every block is read.
+/// Walks groups, and returns once every block is read. The inventory lists each group's stores
+/// while what its walk reached is known.
 pub(super) fn look(
     source: &ObjectFolders,
     groups: &[Group<'_>],
     reading: Reading,
+    mut inventory: Option<&mut Inventory>,
 ) -> io::Result<Looked> {
     let readers = Readers {
         source,
@@ -73,7 +76,13 @@ pub(super) fn look(
         let walk = Walk::new(source, &sight);
         groups
             .iter()
-            .map(|group| walk.group(group))
+            .map(|group| {
+                let (outcome, reached) = walk.group_reaching(group)?;
+                if let Some(inventory) = inventory.as_deref_mut() {
+                    inventory.group(source, group, &reached);
+                }
+                Ok(outcome)
+            })
             .collect::<Result<Vec<_>, _>>()
     });
     if let Some(error) = lock(&readers.failure).take() {

@@ -48,7 +48,7 @@ impl Lineage {
 
 /// The rules of one library.
 #[derive(Debug, Clone, Copy)]
-struct Rules {
+pub(super) struct Rules {
     library: LibraryId,
     content: Store,
     valid_since: Option<i64>,
@@ -57,7 +57,7 @@ struct Rules {
 }
 
 impl Rules {
-    fn of(library: &LibraryPointers) -> Self {
+    pub(super) fn of(library: &LibraryPointers) -> Self {
         Self {
             library: library.id,
             content: content_store(library),
@@ -68,7 +68,7 @@ impl Rules {
     }
 
     /// Whether the parents of a required commit are required.
-    fn parents_of_required(&self, ctime: i64) -> Need {
+    pub(super) fn parents_of_required(&self, ctime: i64) -> Need {
         let collected = self.valid_since.is_some_and(|since| ctime <= since);
         if collected || self.only_head {
             Need::Optional

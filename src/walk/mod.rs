@@ -11,11 +11,13 @@
 
 mod closure;
 mod history;
+mod needs;
 mod paths;
 mod tree;
 
 pub use closure::Closure;
-pub use paths::affected_paths;
+pub use needs::{Needed, NeededBy, needs};
+pub use paths::{AffectedPaths, affected_paths};
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
@@ -112,10 +114,8 @@ impl std::fmt::Display for Trouble {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Missing => f.write_str("is missing"),
-            Self::Bad(fault) => match fault.detail() {
-                Some(detail) => write!(f, "{fault} ({detail})"),
-                None => write!(f, "{fault}"),
-            },
+            Self::Bad(fault @ Fault::Undecodable(error)) => write!(f, "{fault} ({error})"),
+            Self::Bad(fault) => write!(f, "{fault}"),
             Self::Lengths => f.write_str("its blocks do not add up to its size"),
             Self::Unreadable(reason) => write!(f, "cannot be read: {reason}"),
         }
@@ -233,6 +233,20 @@ impl Outcome {
     }
 }
 
+/// What a walk's pointers led to, whether it was there or not.
+#[derive(Debug)]
+pub struct Reached {
+    seen: HashSet<Object>,
+    commits: HashMap<Object, history::Seen>,
+}
+
+impl Reached {
+    /// Whether a pointer led to an object.
+    pub fn contains(&self, object: &Object) -> bool {
+        self.seen.contains(object) || self.commits.contains_key(object)
+    }
+}
+
 /// Walks groups of libraries.
 pub struct Walk<'a, S> {
     source: &'a ObjectFolders,
@@ -271,6 +285,14 @@ impl<'a, S: Sight> Walk<'a, S> {
 
     /// Walks the libraries of a group.
     pub fn group(&self, group: &Group<'_>) -> Result<Outcome, WalkError<S::Error>> {
+        self.group_reaching(group).map(|(outcome, _)| outcome)
+    }
+
+    /// The same, and says which objects the pointers lead to.
+    pub fn group_reaching(
+        &self,
+        group: &Group<'_>,
+    ) -> Result<(Outcome, Reached), WalkError<S::Error>> {
         let mut walker = Walker {
             source: self.source,
             sight: self.sight,
@@ -279,7 +301,13 @@ impl<'a, S: Sight> Walk<'a, S> {
             outcome: Outcome::default(),
         };
         walker.libraries(group)?;
-        Ok(walker.outcome)
+        let Walker {
+            outcome,
+            seen,
+            commits,
+            ..
+        } = walker;
+        Ok((outcome, Reached { seen, commits }))
     }
 
     /// Which objects of a group are closed, after a walk that found something; `bad` are those that

@@ -9,13 +9,31 @@ use crate::seafile::check::Content;
 use crate::seafile::folders::ObjectFolders;
 use crate::seafile::fs::FsObject;
 
-/// Paths that are looked at before the search gives up: one folder may stand in many places.
+/// Open paths that are looked at before the search gives up: one folder may stand in many places.
 const MAX_VISITS: usize = 1_000_000;
 
-/// For each bad object, named as in `bad`, the paths of the library's heads that need it, at most
-/// `most` each.
+/// Where damage shows.
+#[derive(Debug, Default)]
+pub struct AffectedPaths {
+    /// For each bad object, named as in the set that was asked about, the paths that need it.
+    pub paths: HashMap<Object, Vec<String>>,
+    /// Objects with more paths than were asked for.
+    pub cut: HashSet<Object>,
+    /// The search gave up: any object may have more paths.
+    pub gave_up: bool,
+}
+
+impl AffectedPaths {
+    /// Whether an object may have more paths than those found.
+    pub fn is_cut(&self, object: &Object) -> bool {
+        self.gave_up || self.cut.contains(object)
+    }
+}
+
+/// For each bad object the paths of the library's heads that need it, at most `most` each.
 ///
-/// Goes only into what the closure knows to be open, so that its cost follows the damage.
+/// Goes only into what the closure knows to be open, and reads each object once, so that its cost
+/// follows the damage.
 #[allow(clippy::implicit_hasher, reason = "the set is made by this crate")]
 pub fn affected_paths<S: Sight>(
     source: &ObjectFolders,
@@ -24,71 +42,108 @@ pub fn affected_paths<S: Sight>(
     bad: &HashSet<Object>,
     closure: &Closure,
     most: usize,
-) -> Result<HashMap<Object, Vec<String>>, WalkError<S::Error>> {
-    let mut paths: HashMap<Object, Vec<String>> = HashMap::new();
+) -> Result<AffectedPaths, WalkError<S::Error>> {
+    search(source, sight, library, bad, closure, (most, MAX_VISITS))
+}
+
+fn search<S: Sight>(
+    source: &ObjectFolders,
+    sight: &S,
+    library: &LibraryPointers,
+    bad: &HashSet<Object>,
+    closure: &Closure,
+    (most, max_visits): (usize, usize),
+) -> Result<AffectedPaths, WalkError<S::Error>> {
+    let mut affected = AffectedPaths::default();
+    let mut known: HashMap<Object, Vec<(Object, String)>> = HashMap::new();
     let mut pending = Vec::new();
     for head in roots(library) {
         if let Some(Content::Commit(commit)) = content(source, sight, head)? {
-            pending.push((
-                Object::new(content_store(library), Kind::Fs, commit.root),
-                "/".to_owned(),
-            ));
+            let root = Object::new(content_store(library), Kind::Fs, commit.root);
+            if closure.is_open(&root) {
+                pending.push((root, "/".to_owned()));
+            }
         }
     }
-    for _ in 0..MAX_VISITS {
-        let Some((object, path)) = pending.pop() else {
+    let mut visits = 0;
+    while let Some((object, path)) = pending.pop() {
+        visits += 1;
+        if visits > max_visits {
+            affected.gave_up = true;
             break;
-        };
-        if !closure.is_open(&object) {
-            continue;
         }
         if let Some(bad) = find_bad(source, bad, &object) {
-            add(&mut paths, bad, &path, most);
+            add(&mut affected, bad, &path, most);
         }
-        match content(source, sight, object)? {
-            Some(Content::Fs(FsObject::Folder(folder))) => {
-                for entry in folder.entries {
-                    let slash = if entry.is_folder() { "/" } else { "" };
-                    let path = format!("{path}{}{slash}", entry.name);
-                    pending.push((
-                        Object {
-                            id: entry.id,
-                            ..object
-                        },
-                        path,
-                    ));
-                }
+        if object.kind == Kind::Fs {
+            if !known.contains_key(&object) {
+                known.insert(object, open_children(source, sight, closure, object)?);
             }
-            Some(Content::Fs(FsObject::File(file))) => {
-                for id in file.blocks {
-                    let block = Object::new(object.store, Kind::Block, id);
-                    if let Some(bad) = find_bad(source, bad, &block) {
-                        add(&mut paths, bad, &path, most);
-                    }
-                }
-            }
-            _ => {}
+            let children = known.get(&object).into_iter().flatten();
+            pending.extend(children.map(|(child, name)| (*child, format!("{path}{name}"))));
         }
     }
-    Ok(paths)
+    Ok(affected)
+}
+
+/// What an open fs object points to and is open too, and what that adds to a path: nothing for a
+/// block. Nothing is below what cannot be read.
+pub(super) fn open_children<S: Sight>(
+    source: &ObjectFolders,
+    sight: &S,
+    closure: &Closure,
+    object: Object,
+) -> Result<Vec<(Object, String)>, WalkError<S::Error>> {
+    let mut children = Vec::new();
+    match content(source, sight, object)? {
+        Some(Content::Fs(FsObject::Folder(folder))) => {
+            for entry in folder.entries {
+                let id = entry.id;
+                let child = Object { id, ..object };
+                if closure.is_open(&child) {
+                    let slash = if entry.is_folder() { "/" } else { "" };
+                    children.push((child, format!("{}{slash}", entry.name)));
+                }
+            }
+        }
+        Some(Content::Fs(FsObject::File(file))) => {
+            for id in file.blocks {
+                let child = Object::new(object.store, Kind::Block, id);
+                if closure.is_open(&child) {
+                    children.push((child, String::new()));
+                }
+            }
+        }
+        _ => {}
+    }
+    Ok(children)
 }
 
 /// The bad object that this one is: it may lie in the store that all libraries share.
-fn find_bad(source: &ObjectFolders, bad: &HashSet<Object>, object: &Object) -> Option<Object> {
+pub(super) fn find_bad(
+    source: &ObjectFolders,
+    bad: &HashSet<Object>,
+    object: &Object,
+) -> Option<Object> {
     source
         .places(object.store)
         .map(|store| Object { store, ..*object })
         .find(|object| bad.contains(object))
 }
 
-fn add(paths: &mut HashMap<Object, Vec<String>>, object: Object, path: &str, most: usize) {
-    let known = paths.entry(object).or_default();
-    if known.len() < most && known.last().is_none_or(|last| last != path) {
+fn add(affected: &mut AffectedPaths, object: Object, path: &str, most: usize) {
+    let known = affected.paths.entry(object).or_default();
+    if known.last().is_some_and(|last| last == path) {
+        return; // a block twice in one file
+    }
+    if known.len() < most {
         known.push(path.to_owned());
+    } else {
+        affected.cut.insert(object);
     }
 }
 
-fn content<S: Sight>(
+pub(super) fn content<S: Sight>(
     source: &ObjectFolders,
     sight: &S,
     object: Object,

@@ -3,8 +3,11 @@
 
 mod contents;
 mod history;
+mod leftovers;
 mod objects;
 mod races;
+mod rows;
+mod table;
 
 use std::fs;
 use std::time::Duration;

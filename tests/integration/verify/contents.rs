@@ -8,7 +8,6 @@ use seawall::object::{Kind, LibraryId, Object, ObjectId, Store};
 use seawall::seafile::check::{Content, check};
 use seawall::seafile::fs::FsObject;
 
-use super::{DOCUMENTS, TRASH, VIRTUAL};
 use crate::support::Source;
 
 /// A library of an installation.
@@ -30,32 +29,35 @@ impl Entry {
     pub fn is_folder(&self) -> bool {
         self.path.ends_with('/')
     }
+
+    pub fn needs(&self, object: Object) -> bool {
+        self.object == object || self.blocks.contains(&object)
+    }
 }
 
 impl<'a> Contents<'a> {
     pub fn new(source: &'a Source, library: &str) -> Self {
-        let commits = library.parse().unwrap();
-        let content = if library == VIRTUAL {
-            DOCUMENTS
-        } else {
-            library
+        let of = format!("FROM VirtualRepo WHERE repo_id = '{library}'");
+        let content = match source
+            .query(&format!("SELECT count(*) || '' {of}"))
+            .as_str()
+        {
+            "0" => library.to_owned(),
+            _ => source.query(&format!("SELECT origin_repo {of}")),
         };
         Self {
             source,
-            commits,
+            commits: library.parse().unwrap(),
             content: content.parse().unwrap(),
         }
     }
 
     pub fn head(&self) -> Object {
         let library = self.commits;
-        let of_trash = format!("SELECT head_id FROM RepoTrash WHERE repo_id = '{library}'");
-        let of_live = format!("SELECT commit_id FROM Branch WHERE repo_id = '{library}'");
-        let text = if library.to_string() == TRASH {
-            of_trash
-        } else {
-            of_live
-        };
+        let text = format!(
+            "SELECT commit_id FROM Branch WHERE repo_id = '{library}'
+             UNION SELECT head_id FROM RepoTrash WHERE repo_id = '{library}'"
+        );
         self.commit(self.source.query(&text).parse().unwrap())
     }
 
@@ -72,6 +74,24 @@ impl<'a> Contents<'a> {
             panic!("{commit}")
         };
         content.parent.map(|id| self.commit(id))
+    }
+
+    /// All commits before the head, by both parents.
+    pub fn history(&self) -> Vec<Object> {
+        let mut found: Vec<Object> = vec![self.head()];
+        let mut next = 0;
+        while let Some(commit) = found.get(next).copied() {
+            next += 1;
+            let Content::Commit(content) = self.read(commit) else {
+                panic!("{commit}")
+            };
+            for parent in content.parents().map(|id| self.commit(id)) {
+                if !found.contains(&parent) {
+                    found.push(parent);
+                }
+            }
+        }
+        found.split_off(1)
     }
 
     pub fn root(&self, commit: Object) -> Object {
@@ -128,8 +148,8 @@ impl<'a> Contents<'a> {
     /// Every path of the newest state that needs an object.
     pub fn paths_of(&self, object: Object) -> Vec<String> {
         let entries = self.entries(self.head()).into_iter();
-        let needs = |entry: &Entry| entry.object == object || entry.blocks.contains(&object);
-        entries.filter(needs).map(|entry| entry.path).collect()
+        let needing = entries.filter(|entry| entry.needs(object));
+        needing.map(|entry| entry.path).collect()
     }
 
     pub fn some_file(&self) -> Entry {

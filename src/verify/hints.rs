@@ -1,0 +1,122 @@
+//! What damage looks like as a whole: a disk that is not mounted or a row that was lost looks like
+//! thousands of lost objects.
+
+use super::report::{DamagedLibrary, Report};
+use crate::database::{LibraryPointers, Pointers};
+use crate::object::{Kind, Object, ObjectId, Store};
+use crate::seafile::check::{self, Content};
+use crate::seafile::folders::ObjectFolders;
+use crate::walk::content_store;
+
+/// Libraries that are looked into, at most.
+const MOST_LIBRARIES: usize = 100;
+
+/// What to tell about the damage of a report.
+pub(super) fn hints(report: &Report, source: &ObjectFolders, pointers: &Pointers) -> Vec<String> {
+    let mut hints = Vec::new();
+    for damaged in report.damaged_libraries.iter().take(MOST_LIBRARIES) {
+        if let Some(library) = pointers.library(damaged.library) {
+            hints.extend(
+                lost_row(source, pointers, library)
+                    .or_else(|| lost_folders(source, library, damaged)),
+            );
+        }
+    }
+    let unreadable = report.damage.iter();
+    let unreadable = unreadable.filter(|damage| damage.reason == "unreadable");
+    let count = unreadable.count();
+    if count > 0 {
+        hints.push(format!(
+            "what cannot be read ({count} of the damaged objects) is perhaps not lost: run seawall as root or as \
+             the user that Seafile runs as, and look for disk errors"
+        ));
+    }
+    let unexplained = report.damage.iter().any(|damage| {
+        let library = pointers.library(damage.library);
+        let has_no_limit = library.is_some_and(|library| library.valid_since.is_none());
+        let in_history = damage.version.as_ref().is_some_and(|version| !version.base);
+        has_no_limit && in_history && damage.reason == "missing"
+    });
+    if unexplained {
+        hints.push(
+            "history that is missing without a row in RepoValidSince was lost, or collected before its \
+             library came back from the trash"
+                .to_owned(),
+        );
+    }
+    hints
+}
+
+/// A virtual library without its row looks as if all of it was lost: its root is in another store.
+fn lost_row(
+    source: &ObjectFolders,
+    pointers: &Pointers,
+    library: &LibraryPointers,
+) -> Option<String> {
+    if library.origin.is_some() || has_store(source, Kind::Fs, Store::Library(library.id)) {
+        return None;
+    }
+    let head = library.heads.first()?;
+    let head = Object::new(Store::Library(library.id), Kind::Commit, head.commit);
+    let Content::Commit(commit) = check::check(&head, &source.read(&head).ok()??).ok()? else {
+        return None;
+    };
+    let others = pointers.libraries.iter().filter(|other| {
+        let root = Object::new(Store::Library(other.id), Kind::Fs, commit.root);
+        other.id != library.id && matches!(source.len(&root), Ok(Some(_)))
+    });
+    let other = others.map(|other| other.id).next()?;
+    Some(format!(
+        "library {} is perhaps not lost: its newest folder lies in the store of library {other}, so it may be a \
+         shared folder of that one whose row in VirtualRepo was lost; put that row back",
+        library.id
+    ))
+}
+
+/// Whole folders are not lost by a power cut.
+fn lost_folders(
+    source: &ObjectFolders,
+    library: &LibraryPointers,
+    damaged: &DamagedLibrary,
+) -> Option<String> {
+    let content = content_store(library);
+    let stores = [
+        (Kind::Commit, Store::Library(library.id)),
+        (Kind::Fs, content),
+        (Kind::Block, content),
+    ];
+    let gone: Vec<String> = stores
+        .into_iter()
+        .filter(|(kind, store)| !has_store(source, *kind, *store))
+        .map(|(kind, store)| folder(kind, store))
+        .collect();
+    // A library of empty files has no folder of blocks.
+    let is_told = damaged.damaged > 0 && !gone.is_empty();
+    is_told.then(|| {
+        let what = if library.origin.is_some() {
+            "was it removed, or is a disk not mounted?"
+        } else {
+            "was it removed, is a disk not mounted, or was a row in VirtualRepo lost?"
+        };
+        format!(
+            "library {} has no folder {}: {what}",
+            library.id,
+            gone.join(", ")
+        )
+    })
+}
+
+/// Whether a store's folder is there. Found by the place of any object in it.
+fn has_store(source: &ObjectFolders, kind: Kind, store: Store) -> bool {
+    let mut path = source.path(&Object::new(store, kind, ObjectId::EMPTY));
+    path.pop();
+    path.pop();
+    path.is_dir()
+}
+
+/// A store's folder as the installation names it.
+fn folder(kind: Kind, store: Store) -> String {
+    let path = Object::new(store, kind, ObjectId::EMPTY).path();
+    let parts: Vec<&str> = path.rsplitn(3, '/').collect();
+    parts.last().copied().unwrap_or(&path).to_owned()
+}
