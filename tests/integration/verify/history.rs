@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use seawall::object::{Kind, Object, ObjectId, Store};
+use seawall::seafile::check::Content;
 
 use super::contents::{Contents, path, put};
 use super::{CLEANED, DOCUMENTS, VIRTUAL, about, verify};
@@ -104,6 +105,112 @@ fn collected_history_is_no_damage_and_unexplained_gaps_are() {
         "{:?}",
         report.warnings
     );
+}
+
+#[test]
+fn damage_of_history_names_a_version_and_a_path() {
+    let source = Source::example();
+    let store = Contents::new(&source, CLEANED);
+    let (old, block, path_then) = old_block(&store);
+    source.sql(&format!(
+        "DELETE FROM RepoValidSince WHERE repo_id = '{CLEANED}'"
+    ));
+    fs::remove_file(path(&source, &block)).unwrap();
+    let report = verify(&source);
+    let [damage] = &report.damage[..] else {
+        panic!("{:#?}", report.damage)
+    };
+    let version = damage.version.as_ref().unwrap();
+    assert_eq!(
+        (version.commit, version.path.as_deref(), version.base),
+        (old.id, Some(path_then.as_str()), false)
+    );
+    assert!(version.time.is_some() && !damage.in_newest_state && damage.paths.is_empty());
+    assert_eq!(report.damaged_libraries[0].in_newest_state, 0);
+    assert!(
+        report
+            .hints
+            .iter()
+            .any(|hint| hint.contains("RepoValidSince"))
+    );
+}
+
+/// The newest commit with a block that the newest state does not need, the block, and its path.
+fn old_block(store: &Contents<'_>) -> (Object, Object, String) {
+    let is_new = |block: &Object| !store.paths_of(*block).is_empty();
+    for commit in store.history() {
+        for entry in store.entries(commit) {
+            if let Some(block) = entry.blocks.iter().find(|block| !is_new(block)) {
+                return (commit, *block, entry.path);
+            }
+        }
+    }
+    panic!("nothing old")
+}
+
+#[test]
+fn a_bad_block_of_optional_history_is_no_damage() {
+    let source = Source::example();
+    let (_, block, _) = old_block(&Contents::new(&source, CLEANED));
+    let file = path(&source, &block);
+    source.sql(&format!(
+        "UPDATE RepoValidSince SET timestamp = 1900000000 WHERE repo_id = '{CLEANED}'"
+    ));
+    super::contents::alter(&file, |bytes| bytes[0] ^= 1);
+    let report = verify(&source);
+    assert!(report.is_good(), "{:#?}", report.damage);
+    let id = block.id.to_string();
+    assert!(report.warnings.iter().any(|line| line.contains(&id)));
+    source.sql(&format!(
+        "DELETE FROM RepoValidSince WHERE repo_id = '{CLEANED}'"
+    ));
+    assert_eq!(
+        about(&verify(&source), block),
+        [(CLEANED.into(), "wrong-id", vec![])]
+    );
+}
+
+#[test]
+fn history_ends_at_a_commit_of_the_same_second() {
+    let source = Source::example();
+    let store = Contents::new(&source, CLEANED);
+    let head = store.head();
+    let parent = store.parent(head).unwrap();
+    let Content::Commit(commit) = store.read(head) else {
+        panic!("{head}")
+    };
+    fs::remove_file(path(&source, &store.root(parent))).unwrap();
+    for (since, is_good) in [(commit.ctime, true), (commit.ctime - 1, false)] {
+        source.sql(&format!(
+            "UPDATE RepoValidSince SET timestamp = {since} WHERE repo_id = '{CLEANED}'"
+        ));
+        let report = verify(&source);
+        assert_eq!(report.is_good(), is_good, "{:#?}", report.damage);
+    }
+}
+
+#[test]
+fn odd_commits_are_no_damage() {
+    let source = Source::example();
+    let head = path(&source, &Contents::new(&source, VIRTUAL).head());
+    super::contents::alter(&head, |bytes| bytes.push(0));
+    let report = verify(&source);
+    assert!(
+        report.is_good() && report.warnings.is_empty(),
+        "{report:#?}"
+    );
+    super::contents::alter(&head, |bytes| {
+        bytes.pop();
+        let mut commit: serde_json::Value = serde_json::from_slice(bytes).unwrap();
+        commit["creator_name"] = "somebody@else".into();
+        *bytes = serde_json::to_vec(&commit).unwrap();
+    });
+    let report = verify(&source);
+    assert!(report.is_good(), "{:#?}", report.damage);
+    let [warning] = &report.warnings[..] else {
+        panic!("{:?}", report.warnings)
+    };
+    assert!(warning.contains("no known formula"), "{warning}");
 }
 
 /// What Seafile does when a library is deleted.

@@ -6,6 +6,7 @@ use std::fs;
 use seawall::object::{Kind, Object, ObjectId};
 use seawall::seafile::check::Content;
 use seawall::seafile::fs::FsObject;
+use seawall::verify::Options;
 
 use super::contents::{Contents, alter, path, put, put_fs, put_head};
 use super::{DOCUMENTS, ENCRYPTED, PHOTOS, TRASH, VIRTUAL, about, object, verify};
@@ -87,7 +88,9 @@ fn damaged_objects_are_found_with_library_and_path() {
                 let entry = report
                     .damage
                     .iter()
-                    .find(|damage| object(damage) == wanted)
+                    .find(|damage| {
+                        object(damage) == wanted && damage.library.to_string() == library
+                    })
                     .unwrap();
                 assert!(
                     entry.in_newest_state && entry.library_name.is_some(),
@@ -147,6 +150,33 @@ fn every_file_that_shares_a_bad_block_is_named_in_every_library() {
         .map(|damage| damage.object.id)
         .collect();
     assert_eq!(damaged.len(), 1, "one block, nothing else");
+}
+
+#[test]
+fn a_limit_that_cuts_paths_short_is_told() {
+    let source = Source::example();
+    let store = Contents::new(&source, PHOTOS);
+    let file = store.some_file();
+    let names = ["a", "b", "c"];
+    let entries = names.map(|name| serde_json::json!({"id": file.object.id, "mode": 33188, "modifier": "", "mtime": 1, "name": name, "size": 0}));
+    let folder = serde_json::json!({"dirents": entries, "type": 3, "version": 1});
+    let root = put_fs(&source, PHOTOS, &folder);
+    put_head(&source, PHOTOS, store.head(), root);
+    fs::remove_file(path(&source, &file.blocks[0])).unwrap();
+    for (most_paths, paths, cut) in [(2, 2, true), (3, 3, false)] {
+        let options = Options {
+            most_paths,
+            second_look: std::time::Duration::ZERO,
+            ..Options::default()
+        };
+        let spool = tempfile::tempdir().unwrap();
+        let report =
+            seawall::verify::run(&source.installation(), spool.path(), &options, &|_| {}).unwrap();
+        let [damage] = &report.damage[..] else {
+            panic!("{:#?}", report.damage)
+        };
+        assert_eq!((damage.paths.len(), damage.paths_cut), (paths, cut));
+    }
 }
 
 #[test]

@@ -7,10 +7,10 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use seawall::object::{Kind, Object};
+use seawall::object::{Kind, Object, ObjectId};
 use serde_json::Value;
 
-use super::contents::{Contents, alter, path, put};
+use super::contents::{Contents, alter, path, put, put_head};
 use super::{DOCUMENTS, ENCRYPTED, PHOTOS, TRASH, VIRTUAL};
 use crate::support::{Source, files_below};
 
@@ -147,6 +147,25 @@ fn told(report: &Value) -> BTreeSet<String> {
     damage.iter().map(line).collect()
 }
 
+/// Whether an object is on the way to a shared folder, or in it, where it was last merged.
+fn merging_needs(source: &Source, store: &Contents<'_>, library: &str, object: Object) -> bool {
+    let of = format!("FROM VirtualRepo WHERE repo_id = '{library}'");
+    if library != VIRTUAL {
+        return false;
+    }
+    let base = source.query(&format!("SELECT base_commit {of}"));
+    let shared = format!("{}/", source.query(&format!("SELECT path {of}")));
+    let origin = Contents::new(source, DOCUMENTS);
+    let base = origin.commit(base.parse().unwrap());
+    assert_eq!(origin.root(base).store, store.root(store.head()).store);
+    let mut entries = origin.entries(base).into_iter();
+    base == object
+        || entries.any(|entry| {
+            let is_near = shared.starts_with(&entry.path) || entry.path.starts_with(&shared);
+            is_near && entry.needs(object)
+        })
+}
+
 /// Who must be told about an object, found by reading everything of every library named.
 fn expected(source: &Source, object: Object, libraries: &[&str]) -> BTreeSet<String> {
     let mut lines = BTreeSet::new();
@@ -158,11 +177,12 @@ fn expected(source: &Source, object: Object, libraries: &[&str]) -> BTreeSet<Str
         } else {
             Some(store.paths_of(object)).filter(|paths| !paths.is_empty())
         };
+        let needs = |commit: Object| {
+            let mut entries = store.entries(commit).into_iter();
+            commit == object || entries.any(|entry| entry.needs(object))
+        };
         let is_old = || {
-            store.history().into_iter().any(|commit| {
-                let entries = store.entries(commit);
-                commit == object || entries.iter().any(|entry| entry.needs(object))
-            })
+            store.history().into_iter().any(needs) || merging_needs(source, &store, library, object)
         };
         let (in_newest, paths) = match newest {
             Some(paths) => (true, paths),
@@ -249,6 +269,69 @@ fn every_damage_of_the_small_installation_is_found_and_nothing_else() {
     let emoji = "68fed5f0-5b12-45d0-ad0a-b5ca6fdc693a";
     assert_eq!(damage_all(&source, trashed, &[trashed]), 45);
     assert_eq!(damage_all(&source, emoji, &[emoji]), 45);
+}
+
+#[test]
+fn torn_objects_of_version_0_are_damage() {
+    use sha1::{Digest as _, Sha1};
+    let source = Source::example();
+    let store = Contents::new(&source, PHOTOS);
+    let (head, file) = (store.head(), store.some_file());
+    let id = |bytes: &[u8]| ObjectId::new(Sha1::digest(bytes).into());
+    let block = file.blocks[0];
+    let size = fs::metadata(path(&source, &block)).unwrap().len();
+    let raw = hex(&block.id.to_string());
+    let file_bytes = [&1u32.to_be_bytes()[..], &size.to_be_bytes()[..], &raw].concat();
+    let old_file = Object {
+        id: id(&raw),
+        ..file.object
+    };
+    put(&path(&source, &old_file), &file_bytes);
+    let (name, mode) = ("old.txt", 0o100_644_u32);
+    let old_id = old_file.id.to_string();
+    let hashed = [old_id.as_bytes(), name.as_bytes(), &mode.to_le_bytes()].concat();
+    let mut folder_bytes = [&3u32.to_be_bytes()[..], &mode.to_be_bytes()[..]].concat();
+    folder_bytes.extend_from_slice(old_id.as_bytes());
+    folder_bytes.extend_from_slice(&(name.len() as u32).to_be_bytes());
+    folder_bytes.extend_from_slice(name.as_bytes());
+    let root = Object {
+        id: id(&hashed),
+        ..file.object
+    };
+    put(&path(&source, &root), &folder_bytes);
+    put_head(&source, PHOTOS, head, root.id);
+    assert_eq!(program(&source).0, 0);
+    for (object, length) in [
+        (old_file, 8),
+        (old_file, 25),
+        (old_file, 0),
+        (root, 50),
+        (root, 4),
+    ] {
+        let whole = fs::read(path(&source, &object)).unwrap();
+        put(&path(&source, &object), &whole[..length]);
+        let (status, report) = program(&source);
+        put(&path(&source, &object), &whole);
+        let [entry] = report["damage"].as_array().unwrap().as_slice() else {
+            panic!("{report:#}")
+        };
+        assert_eq!((status, &entry["id"]), (3, &object.id.to_string().into()));
+        let at = if object == root { "/" } else { "/old.txt" };
+        assert_eq!(entry["paths"], serde_json::json!([at]));
+    }
+    // Its size, which no id covers.
+    alter(&path(&source, &old_file), |bytes| bytes[11] ^= 1);
+    let (status, report) = program(&source);
+    assert_eq!(
+        (status, &report["damage"][0]["reason"]),
+        (3, &"wrong-length".into())
+    );
+}
+
+fn hex(text: &str) -> Vec<u8> {
+    let digits = text.as_bytes().chunks(2);
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+    digits.map(byte).collect()
 }
 
 #[test]
