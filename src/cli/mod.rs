@@ -102,7 +102,7 @@ pub fn main() -> ExitCode {
         Verb::Libraries(arguments) => libraries::run(&cli.global, arguments, output),
         Verb::Restore(arguments) => restore::run(&cli.global, arguments, output),
         Verb::Check(arguments) => check::run(&cli.global, arguments, output),
-        Verb::Verify(arguments) => verify::run(arguments, output),
+        Verb::Verify(arguments) => verify::run(&cli.global, arguments, output),
     };
     match result {
         Ok(status) => ExitCode::from(status as u8),

@@ -1,14 +1,16 @@
 //! `seawall verify`: is an installation whole, live or restored?
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
 
 use super::output::{MOST_LINES, Output, bytes, count, shown};
-use super::{CommandError, Status, place};
-use crate::seafile::discover::discover;
+use super::place::{self, warn_unpinned};
+use super::{CommandError, Global, Status};
+use crate::repository::index;
+use crate::seafile::discover::{Installation, discover, discover_without_databases};
 use crate::time::Timestamp;
 use crate::verify::{self, Damage, LeftoverSort, Options, Report};
 
@@ -22,10 +24,64 @@ pub(super) struct Arguments {
     /// How long to wait before what is missing is looked for again: the server may be running
     #[arg(long, value_name = "SECONDS", default_value_t = 2)]
     second_look: u64,
+    /// Ask this snapshot of the repository, not the databases, what should be there: its name, the
+    /// beginning of it, or `latest`
+    #[arg(long, value_name = "SNAPSHOT")]
+    snapshot: Option<String>,
 }
 
-pub(super) fn run(arguments: &Arguments, output: Output) -> Result<Status, CommandError> {
-    let installation = discover(&arguments.folder, &place::environment())?;
+pub(super) fn run(
+    global: &Global,
+    arguments: &Arguments,
+    output: Output,
+) -> Result<Status, CommandError> {
+    let options = Options {
+        leftovers: !arguments.no_leftovers,
+        second_look: Duration::from_secs(arguments.second_look),
+        ..Options::default()
+    };
+    let (installation, report) = match &arguments.snapshot {
+        None => by_databases(&arguments.folder, &options, output)?,
+        Some(name) => by_snapshot(global, name, &arguments.folder, &options, output)?,
+    };
+    for warning in &installation.warnings {
+        Output::warning(warning);
+    }
+    print(&report, output);
+    output.json(&report)?;
+    Ok(if report.is_good() {
+        Status::Done
+    } else {
+        Status::ReadTheReport
+    })
+}
+
+fn by_snapshot(
+    global: &Global,
+    name: &str,
+    folder: &Path,
+    options: &Options,
+    output: Output,
+) -> Result<(Installation, Report), CommandError> {
+    let repository = global.open()?;
+    let markers = repository.markers()?;
+    let snapshot = markers.find(name)?;
+    warn_unpinned(snapshot);
+    let manifest = index::read_manifest(&repository, &snapshot.marker)?;
+    let installation = discover_without_databases(folder, &place::environment())?;
+    output.detail(format_args!("snapshot  {}", snapshot.id()));
+    let report = verify::run_by_snapshot(&installation, &manifest, options, &|text| {
+        output.progress(text);
+    })?;
+    Ok((installation, report))
+}
+
+fn by_databases(
+    folder: &Path,
+    options: &Options,
+    output: Output,
+) -> Result<(Installation, Report), CommandError> {
+    let installation = discover(folder, &place::environment())?;
     // Not in the state folder: a machine that only verifies needs none.
     let spool = tempfile::Builder::new()
         .prefix("seawall-verify-")
@@ -37,24 +93,10 @@ pub(super) fn run(arguments: &Arguments, output: Output) -> Result<Status, Comma
                 "set TMPDIR to a folder with room for copies of the databases",
             )
         })?;
-    let options = Options {
-        leftovers: !arguments.no_leftovers,
-        second_look: Duration::from_secs(arguments.second_look),
-        ..Options::default()
-    };
-    let report = verify::run(&installation, spool.path(), &options, &|text| {
+    let report = verify::run(&installation, spool.path(), options, &|text| {
         output.progress(text);
     })?;
-    for warning in &installation.warnings {
-        Output::warning(warning);
-    }
-    print(&report, output);
-    output.json(&report)?;
-    Ok(if report.is_good() {
-        Status::Done
-    } else {
-        Status::ReadTheReport
-    })
+    Ok((installation, report))
 }
 
 fn print(report: &Report, output: Output) {
@@ -181,6 +223,12 @@ fn print_notes(report: &Report, output: Output) {
             "no row points to it"
         };
         output.detail(format_args!("note      store {}: {what}", store.store));
+    }
+    if !report.lost_before.is_empty() {
+        let lost = count(report.lost_before.len() as u64, "object", "objects");
+        output.detail(format_args!(
+            "note      {lost} were lost already when the snapshot was made; see --json"
+        ));
     }
     let histories = report.history_incomplete.iter();
     let gone: u64 = histories.map(|history| history.objects).sum();

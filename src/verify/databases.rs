@@ -18,8 +18,8 @@ pub(super) struct Databases {
     pub pointers: Pointers,
     /// Whether each is sound.
     pub states: Vec<DatabaseState>,
-    /// Seafile's own, to be read again.
-    pub seafile: SqliteSource,
+    /// Seafile's own, to be read again; `None` if the pointers are a snapshot's.
+    pub seafile: Option<SqliteSource>,
 }
 
 /// Copies all databases, checks them, and reads the pointers. The copies are gone afterwards.
@@ -52,10 +52,7 @@ pub(super) fn read(installation: &Installation, spool: &Path) -> Result<Database
     Ok(Databases {
         pointers,
         states,
-        seafile: sources
-            .into_iter()
-            .nth(position)
-            .ok_or(Error::NoSeafileDatabase)?,
+        seafile: sources.into_iter().nth(position),
     })
 }
 

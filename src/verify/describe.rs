@@ -8,13 +8,13 @@ use super::report::{
     Version,
 };
 use super::settle::Walked;
-use super::sight::NoSight;
 use crate::database::{LibraryPointers, LibraryState, Pointers};
 use crate::object::{Kind, Object, ObjectId, Store};
 use crate::seafile::commit::Commit;
 use crate::seafile::folders::{ObjectFolders, StoreEntry};
 use crate::walk::{
-    self, AffectedPaths, Closure, Finding, Need, Needed, NeededBy, Trouble, Walk, WalkError,
+    self, AffectedPaths, Closure, Finding, Need, Needed, NeededBy, NothingKnown, Trouble, Walk,
+    WalkError,
 };
 
 /// What a library has of the group's damage.
@@ -24,12 +24,12 @@ struct Affected {
     paths: AffectedPaths,
 }
 
-/// Describes a group of libraries.
+/// Describes a group of libraries; at most so many paths of each object, and `known` is no news.
 pub(super) fn group(
     report: &mut Report,
     source: &ObjectFolders,
     walked: &Walked,
-    most_paths: usize,
+    (most_paths, known): (usize, &HashSet<Object>),
 ) -> Result<(), Error> {
     report.objects += walked.outcome.visited;
     let damaged: HashSet<Object> = walked
@@ -41,10 +41,15 @@ pub(super) fn group(
     if let Some(closure) = closure(source, walked, &damaged)? {
         for library in &walked.libraries {
             affected.push(Affected {
-                needs: walk::needs(source, &NoSight, library, &damaged, &closure)
+                needs: walk::needs(source, &NothingKnown, library, &damaged, &closure)
                     .map_err(walk_error)?,
                 paths: walk::affected_paths(
-                    source, &NoSight, library, &damaged, &closure, most_paths,
+                    source,
+                    &NothingKnown,
+                    library,
+                    &damaged,
+                    &closure,
+                    most_paths,
                 )
                 .map_err(walk_error)?,
             });
@@ -72,7 +77,12 @@ pub(super) fn group(
             optional.push(finding);
         }
         for (library, needed, paths) in needing {
-            add(report, damage(source, library, finding, needed, paths));
+            let damage = damage(source, library, finding, needed, paths);
+            if !known.contains(&finding.object) {
+                add(report, damage);
+            } else if report.lost_before.len() < MAX_DAMAGE {
+                report.lost_before.push(damage);
+            }
         }
     }
     for library in &walked.libraries {
@@ -108,7 +118,7 @@ fn closure(
     if damaged.is_empty() {
         return Ok(None);
     }
-    let walk = Walk::new(source, &NoSight);
+    let walk = Walk::new(source, &NothingKnown);
     walk.closure(&walked.group(), damaged)
         .map(Some)
         .map_err(walk_error)

@@ -15,19 +15,21 @@ mod report;
 mod rows;
 mod settle;
 mod sight;
+mod snapshot;
 
 pub use report::{
     Changed, Damage, DamagedLibrary, DatabaseState, HistoryIncomplete, LeftoverSort, Leftovers,
     LooseStore, MAX_DAMAGE, MAX_WARNINGS, ObjectName, Report, Unreached, Version,
 };
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::path::Path;
 use std::time::Duration;
 
 use crate::database::{self, LibraryPointers, Pointers};
-use crate::object::LibraryId;
+use crate::object::{LibraryId, Object};
+use crate::repository::manifest::{self, Manifest};
 use crate::seafile::discover::{Installation, Warning};
 use crate::seafile::folders::ObjectFolders;
 use crate::source::{self, NotSqlite};
@@ -104,15 +106,68 @@ pub fn run(
 ) -> Result<Report, Error> {
     progress("copying the databases");
     let databases = databases::read(installation, spool)?;
+    let random_block_ids = source::has_random_block_ids(installation);
+    let known = HashSet::new();
+    run_with(
+        installation,
+        &databases,
+        known,
+        random_block_ids,
+        spool,
+        options,
+        progress,
+    )
+}
+
+/// Verifies an installation whose databases are not there, by what a snapshot says of its libraries.
+/// What that snapshot could not have any more is told apart from damage.
+pub fn run_by_snapshot(
+    installation: &Installation,
+    manifest: &Manifest,
+    options: &Options,
+    progress: &dyn Fn(&str),
+) -> Result<Report, Error> {
+    let databases = Databases {
+        pointers: snapshot::pointers(manifest),
+        states: Vec::new(),
+        seafile: None,
+    };
+    let random = source::has_random_block_ids(installation) || manifest.source.random_block_ids;
+    let known = manifest
+        .damage
+        .iter()
+        .map(manifest::Damage::object)
+        .collect();
+    let no_spool = Path::new("");
+    run_with(
+        installation,
+        &databases,
+        known,
+        random,
+        no_spool,
+        options,
+        progress,
+    )
+}
+
+fn run_with(
+    installation: &Installation,
+    databases: &Databases,
+    known: HashSet<Object>,
+    random_block_ids: bool,
+    spool: &Path,
+    options: &Options,
+    progress: &dyn Fn(&str),
+) -> Result<Report, Error> {
     let (folders, unknown_classes) = source::object_folders(installation, &databases.pointers);
     let run = Run {
         options,
         spool,
         progress,
         folders: &folders,
-        databases: &databases,
+        databases,
+        known,
     };
-    let random_block_ids = source::has_random_block_ids(installation);
     let mut walker = Walker {
         source: &folders,
         reading: Reading {
@@ -146,6 +201,8 @@ struct Run<'a> {
     progress: &'a dyn Fn(&str),
     folders: &'a ObjectFolders,
     databases: &'a Databases,
+    /// What is no news.
+    known: HashSet<Object>,
 }
 
 /// What all walks led to.
@@ -206,11 +263,12 @@ impl Run<'_> {
         })
     }
 
+    /// A snapshot's pointers do not change.
     fn pointers_now(&self) -> Result<Pointers, Error> {
-        Ok(database::read_pointers_live(
-            &self.databases.seafile,
-            self.spool,
-        )?)
+        Ok(match &self.databases.seafile {
+            Some(seafile) => database::read_pointers_live(seafile, self.spool)?,
+            None => self.databases.pointers.clone(),
+        })
     }
 
     fn describe(&self, walker: &Walker<'_>, found: &Found) -> Result<Report, Error> {
@@ -223,7 +281,8 @@ impl Run<'_> {
             ..Report::default()
         };
         for group in &found.groups {
-            describe::group(&mut report, self.folders, group, self.options.most_paths)?;
+            let limits = (self.options.most_paths, &self.known);
+            describe::group(&mut report, self.folders, group, limits)?;
         }
         rows::describe(&mut report, self.folders, pointers, &found.headless);
         let order = |damage: &Damage| (damage.library, damage.object.kind, damage.object.id);

@@ -28,6 +28,8 @@ pub struct Report {
     pub damage: Vec<Damage>,
     /// How many entries [`Self::damage`] would have without a limit.
     pub damaged: u64,
+    /// What was lost already when the snapshot was made whose pointers were followed; no news.
+    pub lost_before: Vec<Damage>,
     /// The libraries that [`Self::damage`] is about, all of them; every other library is whole.
     pub damaged_libraries: Vec<DamagedLibrary>,
     /// What the damage looks like as a whole, and what to do about it.

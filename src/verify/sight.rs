@@ -194,34 +194,3 @@ impl Sight for VerifySight<'_> {
         Ok(None)
     }
 }
-
-/// The sight of those who look at metadata a second time: it does nothing at all.
-pub(super) struct NoSight;
-
-impl Sight for NoSight {
-    type Error = std::convert::Infallible;
-
-    fn known(&self, _: &Object) -> Result<Option<Known>, Self::Error> {
-        Ok(None)
-    }
-
-    fn visit(&self, _: &Object) -> Result<(), Self::Error> {
-        Ok(())
-    }
-
-    fn keep(&self, _: Object, _: Vec<u8>) -> Result<(), Self::Error> {
-        Ok(())
-    }
-
-    fn keep_block(&self, _: Object) -> Result<(), Self::Error> {
-        Ok(())
-    }
-
-    fn salvage(&self, _: Object, _: Vec<u8>) -> Result<(), Self::Error> {
-        Ok(())
-    }
-
-    fn rescue(&self, _: &Object) -> Result<Option<Vec<u8>>, Self::Error> {
-        Ok(None)
-    }
-}

@@ -13,11 +13,13 @@ mod closure;
 mod history;
 mod needs;
 mod paths;
+mod sight;
 mod tree;
 
 pub use closure::Closure;
 pub use needs::{Needed, NeededBy, needs};
 pub use paths::{AffectedPaths, affected_paths};
+pub use sight::{Known, NothingKnown, Sight};
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
@@ -27,43 +29,6 @@ use crate::object::{Kind, LibraryId, Object, ObjectId, Sha256, Store};
 use crate::seafile::check::{self, CommitWarning, Content, Fault};
 use crate::seafile::commit::Commit;
 use crate::seafile::folders::ObjectFolders;
-
-/// What is known of an object before it is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Known {
-    /// Its length in bytes.
-    pub length: u64,
-    /// It and all that it points to are stored and verified: the walk stops here.
-    pub closed: bool,
-    /// A commit: the optional history behind it was looked through before.
-    pub walked: bool,
-    /// Of a commit: the SHA-256 of the known bytes, which its id does not cover.
-    pub sha256: Option<Sha256>,
-}
-
-/// What a walk asks and tells.
-pub trait Sight {
-    /// Why the walk must end: a failed catalog or destination, never damage.
-    type Error;
-
-    /// What is known of an object; `None`: nothing, it has to be read (and kept).
-    fn known(&self, object: &Object) -> Result<Option<Known>, Self::Error>;
-
-    /// A known object was passed that is not closed.
-    fn visit(&self, object: &Object) -> Result<(), Self::Error>;
-
-    /// A new commit or fs object, verified.
-    fn keep(&self, object: Object, bytes: Vec<u8>) -> Result<(), Self::Error>;
-
-    /// A new block, on disk, not read yet.
-    fn keep_block(&self, object: Object) -> Result<(), Self::Error>;
-
-    /// Bytes on disk that are not what their name says, and stand for no known object.
-    fn salvage(&self, object: Object, bytes: Vec<u8>) -> Result<(), Self::Error>;
-
-    /// The verified bytes of a known object that the source does not have (any more).
-    fn rescue(&self, object: &Object) -> Result<Option<Vec<u8>>, Self::Error>;
-}
 
 /// Why a walk ended early.
 #[derive(Debug, thiserror::Error)]

@@ -1,5 +1,6 @@
 //! Where in a library's newest state damage shows: for reports.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 use super::{Closure, Found, Sight, WalkError, content_store, find, roots};
@@ -76,10 +77,11 @@ fn search<S: Sight>(
             add(&mut affected, bad, &path, most);
         }
         if object.kind == Kind::Fs {
-            if !known.contains_key(&object) {
-                known.insert(object, open_children(source, sight, closure, object)?);
-            }
-            let children = known.get(&object).into_iter().flatten();
+            let children = match known.entry(object) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => new.insert(open_children(source, sight, closure, object)?),
+            };
+            let children = children.iter();
             pending.extend(children.map(|(child, name)| (*child, format!("{path}{name}"))));
         }
     }
@@ -152,4 +154,46 @@ pub(super) fn content<S: Sight>(
         Found::Good { content, .. } | Found::Rescued { content, .. } => Some(content),
         Found::Nowhere { .. } => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::database::read_pointers;
+    use crate::seafile::folders::Found as Listed;
+    use crate::walk::{Group, NothingKnown, Walk};
+    use std::path::Path;
+
+    const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/haiwen/seafile-data");
+
+    #[test]
+    fn a_search_that_gives_up_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let copy = folder.path().join("seafile.db");
+        std::fs::copy(Path::new(EXAMPLE).join("seafile.db"), &copy).unwrap();
+        let pointers = read_pointers(&copy).unwrap();
+        let source = ObjectFolders::new(Path::new(EXAMPLE));
+        let named = |library: &&LibraryPointers| library.name.as_deref() == Some("Photos & Videos");
+        let library = pointers.libraries.iter().find(named).unwrap();
+        // Every block of the library is bad.
+        let blocks = source.objects(Kind::Block, content_store(library));
+        let blocks = blocks.map(|found| match found.unwrap() {
+            Listed::Object(id) => Object::new(content_store(library), Kind::Block, id),
+            other @ Listed::Foreign(_) => panic!("{other:?}"),
+        });
+        let bad: HashSet<Object> = blocks.collect();
+        let group = Group {
+            libraries: vec![library],
+        };
+        let walk = Walk::new(&source, &NothingKnown);
+        let closure = walk.closure(&group, &bad).unwrap();
+        let look =
+            |limits| search(&source, &NothingKnown, library, &bad, &closure, limits).unwrap();
+        let all = look((100, MAX_VISITS));
+        assert_eq!(all.paths.len(), bad.len());
+        assert!(bad.iter().all(|object| !all.is_cut(object)));
+        let some = look((100, 4));
+        assert!(some.paths.len() < bad.len());
+        assert!(bad.iter().all(|object| some.is_cut(object)));
+    }
 }

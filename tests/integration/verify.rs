@@ -7,6 +7,7 @@ mod leftovers;
 mod objects;
 mod races;
 mod rows;
+mod snapshot;
 mod table;
 
 use std::fs;

@@ -155,6 +155,30 @@ impl Seen<'_> {
 /// Looks at the installation in `top`, which may be a link. `environment` is what Seafile would
 /// see: values of `.env` files in the installation are added to it.
 pub fn discover(top: &Path, environment: &Environment) -> Result<Installation, DiscoverError> {
+    look(top, environment, Databases::Needed)
+}
+
+/// The same for an installation whose databases are lost, or were not restored: if nothing tells
+/// where they are, there are none.
+pub fn discover_without_databases(
+    top: &Path,
+    environment: &Environment,
+) -> Result<Installation, DiscoverError> {
+    look(top, environment, Databases::MayBeLost)
+}
+
+/// Whether there is no installation without them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Databases {
+    Needed,
+    MayBeLost,
+}
+
+fn look(
+    top: &Path,
+    environment: &Environment,
+    need: Databases,
+) -> Result<Installation, DiscoverError> {
     let mut warnings = Vec::new();
     let top = places::top(top)?;
     let mut program = Program::find(&top)?;
@@ -169,7 +193,7 @@ pub fn discover(top: &Path, environment: &Environment) -> Result<Installation, D
         program: &program,
         configuration: &configuration,
     };
-    describe(&seen, links, warnings)
+    describe(&seen, links, warnings, need)
 }
 
 /// Puts together what the parts of discovery say.
@@ -177,9 +201,15 @@ fn describe(
     seen: &Seen,
     links: Vec<FollowedLink>,
     mut warnings: Vec<Warning>,
+    need: Databases,
 ) -> Result<Installation, DiscoverError> {
     let object_storage = storage::object_storage(seen)?;
-    let (database, databases_from) = database::databases(seen, &mut warnings)?;
+    let (database, databases_from) = match database::databases(seen, &mut warnings) {
+        Err(_) if need == Databases::MayBeLost => {
+            (DatabaseKind::Sqlite(Vec::new()), Origin::Default)
+        }
+        found => found?,
+    };
     let layout = seen.layout();
     let docker_env_missing = layout == Layout::DockerVolume && !seen.configuration.has_dotenv;
     if docker_env_missing {

@@ -364,7 +364,7 @@ fn what_may_not_be_read_is_damage_that_is_perhaps_none() {
     let folder = source.path.parent().unwrap();
     crate::support::run("chmod", &["-R", "a+rX", folder.to_str().unwrap()]);
     let block = Contents::new(&source, PHOTOS).some_file().blocks[0];
-    let closed = fs::Permissions::from_mode(0);
+    let closed = fs::Permissions::from_mode(0o0);
     fs::set_permissions(path(&source, &block), closed).unwrap();
     // Its own folder: what cargo built may lie where nobody else may look.
     let binary = folder.join("seawall");

@@ -1,0 +1,45 @@
+//! Pointers of a snapshot: what the databases said when it was made.
+
+use crate::database::{Head, LibraryPointers, LibraryState, Origin, Pointers};
+use crate::repository::manifest::{self, Manifest};
+
+/// What a manifest says about where data is. A restore puts all libraries into the default storage
+/// class.
+pub(super) fn pointers(manifest: &Manifest) -> Pointers {
+    let mut libraries: Vec<LibraryPointers> = manifest.libraries.iter().map(library).collect();
+    libraries.sort_by_key(|library| library.id);
+    libraries.dedup_by_key(|library| library.id);
+    let garbage = manifest.unreferenced.iter().filter(|store| store.garbage);
+    Pointers {
+        libraries,
+        garbage: garbage.map(|store| store.store).collect(),
+        ..Pointers::default()
+    }
+}
+
+fn library(library: &manifest::Library) -> LibraryPointers {
+    let head = |(branch, commit): &(String, _)| Head {
+        branch: branch.clone(),
+        commit: *commit,
+    };
+    LibraryPointers {
+        id: library.id,
+        state: match library.state {
+            manifest::LibraryState::Live => LibraryState::Live,
+            manifest::LibraryState::Trash => LibraryState::Trashed { deleted_at: None },
+        },
+        name: library.name.clone(),
+        owner: library.owner.clone(),
+        heads: library.heads.iter().map(head).collect(),
+        origin: library.origin.as_ref().map(|origin| Origin {
+            library: origin.library,
+            path: origin.path.clone(),
+            base_commit: origin.base_commit,
+        }),
+        valid_since: library.valid_since,
+        history_days: library.history_days,
+        encrypted: library.encrypted,
+        version: None,
+        gc_id: None,
+    }
+}

@@ -1,0 +1,72 @@
+//! What a walk asks and tells; what comes of it is the business of who walks.
+
+use crate::object::{Object, Sha256};
+
+/// What is known of an object before it is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known {
+    /// Its length in bytes.
+    pub length: u64,
+    /// It and all that it points to are stored and verified: the walk stops here.
+    pub closed: bool,
+    /// A commit: the optional history behind it was looked through before.
+    pub walked: bool,
+    /// Of a commit: the SHA-256 of the known bytes, which its id does not cover.
+    pub sha256: Option<Sha256>,
+}
+
+/// What a walk asks and tells.
+pub trait Sight {
+    /// Why the walk must end: a failed catalog or destination, never damage.
+    type Error;
+
+    /// What is known of an object; `None`: nothing, it has to be read (and kept).
+    fn known(&self, object: &Object) -> Result<Option<Known>, Self::Error>;
+
+    /// A known object was passed that is not closed.
+    fn visit(&self, object: &Object) -> Result<(), Self::Error>;
+
+    /// A new commit or fs object, verified.
+    fn keep(&self, object: Object, bytes: Vec<u8>) -> Result<(), Self::Error>;
+
+    /// A new block, on disk, not read yet.
+    fn keep_block(&self, object: Object) -> Result<(), Self::Error>;
+
+    /// Bytes on disk that are not what their name says, and stand for no known object.
+    fn salvage(&self, object: Object, bytes: Vec<u8>) -> Result<(), Self::Error>;
+
+    /// The verified bytes of a known object that the source does not have (any more).
+    fn rescue(&self, object: &Object) -> Result<Option<Vec<u8>>, Self::Error>;
+}
+
+/// The sight of those who look at metadata a second time: it does nothing at all.
+#[derive(Debug, Clone, Copy)]
+pub struct NothingKnown;
+
+impl Sight for NothingKnown {
+    type Error = std::convert::Infallible;
+
+    fn known(&self, _: &Object) -> Result<Option<Known>, Self::Error> {
+        Ok(None)
+    }
+
+    fn visit(&self, _: &Object) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
+    fn keep(&self, _: Object, _: Vec<u8>) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
+    fn keep_block(&self, _: Object) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
+    fn salvage(&self, _: Object, _: Vec<u8>) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
+    fn rescue(&self, _: &Object) -> Result<Option<Vec<u8>>, Self::Error> {
+        Ok(None)
+    }
+}
