@@ -269,7 +269,7 @@ fn the_readme_is_short_and_its_commands_exist() {
         .filter(|part| part.starts_with("--") && !part.contains('\n'))
     {
         let flag = flag.split([' ', ':', '=']).next().unwrap();
-        let verbs = ["backup", "restore", "check", "snapshots"];
+        let verbs = ["backup", "restore", "check", "snapshots", "verify"];
         let known = verbs.iter().any(|verb| {
             crate::support::run(env!("CARGO_BIN_EXE_seawall"), &[verb, "--help"]).contains(flag)
         });
