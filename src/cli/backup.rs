@@ -143,9 +143,12 @@ fn join(
         Err(error)
             if arguments.init && matches!(error.status, Status::NoRepository | Status::NoKey) =>
         {
-            let (joined, created) = init::join(global, state)?;
+            let (joined, how) = init::join(global, state)?;
             let sheet = joined.state.keep_sheet(&recovery_sheet(&joined))?;
-            let what = if created { "made" } else { "joined" };
+            let what = match how {
+                init::How::Made => "made",
+                init::How::Joined | init::How::PutAgain(_) => "joined",
+            };
             output.detail(format_args!(
                 "{what} the repository {}; print the recovery sheet: {}\n",
                 joined.repository.place(),
