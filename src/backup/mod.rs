@@ -298,7 +298,7 @@ impl Run<'_> {
                 .map(|walked| walked.outcome.visited)
                 .sum(),
             new_damage: described.new_damage,
-            alarms: self.prepared.alarms,
+            alarms: [self.prepared.alarms, ordinary.alarms].concat(),
             races: self.races,
             locked_for: attempt.dumped.locked_for,
         })
