@@ -261,7 +261,7 @@ struct Summary<'a> {
     source_damage: &'a [Damage],
     new_damage: u64,
     incomplete: &'a [String],
-    warnings: &'a [String],
+    warnings: Vec<String>,
     attempts_lost_to_races: usize,
     longest_lock_ms: u128,
 }
@@ -290,7 +290,7 @@ impl<'a> Summary<'a> {
             source_damage: &manifest.source_damage,
             new_damage: report.new_damage,
             incomplete: &marker.incomplete,
-            warnings: &manifest.warnings,
+            warnings: report.warnings(),
             attempts_lost_to_races: report.races,
             longest_lock_ms: report.locked_for.as_millis(),
         }
@@ -311,7 +311,7 @@ fn print(joined: &Joined, report: &Report, output: Output) {
         totals,
         ..
     } = report;
-    Output::warnings(&manifest.warnings);
+    Output::warnings(&report.warnings());
     print_damage(manifest, &manifest.damage, "is lost");
     print_damage(
         manifest,
