@@ -4,5 +4,6 @@
 
 mod cells;
 mod configuration;
+mod kinds;
 mod prepared;
 mod rollback;
