@@ -70,6 +70,7 @@ impl Run<'_> {
             source::databases(self.installation)?,
             self.context.spool,
         )?;
+        self.prepared.alarm(dumped.alarms.iter());
         self.remember_valid_since(&mut dumped.pointers);
         let source = self.folders(&dumped.pointers);
         let libraries: Vec<_> = dumped

@@ -332,7 +332,8 @@ impl Run<'_> {
                 other.source.path
             ));
         }
-        lines.extend(self.prepared.alarms.iter().cloned());
+        let alarms = self.prepared.alarms.iter().chain(&ordinary.alarms);
+        lines.extend(alarms.cloned());
         for database in attempt
             .dumped
             .databases

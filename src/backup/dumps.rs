@@ -24,6 +24,8 @@ pub struct Dumped {
     pub stored: usize,
     /// The longest time that a lock on one of them was held.
     pub locked_for: Duration,
+    /// What the base's dumps lost at the destination.
+    pub alarms: Vec<String>,
 }
 
 /// Copies all databases as of one moment, then stores what changed since the base.
@@ -46,6 +48,7 @@ pub fn dump(
         .unwrap_or_default();
     let mut stored = 0;
     let mut databases = Vec::new();
+    let mut alarms = Vec::new();
     for (copy, source) in copies.iter().zip(sources) {
         let known = prepared
             .base_manifest
@@ -54,15 +57,17 @@ pub fn dump(
             .find(|known| {
                 known.role == copy.role && known.sha256 == copy.sha256 && known.size == copy.len
             });
-        let reused = known
-            .map(|known| stream::are_there(repository, &prepared.absent, &known.parts))
-            .transpose()?;
-        let parts = if let (Some(known), Some(true)) = (known, reused) {
+        let lost = known
+            .map(|known| stream::lost(repository, &prepared.absent, &known.parts))
+            .transpose()?
+            .unwrap_or_default();
+        let parts = if let Some(known) = known.filter(|_| lost.is_empty()) {
             known.parts.clone()
         } else {
             stored += 1;
             store_copy(repository, prepared.snapshot, copy)?
         };
+        alarms.extend(lost);
         databases.push(describe(copy, source, parts)?);
     }
     Ok(Dumped {
@@ -70,6 +75,7 @@ pub fn dump(
         pointers,
         stored,
         locked_for,
+        alarms,
     })
 }
 

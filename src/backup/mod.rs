@@ -184,6 +184,13 @@ pub struct Report {
 }
 
 impl Report {
+    /// All lines for people: those of the manifest, and alarms that were raised after it was stored.
+    pub fn warnings(&self) -> Vec<String> {
+        let stored = &self.manifest.warnings;
+        let late = self.alarms.iter().filter(|alarm| !stored.contains(alarm));
+        stored.iter().chain(late).cloned().collect()
+    }
+
     /// Whether the administrator has to read the report: exit status 3.
     pub fn needs_reading(&self) -> bool {
         self.marker.damage > self.marker.accepted
@@ -298,7 +305,7 @@ impl Run<'_> {
                 .map(|walked| walked.outcome.visited)
                 .sum(),
             new_damage: described.new_damage,
-            alarms: self.prepared.alarms,
+            alarms: [self.prepared.alarms, ordinary.alarms].concat(),
             races: self.races,
             locked_for: attempt.dumped.locked_for,
         })

@@ -19,6 +19,8 @@ pub struct Ordinary {
     pub warnings: Vec<Warning>,
     /// How many groups were stored; the others are as in the base.
     pub stored: usize,
+    /// What the base's groups lost at the destination.
+    pub alarms: Vec<String>,
 }
 
 /// Stores what changed since the base. `now`: seconds since 1970, taken before the scan.
@@ -34,18 +36,20 @@ pub fn store(
         left_out: scan.left_out.iter().map(left_out).collect(),
         warnings: scan.warnings,
         stored: 0,
+        alarms: Vec::new(),
     };
     for group in &scan.groups {
         let known = prepared.base_manifest.iter().flat_map(|base| &base.files);
         let known = known
             .into_iter()
             .find(|known| known.name == group.name && known.label == group.label);
-        if let Some(known) = known
-            && is_unchanged(group, known)
-            && stream::are_there(repository, &prepared.absent, &known.parts)?
-        {
-            result.groups.push(settled(group, known, now));
-            continue;
+        if let Some(known) = known.filter(|known| is_unchanged(group, known)) {
+            let lost = stream::lost(repository, &prepared.absent, &known.parts)?;
+            if lost.is_empty() {
+                result.groups.push(settled(group, known, now));
+                continue;
+            }
+            result.alarms.extend(lost);
         }
         let (stored, warnings) = store_group(repository, prepared.snapshot, group, now)?;
         result.groups.push(stored);

@@ -36,19 +36,31 @@ pub struct Prepared {
     pub alarms: Vec<String>,
 }
 
+impl Prepared {
+    /// Takes note of what is wrong at the destination, once.
+    pub fn alarm<'a>(&mut self, alarms: impl Iterator<Item = &'a String>) {
+        for alarm in alarms {
+            if !self.alarms.contains(alarm) {
+                self.alarms.push(alarm.clone());
+            }
+        }
+    }
+}
+
 /// Takes a name and learns what is stored.
 pub fn prepare(context: &Context<'_>, options: &Options, catalog: &Catalog) -> Result<Prepared> {
     let repository = context.repository;
     let host = context.host_key.verifying();
-    let snapshot = take_name(context)?;
+    let snapshot = take_name(context, catalog)?;
     // Only now: a prune that does not see this intent has put its tombstone before, and what it
     // deletes no marker names that is read from here on.
     let absent = runs::absent_keys(repository.backend().as_ref())?;
     let (base, bad) = repository.base(&host)?;
-    let mut alarms: Vec<String> = bad
-        .iter()
-        .map(|bad| format!("{} is no valid marker: {}", bad.key, bad.problem))
-        .collect();
+    let mut alarms = catalog.alarms()?;
+    alarms.extend(
+        bad.iter()
+            .map(|bad| format!("{} is no valid marker: {}", bad.key, bad.problem)),
+    );
     let base_manifest = read_base_manifest(repository, base.as_ref(), &mut alarms);
     follow_base(repository, catalog, base.as_ref(), &mut alarms)?;
     catalog.begin_run()?;
@@ -70,6 +82,8 @@ pub fn prepare(context: &Context<'_>, options: &Options, catalog: &Catalog) -> R
         catalog.void_all()?;
     }
     let listed = listed.filter(|_| !due).unwrap_or(now);
+    let mut told = HashSet::new();
+    alarms.retain(|alarm| told.insert(alarm.clone()));
     Ok(Prepared {
         snapshot,
         base,
@@ -81,13 +95,19 @@ pub fn prepare(context: &Context<'_>, options: &Options, catalog: &Catalog) -> R
     })
 }
 
-/// Puts the intent under a name that is later than every name of this chain.
-fn take_name(context: &Context<'_>) -> Result<SnapshotId> {
+/// Puts the intent under a name that is later than every name of this chain, also of a snapshot that
+/// the destination lost: a copy of it may lie elsewhere.
+fn take_name(context: &Context<'_>, catalog: &Catalog) -> Result<SnapshotId> {
     let repository = context.repository;
     let host = context.host_key.verifying();
     let (base, _) = repository.base(&host)?;
+    if base.is_none() {
+        repository.refuse_other()?;
+    }
     let now = SnapshotId::new(context.clock.now(), host.id());
-    let wanted = base.map_or(now, |base| now.max(base.id().next()));
+    let known = base.map(|base| base.id());
+    let known = known.max(catalog.base()?.map(|base| base.snapshot));
+    let wanted = known.map_or(now, |known| now.max(known.next()));
     runs::put_intent(
         repository.backend().as_ref(),
         repository.id(),
@@ -173,6 +193,7 @@ fn follow_base(
             known.snapshot
         ));
     }
+    catalog.set_alarms(alarms)?;
     catalog.clear(repository.id())?;
     match (base, current) {
         (Some(base), Some(current)) => adopt(repository, catalog, base, &current, alarms),
@@ -232,18 +253,23 @@ fn compare(
     if seen.there.is_some() {
         adopt_pending(catalog, has)?;
     }
-    drop_lost(catalog, has, alarms)?;
+    drop_lost(repository, catalog, has, alarms)?;
     let mut rewrite = HashSet::new();
     for (position, segment) in catalog.segments()?.iter().enumerate() {
         let key = names::segment(&segment.name, repository.seal());
-        let there = seen.has(&key, segment.size) && seen.has(&segment.list.key, segment.list.size);
-        if !there {
+        let list = &segment.list;
+        let gone: Vec<&Key> = [(&key, segment.size), (&list.key, list.size)]
+            .into_iter()
+            .filter(|(key, size)| !seen.has(key, *size))
+            .map(|(key, _)| key)
+            .collect();
+        for key in &gone {
             alarms.push(format!(
-                "{key} or its list is lost or altered; it is written again"
+                "{key} is lost or altered; segment and list are written again"
             ));
         }
         // Dirty: perhaps since a run that died before it could write it again.
-        if !there || segment.dirty {
+        if !gone.is_empty() || segment.dirty {
             rewrite.insert(position);
         }
     }
@@ -266,6 +292,7 @@ fn adopt_pending(catalog: &Catalog, has: impl Fn(&PackRecord) -> bool) -> Result
 
 /// Forgets what is lost; what the source still has is stored again in this run.
 fn drop_lost(
+    repository: &Repository,
     catalog: &Catalog,
     has: impl Fn(&PackRecord) -> bool,
     alarms: &mut Vec<String>,
@@ -278,14 +305,15 @@ fn drop_lost(
         return Ok(());
     }
     for pack in lost.iter().take(MOST) {
-        let name = pack.name;
         alarms.push(format!(
-            "the pack {name} is lost or altered; its objects are stored again"
+            "{} is lost or altered; its objects are stored again",
+            pack_key(repository, pack)
         ));
     }
     if lost.len() > MOST {
         alarms.push(format!("… and {} more packs", lost.len() - MOST));
     }
+    catalog.set_alarms(alarms)?;
     let numbers: Vec<i64> = lost.iter().map(|pack| pack.number).collect();
     catalog.drop_packs(&numbers)
 }

@@ -13,6 +13,8 @@ use crate::repository::{self, Repository};
 
 /// The zstd level of dumps and ordinary files.
 const LEVEL: i32 = 3;
+/// So many lost parts of one stream are named.
+const MOST: usize = 20;
 
 /// A stream that was stored.
 pub struct Stored<T> {
@@ -91,23 +93,30 @@ fn put_part(
     })
 }
 
-/// Whether parts of an earlier snapshot are still there, so that they can be named again.
-pub fn are_there(
+/// What is lost of an earlier snapshot's parts, one alarm each, for the first [`MOST`]. With none they can
+/// be named again; else the whole stream is stored again.
+pub fn lost(
     repository: &Repository,
     absent: &HashSet<Key>,
     parts: &[Part],
-) -> Result<bool, Error> {
+) -> Result<Vec<String>, Error> {
     use seawall_backends::ErrorKind;
+    let mut lost = Vec::new();
     for part in parts {
-        if absent.contains(&part.key) {
-            return Ok(false);
-        }
-        match repository.backend().stat(&part.key) {
-            Ok(entry) if entry.len == part.size => {}
-            Ok(_) => return Ok(false),
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+        let is_there = match repository.backend().stat(&part.key) {
+            Ok(entry) => entry.len == part.size && !absent.contains(&part.key),
+            Err(error) if error.kind() == ErrorKind::NotFound => false,
             Err(error) => return Err(repository::Error::from(error).into()),
+        };
+        if !is_there {
+            let key = &part.key;
+            lost.push(format!(
+                "{key} is lost or altered; what it was a part of is stored again"
+            ));
+            if lost.len() == MOST {
+                break;
+            }
         }
     }
-    Ok(true)
+    Ok(lost)
 }

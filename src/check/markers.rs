@@ -7,17 +7,21 @@ use seawall_backends::{ErrorKind, Key};
 use super::problems::Problems;
 use super::report::ProblemKind;
 use crate::repository::names::{self, SnapshotId};
-use crate::repository::snapshots::{Markers, SignedBy, Snapshot};
-use crate::repository::{Configuration, Repository, Result, note};
+use crate::repository::snapshots::{BadMarker, Markers, SignedBy, Snapshot};
+use crate::repository::{Configuration, Error, Repository, Result};
 
-/// Reports what is no snapshot and should be one, and signatures that nobody vouched for.
+/// Reports what is no snapshot and should be one, and signatures that nobody vouched for. `only`: the
+/// one snapshot that was asked for.
 pub(super) fn check(
     repository: &Repository,
     markers: &Markers,
     selected: &[&Snapshot],
+    only: Option<SnapshotId>,
     problems: &mut Problems,
 ) -> Result<()> {
-    for bad in &markers.bad {
+    // Of one snapshot alone older markers are no concern; a newer one may be what the latest should be.
+    let concerns = |bad: &BadMarker| only.is_none_or(|only| bad.key > names::marker(only));
+    for bad in markers.bad.iter().filter(|bad| concerns(bad)) {
         let detail = format!("is no marker: {}", bad.problem);
         problems.add(
             &bad.key,
@@ -80,48 +84,24 @@ fn configuration(
     match Configuration::parse(&bytes) {
         Err(error) => problem(ProblemKind::Malformed, error.to_string()),
         Ok(found) if found.id != *repository.id() => {
-            problem(
-                ProblemKind::Altered,
-                format!("has another id now: {}", found.id),
+            let detail = format!(
+                "has the id {}, but this repository is {}: it was altered, or taken from another",
+                found.id,
+                repository.id()
             );
+            problem(ProblemKind::Altered, detail);
         }
-        Ok(found) => {
-            if let Some(other) = id_of_all_markers(repository, markers)?
-                && other != found.id.as_str()
-            {
+        Ok(found) if markers.snapshots.is_empty() => match repository.refuse_other() {
+            Err(Error::OtherRepository { other, .. }) => {
                 let detail = format!(
                     "has the id {}, but all markers belong to {other}: it was altered, or taken from there",
                     found.id
                 );
                 problem(ProblemKind::Altered, detail);
             }
-        }
+            result => result?,
+        },
+        Ok(_) => {}
     }
     Ok(())
-}
-
-/// The repository id that all markers agree on, when none of them is good: a hint, not verified.
-fn id_of_all_markers(repository: &Repository, markers: &Markers) -> Result<Option<String>> {
-    if !markers.snapshots.is_empty() {
-        return Ok(None);
-    }
-    let mut id = None;
-    for bad in &markers.bad {
-        let bytes = match repository.backend().get(&bad.key, None) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == ErrorKind::Transient => return Err(error.into()),
-            Err(_) => continue,
-        };
-        let Ok(unverified) = note::peek(&bytes) else {
-            continue;
-        };
-        let mut lines = unverified.text.lines();
-        let Some(found) = lines.find_map(|line| line.strip_prefix("repository ")) else {
-            continue;
-        };
-        if *id.get_or_insert_with(|| found.to_owned()) != found {
-            return Ok(None);
-        }
-    }
-    Ok(id)
 }

@@ -76,7 +76,9 @@ pub fn run(repository: &Repository, options: &Options, progress: &dyn Fn(&str)) 
         voids: markers.voids.len() as u64,
         ..Information::default()
     };
-    markers::check(repository, &markers, &snapshots, &mut problems)?;
+    let asked = options.snapshot.as_ref();
+    let only = asked.and_then(|_| Some(snapshots.first()?.id()));
+    markers::check(repository, &markers, &snapshots, only, &mut problems)?;
     information.gaps = chain::check(&markers, &mut problems);
     progress(&format!("reading what {} snapshots name", snapshots.len()));
     let mut needs = naming::read(repository, &snapshots, &mut problems)?;

@@ -143,9 +143,12 @@ fn join(
         Err(error)
             if arguments.init && matches!(error.status, Status::NoRepository | Status::NoKey) =>
         {
-            let (joined, created) = init::join(global, state)?;
+            let (joined, how) = init::join(global, state)?;
             let sheet = joined.state.keep_sheet(&recovery_sheet(&joined))?;
-            let what = if created { "made" } else { "joined" };
+            let what = match how {
+                init::How::Made => "made",
+                init::How::Joined | init::How::PutAgain(_) => "joined",
+            };
             output.detail(format_args!(
                 "{what} the repository {}; print the recovery sheet: {}\n",
                 joined.repository.place(),
@@ -258,7 +261,7 @@ struct Summary<'a> {
     source_damage: &'a [Damage],
     new_damage: u64,
     incomplete: &'a [String],
-    warnings: &'a [String],
+    warnings: Vec<String>,
     attempts_lost_to_races: usize,
     longest_lock_ms: u128,
 }
@@ -287,7 +290,7 @@ impl<'a> Summary<'a> {
             source_damage: &manifest.source_damage,
             new_damage: report.new_damage,
             incomplete: &marker.incomplete,
-            warnings: &manifest.warnings,
+            warnings: report.warnings(),
             attempts_lost_to_races: report.races,
             longest_lock_ms: report.locked_for.as_millis(),
         }
@@ -308,7 +311,7 @@ fn print(joined: &Joined, report: &Report, output: Output) {
         totals,
         ..
     } = report;
-    Output::warnings(&manifest.warnings);
+    Output::warnings(&report.warnings());
     print_damage(manifest, &manifest.damage, "is lost");
     print_damage(
         manifest,

@@ -69,7 +69,7 @@ fn status_of(error: &repository::Error) -> Status {
     match error {
         repository::Error::NoRepository { .. } => Status::NoRepository,
         repository::Error::Busy { .. } => Status::Busy,
-        repository::Error::NoHostKey { .. } => Status::NoKey,
+        repository::Error::NoHostKey { .. } | repository::Error::Unvouched { .. } => Status::NoKey,
         _ => Status::Failed,
     }
 }

@@ -9,6 +9,7 @@ use seawall_backends::{self as backends, Backend, ErrorKind, RetryPolicy, Retryi
 use super::output::Output;
 use super::{CommandError, Global, Status};
 use crate::repository::host_key::HostKey;
+use crate::repository::identity::{self, Vouched, Voucher};
 use crate::repository::note::VerifyingKey;
 use crate::repository::state::{RepositoryState, StateFolder};
 use crate::repository::{self, Repository, Snapshot};
@@ -59,9 +60,42 @@ impl Global {
         })
     }
 
+    /// Keys that may say which repository a place is.
+    pub(super) fn vouchers(&self) -> Result<Vec<Voucher>, CommandError> {
+        let mut vouchers = StateFolder::vouchers(&self.state_path()?)?;
+        let given = self.trusted()?.into_iter();
+        vouchers.extend(given.map(|key| Voucher { key, of: None }));
+        Ok(vouchers)
+    }
+
+    /// Opens a repository to read. Where `seawall.json` does not tell its id, or tells one that no
+    /// marker has, markers that a trusted key signed do.
+    fn open_to_read(&self, url: &str) -> Result<Repository, CommandError> {
+        let (error, as_it_says) = match open_existing(url) {
+            Ok(repository) => match repository.refuse_other() {
+                Ok(()) => return Ok(repository),
+                Err(error) => (CommandError::from(error), Some(repository)),
+            },
+            Err(error) => (error, None),
+        };
+        if !is_about_configuration(&error) {
+            return Err(error);
+        }
+        let backend = retrying(backends::open(url)?);
+        let vouched = identity::vouched(backend.as_ref(), url, &self.vouchers()?)?;
+        let of_markers = vouched.map(|vouched| Repository::open_as(backend, url, vouched.id));
+        let Some(repository) = of_markers.or(as_it_says) else {
+            return Err(error);
+        };
+        let hint = error.hint.unwrap_or_default();
+        Output::warning(format_args!("{:#}: {hint}", error.error));
+        Output::warning(format_args!("going on as repository {}", repository.id()));
+        Ok(repository)
+    }
+
     /// Opens the repository to read; this host need not know it.
     pub(super) fn open(&self) -> Result<Repository, CommandError> {
-        let repository = open_existing(self.url()?)?;
+        let repository = self.open_to_read(self.url()?)?;
         let known = StateFolder::existing_repository(&self.state_path()?, repository.id());
         let mut pinned = known
             .map(|known| known.trusted())
@@ -88,6 +122,36 @@ pub(super) fn open_existing(url: &str) -> Result<Repository, CommandError> {
         _ => CommandError::from(error),
     })?;
     Ok(Repository::open(retrying(backend), url)?)
+}
+
+/// Whether `seawall.json` is what is wrong.
+fn is_about_configuration(error: &CommandError) -> bool {
+    matches!(
+        error.error.downcast_ref(),
+        Some(
+            repository::Error::ConfigurationMissing { .. }
+                | repository::Error::ConfigurationDamaged { .. }
+                | repository::Error::OtherRepository { .. }
+        )
+    )
+}
+
+/// Writes `seawall.json` again where only that is lost. `None`: that is not what is wrong.
+pub(super) fn put_again(
+    global: &Global,
+    url: &str,
+    error: &CommandError,
+) -> Result<Option<(Repository, Vouched)>, CommandError> {
+    let Some(repository::Error::ConfigurationMissing { place }) = error.error.downcast_ref() else {
+        return Ok(None);
+    };
+    let backend = retrying(backends::open(url)?);
+    let vouched = identity::vouched(backend.as_ref(), place, &global.vouchers()?)?;
+    let vouched = vouched.ok_or_else(|| repository::Error::Unvouched {
+        place: place.clone(),
+    })?;
+    let repository = Repository::put_again(backend, url, &vouched)?;
+    Ok(Some((repository, vouched)))
 }
 
 /// Makes a repository at a place where nothing is yet.
@@ -132,6 +196,7 @@ pub(super) fn joined(global: &Global, state: &StateFolder) -> Result<Joined, Com
     let host_key = state.host_key()?.ok_or_else(no_key)?;
     let mut pinned = of_repository.trusted()?;
     if !pinned.contains(&host_key.verifying()) {
+        repository.refuse_other()?;
         return Err(no_key().into());
     }
     pinned.extend(global.trusted()?);

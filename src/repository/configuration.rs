@@ -96,6 +96,9 @@ impl Configuration {
         }
         let version: Version =
             serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
+        if version.format == 0 {
+            return Err(malformed("there is no format 0".into()));
+        }
         if version.format != FORMAT {
             return Err(Error::NewerFormat {
                 found: version.format,

@@ -11,6 +11,7 @@ pub mod catalog;
 pub mod configuration;
 pub mod frames;
 pub mod host_key;
+pub mod identity;
 pub mod index;
 pub mod manifest;
 pub mod marker;
@@ -39,6 +40,49 @@ pub enum Error {
     /// The place holds no `seawall.json`.
     #[error("there is no repository at {place}")]
     NoRepository {
+        /// The URL or path as given.
+        place: String,
+    },
+    /// The place holds markers and no `seawall.json`.
+    #[error("seawall.json is missing at {place}, where snapshots are")]
+    ConfigurationMissing {
+        /// The URL or path as given.
+        place: String,
+    },
+    /// `seawall.json` is there and says nothing.
+    #[error("seawall.json at {place} is damaged: {reason}")]
+    ConfigurationDamaged {
+        /// The URL or path as given.
+        place: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// `seawall.json` is not the one that the markers belong to.
+    #[error(
+        "seawall.json at {place} has the id {id}, but all markers belong to {other}: it was altered, or taken from \
+         another repository"
+    )]
+    OtherRepository {
+        /// The URL or path as given.
+        place: String,
+        /// The id in `seawall.json`.
+        id: RepositoryId,
+        /// The one in the markers.
+        other: RepositoryId,
+    },
+    /// Markers of two repositories lie together, and nothing says which one is meant.
+    #[error("the markers at {place} belong to two repositories, {first} and {second}")]
+    TwoRepositories {
+        /// The URL or path as given.
+        place: String,
+        /// One id.
+        first: RepositoryId,
+        /// Another.
+        second: RepositoryId,
+    },
+    /// Nobody vouches for the markers from which the repository's id would be taken.
+    #[error("no key that is trusted here signed a marker at {place}")]
+    Unvouched {
         /// The URL or path as given.
         place: String,
     },
@@ -134,7 +178,19 @@ impl Error {
             Self::NoRepository { place } => {
                 format!("make one with `seawall init -r {place}`, or give the place where it is")
             }
-            Self::NewerFormat { .. } => "use a newer version of seawall".into(),
+            Self::NewerFormat { .. } => {
+                "use a newer version of seawall; if none was ever used there, seawall.json is damaged: move it away and run `seawall init`".into()
+            }
+            Self::ConfigurationMissing { place } => format!(
+                "run `seawall init -r {place}` on a host that backed up there, or with --trust KEY from the recovery sheet: it writes the file again"
+            ),
+            Self::ConfigurationDamaged { place, .. } | Self::OtherRepository { place, .. } => format!(
+                "move {place}/seawall.json away (nothing else), then run `seawall init -r {place}` on a host that backed up there, or with --trust KEY from the recovery sheet: it writes the file anew"
+            ),
+            Self::TwoRepositories { .. } => {
+                "move what belongs to one of them to a place of its own".into()
+            }
+            Self::Unvouched { .. } => "give --trust KEY from the recovery sheet".into(),
             Self::NoSnapshot { .. } => "`seawall snapshots` shows what is there".into(),
             Self::Altered { .. } => {
                 "restore what you can from another snapshot; `seawall check --read-data` names all that is bad".into()
@@ -193,23 +249,38 @@ pub struct Repository {
 impl Repository {
     /// Opens the repository at `backend`; `place` is its URL, for messages.
     pub fn open(backend: Arc<dyn Backend>, place: &str) -> Result<Self> {
-        let key = names::configuration();
-        let bytes = backend
-            .get(&key, None)
-            .map_err(|error| match error.kind() {
-                ErrorKind::NotFound => Error::NoRepository {
-                    place: place.into(),
-                },
-                _ => error.into(),
-            })?;
-        let configuration = Configuration::parse(&bytes)?;
-        Ok(Self {
+        let place_text = || place.to_owned();
+        let bytes = match backend.get(&names::configuration(), None) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let place = place_text();
+                return Err(match backend.list(names::MARKERS).next().transpose()? {
+                    Some(_) => Error::ConfigurationMissing { place },
+                    None => Error::NoRepository { place },
+                });
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let configuration = Configuration::parse(&bytes).map_err(|error| match error {
+            Error::Malformed { reason, .. } => Error::ConfigurationDamaged {
+                place: place_text(),
+                reason,
+            },
+            error => error,
+        })?;
+        Ok(Self::open_as(backend, place, configuration.id))
+    }
+
+    /// Opens the repository of that id to read, whatever `seawall.json` says: the id was taken from
+    /// markers ([`identity::vouched`]).
+    pub fn open_as(backend: Arc<dyn Backend>, place: &str, id: RepositoryId) -> Self {
+        Self {
             backend,
             place: place.into(),
-            id: configuration.id,
+            id,
             seal: Seal::None,
             pinned: Vec::new(),
-        })
+        }
     }
 
     /// Makes a repository; there must be none. Of two that race, one succeeds.

@@ -15,8 +15,9 @@ use crate::time::Timestamp;
 /// No record is longer.
 const MAX_BYTES: u64 = 1 << 30;
 
-/// Takes the name of a snapshot: `wanted`, or a later second if it is taken. The intent is there
-/// when this returns.
+/// Takes the name of a snapshot: `wanted`, or a later second if it is taken, by an intent or by
+/// anything at all in `markers/` (a void, a marker that went bad): a run must not find at its end
+/// that its marker's name was never free. The intent is there when this returns.
 pub fn put_intent(
     backend: &dyn Backend,
     repository: &RepositoryId,
@@ -25,6 +26,14 @@ pub fn put_intent(
 ) -> Result<SnapshotId, Error> {
     let mut snapshot = wanted;
     loop {
+        match backend.stat(&names::marker(snapshot)) {
+            Ok(_) => {
+                snapshot = snapshot.next();
+                continue;
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error.into()),
+        }
         let text = format!(
             "seawall intent 1\nrepository {repository}\nsnapshot {snapshot}\nhost {host}\nprocess {}\n",
             std::process::id()
@@ -130,6 +139,19 @@ mod tests {
         assert_eq!((first, second), (wanted, wanted.next()));
         let text = String::from_utf8(backend.get(&names::intent(first), None).unwrap()).unwrap();
         assert!(text.starts_with("seawall intent 1\n") && text.contains(&repository.to_string()));
+    }
+
+    #[test]
+    fn a_name_is_taken_if_anything_is_at_its_marker() {
+        let backend = MemoryBackend::default();
+        let repository = RepositoryId::random().unwrap();
+        let wanted: SnapshotId = "2026-11-22T20-40-05Z-9f3c".parse().unwrap();
+        let host = KeyId::new([0x9f, 0x3c, 0, 0]);
+        for (snapshot, bytes) in [(wanted, &b"seawall void 1\n"[..]), (wanted.next(), b"")] {
+            backend.put_new(&names::marker(snapshot), bytes).unwrap();
+        }
+        let taken = put_intent(&backend, &repository, host, wanted).unwrap();
+        assert_eq!(taken, wanted.next().next());
     }
 
     #[test]

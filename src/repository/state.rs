@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::configuration::RepositoryId;
 use super::host_key::HostKey;
+use super::identity::Voucher;
 use super::note::VerifyingKey;
 use super::{Error, Result};
 
@@ -107,6 +108,37 @@ impl StateFolder {
         let path = self.path.join("repositories").join(id.as_str());
         make_folder(&path)?;
         Ok(RepositoryState { path })
+    }
+
+    /// Every key that the administrator vouched for, and for which repository. Makes nothing.
+    pub fn vouchers(path: &Path) -> Result<Vec<Voucher>> {
+        let path = path.join("repositories");
+        let failed = |source| Error::State {
+            path: path.clone(),
+            source,
+        };
+        let folders = match fs::read_dir(&path) {
+            Ok(folders) => folders,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(source) => return Err(failed(source)),
+        };
+        let mut vouchers = Vec::new();
+        for folder in folders {
+            let folder = folder.map_err(failed)?;
+            let name = folder.file_name();
+            let Some(id) = name.to_str().and_then(|name| name.parse().ok()) else {
+                continue;
+            };
+            let state = RepositoryState {
+                path: folder.path(),
+            };
+            let id: RepositoryId = id;
+            vouchers.extend(state.trusted()?.into_iter().map(|key| Voucher {
+                key,
+                of: Some(id.clone()),
+            }));
+        }
+        Ok(vouchers)
     }
 
     /// Like [`Self::repository`], but makes nothing; for verbs that only read.

@@ -151,5 +151,8 @@ pub(super) fn loss(repository: &Repository, error: repository::Error) -> Result<
 
 fn answers(repository: &Repository) -> bool {
     let key = repository::names::configuration();
-    repository.backend().get(&key, None).is_ok()
+    match repository.backend().get(&key, None) {
+        Ok(_) => true,
+        Err(error) => error.kind() == ErrorKind::NotFound,
+    }
 }

@@ -13,7 +13,7 @@ use seawall::repository::marker::Marker;
 use seawall::repository::pack::{self, Place};
 use seawall::repository::{Repository, reader};
 use seawall_backends::{
-    ErrorKind, Fault, FaultyBackend, Key, LocalBackend, MemoryBackend, Operation, Plan,
+    Backend, ErrorKind, Fault, FaultyBackend, Key, LocalBackend, MemoryBackend, Operation, Plan,
     RecordingBackend, Verb,
 };
 
@@ -529,16 +529,42 @@ fn a_marker_that_is_taken_makes_the_run_void() {
     let memory = MemoryBackend::default();
     let mut world = World::on(Arc::new(memory.clone()));
     let now = std::time::SystemTime::now();
-    world.clock = seawall::time::Clock::new(move || now);
-    let snapshot =
-        seawall::repository::names::SnapshotId::new(world.clock.now(), world.host_key.id());
+    let clock = seawall::time::Clock::new(move || now);
+    let snapshot = seawall::repository::names::SnapshotId::new(clock.now(), world.host_key.id());
+    let intent = seawall::repository::names::intent(snapshot);
     let key = seawall::repository::names::marker(snapshot);
-    world.backend.put_new(&key, b"seawall void 1\n").unwrap();
+    // A prune declares the run dead as soon as its intent is there.
+    let prune = memory.clone();
+    world.clock = seawall::time::Clock::new(move || {
+        if prune.stat(&intent).is_ok() {
+            let _ = prune.put_new(&key, b"seawall void 1\n");
+        }
+        now
+    });
     let error = world.try_backup(&source).unwrap_err();
     assert!(error.to_string().contains("declared dead"), "{error}");
     let markers = world.repository.markers().unwrap();
     assert_eq!((markers.snapshots.len(), markers.voids.len()), (0, 1));
     assert_eq!(world.backup(&source).marker.damage, 0);
+}
+
+#[test]
+fn a_run_takes_no_name_whose_marker_is_there() {
+    // No intent tells that these names are taken: a prune removed them.
+    let source = Source::example();
+    let mut world = World::on(Arc::new(MemoryBackend::default()));
+    let now = std::time::SystemTime::now();
+    world.clock = seawall::time::Clock::new(move || now);
+    let void = seawall::repository::names::SnapshotId::new(world.clock.now(), world.host_key.id());
+    let bad = void.next();
+    for (snapshot, bytes) in [(void, &b"seawall void 1\n"[..]), (bad, b"")] {
+        let key = seawall::repository::names::marker(snapshot);
+        world.backend.put_new(&key, bytes).unwrap();
+    }
+    let report = world.backup(&source);
+    assert_eq!(report.marker.snapshot, bad.next());
+    assert_eq!(report.alarms.len(), 1, "{:?}", report.alarms);
+    assert_eq!(world.backup(&source).alarms, Vec::<String>::new());
 }
 
 #[test]

@@ -37,7 +37,7 @@ fn object_path(source: &Source, object: &Object) -> PathBuf {
     source.path.join(object.path())
 }
 
-fn head(source: &Source, library: &str) -> Object {
+pub fn head(source: &Source, library: &str) -> Object {
     let id = source.query(&format!(
         "SELECT commit_id FROM Branch WHERE repo_id = '{library}'"
     ));
@@ -742,7 +742,7 @@ fn a_bad_block_shows_in_the_shared_folder_too() {
 }
 
 /// Makes a commit of a library: the bytes of another one with some fields changed.
-fn write_commit(
+pub fn write_commit(
     source: &Source,
     like: &Object,
     id: &str,

@@ -233,6 +233,30 @@ impl World {
         }
     }
 
+    /// The same host and local repository once more, in a folder of its own to break.
+    pub fn copy(&self) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["repository", "state"] {
+            let (from, to) = (self.folder.path().join(name), folder.path());
+            run("cp", &["-a", from.to_str().unwrap(), to.to_str().unwrap()]);
+        }
+        let backend = LocalBackend::open(folder.path().join("repository")).unwrap();
+        let state = StateFolder::open(&folder.path().join("state")).unwrap();
+        let host_key = state.host_key().unwrap().unwrap();
+        let mut copy = Self {
+            folder,
+            backend: Arc::new(backend),
+            repository: self.repository.clone(),
+            of_repository: state.repository(self.repository.id()).unwrap(),
+            host_key,
+            state,
+            clock: self.clock.clone(),
+            options: self.options.clone(),
+        };
+        copy.through(Arc::clone(&copy.backend));
+        copy
+    }
+
     /// The folder of a local repository.
     pub fn repository_path(&self) -> PathBuf {
         self.folder.path().join("repository")

@@ -32,6 +32,9 @@ use crate::time::Timestamp;
 /// Raised whenever the tables change; a catalog of another version is made anew.
 const VERSION: i64 = 2;
 
+/// Where alarms are kept: a JSON array.
+const ALARMS: &str = "alarms";
+
 const SCHEMA: &str = "
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE run (number INTEGER PRIMARY KEY, completed INTEGER NOT NULL);
@@ -106,7 +109,7 @@ impl Catalog {
             None
         };
         if of.as_deref() != Some(repository.as_str()) {
-            reset(&connection, repository).map_err(failed)?;
+            reset(&connection, repository, None).map_err(failed)?;
         }
         let inner = Inner::load(connection).map_err(failed)?;
         Ok(Self {
@@ -115,12 +118,28 @@ impl Catalog {
         })
     }
 
-    /// Forgets everything.
+    /// Forgets everything but alarms that nobody heard.
     pub fn clear(&self, repository: &RepositoryId) -> Result<()> {
         self.with(|inner| {
-            reset(&inner.connection, repository)?;
+            let alarms = get_meta(&inner.connection, ALARMS)?;
+            reset(&inner.connection, repository, alarms.as_deref())?;
             inner.reload()
         })
+    }
+
+    /// Alarms of runs that died before they could report them.
+    pub fn alarms(&self) -> Result<Vec<String>> {
+        let json = self.with(|inner| get_meta(&inner.connection, ALARMS))?;
+        Ok(json
+            .and_then(|json| serde_json::from_str(&json).ok())
+            .unwrap_or_default())
+    }
+
+    /// Remembers alarms until a run has its marker. To be called before the catalog forgets what gave
+    /// rise to them: the next run could not notice it again.
+    pub fn set_alarms(&self, alarms: &[String]) -> Result<()> {
+        let json = serde_json::json!(alarms).to_string();
+        self.with(|inner| set_meta(&inner.connection, ALARMS, &json))
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut Inner) -> rusqlite::Result<T>) -> Result<T> {
@@ -155,6 +174,7 @@ impl Catalog {
             transaction.execute("UPDATE run SET completed = 1 WHERE number = ?", [inner.run])?;
             segments::replace_segments(&transaction, segments)?;
             set_base(&transaction, base)?;
+            transaction.execute("DELETE FROM meta WHERE name = ?", [ALARMS])?;
             transaction.commit()?;
             inner.completed.insert(inner.run);
             Ok(())
@@ -272,7 +292,11 @@ fn open_connection(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-fn reset(connection: &Connection, repository: &RepositoryId) -> rusqlite::Result<()> {
+fn reset(
+    connection: &Connection,
+    repository: &RepositoryId,
+    alarms: Option<&str>,
+) -> rusqlite::Result<()> {
     let tables = [
         "meta", "run", "unclean", "store", "pack", "segment", "object", "salvaged",
     ];
@@ -283,6 +307,9 @@ fn reset(connection: &Connection, repository: &RepositoryId) -> rusqlite::Result
         "BEGIN IMMEDIATE;{drops}{SCHEMA}PRAGMA user_version = {VERSION};"
     ))?;
     set_meta(connection, "repository", repository.as_str())?;
+    if let Some(alarms) = alarms {
+        set_meta(connection, ALARMS, alarms)?;
+    }
     connection.execute_batch("COMMIT")
 }
 

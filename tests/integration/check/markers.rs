@@ -148,7 +148,7 @@ fn seawall_json_is_checked_as_far_as_anything_speaks_of_it() {
     );
     assert!(matches!(
         copy.open(pinned()),
-        Err(Error::NoRepository { .. })
+        Err(Error::ConfigurationMissing { .. })
     ));
 
     // Another's, or one digit of the id: every marker belongs to another repository then.
