@@ -8,7 +8,7 @@ use super::problems::Problems;
 use super::report::ProblemKind;
 use crate::repository::names::{self, SnapshotId};
 use crate::repository::snapshots::{Markers, SignedBy, Snapshot};
-use crate::repository::{Configuration, Repository, Result, note};
+use crate::repository::{Configuration, Repository, Result, bounded, configuration, marker, note};
 
 /// Reports what is no snapshot and should be one, and signatures that nobody vouched for.
 pub(super) fn check(
@@ -66,8 +66,16 @@ fn configuration(
 ) -> Result<()> {
     let key = names::configuration();
     let mut problem = |kind, detail: String| problems.add(&key, kind, detail, Vec::new());
-    let bytes = match repository.backend().get(&key, None) {
-        Ok(bytes) => bytes,
+    let read = bounded::get(&**repository.backend(), &key, configuration::MAX_BYTES);
+    let bytes = match read {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => {
+            problem(
+                ProblemKind::Malformed,
+                configuration::too_long().to_string(),
+            );
+            return Ok(());
+        }
         Err(error) => {
             match error.kind() {
                 ErrorKind::NotFound => problem(ProblemKind::Missing, "is missing".into()),
@@ -107,10 +115,11 @@ fn id_of_all_markers(repository: &Repository, markers: &Markers) -> Result<Optio
     }
     let mut id = None;
     for bad in &markers.bad {
-        let bytes = match repository.backend().get(&bad.key, None) {
-            Ok(bytes) => bytes,
+        let most = marker::MAX_BYTES as u64;
+        let bytes = match bounded::get(&**repository.backend(), &bad.key, most) {
+            Ok(Some(bytes)) => bytes,
             Err(error) if error.kind() == ErrorKind::Transient => return Err(error.into()),
-            Err(_) => continue,
+            Ok(None) | Err(_) => continue,
         };
         let Ok(unverified) = note::peek(&bytes) else {
             continue;

@@ -151,5 +151,5 @@ pub(super) fn loss(repository: &Repository, error: repository::Error) -> Result<
 
 fn answers(repository: &Repository) -> bool {
     let key = repository::names::configuration();
-    repository.backend().get(&key, None).is_ok()
+    repository.backend().get(&key, Some(0..1)).is_ok()
 }
