@@ -85,10 +85,10 @@ pub struct Unpacked {
 pub fn unpack(tar: impl Read, target: &Path, options: &UnpackOptions) -> Result<Unpacked, Error> {
     let mut unpacker = Unpacker::new(target, options)?;
     unpacker.unpack(tar)?;
-    let unpacked = unpacker.finish()?;
-    match unpacked.refused_links.first() {
+    let done = unpacker.finish()?;
+    match done.refused_links.first() {
         Some((path, refusal)) => Err(refused(path, *refusal)),
-        None => Ok(unpacked),
+        None => Ok(done),
     }
 }
 

@@ -4,6 +4,10 @@
 //! what it must be: what is accepted is written again and read again, and is the same; what is
 //! decompressed is bounded; what is unpacked stays inside. The targets in `fuzz_targets/` hand them to
 //! libFuzzer, the tests here the corpus and mutations of it.
+#![expect(
+    clippy::missing_panics_doc,
+    reason = "to panic is what these functions are for"
+)]
 
 mod destination;
 mod repository;

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use seawall::unpack::UnpackOptions;
+
 use super::{TARGETS, Target};
 
 fn here(path: &str) -> PathBuf {
@@ -110,7 +112,6 @@ fn feed(target: &Target) {
             for _ in 0..=dice.below(4) {
                 mutate(&mut mutant, other, &mut dice);
             }
-            // Shown if it panics: the corpus and this file make it again.
             (target.run)(&mutant);
         }
     }
@@ -176,6 +177,7 @@ fn every_good_input_is_accepted() {
     seawall::database::pointers::read_pointers(&database).unwrap();
     let tar = good("unpack");
     let target = folder.path().join("target");
-    let unpacked = seawall::unpack::unpack(tar.as_slice(), &target, &Default::default()).unwrap();
+    let unpacked =
+        seawall::unpack::unpack(tar.as_slice(), &target, &UnpackOptions::default()).unwrap();
     assert!(unpacked.files > 0 && unpacked.links > 0);
 }

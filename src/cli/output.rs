@@ -137,7 +137,7 @@ pub fn table(rows: &[Vec<String>]) -> String {
 
 /// A name from outside, safe to show on a terminal, in one line.
 pub fn shown(name: &str) -> String {
-    without(name, |char| char.is_control())
+    without(name, char::is_control)
 }
 
 /// Several lines, safe to show on a terminal: whatever they hold of names, no escape code is left.
