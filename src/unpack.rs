@@ -77,13 +77,19 @@ pub struct Unpacked {
     pub links: u64,
     /// Members that had a setuid or setgid bit, and have it no more.
     pub dropped_bits: Vec<PathBuf>,
+    /// Links that were not made, and why: something else has the name, or stands in the way.
+    pub refused_links: Vec<(PathBuf, Refusal)>,
 }
 
 /// Extracts one tar into a folder, which is made if need be.
 pub fn unpack(tar: impl Read, target: &Path, options: &UnpackOptions) -> Result<Unpacked, Error> {
     let mut unpacker = Unpacker::new(target, options)?;
     unpacker.unpack(tar)?;
-    unpacker.finish()
+    let done = unpacker.finish()?;
+    match done.refused_links.first() {
+        Some((path, refusal)) => Err(refused(path, *refusal)),
+        None => Ok(done),
+    }
 }
 
 /// Extracts several tars into one folder.
@@ -134,11 +140,17 @@ impl Unpacker {
         read
     }
 
-    /// Makes the links, then gives folders their modes, owners and times, inner ones first.
+    /// Makes the links, then gives folders their modes, owners and times, inner ones first. A link
+    /// that cannot be made where it should is told in the result: everything else stands.
     pub fn finish(mut self) -> Result<Unpacked, Error> {
         for (path, (target, attributes)) in std::mem::take(&mut self.links) {
-            self.link(&path, &target, attributes)?;
-            self.unpacked.links += 1;
+            match self.link(&path, &target, attributes) {
+                Ok(()) => self.unpacked.links += 1,
+                Err(Error::Refused { refusal, .. }) => {
+                    self.unpacked.refused_links.push((path, refusal));
+                }
+                Err(error) => return Err(error),
+            }
         }
         let listed = std::mem::take(&mut self.listed);
         let made: BTreeSet<PathBuf> = self.folders.take_made();

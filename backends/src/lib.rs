@@ -35,6 +35,8 @@ pub use faulty::{Fault, FaultyBackend, Plan};
 pub use key::{InvalidKey, Key};
 pub use local::LocalBackend;
 pub use memory::{Clock, MemoryBackend};
+#[doc(hidden)]
+pub use open::parse as parse_url;
 pub use open::{create, open};
 pub use operation::{Operation, Verb};
 pub use put::{Put, put_same};

@@ -26,7 +26,7 @@ pub fn create(url: &str) -> Result<Arc<dyn Backend>> {
 }
 
 /// The folder that a URL names. A URL may hold a password: no message repeats more than its scheme.
-fn parse(url: &str) -> Result<PathBuf> {
+pub fn parse(url: &str) -> Result<PathBuf> {
     let Some((scheme, rest)) = url.split_once("://") else {
         return parse_path(url);
     };

@@ -8,7 +8,7 @@ use super::problems::Problems;
 use super::report::ProblemKind;
 use crate::repository::names::{self, SnapshotId};
 use crate::repository::snapshots::{BadMarker, Markers, SignedBy, Snapshot};
-use crate::repository::{Configuration, Error, Repository, Result};
+use crate::repository::{Configuration, Error, Repository, Result, bounded, configuration};
 
 /// Reports what is no snapshot and should be one, and signatures that nobody vouched for. `only`: the
 /// one snapshot that was asked for.
@@ -70,8 +70,16 @@ fn configuration(
 ) -> Result<()> {
     let key = names::configuration();
     let mut problem = |kind, detail: String| problems.add(&key, kind, detail, Vec::new());
-    let bytes = match repository.backend().get(&key, None) {
-        Ok(bytes) => bytes,
+    let read = bounded::get(&**repository.backend(), &key, configuration::MAX_BYTES);
+    let bytes = match read {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => {
+            problem(
+                ProblemKind::Malformed,
+                configuration::too_long().to_string(),
+            );
+            return Ok(());
+        }
         Err(error) => {
             match error.kind() {
                 ErrorKind::NotFound => problem(ProblemKind::Missing, "is missing".into()),

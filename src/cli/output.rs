@@ -31,7 +31,7 @@ impl Output {
     pub fn line(self, text: impl Display) {
         if !self.json {
             // Whoever closed the pipe does not want to read it.
-            let _ = writeln!(io::stdout().lock(), "{text}");
+            let _ = writeln!(io::stdout().lock(), "{}", visible(&text.to_string()));
         }
     }
 
@@ -45,12 +45,13 @@ impl Output {
     /// What goes on, with `-v`.
     pub fn progress(self, text: &str) {
         if self.loudness == Loudness::Verbose {
-            let _ = writeln!(io::stderr().lock(), "{text}");
+            let _ = writeln!(io::stderr().lock(), "{}", shown(text));
         }
     }
 
     /// What the administrator should know.
     pub fn warning(text: impl Display) {
+        let text = visible(&text.to_string());
         let _ = writeln!(io::stderr().lock(), "warning: {text}");
     }
 
@@ -71,9 +72,9 @@ impl Output {
     pub fn failure(text: &str, hint: Option<&str>) {
         let mut stderr = io::stderr().lock();
         // There is nobody left to tell.
-        let _ = writeln!(stderr, "error: {text}");
+        let _ = writeln!(stderr, "error: {}", shown(text));
         if let Some(hint) = hint {
-            let _ = writeln!(stderr, "hint: {hint}");
+            let _ = writeln!(stderr, "hint: {}", visible(hint));
         }
     }
 
@@ -134,10 +135,19 @@ pub fn table(rows: &[Vec<String>]) -> String {
     text
 }
 
-/// A name from outside, safe to show on a terminal.
+/// A name from outside, safe to show on a terminal, in one line.
 pub fn shown(name: &str) -> String {
-    name.chars()
-        .map(|char| if char.is_control() { '\u{fffd}' } else { char })
+    without(name, char::is_control)
+}
+
+/// Several lines, safe to show on a terminal: whatever they hold of names, no escape code is left.
+fn visible(lines: &str) -> String {
+    without(lines, |char| char.is_control() && char != '\n')
+}
+
+fn without(text: &str, bad: impl Fn(char) -> bool) -> String {
+    text.chars()
+        .map(|char| if bad(char) { '\u{fffd}' } else { char })
         .collect()
 }
 
@@ -171,5 +181,9 @@ mod tests {
     #[test]
     fn control_characters_do_not_reach_a_terminal() {
         assert_eq!(shown("a\u{1b}[2Jb\n"), "a\u{fffd}[2Jb\u{fffd}");
+        assert_eq!(
+            visible("a\u{1b}[2Jb\nc\u{9b}m"),
+            "a\u{fffd}[2Jb\nc\u{fffd}m"
+        );
     }
 }

@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 /// The format that this version writes, and the newest that it reads.
 pub const FORMAT: u32 = 1;
 /// No `seawall.json` is longer.
-const MAX_BYTES: usize = 64 * 1024;
+pub const MAX_BYTES: u64 = 64 * 1024;
 
 /// A repository's id: 16 random bytes as 32 hex digits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -74,6 +74,18 @@ struct Wire {
     created: Timestamp,
 }
 
+fn malformed(reason: String) -> Error {
+    Error::Malformed {
+        what: "seawall.json".into(),
+        reason,
+    }
+}
+
+/// What is longer than [`MAX_BYTES`].
+pub fn too_long() -> Error {
+    malformed("it is too long".into())
+}
+
 impl Configuration {
     /// The bytes to store.
     pub fn to_bytes(&self) -> Vec<u8> {
@@ -87,12 +99,8 @@ impl Configuration {
         struct Version {
             format: u32,
         }
-        let malformed = |reason: String| Error::Malformed {
-            what: "seawall.json".into(),
-            reason,
-        };
-        if bytes.len() > MAX_BYTES {
-            return Err(malformed("it is too long".into()));
+        if bytes.len() as u64 > MAX_BYTES {
+            return Err(too_long());
         }
         let version: Version =
             serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;

@@ -9,7 +9,7 @@ use super::note::{KeyId, NoteError, SigningKey, VerifyingKey};
 use crate::time::Timestamp;
 
 /// No file of keys is longer.
-const MAX_BYTES: usize = 64 * 1024;
+pub const MAX_BYTES: u64 = 64 * 1024;
 
 /// The key of a backed-up host: an Ed25519 key to sign, an X25519 key (an age identity) to read.
 pub struct HostKey {
@@ -82,7 +82,7 @@ impl HostKey {
             what: "the host key".into(),
             reason: reason.into(),
         };
-        if text.len() > MAX_BYTES {
+        if text.len() as u64 > MAX_BYTES {
             return Err(malformed("it is too long"));
         }
         let mut lines = text
@@ -123,7 +123,7 @@ pub fn parse_public(bytes: &[u8]) -> Result<VerifyingKey, Error> {
         reason: reason.into(),
     };
     let text = std::str::from_utf8(bytes).map_err(|_| malformed("it is not text"))?;
-    if text.len() > MAX_BYTES || text.lines().next() != Some("seawall host key 1") {
+    if text.len() as u64 > MAX_BYTES || text.lines().next() != Some("seawall host key 1") {
         return Err(malformed("it does not begin with \"seawall host key 1\""));
     }
     let verifier = text.lines().find_map(|line| line.strip_prefix("verifier "));

@@ -5,9 +5,9 @@
 use seawall_backends::{Backend, ErrorKind, Key};
 
 use super::configuration::{Configuration, RepositoryId};
-use super::marker::Marker;
+use super::marker::{self, Marker};
 use super::note::{self, VerifyingKey};
-use super::{Error, Repository, Result, names};
+use super::{Error, Repository, Result, bounded, names};
 use crate::time::Timestamp;
 
 /// A key that somebody vouches for.
@@ -89,8 +89,8 @@ fn markers(backend: &dyn Backend) -> impl Iterator<Item = Result<(Key, Vec<u8>)>
             Ok(entry) => entry.key,
             Err(error) => return Some(Err(error.into())),
         };
-        match backend.get(&key, None) {
-            Ok(bytes) => Some(Ok((key, bytes))),
+        match bounded::get(backend, &key, marker::MAX_BYTES as u64) {
+            Ok(bytes) => bytes.map(|bytes| Ok((key, bytes))),
             Err(error) if error.kind() == ErrorKind::Transient => Some(Err(error.into())),
             Err(_) => None,
         }

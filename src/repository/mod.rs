@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use seawall_backends::{self as backends, Backend, ErrorKind, Key};
 
+pub(crate) mod bounded;
 pub mod catalog;
 pub mod configuration;
 pub mod frames;
@@ -250,7 +251,8 @@ impl Repository {
     /// Opens the repository at `backend`; `place` is its URL, for messages.
     pub fn open(backend: Arc<dyn Backend>, place: &str) -> Result<Self> {
         let place_text = || place.to_owned();
-        let bytes = match backend.get(&names::configuration(), None) {
+        let key = names::configuration();
+        let bytes = match bounded::get(&*backend, &key, configuration::MAX_BYTES) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let place = place_text();
@@ -261,7 +263,10 @@ impl Repository {
             }
             Err(error) => return Err(error.into()),
         };
-        let configuration = Configuration::parse(&bytes).map_err(|error| match error {
+        let parsed = bytes
+            .ok_or_else(configuration::too_long)
+            .and_then(|bytes| Configuration::parse(&bytes));
+        let configuration = parsed.map_err(|error| match error {
             Error::Malformed { reason, .. } => Error::ConfigurationDamaged {
                 place: place_text(),
                 reason,
@@ -329,19 +334,19 @@ impl Repository {
         &self.pinned
     }
 
-    /// Reads a stored file that must have this SHA-256. No byte is interpreted before that was seen.
+    /// Reads a stored file that must have this SHA-256, and whose length nothing tells. No byte is
+    /// interpreted before that was seen, and none read of what is longer than anything stored.
     pub fn read_verified(&self, key: &Key, sha256: &Sha256) -> Result<Vec<u8>> {
         let altered = |problem: &str| Error::Altered {
             key: key.clone(),
             problem: problem.into(),
         };
-        let bytes = self
-            .backend
-            .get(key, None)
+        let bytes = bounded::get(&*self.backend, key, bounded::MAX_STORED_BYTES)
             .map_err(|error| match error.kind() {
                 ErrorKind::NotFound => altered("is missing"),
                 _ => error.into(),
-            })?;
+            })?
+            .ok_or_else(|| altered("is longer than anything that seawall stores"))?;
         if Sha256::of(&bytes) == *sha256 {
             Ok(bytes)
         } else {

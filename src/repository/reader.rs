@@ -1,5 +1,6 @@
 //! Reads objects out of packs: one frame at a time by range, or a whole pack.
 
+use super::marker::Named;
 use super::names::{self, PackKind};
 use super::pack::{self, Frame};
 use super::{Error, Repository, Result};
@@ -39,7 +40,22 @@ pub fn read_object(repository: &Repository, place: &Place) -> Result<Vec<u8>> {
         .ok_or_else(outside)
 }
 
-/// Reads a whole pack and checks its bytes against its name.
+/// Reads a whole pack of that size and checks its bytes against its name.
+pub fn read_listed_pack(
+    repository: &Repository,
+    kind: PackKind,
+    name: &Sha256,
+    size: u64,
+) -> Result<Vec<u8>> {
+    let stored = repository.read_named(&Named {
+        sha256: *name,
+        size,
+        key: names::pack(kind, name, repository.seal()),
+    })?;
+    Ok(repository.seal().open(stored))
+}
+
+/// Reads a whole pack whose size nothing tells, and checks its bytes against its name.
 pub fn read_pack(repository: &Repository, kind: PackKind, name: &Sha256) -> Result<Vec<u8>> {
     let stored = repository.read_verified(&names::pack(kind, name, repository.seal()), name)?;
     Ok(repository.seal().open(stored))

@@ -6,14 +6,14 @@ use std::fmt::Write as _;
 
 use seawall_backends::{Backend, ErrorKind, Key};
 
-use super::Error;
 use super::configuration::RepositoryId;
 use super::names::{self, SnapshotId};
 use super::note::KeyId;
+use super::{Error, bounded};
 use crate::time::Timestamp;
 
-/// No record is longer.
-const MAX_BYTES: u64 = 1 << 30;
+/// All tombstones and damage records together are no longer: two million keys.
+pub const MAX_BYTES: u64 = 256 << 20;
 
 /// Takes the name of a snapshot: `wanted`, or a later second if it is taken, by an intent or by
 /// anything at all in `markers/` (a void, a marker that went bad): a run must not find at its end
@@ -77,15 +77,26 @@ pub const DAMAGE: &str = "seawall damage 1";
 /// A record of an unknown kind stops the run: whoever wrote it may be about to delete something.
 pub fn absent_keys(backend: &dyn Backend) -> Result<HashSet<Key>, Error> {
     let mut absent = HashSet::new();
+    let mut left = MAX_BYTES;
     for entry in backend.list(names::RUNS) {
-        let key = entry?.key;
+        let entry = entry?;
+        let key = &entry.key;
         let name = key.as_str().rsplit('/').next().unwrap_or_default();
         let run = name.split_once('.').map_or(name, |(run, _)| run);
         if run.parse::<SnapshotId>().is_ok() {
             continue;
         }
-        match backend.get(&key, None) {
-            Ok(bytes) => read_record(&key, &bytes, &mut absent)?,
+        match bounded::get_listed(backend, &entry, left) {
+            Ok(Some(bytes)) => {
+                left -= bytes.len() as u64;
+                read_record(key, &bytes, &mut absent)?;
+            }
+            Ok(None) => {
+                return Err(Error::Malformed {
+                    what: key.to_string(),
+                    reason: format!("the records in {} are too long", names::RUNS),
+                });
+            }
             // A prune that ended meanwhile took its tombstone away; what it deleted is gone.
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(error.into()),
@@ -99,9 +110,6 @@ fn read_record(record: &Key, bytes: &[u8], absent: &mut HashSet<Key>) -> Result<
         what: record.to_string(),
         reason: reason.into(),
     };
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(malformed("it is too long"));
-    }
     let text = std::str::from_utf8(bytes).map_err(|_| malformed("it is not text"))?;
     let mut lines = text.lines();
     if !matches!(lines.next(), Some(TOMBSTONE | DAMAGE)) {

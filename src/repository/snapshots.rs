@@ -2,12 +2,12 @@
 
 use std::cell::OnceCell;
 
-use seawall_backends::{ErrorKind, Key};
+use seawall_backends::{Entry, ErrorKind, Key};
 
 use super::marker::{self, Marker, MarkerError};
 use super::names::{self, SnapshotId};
 use super::note::{self, VerifyingKey};
-use super::{Error, Repository, Result, host_key};
+use super::{Error, Repository, Result, bounded, host_key};
 use crate::object::Sha256;
 
 /// Whose signature a marker bears.
@@ -73,10 +73,16 @@ pub struct Markers {
 
 impl Markers {
     /// The newest snapshot: of each chain the one with the highest sequence, of these the one that
-    /// finished last.
+    /// finished last. Keys that nobody vouched for count only where no snapshot is by a pinned one:
+    /// whoever can write at the destination can plant a key, and a marker that says that it is newer.
     pub fn latest(&self) -> Option<&Snapshot> {
+        let any_pinned = self
+            .snapshots
+            .iter()
+            .any(|snapshot| snapshot.signed_by.is_pinned());
         self.snapshots
             .iter()
+            .filter(|snapshot| snapshot.signed_by.is_pinned() || !any_pinned)
             .filter(|snapshot| {
                 !self.snapshots.iter().any(|other| {
                     other.signed_by.key() == snapshot.signed_by.key()
@@ -119,11 +125,12 @@ impl Repository {
         let mut markers = Markers::default();
         let known = OnceCell::new();
         for entry in self.backend.list(names::MARKERS) {
-            let key = entry?.key;
-            let found = match self.read_marker(&key, &known) {
+            let entry = entry?;
+            let key = &entry.key;
+            let found = match self.read_marker(&entry, &known) {
                 // One that the destination refuses to give must not hide the others.
                 Err(Error::Backend(error))
-                    if error.kind() != ErrorKind::Transient && error.key() == Some(&key) =>
+                    if error.kind() != ErrorKind::Transient && error.key() == Some(key) =>
                 {
                     Some(Found::Bad("cannot be read".into()))
                 }
@@ -131,8 +138,11 @@ impl Repository {
             };
             match found {
                 Some(Found::Snapshot(snapshot)) => markers.snapshots.push(*snapshot),
-                Some(Found::Void) => markers.voids.push(key),
-                Some(Found::Bad(problem)) => markers.bad.push(BadMarker { key, problem }),
+                Some(Found::Void) => markers.voids.push(entry.key),
+                Some(Found::Bad(problem)) => markers.bad.push(BadMarker {
+                    key: entry.key,
+                    problem,
+                }),
                 None => {}
             }
         }
@@ -154,22 +164,25 @@ impl Repository {
             .next()
             .unwrap_or_default()
             .to_owned();
-        let mut keys = Vec::new();
+        let mut entries = Vec::new();
         for entry in self.backend.list(names::MARKERS) {
-            let key = entry?.key;
-            if key.as_str().ends_with(&format!("-{suffix}")) {
-                keys.push(key);
+            let entry = entry?;
+            if entry.key.as_str().ends_with(&format!("-{suffix}")) {
+                entries.push(entry);
             }
         }
-        keys.sort_unstable_by(|a, b| b.cmp(a));
+        entries.sort_unstable_by(|a, b| b.key.cmp(&a.key));
         let mut bad = Vec::new();
         let known = OnceCell::new();
-        for key in keys {
-            match self.read_marker(&key, &known)? {
+        for entry in entries {
+            match self.read_marker(&entry, &known)? {
                 Some(Found::Snapshot(snapshot)) if snapshot.signed_by.key() == host => {
                     return Ok((Some(*snapshot), bad));
                 }
-                Some(Found::Bad(problem)) => bad.push(BadMarker { key, problem }),
+                Some(Found::Bad(problem)) => bad.push(BadMarker {
+                    key: entry.key,
+                    problem,
+                }),
                 Some(Found::Snapshot(_) | Found::Void) | None => {}
             }
         }
@@ -177,9 +190,14 @@ impl Repository {
     }
 
     /// `None`: the marker was forgotten since it was listed.
-    fn read_marker(&self, key: &Key, known: &OnceCell<Vec<VerifyingKey>>) -> Result<Option<Found>> {
-        let bytes = match self.backend.get(key, None) {
-            Ok(bytes) => bytes,
+    fn read_marker(
+        &self,
+        entry: &Entry,
+        known: &OnceCell<Vec<VerifyingKey>>,
+    ) -> Result<Option<Found>> {
+        let bytes = match bounded::get_listed(&*self.backend, entry, marker::MAX_BYTES as u64) {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return Ok(Some(Found::Bad("is too long for a marker".into()))),
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error.into()),
         };
@@ -188,13 +206,10 @@ impl Repository {
         {
             return Ok(Some(Found::Void));
         }
-        Ok(Some(self.judge(key, &bytes, known)?))
+        Ok(Some(self.judge(&entry.key, &bytes, known)?))
     }
 
     fn judge(&self, key: &Key, bytes: &[u8], known: &OnceCell<Vec<VerifyingKey>>) -> Result<Found> {
-        if bytes.len() > marker::MAX_BYTES {
-            return Ok(Found::Bad("is too long for a marker".into()));
-        }
         let (opened, pinned) = match note::open(bytes, &self.pinned) {
             Ok(opened) => (opened, true),
             Err(first) => {
@@ -234,9 +249,14 @@ impl Repository {
     pub fn published_keys(&self) -> Result<Vec<VerifyingKey>> {
         let mut found = Vec::new();
         for entry in self.backend.list(names::KEYS) {
-            let key = entry?.key;
-            if let Ok(verifying) = host_key::parse_public(&self.backend.get(&key, None)?)
-                && names::host_key(verifying.id()) == key
+            let entry = entry?;
+            let bytes = match bounded::get_listed(&*self.backend, &entry, host_key::MAX_BYTES) {
+                Ok(Some(bytes)) => bytes,
+                Err(error) if error.kind() == ErrorKind::Transient => return Err(error.into()),
+                Ok(None) | Err(_) => continue,
+            };
+            if let Ok(verifying) = host_key::parse_public(&bytes)
+                && names::host_key(verifying.id()) == entry.key
             {
                 found.push(verifying);
             }

@@ -151,8 +151,8 @@ pub(super) fn loss(repository: &Repository, error: repository::Error) -> Result<
 
 fn answers(repository: &Repository) -> bool {
     let key = repository::names::configuration();
-    match repository.backend().get(&key, None) {
+    match repository.backend().get(&key, Some(0..1)) {
         Ok(_) => true,
-        Err(error) => error.kind() == ErrorKind::NotFound,
+        Err(error) => matches!(error.kind(), ErrorKind::NotFound | ErrorKind::OutOfRange),
     }
 }

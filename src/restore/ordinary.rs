@@ -67,6 +67,14 @@ pub fn restore(
     restored.files.bytes = all.bytes;
     restored.files.folders = all.folders;
     restored.files.links = all.links;
+    let refused = all.refused_links.into_iter();
+    restored.lost.extend(refused.map(|(path, refusal)| Lost {
+        kind: LostKind::Files,
+        name: path.display().to_string(),
+        problem: format!("this link was not made: {refusal}"),
+        objects: None,
+        libraries: Vec::new(),
+    }));
     let dropped = all.dropped_bits.iter().take(100);
     restored.warnings.extend(dropped.map(|path| {
         format!(

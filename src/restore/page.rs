@@ -21,9 +21,9 @@ impl Page {
         self.text
     }
 
-    /// One line as it is.
+    /// One line, without control characters.
     pub fn line(&mut self, text: &str) {
-        self.text.push_str(text.trim_end());
+        self.text.push_str(plain(text).trim_end());
         self.text.push('\n');
     }
 
@@ -35,7 +35,7 @@ impl Page {
 
     /// A name and its value.
     pub fn field(&mut self, name: &str, value: &str) {
-        self.line(&format!("  {name:<12}{}", plain(value)));
+        self.line(&format!("  {name:<12}{value}"));
     }
 
     /// Text, wrapped, and an empty line.

@@ -8,6 +8,7 @@ use sha2::Digest as _;
 use super::error::{Error, loss};
 use crate::object::Sha256;
 use crate::repository::manifest::Part;
+use crate::repository::marker::Named;
 use crate::repository::parts::PartReader;
 use crate::repository::{self, Repository};
 
@@ -38,7 +39,11 @@ pub fn read<T>(
 ) -> Result<(T, Seen), Broken> {
     let failure = RefCell::new(None);
     let bytes = parts.iter().map(|part| {
-        let sealed = repository.read_verified(&part.key, &part.sha256);
+        let sealed = repository.read_named(&Named {
+            sha256: part.sha256,
+            size: part.size,
+            key: part.key.clone(),
+        });
         sealed
             .map(|bytes| repository.seal().open(bytes))
             .map_err(|error| {

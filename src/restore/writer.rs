@@ -45,7 +45,7 @@ impl<'a> Writer<'a> {
         }
         let line = task.line();
         let repository = self.job.index.repository();
-        match reader::read_pack(repository, line.kind, &line.pack) {
+        match reader::read_listed_pack(repository, line.kind, &line.pack, line.size) {
             Ok(bytes) => self.members(task, &wanted, &bytes),
             Err(error) => {
                 let problem = loss(repository, error)?;

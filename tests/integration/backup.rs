@@ -293,10 +293,10 @@ fn die_and_resume(operation: u64, effect: bool) -> bool {
     } else {
         Fault::DieBefore
     };
-    // The first call opens the repository.
+    // The first two calls open the repository.
     world.through(Arc::new(FaultyBackend::new(
         memory.clone(),
-        Plan::new().at(operation + 1, fault),
+        Plan::new().at(operation + 2, fault),
     )));
     let died = world.try_backup(&source).is_err();
     let stored = |world: &World| -> BTreeSet<String> {

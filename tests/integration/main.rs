@@ -16,6 +16,7 @@ mod cli;
 mod damage;
 mod documented;
 mod full;
+mod hostile;
 mod matrix;
 mod restore;
 mod stories;

@@ -341,7 +341,7 @@ fn each_pack_is_fetched_once_and_nothing_is_stored() {
     restore::run(&world.repository, &snapshot, &options, &|_| {}).unwrap();
     let mut packs = BTreeMap::new();
     for operation in recording.operations() {
-        let Operation::Get(key, _) = &operation else {
+        let (Operation::Get(key, _) | Operation::Stat(key)) = &operation else {
             panic!("{operation:?}");
         };
         if names::parse_pack(key, world.repository.seal()).is_some() {

@@ -48,7 +48,10 @@ fn check_only_reads_and_lists_once() {
                 recorded.operation.verb(),
                 Verb::Get | Verb::Stat | Verb::List
             ));
-            keys.extend(recorded.operation.key());
+            // A length is asked for before what nothing tells the length of.
+            if recorded.operation.verb() != Verb::Stat {
+                keys.extend(recorded.operation.key());
+            }
         }
         let all = keys.len();
         keys.sort();

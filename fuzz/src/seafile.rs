@@ -1,0 +1,231 @@
+//! What an installation holds: users of Seafile write some of it, and its server the rest.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+
+use seawall::database::pointers::read_pointers;
+use seawall::database::sqlite::{SqliteSource, copy_all};
+use seawall::object::{Kind, Object};
+use seawall::seafile::commit::{Commit, MAX_COMMIT_BYTES};
+use seawall::seafile::config::dotenv::Dotenv;
+use seawall::seafile::config::ini::Ini;
+use seawall::seafile::config::python::PythonSettings;
+use seawall::seafile::discover::{Environment, discover};
+use seawall::seafile::folders::{Found, ObjectFolders, StoreEntry};
+use seawall::seafile::fs::{self as format, FsObject};
+
+use crate::{folder, pieces, put, text};
+
+/// The JSON of a commit.
+pub fn commit(data: &[u8]) {
+    if let Ok(commit) = Commit::parse(data) {
+        assert!(data.len() <= MAX_COMMIT_BYTES);
+        let _ = commit.id_check();
+        assert!(commit.parents().count() <= 2);
+    }
+}
+
+/// An fs object as it lies on disk, of either form.
+pub fn fs(data: &[u8]) {
+    if let Ok((object, _)) = format::parse(data) {
+        bounded(&object, data.len().saturating_mul(1100));
+    }
+}
+
+/// An fs object of version 0: binary.
+pub fn binary_fs(data: &[u8]) {
+    let mut bytes = vec![0, 0, 0];
+    bytes.extend_from_slice(data);
+    if let Ok((object, _)) = format::parse(&bytes) {
+        bounded(&object, bytes.len());
+    }
+}
+
+/// An fs object of version 1: the JSON, before it is compressed.
+pub fn json_fs(data: &[u8]) {
+    if let Ok((object, _)) = format::parse(&stored_zlib(data)) {
+        bounded(&object, data.len());
+    }
+}
+
+/// A zlib stream's inside, behind a right header: deflate blocks of any sort.
+pub fn inflated(data: &[u8]) {
+    let mut bytes = vec![0x78, 0x9c];
+    bytes.extend_from_slice(data);
+    let _ = format::parse(&bytes);
+}
+
+/// No more entries than bytes stand for them.
+fn bounded(object: &FsObject, bytes: usize) {
+    match object {
+        FsObject::File(file) => assert!(file.blocks.len() <= bytes / 20),
+        FsObject::Folder(folder) => assert!(folder.entries.len() <= bytes / 40),
+    }
+}
+
+/// A zlib stream of stored blocks: nothing is compressed, and no checksum is in the way.
+fn stored_zlib(data: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0x78, 0x01];
+    let mut chunks = data.chunks(0xffff).peekable();
+    if chunks.peek().is_none() {
+        bytes.extend([1, 0, 0, 0xff, 0xff]);
+    }
+    while let Some(chunk) = chunks.next() {
+        bytes.push(u8::from(chunks.peek().is_none()));
+        let len = u16::try_from(chunk.len()).expect("chunks fit");
+        bytes.extend(len.to_le_bytes());
+        bytes.extend((!len).to_le_bytes());
+        bytes.extend_from_slice(chunk);
+    }
+    let (mut a, mut b) = (1_u32, 0_u32);
+    for &byte in data {
+        a = (a + u32::from(byte)) % 65521;
+        b = (b + a) % 65521;
+    }
+    bytes.extend((b << 16 | a).to_be_bytes());
+    bytes
+}
+
+/// Paths of objects.
+pub fn object_path(data: &[u8]) {
+    let Some(text) = text(data) else { return };
+    if let Some(object) = Object::from_path(text) {
+        assert_eq!(object.path(), text);
+    }
+}
+
+/// Names in the folders of objects: store, 0xff, folder, 0xff, file.
+pub fn folder_names(data: &[u8]) {
+    let folder = folder();
+    let mut path = folder.path().join("storage/blocks");
+    for name in pieces::<3>(data) {
+        let plain = !name.is_empty() && name.len() < 200 && !name.contains(&0);
+        if !plain || name.contains(&b'/') || name == b"." || name == b".." {
+            return;
+        }
+        path.push(OsStr::from_bytes(name));
+    }
+    put(&path, b"x");
+    let folders = ObjectFolders::new(folder.path());
+    for store in folders.stores(Kind::Block).expect("a folder") {
+        let StoreEntry::Store(store) = store else {
+            continue;
+        };
+        for found in folders.objects(Kind::Block, store) {
+            if let Found::Object(id) = found.expect("a folder") {
+                let object = Object::new(store, Kind::Block, id);
+                assert_eq!(folders.path(&object), path);
+            }
+        }
+    }
+}
+
+/// seafile.conf and ccnet.conf.
+pub fn ini(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let ini = Ini::parse(&text);
+    let lines = text.lines().count();
+    assert!(ini.ignored_lines().iter().all(|&line| line <= lines));
+    for section in ["database", "fileserver", "storage", "Database"] {
+        for key in ["type", "host", "port", "dir"] {
+            if let Some(value) = ini.get(section, key) {
+                assert!(ini.has_section(section) && value.line <= lines);
+                let _ = (value.unescaped(), value.is_true());
+            }
+        }
+    }
+}
+
+/// `.env`.
+pub fn dotenv(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let dotenv = Dotenv::parse(&text);
+    for (name, _) in dotenv.iter() {
+        assert!(!name.is_empty());
+        assert!(dotenv.get(name).is_some());
+    }
+}
+
+/// `seahub_settings.py`.
+pub fn python(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let settings = PythonSettings::parse(&text, &|name| (name == "HOME").then(|| "/root".into()));
+    let lines = text.split('\n').count() + text.matches('\r').count();
+    if let Some(found) = settings.get_in("DATABASES", &["default", "ENGINE"]) {
+        assert!(found.line <= lines);
+        let _ = found.text();
+    }
+    // Values may be passwords.
+    let _ = format!("{settings:?}");
+}
+
+/// The configuration of an installation: seafile.conf, ccnet.conf, settings, `.env`, between 0xff.
+pub fn settings(data: &[u8]) {
+    let [seafile, ccnet, seahub, env] = pieces(data);
+    let folder = installation(seafile);
+    put(&folder.path().join("conf/ccnet.conf"), ccnet);
+    put(&folder.path().join("conf/seahub_settings.py"), seahub);
+    put(&folder.path().join(".env"), env);
+    look(folder.path());
+}
+
+/// The JSON file of storage classes.
+pub fn storage_classes(data: &[u8]) {
+    let conf = b"[storage]\nenable_storage_classes = true\nstorage_classes_file = classes.json\n";
+    let folder = installation(conf);
+    put(&folder.path().join("conf/classes.json"), data);
+    look(folder.path());
+}
+
+fn installation(seafile_conf: &[u8]) -> tempfile::TempDir {
+    let folder = folder();
+    for path in ["seafile-server-11.0.13", "seafile-data/storage/commits"] {
+        std::fs::create_dir_all(folder.path().join(path)).expect("a folder can be made");
+    }
+    put(&folder.path().join("conf/seafile.conf"), seafile_conf);
+    folder
+}
+
+fn look(top: &std::path::Path) {
+    if let Err(error) = discover(top, &Environment::default()) {
+        let _ = (error.to_string(), error.hint());
+    }
+}
+
+/// A database file as it was dumped: its pointers.
+pub fn database(data: &[u8]) {
+    let folder = folder();
+    let path = folder.path().join("seafile.db");
+    put(&path, data);
+    let _ = read_pointers(&path);
+}
+
+/// A live database with a write-ahead log or a journal: the database, `\xff\xfflog\xff\xff`, the
+/// log; the last byte says which of the two it is.
+pub fn database_log(data: &[u8]) {
+    const CUT: &[u8] = b"\xff\xfflog\xff\xff";
+    let at = data.windows(CUT.len()).position(|window| window == CUT);
+    let (database, log) = at.map_or((data, &[][..]), |at| (&data[..at], &data[at + CUT.len()..]));
+    let folder = folder();
+    let path = folder.path().join("source/seafile.db");
+    put(&path, database);
+    let suffix = if data.last().is_some_and(|byte| byte % 2 == 0) {
+        "-wal"
+    } else {
+        "-journal"
+    };
+    put(
+        &folder.path().join(format!("source/seafile.db{suffix}")),
+        log,
+    );
+    let spool = folder.path().join("spool");
+    std::fs::create_dir(&spool).expect("a folder can be made");
+    let source = SqliteSource {
+        role: "seafile".into(),
+        path: path.clone(),
+    };
+    if let Ok(copies) = copy_all(&[source], &spool) {
+        let _ = read_pointers(&copies[0].file);
+    }
+    assert_eq!(std::fs::read(&path).expect("the source"), database);
+}
