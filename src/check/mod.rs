@@ -1,5 +1,5 @@
 //! `check` looks whether a repository is whole (`verify` does that for a Seafile installation):
-//! and without writing, but for the damage record that [`record`] puts when it is asked to.
+//! and without writing, but for the damage record that [`record()`] puts when it is asked to.
 //!
 //! Three levels: signatures, names and sizes, for which markers, lists, sums, manifests and segments
 //! are read and one listing is made; the SHA-256 of every stored byte, or of a part of them; and all

@@ -63,14 +63,17 @@ fn what_is_put_together_again_unchanged_is_good() {
     assert_eq!(data.read, data.of);
 }
 
+/// Changes to a member, by name.
+type Changes = [(&'static str, fn(&mut Member)); 5];
+
 /// The index says something else of one member than its pack does.
 #[test]
 fn an_index_that_differs_from_the_pack_is_found() {
-    let changes: [(&str, fn(&mut Member)); 5] = [
+    let changes: Changes = [
         ("store", |member| member.name.object.store = other_store()),
         ("kind", |member| member.name.object.kind = Kind::Fs),
         ("id", |member| {
-            member.name.object.id = ObjectId::new([1; 20])
+            member.name.object.id = ObjectId::new([1; 20]);
         }),
         ("offset", |member| {
             if let Place::Data { offset, len, .. } = &mut member.place {
@@ -372,7 +375,7 @@ fn links_lead_to_earlier_members_of_equal_kind_and_id() {
     let with = |position: fn(usize) -> usize, link: (MemberName, Entry)| {
         let mut forge = Forge::new();
         forge.repack(at.0, |entries| {
-            entries.insert(position(entries.len()), link)
+            entries.insert(position(entries.len()), link);
         });
         let key = forge.pack_key(at.0);
         (forge.check(), key)
@@ -542,7 +545,7 @@ fn dumps_that_are_not_what_the_manifest_says_are_found() {
     });
     undecodable(&["no sound database"], &|forge| {
         forge.redump("seafile", 32 << 20, |plain| {
-            *plain = b"no database".to_vec()
+            *plain = b"no database".to_vec();
         })
     });
     undecodable(&["rollback"], &|forge| {

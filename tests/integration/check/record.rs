@@ -162,7 +162,7 @@ fn a_flipped_byte_is_found_reported_and_healed() {
             recorded
                 .keys
                 .iter()
-                .map(|key| key.as_str())
+                .map(seawall_backends::Key::as_str)
                 .collect::<Vec<_>>(),
             [&*key]
         );
