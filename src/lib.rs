@@ -9,6 +9,7 @@ pub mod cli;
 pub mod crypt;
 pub mod database;
 pub mod object;
+pub mod proof;
 pub mod repository;
 pub mod restore;
 pub mod seafile;

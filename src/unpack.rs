@@ -92,6 +92,30 @@ pub fn unpack(tar: impl Read, target: &Path, options: &UnpackOptions) -> Result<
     }
 }
 
+/// Reads one tar to its end as [`unpack`] would, and writes nothing. Returns the number of members.
+///
+/// What only shows among several members (two of one name, a folder that is also a file) is not seen.
+pub fn inspect(tar: impl Read, limits: &Limits) -> Result<u64, Error> {
+    let mut members = 0;
+    let mut bytes: u64 = 0;
+    members::read(tar, limits, &mut 0, |member, content| {
+        members += 1;
+        let MemberKind::File { len } = member.kind else {
+            return Ok(());
+        };
+        bytes = bytes.saturating_add(len);
+        if bytes > limits.bytes {
+            return Err(refused(&member.path, Refusal::Bytes));
+        }
+        match io::copy(content, &mut io::sink()) {
+            Ok(read) if read < len => Err(io::ErrorKind::UnexpectedEof.into()),
+            other => other.map(drop),
+        }
+        .map_err(read_failed(&member.path))
+    })?;
+    Ok(members)
+}
+
 /// Extracts several tars into one folder.
 ///
 /// Files appear under their names only whole. Folders are closed to others (mode 0700), and links

@@ -304,6 +304,7 @@ impl Run<'_> {
             .any(|oddity| matches!(oddity, Oddity::Unreadable { .. }));
         add(unreadable, "rows-unreadable");
         add(!leftovers.unreadable.is_empty(), "stores-unreadable");
+        add(leftovers.has_damage(), "stores-damaged");
         add(
             self.installation.docker_env_missing && self.options.also.is_empty(),
             "docker-env",

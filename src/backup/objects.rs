@@ -103,7 +103,7 @@ impl Objects<'_> {
     /// Walks groups and waits until everything they need is stored.
     pub fn walk(&self, groups: &[Group<'_>]) -> Result<(Vec<Walked>, Totals), Error> {
         let (outcomes, totals, troubles) = self.pack(|sight| {
-            let walk = Walk::new(self.source, sight);
+            let walk = Walk::new(self.source.as_ref(), sight);
             groups
                 .iter()
                 .map(|group| walk.group(group))
@@ -166,11 +166,12 @@ impl Objects<'_> {
     pub fn close(&self, walked: &mut Walked, discarded: &HashSet<Store>) -> Result<(), Error> {
         let bad: HashSet<Object> = bad_objects(&walked.outcome);
         let stores = walked.stores(self.source);
-        if bad.is_empty() && stores.is_disjoint(discarded) {
+        let is_clean = bad.is_empty() && !walked.outcome.passed_open;
+        if is_clean && stores.is_disjoint(discarded) {
             return Ok(());
         }
         let sight = self.sight(None);
-        let closure = Walk::new(self.source, &sight)
+        let closure = Walk::new(self.source.as_ref(), &sight)
             .closure(&walked.group(), &bad)
             .map_err(walk_error)?;
         let marks = closure.closed.iter().flat_map(|(object, closed)| {
@@ -208,7 +209,7 @@ impl Objects<'_> {
             .map(|finding| finding.object)
             .collect();
         let sight = self.sight(None);
-        walk::affected_paths(self.source, &sight, library, &bad, closure, 100)
+        walk::affected_paths(self.source.as_ref(), &sight, library, &bad, closure, 100)
             .map(|affected| affected.paths)
             .map_err(walk_error)
     }

@@ -30,6 +30,18 @@ pub struct Leftovers {
     pub foreign: u64,
 }
 
+impl Leftovers {
+    /// Whether a store without a row has objects that are not what their names say. It may be a
+    /// library whose row was lost; with `--everything` the same elsewhere is garbage.
+    pub fn has_damage(&self) -> bool {
+        let is_copied = |object: &Object| {
+            let mut stores = self.stores.iter();
+            stores.any(|left| !left.garbage && Store::Library(left.store) == object.store)
+        };
+        self.bad.iter().any(|(object, _)| is_copied(object))
+    }
+}
+
 type SightResult<T> = Result<T, WalkError<SightError>>;
 
 /// Copies what no pointer leads to.

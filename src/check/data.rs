@@ -1,18 +1,14 @@
-//! The second level: reads every stored byte that a marker names, and compares SHA-256. Each thing
-//! once, several at a time, without keys.
+//! The second level: reads every stored byte that a marker names, or a part of them, and compares
+//! SHA-256. Each thing once, several at a time, without keys.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread;
-
-use crossbeam_channel::{Receiver, Sender, bounded};
 use seawall_backends::{self as backends, Backend, ErrorKind, Key};
 use sha2::Digest as _;
 
-use super::Options;
 use super::naming::unreadable;
 use super::needs::{Needs, Reading, Thing};
 use super::problems::Problems;
-use super::report::ProblemKind;
+use super::report::{Amount, ProblemKind};
+use super::{Options, pool};
 use crate::object::Sha256;
 use crate::repository::{Error, Repository, Result};
 
@@ -21,72 +17,62 @@ const PIECE_BYTES: u64 = 64 << 20;
 /// So many things in a row that the destination did not give: it is out of reach.
 const PATIENCE: usize = 8;
 
-/// What a worker found.
-struct Hashed<'a> {
-    key: &'a Key,
-    thing: &'a Thing,
-    result: backends::Result<Sha256>,
-}
-
-/// Reads all that was not read already and has no problem yet. Returns how many bytes it read.
+/// Reads all that was not read already and has no problem yet, as far as the subset takes it in.
+/// Returns how much it read.
 pub(super) fn read(
     repository: &Repository,
     options: &Options,
     needs: &Needs,
     problems: &mut Problems,
     progress: &dyn Fn(&str),
-) -> Result<u64> {
+) -> Result<Amount> {
     let mut work: Vec<(&Key, &Thing)> = needs
         .iter()
         .filter(|(_, thing)| thing.reading == Reading::None && thing.trouble().is_none())
         .collect();
     // As they lie on a disk.
     work.sort_unstable_by_key(|(key, _)| *key);
-    let total = work.iter().filter_map(|(_, thing)| thing.listed).sum();
-    let (sender, receiver) = bounded(options.workers.max(1));
-    let pool = Pool {
-        backend: repository.backend().as_ref(),
-        work: &work,
-        next: AtomicUsize::new(0),
-        is_stopped: AtomicBool::new(false),
+    let work = options.subset.choose(work, |(key, thing)| {
+        (*key, thing.listed.unwrap_or_default())
+    })?;
+    let mut meter = Meter::new(
+        work.iter().filter_map(|(_, thing)| thing.listed).sum(),
+        progress,
+    );
+    let backend = repository.backend().as_ref();
+    let mut patience = Patience::default();
+    let mut read = Amount::default();
+    let hashed = |(key, thing): (&Key, &Thing)| {
+        let len = thing.listed.unwrap_or_default();
+        hash(backend, key, len, PIECE_BYTES)
     };
-    thread::scope(|scope| {
-        for _ in 0..options.workers.clamp(1, work.len().max(1)) {
-            let (pool, sender) = (&pool, sender.clone());
-            scope.spawn(move || pool.work(&sender));
-        }
-        drop(sender);
-        let result = collect(&receiver, needs, problems, &Meter { total, progress });
-        pool.is_stopped.store(true, Ordering::Relaxed);
-        // Whoever waits to send sees that nobody listens.
-        drop(receiver);
-        result
-    })
-}
-
-/// What the workers share.
-struct Pool<'a> {
-    backend: &'a dyn Backend,
-    work: &'a [(&'a Key, &'a Thing)],
-    next: AtomicUsize,
-    is_stopped: AtomicBool,
-}
-
-impl<'a> Pool<'a> {
-    fn work(&self, results: &Sender<Hashed<'a>>) {
-        while !self.is_stopped.load(Ordering::Relaxed) {
-            let Some(&(key, thing)) = self.work.get(self.next.fetch_add(1, Ordering::Relaxed))
-            else {
-                return;
+    pool::run(
+        options.workers.min(work.len()),
+        work.into_iter().map(Ok),
+        |item| (item, hashed(item)),
+        |((key, thing), result)| {
+            let mut problem = |kind, detail: String| {
+                problems.add(key, kind, detail, needs.snapshots(thing));
             };
-            let len = thing.listed.unwrap_or_default();
-            let result = hash(self.backend, key, len, PIECE_BYTES);
-            if results.send(Hashed { key, thing, result }).is_err() {
-                return;
+            match patience.judge(result)? {
+                Ok(sha256) => {
+                    let len = thing.listed.unwrap_or_default();
+                    meter.add(len);
+                    read.add(len);
+                    if sha256 != thing.sha256 {
+                        problem(ProblemKind::Altered, ALTERED.into());
+                    }
+                }
+                Err((kind, detail)) => problem(kind, detail),
             }
-        }
-    }
+            Ok(())
+        },
+    )?;
+    Ok(read)
 }
+
+/// What there is to say of bytes with another SHA-256.
+pub(super) const ALTERED: &str = "its bytes are not what the marker says";
 
 fn hash(backend: &dyn Backend, key: &Key, len: u64, piece_bytes: u64) -> backends::Result<Sha256> {
     if len <= piece_bytes {
@@ -102,63 +88,66 @@ fn hash(backend: &dyn Backend, key: &Key, len: u64, piece_bytes: u64) -> backend
     Ok(Sha256::new(hasher.finalize().into()))
 }
 
-/// Takes what the workers found.
-fn collect(
-    results: &Receiver<Hashed<'_>>,
-    needs: &Needs,
-    problems: &mut Problems,
-    meter: &Meter<'_>,
-) -> Result<u64> {
-    let mut read = 0;
-    let mut failures = 0;
-    for Hashed { key, thing, result } in results {
-        let mut problem = |kind, detail: String| {
-            problems.add(key, kind, detail, needs.snapshots(thing));
+/// Tells a thing that cannot be read from a destination that is out of reach.
+#[derive(Debug, Default)]
+pub(super) struct Patience {
+    failures: usize,
+}
+
+impl Patience {
+    /// What a failed read says about the thing; fails if the destination does not answer any more.
+    pub(super) fn judge<T>(
+        &mut self,
+        result: backends::Result<T>,
+    ) -> Result<Result<T, (ProblemKind, String)>> {
+        let error = match result {
+            Ok(value) => {
+                self.failures = 0;
+                return Ok(Ok(value));
+            }
+            Err(error) => error,
         };
-        match result {
-            Ok(sha256) => {
-                failures = 0;
-                meter.tell(read, thing.listed.unwrap_or_default());
-                read += thing.listed.unwrap_or_default();
-                if sha256 != thing.sha256 {
-                    problem(
-                        ProblemKind::Altered,
-                        "its bytes are not what the marker says".into(),
-                    );
-                }
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                problem(ProblemKind::Missing, "is missing".into());
-            }
-            Err(error) => {
-                failures += usize::from(error.kind() == ErrorKind::Transient);
-                if failures >= PATIENCE {
-                    return Err(Error::Backend(error));
-                }
-                problem(ProblemKind::Unreadable, unreadable(&error));
-            }
+        if error.kind() == ErrorKind::NotFound {
+            return Ok(Err((ProblemKind::Missing, "is missing".into())));
         }
+        self.failures += usize::from(error.kind() == ErrorKind::Transient);
+        if self.failures >= PATIENCE {
+            return Err(Error::Backend(error));
+        }
+        Ok(Err((ProblemKind::Unreadable, unreadable(&error))))
     }
-    Ok(read)
 }
 
 /// Says how far it is, in tenths.
-struct Meter<'a> {
+pub(super) struct Meter<'a> {
     total: u64,
+    read: u64,
     progress: &'a dyn Fn(&str),
 }
 
-impl Meter<'_> {
-    fn tell(&self, before: u64, more: u64) {
+impl<'a> Meter<'a> {
+    /// So many bytes are to be read.
+    pub(super) fn new(total: u64, progress: &'a dyn Fn(&str)) -> Self {
+        Self {
+            total,
+            read: 0,
+            progress,
+        }
+    }
+
+    /// So many more were read.
+    pub(super) fn add(&mut self, more: u64) {
         let tenths = |bytes: u64| bytes.saturating_mul(10) / self.total.max(1);
-        if tenths(before + more) > tenths(before) {
+        let after = self.read + more;
+        if tenths(after) > tenths(self.read) {
             let mebibytes = |bytes: u64| bytes >> 20;
             (self.progress)(&format!(
                 "read {} of {} MiB",
-                mebibytes(before + more),
+                mebibytes(after),
                 mebibytes(self.total)
             ));
         }
+        self.read = after;
     }
 }
 

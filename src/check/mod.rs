@@ -1,27 +1,34 @@
 //! `check` looks whether a repository is whole (`verify` does that for a Seafile installation):
-//! without keys, and without ever writing.
+//! and without writing, but for the damage record that [`record()`] puts when it is asked to.
 //!
-//! Two levels: signatures, names and sizes, for which markers, lists, sums, manifests and segments
-//! are read and one listing is made; and the SHA-256 of every stored byte. What a level proves is
-//! in docs/design.md, "What the chain proves". Nothing that is damaged stops the rest.
-//!
-//! Not here: what the stored objects mean, and whether the databases' pointers resolve.
+//! Three levels: signatures, names and sizes, for which markers, lists, sums, manifests and segments
+//! are read and one listing is made; the SHA-256 of every stored byte, or of a part of them; and all
+//! of it decoded, with every pointer walked. What a level proves is in docs/design.md, "What the
+//! chain proves" and "What a deep check proves". Nothing that is damaged stops the rest.
 
 mod chain;
 mod data;
+mod deep;
 mod listing;
 mod markers;
 mod naming;
 mod needs;
+mod pool;
 mod problems;
+mod record;
 mod report;
+mod subset;
 
+pub use record::{Recorded, record};
 pub use report::{
-    Amount, Gap, Information, MAX_EXAMPLES, MAX_SNAPSHOTS, Problem, ProblemKind, Report, Unknown,
+    Amount, Deep, Gap, Information, MAX_EXAMPLES, MAX_SNAPSHOTS, Problem, ProblemKind, ReadData,
+    Report, Unknown,
 };
+pub use subset::{ParseSubsetError, Subset};
 
 use crate::repository::snapshots::{Markers, Snapshot};
 use crate::repository::{Error, Repository, Result};
+use deep::Spool;
 use problems::Problems;
 
 /// How far a check looks.
@@ -33,6 +40,8 @@ pub enum Level {
     Names,
     /// The SHA-256 of every stored byte as well.
     Data,
+    /// All of it decoded as well, and every pointer walked.
+    Deep,
 }
 
 /// What the user chose.
@@ -42,7 +51,9 @@ pub struct Options {
     pub level: Level,
     /// Only what this snapshot needs: a name, the beginning of one, or `latest`.
     pub snapshot: Option<String>,
-    /// Threads that read at level [`Level::Data`]; each holds at most 64 MiB.
+    /// What to read at level [`Level::Data`].
+    pub subset: Subset,
+    /// Threads that read; each holds at most 64 MiB, at level [`Level::Deep`] one pack, decoded.
     pub workers: usize,
 }
 
@@ -51,6 +62,7 @@ impl Default for Options {
         Self {
             level: Level::default(),
             snapshot: None,
+            subset: Subset::All,
             workers: std::thread::available_parallelism()
                 .map_or(2, std::num::NonZero::get)
                 .min(8),
@@ -60,7 +72,10 @@ impl Default for Options {
 
 /// Checks a repository. `progress` is told what goes on, one line each.
 ///
-/// Memory grows with the number of stored things (a quarter of a kilobyte each), not with their size.
+/// Memory grows with the number of stored things (a quarter of a kilobyte each), at level
+/// [`Level::Deep`] also with the number of commits, fs objects and blocks (about a tenth of a
+/// kilobyte each), not with their size. That level needs temporary files as large as the dumped
+/// databases and all commits and fs objects.
 ///
 /// # Errors
 ///
@@ -80,18 +95,45 @@ pub fn run(repository: &Repository, options: &Options, progress: &dyn Fn(&str)) 
     let only = asked.and_then(|_| Some(snapshots.first()?.id()));
     markers::check(repository, &markers, &snapshots, only, &mut problems)?;
     information.gaps = chain::check(&markers, &mut problems);
+    let folder = (options.level == Level::Deep)
+        .then(temporary_folder)
+        .transpose()?;
+    let spool = folder.as_ref().map(|folder| Spool::create(folder.path()));
+    let spool = spool.transpose()?;
     progress(&format!("reading what {} snapshots name", snapshots.len()));
-    let mut needs = naming::read(repository, &snapshots, &mut problems)?;
+    let mut needs = naming::read(repository, &snapshots, spool.as_ref(), &mut problems)?;
     progress("listing the repository");
     listing::compare(repository, &markers, &mut needs, &mut information)?;
     if options.snapshot.is_some() {
         information.unnamed = None;
     }
     needs.judge(&snapshots, &mut problems);
-    let mut bytes_read = needs.bytes_read();
-    if options.level == Level::Data {
-        bytes_read += data::read(repository, options, &needs, &mut problems, progress)?;
+    let unread = needs.unread();
+    let mut read = Amount::default();
+    let mut deep = None;
+    if let Some(spool) = &spool {
+        let (decoded, found) = deep::run(
+            repository,
+            options,
+            &snapshots,
+            spool,
+            &mut needs,
+            &mut problems,
+            progress,
+        )?;
+        read.join(decoded);
+        deep = Some(found);
     }
+    if options.level != Level::Names {
+        read.join(data::read(
+            repository,
+            options,
+            &needs,
+            &mut problems,
+            progress,
+        )?);
+    }
+    let bytes_read = needs.bytes_read() + read.bytes;
     let problems = problems.finish(repository, &mut information)?;
     let amount = needs.amount();
     Ok(Report {
@@ -100,9 +142,27 @@ pub fn run(repository: &Repository, options: &Options, progress: &dyn Fn(&str)) 
         things: amount.things,
         bytes: amount.bytes,
         bytes_read,
+        data: (options.level != Level::Names).then_some(ReadData {
+            subset: options.subset,
+            read,
+            of: unread,
+        }),
+        deep,
         problems,
         information,
     })
+}
+
+/// A private folder that is removed at the end: a machine that only checks has no state folder.
+fn temporary_folder() -> Result<tempfile::TempDir> {
+    tempfile::Builder::new()
+        .prefix("seawall-check-")
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700))
+        .tempdir()
+        .map_err(|error| Error::Spool {
+            folder: std::env::temp_dir(),
+            source: error.into(),
+        })
 }
 
 /// The snapshots to check. A name that fits only a bad marker selects none: the marker is reported.

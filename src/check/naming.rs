@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use seawall_backends::{ErrorKind, Key};
 
+use super::deep::Spool;
 use super::needs::{Needs, Reading};
 use super::problems::Problems;
 use super::report::ProblemKind;
@@ -19,14 +20,17 @@ use crate::repository::snapshots::Snapshot;
 use crate::repository::sums::Sums;
 use crate::repository::{Error, Repository, Result};
 
-/// Reads all that names something for the given snapshots, each thing once.
+/// Reads all that names something for the given snapshots, each thing once. The spool, if any, gets
+/// lists and manifests.
 pub(super) fn read(
     repository: &Repository,
     snapshots: &[&Snapshot],
+    spool: Option<&Spool>,
     problems: &mut Problems,
 ) -> Result<Needs> {
     let mut naming = Naming {
         repository,
+        spool,
         needs: Needs::default(),
         problems,
     };
@@ -38,6 +42,8 @@ pub(super) fn read(
 
 struct Naming<'a> {
     repository: &'a Repository,
+    /// Takes down what a deep check needs again.
+    spool: Option<&'a Spool>,
     needs: Needs,
     problems: &'a mut Problems,
 }
@@ -110,6 +116,9 @@ impl Naming<'_> {
         let Some(manifest) = self.settle(&key, manifest)? else {
             return Ok(());
         };
+        if let Some(spool) = self.spool {
+            spool.add_manifest(snapshot.id(), &manifest)?;
+        }
         let mut problem = |key: &Key, detail: String| {
             self.problems
                 .add(key, ProblemKind::Contradiction, detail, vec![snapshot.id()]);
@@ -152,6 +161,9 @@ impl Naming<'_> {
             let read = list.read_segment(self.repository);
             if let Some((_, lines, size)) = self.settle(&segment, read)? {
                 self.needs.count_bytes(size);
+                if let Some(spool) = self.spool {
+                    spool.add_list(&named.sha256, &lines)?;
+                }
                 sizes = lines.iter().map(|line| (line.pack, line.size)).collect();
             }
         } else {
@@ -182,7 +194,7 @@ fn can_open(repository: &Repository) -> bool {
 }
 
 /// What an error says about the thing that was read; a destination that does not answer says nothing.
-fn trouble(error: Error) -> Result<(ProblemKind, String)> {
+pub(super) fn trouble(error: Error) -> Result<(ProblemKind, String)> {
     Ok(match error {
         Error::Altered { problem, .. } => (ProblemKind::Altered, problem),
         Error::Backend(error) if error.kind() == ErrorKind::Transient => {

@@ -142,6 +142,11 @@ impl Needs {
     }
 
     /// The thing of that name, if one is named so.
+    pub(super) fn get(&self, key: &Key) -> Option<&Thing> {
+        self.things.get(key)
+    }
+
+    /// The thing of that name, if one is named so.
     pub(super) fn get_mut(&mut self, key: &Key) -> Option<&mut Thing> {
         self.things.get_mut(key)
     }
@@ -164,6 +169,17 @@ impl Needs {
     /// Bytes that were read to learn what is named; markers are not counted.
     pub(super) fn bytes_read(&self) -> u64 {
         self.bytes_read
+    }
+
+    /// How much is there that only reading proves.
+    pub(super) fn unread(&self) -> Amount {
+        let mut amount = Amount::default();
+        for thing in self.things.values() {
+            if thing.reading == Reading::None && thing.trouble().is_none() {
+                amount.add(thing.listed.unwrap_or_default());
+            }
+        }
+        amount
     }
 
     /// How much is named and there.

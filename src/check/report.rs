@@ -4,6 +4,7 @@ use seawall_backends::Key;
 use serde::{Serialize, Serializer};
 
 use super::Level;
+use super::subset::Subset;
 use crate::repository::names::SnapshotId;
 
 /// Snapshots that a problem names at most; [`Problem::affected`] counts them all.
@@ -24,6 +25,10 @@ pub struct Report {
     pub bytes: u64,
     /// Bytes that were read and compared by SHA-256 or signature.
     pub bytes_read: u64,
+    /// How much was read of what only reading proves; `None` at level [`Level::Names`].
+    pub data: Option<ReadData>,
+    /// What decoding showed; `None` but at level [`Level::Deep`].
+    pub deep: Option<Deep>,
     /// What is wrong, sorted by key.
     pub problems: Vec<Problem>,
     /// What is not wrong, and good to know.
@@ -35,6 +40,41 @@ impl Report {
     pub fn is_good(&self) -> bool {
         self.problems.is_empty()
     }
+}
+
+/// How much was read of what only reading proves: packs, and parts of dumps and ordinary files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ReadData {
+    /// What was chosen.
+    pub subset: Subset,
+    /// What was read.
+    pub read: Amount,
+    /// What there is to read; what is missing or has another size is not counted.
+    pub of: Amount,
+}
+
+/// What was decoded, each thing once.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Deep {
+    /// Packs.
+    pub packs: u64,
+    /// Members of packs with bytes that are what their name says.
+    pub objects: u64,
+    /// Blocks whose ids prove nothing (Pro's `skip_block_hash`).
+    pub unverifiable: u64,
+    /// Links to such members.
+    pub links: u64,
+    /// Dumps of databases.
+    pub dumps: u64,
+    /// Tars of ordinary files.
+    pub file_groups: u64,
+    /// Objects that pointers led to; of several snapshots each counts once while their packs are
+    /// the same.
+    pub walked: u64,
+    /// Objects that are lost in the source, as the manifests list them.
+    pub damage: u64,
+    /// Objects of history that Seafile was told to collect, and that are not there.
+    pub history_gone: u64,
 }
 
 /// Something that is wrong with one stored thing.
@@ -75,6 +115,11 @@ pub enum ProblemKind {
     Chain,
     /// The destination refuses to give it.
     Unreadable,
+    /// Its bytes are as a marker says, and do not hold what index or manifest say.
+    Undecodable,
+    /// A pointer of the dumped databases leads to something that is not in the repository, and
+    /// that the manifest does not list as lost.
+    Unresolved,
 }
 
 impl ProblemKind {
@@ -90,6 +135,8 @@ impl ProblemKind {
             Self::Contradiction => "contradiction",
             Self::Chain => "chain",
             Self::Unreadable => "unreadable",
+            Self::Undecodable => "undecodable",
+            Self::Unresolved => "unresolved",
         }
     }
 }
@@ -137,6 +184,11 @@ impl Amount {
         self.things += 1;
         self.bytes += len;
     }
+
+    pub(super) fn join(&mut self, other: Self) {
+        self.things += other.things;
+        self.bytes += other.bytes;
+    }
 }
 
 /// What does not belong in a repository; nothing in it is ever read.
@@ -149,6 +201,6 @@ pub struct Unknown {
     pub examples: Vec<String>,
 }
 
-fn as_text<S: Serializer>(key: &Key, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn as_text<S: Serializer>(key: &Key, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(key.as_str())
 }

@@ -1,19 +1,41 @@
 //! `seawall check`: is the repository as its markers say?
 
 use clap::Args;
+use serde::Serialize;
 
 use super::output::{Output, bytes, count, shown};
 use super::{CommandError, Global, Status};
-use crate::check::{self, Information, Level, Options, Report};
+use crate::check::{
+    self, Deep, Information, Level, Options, ParseSubsetError, ReadData, Recorded, Report, Subset,
+};
+use crate::time::Clock;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Read every stored byte and compare its SHA-256; needs no key
+    /// Read every stored byte and compare its SHA-256; needs no key. 1/7 reads one of seven slices
+    /// (1/7 to 7/7 are everything, each file once), 5% or 2G so much, chosen anew each time
+    #[arg(long, value_name = "PART", num_args = 0..=1, require_equals = true, default_missing_value = "all", value_parser = subset)]
+    read_data: Option<Subset>,
+    /// Read and decode everything: each object against its id and the index, each dump and each tar;
+    /// then walk every pointer of the dumped databases. Includes --read-data. Needs room in TMPDIR for
+    /// the databases and all commits and folders
+    #[arg(long, conflicts_with = "read_data")]
+    deep: bool,
+    /// Put a record of what is bad into the repository: the next backup stores anew what the source
+    /// still has of it. Without this nothing is written
     #[arg(long)]
-    read_data: bool,
+    report: bool,
     /// Only what this snapshot needs: its name, the beginning of it, or `latest`
     #[arg(long, value_name = "SNAPSHOT")]
     snapshot: Option<String>,
+}
+
+/// `all` only stands for the option without a value.
+fn subset(text: &str) -> Result<Subset, ParseSubsetError> {
+    match text {
+        "all" => Ok(Subset::All),
+        text => text.parse(),
+    }
 }
 
 pub(super) fn run(
@@ -23,22 +45,50 @@ pub(super) fn run(
 ) -> Result<Status, CommandError> {
     let repository = global.open()?;
     let options = Options {
-        level: if arguments.read_data {
-            Level::Data
-        } else {
-            Level::Names
+        level: match (arguments.deep, arguments.read_data) {
+            (true, _) => Level::Deep,
+            (false, Some(_)) => Level::Data,
+            (false, None) => Level::Names,
         },
+        subset: arguments.read_data.unwrap_or_default(),
         snapshot: arguments.snapshot.clone(),
         ..Options::default()
     };
     let report = check::run(&repository, &options, &|text| output.progress(text))?;
     print(&report, output);
-    output.json(&report)?;
+    let recorded = if arguments.report {
+        let recorded = check::record(&repository, &report, Clock::system().now());
+        if recorded.is_err() {
+            // What was found must not be lost with it.
+            output.json(&report)?;
+        }
+        recorded?
+    } else {
+        None
+    };
+    let reported = match &recorded {
+        _ if !arguments.report => Reported::No,
+        None => Reported::Nothing,
+        Some(recorded) => Reported::In(recorded),
+    };
+    last_line(&report, &reported, output);
+    output.json(&Whole {
+        report: &report,
+        recorded,
+    })?;
     Ok(if report.is_good() {
         Status::Done
     } else {
         Status::ReadTheReport
     })
+}
+
+/// The report, and what was done about it.
+#[derive(Serialize)]
+struct Whole<'a> {
+    #[serde(flatten)]
+    report: &'a Report,
+    recorded: Option<Recorded>,
 }
 
 fn print(report: &Report, output: Output) {
@@ -64,9 +114,11 @@ fn print(report: &Report, output: Output) {
     for note in notes(&report.information) {
         output.detail(format_args!("note      {note}"));
     }
-    let read = match report.level {
-        Level::Names => "names and sizes compared; --read-data reads every byte".to_owned(),
-        Level::Data => format!("{} read and compared", bytes(report.bytes_read)),
+    let read = match (&report.data, report.level) {
+        (None, _) => "names and sizes compared; --read-data reads every byte".to_owned(),
+        (Some(data), _) if data.subset != Subset::All => read_of(data),
+        (Some(_), Level::Deep) => format!("{} read and decoded", bytes(report.bytes_read)),
+        (Some(_), _) => format!("{} read and compared", bytes(report.bytes_read)),
     };
     output.detail(format_args!(
         "checked   {}, {} ({}): {read}",
@@ -74,10 +126,90 @@ fn print(report: &Report, output: Output) {
         count(report.things, "stored file", "stored files"),
         bytes(report.bytes),
     ));
-    output.line(match report.problems.len() {
-        0 => "good      everything that the markers name is there".to_owned(),
-        bad => format!("problems  {bad}; back up again: what the source still has is stored anew"),
-    });
+    if let Some(deep) = &report.deep {
+        print_deep(deep, output);
+    }
+}
+
+fn read_of(data: &ReadData) -> String {
+    format!(
+        "{} of {} in packs and parts read ({} of {}; {})",
+        data.read.things,
+        count(data.of.things, "stored file", "stored files"),
+        bytes(data.read.bytes),
+        bytes(data.of.bytes),
+        data.subset
+    )
+}
+
+fn print_deep(deep: &Deep, output: Output) {
+    output.detail(format_args!(
+        "decoded   {}, {}, {}, {}; {} walked",
+        count(deep.objects, "object", "objects"),
+        count(deep.links, "link", "links"),
+        count(deep.dumps, "dump", "dumps"),
+        count(deep.file_groups, "group of files", "groups of files"),
+        deep.walked
+    ));
+    if deep.damage > 0 {
+        output.detail(format_args!(
+            "note      {} lost in the source before the backup, as the manifests list",
+            count(deep.damage, "object was", "objects were")
+        ));
+    }
+    if deep.history_gone > 0 {
+        output.detail(format_args!(
+            "note      {} of collected history are not there",
+            count(deep.history_gone, "object", "objects")
+        ));
+    }
+    if deep.unverifiable > 0 {
+        output.detail(format_args!(
+            "note      {} with random ids: only the SHA-256 of their packs speaks for them",
+            count(deep.unverifiable, "block", "blocks")
+        ));
+    }
+}
+
+/// What --report did.
+enum Reported<'a> {
+    /// It was not asked for.
+    No,
+    /// There was nothing to report.
+    Nothing,
+    /// There is a record.
+    In(&'a Recorded),
+}
+
+/// The verdict, and the next step.
+fn last_line(report: &Report, reported: &Reported<'_>, output: Output) {
+    let found = report.problems.len();
+    let part = report
+        .data
+        .as_ref()
+        .filter(|data| data.subset != Subset::All);
+    match (found, part, reported) {
+        (0, None, _) if report.level == Level::Deep => output.line(
+            "good      everything is there and decodes, and every pointer leads to an object",
+        ),
+        (0, None, _) => output.line("good      everything that the markers name is there"),
+        (0, Some(data), _) => output.line(format_args!(
+            "good      everything that the markers name is there; {} of {} were read",
+            bytes(data.read.bytes),
+            bytes(data.of.bytes)
+        )),
+        (_, _, Reported::No) => output.line(format_args!(
+            "problems  {found}; `seawall check --report` tells the next backup, which stores anew what the source still has"
+        )),
+        (_, _, Reported::Nothing) => output.line(format_args!(
+            "problems  {found}; there is nothing to report that is not reported already, or that a backup could store anew"
+        )),
+        (_, _, Reported::In(recorded)) => output.line(format_args!(
+            "problems  {found}; {} reported in {}: the next backup stores anew what the source still has",
+            count(recorded.keys.len() as u64, "stored file", "stored files"),
+            recorded.record
+        )),
+    }
 }
 
 /// What is not wrong, and good to know.

@@ -25,6 +25,7 @@ pub mod runs;
 pub mod segment;
 pub mod snapshots;
 pub mod state;
+pub mod stream;
 pub mod sums;
 
 pub use configuration::{Configuration, RepositoryId};
@@ -152,6 +153,14 @@ pub enum Error {
         /// Why.
         source: rusqlite::Error,
     },
+    /// The temporary files of a check failed.
+    #[error("cannot use temporary files in {}", folder.display())]
+    Spool {
+        /// Their folder.
+        folder: std::path::PathBuf,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A pack could not be built or read.
     #[error(transparent)]
     Pack(#[from] pack::Error),
@@ -214,6 +223,7 @@ impl Error {
                 "if the file is damaged, move {} away: it is made again from the repository",
                 path.display()
             ),
+            Self::Spool { .. } => "set TMPDIR to a folder with room for the dumped databases and all commits and folders".into(),
             Self::State { .. } => "give another folder with --state-dir, or make this one writable".into(),
             Self::Backend(error) => match error.kind() {
                 ErrorKind::NoSpace => {

@@ -164,6 +164,18 @@ pub fn heartbeat(snapshot: SnapshotId, number: u32) -> Key {
     key(&format!("{RUNS}/{snapshot}.{number}"))
 }
 
+/// `data/runs/damaged-<time>-<random>`
+pub fn damage_record(now: Timestamp, random: u32) -> Key {
+    key(&format!("{RUNS}/damaged-{}-{random:08x}", now.file_name()))
+}
+
+/// Whether a run can be told that a stored thing is absent: packs, the index, and what a snapshot
+/// has of its own; not markers, host keys and what runs say to each other.
+pub fn may_be_absent(key: &Key) -> bool {
+    let folders = [INDEX, LISTS, BLOCKS, TREES, FILES, MANIFESTS, DATABASES];
+    folders.into_iter().any(|folder| key.is_below(folder))
+}
+
 /// `data/manifests/<snapshot>.json.zst`
 pub fn manifest(snapshot: SnapshotId, seal: Seal) -> Key {
     key(&format!("{MANIFESTS}/{snapshot}.json.zst{}", seal.suffix()))

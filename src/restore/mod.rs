@@ -20,7 +20,6 @@ mod ordinary;
 mod packs;
 mod page;
 mod places;
-mod proof;
 mod report;
 mod space;
 mod stream;

@@ -5,11 +5,11 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{
-    Found, Group, Sight, WalkError, base_commit, content_store, find, roots, tree::children,
+    Found, Group, Objects, Sight, WalkError, base_commit, content_store, find, roots,
+    tree::children,
 };
 use crate::object::{Kind, LibraryId, Object, Store};
 use crate::seafile::check::Content;
-use crate::seafile::folders::ObjectFolders;
 
 /// Commits and fs objects that a walk passed, and whether each is closed.
 #[derive(Debug, Default)]
@@ -36,7 +36,7 @@ struct Frame {
 }
 
 struct Pass<'a, S> {
-    source: &'a ObjectFolders,
+    source: &'a dyn Objects,
     sight: &'a S,
     bad: &'a HashSet<Object>,
     valid_since: HashMap<LibraryId, Option<i64>>,
@@ -45,7 +45,7 @@ struct Pass<'a, S> {
 }
 
 pub(super) fn compute<S: Sight>(
-    source: &ObjectFolders,
+    source: &dyn Objects,
     sight: &S,
     group: &Group<'_>,
     bad: &HashSet<Object>,
@@ -114,14 +114,15 @@ impl<S: Sight> Pass<'_, S> {
             }
             return Ok(());
         }
-        // Held by an earlier marked snapshot: closed then and now.
-        if self
-            .sight
-            .known(&object)
-            .map_err(WalkError::Sight)?
-            .is_some_and(|known| known.closed)
-        {
-            return Ok(());
+        match self.sight.known(&object).map_err(WalkError::Sight)? {
+            // Held by an earlier marked snapshot: closed then and now.
+            Some(known) if known.closed => return Ok(()),
+            // Left open by an earlier walk, and not looked at by this one.
+            Some(known) if known.walked => {
+                self.closure.closed.insert(object, false);
+                return Ok(());
+            }
+            _ => {}
         }
         // A cycle cannot be made of hashes, but commit ids do not cover parents: whoever meets an
         // ancestor of its own is open.

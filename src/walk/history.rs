@@ -163,6 +163,7 @@ impl<S: Sight> Walker<'_, S> {
         let ends_here =
             known.is_some_and(|known| known.closed || step.need == Need::Optional && known.walked);
         if ends_here && seen.is_none() {
+            self.outcome.passed_open |= known.is_some_and(|known| !known.closed);
             return Ok(Vec::new());
         }
         self.commits.insert(step.commit, Seen::Followed);

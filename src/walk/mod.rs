@@ -3,7 +3,8 @@
 //! It is the same for a backup, which keeps what it sees, and for `verify`, which only looks: a
 //! [`Sight`] says what is known already and takes what is new. The walk reads commits and fs
 //! objects itself, verifies each against its id and follows it; blocks it only finds and measures,
-//! reading them is the sight's. No folder of objects is listed.
+//! reading them is the sight's. Where objects come from is [`Objects`]' business: an installation's
+//! folders, or for `check` a repository's packs. No folder of objects is listed.
 //!
 //! Which history is required, and why the rest is optional, is in docs/design.md, "History"; the
 //! walk goes through all that is required before it looks at anything optional, so that an object
@@ -12,12 +13,14 @@
 mod closure;
 mod history;
 mod needs;
+mod objects;
 mod paths;
 mod sight;
 mod tree;
 
 pub use closure::Closure;
 pub use needs::{Needed, NeededBy, needs};
+pub use objects::Objects;
 pub use paths::{AffectedPaths, affected_paths};
 pub use sight::{Known, NothingKnown, Sight};
 
@@ -28,7 +31,6 @@ use crate::database::{LibraryPointers, LibraryState};
 use crate::object::{Kind, LibraryId, Object, ObjectId, Sha256, Store};
 use crate::seafile::check::{self, CommitWarning, Content, Fault};
 use crate::seafile::commit::Commit;
-use crate::seafile::folders::ObjectFolders;
 
 /// Why a walk ended early.
 #[derive(Debug, thiserror::Error)]
@@ -163,6 +165,9 @@ pub struct Outcome {
     pub warnings: Vec<(LibraryId, ObjectId, CommitWarning)>,
     /// Objects passed, closed ones left out.
     pub visited: u64,
+    /// The walk ended at history that an earlier one had left open: although nothing was found, not
+    /// all that was passed is closed.
+    pub passed_open: bool,
 }
 
 impl Outcome {
@@ -214,13 +219,13 @@ impl Reached {
 
 /// Walks groups of libraries.
 pub struct Walk<'a, S> {
-    source: &'a ObjectFolders,
+    source: &'a dyn Objects,
     sight: &'a S,
 }
 
 /// The walk of one group.
 struct Walker<'a, S> {
-    source: &'a ObjectFolders,
+    source: &'a dyn Objects,
     sight: &'a S,
     /// What was passed in this walk, but for commits.
     seen: HashSet<Object>,
@@ -243,8 +248,8 @@ struct Fetched {
 }
 
 impl<'a, S: Sight> Walk<'a, S> {
-    /// A walk through an installation's objects.
-    pub fn new(source: &'a ObjectFolders, sight: &'a S) -> Self {
+    /// A walk through objects, of an installation or of a repository.
+    pub fn new(source: &'a dyn Objects, sight: &'a S) -> Self {
         Self { source, sight }
     }
 
@@ -377,7 +382,7 @@ enum Found {
 
 /// Looks for a commit or fs object in every place where it may lie.
 fn find<S: Sight>(
-    source: &ObjectFolders,
+    source: &dyn Objects,
     sight: &S,
     object: Object,
 ) -> Result<Found, WalkError<S::Error>> {

@@ -3,11 +3,10 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
-use super::{Closure, Found, Sight, WalkError, content_store, find, roots};
+use super::{Closure, Found, Objects, Sight, WalkError, content_store, find, roots};
 use crate::database::LibraryPointers;
 use crate::object::{Kind, Object};
 use crate::seafile::check::Content;
-use crate::seafile::folders::ObjectFolders;
 use crate::seafile::fs::FsObject;
 
 /// Open paths that are looked at before the search gives up: one folder may stand in many places.
@@ -37,7 +36,7 @@ impl AffectedPaths {
 /// follows the damage.
 #[allow(clippy::implicit_hasher, reason = "the set is made by this crate")]
 pub fn affected_paths<S: Sight>(
-    source: &ObjectFolders,
+    source: &dyn Objects,
     sight: &S,
     library: &LibraryPointers,
     bad: &HashSet<Object>,
@@ -48,7 +47,7 @@ pub fn affected_paths<S: Sight>(
 }
 
 fn search<S: Sight>(
-    source: &ObjectFolders,
+    source: &dyn Objects,
     sight: &S,
     library: &LibraryPointers,
     bad: &HashSet<Object>,
@@ -91,7 +90,7 @@ fn search<S: Sight>(
 /// What an open fs object points to and is open too, and what that adds to a path: nothing for a
 /// block. Nothing is below what cannot be read.
 pub(super) fn open_children<S: Sight>(
-    source: &ObjectFolders,
+    source: &dyn Objects,
     sight: &S,
     closure: &Closure,
     object: Object,
@@ -123,7 +122,7 @@ pub(super) fn open_children<S: Sight>(
 
 /// The bad object that this one is: it may lie in the store that all libraries share.
 pub(super) fn find_bad(
-    source: &ObjectFolders,
+    source: &dyn Objects,
     bad: &HashSet<Object>,
     object: &Object,
 ) -> Option<Object> {
@@ -146,7 +145,7 @@ fn add(affected: &mut AffectedPaths, object: Object, path: &str, most: usize) {
 }
 
 pub(super) fn content<S: Sight>(
-    source: &ObjectFolders,
+    source: &dyn Objects,
     sight: &S,
     object: Object,
 ) -> Result<Option<Content>, WalkError<S::Error>> {
@@ -161,6 +160,7 @@ mod tests {
     use super::*;
     use crate::database::read_pointers;
     use crate::seafile::folders::Found as Listed;
+    use crate::seafile::folders::ObjectFolders;
     use crate::walk::{Group, NothingKnown, Walk};
     use std::path::Path;
 

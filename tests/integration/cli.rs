@@ -635,3 +635,75 @@ fn two_installations_with_one_state_folder_are_told_so() {
             .contains("state folder of its own")
     );
 }
+
+#[test]
+fn slices_of_a_check_read_everything_once() {
+    let user = User::new();
+    user.backup(&example()).succeeds();
+    let (mut things, mut of) = (0, 0);
+    for number in 1..=4 {
+        let part = format!("--read-data={number}/4");
+        let check = user.run(&["check", &part, "--json"]).json();
+        assert_eq!(check["data"]["subset"], format!("{number}/4"));
+        things += check["data"]["read"]["things"].as_u64().unwrap();
+        of = check["data"]["of"]["things"].as_u64().unwrap();
+    }
+    assert!(of > 5);
+    assert_eq!(things, of);
+    let some = user.run(&["check", "--read-data=10%"]);
+    assert!(some.succeeds().contains(" were read"), "{}", some.stdout);
+    let some = user.run(&["check", "--read-data=1K", "--json"]).json();
+    assert_eq!(some["problems"], serde_json::json!([]));
+    assert!(some["data"]["read"]["things"].as_u64().unwrap() < of);
+    for (part, reason) in [
+        ("0/7", "there is no slice 0 of 7"),
+        ("8/7", "there is no slice 8 of 7"),
+        ("101%", "at most 100%"),
+        ("much", "not a subset"),
+    ] {
+        user.run(&["check", &format!("--read-data={part}")])
+            .fails(2, &[reason]);
+    }
+    user.run(&["check", "--deep", "--read-data=1/7"])
+        .fails(2, &["--deep"]);
+}
+
+#[test]
+fn check_tells_the_next_backup_what_is_bad() {
+    let user = User::new();
+    user.backup(&example()).succeeds();
+    let deep = user.run(&["check", "--deep"]);
+    assert!(
+        deep.succeeds().contains("every pointer leads"),
+        "{}",
+        deep.stdout
+    );
+    let good = user.run(&["check", "--read-data", "--report", "--json"]);
+    good.succeeds();
+    assert_eq!(good.json()["recorded"], serde_json::Value::Null);
+    let pack = user.only("data/blocks");
+    flip(&pack, 5000);
+    let check = user.run(&["check", "--deep"]);
+    assert_eq!(check.status, 3);
+    assert!(check.stdout.contains("check --report"), "{}", check.stdout);
+    let check = user.run(&["check", "--read-data", "--report"]);
+    assert_eq!(check.status, 3);
+    assert!(
+        check
+            .stdout
+            .contains("1 stored file reported in data/runs/damaged-"),
+        "{}",
+        check.stdout
+    );
+    let again = user.run(&["check", "--read-data", "--report"]);
+    assert!(
+        again.status == 3 && again.stdout.contains("reported already"),
+        "{}",
+        again.stdout
+    );
+    let source = example();
+    user.run(&["backup", source.to_str().unwrap()])
+        .fails(3, &["lost or altered"]);
+    user.run(&["check", "--deep", "--snapshot", "latest"])
+        .succeeds();
+}

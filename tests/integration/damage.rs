@@ -33,7 +33,7 @@ fn world_with(action: impl Fn(usize) + Send + Sync + 'static) -> World {
     world
 }
 
-fn object_path(source: &Source, object: &Object) -> PathBuf {
+pub fn object_path(source: &Source, object: &Object) -> PathBuf {
     source.path.join(object.path())
 }
 
@@ -48,7 +48,7 @@ fn commit(source: &Source, object: &Object) -> serde_json::Value {
     serde_json::from_slice(&fs::read(object_path(source, object)).unwrap()).unwrap()
 }
 
-fn parent(source: &Source, object: &Object) -> Object {
+pub fn parent(source: &Source, object: &Object) -> Object {
     let parent = commit(source, object)["parent_id"]
         .as_str()
         .unwrap()
@@ -60,7 +60,7 @@ fn parent(source: &Source, object: &Object) -> Object {
     }
 }
 
-fn root(source: &Source, commit_object: &Object) -> Object {
+pub fn root(source: &Source, commit_object: &Object) -> Object {
     let root = commit(source, commit_object)["root_id"]
         .as_str()
         .unwrap()

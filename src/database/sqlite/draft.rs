@@ -189,6 +189,30 @@ pub(super) fn remove_leftovers(spool: &Path) -> Result<(), Error> {
     Ok(())
 }
 
+/// Checks a file that stands alone, in rollback mode. It is opened for reading only.
+pub(super) fn check_file(file: &Path) -> Vec<String> {
+    let mode = mode_bytes(file);
+    if let Ok(Some(mode)) = mode
+        && mode != [1, 1]
+    {
+        return vec!["it is not in rollback mode".into()];
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    match mode.map(|_| Connection::open_with_flags(file, flags)) {
+        Ok(Ok(connection)) => integrity(&connection),
+        Ok(Err(error)) => vec![error.to_string()],
+        Err(error) => vec![error.to_string()],
+    }
+}
+
+/// The header's versions of writing and reading: 1 is rollback, 2 is a write-ahead log. An empty
+/// file has none.
+fn mode_bytes(file: &Path) -> io::Result<Option<[u8; 2]>> {
+    let mut header = Vec::new();
+    File::open(file)?.take(20).read_to_end(&mut header)?;
+    Ok(header.last_chunk().copied().filter(|_| header.len() == 20))
+}
+
 /// What SQLite finds wrong, line by line; that it cannot even look is a finding too.
 fn integrity(connection: &Connection) -> Vec<String> {
     let mut complaints = Vec::new();

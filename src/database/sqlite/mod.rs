@@ -92,6 +92,12 @@ pub fn copy_all(sources: &[SqliteSource], spool: &Path) -> Result<Vec<SqliteCopy
     copy_all_within(sources, spool, PATIENCE)
 }
 
+/// Lets SQLite check a copy that nobody writes to, such as a dump taken out of a repository. Returns
+/// what [`SqliteCopy::integrity`] would be: nothing, if it is sound.
+pub fn check_copy(file: &Path) -> Vec<String> {
+    draft::check_file(file)
+}
+
 /// Removes what killed runs left in a spool folder. Only for who knows that no other run uses it.
 pub fn remove_leftovers(spool: &Path) -> Result<(), Error> {
     draft::remove_leftovers(spool)

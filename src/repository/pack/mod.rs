@@ -30,7 +30,7 @@ use crate::object::{Kind, Object, Sha256, Store};
 use crate::repository::frames;
 
 pub use builder::{PackBuilder, PackOptions};
-pub use read::{HeaderCheck, member_bytes, read_contents, read_frame};
+pub use read::{HeaderCheck, check_end_mark, member_bytes, read_contents, read_frame};
 
 /// The longest content of a member.
 pub const MAX_MEMBER_BYTES: u64 = 1 << 30;

@@ -52,6 +52,25 @@ pub fn read_contents(pack: &[u8]) -> Result<(Contents, Nonce)> {
     Ok((contents, *nonce))
 }
 
+/// Checks that the frame after the members, of a pack whose contents were read, is the end of a tar.
+pub fn check_end_mark(pack: &[u8], contents: &Contents) -> Result<()> {
+    let (_, entries) = seek_table::split(pack)?;
+    let start = contents
+        .frames
+        .last()
+        .map_or(0, |frame| frame.offset + frame.len);
+    let frame = entries.get(contents.frames.len()).and_then(|entry| {
+        let start = usize::try_from(start).ok()?;
+        pack.get(start..)?.get(..entry.len as usize)
+    });
+    let frame = frame.ok_or(Error::Malformed("no end of the tar"))?;
+    if frames::decompress_frame(frame, tar::END_MARK.len() as u64)? == tar::END_MARK {
+        Ok(())
+    } else {
+        Err(Error::Malformed("an end of the tar that is none"))
+    }
+}
+
 /// Whether the frames are those of the seek table, from the pack's first byte without a gap.
 fn same_frames(frames: &[Frame], entries: &[Entry]) -> bool {
     let mut end = 0;

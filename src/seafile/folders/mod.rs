@@ -40,6 +40,9 @@ struct Class {
     folders: HashMap<Kind, PathBuf>,
 }
 
+/// The stores in which an object may lie, best first.
+pub type Places = std::iter::Chain<std::iter::Once<Store>, std::option::IntoIter<Store>>;
+
 /// A library was assigned to a storage class that was not added.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("storage class {class_id:?} of library {library} is not known")]
@@ -114,7 +117,7 @@ impl ObjectFolders {
     }
 
     /// The stores in which an object of this one may lie, best first: itself, then the shared one.
-    pub fn places(&self, store: Store) -> impl Iterator<Item = Store> + use<> {
+    pub fn places(&self, store: Store) -> Places {
         let shared = self.has_shared && store != Store::Shared;
         std::iter::once(store).chain(shared.then_some(Store::Shared))
     }

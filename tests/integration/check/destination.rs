@@ -33,7 +33,7 @@ fn check_only_reads_and_lists_once() {
     ));
     let repository = open(Arc::clone(&backend) as _);
     backend.take();
-    for level in [Level::Names, Level::Data] {
+    for level in [Level::Names, Level::Data, Level::Deep] {
         checked(&repository, level);
         let operations = backend.take();
         let listings: Vec<_> = operations

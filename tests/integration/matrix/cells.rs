@@ -315,6 +315,7 @@ fn checked(world: &World, level: Level, snapshot: Option<&str>) -> check::Report
         level,
         snapshot: snapshot.map(Into::into),
         workers: 2,
+        ..check::Options::default()
     };
     check::run(&world.repository, &options, &|_| {}).unwrap()
 }

@@ -1,0 +1,341 @@
+//! Every dump and every tar of ordinary files, decoded to its end, each once.
+
+use std::collections::HashMap;
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use seawall_backends::Key;
+
+use super::spool::failed;
+use super::{Pass, pointers};
+use crate::causes::chain;
+use crate::check::data::Patience;
+use crate::check::naming::trouble;
+use crate::check::needs::Reading;
+use crate::check::pool;
+use crate::check::report::ProblemKind;
+use crate::database::{self, Pointers};
+use crate::object::Sha256;
+use crate::repository::manifest::{Database, FileGroup, Manifest, Part};
+use crate::repository::names::{self, SnapshotId};
+use crate::repository::stream::{self, Broken, Seen};
+use crate::repository::{Error, Repository, Result};
+use crate::unpack::{self, Limits};
+
+/// The role of the database that knows the libraries.
+const SEAFILE: &str = "seafile";
+
+/// What parts together are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Stream {
+    Dump(Database),
+    Files(FileGroup),
+}
+
+/// A stream, and who says that it is so.
+struct Task {
+    stream: Stream,
+    snapshots: Vec<SnapshotId>,
+}
+
+/// Why a stream is not what its manifest says.
+enum Fault {
+    /// Its bytes are what they are, and not that.
+    Content(String),
+    /// One of its parts could not be had.
+    Part(Error),
+    /// The temporary files failed.
+    Spool(Error),
+}
+
+impl Stream {
+    fn parts(&self) -> &[Part] {
+        match self {
+            Self::Dump(database) => &database.parts,
+            Self::Files(group) => &group.parts,
+        }
+    }
+
+    /// For people.
+    fn name(&self) -> String {
+        match self {
+            Self::Dump(database) => format!("the dump of {}", database.role),
+            Self::Files(group) => format!("the files of {}", group.label),
+        }
+    }
+
+    /// Of a manifest, without what does not change how the bytes are judged.
+    fn of(manifest: &Manifest) -> impl Iterator<Item = Self> {
+        let dump = |database: &Database| {
+            Self::Dump(Database {
+                mode: None,
+                owner: None,
+                path: None,
+                ..database.clone()
+            })
+        };
+        let files = |group: &FileGroup| {
+            Self::Files(FileGroup {
+                fingerprint: Sha256::new([0; 32]),
+                settled_before: 0,
+                ..group.clone()
+            })
+        };
+        let dumps = manifest.databases.iter().map(dump);
+        dumps.chain(manifest.files.iter().map(files))
+    }
+}
+
+impl Pass<'_> {
+    /// Decodes every stream whose parts are all there.
+    pub(super) fn streams(&mut self) -> Result<()> {
+        let mut by_first: HashMap<Option<Key>, Vec<Task>> = HashMap::new();
+        for snapshot in self.snapshots {
+            let Some(manifest) = self.spool.manifest(snapshot.id())? else {
+                continue;
+            };
+            let is_seafile = |database: &Database| database.role == SEAFILE;
+            if !manifest.databases.iter().any(is_seafile) {
+                self.lie(snapshot.id(), "names no dump of seafile's database".into());
+            }
+            for stream in Stream::of(&manifest) {
+                if stream.parts().is_empty() {
+                    let detail = format!("says that {} has no parts", stream.name());
+                    self.lie(snapshot.id(), detail);
+                    continue;
+                }
+                let first = stream.parts().first().map(|part| part.key.clone());
+                let known = by_first.entry(first).or_default();
+                match known.iter_mut().find(|task| task.stream == stream) {
+                    Some(task) => task.snapshots.push(snapshot.id()),
+                    None => known.push(Task {
+                        stream,
+                        snapshots: vec![snapshot.id()],
+                    }),
+                }
+            }
+        }
+        let is_there = |task: &Task| {
+            task.stream.parts().iter().all(|part| {
+                let thing = self.needs.get(&part.key);
+                thing.is_some_and(|thing| thing.trouble().is_none())
+            })
+        };
+        let mut tasks: Vec<Task> = by_first.into_values().flatten().filter(is_there).collect();
+        tasks.sort_by(|a, b| a.stream.parts()[0].key.cmp(&b.stream.parts()[0].key));
+        let (repository, folder) = (self.repository, self.spool.folder());
+        let mut patience = Patience::default();
+        pool::run(
+            self.workers.min(tasks.len()),
+            tasks.into_iter().map(Ok),
+            |task| {
+                let found = examine(repository, folder, &task.stream);
+                (task, found)
+            },
+            |(task, found)| self.take_stream(&task, found, &mut patience),
+        )
+    }
+
+    /// Reports that a manifest says what is not so.
+    pub(super) fn lie(&mut self, snapshot: SnapshotId, detail: String) {
+        let key = names::manifest(snapshot, self.repository.seal());
+        self.problems
+            .add(&key, ProblemKind::Contradiction, detail, vec![snapshot]);
+    }
+
+    fn take_stream(
+        &mut self,
+        task: &Task,
+        found: std::result::Result<Option<Pointers>, Fault>,
+        patience: &mut Patience,
+    ) -> Result<()> {
+        match found {
+            Err(Fault::Spool(error)) => return Err(error),
+            Err(Fault::Part(error)) => return self.bad_part(task, error, patience),
+            Ok(pointers) => {
+                self.count(task);
+                match &task.stream {
+                    Stream::Dump(_) => self.deep.dumps += 1,
+                    Stream::Files(_) => self.deep.file_groups += 1,
+                }
+                if let Some(pointers) = pointers {
+                    self.compare_pointers(task, &pointers)?;
+                }
+            }
+            Err(Fault::Content(problem)) => {
+                self.count(task);
+                if let Some(first) = task.stream.parts().first() {
+                    let detail = format!("{}: {problem}", task.stream.name());
+                    let snapshots = task.snapshots.clone();
+                    self.problems
+                        .add(&first.key, ProblemKind::Undecodable, detail, snapshots);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// All parts of a stream were read and are good in themselves.
+    fn count(&mut self, task: &Task) {
+        for part in task.stream.parts() {
+            if let Some(thing) = self.needs.get_mut(&part.key)
+                && thing.reading == Reading::None
+            {
+                thing.reading = Reading::Good;
+                self.read.add(part.size);
+            }
+        }
+    }
+
+    fn bad_part(&mut self, task: &Task, error: Error, patience: &mut Patience) -> Result<()> {
+        let (key, kind, detail) = match error {
+            Error::Backend(error) => {
+                let key = error.key().cloned();
+                let Err((kind, detail)) = patience.judge::<()>(Err(error))? else {
+                    return Ok(());
+                };
+                (key, kind, detail)
+            }
+            Error::Altered { key, problem } => (Some(key), ProblemKind::Altered, problem),
+            error => {
+                let (kind, detail) = trouble(error)?;
+                (None, kind, detail)
+            }
+        };
+        let first = task.stream.parts().first().map(|part| part.key.clone());
+        let Some(key) = key.or(first) else {
+            return Ok(());
+        };
+        if let Some(thing) = self.needs.get_mut(&key)
+            && thing.reading == Reading::None
+        {
+            thing.reading = Reading::Bad(kind, detail.clone());
+            self.bad(&key, kind, detail);
+        }
+        Ok(())
+    }
+
+    /// Holds what the dumped database points to against every manifest that names the dump.
+    fn compare_pointers(&mut self, task: &Task, pointers: &Pointers) -> Result<()> {
+        for &snapshot in &task.snapshots {
+            if let Some(manifest) = self.spool.manifest(snapshot)? {
+                for difference in pointers::differences(&manifest, pointers) {
+                    self.lie(snapshot, difference);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Decodes a stream. Returns what Seafile's own database points to.
+fn examine(
+    repository: &Repository,
+    folder: &Path,
+    stream: &Stream,
+) -> std::result::Result<Option<Pointers>, Fault> {
+    match stream {
+        Stream::Dump(database) => examine_dump(repository, folder, database),
+        Stream::Files(group) => examine_files(repository, group).map(|()| None),
+    }
+}
+
+fn examine_dump(
+    repository: &Repository,
+    folder: &Path,
+    dump: &Database,
+) -> std::result::Result<Option<Pointers>, Fault> {
+    let spool_failed = |error: io::Error| Fault::Spool(failed(folder)(error));
+    let mut file = tempfile::Builder::new()
+        .prefix("dump-")
+        .tempfile_in(folder)
+        .map_err(spool_failed)?;
+    let copied = stream::read(repository, &dump.parts, |stream| {
+        copy(stream, file.as_file_mut(), dump.size, spool_failed)
+    });
+    let seen = whole(copied)?;
+    same(seen, dump.size, &dump.sha256)?;
+    if dump.engine != "sqlite" {
+        return Ok(None);
+    }
+    let complaints = database::check_copy(file.path());
+    if let Some(first) = complaints.first()
+        // What was damaged in the source is so here.
+        && dump.integrity.is_empty()
+    {
+        return Err(Fault::Content(format!("is no sound database: {first}")));
+    }
+    if dump.role != SEAFILE {
+        return Ok(None);
+    }
+    match database::read_pointers(file.path()) {
+        Ok(pointers) => Ok(Some(pointers)),
+        Err(error) => Err(Fault::Content(chain(&error))),
+    }
+}
+
+fn examine_files(repository: &Repository, group: &FileGroup) -> std::result::Result<(), Fault> {
+    let mut members = 0;
+    let inspected = stream::read(repository, &group.parts, |stream| {
+        let limits = Limits {
+            bytes: group.size,
+            ..Limits::default()
+        };
+        members =
+            unpack::inspect(stream, &limits).map_err(|error| Fault::Content(chain(&error)))?;
+        Ok(())
+    });
+    same(whole(inspected)?, group.size, &group.sha256)?;
+    if members == group.members {
+        Ok(())
+    } else {
+        let should = group.members;
+        Err(Fault::Content(format!(
+            "has {members} members and should have {should}"
+        )))
+    }
+}
+
+fn whole(read: std::result::Result<((), Seen), Broken<Fault>>) -> std::result::Result<Seen, Fault> {
+    match read {
+        Ok(((), seen)) => Ok(seen),
+        Err(Broken::Part(error)) => Err(Fault::Part(error)),
+        Err(Broken::Reader(fault)) => Err(fault),
+    }
+}
+
+fn same(seen: Seen, size: u64, sha256: &Sha256) -> std::result::Result<(), Fault> {
+    let problem = if seen.len != size {
+        format!("has {} bytes and should have {size}", seen.len)
+    } else if seen.sha256 != *sha256 {
+        "has another SHA-256 than the manifest says".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(Fault::Content(problem))
+}
+
+/// Copies a stream of at most so many bytes: more is not what was dumped.
+fn copy(
+    stream: &mut dyn Read,
+    file: &mut dyn Write,
+    size: u64,
+    spool_failed: impl Fn(io::Error) -> Fault,
+) -> std::result::Result<(), Fault> {
+    let mut buffer = vec![0; 256 << 10];
+    let mut left = size;
+    loop {
+        let len = match stream.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(len) => len,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(Fault::Content(error.to_string())),
+        };
+        left = left.checked_sub(len as u64).ok_or_else(|| {
+            Fault::Content(format!(
+                "is longer than the {size} bytes that it should have"
+            ))
+        })?;
+        file.write_all(&buffer[..len]).map_err(&spool_failed)?;
+    }
+}

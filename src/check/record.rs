@@ -1,0 +1,76 @@
+//! What a check found bad, told to the next backup: a damage record (docs/format.md, "Runs").
+
+use seawall_backends::{Key, put_same};
+use serde::Serialize;
+
+use super::report::{ProblemKind, Report};
+use crate::repository::{Error, Repository, Result, names, runs};
+use crate::time::Timestamp;
+
+/// A damage record that was put.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Recorded {
+    /// Its name.
+    #[serde(serialize_with = "super::report::as_text")]
+    pub record: Key,
+    /// What it lists: for every run that begins from now on, this is absent.
+    #[serde(serialize_with = "as_texts")]
+    pub keys: Vec<Key>,
+}
+
+fn as_texts<S: serde::Serializer>(
+    keys: &[Key],
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    serializer.collect_seq(keys.iter().map(Key::as_str))
+}
+
+/// Puts a record of everything that is bad in itself and that no record lists yet. `None`: there is
+/// nothing of that kind, and nothing was written.
+///
+/// Not in it is what a backup cannot store anew (markers, `seawall.json`), what could merely not be
+/// read, and what only contradicts something else.
+pub fn record(
+    repository: &Repository,
+    report: &Report,
+    now: Timestamp,
+) -> Result<Option<Recorded>> {
+    let mut keys: Vec<Key> = (report.problems.iter())
+        .filter(|problem| is_bad(problem.kind) && names::may_be_absent(&problem.key))
+        .map(|problem| problem.key.clone())
+        .collect();
+    keys.sort_unstable();
+    keys.dedup();
+    if keys.is_empty() {
+        return Ok(None);
+    }
+    let backend = repository.backend().as_ref();
+    let known = runs::absent_keys(backend)?;
+    keys.retain(|key| !known.contains(key));
+    if keys.is_empty() {
+        return Ok(None);
+    }
+    let mut random = [0; 4];
+    getrandom::fill(&mut random).map_err(|error| Error::Random(error.to_string()))?;
+    let record = names::damage_record(now, u32::from_be_bytes(random));
+    let text = runs::record_text(runs::DAMAGE, keys.iter());
+    put_same(backend, &record, text.as_bytes())?;
+    Ok(Some(Recorded { record, keys }))
+}
+
+/// Whether the bytes at a key are not those that a backup put there.
+fn is_bad(kind: ProblemKind) -> bool {
+    match kind {
+        ProblemKind::Missing
+        | ProblemKind::Size
+        | ProblemKind::Altered
+        | ProblemKind::Malformed
+        | ProblemKind::Undecodable => true,
+        ProblemKind::Signature
+        | ProblemKind::Unpinned
+        | ProblemKind::Contradiction
+        | ProblemKind::Chain
+        | ProblemKind::Unreadable
+        | ProblemKind::Unresolved => false,
+    }
+}
