@@ -3,10 +3,13 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
+use seawall_backends::ErrorKind;
+
+use super::heartbeat::Heartbeat;
 use super::packing::{Packer, Stopped};
 use crate::object::{Kind, Object, Sha256};
 use crate::repository::catalog::Catalog;
-use crate::repository::{self, Repository, reader};
+use crate::repository::{self, Repository, names, reader};
 use crate::seafile::check;
 use crate::walk::{Known, Sight};
 
@@ -46,6 +49,8 @@ pub struct BackupSight<'a> {
     pub packer: Option<&'a Packer>,
     /// What is kept of bad bytes.
     pub salvaged: &'a Salvaged,
+    /// A walk may go on for hours without storing anything.
+    pub heartbeat: &'a Heartbeat,
 }
 
 /// Why a backup's walk ends early.
@@ -65,10 +70,27 @@ impl From<Stopped> for SightError {
     }
 }
 
+impl BackupSight<'_> {
+    /// Whether a failed read says nothing of what is stored: nothing at the destination may count as
+    /// lost because the destination went away.
+    fn is_out_of_reach(&self, error: &seawall_backends::Error) -> bool {
+        match error.kind() {
+            ErrorKind::Transient => true,
+            ErrorKind::NotFound | ErrorKind::OutOfRange => false,
+            // A bad sector, or a disk that is gone: then nothing else can be read either.
+            _ => {
+                let backend = self.repository.backend();
+                backend.get(&names::configuration(), None).is_err()
+            }
+        }
+    }
+}
+
 impl Sight for BackupSight<'_> {
     type Error = SightError;
 
     fn known(&self, object: &Object) -> Result<Option<Known>, SightError> {
+        self.heartbeat.beat()?;
         let known = self.catalog.known(object)?;
         Ok(known.map(|known| Known {
             length: known.length,
@@ -104,9 +126,7 @@ impl Sight for BackupSight<'_> {
             return Ok(None);
         };
         let bytes = match reader::read_object(self.repository, &place) {
-            Err(repository::Error::Backend(error))
-                if error.kind() == seawall_backends::ErrorKind::Transient =>
-            {
+            Err(repository::Error::Backend(error)) if self.is_out_of_reach(&error) => {
                 return Err(repository::Error::from(error).into());
             }
             read => read.ok(),
