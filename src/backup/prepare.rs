@@ -61,7 +61,7 @@ pub fn prepare(context: &Context<'_>, options: &Options, catalog: &Catalog) -> R
         bad.iter()
             .map(|bad| format!("{} is no valid marker: {}", bad.key, bad.problem)),
     );
-    let base_manifest = read_base_manifest(repository, base.as_ref(), &mut alarms);
+    let base_manifest = read_base_manifest(repository, base.as_ref(), &mut alarms)?;
     follow_base(repository, catalog, base.as_ref(), &mut alarms)?;
     catalog.begin_run()?;
     let listed = catalog.listed()?;
@@ -173,14 +173,16 @@ fn read_base_manifest(
     repository: &Repository,
     base: Option<&Snapshot>,
     alarms: &mut Vec<String>,
-) -> Option<Manifest> {
-    match index::read_manifest(repository, &base?.marker) {
-        Ok(manifest) => Some(manifest),
+) -> Result<Option<Manifest>> {
+    let Some(base) = base else { return Ok(None) };
+    match index::read_manifest(repository, &base.marker) {
+        Ok(manifest) => Ok(Some(manifest)),
+        Err(Error::Backend(error)) if repository.is_out_of_reach(&error) => Err(error.into()),
         Err(error) => {
             alarms.push(format!(
                 "the manifest of the last snapshot cannot be used: {error}"
             ));
-            None
+            Ok(None)
         }
     }
 }

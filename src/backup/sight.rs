@@ -3,13 +3,11 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use seawall_backends::ErrorKind;
-
 use super::heartbeat::Heartbeat;
 use super::packing::{Packer, Stopped};
 use crate::object::{Kind, Object, Sha256};
 use crate::repository::catalog::Catalog;
-use crate::repository::{self, Repository, names, reader};
+use crate::repository::{self, Repository, reader};
 use crate::seafile::check;
 use crate::walk::{Known, Sight};
 
@@ -70,22 +68,6 @@ impl From<Stopped> for SightError {
     }
 }
 
-impl BackupSight<'_> {
-    /// Whether a failed read says nothing of what is stored: nothing at the destination may count as
-    /// lost because the destination went away.
-    fn is_out_of_reach(&self, error: &seawall_backends::Error) -> bool {
-        match error.kind() {
-            ErrorKind::Transient => true,
-            ErrorKind::NotFound | ErrorKind::OutOfRange => false,
-            // A bad sector, or a disk that is gone: then nothing else can be read either.
-            _ => {
-                let backend = self.repository.backend();
-                backend.get(&names::configuration(), None).is_err()
-            }
-        }
-    }
-}
-
 impl Sight for BackupSight<'_> {
     type Error = SightError;
 
@@ -126,7 +108,7 @@ impl Sight for BackupSight<'_> {
             return Ok(None);
         };
         let bytes = match reader::read_object(self.repository, &place) {
-            Err(repository::Error::Backend(error)) if self.is_out_of_reach(&error) => {
+            Err(repository::Error::Backend(error)) if self.repository.is_out_of_reach(&error) => {
                 return Err(repository::Error::from(error).into());
             }
             read => read.ok(),

@@ -159,7 +159,9 @@ mod tests {
     use super::*;
     use crate::repository::names;
     use crate::time::Clock;
-    use seawall_backends::{Backend as _, ErrorKind, Fault, FaultyBackend, MemoryBackend, Plan, Verb};
+    use seawall_backends::{
+        Backend as _, ErrorKind, Fault, FaultyBackend, MemoryBackend, Plan, Verb,
+    };
     use std::sync::Arc;
     use std::time::{Duration, SystemTime};
 
@@ -177,7 +179,9 @@ mod tests {
         let heartbeat = Heartbeat::new(&repository, &clock, snapshot);
         let name = |index| names::dump_part(snapshot, "seafile", "db", index, repository.seal());
         let stored = store(&repository, &heartbeat, name, |out| {
-            (0..10).try_for_each(|_| out.write_all(b"piece")).map_err(Error::Stream)
+            (0..10)
+                .try_for_each(|_| out.write_all(b"piece"))
+                .map_err(Error::Stream)
         });
         (memory, stored)
     }

@@ -329,6 +329,17 @@ impl Repository {
         &self.pinned
     }
 
+    /// Whether a failed read says nothing of what is stored: nothing at the destination may count as
+    /// lost or bad because the destination went away.
+    pub fn is_out_of_reach(&self, error: &seawall_backends::Error) -> bool {
+        match error.kind() {
+            ErrorKind::Transient => true,
+            ErrorKind::NotFound | ErrorKind::OutOfRange => false,
+            // A bad sector, or a disk that is gone: then nothing else can be read either.
+            _ => self.backend.get(&names::configuration(), None).is_err(),
+        }
+    }
+
     /// Reads a stored file that must have this SHA-256. No byte is interpreted before that was seen.
     pub fn read_verified(&self, key: &Key, sha256: &Sha256) -> Result<Vec<u8>> {
         let altered = |problem: &str| Error::Altered {

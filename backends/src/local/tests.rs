@@ -251,7 +251,12 @@ fn what_a_killed_process_was_writing_is_removed() {
         .spawn()
         .unwrap();
     let mut said = [0; 6];
-    child.stdout.as_mut().unwrap().read_exact(&mut said).unwrap();
+    child
+        .stdout
+        .as_mut()
+        .unwrap()
+        .read_exact(&mut said)
+        .unwrap();
     assert_eq!(backend.remove_stale_temporaries().unwrap(), 0);
     assert!(path.exists());
     // The lock is shared by all that it started.
@@ -272,9 +277,15 @@ fn what_may_not_be_removed_stays() {
     set_mode(folder.path(), 0o755);
     set_mode(&inside, 0o555);
     set_mode(inside.join(STALE), 0o666);
-    assert_eq!(unprivileged(|| backend.remove_stale_temporaries()).unwrap(), 0);
+    assert_eq!(
+        unprivileged(|| backend.remove_stale_temporaries()).unwrap(),
+        0
+    );
     set_mode(&inside, 0o000);
-    assert_eq!(unprivileged(|| backend.remove_stale_temporaries()).unwrap(), 0);
+    assert_eq!(
+        unprivileged(|| backend.remove_stale_temporaries()).unwrap(),
+        0
+    );
     set_mode(&inside, 0o755);
     assert_eq!(backend.remove_stale_temporaries().unwrap(), 1);
 }
