@@ -100,6 +100,7 @@ macro_rules! with_conformance_cases {
                 readers_see_nothing_or_everything
                 listings_see_nothing_or_everything
                 racing_deletes_all_succeed
+                removing_temporaries_disturbs_no_writer
             }
             reading {
                 a_range_is_exactly_what_was_asked_for

@@ -188,6 +188,14 @@ impl<B: Backend> Backend for FaultyBackend<B> {
         let operation = Operation::Delete(key.clone());
         self.call(key, &operation, || self.inner.delete(key))
     }
+
+    /// Not counted: it is about no key. The dead do not clean up either.
+    fn remove_stale_temporaries(&self) -> Result<u64> {
+        if self.is_dead() {
+            return Err(planned(ErrorKind::Other));
+        }
+        self.inner.remove_stale_temporaries()
+    }
 }
 
 #[cfg(test)]

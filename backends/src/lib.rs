@@ -66,6 +66,8 @@ pub struct Entry {
 /// * *Exact ranges*: what was asked for, or `OutOfRange`; never a short read.
 /// * *List*: each key under a prefix of whole segments once, in any order; an unknown prefix is empty.
 /// * *Delete* is idempotent.
+/// * *Leftovers*: what a client that died left half written is never listed, and
+///   [`remove_stale_temporaries`](Self::remove_stale_temporaries) takes it away.
 /// * *Folders* do not exist for a caller: they come with the first key in them, and cannot be read,
 ///   listed or deleted. Where the destination has files and folders, a key below another key
 ///   (`a/b` and `a`) cannot be stored: `Invalid`, and nothing is lost.
@@ -94,6 +96,15 @@ pub trait Backend: fmt::Debug + Send + Sync {
 
     /// Removes `key`; a key that is not there is no error.
     fn delete(&self, key: &Key) -> Result<()>;
+
+    /// Removes what clients that died left half written, and says how many things it removed. What
+    /// a living client writes stays. It takes no key away and needs no permission to delete: what
+    /// it may not remove stays, uncounted. It may cost as much as listing everything.
+    ///
+    /// Errors: `Transient`, `Other`. Where writing leaves nothing behind there is nothing to do.
+    fn remove_stale_temporaries(&self) -> Result<u64> {
+        Ok(0)
+    }
 }
 
 impl<B: Backend + ?Sized> Backend for Arc<B> {
@@ -115,5 +126,9 @@ impl<B: Backend + ?Sized> Backend for Arc<B> {
 
     fn delete(&self, key: &Key) -> Result<()> {
         (**self).delete(key)
+    }
+
+    fn remove_stale_temporaries(&self) -> Result<u64> {
+        (**self).remove_stale_temporaries()
     }
 }

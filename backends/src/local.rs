@@ -17,7 +17,6 @@ use std::ops::Range;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
 
 use crate::key::{check_prefix, is_segment};
 use crate::{Backend, Entry, Error, ErrorKind, Key, Result, range};
@@ -71,23 +70,6 @@ impl LocalBackend {
         let path = path.into();
         make_durably(&path).map_err(|error| at_path(&path, error))?;
         Self::open(path)
-    }
-
-    /// Removes what crashed runs left of half written files, if nobody wrote to it for this long;
-    /// says how many there were. A writer that was slower than this fails, and loses nothing else.
-    pub fn remove_stale_temporaries(&self, older_than: Duration) -> Result<u64> {
-        let Some(limit) = SystemTime::now().checked_sub(older_than) else {
-            return Ok(0);
-        };
-        let mut removed = 0;
-        for found in Walk::new(&self.root, "", temporary::is_name) {
-            let found = found?;
-            if found.modified <= limit {
-                found.folder.remove(&found.name)?;
-                removed += 1;
-            }
-        }
-        Ok(removed)
     }
 
     /// The folder of a key, and whether the key is there.
@@ -229,6 +211,20 @@ impl Backend for LocalBackend {
             folder.sync()
         };
         delete().map_err(|error: io::Error| Error::from(error).with_key(key))
+    }
+
+    /// Reads the names in every folder. Who writes a temporary file holds a lock on it.
+    fn remove_stale_temporaries(&self) -> Result<u64> {
+        let mut removed = 0;
+        for found in Walk::new(&self.root, "", temporary::is_name) {
+            let is_removed = match found {
+                Ok(found) => temporary::remove_stale(&found.folder, &found.name),
+                Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(false),
+                Err(error) => return Err(error),
+            };
+            removed += u64::from(is_removed?);
+        }
+        Ok(removed)
     }
 }
 

@@ -135,6 +135,11 @@ impl<B: Backend> Backend for RecordingBackend<B> {
     fn delete(&self, key: &Key) -> Result<()> {
         self.record(Operation::Delete(key.clone()), || self.inner.delete(key))
     }
+
+    /// Not recorded: it is about no key.
+    fn remove_stale_temporaries(&self) -> Result<u64> {
+        self.inner.remove_stale_temporaries()
+    }
 }
 
 /// A listing that is written down when it ends.

@@ -131,6 +131,10 @@ impl<B: Backend> Backend for RetryingBackend<B> {
     fn delete(&self, key: &Key) -> Result<()> {
         self.retry(|| self.inner.delete(key))
     }
+
+    fn remove_stale_temporaries(&self) -> Result<u64> {
+        self.retry(|| self.inner.remove_stale_temporaries())
+    }
 }
 
 #[cfg(test)]

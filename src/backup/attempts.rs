@@ -66,6 +66,7 @@ impl Run<'_> {
         self.say("copying the databases");
         let mut dumped = dumps::dump(
             self.context.repository,
+            &self.heartbeat,
             &self.prepared,
             source::databases(self.installation)?,
             self.context.spool,

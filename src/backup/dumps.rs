@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
+use super::heartbeat::Heartbeat;
 use super::prepare::Prepared;
 use super::{Error, stream};
 use crate::database::{self, Pointers, SqliteCopy};
@@ -31,6 +32,7 @@ pub struct Dumped {
 /// Copies all databases as of one moment, then stores what changed since the base.
 pub fn dump(
     repository: &Repository,
+    heartbeat: &Heartbeat,
     prepared: &Prepared,
     sources: &[SqliteFile],
     spool: &std::path::Path,
@@ -65,7 +67,7 @@ pub fn dump(
             known.parts.clone()
         } else {
             stored += 1;
-            store_copy(repository, prepared.snapshot, copy)?
+            store_copy(repository, heartbeat, prepared.snapshot, copy)?
         };
         alarms.extend(lost);
         databases.push(describe(copy, source, parts)?);
@@ -81,11 +83,12 @@ pub fn dump(
 
 fn store_copy(
     repository: &Repository,
+    heartbeat: &Heartbeat,
     snapshot: SnapshotId,
     copy: &SqliteCopy,
 ) -> Result<Vec<crate::repository::manifest::Part>, Error> {
     let name = |index| names::dump_part(snapshot, &copy.role, "db", index, repository.seal());
-    let stored = stream::store(repository, name, |out| {
+    let stored = stream::store(repository, heartbeat, name, |out| {
         File::open(&copy.file)
             .and_then(|mut file| io::copy(&mut file, out))
             .map_err(Error::Stream)

@@ -269,6 +269,7 @@ impl Run<'_> {
         self.say("storing ordinary files");
         let ordinary = ordinary::store(
             self.context.repository,
+            &self.heartbeat,
             &self.prepared,
             &source::scan_options(
                 self.installation,

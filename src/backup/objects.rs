@@ -158,6 +158,7 @@ impl Objects<'_> {
             catalog: self.catalog,
             packer,
             salvaged: self.salvaged,
+            heartbeat: self.heartbeat,
         }
     }
 

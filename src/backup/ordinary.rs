@@ -1,6 +1,7 @@
 //! Ordinary files on their way into the repository: one tar per group, written only if anything in
 //! the group changed.
 
+use super::heartbeat::Heartbeat;
 use super::prepare::Prepared;
 use super::{Error, stream};
 use crate::object::Sha256;
@@ -26,6 +27,7 @@ pub struct Ordinary {
 /// Stores what changed since the base. `now`: seconds since 1970, taken before the scan.
 pub fn store(
     repository: &Repository,
+    heartbeat: &Heartbeat,
     prepared: &Prepared,
     options: &ScanOptions,
     now: i64,
@@ -51,7 +53,7 @@ pub fn store(
             }
             result.alarms.extend(lost);
         }
-        let (stored, warnings) = store_group(repository, prepared.snapshot, group, now)?;
+        let (stored, warnings) = store_group(repository, heartbeat, prepared.snapshot, group, now)?;
         result.groups.push(stored);
         result.warnings.extend(warnings);
         result.stored += 1;
@@ -79,6 +81,7 @@ fn settled(group: &Group, known: &FileGroup, now: i64) -> FileGroup {
 
 fn store_group(
     repository: &Repository,
+    heartbeat: &Heartbeat,
     snapshot: SnapshotId,
     group: &Group,
     now: i64,
@@ -86,7 +89,7 @@ fn store_group(
     // Before the tar is written: what changes meanwhile differs from the fingerprint next time.
     let fingerprint = files::fingerprint(group, now);
     let name = |index| names::files_part(snapshot, &group.name, index, repository.seal());
-    let stored = stream::store(repository, name, |mut out| {
+    let stored = stream::store(repository, heartbeat, name, |mut out| {
         files::write_tar(group, &mut out)
     })?;
     let report = stored.value;

@@ -61,7 +61,7 @@ pub fn prepare(context: &Context<'_>, options: &Options, catalog: &Catalog) -> R
         bad.iter()
             .map(|bad| format!("{} is no valid marker: {}", bad.key, bad.problem)),
     );
-    let base_manifest = read_base_manifest(repository, base.as_ref(), &mut alarms);
+    let base_manifest = read_base_manifest(repository, base.as_ref(), &mut alarms)?;
     follow_base(repository, catalog, base.as_ref(), &mut alarms)?;
     catalog.begin_run()?;
     let listed = catalog.listed()?;
@@ -69,6 +69,9 @@ pub fn prepare(context: &Context<'_>, options: &Options, catalog: &Catalog) -> R
     let due = options.list
         // A clock that was ahead once must not end the listing.
         || listed.is_none_or(|listed| listed > now || now.since(listed) >= LIST_EVERY);
+    if listed.is_none() {
+        clean_up(context);
+    }
     // Until this run has ended well, the next one has to list.
     catalog.set_listed(None)?;
     let there = if due { Some(list(repository)?) } else { None };
@@ -93,6 +96,21 @@ pub fn prepare(context: &Context<'_>, options: &Options, catalog: &Catalog) -> R
         absent,
         alarms,
     })
+}
+
+/// Removes what a run of this host that did not end well left half written. It costs a listing,
+/// which such a run's successor makes anyway; a run that ended well leaves nothing. No failure of
+/// it is worth a backup.
+fn clean_up(context: &Context<'_>) {
+    match context.repository.backend().remove_stale_temporaries() {
+        Ok(0) => {}
+        Ok(removed) => (context.progress)(&format!(
+            "removed {removed} half written files of a run that was killed"
+        )),
+        Err(error) => (context.progress)(&format!(
+            "half written files of a run that was killed are left: {error}"
+        )),
+    }
 }
 
 /// Puts the intent under a name that is later than every name of this chain, also of a snapshot that
@@ -155,14 +173,16 @@ fn read_base_manifest(
     repository: &Repository,
     base: Option<&Snapshot>,
     alarms: &mut Vec<String>,
-) -> Option<Manifest> {
-    match index::read_manifest(repository, &base?.marker) {
-        Ok(manifest) => Some(manifest),
+) -> Result<Option<Manifest>> {
+    let Some(base) = base else { return Ok(None) };
+    match index::read_manifest(repository, &base.marker) {
+        Ok(manifest) => Ok(Some(manifest)),
+        Err(Error::Backend(error)) if repository.is_out_of_reach(&error) => Err(error.into()),
         Err(error) => {
             alarms.push(format!(
                 "the manifest of the last snapshot cannot be used: {error}"
             ));
-            None
+            Ok(None)
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
+use super::heartbeat::Heartbeat;
 use super::packing::{Packer, Stopped};
 use crate::object::{Kind, Object, Sha256};
 use crate::repository::catalog::Catalog;
@@ -46,6 +47,8 @@ pub struct BackupSight<'a> {
     pub packer: Option<&'a Packer>,
     /// What is kept of bad bytes.
     pub salvaged: &'a Salvaged,
+    /// A walk may go on for hours without storing anything.
+    pub heartbeat: &'a Heartbeat,
 }
 
 /// Why a backup's walk ends early.
@@ -69,6 +72,7 @@ impl Sight for BackupSight<'_> {
     type Error = SightError;
 
     fn known(&self, object: &Object) -> Result<Option<Known>, SightError> {
+        self.heartbeat.beat()?;
         let known = self.catalog.known(object)?;
         Ok(known.map(|known| Known {
             length: known.length,
@@ -104,9 +108,7 @@ impl Sight for BackupSight<'_> {
             return Ok(None);
         };
         let bytes = match reader::read_object(self.repository, &place) {
-            Err(repository::Error::Backend(error))
-                if error.kind() == seawall_backends::ErrorKind::Transient =>
-            {
+            Err(repository::Error::Backend(error)) if self.repository.is_out_of_reach(&error) => {
                 return Err(repository::Error::from(error).into());
             }
             read => read.ok(),

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use seawall_backends::Key;
 
 use super::Error;
+use super::heartbeat::Heartbeat;
 use crate::object::Sha256;
 use crate::repository::manifest::Part;
 use crate::repository::parts::{PartOptions, PartTotals, PartWriter};
@@ -29,6 +30,7 @@ pub struct Stored<T> {
 /// Stores all that `write` writes, each part under the name that `name` gives for its index.
 pub fn store<T, E>(
     repository: &Repository,
+    heartbeat: &Heartbeat,
     name: impl Fn(u32) -> Option<Key>,
     write: impl FnOnce(&mut dyn Write) -> Result<T, E>,
 ) -> Result<Stored<T>, Error>
@@ -37,6 +39,7 @@ where
 {
     let mut parts = Vec::new();
     let mut failure = None;
+    let mut beat = None;
     let result = write_parts(
         |index, bytes| {
             put_part(repository, name(index), bytes)
@@ -47,9 +50,18 @@ where
                     io::Error::other("a part could not be stored")
                 })
         },
-        write,
+        |out| {
+            let mut out = Beating {
+                inner: out,
+                heartbeat,
+                failure: None,
+            };
+            let result = write(&mut out);
+            beat = out.failure;
+            result
+        },
     );
-    match (result, failure) {
+    match (result, failure.or(beat)) {
         (_, Some(error)) => Err(error.into()),
         (result, None) => {
             let (totals, value) = result?;
@@ -59,6 +71,27 @@ where
                 value,
             })
         }
+    }
+}
+
+/// Keeps the run alive while a stream goes on: a part may take hours to fill.
+struct Beating<'a> {
+    inner: &'a mut dyn Write,
+    heartbeat: &'a Heartbeat,
+    failure: Option<repository::Error>,
+}
+
+impl Write for Beating<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if let Err(error) = self.heartbeat.beat() {
+            self.failure = Some(error);
+            return Err(io::Error::other("a heartbeat could not be stored"));
+        }
+        self.inner.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
     }
 }
 
@@ -119,4 +152,54 @@ pub fn lost(
         }
     }
     Ok(lost)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::repository::names;
+    use crate::time::Clock;
+    use seawall_backends::{
+        Backend as _, ErrorKind, Fault, FaultyBackend, MemoryBackend, Plan, Verb,
+    };
+    use std::sync::Arc;
+    use std::time::{Duration, SystemTime};
+
+    /// Stores a stream of ten pieces, an hour each.
+    fn store_for_ten_hours(plan: Plan) -> (MemoryBackend, Result<Stored<()>, Error>) {
+        let memory = MemoryBackend::new();
+        let backend = Arc::new(FaultyBackend::new(memory.clone(), plan));
+        let hours = std::sync::atomic::AtomicU32::new(0);
+        let clock = Clock::new(move || {
+            let hour = hours.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            SystemTime::UNIX_EPOCH + Duration::from_hours(500_000 + u64::from(hour))
+        });
+        let repository = Repository::init(backend, "test", clock.now()).unwrap();
+        let snapshot = "2026-11-22T20-40-05Z-9f3c".parse().unwrap();
+        let heartbeat = Heartbeat::new(&repository, &clock, snapshot);
+        let name = |index| names::dump_part(snapshot, "seafile", "db", index, repository.seal());
+        let stored = store(&repository, &heartbeat, name, |out| {
+            (0..10)
+                .try_for_each(|_| out.write_all(b"piece"))
+                .map_err(Error::Stream)
+        });
+        (memory, stored)
+    }
+
+    #[test]
+    fn a_long_stream_says_that_it_is_alive() {
+        let (memory, stored) = store_for_ten_hours(Plan::new());
+        assert_eq!(stored.unwrap().totals.plain_len, 50);
+        assert_eq!(memory.list(names::RUNS).count(), 1);
+    }
+
+    #[test]
+    fn a_heartbeat_that_cannot_be_stored_is_told() {
+        let full = Fault::FailBefore(ErrorKind::NoSpace);
+        let (_, stored) = store_for_ten_hours(Plan::new().always(Verb::Put, names::RUNS, full));
+        let Err(Error::Repository(repository::Error::Backend(error))) = stored else {
+            panic!("it has to fail with the destination's error");
+        };
+        assert_eq!(error.kind(), ErrorKind::NoSpace);
+    }
 }

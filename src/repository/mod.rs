@@ -344,6 +344,20 @@ impl Repository {
         &self.pinned
     }
 
+    /// Whether a failed read says nothing of what is stored: nothing at the destination may count as
+    /// lost or bad because the destination went away.
+    pub fn is_out_of_reach(&self, error: &seawall_backends::Error) -> bool {
+        match error.kind() {
+            ErrorKind::Transient => true,
+            ErrorKind::NotFound | ErrorKind::OutOfRange => false,
+            // A bad sector, or a disk that is gone: then nothing else can be read either.
+            _ => match self.backend.get(&names::configuration(), Some(0..1)) {
+                Ok(_) => false,
+                Err(error) => !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::OutOfRange),
+            },
+        }
+    }
+
     /// Reads a stored file that must have this SHA-256, and whose length nothing tells. No byte is
     /// interpreted before that was seen, and none read of what is longer than anything stored.
     pub fn read_verified(&self, key: &Key, sha256: &Sha256) -> Result<Vec<u8>> {

@@ -130,7 +130,7 @@ impl Repository {
             let found = match self.read_marker(&entry, &known) {
                 // One that the destination refuses to give must not hide the others.
                 Err(Error::Backend(error))
-                    if error.kind() != ErrorKind::Transient && error.key() == Some(key) =>
+                    if error.key() == Some(key) && !self.is_out_of_reach(&error) =>
                 {
                     Some(Found::Bad("cannot be read".into()))
                 }

@@ -3,8 +3,6 @@
 use std::io;
 use std::path::PathBuf;
 
-use seawall_backends::ErrorKind;
-
 use crate::causes::chain;
 use crate::repository::{self, Repository};
 use crate::unpack;
@@ -134,25 +132,13 @@ pub(super) fn loss(repository: &Repository, error: repository::Error) -> Result<
         Of::Altered { .. } | Of::Malformed { .. } | Of::Pack(_) | Of::Frames(_) | Of::Sums(_) => {
             true
         }
-        Of::Backend(failure) => match failure.kind() {
-            ErrorKind::Transient => false,
-            ErrorKind::NotFound => true,
-            // One bad sector, one file with other permissions; or the whole disk is gone.
-            _ => answers(repository),
-        },
+        // One bad sector, one file with other permissions; or the whole disk is gone.
+        Of::Backend(failure) => !repository.is_out_of_reach(failure),
         _ => false,
     };
     if is_loss {
         Ok(chain(&error))
     } else {
         Err(error.into())
-    }
-}
-
-fn answers(repository: &Repository) -> bool {
-    let key = repository::names::configuration();
-    match repository.backend().get(&key, Some(0..1)) {
-        Ok(_) => true,
-        Err(error) => matches!(error.kind(), ErrorKind::NotFound | ErrorKind::OutOfRange),
     }
 }

@@ -10,7 +10,7 @@ use rustix::fs::{FlockOperation, OFlags};
 use rustix::io::Errno;
 
 use super::error::Error;
-use super::folders::{self, Folders, NewFile};
+use super::folders::{self, Folders, NewFile, TEMPORARY};
 use super::{Owner, Scope};
 use crate::repository::manifest::Manifest;
 use crate::repository::names::SnapshotId;
@@ -91,10 +91,13 @@ fn not_a_folder(path: &Path) -> Error {
     }
 }
 
-/// A fresh file system has a folder of its own at its top.
+/// A fresh file system has a folder of its own at its top. A restore that was killed at its very
+/// beginning leaves the unfinished file without its name.
 fn is_empty(path: &Path) -> io::Result<bool> {
+    let left = format!("{TEMPORARY}{UNFINISHED}");
     for entry in fs::read_dir(path)? {
-        if entry?.file_name() != "lost+found" {
+        let name = entry?.file_name();
+        if name != "lost+found" && name.to_str() != Some(&left) {
             return Ok(false);
         }
     }

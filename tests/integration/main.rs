@@ -13,6 +13,7 @@ mod backup;
 mod by_hand;
 mod check;
 mod cli;
+mod crash;
 mod damage;
 mod documented;
 mod full;

@@ -15,6 +15,13 @@ use seawall::seafile::discover::{Environment, Installation, discover};
 use seawall::time::Clock;
 use seawall_backends::{Backend, Entry, Key, LocalBackend};
 
+/// How many rounds a test takes: `ci`, or with `SEAWALL_LONG=<factor>` so many times `long`
+/// (`tests/long.sh`).
+pub fn rounds(ci: usize, long: usize) -> usize {
+    let factor = std::env::var("SEAWALL_LONG").map_or(0, |text| text.parse().unwrap());
+    if factor == 0 { ci } else { long * factor }
+}
+
 /// An installation of a real server, committed with seawall.
 pub fn example() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/haiwen")

@@ -153,3 +153,27 @@ pub(super) fn racing_deletes_all_succeed(fresh: &Fresh) {
     });
     assert!(keys(&fresh.first, "").is_empty());
 }
+
+pub(super) fn removing_temporaries_disturbs_no_writer(fresh: &Fresh) {
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                fresh.first.remove_stale_temporaries().unwrap();
+            }
+        });
+        for round in 0..4 {
+            let text = |writer: u8| format!("a/{round}/{writer}");
+            for result in race(fresh, |writer| (key(&text(writer)), body_of(writer))) {
+                result.unwrap();
+            }
+            for writer in 0..WRITERS {
+                assert_eq!(get(&fresh.second, &text(writer)), body_of(writer));
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    // No key is taken for a leftover.
+    assert_eq!(fresh.second.remove_stale_temporaries().unwrap(), 0);
+    assert_eq!(keys(&fresh.first, "").len(), 4 * usize::from(WRITERS));
+}

@@ -113,6 +113,13 @@ impl Folder {
         Ok(handle.into())
     }
 
+    /// Opens a file to lock it: network file systems want one that can be written to. One that is a
+    /// pipe by now does not make it wait.
+    pub(super) fn open_to_lock(&self, name: &str) -> Result<File, Errno> {
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        Ok(rustix::fs::openat(&*self.0, name, flags, Mode::empty())?.into())
+    }
+
     /// Names a file anew; `EXIST` if the new name is taken.
     pub(super) fn rename_new(&self, old: &str, new: &str) -> Result<(), Errno> {
         let flags = rustix::fs::RenameFlags::NOREPLACE;

@@ -1,9 +1,14 @@
 //! Half written files, and how they get their name: none, or whole.
+//!
+//! Who writes one holds a lock on it as long as it lives, and the kernel lets go of the locks of the
+//! dead: so what a killed process left is told from what another one is writing.
 
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
+use std::time::{Duration, SystemTime};
 
+use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
 use super::folder::{self, Folder, invalid};
@@ -11,6 +16,10 @@ use super::folder::{self, Folder, invalid};
 const PREFIX: &str = ".seawall-";
 const SUFFIX: &str = ".tmp";
 const RANDOM_LEN: usize = 32;
+/// Where the file system has no locks: nobody writes to one file for longer.
+const STALE_AFTER: Duration = Duration::from_hours(24);
+/// How often a cleaner may come between making a file and locking it.
+const ATTEMPTS: usize = 8;
 
 /// How a file gets its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,14 +43,7 @@ pub(super) struct Temporary<'a> {
 impl<'a> Temporary<'a> {
     /// Writes a new file that survives a power cut, though its name may not.
     pub(super) fn write(folder: &'a Folder, body: &[u8]) -> io::Result<Self> {
-        let name = random_name()?;
-        let file = folder.write_new(&name).map_err(|error| {
-            // Another's temporary file is not the key being taken: try again, with another name.
-            match error.kind() {
-                io::ErrorKind::AlreadyExists => io::ErrorKind::Interrupted.into(),
-                _ => error,
-            }
-        })?;
+        let (name, file) = new_locked(folder)?;
         let mut temporary = Self {
             folder,
             name,
@@ -95,6 +97,68 @@ impl Drop for Temporary<'_> {
             let _ = self.folder.remove(&self.name);
         }
     }
+}
+
+/// Makes a new file and locks it.
+fn new_locked(folder: &Folder) -> io::Result<(String, File)> {
+    for _ in 0..ATTEMPTS {
+        let name = random_name()?;
+        let file = folder.write_new(&name).map_err(|error| {
+            // Another's temporary file is not the key being taken: try again, with another name.
+            match error.kind() {
+                io::ErrorKind::AlreadyExists => io::ErrorKind::Interrupted.into(),
+                _ => error,
+            }
+        })?;
+        lock(&file);
+        // A cleaner that was faster took it for left behind, and removed it.
+        if file.metadata()?.nlink() > 0 {
+            return Ok((name, file));
+        }
+    }
+    Err(io::ErrorKind::Interrupted.into())
+}
+
+/// Where the file system has no locks, the file's age has to do.
+fn lock(file: &File) {
+    while rustix::fs::flock(file, FlockOperation::LockExclusive) == Err(Errno::INTR) {}
+}
+
+/// Removes a temporary file whose writer is dead; says whether it did. What may not be opened or
+/// removed stays.
+///
+/// A writer on another host, with which the file system shares no locks, notices that its file is
+/// gone and writes it again.
+pub(super) fn remove_stale(folder: &Folder, name: &str) -> io::Result<bool> {
+    let file = match folder.open_to_lock(name) {
+        Ok(file) => file,
+        // Gone, or of somebody else.
+        Err(Errno::NOENT | Errno::ACCESS | Errno::PERM | Errno::ROFS | Errno::LOOP) => {
+            return Ok(false);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let is_stale = match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => true,
+        Err(Errno::WOULDBLOCK) => false,
+        Err(_) => is_old(file.metadata()?.modified()?),
+    };
+    // Still under the lock, so that no writer can take it for its own meanwhile.
+    match is_stale.then(|| folder.remove(name)) {
+        None => Ok(false),
+        Some(Ok(())) => Ok(true),
+        Some(Err(error)) => match error.kind() {
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Ok(false),
+            _ => Err(error),
+        },
+    }
+}
+
+fn is_old(modified: SystemTime) -> bool {
+    // A clock that was set back says nothing.
+    SystemTime::now()
+        .duration_since(modified)
+        .is_ok_and(|age| age >= STALE_AFTER)
 }
 
 /// A name that no key has and no other writer takes.

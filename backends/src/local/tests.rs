@@ -5,16 +5,22 @@ use std::collections::BTreeSet;
 use std::error::Error as _;
 use std::ffi::OsStr;
 use std::fs::{self, OpenOptions, Permissions};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use rustix::fs::{FileType, Mode};
 use tempfile::TempDir;
 
 use super::*;
+
+/// A name that a temporary file may have.
+const STALE: &str = ".seawall-00112233445566778899aabbccddeeff.tmp";
 
 fn key(text: &str) -> Key {
     Key::parse(text).unwrap()
@@ -199,9 +205,10 @@ fn stale_temporaries_are_removed_and_nothing_else() {
     let (folder, backend) = fresh();
     let path = |name: &str| folder.path().join(name);
     backend.put_new(&key("a/b/c"), b"x").unwrap();
-    std::mem::forget(Temporary::write(&backend.root, b"half").unwrap());
+    plant(path(STALE), b"half");
+    plant(path("a/b").join(STALE), b"half");
     let inner = backend.root.descend("a/b").unwrap().unwrap();
-    std::mem::forget(Temporary::write(&inner, b"half").unwrap());
+    let living = Temporary::write(&inner, b"half").unwrap();
     let others = [
         ".hidden",
         ".seawall-1.tmp",
@@ -218,14 +225,87 @@ fn stale_temporaries_are_removed_and_nothing_else() {
         path(".seawall-00000000000000000000000000000000.tmp"),
     )
     .unwrap();
-    assert_eq!(names_on_disk(folder.path()).len(), 13);
-    let hour = Duration::from_hours(1);
-    assert_eq!(backend.remove_stale_temporaries(hour).unwrap(), 0);
-    assert_eq!(backend.remove_stale_temporaries(Duration::MAX).unwrap(), 0);
-    assert_eq!(backend.remove_stale_temporaries(Duration::ZERO).unwrap(), 2);
-    assert_eq!(names_on_disk(folder.path()).len(), 11);
+    assert_eq!(names_on_disk(folder.path()).len(), 14);
+    assert_eq!(backend.remove_stale_temporaries().unwrap(), 2);
+    assert_eq!(backend.remove_stale_temporaries().unwrap(), 0);
+    assert_eq!(names_on_disk(folder.path()).len(), 12);
     assert!(others.iter().all(|name| path(name).exists()));
     assert!(path("a/b/c").exists());
+    // The writer who lives was not disturbed.
+    assert!(living.publish("d", Publishing::Rename).unwrap());
+    assert_eq!(fs::read(path("a/b/d")).unwrap(), b"half");
+}
+
+#[test]
+fn what_a_killed_process_was_writing_is_removed() {
+    let (folder, backend) = fresh();
+    let path = folder.path().join(STALE);
+    plant(&path, b"half");
+    // It holds the lock, says so, and waits to be killed.
+    let mut child = Command::new("flock")
+        .arg("--exclusive")
+        .arg(&path)
+        .args(["sh", "-c", "echo locked; exec sleep 600"])
+        .stdout(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .unwrap();
+    let mut said = [0; 6];
+    child
+        .stdout
+        .as_mut()
+        .unwrap()
+        .read_exact(&mut said)
+        .unwrap();
+    assert_eq!(backend.remove_stale_temporaries().unwrap(), 0);
+    assert!(path.exists());
+    // The lock is shared by all that it started.
+    let group = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process_group(group, rustix::process::Signal::KILL).unwrap();
+    child.wait().unwrap();
+    // The last of them has let go when nobody can write to the pipe any more.
+    child.stdout.unwrap().read_to_end(&mut Vec::new()).unwrap();
+    assert_eq!(backend.remove_stale_temporaries().unwrap(), 1);
+    assert!(!path.exists());
+}
+
+#[test]
+fn what_may_not_be_removed_stays() {
+    let (folder, backend) = fresh();
+    let inside = folder.path().join("a");
+    plant(inside.join(STALE), b"half");
+    set_mode(folder.path(), 0o755);
+    set_mode(&inside, 0o555);
+    set_mode(inside.join(STALE), 0o666);
+    assert_eq!(
+        unprivileged(|| backend.remove_stale_temporaries()).unwrap(),
+        0
+    );
+    set_mode(&inside, 0o000);
+    assert_eq!(
+        unprivileged(|| backend.remove_stale_temporaries()).unwrap(),
+        0
+    );
+    set_mode(&inside, 0o755);
+    assert_eq!(backend.remove_stale_temporaries().unwrap(), 1);
+}
+
+#[test]
+fn a_writer_whose_file_was_taken_for_stale_makes_another() {
+    let (_folder, backend) = fresh();
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                backend.remove_stale_temporaries().unwrap();
+            }
+        });
+        for number in 0..200 {
+            backend.put_new(&key(&format!("k{number}")), b"x").unwrap();
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(listed(&backend, "").len(), 200);
 }
 
 #[test]

@@ -1,0 +1,235 @@
+//! Every operation of a run at the destination fails, in six ways; the next run has to make it good.
+
+use std::fs;
+use std::sync::Arc;
+
+use seawall_backends::{
+    Backend, ErrorKind, Fault, FaultyBackend, Key, MemoryBackend, Plan, RetryPolicy,
+    RetryingBackend, Verb,
+};
+
+use seawall::repository::names;
+
+use super::{Stage, Truth, assert_kept};
+use crate::support::Source;
+
+const LOST: Fault = Fault::FailAfter(ErrorKind::Transient);
+const FAILS: Fault = Fault::FailBefore(ErrorKind::Transient);
+
+/// What goes wrong, and whether calls are tried again, as the command does.
+pub const FAULTS: [(Fault, bool); 6] = [
+    (Fault::DieBefore, true),
+    (Fault::DieAfter, true),
+    (LOST, false),
+    (LOST, true),
+    (FAILS, false),
+    (FAILS, true),
+];
+
+/// The destination, going wrong at one operation.
+pub fn failing(
+    memory: &MemoryBackend,
+    number: u64,
+    fault: Fault,
+    retried: bool,
+) -> Arc<dyn Backend> {
+    let faulty = FaultyBackend::new(memory.clone(), Plan::new().at(number, fault));
+    if retried {
+        Arc::new(RetryingBackend::new(faulty, RetryPolicy::fast()))
+    } else {
+        Arc::new(faulty)
+    }
+}
+
+/// Runs a backup that fails at each operation, and then one that must not.
+fn sweep(name: &str, stage: &Stage, source: &Source) -> Truth {
+    let clean = stage.fork();
+    let counting = Arc::new(FaultyBackend::new(clean.memory.clone(), Plan::new()));
+    let report = clean.backup(counting.clone(), source).unwrap();
+    let count = counting.count();
+    let truth = Truth::of(&clean, &report);
+    let copies = clean.copies();
+    let (mut points, mut failed) = (0, 0);
+    for (fault, retried) in FAULTS {
+        for number in 0..count {
+            let about = format!("{name}: {fault:?} at {number}, retried: {retried}");
+            let place = stage.fork();
+            let before = place.bytes();
+            let died = place.backup(failing(&place.memory, number, fault, retried), source);
+            points += 1;
+            failed += usize::from(died.is_err());
+            if let Ok(died) = &died {
+                truth.assert_held(&place, died, &about);
+                // What passes is no alarm, and takes nothing from what the run builds on.
+                assert_eq!(died.alarms, report.alarms, "{about}");
+            }
+            assert_kept(&before, &place, &about);
+            place.assert_good(&about);
+            let crashed = place.bytes();
+            let report = place.backup_well(source);
+            assert_kept(&crashed, &place, &about);
+            truth.assert_held(&place, &report, &about);
+            place.assert_good(&about);
+            for (object, number) in place.copies() {
+                let allowed = copies.get(&object).copied().unwrap_or_default();
+                assert!(number <= allowed, "{about}: {object} was stored again");
+            }
+        }
+    }
+    eprintln!("{name}: {count} operations, {points} crash points, {failed} runs failed");
+    assert!(failed > 0);
+    truth
+}
+
+/// The example as it was before the newest commit of each library.
+pub fn older_example() -> Source {
+    let source = Source::example();
+    let heads = source.query("SELECT group_concat(repo_id || ' ' || commit_id) FROM Branch");
+    let mut older = 0;
+    for (library, head) in heads.split(',').filter_map(|row| row.split_once(' ')) {
+        let folder = source
+            .path
+            .join("seafile-data/storage/commits")
+            .join(library);
+        let commit = fs::read(folder.join(&head[..2]).join(&head[2..])).unwrap();
+        let commit: serde_json::Value = serde_json::from_slice(&commit).unwrap();
+        if let Some(parent) = commit["parent_id"].as_str() {
+            older += 1;
+            source.sql(&format!(
+                "UPDATE Branch SET commit_id = '{parent}' WHERE repo_id = '{library}'"
+            ));
+        }
+    }
+    assert!(older > 2, "{older}");
+    source
+}
+
+/// A repository, and a backup of the source in it.
+pub fn backed_up(source: &Source) -> Stage {
+    let stage = joined();
+    stage.backup_well(source);
+    stage
+}
+
+pub fn joined() -> Stage {
+    let stage = Stage::new();
+    stage.init(&stage.backend()).unwrap();
+    stage
+}
+
+#[test]
+fn the_first_backup() {
+    sweep("first backup", &joined(), &Source::example());
+}
+
+#[test]
+fn a_backup_of_what_changed() {
+    let (before, now) = (older_example(), Source::example());
+    sweep("backup of changes", &backed_up(&before), &now);
+}
+
+#[test]
+fn a_backup_of_nothing_new() {
+    let source = Source::example();
+    sweep("backup of nothing new", &backed_up(&source), &source);
+}
+
+#[test]
+fn a_backup_after_a_pack_was_lost() {
+    let source = Source::example();
+    for folder in ["data/blocks/", "data/trees/"] {
+        let mut stage = backed_up(&source);
+        let pack = stage
+            .bytes()
+            .into_keys()
+            .find(|key| key.starts_with(folder))
+            .unwrap();
+        stage.memory.delete(&Key::parse(&pack).unwrap()).unwrap();
+        stage.lost = Some(pack);
+        sweep(
+            &format!("backup after a pack in {folder} was lost"),
+            &stage,
+            &source,
+        );
+    }
+}
+
+#[test]
+fn a_backup_that_takes_from_the_repository_what_the_source_lost() {
+    let source = Source::example();
+    let stage = backed_up(&source);
+    // Every library is walked again, and meets what is not there.
+    fs::remove_file(stage.catalog()).unwrap();
+    let libraries = source.query("SELECT group_concat(repo_id) FROM Branch");
+    let stores = libraries.split(',').filter(|library| {
+        source
+            .path
+            .join("seafile-data/storage/fs")
+            .join(library)
+            .is_dir()
+    });
+    let largest = stores
+        .map(|library| source.objects("fs", library))
+        .max_by_key(Vec::len);
+    for lost in &largest.unwrap()[..3] {
+        fs::remove_file(lost).unwrap();
+    }
+    let truth = sweep("backup that rescues", &stage, &source);
+    assert!(truth.damage > 0);
+}
+
+#[test]
+fn a_run_that_cannot_reach_the_destination_forgets_nothing() {
+    let source = Source::example();
+    let stage = backed_up(&older_example());
+    let no_marker = Plan::new().always(Verb::Put, names::MARKERS, Fault::DieBefore);
+    let dying = Arc::new(FaultyBackend::new(stage.memory.clone(), no_marker));
+    stage.backup(dying, &source).unwrap_err();
+    let stored = stage.copies();
+    for number in 0..15 {
+        let place = stage.fork();
+        let dead = failing(&place.memory, number, Fault::DieBefore, true);
+        place.backup(dead, &source).unwrap_err();
+        place.backup_well(&source);
+        assert_eq!(place.copies(), stored, "death at {number}");
+    }
+}
+
+#[test]
+fn making_a_repository() {
+    let mut points = 0;
+    for (fault, retried) in FAULTS {
+        for number in 0.. {
+            let about = format!("init: {fault:?} at {number}, retried: {retried}");
+            let stage = Stage::new();
+            let faulty = Arc::new(FaultyBackend::new(
+                stage.memory.clone(),
+                Plan::new().at(number, fault),
+            ));
+            let backend: Arc<dyn Backend> = if retried {
+                Arc::new(RetryingBackend::new(faulty.clone(), RetryPolicy::fast()))
+            } else {
+                faulty.clone()
+            };
+            let died = stage.init(&backend);
+            if faulty.count() <= number {
+                break;
+            }
+            points += 1;
+            let before = stage.bytes();
+            stage.init(&stage.backend()).unwrap();
+            assert_kept(&before, &stage, &about);
+            assert_eq!(
+                stage.bytes().len(),
+                2,
+                "{about}: configuration and one host key"
+            );
+            assert_eq!(stage.reader().pinned().len(), 1);
+            // Behind retries nothing that passes is an error.
+            let passes = matches!(fault, Fault::FailBefore(_) | Fault::FailAfter(_));
+            assert!(!(passes && retried) || died.is_ok(), "{about}");
+        }
+    }
+    eprintln!("init: {points} crash points");
+    assert!(points >= 18, "{points}");
+}
