@@ -35,7 +35,7 @@ pub use faulty::{Fault, FaultyBackend, Plan};
 pub use key::{InvalidKey, Key};
 pub use local::LocalBackend;
 pub use memory::{Clock, MemoryBackend};
-pub use open::{create, open};
+pub use open::{create, local_path, open};
 pub use operation::{Operation, Verb};
 pub use put::{Put, put_same};
 pub use record::{Recorded, RecordingBackend};

@@ -90,6 +90,22 @@ impl LocalBackend {
         Ok(removed)
     }
 
+    /// How many files [`remove_stale_temporaries`](Self::remove_stale_temporaries) would remove, and
+    /// their bytes. Changes nothing.
+    pub fn stale_temporaries(&self, older_than: Duration) -> Result<(u64, u64)> {
+        let Some(limit) = SystemTime::now().checked_sub(older_than) else {
+            return Ok((0, 0));
+        };
+        let mut stale = (0, 0);
+        for found in Walk::new(&self.root, "", temporary::is_name) {
+            let found = found?;
+            if found.modified <= limit {
+                stale = (stale.0 + 1, stale.1 + found.len);
+            }
+        }
+        Ok(stale)
+    }
+
     /// The folder of a key, and whether the key is there.
     fn find(&self, key: &Key) -> io::Result<Option<(Folder, Holds)>> {
         let (path, name) = key.folder_and_name();

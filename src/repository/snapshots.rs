@@ -2,13 +2,14 @@
 
 use std::cell::OnceCell;
 
-use seawall_backends::{ErrorKind, Key};
+use seawall_backends::{Entry, ErrorKind, Key};
 
 use super::marker::{self, Marker, MarkerError};
 use super::names::{self, SnapshotId};
 use super::note::{self, VerifyingKey};
 use super::{Error, Repository, Result, host_key};
 use crate::object::Sha256;
+use crate::time::Timestamp;
 
 /// Whose signature a marker bears.
 #[derive(Debug, Clone)]
@@ -42,6 +43,8 @@ pub struct Snapshot {
     pub sha256: Sha256,
     /// Whose signature it bears.
     pub signed_by: SignedBy,
+    /// When the marker was stored, by the storage's clock; nothing signs this.
+    pub stored: Timestamp,
 }
 
 impl Snapshot {
@@ -75,15 +78,8 @@ impl Markers {
     /// The newest snapshot: of each chain the one with the highest sequence, of these the one that
     /// finished last.
     pub fn latest(&self) -> Option<&Snapshot> {
-        self.snapshots
-            .iter()
-            .filter(|snapshot| {
-                !self.snapshots.iter().any(|other| {
-                    other.signed_by.key() == snapshot.signed_by.key()
-                        && other.marker.sequence > snapshot.marker.sequence
-                })
-            })
-            .max_by_key(|snapshot| (snapshot.marker.finished, snapshot.id()))
+        let newest = self.chains().into_iter().map(|chain| chain.newest);
+        newest.max_by_key(|snapshot| (snapshot.marker.finished, snapshot.id()))
     }
 
     /// The snapshot of that name: `latest`, a whole name, or the beginning of one alone.
@@ -119,11 +115,11 @@ impl Repository {
         let mut markers = Markers::default();
         let known = OnceCell::new();
         for entry in self.backend.list(names::MARKERS) {
-            let key = entry?.key;
-            let found = match self.read_marker(&key, &known) {
+            let entry = entry?;
+            let found = match self.read_marker(&entry, &known) {
                 // One that the destination refuses to give must not hide the others.
                 Err(Error::Backend(error))
-                    if error.kind() != ErrorKind::Transient && error.key() == Some(&key) =>
+                    if error.kind() != ErrorKind::Transient && error.key() == Some(&entry.key) =>
                 {
                     Some(Found::Bad("cannot be read".into()))
                 }
@@ -131,8 +127,11 @@ impl Repository {
             };
             match found {
                 Some(Found::Snapshot(snapshot)) => markers.snapshots.push(*snapshot),
-                Some(Found::Void) => markers.voids.push(key),
-                Some(Found::Bad(problem)) => markers.bad.push(BadMarker { key, problem }),
+                Some(Found::Void) => markers.voids.push(entry.key),
+                Some(Found::Bad(problem)) => markers.bad.push(BadMarker {
+                    key: entry.key,
+                    problem,
+                }),
                 None => {}
             }
         }
@@ -144,32 +143,27 @@ impl Repository {
     /// The newest marker that the given host key signed: what a run of this host builds on. With it
     /// come those of this host that are newer by name and bad.
     pub fn base(&self, host: &VerifyingKey) -> Result<(Option<Snapshot>, Vec<BadMarker>)> {
-        let suffix = SnapshotId::new(
-            crate::time::Timestamp::from_system(std::time::UNIX_EPOCH),
-            host.id(),
-        );
-        let suffix = suffix
-            .to_string()
-            .rsplit('-')
-            .next()
-            .unwrap_or_default()
-            .to_owned();
-        let mut keys = Vec::new();
+        let suffix = SnapshotId::new(Timestamp::from_system(std::time::UNIX_EPOCH), host.id());
+        let suffix = format!("-{}", suffix.host());
+        let mut entries = Vec::new();
         for entry in self.backend.list(names::MARKERS) {
-            let key = entry?.key;
-            if key.as_str().ends_with(&format!("-{suffix}")) {
-                keys.push(key);
+            let entry = entry?;
+            if entry.key.as_str().ends_with(&suffix) {
+                entries.push(entry);
             }
         }
-        keys.sort_unstable_by(|a, b| b.cmp(a));
+        entries.sort_unstable_by(|a, b| b.key.cmp(&a.key));
         let mut bad = Vec::new();
         let known = OnceCell::new();
-        for key in keys {
-            match self.read_marker(&key, &known)? {
+        for entry in entries {
+            match self.read_marker(&entry, &known)? {
                 Some(Found::Snapshot(snapshot)) if snapshot.signed_by.key() == host => {
                     return Ok((Some(*snapshot), bad));
                 }
-                Some(Found::Bad(problem)) => bad.push(BadMarker { key, problem }),
+                Some(Found::Bad(problem)) => bad.push(BadMarker {
+                    key: entry.key,
+                    problem,
+                }),
                 Some(Found::Snapshot(_) | Found::Void) | None => {}
             }
         }
@@ -177,8 +171,12 @@ impl Repository {
     }
 
     /// `None`: the marker was forgotten since it was listed.
-    fn read_marker(&self, key: &Key, known: &OnceCell<Vec<VerifyingKey>>) -> Result<Option<Found>> {
-        let bytes = match self.backend.get(key, None) {
+    fn read_marker(
+        &self,
+        entry: &Entry,
+        known: &OnceCell<Vec<VerifyingKey>>,
+    ) -> Result<Option<Found>> {
+        let bytes = match self.backend.get(&entry.key, None) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error.into()),
@@ -188,10 +186,15 @@ impl Repository {
         {
             return Ok(Some(Found::Void));
         }
-        Ok(Some(self.judge(key, &bytes, known)?))
+        Ok(Some(self.judge(entry, &bytes, known)?))
     }
 
-    fn judge(&self, key: &Key, bytes: &[u8], known: &OnceCell<Vec<VerifyingKey>>) -> Result<Found> {
+    fn judge(
+        &self,
+        entry: &Entry,
+        bytes: &[u8],
+        known: &OnceCell<Vec<VerifyingKey>>,
+    ) -> Result<Found> {
         if bytes.len() > marker::MAX_BYTES {
             return Ok(Found::Bad("is too long for a marker".into()));
         }
@@ -215,7 +218,7 @@ impl Repository {
         if marker.repository != self.id.as_str() {
             return Ok(Found::Bad("belongs to another repository".into()));
         }
-        if names::marker(marker.snapshot) != *key {
+        if names::marker(marker.snapshot) != entry.key {
             return Ok(Found::Bad(format!("says that it is {}", marker.snapshot)));
         }
         let signed_by = if pinned {
@@ -227,6 +230,7 @@ impl Repository {
             marker,
             sha256: Sha256::of(bytes),
             signed_by,
+            stored: Timestamp::from_system(entry.modified),
         })))
     }
 
