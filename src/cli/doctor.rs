@@ -117,10 +117,14 @@ fn print_finding(finding: &Finding, output: Output) {
         Level::Note => "note",
         Level::Bad => "bad",
     };
-    let mut lines = format!("{label:9} {what}: {}", shown(text));
-    if let Some(next) = next {
-        lines.push_str(&format!("\n          next: {}", shown(next)));
-    }
+    let next = next
+        .as_ref()
+        .map(|next| format!("\n          next: {}", shown(next)));
+    let lines = format!(
+        "{label:9} {what}: {}{}",
+        shown(text),
+        next.unwrap_or_default()
+    );
     if *level == Level::Bad {
         output.line(lines);
     } else {

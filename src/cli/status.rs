@@ -185,17 +185,16 @@ fn notes(host: &Host, report: &Report) -> Vec<String> {
             host.key
         ));
     }
-    if host.clocks_differ {
-        notes.push(format!(
+    match host.clock {
+        status::Clock::Agree => {}
+        status::Clock::Differ => notes.push(format!(
             "stored {} by the storage's clock, finished {} by the host's: one of them is wrong, or the repository was copied",
             host.stored, host.finished
-        ));
-    }
-    if host.in_the_future {
-        notes.push(format!(
+        )),
+        status::Clock::Ahead => notes.push(format!(
             "stored {} by the storage's clock, and it is {} here: one of the clocks is wrong",
             host.stored, report.now
-        ));
+        )),
     }
     notes
 }

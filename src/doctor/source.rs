@@ -29,7 +29,7 @@ pub fn source(report: &mut Report, installation: &Installation) -> Databases {
     report.ok(
         "installation",
         format!(
-            "{}: Seafile {}, {}",
+            "{}: Seafile {} ({})",
             installation.top.display(),
             installation
                 .program_version

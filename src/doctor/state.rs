@@ -160,7 +160,7 @@ fn catalog(report: &mut Report, repository: &Repository, known: &RepositoryState
         Condition::Good(Some(base)) => report.ok("catalog", format!("knows {base}")),
         Condition::Good(None) => report.ok("catalog", "knows no snapshot yet"),
         Condition::Absent => {
-            report.note("catalog", "there is none: the next backup makes it", None)
+            report.note("catalog", "there is none: the next backup makes it", None);
         }
         Condition::InUse => report.note(
             "catalog",

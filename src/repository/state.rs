@@ -331,7 +331,7 @@ mod tests {
         let none = Acceptances::default();
         repository.set_accepted(&none).unwrap();
         assert_eq!(repository.accepted().unwrap(), Some(none));
-        fs::write(repository.accepted_path(), "oops\n").unwrap();
+        replace(&repository.accepted_path(), b"oops\n").unwrap();
         let error = repository.accepted().unwrap_err().to_string();
         assert!(
             error.contains("accepted") && error.contains("line 1"),

@@ -4,7 +4,7 @@
 
 mod report;
 
-pub use report::{Bad, Host, Report, Run, Trouble};
+pub use report::{Bad, Clock, Host, Report, Run, Trouble};
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -17,6 +17,8 @@ use crate::time::Timestamp;
 
 /// The storage's time of a marker and the marker's own may differ by this: a day, as for retention.
 const CLOCKS_DIFFER: Duration = Duration::from_hours(24);
+/// Less than this is no difference.
+const CLOCKS_AGREE: Duration = Duration::from_mins(5);
 
 /// What the user asks.
 #[derive(Debug, Clone, Default)]
@@ -98,8 +100,13 @@ fn host(chain: &Chain<'_>, options: &Options, now: Timestamp) -> Host {
         sequence: marker.sequence,
         stored: newest.stored,
         finished: marker.finished,
-        clocks_differ: differ,
-        in_the_future: apart(now.max(newest.stored), now) > Duration::from_mins(5),
+        clock: if differ {
+            Clock::Differ
+        } else if newest.stored.since(now) > CLOCKS_AGREE {
+            Clock::Ahead
+        } else {
+            Clock::Agree
+        },
         age: age.as_secs(),
         late: options.max_age.is_some_and(|most| age > most),
         damage: marker.damage,

@@ -29,6 +29,18 @@ pub struct Report {
     pub bad: Vec<Bad>,
 }
 
+/// How the clocks of a host, of the storage and of this machine fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Clock {
+    /// As far as can be seen.
+    Agree,
+    /// The host's and the storage's are more than a day apart.
+    Differ,
+    /// The storage's is ahead of this machine's.
+    Ahead,
+}
+
 /// One chain: what one host key signed.
 #[derive(Debug, Clone, Serialize)]
 pub struct Host {
@@ -48,10 +60,8 @@ pub struct Host {
     pub stored: Timestamp,
     /// When the run ended, by the host's clock: signed.
     pub finished: Timestamp,
-    /// These two are more than a day apart.
-    pub clocks_differ: bool,
-    /// The storage's time is ahead of this machine's.
-    pub in_the_future: bool,
+    /// Whether these two can be, by this machine's clock.
+    pub clock: Clock,
     /// Seconds since it was stored; if the clocks differ, since the earlier of both times.
     #[serde(rename = "age_seconds")]
     pub age: u64,
