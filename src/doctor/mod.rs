@@ -15,6 +15,7 @@ pub use destination::destination;
 pub use source::{Databases, source};
 pub use state::state;
 
+use crate::causes;
 use crate::repository::Repository;
 use crate::time::Timestamp;
 
@@ -93,7 +94,7 @@ impl Report {
         error: &dyn std::error::Error,
         next: Option<String>,
     ) {
-        self.add(Level::Bad, what, chain(error), next);
+        self.add(Level::Bad, what, causes::chain(error), next);
     }
 
     fn add(&mut self, level: Level, what: &'static str, text: String, next: Option<String>) {
@@ -104,24 +105,6 @@ impl Report {
             next,
         });
     }
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut last = text.clone();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        // An error that only passes on its cause shows the same text.
-        if next != last {
-            text.push_str(": ");
-            text.push_str(&next);
-        }
-        last = next;
-        cause = error.source();
-    }
-    text
 }
 
 /// Says it when one of these folders, real and absolute, lies in another where it must not.

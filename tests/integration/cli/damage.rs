@@ -131,7 +131,7 @@ fn a_row_goes_by_its_library_and_what_is_meant_must_be_clear() {
     for wrong in ["aaaaa", "xyzxyz", ""] {
         accept(wrong).fails(2, &["6 hex digits"]);
     }
-    user.run(&["damage", "accept"]).fails(2, &["--all"]);
+    user.run(&["damage", "accept"]).fails(2, &["<ID>"]);
     user.run(&["damage", "accept", rows[0], "--all"])
         .fails(2, &["--all"]);
     user.run(&["damage", "accept", "--all", "--until", "soon"])
