@@ -77,17 +77,30 @@ fn two_backups_at_once_are_one_after_the_other_or_one_is_refused() {
     assert_eq!(sequences, expected);
 }
 
+/// A process that ends with the test, whatever comes of it.
+struct Killed(std::process::Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 #[test]
 fn a_lock_dies_with_its_holder_and_its_file_may_stay() {
     let user = User::new();
     user.run(&["init"]).succeeds();
     let lock = user.path("state/lock");
-    let mut holder = Command::new("flock")
-        .args(["--no-fork", lock.to_str().unwrap(), "sleep", "600"])
+    let holder = Command::new("flock")
+        .args(["--no-fork", lock.to_str().unwrap(), "sleep", "60"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
         .spawn()
         .unwrap_or_else(|error| {
             panic!("flock cannot be run ({error}); apt-get install util-linux")
         });
+    let mut holder = Killed(holder);
     let held = || fs::File::open(&lock).unwrap().try_lock().is_err();
     while !held() {
         std::thread::sleep(Duration::from_millis(10));
@@ -95,8 +108,8 @@ fn a_lock_dies_with_its_holder_and_its_file_may_stay() {
     // What a holder that was killed had written is no name of the next one, but harmless.
     user.backup(&example())
         .fails(11, &["another run is busy", "its lock went with it"]);
-    holder.kill().unwrap();
-    holder.wait().unwrap();
+    holder.0.kill().unwrap();
+    holder.0.wait().unwrap();
     user.backup(&example()).succeeds();
     assert!(lock.exists());
 }
