@@ -100,6 +100,56 @@ impl<'de> serde::Deserialize<'de> for Timestamp {
     }
 }
 
+/// A day in UTC, written `2026-12-31`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Day(chrono::NaiveDate);
+
+impl Day {
+    /// Whether the next day has begun.
+    pub fn is_over(self, now: Timestamp) -> bool {
+        now.date_time().date_naive() > self.0
+    }
+}
+
+impl fmt::Display for Day {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.format("%Y-%m-%d"))
+    }
+}
+
+/// A text that is not a day in the form `2026-12-31`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a day of the form 2026-12-31")]
+pub struct ParseDayError;
+
+impl FromStr for Day {
+    type Err = ParseDayError;
+
+    fn from_str(text: &str) -> Result<Self, ParseDayError> {
+        let parsed = chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d");
+        let day = Self(parsed.map_err(|_| ParseDayError)?);
+        // One spelling only, and years of four digits.
+        if text.len() == 10 && day.to_string() == text {
+            Ok(day)
+        } else {
+            Err(ParseDayError)
+        }
+    }
+}
+
+impl serde::Serialize for Day {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Day {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 /// Tells the time; tests set their own.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> SystemTime + Send + Sync>);
@@ -145,6 +195,24 @@ mod tests {
             if let Some(time) = Timestamp::from_file_name(&text) {
                 prop_assert_eq!(time.file_name(), text);
             }
+        }
+    }
+
+    #[test]
+    fn a_day_is_over_when_the_next_one_begins() {
+        let day: Day = "2026-11-22".parse().unwrap();
+        let over = |text: &str| day.is_over(text.parse().unwrap());
+        assert!(!over("2026-11-22T23:59:59Z") && over("2026-11-23T00:00:00Z"));
+        assert_eq!(day.to_string(), "2026-11-22");
+        for text in [
+            "2026-11-31",
+            "2026-1-2",
+            "22.11.2026",
+            "+12026-01-01",
+            "",
+            "2026-11-22 ",
+        ] {
+            assert!(text.parse::<Day>().is_err(), "{text}");
         }
     }
 

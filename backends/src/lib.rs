@@ -37,7 +37,7 @@ pub use local::LocalBackend;
 pub use memory::{Clock, MemoryBackend};
 #[doc(hidden)]
 pub use open::parse as parse_url;
-pub use open::{create, open};
+pub use open::{create, local_path, open};
 pub use operation::{Operation, Verb};
 pub use put::{Put, put_same};
 pub use record::{Recorded, RecordingBackend};

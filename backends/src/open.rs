@@ -25,6 +25,11 @@ pub fn create(url: &str) -> Result<Arc<dyn Backend>> {
     Ok(Arc::new(LocalBackend::create(parse(url)?)?))
 }
 
+/// The folder of this machine that a URL or a path names, if it names one.
+pub fn local_path(url: &str) -> Option<PathBuf> {
+    parse(url).ok()
+}
+
 /// The folder that a URL names. A URL may hold a password: no message repeats more than its scheme.
 pub fn parse(url: &str) -> Result<PathBuf> {
     let Some((scheme, rest)) = url.split_once("://") else {
@@ -111,6 +116,7 @@ mod tests {
             ("/100%", "/100%"),
         ] {
             assert_eq!(parse(url).unwrap(), PathBuf::from(path), "{url}");
+            assert_eq!(local_path(url), Some(path.into()));
         }
     }
 

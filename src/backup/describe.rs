@@ -3,15 +3,17 @@
 use std::collections::HashMap;
 
 use super::attempts::Attempt;
-use super::objects::{Objects, Walked, known_damage};
+use super::objects::{Objects, Walked};
 use super::ordinary::Ordinary;
 use super::seal::Summary;
 use super::unreferenced::Leftovers;
 use super::{Error, Run};
 use crate::database::{LibraryPointers, LibraryState, Oddity};
 use crate::object::{Kind, LibraryId, Object, ObjectId, Store};
+use crate::repository::acceptances::Acceptances;
 use crate::repository::configuration::FORMAT;
-use crate::repository::manifest::{self, Damage, Manifest};
+use crate::repository::manifest::{self, Damage, Manifest, count_objects};
+use crate::repository::names::SnapshotId;
 use crate::walk::{Finding, Need};
 
 /// What the marker is made from.
@@ -20,8 +22,6 @@ pub struct Described {
     pub manifest: Manifest,
     /// What the marker says besides.
     pub summary: Summary,
-    /// Damage that the base did not have.
-    pub new_damage: u64,
 }
 
 /// Describes a run.
@@ -43,11 +43,15 @@ pub fn describe(
                 if finding.library != library.id && shown.is_none() {
                     continue;
                 }
-                let entry = run.damage(finding, library.id, shown.cloned().unwrap_or_default());
-                if finding.rescued {
-                    source_damage.push(entry);
-                } else if finding.need == Need::Required {
-                    damage.push(entry);
+                // What the collector took of history is no damage, also if the repository has it.
+                if finding.need == Need::Required {
+                    let paths = shown.cloned().unwrap_or_default();
+                    let entry = run.damage(finding, library.id, paths);
+                    if finding.rescued {
+                        source_damage.push(entry);
+                    } else {
+                        damage.push(entry);
+                    }
                 }
             }
         }
@@ -55,15 +59,12 @@ pub fn describe(
     damage.extend(run.lost_by_database(attempt));
     damage.sort_by_key(|damage| (damage.library, damage.object()));
     source_damage.sort_by_key(|damage: &Damage| (damage.library, damage.object()));
+    run.mark_accepted(damage.iter_mut().chain(&mut source_damage));
     let libraries = run.libraries(objects, attempt, &damage)?;
-    let known = known_damage(run.base());
-    let new_damage = damage
-        .iter()
-        .filter(|damage| !known.contains(&(damage.object(), damage.library)));
-    let new_damage = count_objects(new_damage);
     let summary = Summary {
         incomplete: run.incomplete(attempt, leftovers, ordinary),
-        damage: count_objects(damage.iter()),
+        damage: count_objects(&damage),
+        accepted: count_objects(damage.iter().filter(|damage| damage.accepted.is_some())),
     };
     let manifest = Manifest {
         format: FORMAT,
@@ -80,17 +81,7 @@ pub fn describe(
         left_out: ordinary.left_out.clone(),
         warnings: run.warnings(attempt, leftovers, ordinary),
     };
-    Ok(Described {
-        manifest,
-        summary,
-        new_damage,
-    })
-}
-
-/// How many objects are damaged; one may be listed for several libraries.
-fn count_objects<'a>(damage: impl Iterator<Item = &'a Damage>) -> u64 {
-    let objects: std::collections::HashSet<Object> = damage.map(Damage::object).collect();
-    objects.len() as u64
+    Ok(Described { manifest, summary })
 }
 
 impl Run<'_> {
@@ -104,24 +95,41 @@ impl Run<'_> {
             reason: finding.trouble.word().into(),
             detail: finding.trouble.to_string(),
             paths,
-            first_seen: self.first_seen(&finding.object, library),
+            first_seen: self.first_seen(&finding.object, finding.rescued),
             kept: self.salvaged.kept(&finding.object),
+            accepted: None,
         }
     }
 
-    fn first_seen(
-        &self,
-        object: &Object,
-        library: LibraryId,
-    ) -> crate::repository::names::SnapshotId {
-        let known = self
-            .base()
-            .into_iter()
-            .flat_map(|base| base.damage.iter().chain(&base.source_damage));
-        let mut known = known.filter(|known| known.object() == *object && known.library == library);
+    /// The first snapshot of this chain that had this damage, and every one since. Damage is known by
+    /// its object: a library more that needs it is no news. What nobody has any more is another
+    /// matter than what the source alone had lost.
+    fn first_seen(&self, object: &Object, rescued: bool) -> SnapshotId {
+        let of_source = self.base().filter(|_| rescued);
+        let of_source = of_source.into_iter().flat_map(|base| &base.source_damage);
+        let known = self.base().into_iter().flat_map(|base| &base.damage);
+        let known = known
+            .chain(of_source)
+            .filter(|known| known.object() == *object);
         known
-            .next()
-            .map_or(self.prepared.snapshot, |known| known.first_seen)
+            .map(|known| known.first_seen)
+            .min()
+            .unwrap_or(self.prepared.snapshot)
+    }
+
+    fn mark_accepted<'d>(&self, damage: impl Iterator<Item = &'d mut Damage>) {
+        let signed;
+        let accepted = if let Some(accepted) = &self.options.accepted {
+            accepted
+        } else {
+            signed = self.base().map(Acceptances::signed).unwrap_or_default();
+            &signed
+        };
+        let now = self.context.clock.now();
+        for damage in damage {
+            let acceptance = accepted.of(damage).filter(|given| !given.is_over(now));
+            damage.accepted = acceptance.cloned();
+        }
     }
 
     /// Libraries of which the database has lost where their data is. No object can be named; their
@@ -155,8 +163,9 @@ impl Run<'_> {
                 reason: reason.into(),
                 detail,
                 paths: Vec::new(),
-                first_seen: self.first_seen(&object, library),
+                first_seen: self.first_seen(&object, false),
                 kept: None,
+                accepted: None,
             }
         };
         no_head.chain(no_origin).map(damage).collect()

@@ -1,14 +1,10 @@
 //! Heartbeats of a long run: what keeps a prune from declaring it dead.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use crate::repository::names::SnapshotId;
 use crate::repository::{Repository, Result, runs};
 use crate::time::{Clock, Timestamp};
-
-/// How often a run says that it is alive.
-const EVERY: Duration = Duration::from_hours(6);
 
 /// Puts a heartbeat when one is due.
 pub struct Heartbeat {
@@ -42,7 +38,7 @@ impl Heartbeat {
     pub fn beat(&self) -> Result<()> {
         let now = self.clock.now();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if now.since(state.last) >= EVERY {
+        if now.since(state.last) >= runs::HEARTBEAT_EVERY {
             state.number += 1;
             state.last = now;
             runs::put_heartbeat(

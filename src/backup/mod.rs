@@ -27,9 +27,10 @@ use std::time::Duration;
 use crate::causes;
 use crate::database::{self, Pointers};
 use crate::object::Store;
+use crate::repository::acceptances::Acceptances;
 use crate::repository::catalog::Catalog;
 use crate::repository::host_key::HostKey;
-use crate::repository::manifest::Manifest;
+use crate::repository::manifest::{Damage, Manifest, count_objects};
 use crate::repository::marker::Marker;
 use crate::repository::{self, Repository};
 use crate::seafile::discover::Installation;
@@ -70,6 +71,8 @@ pub struct Options {
     pub also: Vec<PathBuf>,
     /// Patterns of ordinary files to leave out.
     pub excludes: Vec<String>,
+    /// Damage that is known and no news; `None`: what the last snapshot says is accepted.
+    pub accepted: Option<Acceptances>,
     /// Compare what is stored with the catalog, even if that was done today.
     pub list: bool,
     /// Threads that read and pack blocks.
@@ -88,6 +91,7 @@ impl Default for Options {
             everything: false,
             also: Vec::new(),
             excludes: Vec::new(),
+            accepted: None,
             list: false,
             workers: std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
             level: 3,
@@ -173,8 +177,10 @@ pub struct Report {
     pub groups_stored: usize,
     /// Objects that the walk passed.
     pub visited: u64,
-    /// Damage that the last snapshot did not have.
+    /// Objects that nobody has, and that the last snapshot did not list so.
     pub new_damage: u64,
+    /// Objects that the source alone lost since the last snapshot.
+    pub new_source_damage: u64,
     /// What is wrong at the destination: lost packs, bad markers, a base that is gone.
     pub alarms: Vec<String>,
     /// Attempts that a race with the server made void.
@@ -195,8 +201,14 @@ impl Report {
     pub fn needs_reading(&self) -> bool {
         self.marker.damage > self.marker.accepted
             || !self.marker.incomplete.is_empty()
-            || !self.manifest.source_damage.is_empty()
+            || self.unaccepted_source_damage().next().is_some()
             || !self.alarms.is_empty()
+    }
+
+    /// What the source has lost, the repository has, and nobody accepted.
+    pub fn unaccepted_source_damage(&self) -> impl Iterator<Item = &Damage> {
+        let damage = self.manifest.source_damage.iter();
+        damage.filter(|damage| damage.accepted.is_none())
     }
 }
 
@@ -294,9 +306,12 @@ impl Run<'_> {
                 causes::chain(&error)
             ));
         }
+        let manifest = described.manifest;
+        let is_new = |damage: &&Damage| manifest.is_new(damage);
         Ok(Report {
             marker: sealed.marker,
-            manifest: described.manifest,
+            new_damage: count_objects(manifest.damage.iter().filter(is_new)),
+            new_source_damage: count_objects(manifest.source_damage.iter().filter(is_new)),
             totals: self.totals,
             databases_stored: attempt.dumped.stored,
             groups_stored: ordinary.stored,
@@ -305,10 +320,10 @@ impl Run<'_> {
                 .iter()
                 .map(|walked| walked.outcome.visited)
                 .sum(),
-            new_damage: described.new_damage,
             alarms: [self.prepared.alarms, ordinary.alarms].concat(),
             races: self.races,
             locked_for: attempt.dumped.locked_for,
+            manifest,
         })
     }
 

@@ -9,10 +9,10 @@ use super::heartbeat::Heartbeat;
 use super::packing::{BlockTrouble, Packer, Settings, Totals};
 use super::sight::{BackupSight, Salvaged, SightError};
 use crate::database::LibraryPointers;
-use crate::object::{LibraryId, Object, Store};
+use crate::object::{Object, Store};
 use crate::repository::Repository;
 use crate::repository::catalog::{Catalog, Mark};
-use crate::repository::manifest::Manifest;
+use crate::repository::manifest::{Damage, Manifest};
 use crate::seafile::commit::Commit;
 use crate::seafile::folders::ObjectFolders;
 use crate::walk::{self, Closure, Finding, Group, Need, Outcome, Walk, WalkError};
@@ -39,8 +39,11 @@ pub struct Walked {
     pub libraries: Vec<LibraryPointers>,
     /// What it found.
     pub outcome: Outcome,
-    /// Filled by [`Objects::close`], if anything was found.
+    /// Filled by [`Objects::close`], if anything was found: what is open because nobody has something.
     pub closure: Option<Closure>,
+    /// The same, where also what the source alone has lost leaves open what is above it: the next
+    /// walk has to come by to see whether it is mended.
+    pub open: Option<Closure>,
 }
 
 impl Walked {
@@ -74,20 +77,18 @@ impl Walked {
     /// What is damaged and was not known to be so in the base.
     pub fn new_damage<'a>(
         &'a self,
-        known: &'a HashSet<(Object, LibraryId)>,
+        known: &'a HashSet<Object>,
     ) -> impl Iterator<Item = &'a Finding> {
         self.outcome
             .damage()
-            .filter(move |finding| !known.contains(&(finding.object, finding.library)))
+            .filter(move |finding| !known.contains(&finding.object))
     }
 }
 
 /// The damage of a snapshot, to be told from what is new.
-pub fn known_damage(manifest: Option<&Manifest>) -> HashSet<(Object, LibraryId)> {
+pub fn known_damage(manifest: Option<&Manifest>) -> HashSet<Object> {
     let damage = manifest.into_iter().flat_map(|manifest| &manifest.damage);
-    damage
-        .map(|damage| (damage.object(), damage.library))
-        .collect()
+    damage.map(Damage::object).collect()
 }
 
 impl Objects<'_> {
@@ -120,6 +121,7 @@ impl Objects<'_> {
                     .collect(),
                 outcome,
                 closure: None,
+                open: None,
             })
             .collect();
         for trouble in troubles {
@@ -165,17 +167,19 @@ impl Objects<'_> {
     /// Decides, in groups where something was found, what is closed all the same.
     /// What was walked in vain before proves nothing: there each object is looked at too.
     pub fn close(&self, walked: &mut Walked, discarded: &HashSet<Store>) -> Result<(), Error> {
-        let bad: HashSet<Object> = bad_objects(&walked.outcome);
+        let lost: HashSet<Object> = lost_objects(&walked.outcome);
+        let found: HashSet<Object> = found_objects(&walked.outcome);
         let stores = walked.stores(self.source);
-        let is_clean = bad.is_empty() && !walked.outcome.passed_open;
+        let is_clean = found.is_empty() && !walked.outcome.passed_open;
         if is_clean && stores.is_disjoint(discarded) {
             return Ok(());
         }
         let sight = self.sight(None);
-        let closure = Walk::new(self.source.as_ref(), &sight)
-            .closure(&walked.group(), &bad)
-            .map_err(walk_error)?;
-        let marks = closure.closed.iter().flat_map(|(object, closed)| {
+        let walk = Walk::new(self.source.as_ref(), &sight);
+        let closure = |bad| walk.closure(&walked.group(), bad).map_err(walk_error);
+        let whole = closure(&lost)?;
+        let open = closure(&found)?;
+        let marks = open.closed.iter().flat_map(|(object, closed)| {
             let mark = if *closed { Mark::Closed } else { Mark::Walked };
             self.source
                 .places(object.store)
@@ -183,7 +187,8 @@ impl Objects<'_> {
         });
         self.catalog
             .mark(&stores.into_iter().collect::<Vec<_>>(), marks)?;
-        walked.closure = Some(closure);
+        walked.closure = Some(whole);
+        walked.open = Some(open);
         Ok(())
     }
 
@@ -201,24 +206,29 @@ impl Objects<'_> {
         walked: &Walked,
         library: &LibraryPointers,
     ) -> Result<HashMap<Object, Vec<String>>, Error> {
-        let Some(closure) = &walked.closure else {
+        let Some(open) = &walked.open else {
             return Ok(HashMap::new());
         };
-        let bad: HashSet<Object> = walked
-            .outcome
-            .damage()
-            .map(|finding| finding.object)
-            .collect();
+        let shown = walked.outcome.findings.iter();
+        let shown = shown.filter(|finding| finding.need == Need::Required);
+        let bad: HashSet<Object> = shown.map(|finding| finding.object).collect();
         let sight = self.sight(None);
-        walk::affected_paths(self.source.as_ref(), &sight, library, &bad, closure, 100)
+        walk::affected_paths(self.source.as_ref(), &sight, library, &bad, open, 100)
             .map(|affected| affected.paths)
             .map_err(walk_error)
     }
 }
 
-fn bad_objects(outcome: &Outcome) -> HashSet<Object> {
-    let bad = outcome.findings.iter().filter(|finding| !finding.rescued);
-    bad.map(|finding| finding.object).collect()
+/// What nobody has.
+fn lost_objects(outcome: &Outcome) -> HashSet<Object> {
+    let lost = outcome.findings.iter().filter(|finding| !finding.rescued);
+    lost.map(|finding| finding.object).collect()
+}
+
+/// What the source has not, or not as it should be.
+fn found_objects(outcome: &Outcome) -> HashSet<Object> {
+    let found = outcome.findings.iter();
+    found.map(|finding| finding.object).collect()
 }
 
 fn walk_error(error: WalkError<SightError>) -> Error {

@@ -27,6 +27,8 @@ pub struct Summary {
     pub incomplete: Vec<String>,
     /// Objects that nobody has.
     pub damage: u64,
+    /// How many of these the administrator has accepted.
+    pub accepted: u64,
 }
 
 /// Writes the segments of a run.
@@ -78,7 +80,7 @@ pub fn seal(
         finished: context.clock.now().max(prepared.snapshot.started()),
         listed: prepared.listed,
         damage: summary.damage,
-        accepted: 0,
+        accepted: summary.accepted,
         incomplete: summary.incomplete,
         packs,
         bytes,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use seawall_backends::{ErrorKind, Key};
+use seawall_backends::ErrorKind;
 
 use super::problems::Problems;
 use super::report::ProblemKind;
@@ -27,20 +27,11 @@ pub(super) fn check(
             &bad.key,
             ProblemKind::Signature,
             detail,
-            snapshot_of(&bad.key),
+            names::parse_marker(&bad.key).into_iter().collect(),
         );
     }
     unpinned(selected, problems);
     configuration(repository, markers, problems)
-}
-
-/// What a key in `markers/` would be the marker of.
-fn snapshot_of(key: &Key) -> Vec<SnapshotId> {
-    let name = key.as_str().strip_prefix(names::MARKERS);
-    let name = name.and_then(|rest| rest.strip_prefix('/'));
-    name.and_then(|name| name.parse().ok())
-        .into_iter()
-        .collect()
 }
 
 fn unpinned(snapshots: &[&Snapshot], problems: &mut Problems) {

@@ -11,8 +11,10 @@ use super::place::{self, Joined};
 use super::sheet::recovery_sheet;
 use super::{CommandError, Global, Status};
 use crate::backup::{self, Context, Options, Report};
-use crate::repository::manifest::{Damage, LibraryState, Manifest};
+use crate::repository::acceptances::Acceptances;
+use crate::repository::manifest::{Damage, LibraryState, Manifest, count_objects};
 use crate::repository::names;
+use crate::repository::state::RepositoryState;
 use crate::seafile::discover::{Installation, discover};
 use crate::seafile::files;
 use crate::source;
@@ -53,16 +55,13 @@ pub(super) fn run(
     for warning in &installation.warnings {
         Output::warning(warning);
     }
-    let options = options(arguments);
+    let mut options = options(arguments);
     if arguments.dry_run {
         return dry_run(&installation, &options, output);
     }
-    keep_out(
-        &installation,
-        arguments,
-        global.url()?.as_ref(),
-        "the repository",
-    )?;
+    if let Some(path) = seawall_backends::local_path(global.url()?) {
+        keep_out(&installation, arguments, &path, "the repository")?;
+    }
     keep_out(
         &installation,
         arguments,
@@ -72,6 +71,7 @@ pub(super) fn run(
     let state = global.state()?;
     let lock = state.lock()?;
     let joined = join(global, arguments, &state, output)?;
+    options.accepted = accepted(&joined.state);
     let spool = state.clean_spool(&lock)?;
     let host = place::host_name();
     let context = Context {
@@ -90,6 +90,18 @@ pub(super) fn run(
         Status::ReadTheReport
     } else {
         Status::Done
+    })
+}
+
+/// What the administrator accepted. A file that cannot be read keeps nobody from backing up: then all
+/// damage counts.
+fn accepted(state: &RepositoryState) -> Option<Acceptances> {
+    state.accepted().unwrap_or_else(|error| {
+        let error = anyhow::Error::from(error);
+        Output::warning(format_args!(
+            "no damage counts as accepted in this run: {error:#}"
+        ));
+        Some(Acceptances::default())
     })
 }
 
@@ -259,7 +271,9 @@ struct Summary<'a> {
     visited: u64,
     damage: &'a [Damage],
     source_damage: &'a [Damage],
+    accepted: u64,
     new_damage: u64,
+    new_source_damage: u64,
     incomplete: &'a [String],
     warnings: Vec<String>,
     attempts_lost_to_races: usize,
@@ -288,7 +302,9 @@ impl<'a> Summary<'a> {
             visited: report.visited,
             damage: &manifest.damage,
             source_damage: &manifest.source_damage,
+            accepted: marker.accepted,
             new_damage: report.new_damage,
+            new_source_damage: report.new_source_damage,
             incomplete: &marker.incomplete,
             warnings: report.warnings(),
             attempts_lost_to_races: report.races,
@@ -348,8 +364,57 @@ fn print(joined: &Joined, report: &Report, output: Output) {
         bytes(marker.bytes)
     ));
     output.detail(format_args!("proved    {}", proof_line(report)));
+    if let Some(known) = accepted_line(manifest) {
+        output.detail(format_args!("accepted  {known}"));
+    }
     output.detail(format_args!("snapshot  {}", marker.snapshot));
     output.line(format_args!("marker    {}", marker_place(joined, report)));
+    if let Some(reasons) = reasons_to_read(report) {
+        output.line(format_args!("read      {reasons}"));
+    }
+}
+
+/// All that is known and no news, in one line.
+fn accepted_line(manifest: &Manifest) -> Option<String> {
+    let damage = manifest.damage.iter().chain(&manifest.source_damage);
+    let known = count_objects(damage.filter(|damage| damage.accepted.is_some()));
+    let objects = count(known, "damaged object", "damaged objects");
+    (known > 0).then(|| format!("{objects} known; `seawall damage list` names them"))
+}
+
+/// Why the exit status is 3, in one line that makes the subject of a mail; what is new comes first.
+fn reasons_to_read(report: &Report) -> Option<String> {
+    let lost = report.marker.damage - report.marker.accepted;
+    let source = count_objects(report.unaccepted_source_damage());
+    let reasons = [
+        (report.new_damage, "NEW damage: ", " lost"),
+        (report.new_source_damage, "NEW damage in the source: ", ""),
+        (
+            lost.saturating_sub(report.new_damage),
+            "known damage, not accepted: ",
+            " lost",
+        ),
+        (
+            source.saturating_sub(report.new_source_damage),
+            "known damage in the source, not accepted: ",
+            "",
+        ),
+    ];
+    let reasons = reasons.iter().filter(|(number, ..)| *number > 0);
+    let mut reasons: Vec<String> = reasons
+        .map(|(number, what, how)| format!("{what}{}{how}", count(*number, "object", "objects")))
+        .collect();
+    if !report.marker.incomplete.is_empty() {
+        reasons.push(format!("left out: {}", report.marker.incomplete.join(", ")));
+    }
+    if !report.alarms.is_empty() {
+        let alarms = report.alarms.len() as u64;
+        reasons.push(format!(
+            "the repository: {}",
+            count(alarms, "alarm", "alarms")
+        ));
+    }
+    report.needs_reading().then(|| reasons.join("; "))
 }
 
 fn source_line(manifest: &Manifest) -> String {
@@ -395,8 +460,14 @@ fn proof_line(report: &Report) -> String {
     line
 }
 
+/// What nobody accepted, what is new first.
 fn print_damage(manifest: &Manifest, damage: &[Damage], what: &str) {
-    for damage in damage.iter().take(output::MOST_LINES) {
+    let mut shown: Vec<&Damage> = damage
+        .iter()
+        .filter(|damage| damage.accepted.is_none())
+        .collect();
+    shown.sort_by_key(|damage| !manifest.is_new(damage));
+    for damage in shown.iter().take(output::MOST_LINES) {
         let name = manifest
             .library(damage.library)
             .and_then(|library| library.name.as_deref());
@@ -404,18 +475,24 @@ fn print_damage(manifest: &Manifest, damage: &[Damage], what: &str) {
             .paths
             .first()
             .map(|path| format!(", {}", output::shown(path)));
+        let new = if manifest.is_new(damage) { "NEW: " } else { "" };
         Output::warning(format_args!(
-            "{what}: {} ({}) in library {:?}{}",
+            "{new}{what}: {} ({}) in library {:?}{}",
             damage.object(),
             output::shown(&damage.detail),
             name.unwrap_or("-"),
             path.unwrap_or_default()
         ));
     }
-    if damage.len() > output::MOST_LINES {
+    let more = shown.iter().skip(output::MOST_LINES);
+    let new = more
+        .clone()
+        .filter(|damage| manifest.is_new(damage))
+        .count();
+    if more.len() > 0 {
         Output::warning(format_args!(
-            "… and {} more; the manifest names them all",
-            damage.len() - output::MOST_LINES
+            "… and {} more ({new} NEW); `seawall damage list` names them all",
+            more.len()
         ));
     }
 }

@@ -1,5 +1,6 @@
 //! How a verb ends: exit status, message, hint.
 
+use crate::damage::SelectError;
 use crate::database;
 use crate::seafile::discover::DiscoverError;
 use crate::{backup, repository, restore, verify};
@@ -86,6 +87,7 @@ macro_rules! with_hint {
 }
 
 with_hint!(
+    SelectError,
     DiscoverError,
     database::Error,
     verify::Error,

@@ -3,6 +3,8 @@
 
 mod backup;
 mod check;
+mod damage;
+mod doctor;
 mod error;
 mod init;
 mod libraries;
@@ -11,6 +13,7 @@ mod place;
 mod restore;
 mod sheet;
 mod snapshots;
+mod status;
 mod verify;
 
 use std::path::PathBuf;
@@ -79,6 +82,12 @@ enum Verb {
     Restore(restore::Arguments),
     /// Check the repository (`verify` checks an installation)
     Check(check::Arguments),
+    /// Watch from anywhere: how old is each host's newest snapshot, and is it whole?
+    Status(status::Arguments),
+    /// Look whether everything is set up on this host; changes nothing
+    Doctor(doctor::Arguments),
+    /// List damage, and accept what is known, so that only new damage raises the alarm
+    Damage(damage::Arguments),
     /// Check an installation, live or restored (`check` checks the repository)
     Verify(verify::Arguments),
 }
@@ -103,6 +112,9 @@ pub fn main() -> ExitCode {
         Verb::Restore(arguments) => restore::run(&cli.global, arguments, output),
         Verb::Check(arguments) => check::run(&cli.global, arguments, output),
         Verb::Verify(arguments) => verify::run(&cli.global, arguments, output),
+        Verb::Status(arguments) => status::run(&cli.global, arguments, output),
+        Verb::Doctor(arguments) => doctor::run(&cli.global, arguments, output),
+        Verb::Damage(arguments) => damage::run(&cli.global, arguments, output),
     };
     match result {
         Ok(status) => ExitCode::from(status as u8),

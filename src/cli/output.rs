@@ -104,6 +104,29 @@ pub fn bytes(count: u64) -> String {
     format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
 }
 
+/// A while for people, in two units at most: `40 seconds`, `3 hours 20 minutes`, `2 days 1 hour`.
+pub fn while_(seconds: u64) -> String {
+    const UNITS: [(u64, &str); 4] = [
+        (86_400, "day"),
+        (3600, "hour"),
+        (60, "minute"),
+        (1, "second"),
+    ];
+    let plural = |number: u64, unit: &str| count(number, unit, &format!("{unit}s"));
+    let first = UNITS.iter().position(|(length, _)| seconds >= *length);
+    let Some(first) = first else {
+        return plural(0, "second");
+    };
+    let (length, unit) = UNITS[first];
+    let text = plural(seconds / length, unit);
+    match UNITS.get(first + 1) {
+        Some((next, unit)) if seconds % length >= *next => {
+            format!("{text} {}", plural(seconds % length / next, unit))
+        }
+        _ => text,
+    }
+}
+
 /// `1 library`, `2 libraries`.
 pub fn count(number: u64, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
@@ -168,6 +191,25 @@ mod tests {
                 "31.9 MiB",
                 "32.0 MiB",
                 "16383.9 PiB"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_while_has_two_units() {
+        let shown = [0, 59, 60, 3599, 3600, 93_600, 90_000, 172_800, 176_461].map(while_);
+        assert_eq!(
+            shown,
+            [
+                "0 seconds",
+                "59 seconds",
+                "1 minute",
+                "59 minutes 59 seconds",
+                "1 hour",
+                "1 day 2 hours",
+                "1 day 1 hour",
+                "2 days",
+                "2 days 1 hour"
             ]
         );
     }

@@ -62,7 +62,11 @@ impl Global {
 
     /// Keys that may say which repository a place is.
     pub(super) fn vouchers(&self) -> Result<Vec<Voucher>, CommandError> {
-        let mut vouchers = StateFolder::vouchers(&self.state_path()?)?;
+        // A machine that only reads may have no place for a state folder.
+        let mut vouchers = match self.state_path() {
+            Ok(path) => StateFolder::vouchers(&path)?,
+            Err(_) => Vec::new(),
+        };
         let given = self.trusted()?.into_iter();
         vouchers.extend(given.map(|key| Voucher { key, of: None }));
         Ok(vouchers)
@@ -93,21 +97,38 @@ impl Global {
         Ok(repository)
     }
 
-    /// Opens the repository to read; this host need not know it.
-    pub(super) fn open(&self) -> Result<Repository, CommandError> {
+    /// The state folder of a host that has one; makes nothing.
+    pub(super) fn existing_state(&self) -> Result<StateFolder, CommandError> {
+        let path = self.state_path()?;
+        StateFolder::existing(&path).ok_or_else(|| CommandError {
+            status: Status::NoKey,
+            error: anyhow!("this host has no state folder {}", path.display()),
+            hint: Some("run this on the host that is backed up, or give --state-dir DIR".into()),
+        })
+    }
+
+    /// Opens the repository to read; this host need not know it, nor have a place for a state folder.
+    pub(super) fn open_silently(&self) -> Result<Repository, CommandError> {
         let repository = self.open_to_read(self.url()?)?;
-        let known = StateFolder::existing_repository(&self.state_path()?, repository.id());
+        let state = self.state_path().ok();
+        let known = state.and_then(|path| StateFolder::existing_repository(&path, repository.id()));
         let mut pinned = known
             .map(|known| known.trusted())
             .transpose()?
             .unwrap_or_default();
         pinned.extend(self.trusted()?);
-        if pinned.is_empty() {
+        Ok(repository.with_pinned(pinned))
+    }
+
+    /// As [`Self::open_silently`], and says it when signatures prove nothing.
+    pub(super) fn open(&self) -> Result<Repository, CommandError> {
+        let repository = self.open_silently()?;
+        if repository.pinned().is_empty() {
             Output::warning(
                 "no key is pinned on this host: give --trust KEY from the recovery sheet to prove who made the backup",
             );
         }
-        Ok(repository.with_pinned(pinned))
+        Ok(repository)
     }
 }
 
@@ -189,9 +210,14 @@ pub(super) struct Joined {
 /// Opens the repository to write; this host must have joined it.
 pub(super) fn joined(global: &Global, state: &StateFolder) -> Result<Joined, CommandError> {
     let repository = open_existing(global.url()?)?;
-    let of_repository = state.repository(repository.id())?;
     let no_key = || repository::Error::NoHostKey {
         place: repository.place().into(),
+    };
+    let Some(of_repository) = StateFolder::existing_repository(state.path(), repository.id())
+    else {
+        // Rather a wrong `seawall.json` than a repository that this host never joined.
+        repository.refuse_other()?;
+        return Err(no_key().into());
     };
     let host_key = state.host_key()?.ok_or_else(no_key)?;
     let mut pinned = of_repository.trusted()?;

@@ -144,6 +144,13 @@ fn print(report: &Report, output: Output) {
             report.lost.len()
         )
     });
+    if report.damage > 0 {
+        output.detail(format_args!(
+            "damaged   {} lost before the backup was made ({} accepted): RESTORE-NOTES.txt names their files",
+            count(report.damage, "object", "objects"),
+            report.accepted
+        ));
+    }
     output.detail(format_args!("state of  {}", report.started));
     output.detail(format_args!(
         "next      read {}/RESTORE-NOTES.txt,",

@@ -42,7 +42,11 @@ impl Row {
     fn cells(&self) -> Vec<String> {
         let mut state: Vec<String> = Vec::new();
         if self.damage > 0 {
-            state.push(format!("{} damaged", self.damage));
+            let accepted = match self.accepted {
+                0 => String::new(),
+                accepted => format!(" ({accepted} accepted)"),
+            };
+            state.push(format!("{} damaged{accepted}", self.damage));
         }
         state.extend(
             self.incomplete

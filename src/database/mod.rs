@@ -17,4 +17,4 @@ pub use pointers::{
     Head, LibraryPointers, LibraryState, Oddity, Origin, Pointers, read_pointers,
     read_pointers_live,
 };
-pub use sqlite::{SqliteCopy, SqliteSource, check_copy, copy_all, remove_leftovers};
+pub use sqlite::{SqliteCopy, SqliteSource, check_copy, copy_all, probe, remove_leftovers};

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::names::SnapshotId;
 use super::{Error, frames};
 use crate::object::{Kind, LibraryId, Object, ObjectId, Sha256, Store};
-use crate::time::Timestamp;
+use crate::time::{Day, Timestamp};
 
 /// The largest manifest that is read, in bytes of JSON.
 const MAX_BYTES: u64 = 1 << 30;
@@ -225,6 +225,36 @@ pub struct Damage {
     pub first_seen: SnapshotId,
     /// SHA-256 of the bad bytes that are kept below `seawall-damaged/`.
     pub kept: Option<Sha256>,
+    /// The administrator knows of it, and it is no news.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<Acceptance>,
+}
+
+/// The administrator's word that some damage is known (docs/design.md, "Accepted damage").
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acceptance {
+    /// When it was given.
+    pub since: Timestamp,
+    /// The last day that it holds; `None`: for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Day>,
+    /// Why, in the administrator's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+impl Acceptance {
+    /// Whether it held once and does not any more.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        self.until.is_some_and(|until| until.is_over(now))
+    }
+}
+
+/// How many objects are damaged; one may be listed for several libraries.
+pub fn count_objects<'a>(damage: impl IntoIterator<Item = &'a Damage>) -> u64 {
+    let objects: std::collections::HashSet<Object> =
+        damage.into_iter().map(Damage::object).collect();
+    objects.len() as u64
 }
 
 impl Damage {
@@ -291,6 +321,11 @@ impl Manifest {
         self.libraries.iter().find(|library| library.id == id)
     }
 
+    /// Whether damage of this snapshot was not in the one before.
+    pub fn is_new(&self, damage: &Damage) -> bool {
+        damage.first_seen == self.snapshot
+    }
+
     /// Every part of dumps and files.
     pub fn parts(&self) -> impl Iterator<Item = &Part> {
         let databases = self.databases.iter().flat_map(|database| &database.parts);
@@ -351,6 +386,11 @@ mod tests {
                 paths: vec!["/a/ü".into()],
                 first_seen: snapshot,
                 kept: None,
+                accepted: Some(Acceptance {
+                    since: snapshot.started(),
+                    until: Some("2026-12-31".parse().unwrap()),
+                    note: None,
+                }),
             }],
             source_damage: Vec::new(),
             left_out: Vec::new(),

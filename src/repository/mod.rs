@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use seawall_backends::{self as backends, Backend, ErrorKind, Key};
 
+pub mod acceptances;
 pub(crate) mod bounded;
 pub mod catalog;
+pub mod chains;
 pub mod configuration;
 pub mod frames;
 pub mod host_key;
@@ -140,10 +142,12 @@ pub enum Error {
         source: std::io::Error,
     },
     /// Another process works with this state folder.
-    #[error("another run is busy with {}", path.display())]
+    #[error("another run is busy with {}{}", path.display(), holder.as_deref().map(|holder| format!(" ({holder})")).unwrap_or_default())]
     Busy {
-        /// The lock file.
+        /// The lock file; it never has to be removed.
         path: std::path::PathBuf,
+        /// Who holds it, if that process says so.
+        holder: Option<String>,
     },
     /// The catalog failed.
     #[error("the catalog {} failed", path.display())]
@@ -206,7 +210,9 @@ impl Error {
                 "restore what you can from another snapshot; `seawall check --read-data` names all that is bad".into()
             }
             Self::NoHostKey { place } => format!("run `seawall init -r {place}` on this host first"),
-            Self::Busy { .. } => "wait until it has ended".into(),
+            Self::Busy { .. } => {
+                "wait until it has ended; if it was killed, its lock went with it".into()
+            }
             Self::Voided { .. } => "run the backup again: nothing that it stored is stored twice".into(),
             Self::Catalog { source, .. } if is_full(source) => {
                 "make room there and run the same again: nothing that was stored is lost".into()

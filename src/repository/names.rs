@@ -54,6 +54,11 @@ impl SnapshotId {
         self.started
     }
 
+    /// The first four hex digits of its host's key id.
+    pub fn host(&self) -> String {
+        format!("{:04x}", self.host)
+    }
+
     /// The same host's name one second later.
     #[must_use]
     pub fn next(&self) -> Self {
@@ -207,6 +212,21 @@ pub fn pack(kind: PackKind, name: &Sha256, seal: Seal) -> Key {
     ))
 }
 
+/// The snapshot that a key of `markers/` would be the marker of.
+pub fn parse_marker(text: &Key) -> Option<SnapshotId> {
+    let name = text.as_str().strip_prefix(MARKERS)?.strip_prefix('/')?;
+    name.parse().ok()
+}
+
+/// Reads [`intent`] and [`heartbeat`] back: the run that a key of `data/runs/` is about.
+pub fn parse_run(text: &Key) -> Option<SnapshotId> {
+    let name = text.as_str().strip_prefix(RUNS)?.strip_prefix('/')?;
+    name.split_once('.')
+        .map_or(name, |(run, _)| run)
+        .parse()
+        .ok()
+}
+
 /// Reads [`pack`] back.
 pub fn parse_pack(text: &Key, seal: Seal) -> Option<(PackKind, Sha256)> {
     let (folder, file) = text.as_str().rsplit_once('/')?;
@@ -296,6 +316,10 @@ mod tests {
         fn snapshots_round_trip(seconds in 0i64..253_402_300_799, host in any::<[u8; 4]>()) {
             let time = Timestamp::from_seconds(seconds).unwrap();
             let snapshot = SnapshotId::new(time, KeyId::new(host));
+            prop_assert_eq!(parse_marker(&marker(snapshot)), Some(snapshot));
+            prop_assert_eq!(parse_run(&intent(snapshot)), Some(snapshot));
+            prop_assert_eq!(parse_run(&heartbeat(snapshot, 3)), Some(snapshot));
+            prop_assert!(KeyId::new(host).to_string().starts_with(&snapshot.host()));
             prop_assert_eq!(snapshot.to_string().parse(), Ok(snapshot));
         }
     }

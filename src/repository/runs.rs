@@ -1,19 +1,24 @@
 //! What runs and prune write to stay out of each other's way: intents, heartbeats, tombstones and
 //! damage records below `data/runs/`, all plain text (docs/format.md, "Runs").
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use seawall_backends::{Backend, ErrorKind, Key};
 
 use super::configuration::RepositoryId;
 use super::names::{self, SnapshotId};
 use super::note::KeyId;
+use super::snapshots::{Markers, Snapshot};
 use super::{Error, bounded};
 use crate::time::Timestamp;
 
 /// All tombstones and damage records together are no longer: two million keys.
 pub const MAX_BYTES: u64 = 256 << 20;
+
+/// How often a run that goes on says so.
+pub const HEARTBEAT_EVERY: Duration = Duration::from_hours(6);
 
 /// Takes the name of a snapshot: `wanted`, or a later second if it is taken, by an intent or by
 /// anything at all in `markers/` (a void, a marker that went bad): a run must not find at its end
@@ -57,6 +62,55 @@ pub fn put_heartbeat(
     Ok(backend.put_new(&names::heartbeat(snapshot, number), text.as_bytes())?)
 }
 
+/// A run that put its intent, as a listing shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// Its name.
+    pub snapshot: SnapshotId,
+    /// When it was first heard of, by the storage's clock.
+    pub first: Timestamp,
+    /// When it was last heard of: its intent or newest heartbeat.
+    pub last: Timestamp,
+}
+
+/// Every run that left an intent or heartbeat, in order of names. Lists only.
+pub fn seen(backend: &dyn Backend) -> Result<Vec<Seen>, Error> {
+    let mut runs: BTreeMap<SnapshotId, Seen> = BTreeMap::new();
+    for entry in backend.list(names::RUNS) {
+        let entry = entry?;
+        let Some(snapshot) = names::parse_run(&entry.key) else {
+            continue;
+        };
+        let time = Timestamp::from_system(entry.modified);
+        let run = runs.entry(snapshot).or_insert(Seen {
+            snapshot,
+            first: time,
+            last: time,
+        });
+        run.first = run.first.min(time);
+        run.last = run.last.max(time);
+    }
+    Ok(runs.into_values().collect())
+}
+
+/// Of runs those without a marker that are newer than every snapshot of their host: they go on, or
+/// died. Runs are to be listed before markers: one that ends in between has its marker then.
+pub fn unfinished(seen: Vec<Seen>, markers: &Markers) -> Vec<Seen> {
+    let ended = markers.voids.iter();
+    let ended: BTreeSet<SnapshotId> = ended
+        .chain(markers.bad.iter().map(|bad| &bad.key))
+        .filter_map(names::parse_marker)
+        .collect();
+    let is_open = |run: &Seen| {
+        let of_host = markers.snapshots.iter().map(Snapshot::id);
+        let newest = of_host
+            .filter(|snapshot| snapshot.host() == run.snapshot.host())
+            .max();
+        !ended.contains(&run.snapshot) && newest.is_none_or(|newest| newest < run.snapshot)
+    };
+    seen.into_iter().filter(is_open).collect()
+}
+
 /// The text of a tombstone or damage record.
 pub fn record_text<'a>(title: &str, keys: impl Iterator<Item = &'a Key>) -> String {
     let mut text = format!("{title}\n");
@@ -81,9 +135,7 @@ pub fn absent_keys(backend: &dyn Backend) -> Result<HashSet<Key>, Error> {
     for entry in backend.list(names::RUNS) {
         let entry = entry?;
         let key = &entry.key;
-        let name = key.as_str().rsplit('/').next().unwrap_or_default();
-        let run = name.split_once('.').map_or(name, |(run, _)| run);
-        if run.parse::<SnapshotId>().is_ok() {
+        if names::parse_run(key).is_some() {
             continue;
         }
         match bounded::get_listed(backend, &entry, left) {

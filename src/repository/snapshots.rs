@@ -4,11 +4,13 @@ use std::cell::OnceCell;
 
 use seawall_backends::{Entry, ErrorKind, Key};
 
+use super::chains::Chain;
 use super::marker::{self, Marker, MarkerError};
 use super::names::{self, SnapshotId};
 use super::note::{self, VerifyingKey};
 use super::{Error, Repository, Result, bounded, host_key};
 use crate::object::Sha256;
+use crate::time::Timestamp;
 
 /// Whose signature a marker bears.
 #[derive(Debug, Clone)]
@@ -42,6 +44,8 @@ pub struct Snapshot {
     pub sha256: Sha256,
     /// Whose signature it bears.
     pub signed_by: SignedBy,
+    /// When the marker was stored, by the storage's clock; nothing signs this.
+    pub stored: Timestamp,
 }
 
 impl Snapshot {
@@ -76,19 +80,12 @@ impl Markers {
     /// finished last. Keys that nobody vouched for count only where no snapshot is by a pinned one:
     /// whoever can write at the destination can plant a key, and a marker that says that it is newer.
     pub fn latest(&self) -> Option<&Snapshot> {
-        let any_pinned = self
-            .snapshots
-            .iter()
-            .any(|snapshot| snapshot.signed_by.is_pinned());
-        self.snapshots
-            .iter()
-            .filter(|snapshot| snapshot.signed_by.is_pinned() || !any_pinned)
-            .filter(|snapshot| {
-                !self.snapshots.iter().any(|other| {
-                    other.signed_by.key() == snapshot.signed_by.key()
-                        && other.marker.sequence > snapshot.marker.sequence
-                })
-            })
+        let chains = self.chains();
+        let is_any_pinned = chains.iter().any(Chain::is_pinned);
+        chains
+            .into_iter()
+            .filter(|chain| chain.is_pinned() || !is_any_pinned)
+            .map(|chain| chain.newest)
             .max_by_key(|snapshot| (snapshot.marker.finished, snapshot.id()))
     }
 
@@ -154,20 +151,12 @@ impl Repository {
     /// The newest marker that the given host key signed: what a run of this host builds on. With it
     /// come those of this host that are newer by name and bad.
     pub fn base(&self, host: &VerifyingKey) -> Result<(Option<Snapshot>, Vec<BadMarker>)> {
-        let suffix = SnapshotId::new(
-            crate::time::Timestamp::from_system(std::time::UNIX_EPOCH),
-            host.id(),
-        );
-        let suffix = suffix
-            .to_string()
-            .rsplit('-')
-            .next()
-            .unwrap_or_default()
-            .to_owned();
+        let suffix = SnapshotId::new(Timestamp::from_system(std::time::UNIX_EPOCH), host.id());
+        let suffix = format!("-{}", suffix.host());
         let mut entries = Vec::new();
         for entry in self.backend.list(names::MARKERS) {
             let entry = entry?;
-            if entry.key.as_str().ends_with(&format!("-{suffix}")) {
+            if entry.key.as_str().ends_with(&suffix) {
                 entries.push(entry);
             }
         }
@@ -206,10 +195,15 @@ impl Repository {
         {
             return Ok(Some(Found::Void));
         }
-        Ok(Some(self.judge(&entry.key, &bytes, known)?))
+        Ok(Some(self.judge(entry, &bytes, known)?))
     }
 
-    fn judge(&self, key: &Key, bytes: &[u8], known: &OnceCell<Vec<VerifyingKey>>) -> Result<Found> {
+    fn judge(
+        &self,
+        entry: &Entry,
+        bytes: &[u8],
+        known: &OnceCell<Vec<VerifyingKey>>,
+    ) -> Result<Found> {
         let (opened, pinned) = match note::open(bytes, &self.pinned) {
             Ok(opened) => (opened, true),
             Err(first) => {
@@ -230,7 +224,7 @@ impl Repository {
         if marker.repository != self.id.as_str() {
             return Ok(Found::Bad("belongs to another repository".into()));
         }
-        if names::marker(marker.snapshot) != *key {
+        if names::marker(marker.snapshot) != entry.key {
             return Ok(Found::Bad(format!("says that it is {}", marker.snapshot)));
         }
         let signed_by = if pinned {
@@ -242,6 +236,7 @@ impl Repository {
             marker,
             sha256: Sha256::of(bytes),
             signed_by,
+            stored: Timestamp::from_system(entry.modified),
         })))
     }
 

@@ -6,11 +6,13 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use super::acceptances::Acceptances;
 use super::configuration::RepositoryId;
 use super::host_key::HostKey;
 use super::identity::Voucher;
 use super::note::VerifyingKey;
 use super::{Error, Result};
+use crate::time::Clock;
 
 /// The state folder; everything in it is readable by its owner alone.
 #[derive(Debug, Clone)]
@@ -24,8 +26,21 @@ pub struct Lock {
     file: File,
 }
 
+impl Lock {
+    /// Says who holds it, for the message of whoever comes second. It locks without this too.
+    fn sign(mut self) -> Self {
+        let (process, now) = (std::process::id(), Clock::system().now());
+        let _ = self.file.set_len(0);
+        let _ = self
+            .file
+            .write_all(format!("process {process}, since {now}\n").as_bytes());
+        self
+    }
+}
+
 impl Drop for Lock {
     fn drop(&mut self) {
+        let _ = self.file.set_len(0);
         // Closing is not enough while a process that was just started still has a copy.
         let _ = self.file.unlock();
     }
@@ -36,6 +51,13 @@ impl StateFolder {
     pub fn open(path: &Path) -> Result<Self> {
         make_folder(path)?;
         Ok(Self {
+            path: path.to_owned(),
+        })
+    }
+
+    /// The folder, if it is there; makes nothing.
+    pub fn existing(path: &Path) -> Option<Self> {
+        path.is_dir().then(|| Self {
             path: path.to_owned(),
         })
     }
@@ -60,13 +82,21 @@ impl StateFolder {
             .open(&path)
             .map_err(failed)?;
         match file.try_lock() {
-            Ok(()) => Ok(Lock { file }),
-            Err(TryLockError::WouldBlock) => Err(Error::Busy { path }),
+            Ok(()) => Ok(Lock { file }.sign()),
+            Err(TryLockError::WouldBlock) => {
+                let holder = fs::read_to_string(&path).unwrap_or_default();
+                let line = holder.lines().next().filter(|line| is_holder(line));
+                Err(Error::Busy {
+                    holder: line.map(ToOwned::to_owned),
+                    path,
+                })
+            }
             Err(TryLockError::Error(source)) => Err(failed(source)),
         }
     }
 
-    fn host_key_path(&self) -> PathBuf {
+    /// The file with the host's key: secret.
+    pub fn host_key_path(&self) -> PathBuf {
         self.path.join("host.key")
     }
 
@@ -191,12 +221,51 @@ impl RepositoryState {
         Ok(())
     }
 
+    fn accepted_path(&self) -> PathBuf {
+        self.path.join("accepted")
+    }
+
+    /// Damage that the administrator accepted; `None`: nobody has said anything here.
+    pub fn accepted(&self) -> Result<Option<Acceptances>> {
+        let path = self.accepted_path();
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(Error::State { path, source }),
+        };
+        let parsed = Acceptances::parse(&text);
+        parsed.map(Some).map_err(|reason| Error::Malformed {
+            what: path.display().to_string(),
+            reason,
+        })
+    }
+
+    /// Remembers what is accepted, in place of what was.
+    pub fn set_accepted(&self, accepted: &Acceptances) -> Result<()> {
+        let path = self.accepted_path();
+        let text = accepted.to_text().map_err(|error| Error::Malformed {
+            what: path.display().to_string(),
+            reason: error.to_string(),
+        })?;
+        replace(&path, text.as_bytes())
+    }
+
+    /// The copy of the recovery sheet.
+    pub fn sheet_path(&self) -> PathBuf {
+        self.path.join("recovery-sheet.txt")
+    }
+
     /// Keeps a copy of the recovery sheet.
     pub fn keep_sheet(&self, text: &str) -> Result<PathBuf> {
-        let path = self.path.join("recovery-sheet.txt");
+        let path = self.sheet_path();
         replace(&path, text.as_bytes())?;
         Ok(path)
     }
+}
+
+/// Whether a line is what [`Lock::sign`] writes.
+fn is_holder(line: &str) -> bool {
+    line.starts_with("process ") && line.len() < 80 && !line.contains(char::is_control)
 }
 
 fn make_folder(path: &Path) -> Result<()> {
@@ -271,9 +340,35 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let state = StateFolder::open(folder.path()).unwrap();
         let lock = state.lock().unwrap();
-        assert!(matches!(state.lock(), Err(Error::Busy { .. })));
+        let Err(Error::Busy {
+            holder: Some(holder),
+            ..
+        }) = state.lock()
+        else {
+            panic!("the lock is taken, and says by whom")
+        };
+        let process = format!("process {}, since 20", std::process::id());
+        assert!(holder.starts_with(&process), "{holder}");
         drop(lock);
+        assert_eq!(fs::read(folder.path().join("lock")).unwrap(), b"");
         assert!(state.lock().is_ok());
+    }
+
+    #[test]
+    fn what_is_accepted_is_remembered_and_nothing_is_not_no_word() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateFolder::open(folder.path()).unwrap();
+        let repository = state.repository(&RepositoryId::random().unwrap()).unwrap();
+        assert_eq!(repository.accepted().unwrap(), None);
+        let none = Acceptances::default();
+        repository.set_accepted(&none).unwrap();
+        assert_eq!(repository.accepted().unwrap(), Some(none));
+        replace(&repository.accepted_path(), b"oops\n").unwrap();
+        let error = repository.accepted().unwrap_err().to_string();
+        assert!(
+            error.contains("accepted") && error.contains("line 1"),
+            "{error}"
+        );
     }
 
     #[test]

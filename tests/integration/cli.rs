@@ -1,5 +1,10 @@
 //! The command as a user meets it: outputs, messages, exit statuses.
 
+mod damage;
+mod doctor;
+mod locks;
+mod status;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -612,6 +617,11 @@ fn a_backup_does_not_contain_itself() {
         state.to_str().unwrap(),
     ]);
     ran.fails(1, &["the state folder", "inside of"]);
+    // Also as a URL.
+    let url = format!("file://{}", inside.display());
+    let ran = user.run(&["backup", top, "--init", "-r", &url]);
+    ran.fails(1, &["the repository", "inside of"]);
+    assert!(!inside.exists());
     let home = user.home.path().to_str().unwrap();
     user.run(&["backup", top, "--init", "--also", home])
         .fails(1, &["the repository", "inside of"]);

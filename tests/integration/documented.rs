@@ -67,7 +67,9 @@ fn every_heading_that_the_code_cites_exists() {
 
 #[test]
 fn dependencies_point_one_way() {
-    let verbs = ["backup", "restore", "check", "verify", "cli"];
+    let verbs = [
+        "backup", "restore", "check", "verify", "damage", "status", "doctor", "cli",
+    ];
     let forbidden = |module: &str| -> Vec<&str> {
         let mut forbidden = match module {
             "seafile" | "database" => {
@@ -83,7 +85,7 @@ fn dependencies_point_one_way() {
                 "unpack",
             ],
             "walk" | "source" | "unpack" => vec!["repository"],
-            "backup" | "restore" | "check" | "verify" => {
+            "backup" | "restore" | "check" | "verify" | "damage" | "status" | "doctor" => {
                 return verbs.into_iter().filter(|verb| *verb != module).collect();
             }
             _ => return Vec::new(),
@@ -256,6 +258,9 @@ fn the_readme_is_short_and_its_commands_exist() {
         "restore",
         "check",
         "verify",
+        "damage",
+        "status",
+        "doctor",
     ] {
         assert!(
             readme.contains(&format!("| `{verb}")),
@@ -271,9 +276,18 @@ fn the_readme_is_short_and_its_commands_exist() {
         .filter(|part| part.starts_with("--") && !part.contains('\n'))
     {
         let flag = flag.split([' ', ':', '=']).next().unwrap();
-        let verbs = ["backup", "restore", "check", "snapshots", "verify"];
+        let verbs = [
+            "backup",
+            "restore",
+            "check",
+            "snapshots",
+            "verify",
+            "status",
+            "damage accept",
+        ];
         let known = verbs.iter().any(|verb| {
-            crate::support::run(env!("CARGO_BIN_EXE_seawall"), &[verb, "--help"]).contains(flag)
+            let words: Vec<&str> = verb.split(' ').chain(["--help"]).collect();
+            crate::support::run(env!("CARGO_BIN_EXE_seawall"), &words).contains(flag)
         });
         assert!(known, "{flag} is in README.md and in no --help");
     }

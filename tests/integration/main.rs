@@ -9,6 +9,7 @@
     reason = "a test that meets what it does not expect has failed"
 )]
 
+mod accepted;
 mod backup;
 mod by_hand;
 mod check;

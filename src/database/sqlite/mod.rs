@@ -98,6 +98,29 @@ pub fn check_copy(file: &Path) -> Vec<String> {
     draft::check_file(file)
 }
 
+/// Whether a database could be copied now: it is there, is a database, and its lock is free. Writes
+/// nothing. Returns the bytes that a copy takes at most.
+///
+/// # Errors
+///
+/// [`Error::Busy`] or [`Error::Changing`] after `patience`, and whatever keeps it from being read.
+pub fn probe(source: &SqliteSource, patience: Duration) -> Result<u64, Error> {
+    let database = LiveDatabase::find(&source.path)?;
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let route = database.route()?;
+    match database.begin(0, route, Instant::now() + patience) {
+        Ok(_) => Ok(database.total_len()),
+        Err(Setback::Failed(error)) => Err(error),
+        Err(Setback::Wait { reason, .. }) => {
+            let (file, waited) = (database.path().to_path_buf(), patience);
+            Err(match reason {
+                Reason::Busy => Error::Busy { file, waited },
+                Reason::Changing => Error::Changing { file, waited },
+            })
+        }
+    }
+}
+
 /// Removes what killed runs left in a spool folder. Only for who knows that no other run uses it.
 pub fn remove_leftovers(spool: &Path) -> Result<(), Error> {
     draft::remove_leftovers(spool)

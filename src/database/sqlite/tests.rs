@@ -18,7 +18,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tempfile::TempDir;
 
-use super::{SqliteCopy, SqliteSource, copy_all, copy_all_within, remove_leftovers};
+use super::{SqliteCopy, SqliteSource, copy_all, copy_all_within, probe, remove_leftovers};
 use crate::database::Error;
 use crate::object::Sha256;
 
@@ -560,6 +560,26 @@ fn a_locked_database_is_waited_for_while_the_others_are_free() {
         locked.execute_batch("COMMIT").unwrap();
         assert_eq!(copying.join().unwrap().unwrap().len(), 2);
     });
+}
+
+#[test]
+fn a_probe_says_whether_a_copy_would_work_and_writes_nothing() {
+    let place = Place::new();
+    let database = create(&place.path("a.db"), 10);
+    let source = place.source("a.db");
+    let before = listing(place.folder.path());
+    let len = fs::metadata(&source.path).unwrap().len();
+    assert_eq!(probe(&source, Duration::ZERO).unwrap(), len);
+    assert_eq!(listing(place.folder.path()), before);
+    database.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    let error = probe(&source, Duration::from_millis(50)).unwrap_err();
+    assert!(matches!(error, Error::Busy { .. }), "{error}");
+    database.execute_batch("COMMIT").unwrap();
+    // It lets go at once.
+    database.busy_timeout(Duration::ZERO).unwrap();
+    probe(&source, Duration::ZERO).unwrap();
+    database.execute("UPDATE t SET n = n + 1", []).unwrap();
+    assert!(probe(&place.source("none.db"), Duration::ZERO).is_err());
 }
 
 #[test]

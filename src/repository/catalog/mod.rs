@@ -7,12 +7,14 @@
 //! once that run has its marker, unless the store was visited in vain ([`Catalog::mark`]). So
 //! closing a library costs one row, and a run that dies closes nothing.
 
+mod examine;
 mod objects;
 mod packs;
 mod segments;
 #[cfg(test)]
 mod tests;
 
+pub use examine::{Condition, examine};
 pub use objects::{Known, Mark};
 pub use packs::{NewPack, PackRecord};
 pub use segments::SegmentRecord;

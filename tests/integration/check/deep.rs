@@ -319,6 +319,7 @@ fn a_pointer_that_leads_nowhere_is_named_with_library_object_and_path() {
                     paths: Vec::new(),
                     first_seen: first,
                     kept: None,
+                    accepted: None,
                 });
         }
         forge.marker.damage += 1;

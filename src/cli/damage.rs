@@ -1,0 +1,239 @@
+//! `seawall damage`: lists what is damaged, and accepts what is known.
+
+use anyhow::anyhow;
+use clap::{Args, Subcommand};
+
+use super::output::{self, Output, count, shown};
+use super::place::{self, Joined};
+use super::{CommandError, Global, Status};
+use crate::damage::{self, Change, Id, Listing, Newest, Row, Selection, State};
+use crate::repository::acceptances::Acceptances;
+use crate::repository::manifest::{Acceptance, Manifest};
+use crate::time::{Clock, Day};
+
+/// The longest note, in characters.
+const LONGEST_NOTE: usize = 1000;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// List the damage of this host's newest snapshot: NEW, known or accepted
+    List,
+    /// Accept damage: it stays listed and counted, and does not raise exit status 3 any more
+    Accept(Accept),
+    /// Take it back: it counts again
+    Unaccept(Selected),
+}
+
+#[derive(Debug, Args)]
+struct Accept {
+    #[command(flatten)]
+    selected: Selected,
+    /// The last day that it holds, in UTC, such as 2026-12-31
+    #[arg(long, value_name = "DATE")]
+    until: Option<Day>,
+    /// Why, for whoever reads the list later
+    #[arg(long, value_name = "TEXT")]
+    note: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct Selected {
+    /// Ids of objects, or the first six digits or more; for damage of a library's row the library's
+    #[arg(value_name = "ID", required_unless_present = "all")]
+    ids: Vec<Id>,
+    /// All that is listed
+    #[arg(long, conflicts_with = "ids")]
+    all: bool,
+}
+
+impl Selected {
+    fn selection(&self) -> Selection {
+        if self.all {
+            Selection::All
+        } else {
+            Selection::Ids(self.ids.clone())
+        }
+    }
+}
+
+pub(super) fn run(
+    global: &Global,
+    arguments: &Arguments,
+    output: Output,
+) -> Result<Status, CommandError> {
+    let state = global.existing_state()?;
+    match &arguments.what {
+        What::List => list(&place::joined(global, &state)?, output),
+        What::Accept(accept) => {
+            let acceptance = acceptance(accept)?;
+            let _lock = state.lock()?;
+            let joined = place::joined(global, &state)?;
+            let change = change(&joined, |manifest, accepted| {
+                damage::accept(
+                    manifest,
+                    accepted,
+                    &accept.selected.selection(),
+                    &acceptance,
+                )
+            })?;
+            print_change(&change, "accepted", output)
+        }
+        What::Unaccept(selected) => {
+            let _lock = state.lock()?;
+            let joined = place::joined(global, &state)?;
+            let change = change(&joined, |manifest, accepted| {
+                damage::unaccept(manifest, accepted, &selected.selection())
+            })?;
+            print_change(&change, "not accepted", output)
+        }
+    }
+}
+
+fn acceptance(accept: &Accept) -> Result<Acceptance, CommandError> {
+    let now = Clock::system().now();
+    let acceptance = Acceptance {
+        since: now,
+        until: accept.until,
+        note: accept.note.clone(),
+    };
+    if acceptance.is_over(now) {
+        return Err(CommandError::new(
+            anyhow!("the last day of --until is over already"),
+            "give a day to come, or none",
+        ));
+    }
+    let too_long = |note: &String| note.chars().count() > LONGEST_NOTE;
+    if accept.note.as_ref().is_some_and(too_long) {
+        return Err(CommandError::new(
+            anyhow!("the note is longer than {LONGEST_NOTE} characters"),
+            "say it shorter",
+        ));
+    }
+    Ok(acceptance)
+}
+
+/// The newest snapshot of this host.
+fn newest(joined: &Joined) -> Result<Manifest, CommandError> {
+    let newest = Newest::read(&joined.repository, &joined.host_key.verifying())?;
+    for bad in &newest.bad {
+        Output::warning(format_args!("{} is no snapshot: {}", bad.key, bad.problem));
+    }
+    newest.manifest.ok_or_else(|| {
+        CommandError::new(
+            anyhow!(
+                "this host has no snapshot in {} yet",
+                joined.repository.place()
+            ),
+            "run a backup first: it finds out what is damaged",
+        )
+    })
+}
+
+/// What is accepted on this host; without a word here what the newest snapshot says.
+fn accepted(joined: &Joined, manifest: &Manifest) -> Result<Acceptances, CommandError> {
+    let accepted = joined.state.accepted().map_err(|error| {
+        CommandError::new(
+            error,
+            "mend that line, or remove the file: then what the newest snapshot says counts",
+        )
+    })?;
+    Ok(accepted.unwrap_or_else(|| Acceptances::signed(manifest)))
+}
+
+fn list(joined: &Joined, output: Output) -> Result<Status, CommandError> {
+    let manifest = newest(joined)?;
+    let accepted = accepted(joined, &manifest)?;
+    let listing = Listing::new(&manifest, &accepted, Clock::system().now());
+    output.detail(format_args!("snapshot {}", listing.snapshot));
+    if listing.rows().next().is_none() {
+        output.line("No damage.");
+    } else {
+        let head = ["ID", "KIND", "STATE", "FIRST SEEN", "LIBRARY", "WHAT"];
+        let mut rows = vec![head.map(Into::into).to_vec()];
+        rows.extend(listing.damage.iter().map(|row| cells(row, "lost")));
+        let in_source = "bad in the source, good in the repository";
+        rows.extend(
+            listing
+                .source_damage
+                .iter()
+                .map(|row| cells(row, in_source)),
+        );
+        output.line(output::table(&rows));
+    }
+    output.json(&listing)?;
+    Ok(Status::Done)
+}
+
+fn cells(row: &Row, what: &str) -> Vec<String> {
+    let damage = &row.damage;
+    let kind = if damage.id.is_empty() {
+        "row".to_owned()
+    } else {
+        damage.kind.to_string()
+    };
+    let paths = match damage.paths.as_slice() {
+        [] => String::new(),
+        [path] => format!(", {}", shown(path)),
+        [path, more @ ..] => format!(", {} and {} more", shown(path), more.len()),
+    };
+    let note = damage
+        .accepted
+        .as_ref()
+        .and_then(|given| given.note.as_ref());
+    let note = note.map(|note| format!(" [{}]", shown(note)));
+    vec![
+        damage::id_of(damage),
+        kind,
+        state(row),
+        damage.first_seen.started().to_string(),
+        shown(row.library_name.as_deref().unwrap_or("-")),
+        format!(
+            "{what}: {}{paths}{}",
+            shown(&damage.detail),
+            note.unwrap_or_default()
+        ),
+    ]
+}
+
+fn state(row: &Row) -> String {
+    let until = row.damage.accepted.as_ref().and_then(|given| given.until);
+    match (row.state, until) {
+        (State::New, None) => "NEW".into(),
+        (State::Known, None) => "known".into(),
+        (State::Accepted, None) => "accepted".into(),
+        (State::Accepted, Some(until)) => format!("accepted until {until}"),
+        (State::New | State::Known, Some(until)) => format!("was accepted until {until}"),
+    }
+}
+
+/// Changes what is accepted here; the lock is held.
+fn change(
+    joined: &Joined,
+    apply: impl Fn(&Manifest, &mut Acceptances) -> Result<Change, damage::SelectError>,
+) -> Result<Change, CommandError> {
+    let manifest = newest(joined)?;
+    let mut accepted = accepted(joined, &manifest)?;
+    let change = apply(&manifest, &mut accepted)?;
+    joined.state.set_accepted(&accepted)?;
+    Ok(change)
+}
+
+fn print_change(change: &Change, what: &str, output: Output) -> Result<Status, CommandError> {
+    for object in &change.objects {
+        output.detail(format_args!("{what}: {object}"));
+    }
+    let objects = count(change.objects.len() as u64, "object", "objects");
+    output.line(match change.objects.len() {
+        0 => format!("the snapshot {} lists no damage", change.snapshot),
+        _ if change.changed == 0 => format!("{objects} {what}, as before"),
+        _ => format!("{objects} {what}; the next backup signs it"),
+    });
+    output.json(change)?;
+    Ok(Status::Done)
+}

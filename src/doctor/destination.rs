@@ -1,0 +1,224 @@
+//! Is the destination there, create-only, writable, roomy, and in time?
+
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::fs::Access;
+use seawall_backends::ErrorKind;
+
+use super::{Report, Setup, room};
+use crate::repository::snapshots::Markers;
+use crate::repository::{Repository, names, runs};
+use crate::time::Timestamp;
+
+/// No writer is as slow as this.
+/// Clocks that are further apart than this are wrong.
+const CLOCKS_DIFFER: Duration = Duration::from_hours(24);
+/// Clocks that are closer than this are right.
+const CLOCKS_AGREE: Duration = Duration::from_mins(5);
+
+/// Looks at the destination.
+pub fn destination(report: &mut Report, setup: &Setup<'_>) {
+    let Some(repository) = setup.repository else {
+        return;
+    };
+    report.ok(
+        "repository",
+        format!("{}: format 1, id {}", repository.place(), repository.id()),
+    );
+    create_only(report, repository);
+    match setup.repository_path {
+        Some(path) => {
+            writable(report, path);
+            private(report, path);
+        }
+        None => report.note(
+            "writable",
+            "not tried: what is written cannot be removed again without permission to delete",
+            Some("the first backup shows it".into()),
+        ),
+    }
+    // Runs first: one that ends meanwhile has its marker in the listing that comes after.
+    let listed = runs::seen(repository.backend().as_ref());
+    let listed = listed.and_then(|runs| Ok((runs, repository.markers()?)));
+    let (runs, markers) = match listed {
+        Ok(listed) => listed,
+        Err(error) => return report.error("markers", &error, error.hint()),
+    };
+    for bad in &markers.bad {
+        let text = format!("{} is no snapshot: {}", bad.key, bad.problem);
+        report.bad("markers", text, "`seawall check` looks closer");
+    }
+    if let Some(path) = setup.repository_path {
+        room(report, path, &markers);
+    }
+    clock(report, &markers, setup.now);
+    runs_and_ages(report, runs, &markers, setup.now);
+}
+
+/// Puts `seawall.json` once more, with its own bytes: a store that keeps the promise refuses, one
+/// that does not writes what is there already.
+fn create_only(report: &mut Report, repository: &Repository) {
+    let backend = repository.backend();
+    let key = names::configuration();
+    let again = backend
+        .get(&key, None)
+        .and_then(|bytes| backend.put_new(&key, &bytes));
+    match again {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            report.ok("create-only", "what is stored is not overwritten");
+        }
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => report.bad(
+            "create-only",
+            "this user may not write there",
+            "check owner and permissions at the destination",
+        ),
+        Err(error) => report.error("create-only", &error, None),
+        Ok(()) => report.bad(
+            "create-only",
+            "the destination overwrites what it has: two runs could destroy each other's markers",
+            "use a destination that can create without overwriting",
+        ),
+    }
+}
+
+/// Asks the system for each folder that a backup writes to; nothing is written.
+fn writable(report: &mut Report, path: &Path) {
+    let folders = [
+        "",
+        names::MARKERS,
+        names::DATABASES,
+        "data",
+        names::BLOCKS,
+        names::TREES,
+        names::INDEX,
+        names::LISTS,
+        names::MANIFESTS,
+        names::FILES,
+        names::RUNS,
+    ];
+    let folders = folders.iter().map(|folder| path.join(folder));
+    let wanted = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
+    let refused = folders
+        .filter(|folder| folder.exists())
+        .find_map(|folder| Some((rustix::fs::access(&folder, wanted).err()?, folder)));
+    match refused {
+        None => report.ok("writable", "by this user's permissions, as the system says"),
+        Some((error, folder)) => report.bad(
+            "writable",
+            format!("{}: {}", folder.display(), std::io::Error::from(error)),
+            "mount it writable, or check owner and permissions",
+        ),
+    }
+}
+
+/// The repository is not encrypted, and Seafile's configuration holds passwords.
+fn private(report: &mut Report, path: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let Ok(metadata) = std::fs::metadata(path) else {
+        return;
+    };
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & 0o007 != 0 {
+        report.note(
+            "private",
+            format!(
+                "everybody on this machine may look into {} (mode {mode:04o})",
+                path.display()
+            ),
+            Some(format!("chmod 0700 {}", path.display())),
+        );
+    }
+}
+
+/// Against what the last snapshot took, as far as the markers tell.
+fn room(report: &mut Report, path: &Path, markers: &Markers) {
+    let room = match room::of(path) {
+        Ok(room) => room,
+        Err(error) => return report.error("room", &error, None),
+    };
+    let growth = markers.chains().into_iter().map(|chain| {
+        let before = chain.before.map_or(0, |before| before.marker.bytes);
+        chain.newest.marker.bytes.saturating_sub(before)
+    });
+    let growth = growth.max().unwrap_or(0);
+    let text = room.text();
+    if room.free_bytes < growth || room.free_bytes == 0 {
+        report.bad(
+            "room",
+            format!("{text}; the last snapshot took {} MiB", growth >> 20),
+            "make room before the next backup",
+        );
+    } else if room.is_short() {
+        report.note(
+            "room",
+            text,
+            Some("less than 5 % is left: make room soon".into()),
+        );
+    } else {
+        report.ok("room", text);
+    }
+}
+
+/// This host's clock and the storage's.
+fn clock(report: &mut Report, markers: &Markers, now: Timestamp) {
+    let Some(newest) = markers
+        .snapshots
+        .iter()
+        .max_by_key(|snapshot| snapshot.stored)
+    else {
+        return report.note("clock", "nothing is stored yet to compare it with", None);
+    };
+    let ahead = newest.stored.since(now);
+    let finished = newest.marker.finished;
+    let apart = finished
+        .since(newest.stored)
+        .max(newest.stored.since(finished));
+    if ahead > CLOCKS_DIFFER || apart > CLOCKS_DIFFER {
+        report.bad(
+            "clock",
+            format!(
+                "{} was stored {} by the storage's clock, finished {finished} by its host's, and it is {now} here",
+                newest.id(),
+                newest.stored
+            ),
+            "set the clocks (NTP); if the repository was copied, copy times too (cp -a, rsync -a)",
+        );
+    } else if ahead > CLOCKS_AGREE {
+        report.note(
+            "clock",
+            format!(
+                "the storage's clock is {} minutes ahead of this host's",
+                ahead.as_secs() / 60
+            ),
+            Some("set the clocks (NTP)".into()),
+        );
+    } else {
+        report.ok(
+            "clock",
+            format!("it is {now} here, which fits the storage's times"),
+        );
+    }
+}
+
+fn runs_and_ages(report: &mut Report, runs: Vec<runs::Seen>, markers: &Markers, now: Timestamp) {
+    let hours = |since: Timestamp| now.since(since).as_secs() / 3600;
+    for chain in markers.chains() {
+        let newest = chain.newest;
+        let text = format!("{}, {} hours ago", newest.id(), hours(newest.stored));
+        report.ok("last backup", text);
+    }
+    if markers.snapshots.is_empty() {
+        let next = "seawall backup FOLDER";
+        report.note("last backup", "there is none yet", Some(next.into()));
+    }
+    for run in runs::unfinished(runs, markers) {
+        let text = format!(
+            "{} has no marker, and was last heard of {} hours ago: it goes on, or died",
+            run.snapshot,
+            hours(run.last)
+        );
+        let next = "if it died, the next backup uses what it stored";
+        report.note("unfinished", text, Some(next.into()));
+    }
+}

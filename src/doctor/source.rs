@@ -1,0 +1,184 @@
+//! Can this user back up that installation?
+
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::Report;
+use crate::database;
+use crate::object::Kind;
+use crate::seafile::discover::{Installation, ObjectRoots, Warning};
+use crate::source::{databases, sqlite_sources};
+
+/// How long to wait for a database that is busy.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// So many libraries of each kind are tried.
+const SAMPLE: usize = 20;
+
+/// What a backup copies to its spool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Databases {
+    /// Bytes of all databases.
+    pub bytes: u64,
+}
+
+/// Looks at an installation that was found.
+pub fn source(report: &mut Report, installation: &Installation) -> Databases {
+    report.ok(
+        "installation",
+        format!(
+            "{}: Seafile {} ({})",
+            installation.top.display(),
+            installation
+                .program_version
+                .as_deref()
+                .unwrap_or("of unknown version"),
+            installation.layout
+        ),
+    );
+    owner(report, installation);
+    let bytes = look_at_databases(report, installation);
+    look_at_objects(report, installation);
+    for warning in &installation.warnings {
+        let next = matches!(warning, Warning::DockerEnvMissing).then(|| also(&installation.top));
+        report.note("installation", warning.to_string(), next);
+    }
+    Databases { bytes }
+}
+
+fn owner(report: &mut Report, installation: &Installation) {
+    let user = rustix::process::geteuid();
+    let owner = fs::metadata(&installation.data_dir).map(|metadata| metadata.uid());
+    match owner {
+        Ok(owner) if user.is_root() || owner == user.as_raw() => {
+            report.ok(
+                "user",
+                format!("{}, and the installation is user {owner}'s", user.as_raw()),
+            );
+        }
+        Ok(owner) => report.note(
+            "user",
+            format!("{}, and the installation is user {owner}'s", user.as_raw()),
+            Some(format!(
+                "run backups as user {owner} or as root, so that every file can be read"
+            )),
+        ),
+        Err(error) => report.error("user", &error, None),
+    }
+}
+
+fn look_at_databases(report: &mut Report, installation: &Installation) -> u64 {
+    let files = match databases(installation) {
+        Ok(files) => files,
+        Err(error) => {
+            let next = "dump them with mysqldump until a later version does";
+            report.error("databases", &error, Some(next.into()));
+            return 0;
+        }
+    };
+    let mut bytes = 0;
+    for source in sqlite_sources(files) {
+        match database::probe(&source, PATIENCE) {
+            Ok(len) => {
+                bytes += len;
+                report.ok(
+                    "database",
+                    format!("{}: readable, and not locked", source.role),
+                );
+            }
+            Err(error) => {
+                let next = error.hint().map(ToOwned::to_owned);
+                report.error("database", &error, next);
+            }
+        }
+    }
+    bytes
+}
+
+fn look_at_objects(report: &mut Report, installation: &Installation) {
+    let storage = &installation.object_storage;
+    let classes = storage.classes.iter().map(|class| &class.roots);
+    let roots: Vec<&ObjectRoots> = std::iter::once(&storage.roots).chain(classes).collect();
+    for kind in Kind::ALL {
+        let mut tried = 0;
+        let mut failed = None;
+        for root in &roots {
+            match sample(root.folder(kind)) {
+                Ok(count) => tried += count,
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        match failed {
+            None => report.ok(
+                "objects",
+                format!(
+                    "{}: one of each of {tried} libraries is readable",
+                    kind.folder()
+                ),
+            ),
+            Some((path, error)) => report.bad(
+                "objects",
+                format!("{}: {error}", path.display()),
+                "run seawall as the user that Seafile runs as, or as root",
+            ),
+        }
+    }
+}
+
+/// Reads a byte of an object of each of some libraries. A folder that is not there has none.
+fn sample(folder: &Path) -> Result<usize, (PathBuf, io::Error)> {
+    let mut tried = 0;
+    for library in entries(folder, SAMPLE)? {
+        for beginning in entries(&library, 1)? {
+            for object in entries(&beginning, 1)? {
+                let read = File::open(&object).and_then(|mut file| file.read(&mut [0]));
+                read.map_err(|error| (object, error))?;
+                tried += 1;
+            }
+        }
+    }
+    Ok(tried)
+}
+
+fn entries(folder: &Path, most: usize) -> Result<Vec<PathBuf>, (PathBuf, io::Error)> {
+    let about = |error| (folder.to_owned(), error);
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        // A file beside the folders, or one that the collector just removed.
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            return Ok(Vec::new());
+        }
+        Err(error) => return Err(about(error)),
+    };
+    let paths = entries.map(|entry| entry.map(|entry| entry.path()));
+    paths.take(most).collect::<Result<_, _>>().map_err(about)
+}
+
+/// What of docker's files is to be found above the installation.
+fn also(top: &Path) -> String {
+    let names = [
+        ".env",
+        "docker-compose.yml",
+        "compose.yml",
+        "seafile-server.yml",
+    ];
+    let folders = top.ancestors().skip(1).take(3);
+    let there = folders.flat_map(|folder| names.iter().map(|name| folder.join(name)));
+    let options: Vec<String> = there
+        .filter(|path| path.is_file())
+        .map(|path| format!("--also {}", path.display()))
+        .collect();
+    if options.is_empty() {
+        "back them up too: seawall backup --also /path/to/.env --also /path/to/docker-compose.yml"
+            .into()
+    } else {
+        format!("back them up too: seawall backup {}", options.join(" "))
+    }
+}

@@ -1,0 +1,171 @@
+//! Damage that the administrator has accepted (docs/design.md, "Accepted damage"): which, since when,
+//! until when, and why. `damage` changes it, in the state folder; a backup signs it into its manifest.
+//!
+//! One acceptance is of one occurrence: an object, and the snapshot that first had it damaged. What is
+//! mended and breaks again has another first snapshot, so an old acceptance does not cover it.
+
+use serde::{Deserialize, Serialize};
+
+use super::manifest::{Acceptance, Damage, Manifest};
+use super::names::SnapshotId;
+use crate::object::{Kind, ObjectId, Store};
+
+/// The beginning of the file in the state folder.
+const COMMENT: &str = "# damage that was accepted; `seawall damage` changes this file\n";
+
+/// One occurrence of damage, and the word about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Accepted {
+    store: Store,
+    kind: Kind,
+    id: ObjectId,
+    first_seen: SnapshotId,
+    #[serde(flatten)]
+    acceptance: Acceptance,
+}
+
+impl Accepted {
+    fn is_of(&self, damage: &Damage) -> bool {
+        (self.store, self.kind, self.id, self.first_seen)
+            == (damage.store, damage.kind, damage.id, damage.first_seen)
+    }
+}
+
+/// What is accepted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Acceptances(Vec<Accepted>);
+
+impl Acceptances {
+    /// What a snapshot says was accepted when it was made.
+    pub fn signed(manifest: &Manifest) -> Self {
+        let mut signed = Self::default();
+        for damage in manifest.damage.iter().chain(&manifest.source_damage) {
+            if let Some(acceptance) = &damage.accepted {
+                signed.accept(damage, acceptance.clone());
+            }
+        }
+        signed
+    }
+
+    /// The word about some damage, whether it still holds or not.
+    pub fn of(&self, damage: &Damage) -> Option<&Acceptance> {
+        let mut accepted = self.0.iter().filter(|accepted| accepted.is_of(damage));
+        accepted.next().map(|accepted| &accepted.acceptance)
+    }
+
+    /// Accepts; a word that was given before is replaced.
+    pub fn accept(&mut self, damage: &Damage, acceptance: Acceptance) {
+        self.withdraw(damage);
+        self.0.push(Accepted {
+            store: damage.store,
+            kind: damage.kind,
+            id: damage.id,
+            first_seen: damage.first_seen,
+            acceptance,
+        });
+    }
+
+    /// Takes it back. Whether there was anything to take back.
+    pub fn withdraw(&mut self, damage: &Damage) -> bool {
+        let before = self.0.len();
+        self.0.retain(|accepted| !accepted.is_of(damage));
+        self.0.len() < before
+    }
+
+    /// Forgets what a snapshot does not list any more: it was mended.
+    pub fn forget_mended(&mut self, manifest: &Manifest) {
+        let listed = manifest.damage.iter().chain(&manifest.source_damage);
+        self.0
+            .retain(|accepted| listed.clone().any(|damage| accepted.is_of(damage)));
+    }
+
+    /// A comment, then one JSON object a line, for people too.
+    pub fn to_text(&self) -> Result<String, serde_json::Error> {
+        let mut text = COMMENT.to_owned();
+        for accepted in &self.0 {
+            text.push_str(&serde_json::to_string(accepted)?);
+            text.push('\n');
+        }
+        Ok(text)
+    }
+
+    /// Reads [`Self::to_text`] back; empty lines and lines that begin with `#` are passed over.
+    ///
+    /// Errors: the number of the first line that cannot be read, and why.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let lines = text.lines().map(str::trim).enumerate();
+        let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+        let parse = |(number, line)| {
+            serde_json::from_str(line).map_err(|error| format!("line {}: {error}", number + 1))
+        };
+        lines.map(parse).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::LibraryId;
+
+    fn damage(id: u8, first_seen: &str) -> Damage {
+        let library = LibraryId::new([7; 16]);
+        Damage {
+            store: Store::Library(library),
+            kind: Kind::Block,
+            id: ObjectId::new([id; 20]),
+            library,
+            reason: "missing".into(),
+            detail: "is missing".into(),
+            paths: Vec::new(),
+            first_seen: first_seen.parse().unwrap(),
+            kept: None,
+            accepted: None,
+        }
+    }
+
+    fn acceptance(note: &str) -> Acceptance {
+        Acceptance {
+            since: "2026-11-22T20:40:05Z".parse().unwrap(),
+            until: Some("2026-12-31".parse().unwrap()),
+            note: Some(note.into()),
+        }
+    }
+
+    const FIRST: &str = "2026-11-22T20-40-05Z-9f3c";
+    const LATER: &str = "2026-11-23T20-40-05Z-9f3c";
+
+    #[test]
+    fn the_file_round_trips_and_may_be_edited() {
+        let mut accepted = Acceptances::default();
+        accepted.accept(
+            &damage(1, FIRST),
+            acceptance("power cut\nof 2019, \"disk 3\""),
+        );
+        accepted.accept(&damage(2, FIRST), acceptance("ü"));
+        let text = accepted.to_text().unwrap();
+        assert_eq!(text.lines().count(), 3, "{text}");
+        assert_eq!(Acceptances::parse(&text), Ok(accepted.clone()));
+        let edited = format!("\n# mine\n{}", text.lines().last().unwrap());
+        assert!(
+            Acceptances::parse(&edited)
+                .unwrap()
+                .of(&damage(2, FIRST))
+                .is_some()
+        );
+        let error = Acceptances::parse(&format!("{text}oops\n")).unwrap_err();
+        assert!(error.starts_with("line 4:"), "{error}");
+    }
+
+    #[test]
+    fn an_acceptance_is_of_one_occurrence() {
+        let mut accepted = Acceptances::default();
+        accepted.accept(&damage(1, FIRST), acceptance("a"));
+        accepted.accept(&damage(1, FIRST), acceptance("b"));
+        let found = accepted.of(&damage(1, FIRST)).unwrap();
+        assert_eq!(found.note.as_deref(), Some("b"));
+        assert!(accepted.of(&damage(1, LATER)).is_none());
+        assert!(accepted.of(&damage(2, FIRST)).is_none());
+        assert!(!accepted.withdraw(&damage(1, LATER)) && accepted.withdraw(&damage(1, FIRST)));
+        assert_eq!(accepted, Acceptances::default());
+    }
+}

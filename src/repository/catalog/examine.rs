@@ -1,0 +1,101 @@
+//! A look at a catalog that changes nothing, for `doctor`.
+
+use std::fmt::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::{VERSION, get_meta};
+use crate::repository::configuration::RepositoryId;
+use crate::repository::names::SnapshotId;
+
+/// How a catalog is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    /// There is none: the next backup makes it.
+    Absent,
+    /// A run works with it, or one that died did: what it says can only be told by writing.
+    InUse,
+    /// It is this repository's, and knows this base.
+    Good(Option<SnapshotId>),
+    /// It is another repository's, or of another version: the next backup makes it anew.
+    Foreign,
+    /// SQLite cannot read it.
+    Broken(String),
+}
+
+/// Looks at a catalog's file.
+pub fn examine(path: &Path, repository: &RepositoryId) -> Condition {
+    if !path.exists() {
+        return Condition::Absent;
+    }
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    if std::fs::metadata(log).is_ok_and(|log| log.len() > 0) {
+        return Condition::InUse;
+    }
+    let look = || -> rusqlite::Result<Condition> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+        let connection = Connection::open_with_flags(immutable_uri(path), flags)?;
+        let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        if version != VERSION
+            || get_meta(&connection, "repository")?.as_deref() != Some(repository.as_str())
+        {
+            return Ok(Condition::Foreign);
+        }
+        let base = get_meta(&connection, "base")?;
+        Ok(Condition::Good(base.and_then(|base| base.parse().ok())))
+    };
+    look().unwrap_or_else(|error| Condition::Broken(error.to_string()))
+}
+
+/// SQLite's name for a file that it makes nothing beside.
+fn immutable_uri(path: &Path) -> String {
+    let mut uri = String::from("file:");
+    for byte in path.as_os_str().as_bytes() {
+        // Writing to a String cannot fail.
+        let _ = match byte {
+            b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => {
+                write!(uri, "{}", char::from(*byte))
+            }
+            other => write!(uri, "%{other:02X}"),
+        };
+    }
+    uri + "?immutable=1"
+}
+
+#[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests lay out files that need not last"
+)]
+mod tests {
+    use super::*;
+    use crate::repository::catalog::Catalog;
+
+    #[test]
+    fn a_catalog_is_told_from_others_and_nothing_is_made_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a b%ü.db");
+        let id = RepositoryId::random().unwrap();
+        assert_eq!(examine(&path, &id), Condition::Absent);
+        drop(Catalog::open(&path, &id).unwrap());
+        assert_eq!(examine(&path, &id), Condition::Good(None));
+        let other = RepositoryId::random().unwrap();
+        assert_eq!(examine(&path, &other), Condition::Foreign);
+        assert_eq!(folder.path().read_dir().unwrap().count(), 1);
+        std::fs::write(&path, vec![b'x'; 5000]).unwrap();
+        assert!(matches!(examine(&path, &id), Condition::Broken(_)));
+    }
+
+    #[test]
+    fn one_that_is_in_use_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("catalog.db");
+        let id = RepositoryId::random().unwrap();
+        let catalog = Catalog::open(&path, &id).unwrap();
+        catalog.begin_run().unwrap();
+        assert_eq!(examine(&path, &id), Condition::InUse);
+    }
+}

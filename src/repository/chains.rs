@@ -1,0 +1,54 @@
+//! Chains: the markers that one host key signed. What `latest` and `status` judge by.
+
+use super::SignedBy;
+use super::note::VerifyingKey;
+use super::snapshots::{Markers, Snapshot};
+
+/// What one host key signed.
+#[derive(Debug, Clone, Copy)]
+pub struct Chain<'a> {
+    /// The snapshot with the highest sequence.
+    pub newest: &'a Snapshot,
+    /// The one before it, if that is still there.
+    pub before: Option<&'a Snapshot>,
+}
+
+impl Chain<'_> {
+    /// The key.
+    pub fn key(&self) -> &VerifyingKey {
+        self.newest.signed_by.key()
+    }
+
+    /// Whether the administrator vouched for the key.
+    pub fn is_pinned(&self) -> bool {
+        matches!(self.newest.signed_by, SignedBy::Pinned(_))
+    }
+}
+
+impl Markers {
+    /// Every chain, in order of its newest snapshot's name. Sequences decide, since a host's clock
+    /// may have been wrong.
+    pub fn chains(&self) -> Vec<Chain<'_>> {
+        let rank = |snapshot: &Snapshot| (snapshot.marker.sequence, snapshot.id());
+        let mut chains: Vec<Chain<'_>> = Vec::new();
+        let mut ordered: Vec<&Snapshot> = self.snapshots.iter().collect();
+        ordered.sort_by_key(|snapshot| rank(snapshot));
+        for newest in ordered {
+            let key = newest.signed_by.key();
+            match chains.iter_mut().find(|chain| chain.key() == key) {
+                Some(chain) => {
+                    *chain = Chain {
+                        newest,
+                        before: Some(chain.newest),
+                    }
+                }
+                None => chains.push(Chain {
+                    newest,
+                    before: None,
+                }),
+            }
+        }
+        chains.sort_by_key(|chain| chain.newest.id());
+        chains
+    }
+}
