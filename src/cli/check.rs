@@ -3,10 +3,11 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::output::{Output, bytes, count, shown};
+use super::output::{MOST_LINES, Output, bytes, count, shown};
 use super::{CommandError, Global, Status};
 use crate::check::{
-    self, Deep, Information, Level, Options, ParseSubsetError, ReadData, Recorded, Report, Subset,
+    self, Deep, Information, Level, Options, ParseSubsetError, Problem, ProblemKind, ReadData,
+    Recorded, Report, Subset,
 };
 use crate::time::Clock;
 
@@ -92,25 +93,11 @@ struct Whole<'a> {
 }
 
 fn print(report: &Report, output: Output) {
-    for problem in &report.problems {
-        let names: Vec<String> = problem
-            .snapshots
-            .iter()
-            .take(3)
-            .map(ToString::to_string)
-            .collect();
-        let more = if problem.affected > 3 { ", …" } else { "" };
-        let needed = if names.is_empty() {
-            String::new()
-        } else {
-            format!(" (needed by {}{more})", names.join(", "))
-        };
-        output.line(format_args!(
-            "bad       {} {}{needed}",
-            problem.key,
-            shown(&problem.detail)
-        ));
-    }
+    // What is wrong with stored files comes first: what they held cannot resolve.
+    let is_pointer = |problem: &&Problem| problem.kind == ProblemKind::Unresolved;
+    let (pointers, things): (Vec<_>, Vec<_>) = report.problems.iter().partition(is_pointer);
+    print_problems(&things, output);
+    print_problems(&pointers, output);
     for note in notes(&report.information) {
         output.detail(format_args!("note      {note}"));
     }
@@ -140,6 +127,35 @@ fn read_of(data: &ReadData) -> String {
         bytes(data.of.bytes),
         data.subset
     )
+}
+
+/// Problems of one sort, as many as a person reads.
+fn print_problems(problems: &[&Problem], output: Output) {
+    for problem in problems.iter().take(MOST_LINES) {
+        let names: Vec<String> = problem
+            .snapshots
+            .iter()
+            .take(3)
+            .map(ToString::to_string)
+            .collect();
+        let more = if problem.affected > 3 { ", …" } else { "" };
+        let needed = if names.is_empty() {
+            String::new()
+        } else {
+            format!(" (needed by {}{more})", names.join(", "))
+        };
+        output.line(format_args!(
+            "bad       {} {}{needed}",
+            problem.key,
+            shown(&problem.detail)
+        ));
+    }
+    if problems.len() > MOST_LINES {
+        let more = problems.len() - MOST_LINES;
+        output.line(format_args!(
+            "bad       … and {more} more; --json has them all"
+        ));
+    }
 }
 
 fn print_deep(deep: &Deep, output: Output) {
