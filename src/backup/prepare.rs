@@ -200,7 +200,7 @@ fn follow_base(
         sha256: base.sha256,
         sequence: base.marker.sequence,
     });
-    if known == current {
+    if known == current && !catalog.is_adopting()? {
         return Ok(());
     }
     if let Some(known) = &known
@@ -214,10 +214,9 @@ fn follow_base(
         ));
     }
     catalog.set_alarms(alarms)?;
-    catalog.clear(repository.id())?;
     match (base, current) {
         (Some(base), Some(current)) => adopt(repository, catalog, base, &current, alarms),
-        _ => Ok(()),
+        _ => catalog.clear(repository.id()),
     }
 }
 
@@ -229,6 +228,7 @@ fn adopt(
     current: &Base,
     alarms: &mut Vec<String>,
 ) -> Result<()> {
+    catalog.begin_adoption(repository.id())?;
     let mut segments = Vec::new();
     for named in &base.marker.lists {
         match adopt_list(repository, catalog, named) {

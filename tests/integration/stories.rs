@@ -589,3 +589,36 @@ fn field_ctime(source: &Source, commit: &Object) -> i64 {
         serde_json::from_slice(&fs::read(file(source, commit)).unwrap()).unwrap();
     json["ctime"].as_i64().unwrap()
 }
+
+/// The catalog is lost, the run that learns it anew dies half way, and then the markers are lost.
+#[test]
+fn a_catalog_that_was_half_learnt_is_not_believed() {
+    let (source, mut world) = (Source::example(), World::local());
+    world.backup(&source);
+    // A second segment: a library comes back from the garbage.
+    let path = source.objects("blocks", PHOTOS).pop().unwrap();
+    fs::write(&path, b"bad").unwrap();
+    source.sql(&format!(
+        "DELETE FROM Repo WHERE repo_id = '{PHOTOS}'; DELETE FROM Branch WHERE repo_id = '{PHOTOS}'"
+    ));
+    let second = world.backup(&source);
+    assert_eq!(second.marker.lists.len(), 2);
+    fs::remove_file(world.of_repository.catalog_path()).unwrap();
+    let whole = Arc::clone(&world.backend);
+    let list = second.marker.lists[1].key.as_str();
+    let plan = Plan::new().always(Verb::Get, list, Fault::DieBefore);
+    world.through(Arc::new(FaultyBackend::new(Arc::clone(&whole), plan)));
+    world.try_backup(&source).unwrap_err();
+    for marker in files_below(&world.repository_path().join("markers")) {
+        fs::remove_file(marker).unwrap();
+    }
+    world.through(whole);
+    let report = world.backup(&source);
+    assert_eq!(report.marker.sequence, 1);
+    let options = seawall::check::Options {
+        level: seawall::check::Level::Deep,
+        ..seawall::check::Options::default()
+    };
+    let checked = seawall::check::run(&world.repository, &options, &|_| {}).unwrap();
+    assert!(checked.is_good(), "{:#?}", checked.problems);
+}

@@ -36,6 +36,8 @@ const VERSION: i64 = 2;
 
 /// Where alarms are kept: a JSON array.
 const ALARMS: &str = "alarms";
+/// Says that what a base's lists name is being learnt.
+const ADOPTING: &str = "adopting";
 
 const SCHEMA: &str = "
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -127,6 +129,18 @@ impl Catalog {
             reset(&inner.connection, repository, alarms.as_deref())?;
             inner.reload()
         })
+    }
+
+    /// Forgets everything, to learn it from a base. Until [`Self::finish_adoption`] what was learnt is
+    /// good for nothing, whoever asks.
+    pub fn begin_adoption(&self, repository: &RepositoryId) -> Result<()> {
+        self.clear(repository)?;
+        self.with(|inner| set_meta(&inner.connection, ADOPTING, "yes"))
+    }
+
+    /// Whether a run died while it learnt from a base.
+    pub fn is_adopting(&self) -> Result<bool> {
+        self.with(|inner| Ok(get_meta(&inner.connection, ADOPTING)?.is_some()))
     }
 
     /// Alarms of runs that died before they could report them.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use rusqlite::{Connection, params};
 
 use super::packs::{NewPack, PackRecord, hash, pack_kind, signed};
-use super::{Base, Catalog, set_base};
+use super::{ADOPTING, Base, Catalog, set_base};
 use crate::object::Sha256;
 use crate::repository::Result;
 use crate::repository::marker::Named;
@@ -105,6 +105,7 @@ impl Catalog {
             let transaction = inner.connection.transaction()?;
             replace_segments(&transaction, segments)?;
             set_base(&transaction, base)?;
+            transaction.execute("DELETE FROM meta WHERE name = ?", [ADOPTING])?;
             transaction.commit()
         })
     }
