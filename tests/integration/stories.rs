@@ -12,7 +12,7 @@ use seawall::object::{Kind, Object};
 use seawall::repository::index::List;
 use seawall::repository::names;
 use seawall_backends::{
-    Backend, ErrorKind, Fault, FaultyBackend, LocalBackend, MemoryBackend, Plan, Verb,
+    Backend, ErrorKind, Fault, FaultyBackend, Key, LocalBackend, MemoryBackend, Plan, Verb,
 };
 
 use crate::backup::stored_objects;
@@ -621,4 +621,71 @@ fn a_catalog_that_was_half_learnt_is_not_believed() {
     };
     let checked = seawall::check::run(&world.repository, &options, &|_| {}).unwrap();
     assert!(checked.is_good(), "{:#?}", checked.problems);
+}
+
+/// A run that dies while it puts its intent leaves a temporary, and the next one looks for it.
+#[test]
+fn a_run_that_died_at_its_very_beginning_is_cleaned_up_after() {
+    let (source, mut world) = (Source::example(), World::local());
+    world.backup(&source);
+    let whole = Arc::clone(&world.backend);
+    let plan = Plan::new().always(Verb::Put, "data/runs", Fault::DieBefore);
+    world.through(Arc::new(FaultyBackend::new(Arc::clone(&whole), plan)));
+    world.try_backup(&source).unwrap_err();
+    let half = world
+        .repository_path()
+        .join("data/runs/.seawall-0123456789abcdef0123456789abcdef.tmp");
+    fs::write(&half, b"half").unwrap();
+    world.through(whole);
+    world.backup(&source);
+    assert!(!half.exists());
+}
+
+/// A walk that stores nothing may take a day.
+#[test]
+fn a_run_that_stores_nothing_says_that_it_is_alive() {
+    let (source, mut world) = (Source::example(), World::local());
+    world.backup(&source);
+    let hours = AtomicU64::new(0);
+    let start = SystemTime::now();
+    world.clock = seawall::time::Clock::new(move || {
+        start + Duration::from_hours(hours.fetch_add(1, Ordering::SeqCst))
+    });
+    let report = world.backup(&source);
+    assert_eq!((report.totals.packs, report.databases_stored), (0, 0));
+    let heartbeat = format!("data/runs/{}.1", report.marker.snapshot);
+    assert!(world.keys().contains(&heartbeat), "{:?}", world.keys());
+}
+
+/// A damage record stays for ever; what it told is healed once.
+#[test]
+fn a_damage_record_costs_one_night() {
+    let (source, world) = (Source::example(), World::local());
+    world.backup(&source);
+    let keys = world.keys();
+    let told = [
+        "data/blocks/",
+        "data/trees/",
+        "data/lists/",
+        "data/index/",
+        "databases/",
+        "data/files/",
+    ]
+    .map(|folder| keys.iter().find(|key| key.starts_with(folder)).unwrap());
+    let lines = told.map(|key| format!("key {key}\n")).concat();
+    let key = Key::parse("data/runs/damaged-2026-11-23T00-00-00Z-00000000").unwrap();
+    let text = format!("seawall damage 1\n{lines}");
+    world.backend.put_new(&key, text.as_bytes()).unwrap();
+    let report = world.backup(&source);
+    assert!(report.needs_reading() && report.totals.packs > 0);
+    for _ in 0..2 {
+        let report = world.backup(&source);
+        assert!(!report.needs_reading(), "{:?}", report.alarms);
+        let stored = (
+            report.totals.packs,
+            report.databases_stored,
+            report.groups_stored,
+        );
+        assert_eq!(stored, (0, 0, 0));
+    }
 }
