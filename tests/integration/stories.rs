@@ -689,3 +689,35 @@ fn a_damage_record_costs_one_night() {
         assert_eq!(stored, (0, 0, 0));
     }
 }
+
+/// One bad sector, or a disk that is gone: only the first says something of what is stored.
+#[test]
+fn a_destination_that_gives_nothing_makes_nothing_bad() {
+    let (source, mut world) = (Source::example(), World::local());
+    world.backup(&source);
+    let whole = Arc::clone(&world.backend);
+    let through = |prefixes: &[&str]| {
+        let refused = Fault::FailBefore(ErrorKind::Other);
+        let plan = Plan::new();
+        let plan = prefixes
+            .iter()
+            .fold(plan, |plan, prefix| plan.always(Verb::Get, prefix, refused));
+        let backend = Arc::new(FaultyBackend::new(Arc::clone(&whole), plan));
+        let id = world.repository.id().clone();
+        seawall::repository::Repository::open_as(backend, "test", id)
+            .with_pinned(vec![world.host_key.verifying()])
+    };
+    let bad_sector = through(&["markers"]);
+    let gone = through(&["markers", "seawall.json"]);
+    let (bad_manifest, no_manifest) = (
+        through(&["data/manifests"]),
+        through(&["data/manifests", "seawall.json"]),
+    );
+    assert_eq!(bad_sector.markers().unwrap().bad.len(), 1);
+    gone.markers().unwrap_err();
+    world.repository = no_manifest;
+    world.try_backup(&source).unwrap_err();
+    world.repository = bad_manifest;
+    let report = world.backup(&source);
+    assert!(report.alarms[0].contains("manifest"), "{:?}", report.alarms);
+}
