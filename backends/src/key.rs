@@ -81,12 +81,6 @@ impl fmt::Display for Key {
     }
 }
 
-impl AsRef<str> for Key {
-    fn as_ref(&self) -> &str {
-        &self.0
-    }
-}
-
 impl Borrow<str> for Key {
     fn borrow(&self) -> &str {
         &self.0

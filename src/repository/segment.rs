@@ -184,6 +184,7 @@ mod tests {
         let mut writer = SegmentWriter::new(&header()).unwrap();
         for line in lines {
             writer.add(line).unwrap();
+            assert!(!writer.is_full(), "these are small");
         }
         assert_eq!(writer.packs().len(), lines.len());
         writer.finish().unwrap()
