@@ -51,6 +51,9 @@ impl Prepared {
 pub fn prepare(context: &Context<'_>, options: &Options, catalog: &Catalog) -> Result<Prepared> {
     let repository = context.repository;
     let host = context.host_key.verifying();
+    let listed = catalog.listed()?;
+    // Before anything is put: until this run has ended well, the next one has to list and clean up.
+    catalog.set_listed(None)?;
     let snapshot = take_name(context, catalog)?;
     // Only now: a prune that does not see this intent has put its tombstone before, and what it
     // deletes no marker names that is read from here on.
@@ -62,9 +65,10 @@ pub fn prepare(context: &Context<'_>, options: &Options, catalog: &Catalog) -> R
             .map(|bad| format!("{} is no valid marker: {}", bad.key, bad.problem)),
     );
     let base_manifest = read_base_manifest(repository, base.as_ref(), &mut alarms)?;
-    follow_base(repository, catalog, base.as_ref(), &mut alarms)?;
+    let is_followed = follow_base(repository, catalog, base.as_ref(), &mut alarms)?;
     catalog.begin_run()?;
-    let listed = catalog.listed()?;
+    // A catalog that was made anew was compared with nothing.
+    let listed = listed.filter(|_| is_followed);
     let now = context.clock.now();
     let due = options.list
         // A clock that was ahead once must not end the listing.
@@ -72,8 +76,6 @@ pub fn prepare(context: &Context<'_>, options: &Options, catalog: &Catalog) -> R
     if listed.is_none() {
         clean_up(context);
     }
-    // Until this run has ended well, the next one has to list.
-    catalog.set_listed(None)?;
     let there = if due { Some(list(repository)?) } else { None };
     let seen = Seen {
         there,
@@ -187,13 +189,14 @@ fn read_base_manifest(
     }
 }
 
-/// Makes the catalog speak of the base: it does already, or it is rebuilt from the base's lists.
+/// Makes the catalog speak of the base: it does already, which is what this returns, or it is
+/// rebuilt from the base's lists.
 fn follow_base(
     repository: &Repository,
     catalog: &Catalog,
     base: Option<&Snapshot>,
     alarms: &mut Vec<String>,
-) -> Result<()> {
+) -> Result<bool> {
     let known = catalog.base()?;
     let current = base.map(|base| Base {
         snapshot: base.id(),
@@ -201,7 +204,7 @@ fn follow_base(
         sequence: base.marker.sequence,
     });
     if known == current {
-        return Ok(());
+        return Ok(true);
     }
     if let Some(known) = &known
         && current
@@ -215,10 +218,10 @@ fn follow_base(
     }
     catalog.set_alarms(alarms)?;
     catalog.clear(repository.id())?;
-    match (base, current) {
-        (Some(base), Some(current)) => adopt(repository, catalog, base, &current, alarms),
-        _ => Ok(()),
+    if let (Some(base), Some(current)) = (base, current) {
+        adopt(repository, catalog, base, &current, alarms)?;
     }
+    Ok(false)
 }
 
 /// Learns what is stored from the lists that the base names, and from nothing else.
