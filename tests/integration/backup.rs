@@ -4,14 +4,18 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
 use seawall::backup::Report;
 use seawall::object::{Kind, Object, Sha256, Store};
 use seawall::repository::catalog::Catalog;
 use seawall::repository::index::{self, List};
 use seawall::repository::marker::Marker;
+use seawall::repository::names;
 use seawall::repository::pack::{self, Place};
 use seawall::repository::{Repository, reader};
+use seawall::time::Clock;
 use seawall_backends::{
     Backend, ErrorKind, Fault, FaultyBackend, Key, LocalBackend, MemoryBackend, Operation, Plan,
     RecordingBackend, Verb,
@@ -815,4 +819,40 @@ fn a_links_target_is_listed_before_the_link() {
             .count()
             > 20
     );
+}
+
+#[test]
+fn a_run_that_stores_no_packs_says_that_it_is_alive() {
+    let (source, mut world) = (Source::example(), World::local());
+    world.backup(&source);
+    let hours = AtomicU64::new(1);
+    let began = SystemTime::now();
+    world.clock =
+        Clock::new(move || began + Duration::from_hours(hours.fetch_add(1, Ordering::SeqCst)));
+    let report = world.backup(&source);
+    assert_eq!(report.totals.packs, 0);
+    let beat = names::heartbeat(report.marker.snapshot, 1);
+    let text = world.backend.get(&beat, None).unwrap();
+    assert!(text.starts_with(b"seawall heartbeat 1\n"));
+}
+
+#[test]
+fn what_a_run_left_half_written_is_removed_by_the_next() {
+    let (source, mut world) = (Source::example(), World::local());
+    world.backup(&source);
+    let folder = world.repository_path();
+    let half = folder.join("data/runs/.seawall-00112233445566778899aabbccddeeff.tmp");
+    // A run that ended well leaves nothing to look for, and no look is taken.
+    fs::write(&half, "half").unwrap();
+    world.backup(&source);
+    assert!(half.exists());
+    // The run died while it put its intent.
+    let plan = Plan::new().always(Verb::Put, names::RUNS, Fault::DieBefore);
+    let local = LocalBackend::open(&folder).unwrap();
+    world.through(Arc::new(FaultyBackend::new(local, plan)));
+    world.try_backup(&source).unwrap_err();
+    assert!(half.exists());
+    world.through(Arc::new(LocalBackend::open(&folder).unwrap()));
+    world.backup(&source);
+    assert!(!half.exists());
 }

@@ -623,40 +623,6 @@ fn a_catalog_that_was_half_learnt_is_not_believed() {
     assert!(checked.is_good(), "{:#?}", checked.problems);
 }
 
-/// A run that dies while it puts its intent leaves a temporary, and the next one looks for it.
-#[test]
-fn a_run_that_died_at_its_very_beginning_is_cleaned_up_after() {
-    let (source, mut world) = (Source::example(), World::local());
-    world.backup(&source);
-    let whole = Arc::clone(&world.backend);
-    let plan = Plan::new().always(Verb::Put, "data/runs", Fault::DieBefore);
-    world.through(Arc::new(FaultyBackend::new(Arc::clone(&whole), plan)));
-    world.try_backup(&source).unwrap_err();
-    let half = world
-        .repository_path()
-        .join("data/runs/.seawall-0123456789abcdef0123456789abcdef.tmp");
-    fs::write(&half, b"half").unwrap();
-    world.through(whole);
-    world.backup(&source);
-    assert!(!half.exists());
-}
-
-/// A walk that stores nothing may take a day.
-#[test]
-fn a_run_that_stores_nothing_says_that_it_is_alive() {
-    let (source, mut world) = (Source::example(), World::local());
-    world.backup(&source);
-    let hours = AtomicU64::new(0);
-    let start = SystemTime::now();
-    world.clock = seawall::time::Clock::new(move || {
-        start + Duration::from_hours(hours.fetch_add(1, Ordering::SeqCst))
-    });
-    let report = world.backup(&source);
-    assert_eq!((report.totals.packs, report.databases_stored), (0, 0));
-    let heartbeat = format!("data/runs/{}.1", report.marker.snapshot);
-    assert!(world.keys().contains(&heartbeat), "{:?}", world.keys());
-}
-
 /// A damage record stays for ever; what it told is healed once.
 #[test]
 fn a_damage_record_costs_one_night() {
@@ -690,34 +656,22 @@ fn a_damage_record_costs_one_night() {
     }
 }
 
-/// One bad sector, or a disk that is gone: only the first says something of what is stored.
+/// A rolled back destination may have lost packs too: what is learnt anew is compared with a listing.
 #[test]
-fn a_destination_that_gives_nothing_makes_nothing_bad() {
-    let (source, mut world) = (Source::example(), World::local());
+fn what_is_learnt_anew_is_listed_in_the_same_run() {
+    let (source, world) = (Source::example(), World::local());
     world.backup(&source);
-    let whole = Arc::clone(&world.backend);
-    let through = |prefixes: &[&str]| {
-        let refused = Fault::FailBefore(ErrorKind::Other);
-        let plan = Plan::new();
-        let plan = prefixes
-            .iter()
-            .fold(plan, |plan, prefix| plan.always(Verb::Get, prefix, refused));
-        let backend = Arc::new(FaultyBackend::new(Arc::clone(&whole), plan));
-        let id = world.repository.id().clone();
-        seawall::repository::Repository::open_as(backend, "test", id)
-            .with_pinned(vec![world.host_key.verifying()])
-    };
-    let bad_sector = through(&["markers"]);
-    let gone = through(&["markers", "seawall.json"]);
-    let (bad_manifest, no_manifest) = (
-        through(&["data/manifests"]),
-        through(&["data/manifests", "seawall.json"]),
-    );
-    assert_eq!(bad_sector.markers().unwrap().bad.len(), 1);
-    gone.markers().unwrap_err();
-    world.repository = no_manifest;
-    world.try_backup(&source).unwrap_err();
-    world.repository = bad_manifest;
+    let second = world.backup(&source);
+    let marker = world.repository_path().join("markers");
+    fs::remove_file(marker.join(second.marker.snapshot.to_string())).unwrap();
+    let pack = files_below(&world.repository_path().join("data/blocks")).remove(0);
+    fs::remove_file(&pack).unwrap();
+    assert!(!world.options.list);
     let report = world.backup(&source);
-    assert!(report.alarms[0].contains("manifest"), "{:?}", report.alarms);
+    assert!(
+        report.totals.packs > 0 && report.needs_reading(),
+        "{:?}",
+        report.alarms
+    );
+    assert_eq!(report.marker.listed, report.marker.started);
 }

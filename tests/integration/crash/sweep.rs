@@ -8,7 +8,8 @@ use seawall_backends::{
     RetryingBackend, Verb,
 };
 
-use seawall::repository::names;
+use seawall::backup;
+use seawall::repository::{self, names};
 
 use super::{Stage, Truth, assert_kept};
 use crate::support::Source;
@@ -178,21 +179,65 @@ fn a_backup_that_takes_from_the_repository_what_the_source_lost() {
     assert!(truth.damage > 0);
 }
 
+/// The destination without what lies at `key`: reading it fails so.
+fn failing_to_read(stage: &Stage, key: &Key, fault: Fault) -> Arc<dyn Backend> {
+    let plan = Plan::new().always(Verb::Get, key.as_str(), fault);
+    Arc::new(FaultyBackend::new(stage.memory.clone(), plan))
+}
+
+/// Away for good, and for a moment.
+const AWAY: [Fault; 2] = [Fault::DieBefore, FAILS];
+/// A bad sector: all else can be read.
+const BAD: Fault = Fault::FailBefore(ErrorKind::Other);
+
 #[test]
 fn a_run_that_cannot_reach_the_destination_forgets_nothing() {
     let source = Source::example();
-    let stage = backed_up(&older_example());
-    let no_marker = Plan::new().always(Verb::Put, names::MARKERS, Fault::DieBefore);
-    let dying = Arc::new(FaultyBackend::new(stage.memory.clone(), no_marker));
-    stage.backup(dying, &source).unwrap_err();
-    let stored = stage.copies();
-    for number in 0..15 {
+    let stage = backed_up(&source);
+    let repository = stage.reader();
+    let base = repository.markers().unwrap().latest().unwrap().id();
+    let manifest = names::manifest(base, repository.seal());
+    let undisturbed = stage.fork().backup_well(&source);
+    for fault in AWAY {
         let place = stage.fork();
-        let dead = failing(&place.memory, number, Fault::DieBefore, true);
-        place.backup(dead, &source).unwrap_err();
-        place.backup_well(&source);
-        assert_eq!(place.copies(), stored, "death at {number}");
+        let backend = failing_to_read(&place, &manifest, fault);
+        let error = place.backup(backend, &source).unwrap_err();
+        let backup::Error::Repository(repository::Error::Backend(error)) = error else {
+            panic!("{fault:?}: {error:?}")
+        };
+        // It ended there, and not at what it did next.
+        assert_eq!(error.key(), Some(&manifest), "{fault:?}");
+        let report = place.backup_well(&source);
+        assert_eq!(report.visited, undisturbed.visited, "{fault:?}");
+        assert_eq!(report.alarms, undisturbed.alarms, "{fault:?}");
     }
+    // What is bad while all else can be read is told, and nothing is built on it.
+    let place = stage.fork();
+    let backend = failing_to_read(&place, &manifest, BAD);
+    let report = place.backup(backend, &source).unwrap();
+    assert!(report.alarms[0].contains("manifest"), "{:?}", report.alarms);
+    assert!(report.visited > undisturbed.visited, "{}", report.visited);
+}
+
+#[test]
+fn a_marker_that_is_out_of_reach_is_not_a_bad_one() {
+    let stage = backed_up(&Source::example());
+    let base = stage.reader().markers().unwrap().latest().unwrap().id();
+    let marker = names::marker(base);
+    let read = |fault| {
+        let backend = failing_to_read(&stage, &marker, fault);
+        stage.repository(backend).unwrap().markers()
+    };
+    for fault in AWAY {
+        let error = read(fault).unwrap_err();
+        assert!(
+            matches!(error, repository::Error::Backend(_)),
+            "{fault:?}: {error:?}"
+        );
+    }
+    let markers = read(BAD).unwrap();
+    assert_eq!((markers.snapshots.len(), markers.bad.len()), (0, 1));
+    assert_eq!(markers.bad[0].key, marker);
 }
 
 #[test]
