@@ -202,7 +202,7 @@ fn follow_base(
         sha256: base.sha256,
         sequence: base.marker.sequence,
     });
-    if known == current && !catalog.is_adopting()? {
+    if known == current {
         return Ok(true);
     }
     if let Some(known) = &known
@@ -236,12 +236,17 @@ fn adopt(
     for named in &base.marker.lists {
         match adopt_list(repository, catalog, named) {
             Ok(segment) => segments.push(segment),
-            Err(error @ (Error::Catalog { .. } | Error::Backend(_))) => return Err(error),
+            Err(error @ Error::Catalog { .. }) => return Err(error),
+            Err(Error::Backend(error)) if repository.is_out_of_reach(&error) => {
+                return Err(error.into());
+            }
             Err(error) => {
                 alarms.push(format!("what {} lists is stored again: {error}", named.key));
             }
         }
     }
+    // The next run has no reason to look at lists that are not among these segments.
+    catalog.set_alarms(alarms)?;
     catalog.finish_adoption(current, &segments)
 }
 
@@ -252,8 +257,9 @@ fn adopt_list(
 ) -> Result<SegmentRecord> {
     let list = List::read(repository, named)?;
     let (header, lines, size) = list.read_segment(repository)?;
+    let mut dirty = false;
     for line in &lines {
-        catalog.adopt_line(line)?;
+        dirty |= !catalog.adopt_line(line)?;
     }
     Ok(SegmentRecord {
         name: list.segment,
@@ -261,7 +267,7 @@ fn adopt_list(
         tier: header.tier,
         list: named.clone(),
         packs: list.packs,
-        dirty: false,
+        dirty,
     })
 }
 

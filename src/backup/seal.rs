@@ -204,7 +204,12 @@ impl Segments<'_> {
     fn contents_again(&self, kind: PackKind, name: &Sha256) -> Result<(Contents, u64), Error> {
         let read = reader::read_pack(self.repository, kind, name)
             .and_then(|bytes| Ok((pack::read_contents(&bytes)?.0, bytes.len() as u64)));
-        if let Err(repository::Error::Altered { .. } | repository::Error::Pack(_)) = read {
+        let is_bad = match &read {
+            Err(repository::Error::Altered { .. } | repository::Error::Pack(_)) => true,
+            Err(repository::Error::Backend(error)) => !self.repository.is_out_of_reach(error),
+            _ => false,
+        };
+        if is_bad {
             self.catalog.suspect(name)?;
         }
         Ok(read?)

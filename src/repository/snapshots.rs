@@ -123,17 +123,7 @@ impl Repository {
         let known = OnceCell::new();
         for entry in self.backend.list(names::MARKERS) {
             let entry = entry?;
-            let key = &entry.key;
-            let found = match self.read_marker(&entry, &known) {
-                // One that the destination refuses to give must not hide the others.
-                Err(Error::Backend(error))
-                    if error.key() == Some(key) && !self.is_out_of_reach(&error) =>
-                {
-                    Some(Found::Bad("cannot be read".into()))
-                }
-                found => found?,
-            };
-            match found {
+            match self.read_marker(&entry, &known)? {
                 Some(Found::Snapshot(snapshot)) => markers.snapshots.push(*snapshot),
                 Some(Found::Void) => markers.voids.push(entry.key),
                 Some(Found::Bad(problem)) => markers.bad.push(BadMarker {
@@ -188,6 +178,10 @@ impl Repository {
             Ok(Some(bytes)) => bytes,
             Ok(None) => return Ok(Some(Found::Bad("is too long for a marker".into()))),
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            // One that the destination refuses to give must not hide the others.
+            Err(error) if !self.is_out_of_reach(&error) => {
+                return Ok(Some(Found::Bad("cannot be read".into())));
+            }
             Err(error) => return Err(error.into()),
         };
         if let Some(first) = bytes.split(|&byte| byte == b'\n').next()

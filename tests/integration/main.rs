@@ -22,5 +22,6 @@ mod hostile;
 mod matrix;
 mod restore;
 mod stories;
+mod stories2;
 mod support;
 mod verify;

@@ -36,7 +36,7 @@ const VERSION: i64 = 2;
 
 /// Where alarms are kept: a JSON array.
 const ALARMS: &str = "alarms";
-/// Says that what a base's lists name is being learnt.
+/// There while a base's lists are taken in.
 const ADOPTING: &str = "adopting";
 
 const SCHEMA: &str = "
@@ -114,6 +114,9 @@ impl Catalog {
         };
         if of.as_deref() != Some(repository.as_str()) {
             reset(&connection, repository, None).map_err(failed)?;
+        } else if get_meta(&connection, ADOPTING).map_err(failed)?.is_some() {
+            let alarms = get_meta(&connection, ALARMS).map_err(failed)?;
+            reset(&connection, repository, alarms.as_deref()).map_err(failed)?;
         }
         let inner = Inner::load(connection).map_err(failed)?;
         Ok(Self {
@@ -129,18 +132,6 @@ impl Catalog {
             reset(&inner.connection, repository, alarms.as_deref())?;
             inner.reload()
         })
-    }
-
-    /// Forgets everything, to learn it from a base. Until [`Self::finish_adoption`] what was learnt is
-    /// good for nothing, whoever asks.
-    pub fn begin_adoption(&self, repository: &RepositoryId) -> Result<()> {
-        self.clear(repository)?;
-        self.with(|inner| set_meta(&inner.connection, ADOPTING, "yes"))
-    }
-
-    /// Whether a run died while it learnt from a base.
-    pub fn is_adopting(&self) -> Result<bool> {
-        self.with(|inner| Ok(get_meta(&inner.connection, ADOPTING)?.is_some()))
     }
 
     /// Alarms of runs that died before they could report them.

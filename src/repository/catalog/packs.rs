@@ -65,13 +65,14 @@ pub(super) fn hash(row: &rusqlite::Row<'_>, index: usize) -> rusqlite::Result<Sh
 }
 
 impl Inner {
+    /// Takes in a pack. False: it is in a segment, a link in it leads nowhere, and nothing was taken in.
     pub(super) fn insert_pack(
         &mut self,
         pack: &NewPack<'_>,
         stored: bool,
         indexed: bool,
         run: i64,
-    ) -> rusqlite::Result<()> {
+    ) -> rusqlite::Result<bool> {
         let mut numbers = HashMap::new();
         for member in &pack.contents.members {
             for store in [Some(member.name.object.store), link(member)]
@@ -105,13 +106,16 @@ impl Inner {
             if member.name.damaged {
                 insert_salvaged(&transaction, number, member, &numbers)?;
             } else {
-                insert_object(&transaction, number, member, &numbers, (run, mark))?;
+                let is_there = insert_object(&transaction, number, member, &numbers, (run, mark))?;
+                if indexed && !is_there {
+                    return Ok(false);
+                }
             }
         }
         if stored {
             add_counts(&transaction, pack.contents, &numbers)?;
         }
-        transaction.commit()
+        transaction.commit().map(|()| true)
     }
 }
 
@@ -147,13 +151,14 @@ fn link(member: &Member) -> Option<Store> {
     }
 }
 
+/// False: it is a link whose target is not stored, so it is not either.
 fn insert_object(
     transaction: &Transaction<'_>,
     pack: i64,
     member: &Member,
     stores: &HashMap<Store, i64>,
     (run, mark): (i64, i64),
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<bool> {
     let Object { store, kind, id } = member.name.object;
     let (frame, start, length, sha256, target) = match &member.place {
         Place::Data {
@@ -166,8 +171,7 @@ fn insert_object(
             let target = stores[target];
             match target_length(transaction, &member.name.object, target)? {
                 Some(length) => (0, 0, length, None, Some(target)),
-                // Its target's list cannot be read: the object counts as not stored.
-                None => return Ok(()),
+                None => return Ok(false),
             }
         }
     };
@@ -189,7 +193,7 @@ fn insert_object(
             run,
             mark
         ])
-        .map(drop)
+        .map(|_| true)
 }
 
 fn insert_salvaged(
@@ -271,7 +275,7 @@ fn add_counts(
 impl Catalog {
     /// Records a pack that is about to be put. Its objects are not stored yet.
     pub fn add_pending(&self, pack: &NewPack<'_>) -> Result<()> {
-        self.with(|inner| inner.insert_pack(pack, false, false, inner.run))
+        self.with(|inner| inner.insert_pack(pack, false, false, inner.run).map(drop))
     }
 
     /// The put of a pack returned Ok, or a listing showed it: its objects are stored.

@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use rusqlite::{Connection, params};
 
 use super::packs::{NewPack, PackRecord, hash, pack_kind, signed};
-use super::{ADOPTING, Base, Catalog, set_base};
+use super::{ADOPTING, Base, Catalog, set_base, set_meta};
 use crate::object::Sha256;
 use crate::repository::Result;
+use crate::repository::configuration::RepositoryId;
 use crate::repository::marker::Named;
 use crate::repository::names::PackKind;
 use crate::repository::segment::Line;
@@ -85,8 +86,17 @@ impl Catalog {
         })
     }
 
-    /// Takes in a segment that a verified base names: its packs are stored, nothing is closed by it.
-    pub fn adopt_line(&self, line: &Line) -> Result<()> {
+    /// Forgets everything but alarms, to take in what a base names. Until
+    /// [`Self::finish_adoption`] the catalog is worth nothing: who opens it finds it empty.
+    pub fn begin_adoption(&self, repository: &RepositoryId) -> Result<()> {
+        self.clear(repository)?;
+        self.with(|inner| set_meta(&inner.connection, ADOPTING, ""))
+    }
+
+    /// Takes in a pack that a verified base names: it is stored, nothing is closed by it. False: a
+    /// link in it leads to nothing that was taken in before, and it was left out, as when what it
+    /// links to is lost ([`Self::drop_packs`]).
+    pub fn adopt_line(&self, line: &Line) -> Result<bool> {
         self.with(|inner| {
             let pack = NewPack {
                 name: line.pack,
@@ -117,7 +127,7 @@ pub(super) fn replace_segments(
 ) -> rusqlite::Result<()> {
     connection.execute("DELETE FROM segment", [])?;
     let mut insert = connection.prepare(
-        "INSERT INTO segment (number, name, size, tier, list, list_size) VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO segment (number, name, size, tier, list, list_size, dirty) VALUES (?, ?, ?, ?, ?, ?, ?)",
     )?;
     let mut update = connection.prepare(
         "UPDATE pack SET segment = ?, contents = NULL WHERE name = ? AND segment IS NOT ?",
@@ -129,7 +139,8 @@ pub(super) fn replace_segments(
             signed(segment.size),
             segment.tier,
             segment.list.sha256.as_bytes(),
-            signed(segment.list.size)
+            signed(segment.list.size),
+            segment.dirty
         ])?;
         for (_, pack) in &segment.packs {
             update.execute(params![number, pack.as_bytes(), number])?;
