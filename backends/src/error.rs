@@ -34,6 +34,7 @@ pub enum ErrorKind {
 pub struct Error {
     kind: ErrorKind,
     key: Option<Key>,
+    hint: Option<String>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -43,6 +44,7 @@ impl Error {
         Self {
             kind,
             key: None,
+            hint: None,
             source: None,
         }
     }
@@ -62,6 +64,18 @@ impl Error {
     ) -> Self {
         self.source = Some(source.into());
         self
+    }
+
+    /// Says what to do next.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// What to do next, where this layer knows.
+    pub fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
     }
 
     /// Its kind.

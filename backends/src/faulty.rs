@@ -6,7 +6,9 @@ use std::iter;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::{Backend, Entry, Error, ErrorKind, Key, Operation, Result, Verb, operation};
+use crate::{
+    Backend, Entry, Error, ErrorKind, Finding, Key, Operation, Properties, Result, Verb, operation,
+};
 
 /// What happens instead of an ordinary call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -195,6 +197,14 @@ impl<B: Backend> Backend for FaultyBackend<B> {
             return Err(planned(ErrorKind::Other));
         }
         self.inner.remove_stale_temporaries()
+    }
+
+    fn properties(&self) -> Properties {
+        self.inner.properties()
+    }
+
+    fn examine(&self) -> Vec<Finding> {
+        self.inner.examine()
     }
 }
 

@@ -4,11 +4,15 @@
 //! conformance suite (`conformance`, behind the feature of that name) holds every implementation
 //! to each of its sentences.
 //!
-//! * Destinations: [`LocalBackend`], and [`MemoryBackend`], which is the contract's reference.
-//!   [`open()`] and [`create()`] find the right one for a URL.
-//! * Wrappers, which are backends themselves: [`RetryingBackend`] for what fails in passing;
-//!   [`RecordingBackend`] and [`FaultyBackend`] for tests of what stands above.
-//! * Conveniences are free functions beside the trait: [`put_same`].
+//! * Destinations: [`LocalBackend`], [`SftpBackend`], [`S3Backend`], [`OpendalBackend`]; and
+//!   [`MemoryBackend`], which is the contract's reference. [`open()`] and [`create()`] find the
+//!   right one for a URL and [`Options`].
+//! * Wrappers, which are backends themselves: [`RetryingBackend`] for what fails in passing,
+//!   [`LimitedBackend`] for lines that others need too, [`LookingBackend`] for a destination that
+//!   would overwrite; [`RecordingBackend`] and [`FaultyBackend`] for tests of what stands above.
+//! * Conveniences are free functions beside the trait: [`put_same`], [`probe`].
+//!
+//! The trait is synchronous. What is async inside runs on one private runtime of this crate.
 
 use std::fmt;
 use std::ops::Range;
@@ -16,32 +20,54 @@ use std::sync::Arc;
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+mod destination;
 mod error;
 mod faulty;
 mod key;
+mod limit;
 mod local;
 mod memory;
 mod open;
+#[cfg(feature = "opendal")]
+mod opendal;
 mod operation;
+mod options;
+mod properties;
 mod put;
 mod range;
 mod record;
 mod retry;
+#[cfg(any(feature = "sftp", feature = "s3", feature = "opendal"))]
+mod runtime;
+#[cfg(feature = "s3")]
+mod s3;
+#[cfg(feature = "sftp")]
+mod sftp;
 #[cfg(test)]
 mod tests;
+mod weak;
 
+pub use destination::{Destination, Remote, Scheme};
 pub use error::{Error, ErrorKind, Result};
 pub use faulty::{Fault, FaultyBackend, Plan};
 pub use key::{InvalidKey, Key};
+pub use limit::LimitedBackend;
 pub use local::LocalBackend;
 pub use memory::{Clock, MemoryBackend};
-#[doc(hidden)]
-pub use open::parse as parse_url;
 pub use open::{create, local_path, open};
+#[cfg(feature = "opendal")]
+pub use opendal::OpendalBackend;
 pub use operation::{Operation, Verb};
+pub use options::{Ask, Options, Ssh, Variable};
+pub use properties::{Finding, Properties, Weight, Writes};
 pub use put::{Put, put_same};
 pub use record::{Recorded, RecordingBackend};
 pub use retry::{RetryPolicy, RetryingBackend};
+#[cfg(feature = "s3")]
+pub use s3::S3Backend;
+#[cfg(feature = "sftp")]
+pub use sftp::SftpBackend;
+pub use weak::{LookingBackend, probe};
 
 /// One stored thing, as a listing or [`Backend::stat`] shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,6 +131,17 @@ pub trait Backend: fmt::Debug + Send + Sync {
     fn remove_stale_temporaries(&self) -> Result<u64> {
         Ok(0)
     }
+
+    /// Facts that decide how it is used. A wrapper passes on what its inside says.
+    fn properties(&self) -> Properties {
+        Properties::default()
+    }
+
+    /// What a person should know of the destination's own settings, as far as it can be asked: for
+    /// `doctor`. A few calls; changes nothing. What cannot be asked is a finding that says so.
+    fn examine(&self) -> Vec<Finding> {
+        Vec::new()
+    }
 }
 
 impl<B: Backend + ?Sized> Backend for Arc<B> {
@@ -130,5 +167,13 @@ impl<B: Backend + ?Sized> Backend for Arc<B> {
 
     fn remove_stale_temporaries(&self) -> Result<u64> {
         (**self).remove_stale_temporaries()
+    }
+
+    fn properties(&self) -> Properties {
+        (**self).properties()
+    }
+
+    fn examine(&self) -> Vec<Finding> {
+        (**self).examine()
     }
 }

@@ -4,7 +4,7 @@ use std::mem;
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::{Backend, Entry, ErrorKind, Key, Operation, Result, operation};
+use crate::{Backend, Entry, ErrorKind, Finding, Key, Operation, Properties, Result, operation};
 
 /// A call that has returned; a listing has when it was read to its end, or dropped.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,6 +139,14 @@ impl<B: Backend> Backend for RecordingBackend<B> {
     /// Not recorded: it is about no key.
     fn remove_stale_temporaries(&self) -> Result<u64> {
         self.inner.remove_stale_temporaries()
+    }
+
+    fn properties(&self) -> Properties {
+        self.inner.properties()
+    }
+
+    fn examine(&self) -> Vec<Finding> {
+        self.inner.examine()
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use backon::{BlockingRetryable, ExponentialBuilder};
 
 use crate::put::holds;
-use crate::{Backend, Entry, Error, ErrorKind, Key, Result};
+use crate::{Backend, Entry, Error, ErrorKind, Finding, Key, Properties, Result};
 
 /// How often and how long to try again. The pauses double, and a random part of up to as much again
 /// keeps many clients from coming back at once.
@@ -24,6 +24,15 @@ pub struct RetryPolicy {
 }
 
 impl RetryPolicy {
+    /// The default's pauses, as often as fit into this time.
+    pub fn lasting(total: Duration) -> Self {
+        Self {
+            attempts: usize::MAX,
+            total,
+            ..Self::default()
+        }
+    }
+
     /// Pauses of a millisecond: for tests.
     pub fn fast() -> Self {
         Self {
@@ -134,6 +143,14 @@ impl<B: Backend> Backend for RetryingBackend<B> {
 
     fn remove_stale_temporaries(&self) -> Result<u64> {
         self.retry(|| self.inner.remove_stale_temporaries())
+    }
+
+    fn properties(&self) -> Properties {
+        self.inner.properties()
+    }
+
+    fn examine(&self) -> Vec<Finding> {
+        self.inner.examine()
     }
 }
 

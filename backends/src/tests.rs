@@ -4,8 +4,8 @@ use tempfile::TempDir;
 
 use crate::conformance::{CASES, Fresh};
 use crate::{
-    Backend, FaultyBackend, LocalBackend, MemoryBackend, Plan, RecordingBackend, RetryPolicy,
-    RetryingBackend,
+    Backend, FaultyBackend, LimitedBackend, LocalBackend, LookingBackend, MemoryBackend, Plan,
+    RecordingBackend, RetryPolicy, RetryingBackend,
 };
 
 mod model;
@@ -64,6 +64,17 @@ mod memory_recording {
 mod memory_faulty {
     use super::{faultless, in_memory};
     crate::conformance_tests!(|| in_memory(faultless));
+}
+
+mod memory_limited {
+    use super::{LimitedBackend, in_memory};
+    const FAST: Option<std::num::NonZeroU64> = std::num::NonZeroU64::new(1 << 32);
+    crate::conformance_tests!(|| in_memory(|memory| LimitedBackend::new(memory, FAST, FAST)));
+}
+
+mod memory_looking {
+    use super::{LookingBackend, in_memory};
+    crate::conformance_tests!(|| in_memory(LookingBackend::new));
 }
 
 mod local {

@@ -1,6 +1,6 @@
 //! Names and places of stored things.
 
-use seawall_backends::{ErrorKind, Key, parse_url};
+use seawall_backends::{Destination, ErrorKind, Key};
 
 use crate::text;
 
@@ -19,7 +19,7 @@ pub fn key(data: &[u8]) {
 /// URLs of destinations: no message tells more of one than its scheme.
 pub fn url(data: &[u8]) {
     let Some(text) = text(data) else { return };
-    if let Err(error) = parse_url(text) {
+    if let Err(error) = Destination::parse(text) {
         assert_eq!(error.kind(), ErrorKind::Invalid);
         if let Some((_, rest)) = text.split_once("://")
             && rest.len() > 40

@@ -69,12 +69,14 @@ pub(super) enum How {
 /// Opens the repository, or makes it; publishes this host's key there and trusts it here.
 pub(super) fn join(global: &Global, state: &StateFolder) -> Result<(Joined, How), CommandError> {
     let url = global.url()?;
-    let (repository, how) = match place::open_existing(url) {
+    let (repository, how) = match place::open_existing(global, url) {
         Ok(repository) => {
             repository.refuse_other()?;
             (repository, How::Joined)
         }
-        Err(error) if error.status == Status::NoRepository => (place::create(url)?, How::Made),
+        Err(error) if error.status == Status::NoRepository => {
+            (place::create(global, url)?, How::Made)
+        }
         Err(error) => match place::put_again(global, url, &error)? {
             Some((repository, vouched)) => (repository, How::PutAgain(vouched)),
             None => return Err(error),

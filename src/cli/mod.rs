@@ -4,6 +4,7 @@
 mod backup;
 mod check;
 mod damage;
+mod destination;
 mod doctor;
 mod error;
 mod init;
@@ -41,7 +42,7 @@ something left out), 10 no repository there, 11 another run is busy, 12 key wron
 /// Options of every verb.
 #[derive(Debug, Args)]
 struct Global {
-    /// Where backups are kept: a folder, such as /backup
+    /// Where backups are kept: a folder, `sftp://user@host/path`, `s3://bucket/prefix` …
     #[arg(
         short,
         long,
@@ -66,6 +67,8 @@ struct Global {
     /// Say only results and errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     quiet: bool,
+    #[command(flatten)]
+    reaching: destination::Reaching,
 }
 
 #[derive(Debug, Subcommand)]

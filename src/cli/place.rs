@@ -1,10 +1,9 @@
 //! From the options of every verb to a repository and a state folder.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
-use seawall_backends::{self as backends, Backend, ErrorKind, RetryPolicy, RetryingBackend};
+use seawall_backends::{self as backends, ErrorKind};
 
 use super::output::Output;
 use super::{CommandError, Global, Status};
@@ -75,7 +74,7 @@ impl Global {
     /// Opens a repository to read. Where `seawall.json` does not tell its id, or tells one that no
     /// marker has, markers that a trusted key signed do.
     fn open_to_read(&self, url: &str) -> Result<Repository, CommandError> {
-        let (error, as_it_says) = match open_existing(url) {
+        let (error, as_it_says) = match open_existing(self, url) {
             Ok(repository) => match repository.refuse_other() {
                 Ok(()) => return Ok(repository),
                 Err(error) => (CommandError::from(error), Some(repository)),
@@ -85,7 +84,7 @@ impl Global {
         if !is_about_configuration(&error) {
             return Err(error);
         }
-        let backend = retrying(backends::open(url)?);
+        let backend = backends::open(url, &self.reaching.options()?)?;
         let vouched = identity::vouched(backend.as_ref(), url, &self.vouchers()?)?;
         let of_markers = vouched.map(|vouched| Repository::open_as(backend, url, vouched.id));
         let Some(repository) = of_markers.or(as_it_says) else {
@@ -132,17 +131,14 @@ impl Global {
     }
 }
 
-fn retrying(backend: Arc<dyn Backend>) -> Arc<dyn Backend> {
-    Arc::new(RetryingBackend::new(backend, RetryPolicy::default()))
-}
-
 /// Opens the repository at a place.
-pub(super) fn open_existing(url: &str) -> Result<Repository, CommandError> {
-    let backend = backends::open(url).map_err(|error| match error.kind() {
+pub(super) fn open_existing(global: &Global, url: &str) -> Result<Repository, CommandError> {
+    let options = global.reaching.options()?;
+    let backend = backends::open(url, &options).map_err(|error| match error.kind() {
         ErrorKind::NotFound => repository::Error::NoRepository { place: url.into() }.into(),
         _ => CommandError::from(error),
     })?;
-    Ok(Repository::open(retrying(backend), url)?)
+    Ok(Repository::open(backend, url)?)
 }
 
 /// Whether `seawall.json` is what is wrong.
@@ -166,7 +162,7 @@ pub(super) fn put_again(
     let Some(repository::Error::ConfigurationMissing { place }) = error.error.downcast_ref() else {
         return Ok(None);
     };
-    let backend = retrying(backends::open(url)?);
+    let backend = backends::open(url, &global.reaching.options()?)?;
     let vouched = identity::vouched(backend.as_ref(), place, &global.vouchers()?)?;
     let vouched = vouched.ok_or_else(|| repository::Error::Unvouched {
         place: place.clone(),
@@ -176,8 +172,8 @@ pub(super) fn put_again(
 }
 
 /// Makes a repository at a place where nothing is yet.
-pub(super) fn create(url: &str) -> Result<Repository, CommandError> {
-    let backend = backends::create(url)?;
+pub(super) fn create(global: &Global, url: &str) -> Result<Repository, CommandError> {
+    let backend = backends::create(url, &global.reaching.options()?)?;
     if let Some(first) = backend.list("").next() {
         let error = anyhow!(
             "{url} is not empty, and no repository: it holds {}",
@@ -189,7 +185,7 @@ pub(super) fn create(url: &str) -> Result<Repository, CommandError> {
         ));
     }
     let now = crate::time::Clock::system().now();
-    Ok(Repository::init(retrying(backend), url, now)?)
+    Ok(Repository::init(backend, url, now)?)
 }
 
 /// The host's name, for its key and for manifests.
@@ -209,7 +205,7 @@ pub(super) struct Joined {
 
 /// Opens the repository to write; this host must have joined it.
 pub(super) fn joined(global: &Global, state: &StateFolder) -> Result<Joined, CommandError> {
-    let repository = open_existing(global.url()?)?;
+    let repository = open_existing(global, global.url()?)?;
     let no_key = || repository::Error::NoHostKey {
         place: repository.place().into(),
     };

@@ -25,6 +25,13 @@ pub(super) struct Arguments {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Age(Duration);
 
+impl Age {
+    /// How long that is.
+    pub(super) fn duration(self) -> Duration {
+        self.0
+    }
+}
+
 impl FromStr for Age {
     type Err = &'static str;
 
@@ -68,7 +75,7 @@ pub(super) fn run(
 ) -> Result<Status, CommandError> {
     let repository = global.open_silently()?;
     let options = Options {
-        max_age: arguments.max_age.map(|age| age.0),
+        max_age: arguments.max_age.map(Age::duration),
         host: arguments.host.clone(),
     };
     let report = status::run(&repository, &options, Clock::system().now())?;

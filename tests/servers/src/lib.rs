@@ -1,0 +1,12 @@
+//! Real servers for the tests of seawall. Each is private to the process that starts it, listens on
+//! a free loopback port, keeps everything in a temporary folder, and ends with the process, also if
+//! that is killed. One that is not installed is a failed test with the line that installs it.
+
+// Test code that is compiled as a library: what fails panics.
+#![allow(
+    clippy::missing_panics_doc,
+    clippy::unwrap_used,
+    reason = "test code that is compiled as a library"
+)]
+
+pub mod process;
