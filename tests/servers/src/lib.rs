@@ -10,3 +10,5 @@
 )]
 
 pub mod process;
+pub mod proxy;
+pub mod rclone;
