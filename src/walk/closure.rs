@@ -10,6 +10,7 @@ use super::{
 };
 use crate::object::{Kind, LibraryId, Object, Store};
 use crate::seafile::check::Content;
+use crate::seafile::fs::FsObject;
 
 /// Commits and fs objects that a walk passed, and whether each is closed.
 #[derive(Debug, Default)]
@@ -127,21 +128,26 @@ impl<S: Sight> Pass<'_, S> {
         // A cycle cannot be made of hashes, but commit ids do not cover parents: whoever meets an
         // ancestor of its own is open.
         self.closure.closed.insert(object, false);
-        let mut frame = self.frame(object)?;
-        frame.closed &= !bad;
-        stack.push(frame);
+        stack.push(self.frame(object, bad)?);
         Ok(())
     }
 
-    fn frame(&self, object: Object) -> Result<Frame, WalkError<S::Error>> {
+    fn frame(&self, object: Object, bad: bool) -> Result<Frame, WalkError<S::Error>> {
         let mut frame = Frame {
             object,
             needed: Vec::new(),
             beside: Vec::new(),
             next: 0,
-            closed: true,
+            closed: !bad,
         };
         match find(self.source, self.sight, object)? {
+            // It came after the walk, which has not looked at what is below it. (A file may be bad for
+            // its length alone.)
+            Found::Good {
+                known: false,
+                content: Content::Commit(_) | Content::Fs(FsObject::Folder(_)),
+                ..
+            } if bad => {}
             Found::Good { content, .. } | Found::Rescued { content, .. } => match content {
                 Content::Commit(commit) => {
                     let content = self

@@ -1,6 +1,7 @@
 //! Failure stories at the seams between adoption, healing and alarms. Each test was seen red once.
 
 use std::fs;
+use std::io::Read as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use seawall_backends::{
     Backend as _, ErrorKind, Fault, FaultyBackend, Key, LocalBackend, Plan, Verb,
 };
 
-use crate::support::{Source, World, files_below, run};
+use crate::support::{Source, Told, World, files_below, run};
 
 const PHOTOS: &str = "5dbd46b1-17a4-4b5c-839d-8a9946370e27";
 const COPY: &str = "00000000-0000-4000-8000-00000000000a";
@@ -194,4 +195,61 @@ fn a_damage_record_is_heard_once() {
         );
     }
     assert_newest_is_whole(&world);
+}
+
+fn below(source: &Source, kind: &str) -> PathBuf {
+    source
+        .path
+        .join("seafile-data/storage")
+        .join(kind)
+        .join(PHOTOS)
+}
+
+/// A folder is lost, its files are copied by listing, and it comes back before the run decides what
+/// is closed: nobody has looked whether the files have their blocks.
+#[test]
+fn what_comes_back_after_the_walk_closes_nothing_below_it() {
+    let source = Source::example();
+    let folder = tempfile::tempdir().unwrap();
+    let open = || LocalBackend::create(folder.path().join("r")).unwrap();
+    let mut world = World::on(Arc::new(open()));
+    let aside = folder.path().join("fs");
+    let fs_folder = below(&source, "fs");
+    // Folders of the library, by what they hold.
+    let folders: Vec<PathBuf> = source
+        .objects("fs", PHOTOS)
+        .into_iter()
+        .filter(|path| is_folder(&fs::read(path).unwrap()))
+        .map(|path| path.strip_prefix(&fs_folder).unwrap().to_owned())
+        .collect();
+    assert!(!folders.is_empty());
+    for path in &folders {
+        fs::create_dir_all(aside.join(path).parent().unwrap()).unwrap();
+        fs::rename(fs_folder.join(path), aside.join(path)).unwrap();
+    }
+    fs::remove_dir_all(below(&source, "blocks")).unwrap();
+    world.backup(&source);
+    world.options.everything = true;
+    world.through(Arc::new(Told::new(open(), move |key| {
+        if key.as_str().starts_with("data/trees") {
+            for path in &folders {
+                let _ = fs::rename(aside.join(path), fs_folder.join(path));
+            }
+        }
+    })));
+    world.backup(&source);
+    world.options.everything = false;
+    let report = world.backup(&source);
+    let truth = World::local().backup(&source).marker.damage;
+    assert!(truth > 0);
+    assert_eq!(report.marker.damage, truth);
+}
+
+/// Whether a fs object, a zlib stream of JSON, is a folder.
+fn is_folder(bytes: &[u8]) -> bool {
+    let mut text = String::new();
+    flate2::read::ZlibDecoder::new(bytes)
+        .read_to_string(&mut text)
+        .unwrap();
+    text.contains("\"dirents\"")
 }
