@@ -35,7 +35,7 @@ pub struct Options {
     pub ca_file: Option<PathBuf>,
     /// Storage classes (S3) of keys below a prefix; other keys have the bucket's own.
     pub storage_classes: Vec<(String, String)>,
-    /// The password to log in with (SFTP, `WebDAV`).
+    /// The password to log in with (SFTP, WebDAV).
     pub password: Option<SecretString>,
     /// For SFTP.
     pub ssh: Ssh,

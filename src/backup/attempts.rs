@@ -40,6 +40,7 @@ impl Run<'_> {
             std::thread::sleep(pause);
             self.prepared.snapshot = runs::put_intent(
                 self.context.repository.backend().as_ref(),
+                self.context.repository.place(),
                 self.context.repository.id(),
                 self.context.host_key.id(),
                 SnapshotId::new(self.context.clock.now(), self.context.host_key.id())

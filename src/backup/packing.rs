@@ -1,8 +1,8 @@
 //! The pipeline of a backup: objects go in, packs arrive at the destination.
 //!
 //! One thread packs commits and fs objects as the walk hands them over; several read, verify and
-//! pack blocks; one puts what is finished. Everything is bounded: memory is at most one pack and
-//! one object for each worker, and one pack on its way.
+//! pack blocks; as many put what is finished as the destination takes at a time. Everything is
+//! bounded: memory is at most one pack and one object for each worker, and one pack for each put.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -107,8 +107,8 @@ pub struct Packer {
     shared: Arc<Shared>,
     trees: Option<Sender<Item>>,
     blocks: Option<Sender<Object>>,
-    workers: Vec<JoinHandle<()>>,
-    putter: Option<JoinHandle<()>>,
+    /// Those that pack, then those that put.
+    threads: Vec<JoinHandle<()>>,
 }
 
 /// Why the pipeline stopped.
@@ -170,21 +170,23 @@ impl Packer {
         let (trees, tree_items) = bounded(TREE_QUEUE);
         let (blocks, block_items) = bounded(QUEUE);
         let (packs, finished) = bounded::<(PackKind, Pack)>(1);
-        let mut workers = vec![shared.spawn({
+        let mut threads = vec![shared.spawn({
             let packs = packs.clone();
             move |shared| shared.pack_trees(&tree_items, &packs)
         })];
         for _ in 0..settings.workers.max(1) {
             let (items, packs) = (block_items.clone(), packs.clone());
-            workers.push(shared.spawn(move |shared| shared.pack_blocks(&items, &packs)));
+            threads.push(shared.spawn(move |shared| shared.pack_blocks(&items, &packs)));
         }
-        let putter = shared.spawn(move |shared| shared.put_packs(&finished));
+        for _ in 0..repository.connections() {
+            let finished = finished.clone();
+            threads.push(shared.spawn(move |shared| shared.put_packs(&finished)));
+        }
         Self {
             shared,
             trees: Some(trees),
             blocks: Some(blocks),
-            workers,
-            putter: Some(putter),
+            threads,
         }
     }
 
@@ -252,9 +254,8 @@ impl Packer {
     fn join(&mut self) -> Result<()> {
         self.trees = None;
         self.blocks = None;
-        let threads = self.workers.drain(..).chain(self.putter.take());
         let mut result = Ok(());
-        for thread in threads {
+        for thread in self.threads.drain(..) {
             result = thread
                 .join()
                 .map_err(|_| repository::Error::Worker("a thread that packs objects"))

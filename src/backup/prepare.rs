@@ -129,6 +129,7 @@ fn take_name(context: &Context<'_>, catalog: &Catalog) -> Result<SnapshotId> {
     let wanted = known.map_or(now, |known| now.max(known.next()));
     runs::put_intent(
         repository.backend().as_ref(),
+        repository.place(),
         repository.id(),
         host.id(),
         wanted,

@@ -4,12 +4,13 @@
 use seawall_backends::{self as backends, Backend, ErrorKind, Key};
 use sha2::Digest as _;
 
+use super::Options;
 use super::naming::unreadable;
 use super::needs::{Needs, Reading, Thing};
 use super::problems::Problems;
 use super::report::{Amount, ProblemKind};
-use super::{Options, pool};
 use crate::object::Sha256;
+use crate::repository::pool;
 use crate::repository::{Error, Repository, Result};
 
 /// What is not longer is read in one call, the rest in pieces of this length: a pack is about 32 MiB.

@@ -13,7 +13,6 @@ mod listing;
 mod markers;
 mod naming;
 mod needs;
-mod pool;
 mod problems;
 mod record;
 mod report;
@@ -82,6 +81,10 @@ impl Default for Options {
 /// [`Error::NoSnapshot`] if the one asked for is not there, and a destination that cannot be listed
 /// or does not answer. Damage is no error.
 pub fn run(repository: &Repository, options: &Options, progress: &dyn Fn(&str)) -> Result<Report> {
+    let options = &Options {
+        workers: options.workers.max(repository.connections()),
+        ..options.clone()
+    };
     progress("reading markers");
     // Before the listing: what a marker names was stored before it.
     let markers = repository.markers()?;

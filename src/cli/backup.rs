@@ -29,6 +29,8 @@ pub(super) struct Arguments {
     /// Make the repository if there is none
     #[arg(long)]
     init: bool,
+    #[command(flatten)]
+    initial: init::Joining,
     /// Copy unreachable objects too, as the manual's rsync does; lists every store
     #[arg(long)]
     everything: bool,
@@ -155,7 +157,7 @@ fn join(
         Err(error)
             if arguments.init && matches!(error.status, Status::NoRepository | Status::NoKey) =>
         {
-            let (joined, how) = init::join(global, state)?;
+            let (joined, how) = init::join(global, &arguments.initial, state)?;
             let sheet = joined.state.keep_sheet(&recovery_sheet(&joined))?;
             let what = match how {
                 init::How::Made => "made",
@@ -315,8 +317,7 @@ impl<'a> Summary<'a> {
 
 fn marker_place(joined: &Joined, report: &Report) -> String {
     let key = names::marker(report.marker.snapshot);
-    let place = joined.repository.place();
-    Path::new(place).join(key.as_str()).display().to_string()
+    crate::repository::place::of_key(joined.repository.place(), &key)
 }
 
 /// What was backed up, what was proved, where the marker is.

@@ -38,7 +38,7 @@ pub(super) struct Reaching {
     /// Allow unencrypted HTTP
     #[arg(long, global = true)]
     plain_http: bool,
-    /// The password for SFTP or `WebDAV` is in this file [or: in `SEAWALL_PASSWORD`]
+    /// The password for SFTP or WebDAV is in this file [or: in `SEAWALL_PASSWORD`]
     #[arg(long, global = true, value_name = "FILE")]
     password_file: Option<PathBuf>,
     /// Log in with this key (SFTP)
@@ -47,7 +47,7 @@ pub(super) struct Reaching {
     /// The passphrase of that key is in this file [or: in `SEAWALL_SSH_PASSPHRASE`]
     #[arg(long, global = true, value_name = "FILE")]
     ssh_passphrase_file: Option<PathBuf>,
-    /// Read this instead of ~/.ssh/config
+    /// Read this instead of `~/.ssh/config`
     #[arg(long, global = true, value_name = "FILE")]
     ssh_config: Option<PathBuf>,
     /// Read this instead of `~/.ssh/known_hosts`
@@ -147,6 +147,8 @@ fn rate(text: &str) -> Result<NonZeroU64, String> {
 
 #[cfg(test)]
 mod tests {
+    use secrecy::ExposeSecret as _;
+
     use super::*;
 
     #[test]
@@ -166,11 +168,11 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::disallowed_methods, reason = "a file of a test")]
     fn secrets_come_from_the_first_line() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secret");
         std::fs::write(&path, "hunter2 \r\nmore").unwrap();
-        use secrecy::ExposeSecret as _;
         let read = secret(Some(&path), "NO_SUCH_VARIABLE").unwrap().unwrap();
         assert_eq!(read.expose_secret(), "hunter2 ");
         std::fs::write(&path, "\nx").unwrap();

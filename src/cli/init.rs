@@ -1,15 +1,19 @@
 //! `seawall init`: makes a repository, or lets this host join one.
 
-use seawall_backends::ErrorKind;
+use std::sync::Arc;
+
+use clap::Args;
+use seawall_backends::Backend;
 use serde::Serialize;
 
 use super::output::{Output, count};
 use super::place::{self, Joined};
 use super::sheet::recovery_sheet;
 use super::{CommandError, Global, Status};
+use crate::repository::Repository;
+use crate::repository::guard::{self, WeakWrites};
 use crate::repository::identity::Vouched;
 use crate::repository::state::StateFolder;
-use crate::repository::{self, names};
 use crate::time::Clock;
 
 #[derive(Serialize)]
@@ -22,10 +26,31 @@ struct Outcome<'a> {
     recovery_sheet: std::path::PathBuf,
 }
 
-pub(super) fn run(global: &Global, output: Output) -> Result<Status, CommandError> {
+#[derive(Debug, Args)]
+pub(super) struct Joining {
+    /// Use a destination that overwrites, where only this host writes (B2, WebDAV, Garage)
+    #[arg(long)]
+    accept_weak_writes: bool,
+}
+
+impl Joining {
+    fn weak_writes(&self) -> WeakWrites {
+        if self.accept_weak_writes {
+            WeakWrites::Accepted
+        } else {
+            WeakWrites::Refused
+        }
+    }
+}
+
+pub(super) fn run(
+    global: &Global,
+    arguments: &Joining,
+    output: Output,
+) -> Result<Status, CommandError> {
     let state = global.state()?;
     let _lock = state.lock()?;
-    let (joined, how) = join(global, &state)?;
+    let (joined, how) = join(global, arguments, &state)?;
     let sheet = recovery_sheet(&joined);
     let kept = joined.state.keep_sheet(&sheet)?;
     let place = joined.repository.place();
@@ -66,34 +91,60 @@ pub(super) enum How {
     PutAgain(Vouched),
 }
 
+/// A place, before this host writes to it.
+enum Place {
+    /// There is a repository.
+    Repository(Repository),
+    /// There is nothing yet.
+    Empty(Arc<dyn Backend>),
+}
+
 /// Opens the repository, or makes it; publishes this host's key there and trusts it here.
-pub(super) fn join(global: &Global, state: &StateFolder) -> Result<(Joined, How), CommandError> {
+pub(super) fn join(
+    global: &Global,
+    arguments: &Joining,
+    state: &StateFolder,
+) -> Result<(Joined, How), CommandError> {
     let url = global.url()?;
-    let (repository, how) = match place::open_existing(global, url) {
+    let (place, how) = match place::open_existing(global, url) {
         Ok(repository) => {
             repository.refuse_other()?;
-            (repository, How::Joined)
+            (Place::Repository(repository), How::Joined)
         }
         Err(error) if error.status == Status::NoRepository => {
-            (place::create(global, url)?, How::Made)
+            (Place::Empty(place::make(global, url)?), How::Made)
         }
         Err(error) => match place::put_again(global, url, &error)? {
-            Some((repository, vouched)) => (repository, How::PutAgain(vouched)),
+            Some((repository, vouched)) => (Place::Repository(repository), How::PutAgain(vouched)),
             None => return Err(error),
         },
     };
-    let host_key = state.make_host_key(&place::host_name())?;
-    let text = host_key.public_text(Clock::system().now());
-    match repository
-        .backend()
-        .put_new(&names::host_key(host_key.id()), text.as_bytes())
-    {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-            return Err(repository::Error::from(error).into());
+    let weak = match &place {
+        Place::Repository(repository) if arguments.weak_writes() == WeakWrites::Refused => {
+            StateFolder::existing_repository(state.path(), repository.id())
+                .map_or(WeakWrites::Refused, |known| known.weak_writes())
         }
-        _ => {}
-    }
+        _ => arguments.weak_writes(),
+    };
+    let host_key = state.make_host_key(&place::host_name())?;
+    let now = Clock::system().now();
+    // The key first: a destination that is refused for overwriting is no repository then.
+    let repository = match place {
+        Place::Repository(repository) => {
+            let repository = repository.guarded(weak)?;
+            guard::publish(&**repository.backend(), url, &host_key, now)?;
+            repository
+        }
+        Place::Empty(backend) => {
+            let backend = guard::guarded(backend, url, weak)?;
+            guard::publish(&*backend, url, &host_key, now)?;
+            Repository::init(backend, url, now)?
+        }
+    };
     let of_repository = state.repository(repository.id())?;
+    if weak == WeakWrites::Accepted {
+        of_repository.accept_weak_writes()?;
+    }
     of_repository.trust(&host_key.verifying())?;
     let pinned = of_repository.trusted()?;
     let repository = repository.with_pinned(pinned);

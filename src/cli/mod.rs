@@ -74,7 +74,7 @@ struct Global {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Make a repository, or let this host join one; prints the recovery sheet
-    Init,
+    Init(init::Joining),
     /// Back up an installation: databases, objects, ordinary files; then write the marker
     Backup(backup::Arguments),
     /// List snapshots
@@ -108,7 +108,7 @@ pub fn main() -> ExitCode {
         loudness,
     };
     let result = match &cli.verb {
-        Verb::Init => init::run(&cli.global, output),
+        Verb::Init(arguments) => init::run(&cli.global, arguments, output),
         Verb::Backup(arguments) => backup::run(&cli.global, arguments, output),
         Verb::Snapshots => snapshots::run(&cli.global, output),
         Verb::Libraries(arguments) => libraries::run(&cli.global, arguments, output),

@@ -1,9 +1,10 @@
 //! From the options of every verb to a repository and a state folder.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
-use seawall_backends::{self as backends, ErrorKind};
+use seawall_backends::{self as backends, Backend, ErrorKind};
 
 use super::output::Output;
 use super::{CommandError, Global, Status};
@@ -11,7 +12,7 @@ use crate::repository::host_key::HostKey;
 use crate::repository::identity::{self, Vouched, Voucher};
 use crate::repository::note::VerifyingKey;
 use crate::repository::state::{RepositoryState, StateFolder};
-use crate::repository::{self, Repository, Snapshot};
+use crate::repository::{self, Repository, Snapshot, names};
 use crate::seafile::discover::Environment;
 
 impl Global {
@@ -171,21 +172,26 @@ pub(super) fn put_again(
     Ok(Some((repository, vouched)))
 }
 
-/// Makes a repository at a place where nothing is yet.
-pub(super) fn create(global: &Global, url: &str) -> Result<Repository, CommandError> {
+/// Makes a place where nothing is yet, for a repository. A key that an `init` published there, which
+/// then went no further, is nothing.
+pub(super) fn make(global: &Global, url: &str) -> Result<Arc<dyn Backend>, CommandError> {
     let backend = backends::create(url, &global.reaching.options()?)?;
-    if let Some(first) = backend.list("").next() {
+    let first = backend.list("").find(|entry| {
+        entry
+            .as_ref()
+            .map_or(true, |entry| !entry.key.is_below(names::KEYS))
+    });
+    if let Some(first) = first {
         let error = anyhow!(
             "{url} is not empty, and no repository: it holds {}",
             first?.key
         );
         return Err(CommandError::new(
             error,
-            "give a folder that is empty or does not exist",
+            "give a place that is empty or does not exist",
         ));
     }
-    let now = crate::time::Clock::system().now();
-    Ok(Repository::init(backend, url, now)?)
+    Ok(backend)
 }
 
 /// The host's name, for its key and for manifests.
@@ -222,6 +228,7 @@ pub(super) fn joined(global: &Global, state: &StateFolder) -> Result<Joined, Com
         return Err(no_key().into());
     }
     pinned.extend(global.trusted()?);
+    let repository = repository.guarded(of_repository.weak_writes())?;
     Ok(Joined {
         repository: repository.with_pinned(pinned),
         host_key,

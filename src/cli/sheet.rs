@@ -1,6 +1,7 @@
 //! The recovery sheet: what to keep away from the host that is backed up, on paper if possible.
 
 use super::place::{Joined, absolute};
+use crate::repository::place::shell;
 
 /// The sheet of this host and repository, ready to print.
 pub(super) fn recovery_sheet(joined: &Joined) -> String {
@@ -10,19 +11,26 @@ pub(super) fn recovery_sheet(joined: &Joined) -> String {
     } else {
         absolute(place.as_ref()).display().to_string()
     };
+    let reached = if seawall_backends::local_path(place).is_some() {
+        ""
+    } else {
+        "
+to reach it        a login or access key for that server: keep one that does not die with this host"
+    };
     let key = joined.host_key.verifying();
+    let word = shell(&url);
     format!(
         "RECOVERY SHEET - keep it away from the server, on paper if you can
 
 repository         {url}
 repository id      {id}
 verification key   {key}
-recipients         none: this repository is not encrypted
+recipients         none: this repository is not encrypted{reached}
 
 On restore day, on any machine that can read the repository:
 
-  seawall -r '{url}' --trust '{key}' snapshots
-  seawall -r '{url}' --trust '{key}' restore latest --target /srv/haiwen
+  seawall -r {word} --trust '{key}' snapshots
+  seawall -r {word} --trust '{key}' restore latest --target /srv/haiwen
   seawall verify /srv/haiwen
 
 Without seawall: docs/restore-by-hand.md (sha256sum, zstd, tar, sqlite3).",

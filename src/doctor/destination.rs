@@ -4,14 +4,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustix::fs::Access;
-use seawall_backends::ErrorKind;
+use seawall_backends::{ErrorKind, Weight, Writes};
 
 use super::{Report, Setup, room};
+use crate::repository::guard::WeakWrites;
 use crate::repository::snapshots::Markers;
+use crate::repository::state::StateFolder;
 use crate::repository::{Repository, names, runs};
 use crate::time::Timestamp;
 
-/// No writer is as slow as this.
 /// Clocks that are further apart than this are wrong.
 const CLOCKS_DIFFER: Duration = Duration::from_hours(24);
 /// Clocks that are closer than this are right.
@@ -26,7 +27,10 @@ pub fn destination(report: &mut Report, setup: &Setup<'_>) {
         "repository",
         format!("{}: format 1, id {}", repository.place(), repository.id()),
     );
-    create_only(report, repository);
+    let known = StateFolder::existing_repository(setup.state, repository.id());
+    let weak = known.map_or(WeakWrites::Refused, |known| known.weak_writes());
+    create_only(report, repository, weak);
+    settings(report, repository);
     match setup.repository_path {
         Some(path) => {
             writable(report, path);
@@ -58,12 +62,15 @@ pub fn destination(report: &mut Report, setup: &Setup<'_>) {
 
 /// Puts `seawall.json` once more, with its own bytes: a store that keeps the promise refuses, one
 /// that does not writes what is there already.
-fn create_only(report: &mut Report, repository: &Repository) {
+fn create_only(report: &mut Report, repository: &Repository, weak: WeakWrites) {
     let backend = repository.backend();
     let key = names::configuration();
-    let again = backend
-        .get(&key, None)
-        .and_then(|bytes| backend.put_new(&key, &bytes));
+    let again = match backend.properties().writes {
+        Writes::Weak => Ok(()),
+        Writes::CreateOnly | Writes::Unproven => backend
+            .get(&key, None)
+            .and_then(|bytes| backend.put_new(&key, &bytes)),
+    };
     match again {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             report.ok("create-only", "what is stored is not overwritten");
@@ -74,11 +81,31 @@ fn create_only(report: &mut Report, repository: &Repository) {
             "check owner and permissions at the destination",
         ),
         Err(error) => report.error("create-only", &error, None),
+        Ok(()) if weak == WeakWrites::Accepted => report.note(
+            "create-only",
+            "the destination overwrites what it has, which was accepted: only one host may write there",
+            None,
+        ),
         Ok(()) => report.bad(
             "create-only",
             "the destination overwrites what it has: two runs could destroy each other's markers",
-            "use a destination that can create without overwriting",
+            "use a destination that can create without overwriting, or `seawall init --accept-weak-writes`",
         ),
+    }
+}
+
+/// What the destination's own settings say.
+fn settings(report: &mut Report, repository: &Repository) {
+    for finding in repository.backend().examine() {
+        let (about, text, next) = (finding.about, finding.text, finding.next);
+        match finding.weight {
+            Weight::Good => report.ok(about, text),
+            Weight::Note => report.note(about, text, next),
+            Weight::Bad => {
+                let next = next.unwrap_or_else(|| "look at the destination's settings".into());
+                report.bad(about, text, next);
+            }
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::Path;
 use super::{Databases, Report, Setup, room};
 use crate::repository::catalog::{self, Condition};
 use crate::repository::host_key::HostKey;
+use crate::repository::place::shell;
 use crate::repository::state::{RepositoryState, StateFolder};
 use crate::repository::{Repository, names};
 
@@ -120,7 +121,7 @@ fn of_repository(
         return report.bad(
             "joined",
             format!("this host has not joined {}", repository.place()),
-            format!("seawall init -r {}", repository.place()),
+            format!("seawall init -r {}", shell(repository.place())),
         );
     };
     published(report, repository, host_key);
@@ -148,7 +149,7 @@ fn published(report: &mut Report, repository: &Repository, host_key: &HostKey) {
         Ok(_) => report.bad(
             "joined",
             format!("the repository has no {key}, or another one of that name"),
-            format!("seawall init -r {}", repository.place()),
+            format!("seawall init -r {}", shell(repository.place())),
         ),
         Err(error) => report.error("joined", &error, error.hint()),
     }

@@ -13,6 +13,7 @@ pub mod catalog;
 pub mod chains;
 pub mod configuration;
 pub mod frames;
+pub mod guard;
 pub mod host_key;
 pub mod identity;
 pub mod index;
@@ -22,6 +23,8 @@ pub mod names;
 pub mod note;
 pub mod pack;
 pub mod parts;
+pub mod place;
+pub(crate) mod pool;
 pub mod reader;
 pub mod runs;
 pub mod segment;
@@ -33,6 +36,7 @@ pub mod sums;
 pub use configuration::{Configuration, RepositoryId};
 pub use snapshots::{SignedBy, Snapshot};
 
+use self::place::shell;
 use crate::crypt::Seal;
 use crate::object::Sha256;
 use note::VerifyingKey;
@@ -119,8 +123,14 @@ pub enum Error {
         reason: String,
     },
     /// The destination failed.
-    #[error("the destination failed")]
+    #[error(transparent)]
     Backend(#[from] backends::Error),
+    /// The destination does not refuse to overwrite, and nobody accepted that.
+    #[error("{place} overwrites what it has: two runs could destroy each other's markers")]
+    Overwrites {
+        /// The URL or path as given.
+        place: String,
+    },
     /// A marker of this run's name is already there: the run was declared dead while it slept.
     #[error("this run was declared dead by a prune: its marker's name {snapshot} is taken")]
     Voided {
@@ -190,26 +200,33 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::NoRepository { place } => {
-                format!("make one with `seawall init -r {place}`, or give the place where it is")
+                format!("make one with `seawall init -r {}`, or give the place where it is", shell(place))
             }
             Self::NewerFormat { .. } => {
                 "use a newer version of seawall; if none was ever used there, seawall.json is damaged: move it away and run `seawall init`".into()
             }
             Self::ConfigurationMissing { place } => format!(
-                "run `seawall init -r {place}` on a host that backed up there, or with --trust KEY from the recovery sheet: it writes the file again"
+                "run `seawall init -r {}` on a host that backed up there, or with --trust KEY from the recovery sheet: it writes the file again",
+                shell(place)
             ),
             Self::ConfigurationDamaged { place, .. } | Self::OtherRepository { place, .. } => format!(
-                "move {place}/seawall.json away (nothing else), then run `seawall init -r {place}` on a host that backed up there, or with --trust KEY from the recovery sheet: it writes the file anew"
+                "move {} away (nothing else), then run `seawall init -r {}` on a host that backed up there, or with --trust KEY from the recovery sheet: it writes the file anew",
+                place::of_key(place, &names::configuration()),
+                shell(place)
             ),
             Self::TwoRepositories { .. } => {
                 "move what belongs to one of them to a place of its own".into()
             }
+            Self::Overwrites { place } => format!(
+                "use a destination that can create without overwriting; or, where only this host writes, run `seawall init -r {} --accept-weak-writes`",
+                shell(place)
+            ),
             Self::Unvouched { .. } => "give --trust KEY from the recovery sheet".into(),
             Self::NoSnapshot { .. } => "`seawall snapshots` shows what is there".into(),
             Self::Altered { .. } => {
                 "restore what you can from another snapshot; `seawall check --read-data` names all that is bad".into()
             }
-            Self::NoHostKey { place } => format!("run `seawall init -r {place}` on this host first"),
+            Self::NoHostKey { place } => format!("run `seawall init -r {}` on this host first", shell(place)),
             Self::Busy { .. } => {
                 "wait until it has ended; if it was killed, its lock went with it".into()
             }
@@ -319,11 +336,22 @@ impl Repository {
         Self::open(backend, place)
     }
 
+    /// The same repository, to write to ([`guard::guarded`]).
+    pub fn guarded(self, weak: guard::WeakWrites) -> Result<Self> {
+        let backend = guard::guarded(self.backend, &self.place, weak)?;
+        Ok(Self { backend, ..self })
+    }
+
     /// Believes the signatures of these keys.
     #[must_use]
     pub fn with_pinned(mut self, keys: Vec<VerifyingKey>) -> Self {
         self.pinned = keys;
         self
+    }
+
+    /// How many calls at a time the destination is worth.
+    pub fn connections(&self) -> usize {
+        self.backend.properties().connections.get()
     }
 
     /// The destination.

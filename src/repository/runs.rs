@@ -11,7 +11,7 @@ use super::configuration::RepositoryId;
 use super::names::{self, SnapshotId};
 use super::note::KeyId;
 use super::snapshots::{Markers, Snapshot};
-use super::{Error, bounded};
+use super::{Error, bounded, guard};
 use crate::time::Timestamp;
 
 /// All tombstones and damage records together are no longer: two million keys.
@@ -22,9 +22,11 @@ pub const HEARTBEAT_EVERY: Duration = Duration::from_hours(6);
 
 /// Takes the name of a snapshot: `wanted`, or a later second if it is taken, by an intent or by
 /// anything at all in `markers/` (a void, a marker that went bad): a run must not find at its end
-/// that its marker's name was never free. The intent is there when this returns.
+/// that its marker's name was never free. The intent is there when this returns; where only a try
+/// tells whether the destination overwrites, it was the try.
 pub fn put_intent(
     backend: &dyn Backend,
+    place: &str,
     repository: &RepositoryId,
     host: KeyId,
     wanted: SnapshotId,
@@ -43,8 +45,12 @@ pub fn put_intent(
             "seawall intent 1\nrepository {repository}\nsnapshot {snapshot}\nhost {host}\nprocess {}\n",
             std::process::id()
         );
-        match backend.put_new(&names::intent(snapshot), text.as_bytes()) {
-            Ok(()) => return Ok(snapshot),
+        let key = names::intent(snapshot);
+        match backend.put_new(&key, text.as_bytes()) {
+            Ok(()) => {
+                guard::prove(backend, place, &key, text.as_bytes())?;
+                return Ok(snapshot);
+            }
             Err(error) if error.kind() == ErrorKind::AlreadyExists => snapshot = snapshot.next(),
             Err(error) => return Err(error.into()),
         }
@@ -194,8 +200,8 @@ mod tests {
         let repository = RepositoryId::random().unwrap();
         let wanted: SnapshotId = "2026-11-22T20-40-05Z-9f3c".parse().unwrap();
         let host = KeyId::new([0x9f, 0x3c, 0, 0]);
-        let first = put_intent(&backend, &repository, host, wanted).unwrap();
-        let second = put_intent(&backend, &repository, host, wanted).unwrap();
+        let first = put_intent(&backend, "here", &repository, host, wanted).unwrap();
+        let second = put_intent(&backend, "here", &repository, host, wanted).unwrap();
         assert_eq!((first, second), (wanted, wanted.next()));
         let text = String::from_utf8(backend.get(&names::intent(first), None).unwrap()).unwrap();
         assert!(text.starts_with("seawall intent 1\n") && text.contains(&repository.to_string()));
@@ -210,7 +216,7 @@ mod tests {
         for (snapshot, bytes) in [(wanted, &b"seawall void 1\n"[..]), (wanted.next(), b"")] {
             backend.put_new(&names::marker(snapshot), bytes).unwrap();
         }
-        let taken = put_intent(&backend, &repository, host, wanted).unwrap();
+        let taken = put_intent(&backend, "here", &repository, host, wanted).unwrap();
         assert_eq!(taken, wanted.next().next());
     }
 

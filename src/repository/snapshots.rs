@@ -1,6 +1,6 @@
 //! Markers as they stand in a repository: read, verified, in order.
 
-use std::cell::OnceCell;
+use std::sync::OnceLock;
 
 use seawall_backends::{Entry, ErrorKind, Key};
 
@@ -8,7 +8,7 @@ use super::chains::Chain;
 use super::marker::{self, Marker, MarkerError};
 use super::names::{self, SnapshotId};
 use super::note::{self, VerifyingKey};
-use super::{Error, Repository, Result, bounded, host_key};
+use super::{Error, Repository, Result, bounded, host_key, pool};
 use crate::object::Sha256;
 use crate::time::Timestamp;
 
@@ -120,20 +120,21 @@ impl Repository {
     /// Reads and verifies everything in `markers/`.
     pub fn markers(&self) -> Result<Markers> {
         let mut markers = Markers::default();
-        let known = OnceCell::new();
-        for entry in self.backend.list(names::MARKERS) {
-            let entry = entry?;
-            match self.read_marker(&entry, &known)? {
+        let known = OnceLock::new();
+        let entries = self.backend.list(names::MARKERS);
+        let read = |entry: Entry| (self.read_marker(&entry, &known), entry.key);
+        let entries = entries.map(|entry| Ok(entry?));
+        pool::run(self.connections(), entries, read, |(found, key)| {
+            match found? {
                 Some(Found::Snapshot(snapshot)) => markers.snapshots.push(*snapshot),
-                Some(Found::Void) => markers.voids.push(entry.key),
-                Some(Found::Bad(problem)) => markers.bad.push(BadMarker {
-                    key: entry.key,
-                    problem,
-                }),
+                Some(Found::Void) => markers.voids.push(key),
+                Some(Found::Bad(problem)) => markers.bad.push(BadMarker { key, problem }),
                 None => {}
             }
-        }
+            Ok(())
+        })?;
         markers.snapshots.sort_by_key(Snapshot::id);
+        markers.voids.sort();
         markers.bad.sort_by(|a, b| a.key.cmp(&b.key));
         Ok(markers)
     }
@@ -152,7 +153,7 @@ impl Repository {
         }
         entries.sort_unstable_by(|a, b| b.key.cmp(&a.key));
         let mut bad = Vec::new();
-        let known = OnceCell::new();
+        let known = OnceLock::new();
         for entry in entries {
             match self.read_marker(&entry, &known)? {
                 Some(Found::Snapshot(snapshot)) if snapshot.signed_by.key() == host => {
@@ -172,7 +173,7 @@ impl Repository {
     fn read_marker(
         &self,
         entry: &Entry,
-        known: &OnceCell<Vec<VerifyingKey>>,
+        known: &OnceLock<Vec<VerifyingKey>>,
     ) -> Result<Option<Found>> {
         let bytes = match bounded::get_listed(&*self.backend, entry, marker::MAX_BYTES as u64) {
             Ok(Some(bytes)) => bytes,
@@ -196,7 +197,7 @@ impl Repository {
         &self,
         entry: &Entry,
         bytes: &[u8],
-        known: &OnceCell<Vec<VerifyingKey>>,
+        known: &OnceLock<Vec<VerifyingKey>>,
     ) -> Result<Found> {
         let (opened, pinned) = match note::open(bytes, &self.pinned) {
             Ok(opened) => (opened, true),

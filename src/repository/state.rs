@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::acceptances::Acceptances;
 use super::configuration::RepositoryId;
+use super::guard::WeakWrites;
 use super::host_key::HostKey;
 use super::identity::Voucher;
 use super::note::VerifyingKey;
@@ -248,6 +249,24 @@ impl RepositoryState {
             reason: error.to_string(),
         })?;
         replace(&path, text.as_bytes())
+    }
+
+    fn weak_writes_path(&self) -> PathBuf {
+        self.path.join("weak-writes-accepted")
+    }
+
+    /// What the administrator of this host said of weak writes.
+    pub fn weak_writes(&self) -> WeakWrites {
+        if self.weak_writes_path().exists() {
+            WeakWrites::Accepted
+        } else {
+            WeakWrites::Refused
+        }
+    }
+
+    /// Remembers that weak writes are accepted.
+    pub fn accept_weak_writes(&self) -> Result<()> {
+        replace(&self.weak_writes_path(), b"")
     }
 
     /// The copy of the recovery sheet.

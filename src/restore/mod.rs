@@ -250,7 +250,8 @@ impl Restore<'_> {
             },
             random_block_ids: self.manifest.source.random_block_ids,
         };
-        let done = packs::restore(job, self.options.workers, self.progress)?;
+        let workers = self.options.workers.max(self.repository.connections());
+        let done = packs::restore(job, workers, self.progress)?;
         (self.progress)("linking objects that libraries share");
         let linked = links::make(job)?;
         let losses = losses::count(job, &self.manifest, &done.troubles)?;

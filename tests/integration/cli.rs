@@ -299,10 +299,12 @@ fn a_folder_with_other_things_does_not_become_a_repository() {
 #[test]
 fn a_url_of_another_kind_is_refused_by_name() {
     let user = User::new();
-    user.run(&["snapshots", "-r", "s3://bucket/x"])
-        .fails(1, &["s3://"]);
-    user.run(&["init", "-r", "sftp://user@host/x"])
-        .fails(1, &["sftp://"]);
+    let ran = user.run(&["snapshots", "-r", "ftp://user:hunter2@host/x"]);
+    ran.fails(1, &["ftp://", "sftp://user@host/path"]);
+    assert!(!ran.stderr.contains("hunter2"), "{}", ran.stderr);
+    let ran = user.run(&["init", "-r", "sftp://user:hunter2@host/x"]);
+    ran.fails(1, &["holds no password"]);
+    assert!(!ran.stderr.contains("hunter2"), "{}", ran.stderr);
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod check;
 mod cli;
 mod crash;
 mod damage;
+mod destinations;
 mod documented;
 mod full;
 mod hostile;

@@ -9,12 +9,12 @@ use super::Pass;
 use super::spool::{Link, PackNumber};
 use crate::check::data::{ALTERED, Meter, Patience};
 use crate::check::needs::Reading;
-use crate::check::pool;
 use crate::check::report::ProblemKind;
 use crate::object::{Kind, Object, Sha256};
 use crate::proof::{self, Proof};
 use crate::repository::names::{self, PackKind};
 use crate::repository::pack::{self, Contents, HeaderCheck, Member, Place};
+use crate::repository::pool;
 use crate::repository::segment::Line;
 use crate::repository::{Repository, Result};
 

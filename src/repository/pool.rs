@@ -4,11 +4,11 @@ use std::thread;
 
 use crossbeam_channel::bounded;
 
-use crate::repository::{Error, Result};
+use super::{Error, Result};
 
 /// Has `work` done for every task by so many threads, and gives each result to `each`, in any order.
 /// At most one task and one result for each thread are in memory. Ends early when `each` fails.
-pub(super) fn run<T: Send, R: Send>(
+pub(crate) fn run<T: Send, R: Send>(
     workers: usize,
     tasks: impl Iterator<Item = Result<T>>,
     work: impl Fn(T) -> R + Sync,

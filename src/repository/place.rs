@@ -1,0 +1,53 @@
+//! A repository's URL or path, in messages.
+
+use std::borrow::Cow;
+
+use seawall_backends::Key;
+
+/// The place as one word of a shell.
+pub fn shell(place: &str) -> Cow<'_, str> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/.:@%+=,_-".contains(&byte);
+    if !place.is_empty() && place.bytes().all(is_plain) {
+        Cow::Borrowed(place)
+    } else {
+        Cow::Owned(format!("'{}'", place.replace('\'', r"'\''")))
+    }
+}
+
+/// Where a key is at a place; a URL's parameters say how to get there, and are left out.
+pub fn of_key(place: &str, key: &Key) -> String {
+    let without = match place.split_once('?') {
+        Some((before, _)) if place.contains("://") => before,
+        _ => place,
+    };
+    format!("{}/{key}", without.trim_end_matches('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_a_shell() {
+        for place in ["/backup", "sftp://me@host:22/a%20b", "./x"] {
+            assert_eq!(shell(place), place);
+        }
+        assert_eq!(shell("s3://b?x=1&y=2"), "'s3://b?x=1&y=2'");
+        assert_eq!(shell("it's"), r"'it'\''s'");
+        assert_eq!(shell(""), "''");
+        assert_eq!(shell("~/x"), "'~/x'");
+    }
+
+    #[test]
+    fn keys_at_places() {
+        let key = Key::parse("markers/x").unwrap();
+        for (place, expected) in [
+            ("/backup", "/backup/markers/x"),
+            ("/what?", "/what?/markers/x"),
+            ("s3://b/p/?endpoint=https://h/", "s3://b/p/markers/x"),
+            ("/", "/markers/x"),
+        ] {
+            assert_eq!(of_key(place, &key), expected);
+        }
+    }
+}
