@@ -34,10 +34,50 @@ pub(super) fn read(
         needs: Needs::default(),
         problems,
     };
-    for snapshot in snapshots {
-        naming.snapshot(snapshot)?;
+    for some in snapshots.chunks(repository.connections()) {
+        for (snapshot, ahead) in some.iter().zip(read_ahead(repository, some)) {
+            naming.snapshot(snapshot, ahead)?;
+        }
     }
     Ok(naming.needs)
+}
+
+/// What a snapshot's own files hold.
+struct Ahead {
+    sums: Result<Sums>,
+    /// The manifest's stored bytes, if the sums name it.
+    manifest: Option<Result<Vec<u8>>>,
+}
+
+/// Reads what these snapshots alone name, all at once: over a network each is a round trip.
+fn read_ahead(repository: &Repository, snapshots: &[&Snapshot]) -> Vec<Ahead> {
+    let read = |snapshot: &Snapshot| {
+        let sums = index::read_sums(repository, &snapshot.marker);
+        let key = names::manifest(snapshot.id(), repository.seal());
+        let named = |sums: &Sums| {
+            let mut entries = sums.entries().iter();
+            let (sha256, _) = entries.find(|(_, named)| *named == key)?;
+            Some(repository.read_verified(&key, sha256))
+        };
+        let manifest = sums.as_ref().ok().and_then(named);
+        Ahead { sums, manifest }
+    };
+    std::thread::scope(|scope| {
+        let (first, others) = snapshots.split_at(1.min(snapshots.len()));
+        let others: Vec<_> = others
+            .iter()
+            .map(|snapshot| scope.spawn(|| read(snapshot)))
+            .collect();
+        let first = first.iter().map(|snapshot| read(snapshot));
+        let mut all: Vec<Ahead> = first.collect();
+        all.extend(others.into_iter().map(|other| {
+            other.join().unwrap_or_else(|_| Ahead {
+                sums: Err(Error::Worker("one that reads sums")),
+                manifest: None,
+            })
+        }));
+        all
+    })
 }
 
 struct Naming<'a> {
@@ -49,11 +89,11 @@ struct Naming<'a> {
 }
 
 impl Naming<'_> {
-    fn snapshot(&mut self, snapshot: &Snapshot) -> Result<()> {
+    fn snapshot(&mut self, snapshot: &Snapshot, ahead: Ahead) -> Result<()> {
         let id = snapshot.id();
         let (position, is_new) = self.needs.namer(&snapshot.marker.sums, id, self.problems);
         if is_new {
-            self.sums(snapshot, position)?;
+            self.sums(snapshot, position, ahead)?;
         }
         for named in &snapshot.marker.lists {
             let (position, is_new) = self.needs.namer(named, id, self.problems);
@@ -79,32 +119,35 @@ impl Naming<'_> {
         Ok(value)
     }
 
-    fn sums(&mut self, snapshot: &Snapshot, position: u32) -> Result<()> {
+    fn sums(&mut self, snapshot: &Snapshot, position: u32, ahead: Ahead) -> Result<()> {
         let named = &snapshot.marker.sums;
-        let sums = index::read_sums(self.repository, &snapshot.marker);
-        let Some(sums) = self.settle(&named.key, sums)? else {
+        let Some(sums) = self.settle(&named.key, ahead.sums)? else {
             return Ok(());
         };
         self.needs.count_bytes(named.size);
         for (sha256, key) in sums.entries() {
             self.needs.name(key, *sha256, None, position, self.problems);
         }
-        self.manifest(snapshot, &sums)?;
+        self.manifest(snapshot, &sums, ahead.manifest)?;
         self.needs.set_read(position);
         Ok(())
     }
 
     /// The manifest says how long the parts are.
-    fn manifest(&mut self, snapshot: &Snapshot, sums: &Sums) -> Result<()> {
+    fn manifest(
+        &mut self,
+        snapshot: &Snapshot,
+        sums: &Sums,
+        stored: Option<Result<Vec<u8>>>,
+    ) -> Result<()> {
         let key = names::manifest(snapshot.id(), self.repository.seal());
-        let Some((sha256, _)) = sums.entries().iter().find(|(_, named)| *named == key) else {
+        let Some(stored) = stored else {
             let detail = "does not name the snapshot's manifest";
             let sums = &snapshot.marker.sums.key;
             self.problems
                 .add(sums, ProblemKind::Malformed, detail, vec![snapshot.id()]);
             return Ok(());
         };
-        let stored = self.repository.read_verified(&key, sha256);
         let Some(stored) = self.settle(&key, stored)? else {
             return Ok(());
         };

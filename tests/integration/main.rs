@@ -25,4 +25,5 @@ mod restore;
 mod stories;
 mod stories2;
 mod support;
+mod synthetic;
 mod verify;
