@@ -1,35 +1,313 @@
-//! To be written.
+//! A folder of another machine, reached by SFTP.
+//!
+//! A thing is written to a temporary file in its own folder, synced where the server can, and given
+//! its name in one step that refuses one that is taken (`publish`). Requests of one file fly many at
+//! a time (`transfer`), and calls share a few connections with several sessions each (`pool`).
+//! Nothing is tried again here; what failed in passing is `Transient`, and the next call connects
+//! anew.
+//!
+//! Host keys have to be known (`known_hosts`), and `~/.ssh/config` is honoured (`config`, `route`).
+//!
+//! Limits: what a sync is worth is the server's; one without `fsync@openssh.com` promises nothing
+//! about a power cut. Symbolic links below the repository's folder are neither listed nor read nor
+//! made, but the server follows those that stand for folders on the way to a key that is read.
 
+use std::fmt;
+use std::num::NonZeroUsize;
 use std::ops::Range;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
+
+use futures_util::future;
 
 use crate::destination::Remote;
+use crate::key::{check_prefix, is_segment};
+use crate::limit::Pace;
 use crate::open::Absent;
-use crate::{Backend, Entry, Error, ErrorKind, Key, Options, Result};
+use crate::{
+    Backend, Entry, Error, ErrorKind, Finding, Key, Options, Properties, Result, Writes, range,
+    runtime,
+};
 
-/// A destination behind sftp.
-#[derive(Debug)]
-pub struct SftpBackend;
+use self::connection::Line;
+use self::errors::Failed;
+use self::folders::Folders;
+use self::listing::{Found, Listing};
+use self::login::Secrets;
+use self::place::Place;
+use self::pool::Pool;
+use self::publish::{Publisher, Publishing};
+use self::session::{Holds, Session};
+
+pub mod config;
+mod connection;
+mod errors;
+mod examine;
+mod files;
+mod folders;
+pub mod known_hosts;
+mod life;
+mod listing;
+mod login;
+mod pattern;
+mod place;
+mod pool;
+mod publish;
+mod route;
+mod session;
+mod space;
+mod stale;
+mod temporary;
+#[cfg(test)]
+mod tests;
+mod transfer;
+
+/// Connections, where nobody says how many.
+const CONNECTIONS: usize = 2;
+/// More are of no use, and servers refuse them.
+const MAX_CONNECTIONS: usize = 32;
+
+/// A destination on another machine.
+pub struct SftpBackend {
+    server: Arc<Server>,
+    properties: Properties,
+}
+
+/// What all calls share.
+struct Server {
+    pool: Arc<Pool>,
+    place: Place,
+    folders: Folders,
+    upload: Pace,
+    download: Pace,
+    /// Whether the server was seen to keep what should be removed.
+    keeps: AtomicBool,
+    /// How to publish; found out when the first session begins.
+    publishing: OnceLock<Publishing>,
+}
 
 impl SftpBackend {
-    pub(crate) fn open(_remote: &Remote, _options: &Options, _absent: Absent) -> Result<Self> {
-        Err(crate::destination::invalid("not written yet".to_owned()))
+    /// Connects, once, and sees to the folder.
+    ///
+    /// Errors: `NotFound`; `Invalid`, also for a host key that is not the known one;
+    /// `PermissionDenied`, also for a login that is refused; `Transient` where the server cannot be
+    /// reached.
+    pub(crate) fn open(remote: &Remote, options: &Options, absent: Absent) -> Result<Self> {
+        remote.allow(&[])?;
+        let place = Place::of(remote)?;
+        let hops = route::find(remote, options)?;
+        let line = Line {
+            hops: hops.into_iter().map(Arc::new).collect(),
+            secrets: Secrets::new(options),
+            stalled_after: options.stalled_after,
+        };
+        let connections = options.connections.map_or(CONNECTIONS, NonZeroUsize::get);
+        let server = Arc::new(Server {
+            pool: Pool::new(line, connections.min(MAX_CONNECTIONS)),
+            place,
+            folders: Folders::default(),
+            upload: Pace::new(options.upload_limit),
+            download: Pace::new(options.download_limit),
+            keeps: AtomicBool::new(false),
+            publishing: OnceLock::new(),
+        });
+        let publishing = server.run(async |session| {
+            if absent == Absent::Make {
+                folders::make_place(session, &server.place).await?;
+            }
+            folders::see_place(session, &server.place).await?;
+            Ok(server.publishing(session))
+        })?;
+        let writes = match publishing {
+            Publishing::Rename => Writes::CreateOnly,
+            Publishing::LinkOrRename => Writes::Unproven,
+        };
+        let width = NonZeroUsize::new(server.pool.width());
+        Ok(Self {
+            properties: Properties {
+                writes,
+                connections: width.unwrap_or(NonZeroUsize::MIN),
+            },
+            server,
+        })
+    }
+
+    /// The same connections, another folder of the server.
+    #[cfg(test)]
+    fn beside(&self, folder: &str) -> Self {
+        let server = Server {
+            pool: Arc::clone(&self.server.pool),
+            place: Place::of_folder(folder),
+            folders: Folders::default(),
+            upload: self.server.upload.clone(),
+            download: self.server.download.clone(),
+            keeps: AtomicBool::new(false),
+            publishing: self.server.publishing.clone(),
+        };
+        Self {
+            server: Arc::new(server),
+            properties: self.properties,
+        }
+    }
+
+    fn about<T>(key: &Key, result: Result<T>) -> Result<T> {
+        result.map_err(|error| error.with_key(key))
+    }
+}
+
+impl Server {
+    /// Does something with a session.
+    fn run<T>(&self, work: impl AsyncFnOnce(&Session) -> Result<T>) -> Result<T> {
+        runtime::block_on(async {
+            let lease = self.pool.lease().await?;
+            lease.run(work(&lease)).await
+        })?
+    }
+
+    fn publishing(&self, session: &Session) -> Publishing {
+        let found = || Publishing::of(&self.pool.software(), session);
+        *self.publishing.get_or_init(found)
+    }
+
+    async fn put(&self, session: &Session, key: &Key, body: &[u8]) -> Result<()> {
+        let publisher = Publisher {
+            place: &self.place,
+            folders: &self.folders,
+            publishing: self.publishing(session),
+            pace: &self.upload,
+            keeps: &self.keeps,
+        };
+        publisher.put(session, key, body).await
+    }
+
+    async fn get(
+        &self,
+        session: &Session,
+        key: &Key,
+        asked: Option<Range<u64>>,
+    ) -> Result<Vec<u8>> {
+        let path = self.place.of_key(key);
+        let about = |failed: Failed| failed.into_error(&path);
+        let (looked, opened) = future::join(session.look(&path), session.open(&path)).await;
+        let range = match looked.map_err(about) {
+            Ok(Holds::File { len, .. }) => range::within(key, asked, len),
+            Ok(_) => Err(Error::new(ErrorKind::NotFound)),
+            Err(error) => Err(error),
+        };
+        let file = match (&range, opened) {
+            (_, Ok(file)) => file,
+            // A folder cannot be opened everywhere.
+            (Err(_), Err(_)) => return range.map(|_| Vec::new()),
+            (Ok(_), Err(failed)) => return Err(about(failed)),
+        };
+        let body = match range {
+            Ok(range) => transfer::read(session, &file, range, &self.download).await,
+            Err(error) => Err(error),
+        };
+        session.close(file).await.map_err(about)?;
+        body
+    }
+
+    async fn stat(&self, session: &Session, key: &Key) -> Result<Entry> {
+        let path = self.place.of_key(key);
+        let looked = session.look(&path).await;
+        match looked.map_err(|failed| failed.into_error(&path))? {
+            Holds::File { len, modified } => Ok(Entry {
+                key: key.clone(),
+                len,
+                modified,
+            }),
+            _ => Err(Error::new(ErrorKind::NotFound)),
+        }
+    }
+
+    async fn delete(&self, session: &Session, key: &Key) -> Result<()> {
+        let path = self.place.of_key(key);
+        let about = |failed: Failed| failed.into_error(&path);
+        if !matches!(
+            session.look(&path).await.map_err(about)?,
+            Holds::File { .. }
+        ) {
+            return Ok(());
+        }
+        match session.remove(&path).await {
+            Ok(()) => {}
+            Err(failed) => match session.look(&path).await {
+                // Somebody else was faster.
+                Ok(Holds::Nothing) => {}
+                _ => return Err(about(failed)),
+            },
+        }
+        let (folder, _) = key.folder_and_name();
+        folders::sync(session, &self.place.at(folder)).await
+    }
+}
+
+impl fmt::Debug for SftpBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SftpBackend")
+            .field("server", &self.server.pool.name())
+            .field("folder", &self.server.place.folder())
+            .finish_non_exhaustive()
     }
 }
 
 impl Backend for SftpBackend {
-    fn put_new(&self, _key: &Key, _body: &[u8]) -> Result<()> {
-        Err(Error::new(ErrorKind::Other))
+    fn put_new(&self, key: &Key, body: &[u8]) -> Result<()> {
+        let server = &self.server;
+        Self::about(
+            key,
+            server.run(async |session| server.put(session, key, body).await),
+        )
     }
-    fn get(&self, _key: &Key, _range: Option<Range<u64>>) -> Result<Vec<u8>> {
-        Err(Error::new(ErrorKind::Other))
+
+    fn get(&self, key: &Key, range: Option<Range<u64>>) -> Result<Vec<u8>> {
+        let server = &self.server;
+        Self::about(
+            key,
+            server.run(async |session| server.get(session, key, range).await),
+        )
     }
-    fn stat(&self, _key: &Key) -> Result<Entry> {
-        Err(Error::new(ErrorKind::Other))
+
+    fn stat(&self, key: &Key) -> Result<Entry> {
+        let server = &self.server;
+        Self::about(
+            key,
+            server.run(async |session| server.stat(session, key).await),
+        )
     }
-    fn list<'a>(&'a self, _prefix: &str) -> Box<dyn Iterator<Item = Result<Entry>> + 'a> {
-        Box::new(std::iter::empty())
+
+    /// Folder by folder, many at a time. One that cannot be read is an error that names it, and the
+    /// listing goes on with the others.
+    fn list<'a>(&'a self, prefix: &str) -> Box<dyn Iterator<Item = Result<Entry>> + 'a> {
+        if let Err(error) = check_prefix(prefix) {
+            return Box::new(std::iter::once(Err(error)));
+        }
+        let found = Listing::begin(&self.server, prefix, is_segment);
+        Box::new(found.filter_map(|found| found.map(Found::into_entry).transpose()))
     }
-    fn delete(&self, _key: &Key) -> Result<()> {
-        Err(Error::new(ErrorKind::Other))
+
+    fn delete(&self, key: &Key) -> Result<()> {
+        let server = &self.server;
+        Self::about(
+            key,
+            server.run(async |session| server.delete(session, key).await),
+        )
+    }
+
+    /// Reads the names in every folder.
+    fn remove_stale_temporaries(&self) -> Result<u64> {
+        stale::remove(&self.server)
+    }
+
+    fn properties(&self) -> Properties {
+        self.properties
+    }
+
+    fn examine(&self) -> Vec<Finding> {
+        let server = &self.server;
+        server
+            .run(async |session| examine::examine(server, session).await)
+            .unwrap_or_else(|error| vec![examine::not_asked(&error)])
     }
 }

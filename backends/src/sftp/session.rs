@@ -1,0 +1,353 @@
+//! One SFTP session: the requests that are needed, and what the server offers beyond the standard.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use futures_util::future;
+use russh::client::Msg;
+use russh::{Channel, ChannelMsg};
+use russh_sftp::client::{Config, RawSftpSession, rawsession::SftpResult};
+use russh_sftp::extensions::Statvfs;
+use russh_sftp::protocol::{FileAttributes, OpenFlags, StatusCode};
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use super::errors::{Failed, lost};
+use super::life::Life;
+use crate::{Error, ErrorKind, Result};
+
+/// russh-sftp reads handles as UTF-8, and OpenSSH counts them from 0 in four bytes: the 129th that is
+/// open at once would be garbled.
+const MAX_HANDLES: u32 = 96;
+/// The longest answer; one with names holds at most a hundred of them.
+const MAX_PACKET: u32 = 1024 * 1024;
+/// What one write carries, of what every server takes.
+pub(super) const CHUNK: usize = 32 * 1024;
+
+const FILE_MODE: u32 = 0o600;
+const FOLDER_MODE: u32 = 0o700;
+
+/// A channel of a connection with the SFTP subsystem behind it.
+pub(super) struct Session {
+    raw: RawSftpSession,
+    life: Arc<Life>,
+    handles: Semaphore,
+    is_lost: AtomicBool,
+    pub(super) offers: Offers,
+}
+
+/// What the server offers beyond version 3 of the protocol.
+#[derive(Debug, Clone, Copy, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "independent facts")]
+pub(super) struct Offers {
+    /// `fsync@openssh.com`.
+    pub(super) sync: bool,
+    /// `hardlink@openssh.com`.
+    pub(super) link: bool,
+    /// `statvfs@openssh.com`.
+    pub(super) space: bool,
+    /// `posix-rename@openssh.com`; never used.
+    pub(super) replacing_rename: bool,
+    /// How many bytes one write may carry.
+    pub(super) chunk: usize,
+}
+
+/// An open file or folder, which counts for the limit until it is closed.
+pub(super) struct Handle<'a> {
+    id: String,
+    _permit: SemaphorePermit<'a>,
+}
+
+/// What a path is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Holds {
+    Nothing,
+    File {
+        len: u64,
+        modified: SystemTime,
+    },
+    Folder,
+    /// A symbolic link, which is not followed, a device or the like.
+    Other,
+}
+
+/// One name of a folder.
+#[derive(Debug)]
+pub(super) struct Name {
+    pub(super) name: String,
+    /// None: the server does not say.
+    pub(super) holds: Option<Holds>,
+}
+
+impl Session {
+    /// Begins a session on a channel that was just opened.
+    pub(super) async fn begin(mut channel: Channel<Msg>, life: Arc<Life>) -> Result<Self> {
+        let about = |error: russh::Error| lost(&format!("starting SFTP: {error}"));
+        channel
+            .request_subsystem(true, "sftp")
+            .await
+            .map_err(about)?;
+        loop {
+            match channel.wait().await {
+                Some(ChannelMsg::Success) => break,
+                Some(ChannelMsg::Failure | ChannelMsg::Close | ChannelMsg::Eof) | None => {
+                    return Err(Error::new(ErrorKind::Invalid)
+                        .with_source("the server does not offer SFTP to this user")
+                        .with_hint("sshd_config needs a line like: Subsystem sftp internal-sftp"));
+                }
+                Some(_) => {}
+            }
+        }
+        let config = Config {
+            max_packet_len: MAX_PACKET,
+            // Never: `Life` watches.
+            request_timeout_secs: u64::MAX,
+            ..Config::default()
+        };
+        let mut session = Self {
+            raw: RawSftpSession::new_with_config(channel.into_stream(), config),
+            life,
+            handles: Semaphore::new(MAX_HANDLES as usize),
+            is_lost: AtomicBool::new(false),
+            offers: Offers::default(),
+        };
+        session.offers = session.negotiate().await?;
+        Ok(session)
+    }
+
+    async fn negotiate(&self) -> Result<Offers> {
+        let begun = self.call(self.raw.init()).await;
+        let version = begun.map_err(|failed| failed.into_error("starting SFTP"))?;
+        if version.version != 3 {
+            let text = format!(
+                "the server speaks version {} of SFTP, not 3",
+                version.version
+            );
+            return Err(Error::new(ErrorKind::Invalid).with_source(text));
+        }
+        let offers = |name: &str| version.extensions.contains_key(name);
+        let mut chunk = CHUNK;
+        if offers("limits@openssh.com")
+            && let Ok(limits) = self.call(self.raw.limits()).await
+            && let Ok(longest) = usize::try_from(limits.max_write_len.min(limits.max_read_len))
+            && longest > 0
+        {
+            chunk = chunk.min(longest);
+        }
+        Ok(Offers {
+            sync: offers("fsync@openssh.com"),
+            link: offers("hardlink@openssh.com"),
+            space: offers("statvfs@openssh.com"),
+            replacing_rename: offers("posix-rename@openssh.com"),
+            chunk,
+        })
+    }
+
+    /// The connection's state.
+    pub(super) fn life(&self) -> &Life {
+        &self.life
+    }
+
+    /// Whether requests can still be made.
+    pub(super) fn is_alive(&self) -> bool {
+        !self.is_lost.load(Ordering::Acquire) && !self.life.is_over()
+    }
+
+    async fn call<T>(&self, request: impl Future<Output = SftpResult<T>>) -> Result<T, Failed> {
+        let waiting = self.life.request();
+        let answer = request.await.map_err(Failed::from);
+        match &answer {
+            Err(Failed::Lost(_)) => self.is_lost.store(true, Ordering::Release),
+            _ => waiting.answered(),
+        }
+        answer
+    }
+
+    async fn handle(
+        &self,
+        path: &str,
+        opening: impl Future<Output = SftpResult<russh_sftp::protocol::Handle>>,
+    ) -> Result<Handle<'_>, Failed> {
+        let gone = |_| Failed::Lost(format!("{path}: the session ended"));
+        let permit = self.handles.acquire().await.map_err(gone)?;
+        let id = self.call(opening).await?.handle;
+        Ok(Handle {
+            id,
+            _permit: permit,
+        })
+    }
+
+    /// Makes a new file for writing; its name must be free.
+    pub(super) async fn open_new(&self, path: &str) -> Result<Handle<'_>, Failed> {
+        let flags = OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::EXCLUDE;
+        let opening = self.raw.open(path, flags, with_mode(FILE_MODE));
+        self.handle(path, opening).await
+    }
+
+    /// Opens a file for reading; with OpenSSH also a folder, to sync it.
+    pub(super) async fn open(&self, path: &str) -> Result<Handle<'_>, Failed> {
+        let opening = self
+            .raw
+            .open(path, OpenFlags::READ, FileAttributes::empty());
+        self.handle(path, opening).await
+    }
+
+    /// Closes a file or folder.
+    pub(super) async fn close(&self, handle: Handle<'_>) -> Result<(), Failed> {
+        self.call(self.raw.close(handle.id.as_str())).await?;
+        Ok(())
+    }
+
+    /// Writes at an offset.
+    pub(super) async fn write(
+        &self,
+        handle: &Handle<'_>,
+        offset: u64,
+        bytes: &[u8],
+    ) -> Result<(), Failed> {
+        let writing = self.raw.write(handle.id.as_str(), offset, bytes.to_vec());
+        self.call(writing).await?;
+        Ok(())
+    }
+
+    /// Reads at an offset; empty at the end. May be less than asked for.
+    pub(super) async fn read(
+        &self,
+        handle: &Handle<'_>,
+        offset: u64,
+        len: u32,
+    ) -> Result<Vec<u8>, Failed> {
+        match self
+            .call(self.raw.read(handle.id.as_str(), offset, len))
+            .await
+        {
+            Ok(data) => Ok(data.data),
+            Err(Failed::Refused(StatusCode::Eof, _)) => Ok(Vec::new()),
+            Err(failed) => Err(failed),
+        }
+    }
+
+    /// Makes what was written survive a power cut.
+    pub(super) async fn sync(&self, handle: &Handle<'_>) -> Result<(), Failed> {
+        self.call(self.raw.fsync(handle.id.as_str())).await?;
+        Ok(())
+    }
+
+    /// What a path is; symbolic links are not followed.
+    pub(super) async fn look(&self, path: &str) -> Result<Holds, Failed> {
+        seen(self.call(self.raw.lstat(path)).await)
+    }
+
+    /// What a path is, or what it leads to.
+    pub(super) async fn look_through(&self, path: &str) -> Result<Holds, Failed> {
+        seen(self.call(self.raw.stat(path)).await)
+    }
+
+    /// Makes a folder.
+    pub(super) async fn make_folder(&self, path: &str) -> Result<(), Failed> {
+        self.call(self.raw.mkdir(path, with_mode(FOLDER_MODE)))
+            .await?;
+        Ok(())
+    }
+
+    /// Removes a file.
+    pub(super) async fn remove(&self, path: &str) -> Result<(), Failed> {
+        self.call(self.raw.remove(path)).await?;
+        Ok(())
+    }
+
+    /// Renames a file; OpenSSH refuses a name that is taken.
+    pub(super) async fn rename(&self, from: &str, to: &str) -> Result<(), Failed> {
+        self.call(self.raw.rename(from, to)).await?;
+        Ok(())
+    }
+
+    /// Gives a file a second name, which must be free.
+    pub(super) async fn link(&self, from: &str, to: &str) -> Result<(), Failed> {
+        self.call(self.raw.hardlink(from, to)).await?;
+        Ok(())
+    }
+
+    /// The space of the file system that a path is on. None: the server does not tell.
+    pub(super) async fn space(&self, path: &str) -> Result<Option<Statvfs>, Failed> {
+        if !self.offers.space {
+            return Ok(None);
+        }
+        match self.call(self.raw.statvfs(path)).await {
+            Ok(space) => Ok(Some(space)),
+            Err(Failed::Refused(..)) => Ok(None),
+            Err(failed) => Err(failed),
+        }
+    }
+
+    /// The names in a folder, `.` and `..` among them. A folder that is not there: None.
+    pub(super) async fn names(&self, path: &str) -> Result<Option<Vec<Name>>, Failed> {
+        let folder = match self.handle(path, self.raw.opendir(path)).await {
+            Ok(folder) => folder,
+            Err(failed) if failed.is_absent() => return Ok(None),
+            Err(failed) => return Err(failed),
+        };
+        let mut names = Vec::new();
+        let read = loop {
+            match self.call(self.raw.readdir(folder.id.as_str())).await {
+                Ok(some) => names.extend(some.files.into_iter().map(|file| Name {
+                    name: file.filename,
+                    holds: holds(&file.attrs),
+                })),
+                Err(Failed::Refused(StatusCode::Eof, _)) => break Ok(Some(names)),
+                Err(failed) => break Err(failed),
+            }
+        };
+        // Closed also if reading failed; what closing says then does not matter.
+        let closed = self.close(folder).await;
+        let read = read?;
+        closed?;
+        Ok(read)
+    }
+
+    /// Several requests at a time of which each stands for itself.
+    pub(super) async fn look_at_all(&self, paths: &[String]) -> Result<Vec<Holds>, Failed> {
+        let looks = paths.iter().map(|path| self.look(path));
+        future::join_all(looks).await.into_iter().collect()
+    }
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session")
+            .field("offers", &self.offers)
+            .finish_non_exhaustive()
+    }
+}
+
+fn with_mode(mode: u32) -> FileAttributes {
+    FileAttributes {
+        permissions: Some(mode),
+        ..FileAttributes::empty()
+    }
+}
+
+fn seen(answer: Result<russh_sftp::protocol::Attrs, Failed>) -> Result<Holds, Failed> {
+    match answer {
+        // Without a type it is nothing that could be trusted to be a file.
+        Ok(attrs) => Ok(holds(&attrs.attrs).unwrap_or(Holds::Other)),
+        Err(failed) if failed.is_absent() => Ok(Holds::Nothing),
+        Err(failed) => Err(failed),
+    }
+}
+
+/// What attributes say; None without a type.
+fn holds(attrs: &FileAttributes) -> Option<Holds> {
+    const TYPE: u32 = 0o170_000;
+    const FOLDER: u32 = 0o040_000;
+    const FILE: u32 = 0o100_000;
+    Some(match attrs.permissions? & TYPE {
+        0 => return None,
+        FOLDER => Holds::Folder,
+        FILE => Holds::File {
+            len: attrs.size?,
+            modified: UNIX_EPOCH + Duration::from_secs(attrs.mtime?.into()),
+        },
+        _ => Holds::Other,
+    })
+}
