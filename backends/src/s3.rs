@@ -1,34 +1,292 @@
-//! To be written.
+//! S3 and what speaks its protocol, by `object_store`.
+//!
+//! A thing is one PUT with `If-None-Match: *` and a SHA-256 checksum: there are no multipart uploads,
+//! so nothing half uploaded is left to pay for, and nothing is ever removed or overwritten. Servers
+//! that ignore the condition exist (Garage, `rclone serve s3`), so writes are [`Writes::Unproven`].
+//!
+//! Limits: a PUT holds at most 5 GiB; what a server promises to have stored it may have only in
+//! memory. The library's own retries are switched off: [`RetryingBackend`](crate::RetryingBackend)
+//! retries.
 
+use std::fmt;
+use std::num::NonZeroUsize;
 use std::ops::Range;
+use std::sync::Arc;
 
-use crate::destination::Remote;
-use crate::{Backend, Entry, Error, ErrorKind, Key, Options, Result};
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use object_store::aws::{AmazonS3, AmazonS3Builder, Checksum, S3ConditionalPut};
+use object_store::path::Path;
+use object_store::{
+    Attribute, Attributes, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt as _,
+    PutMode, PutOptions, PutPayload, RetryConfig,
+};
 
-/// A destination behind s3.
-#[derive(Debug)]
-pub struct S3Backend;
+use crate::destination::{Remote, invalid};
+use crate::key::check_prefix;
+use crate::operation;
+use crate::options::Options;
+use crate::runtime::{block_on, runtime};
+use crate::{Backend, Entry, Error, ErrorKind, Finding, Key, Properties, Result, Writes};
+
+use self::credentials::Credentials;
+use self::http::Service;
+use self::place::Place;
+
+mod answer;
+mod credentials;
+mod errors;
+mod examine;
+mod http;
+mod place;
+#[cfg(test)]
+mod tests;
+
+/// Requests at a time where nobody says otherwise: as many as restic makes.
+const CONNECTIONS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4);
+
+/// A destination that is a bucket, or a prefix in one.
+pub struct S3Backend {
+    client: AmazonS3,
+    service: Service,
+    credentials: Arc<Credentials>,
+    place: Place,
+    storage_classes: Vec<(String, String)>,
+    connections: NonZeroUsize,
+}
 
 impl S3Backend {
-    pub(crate) fn open(_remote: &Remote, _options: &Options) -> Result<Self> {
-        Err(crate::destination::invalid("not written yet".to_owned()))
+    /// Opens a bucket, which must exist: one request shows that it does, and that the credentials are
+    /// good.
+    ///
+    /// Errors: `Invalid` (URL, region, bucket), `PermissionDenied` (credentials), `Transient`, `Other`.
+    pub(crate) fn open(remote: &Remote, options: &Options) -> Result<Self> {
+        let connections = options.connections.unwrap_or(CONNECTIONS);
+        let given = place::Given::parse(remote, options)?;
+        let service = Service::new(options, connections)?;
+        let loaded = block_on(credentials::load(&given, options))?;
+        let place = given.complete(loaded.region)?;
+        let credentials = Arc::new(loaded.credentials);
+        let client = AmazonS3Builder::new()
+            .with_bucket_name(&place.bucket)
+            .with_region(&place.region)
+            .with_endpoint(place.store_endpoint())
+            .with_virtual_hosted_style_request(place.is_virtual)
+            .with_allow_http(options.plain_http)
+            .with_credentials(Arc::clone(&credentials) as _)
+            .with_checksum_algorithm(Checksum::SHA256)
+            .with_conditional_put(S3ConditionalPut::ETagMatch)
+            .with_disable_tagging(true)
+            .with_retry(RetryConfig {
+                max_retries: 0,
+                ..RetryConfig::default()
+            })
+            .with_http_connector(service.clone())
+            .build()
+            .map_err(|error| errors::failed(error, &place))?;
+        let backend = Self {
+            client,
+            service,
+            credentials,
+            place,
+            storage_classes: options.storage_classes.clone(),
+            connections,
+        };
+        backend.try_bucket()?;
+        Ok(backend)
+    }
+
+    /// Lists next to nothing.
+    fn try_bucket(&self) -> Result<()> {
+        let nothing = self.path("seawall.json")?;
+        let first = runtime()?.block_on(self.client.list(Some(&nothing)).next());
+        match first {
+            Some(Err(error)) => {
+                let error = errors::failed(error, &self.place);
+                Err(match error.kind() {
+                    // Nothing else is looked for here.
+                    ErrorKind::NotFound => errors::no_bucket(&self.place),
+                    _ => error,
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The whole name of a key, or of a prefix.
+    fn path(&self, below: &str) -> Result<Path> {
+        let name = match (self.place.prefix.as_str(), below) {
+            (prefix, "") => prefix.to_owned(),
+            ("", below) => below.to_owned(),
+            (prefix, below) => format!("{prefix}/{below}"),
+        };
+        Path::parse(&name).map_err(|error| invalid(error.to_string()))
+    }
+
+    fn about(&self, key: &Key) -> impl Fn(object_store::Error) -> Error {
+        |error| errors::failed(error, &self.place).with_key(key)
+    }
+
+    /// The class that a key is stored in, if not the bucket's own.
+    fn attributes(&self, key: &Key) -> Attributes {
+        let mut classes = self.storage_classes.iter();
+        let class = classes.find(|(prefix, _)| key.is_below(prefix));
+        class
+            .map(|(_, class)| (Attribute::StorageClass, class.clone()))
+            .into_iter()
+            .collect()
+    }
+
+    async fn put(&self, key: &Key, body: &[u8]) -> Result<()> {
+        let path = self.path(key.as_str())?;
+        let payload = PutPayload::from(Bytes::copy_from_slice(body));
+        let options = PutOptions {
+            mode: PutMode::Create,
+            attributes: self.attributes(key),
+            ..PutOptions::default()
+        };
+        let put = self.client.put_opts(&path, payload, options).await;
+        let put = put.map(drop).map_err(self.about(key));
+        if put.as_ref().map_err(Error::kind) == Err(ErrorKind::AlreadyExists) {
+            // SeaweedFS has folders: one of this name is in the way, and cannot be read.
+            let head = self.head(key).await;
+            if head.map_err(|error| error.kind()) == Err(ErrorKind::NotFound) {
+                return Err(invalid("the name is taken by a folder".to_owned()).with_key(key));
+            }
+        }
+        put
+    }
+
+    async fn read(&self, key: &Key, range: Option<Range<u64>>) -> Result<Vec<u8>> {
+        let path = self.path(key.as_str())?;
+        let options = GetOptions {
+            range: range.clone().map(GetRange::Bounded),
+            ..GetOptions::default()
+        };
+        let got = self.client.get_opts(&path, options).await;
+        let got = got.map_err(self.about(key))?;
+        let asked = crate::range::within(key, range, got.meta.size)?;
+        let mut bytes = Vec::with_capacity(capacity(asked.end - asked.start));
+        let mut chunks = got.into_stream();
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk.map_err(self.about(key))?;
+            bytes.extend_from_slice(&chunk);
+        }
+        if operation::len(&bytes) == asked.end - asked.start {
+            Ok(bytes)
+        } else {
+            // The connection ended early, without saying so.
+            Err(Error::new(ErrorKind::Transient)
+                .with_key(key)
+                .with_source("the answer has another length than it says"))
+        }
+    }
+
+    async fn head(&self, key: &Key) -> Result<Entry> {
+        let path = self.path(key.as_str())?;
+        let meta = self.client.head(&path).await.map_err(self.about(key))?;
+        Ok(Entry {
+            key: key.clone(),
+            len: meta.size,
+            modified: meta.last_modified.into(),
+        })
+    }
+
+    /// What a listing shows as an entry; `None` for what is no key of ours.
+    fn entry(&self, listed: object_store::Result<ObjectMeta>) -> Option<Result<Entry>> {
+        let meta = match listed {
+            Ok(meta) => meta,
+            Err(error) => return Some(Err(errors::failed(error, &self.place))),
+        };
+        let name = meta.location.as_ref();
+        let below = match self.place.prefix.as_str() {
+            "" => name,
+            prefix => name.strip_prefix(prefix)?.strip_prefix('/')?,
+        };
+        let key = Key::parse(below).ok()?;
+        if meta.size == 0 {
+            // It may be called `x/`, as the folders are that some tools make; the library has left
+            // out the slash.
+            return match self.stat(&key) {
+                Err(error) if error.kind() == ErrorKind::NotFound => None,
+                found => Some(found),
+            };
+        }
+        Some(Ok(Entry {
+            key,
+            len: meta.size,
+            modified: meta.last_modified.into(),
+        }))
+    }
+}
+
+/// Room for a body of a length that a server told: more is made only for bytes that came.
+fn capacity(len: u64) -> usize {
+    usize::try_from(len.min(64 << 20)).unwrap_or(0)
+}
+
+impl fmt::Debug for S3Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("S3Backend")
+            .field("place", &self.place)
+            .field("storage_classes", &self.storage_classes)
+            .field("connections", &self.connections)
+            .finish_non_exhaustive()
     }
 }
 
 impl Backend for S3Backend {
-    fn put_new(&self, _key: &Key, _body: &[u8]) -> Result<()> {
-        Err(Error::new(ErrorKind::Other))
+    fn put_new(&self, key: &Key, body: &[u8]) -> Result<()> {
+        block_on(self.put(key, body))?
     }
-    fn get(&self, _key: &Key, _range: Option<Range<u64>>) -> Result<Vec<u8>> {
-        Err(Error::new(ErrorKind::Other))
+
+    fn get(&self, key: &Key, range: Option<Range<u64>>) -> Result<Vec<u8>> {
+        match range {
+            // Of nothing nobody can ask.
+            Some(range) if range.start >= range.end => {
+                let len = self.stat(key)?.len;
+                crate::range::within(key, Some(range), len)?;
+                Ok(Vec::new())
+            }
+            range => block_on(self.read(key, range))?,
+        }
     }
-    fn stat(&self, _key: &Key) -> Result<Entry> {
-        Err(Error::new(ErrorKind::Other))
+
+    fn stat(&self, key: &Key) -> Result<Entry> {
+        block_on(self.head(key))?
     }
-    fn list<'a>(&'a self, _prefix: &str) -> Box<dyn Iterator<Item = Result<Entry>> + 'a> {
-        Box::new(std::iter::empty())
+
+    /// Lazily, page by page.
+    fn list<'a>(&'a self, prefix: &str) -> Box<dyn Iterator<Item = Result<Entry>> + 'a> {
+        let begin = || {
+            check_prefix(prefix)?;
+            Ok((self.path(prefix)?, runtime()?))
+        };
+        let (path, runtime) = match begin() {
+            Ok(begun) => begun,
+            Err(error) => return Box::new(std::iter::once(Err(error))),
+        };
+        let mut listed = self.client.list(Some(&path));
+        let next = std::iter::from_fn(move || runtime.block_on(listed.next()));
+        Box::new(next.filter_map(|listed| self.entry(listed)))
     }
-    fn delete(&self, _key: &Key) -> Result<()> {
-        Err(Error::new(ErrorKind::Other))
+
+    fn delete(&self, key: &Key) -> Result<()> {
+        let path = self.path(key.as_str())?;
+        match block_on(self.client.delete(&path))?.map_err(self.about(key)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            deleted => deleted,
+        }
+    }
+
+    fn properties(&self) -> Properties {
+        Properties {
+            writes: Writes::Unproven,
+            connections: self.connections,
+        }
+    }
+
+    fn examine(&self) -> Vec<Finding> {
+        examine::examine(self)
     }
 }

@@ -9,7 +9,11 @@
     reason = "test code that is compiled as a library"
 )]
 
+pub mod bucket;
+pub mod moto;
 pub mod process;
 pub mod proxy;
 pub mod rclone;
+pub mod seaweedfs;
 pub mod sshd;
+pub mod web;

@@ -1,6 +1,8 @@
 //! Every kind of destination, with a real server behind it, as a user meets it: init, two backups,
 //! check, restore, the verbs that watch.
 
+mod sftp;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

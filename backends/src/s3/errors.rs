@@ -1,0 +1,175 @@
+//! From what the library and the server say to a kind, a text and a next step. Statuses and codes
+//! decide, never a text.
+
+use std::error::Error as StdError;
+use std::io;
+
+use object_store::client::HttpError;
+
+use super::answer::Answer;
+use super::credentials::NoCredentials;
+use super::http::Refused;
+use super::place::Place;
+use crate::{Error, ErrorKind};
+
+/// What went wrong, in our terms.
+pub(super) fn failed(error: object_store::Error, place: &Place) -> Error {
+    if let Some(refused) = find::<Refused>(&error) {
+        return of_answer(refused, place);
+    }
+    if let Some(NoCredentials(text)) = find(&error) {
+        return Error::new(ErrorKind::PermissionDenied)
+            .with_source(format!("there are no credentials for S3: {text}"))
+            .with_hint(
+                "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile with ?profile=…",
+            );
+    }
+    if let Some(rustls::Error::InvalidCertificate(why)) = find(&error) {
+        return Error::new(ErrorKind::Invalid)
+            .with_source(format!(
+                "the certificate of {} is not trusted: {why}",
+                place.server()
+            ))
+            .with_hint("if it is right, give the authority's certificate with --ca-file FILE");
+    }
+    let kind = match (&error, find::<HttpError>(&error)) {
+        (object_store::Error::NotFound { .. }, _) => ErrorKind::NotFound,
+        (object_store::Error::InvalidPath { .. }, _) => ErrorKind::Invalid,
+        (_, Some(_)) => ErrorKind::Transient,
+        _ => ErrorKind::Other,
+    };
+    // The innermost says it; those above repeat method and address.
+    Error::new(kind).with_source(format!("{}: {}", place.server(), innermost(&error)))
+}
+
+/// The bucket is not there.
+pub(super) fn no_bucket(place: &Place) -> Error {
+    Error::new(ErrorKind::Invalid)
+        .with_source(format!("{} has no bucket {}", place.server(), place.bucket))
+        .with_hint("make the bucket first, with its own tools: seawall makes none")
+}
+
+fn other_region(region: Option<&str>, place: &Place) -> Error {
+    let here = &place.region;
+    match region.filter(|region| region != here) {
+        Some(region) => Error::new(ErrorKind::Invalid)
+            .with_source(format!(
+                "the bucket {} is in the region {region}, not in {here}",
+                place.bucket
+            ))
+            .with_hint(format!("write ?region={region} into the URL")),
+        None => Error::new(ErrorKind::Invalid)
+            .with_source(format!(
+                "{} says that the bucket {} is to be asked for elsewhere",
+                place.server(),
+                place.bucket
+            ))
+            .with_hint("check region and endpoint in the URL"),
+    }
+}
+
+/// Codes: <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html#ErrorCodeList>;
+/// `XMinio…` are MinIO's, `QuotaExceeded` is Ceph's and others'.
+fn of_answer(refused: &Refused, place: &Place) -> Error {
+    let (status, answer) = (refused.status, &refused.answer);
+    let region = answer.region.as_deref().or(refused.region.as_deref());
+    let kind = match (answer.code.as_str(), status.as_u16()) {
+        ("NoSuchBucket", _) => return no_bucket(place),
+        (
+            "AuthorizationHeaderMalformed" | "PermanentRedirect" | "TemporaryRedirect"
+            | "IllegalLocationConstraintException",
+            _,
+        ) => return other_region(region, place),
+        ("RequestTimeTooSkewed", _) => return skewed(answer),
+        (
+            "QuotaExceeded" | "XMinioStorageFull" | "XMinioAdminBucketQuotaExceeded"
+            | "EntityQuotaExceeded" | "InsufficientStorage",
+            _,
+        )
+        | (_, 507) => ErrorKind::NoSpace,
+        ("RequestTimeout" | "SlowDown" | "InternalError" | "ServiceUnavailable", _)
+        // Bytes changed on their way.
+        | ("BadDigest" | "XAmzContentSHA256Mismatch" | "XAmzContentChecksumMismatch", _)
+        // Another writer of the same key has not come to an end.
+        | ("ConditionalRequestConflict" | "OperationAborted", _)
+        | (_, 408 | 409 | 425 | 429 | 500 | 502 | 503 | 504) => ErrorKind::Transient,
+        ("InvalidObjectState", _) => ErrorKind::Other,
+        ("ExpiredToken" | "InvalidToken" | "TokenRefreshRequired", _) | (_, 401 | 403) => {
+            ErrorKind::PermissionDenied
+        }
+        (_, 404) => ErrorKind::NotFound,
+        (_, 412) => ErrorKind::AlreadyExists,
+        (_, 416) => ErrorKind::OutOfRange,
+        (_, 301 | 302 | 307 | 308) => return other_region(region, place),
+        // The answer to a HEAD has no more than this.
+        ("", 400) if region.is_some_and(|region| region != place.region) => {
+            return other_region(region, place);
+        }
+        (_, 400 | 405 | 411 | 413 | 501) => ErrorKind::Invalid,
+        _ => ErrorKind::Other,
+    };
+    let text = answer.text().unwrap_or_else(|| status.to_string());
+    let error = Error::new(kind).with_source(format!("{}: {text}", place.server()));
+    match hint(&answer.code) {
+        Some(hint) => error.with_hint(hint),
+        None => error,
+    }
+}
+
+fn hint(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "InvalidAccessKeyId" | "SignatureDoesNotMatch" => {
+            "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the profile, and that they are for this server"
+        }
+        "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired" => {
+            "the session has ended: log in again (aws sso login), or renew the token"
+        }
+        "AccessDenied" => {
+            "allow these credentials s3:ListBucket on the bucket, s3:GetObject and s3:PutObject below the prefix"
+        }
+        "InvalidObjectState" => {
+            "it lies in an archive class: have the storage restore it first, then run the same again"
+        }
+        _ => return None,
+    })
+}
+
+fn skewed(answer: &Answer) -> Error {
+    let clocks = match (&answer.request_time, &answer.server_time) {
+        (Some(here), Some(there)) => format!("it is {here} here and {there} there"),
+        _ => "the server does not say which time it has".to_owned(),
+    };
+    Error::new(ErrorKind::Invalid)
+        .with_source(format!(
+            "this host's clock and the server's are too far apart: {clocks}"
+        ))
+        .with_hint("set the clock (NTP)")
+}
+
+/// The first error of a type among an error and its causes, those inside of I/O errors too.
+pub(super) fn find<'e, T: StdError + 'static>(
+    error: &'e (dyn StdError + 'static),
+) -> Option<&'e T> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        let inside = error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
+        next = match inside {
+            Some(inside) => Some(inside),
+            None => error.source(),
+        };
+    }
+    None
+}
+
+pub(super) fn innermost<'e>(error: &'e (dyn StdError + 'static)) -> &'e (dyn StdError + 'static) {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error
+}

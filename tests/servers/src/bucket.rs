@@ -1,0 +1,174 @@
+//! An S3 server of a few lines, in this process: it can be told to ignore the condition of a put, as
+//! Garage does, to answer what a test wants, and it remembers every request.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::web::{Answer, Request, serve};
+
+/// Answers some requests in place of the bucket.
+pub type Script = dyn Fn(&Request) -> Option<Answer> + Send + Sync;
+
+/// What the server has and is told.
+pub struct Bucket {
+    /// Where it listens.
+    pub port: u16,
+    state: Arc<State>,
+}
+
+struct State {
+    is_conditional: bool,
+    stored: Mutex<BTreeMap<String, Vec<u8>>>,
+    requests: Mutex<Vec<Request>>,
+    script: Mutex<Option<Arc<Script>>>,
+    takes: Duration,
+    now: AtomicUsize,
+    most: AtomicUsize,
+}
+
+impl Bucket {
+    /// A bucket that overwrites what is there.
+    pub fn that_overwrites() -> Self {
+        Self::start(false, Duration::ZERO)
+    }
+
+    /// A bucket that keeps its promises.
+    pub fn that_keeps() -> Self {
+        Self::start(true, Duration::ZERO)
+    }
+
+    /// One that keeps its promises and takes its time for each request.
+    pub fn that_takes(time: Duration) -> Self {
+        Self::start(true, time)
+    }
+
+    fn start(is_conditional: bool, takes: Duration) -> Self {
+        let state = Arc::new(State {
+            is_conditional,
+            stored: Mutex::default(),
+            requests: Mutex::default(),
+            script: Mutex::default(),
+            takes,
+            now: AtomicUsize::new(0),
+            most: AtomicUsize::new(0),
+        });
+        let serving = Arc::clone(&state);
+        let port = serve(move |request| serving.answer(request));
+        Self { port, state }
+    }
+
+    /// The URL of a bucket there.
+    pub fn url(&self) -> String {
+        format!("s3://bucket/p?endpoint=http://127.0.0.1:{}", self.port)
+    }
+
+    /// Answers as `script` says where it says something.
+    pub fn script(&self, script: impl Fn(&Request) -> Option<Answer> + Send + Sync + 'static) {
+        *self.state.script.lock().unwrap() = Some(Arc::new(script));
+    }
+
+    /// Every request so far.
+    pub fn requests(&self) -> Vec<Request> {
+        self.state.requests.lock().unwrap().clone()
+    }
+
+    /// The most requests that were there at one moment.
+    pub fn most_at_once(&self) -> usize {
+        self.state.most.load(Ordering::SeqCst)
+    }
+}
+
+impl State {
+    fn answer(&self, request: Request) -> Answer {
+        let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(now, Ordering::SeqCst);
+        std::thread::sleep(self.takes);
+        self.requests.lock().unwrap().push(request.clone());
+        let script = self.script.lock().unwrap().clone();
+        let scripted = script.and_then(|script| script(&request));
+        let answer = scripted.unwrap_or_else(|| self.serve(request));
+        self.now.fetch_sub(1, Ordering::SeqCst);
+        answer
+    }
+
+    fn serve(&self, request: Request) -> Answer {
+        let mut stored = self.stored.lock().unwrap();
+        let key = request.path().trim_start_matches("/bucket").to_owned();
+        let key = key.trim_start_matches('/').to_owned();
+        match request.method.as_str() {
+            "GET" if key.is_empty() => list(&stored, &request),
+            "GET" | "HEAD" => match stored.get(&key) {
+                Some(body) => part(body, &request),
+                None => failure(404, "NoSuchKey", ""),
+            },
+            "PUT" if self.is_conditional && stored.contains_key(&key) => {
+                failure(412, "PreconditionFailed", "")
+            }
+            "PUT" => {
+                stored.insert(key, request.body);
+                Answer::new(200, "").with("etag", "\"x\"")
+            }
+            "DELETE" => {
+                stored.remove(&key);
+                Answer::new(204, "")
+            }
+            _ => failure(405, "MethodNotAllowed", ""),
+        }
+    }
+}
+
+/// An error in the words of S3, with more elements.
+pub fn failure(status: u16, code: &str, more: &str) -> Answer {
+    Answer::new(
+        status,
+        format!("<Error><Code>{code}</Code><Message>told by a test</Message>{more}</Error>"),
+    )
+}
+
+const TIME: &str = "Mon, 23 Nov 2026 08:00:00 GMT";
+
+fn part(body: &[u8], request: &Request) -> Answer {
+    let with_time = |answer: Answer| answer.with("last-modified", TIME).with("etag", "\"x\"");
+    let Some(range) = request.header("range") else {
+        return with_time(Answer::new(200, body));
+    };
+    let (start, end) = range.trim_start_matches("bytes=").split_once('-').unwrap();
+    let start: usize = start.parse().unwrap();
+    let end: usize = end.parse::<usize>().unwrap().saturating_add(1);
+    if start >= body.len() {
+        return failure(416, "InvalidRange", "");
+    }
+    let end = end.min(body.len());
+    let told = format!("bytes {start}-{}/{}", end - 1, body.len());
+    with_time(Answer::new(206, &body[start..end])).with("content-range", told)
+}
+
+/// Pages of three keys.
+fn list(stored: &BTreeMap<String, Vec<u8>>, request: &Request) -> Answer {
+    let decoded = |name: &str| {
+        let text = request.parameter(name).unwrap_or_default();
+        text.replace("%2F", "/").replace("%20", " ")
+    };
+    let (prefix, after) = (decoded("prefix"), decoded("continuation-token"));
+    let mut all = stored
+        .iter()
+        .filter(|(key, _)| key.starts_with(&prefix) && **key > after);
+    let page: Vec<_> = all.by_ref().take(3).collect();
+    let more = all.next().is_some();
+    let mut text = "<ListBucketResult>".to_owned();
+    for (key, body) in &page {
+        let size = body.len();
+        text += &format!(
+            "<Contents><Key>{key}</Key><LastModified>2026-11-23T08:00:00.000Z</LastModified><ETag>\"x\"</ETag><Size>{size}</Size></Contents>"
+        );
+    }
+    if more && let Some((last, _)) = page.last() {
+        text += &format!("<NextContinuationToken>{last}</NextContinuationToken>");
+    }
+    Answer::new(
+        200,
+        format!("{text}<IsTruncated>{more}</IsTruncated></ListBucketResult>"),
+    )
+}
