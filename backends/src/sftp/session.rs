@@ -285,7 +285,12 @@ impl Session {
         let folder = match self.handle(path, self.raw.opendir(path)).await {
             Ok(folder) => folder,
             Err(failed) if failed.is_absent() => return Ok(None),
-            Err(failed) => return Err(failed),
+            Err(failed @ Failed::Lost(_)) => return Err(failed),
+            // OpenSSH says that nothing is there if it is a file; others have other words.
+            Err(failed) => match self.look(path).await {
+                Ok(Holds::Nothing | Holds::File { .. }) => return Ok(None),
+                _ => return Err(failed),
+            },
         };
         let mut names = Vec::new();
         let read = loop {
