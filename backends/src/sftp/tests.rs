@@ -12,6 +12,10 @@ use super::*;
 use crate::conformance::{self, CASES, Fresh};
 use crate::{Destination, LookingBackend, probe};
 
+mod append_only;
+mod line;
+mod login;
+
 /// How to reach a server, with nothing of the user who tests in it.
 struct Access {
     url: String,
@@ -198,7 +202,9 @@ mod rclone {
         let access = &server().access;
         let [first, second] = CLIENTS.get_or_init(|| [access.open(), access.open()]);
         let name = format!("/case-{}", number());
-        let made = first.server.run(async |session| folders::make(session, &name).await);
+        let made = first
+            .server
+            .run(async |session| folders::make(session, &name).await);
         made.unwrap();
         let folder = access.folder.join(&name[1..]);
         (first.beside(&name), second.beside(&name), Cleaned(folder))
