@@ -150,6 +150,14 @@ impl SftpBackend {
         }
     }
 
+    /// The same, as if nothing were known of the server.
+    #[cfg(test)]
+    fn published(mut self, publishing: Publishing) -> Self {
+        let server = Arc::get_mut(&mut self.server).expect("nobody else has it yet");
+        server.publishing = OnceLock::from(publishing);
+        self
+    }
+
     fn about<T>(key: &Key, result: Result<T>) -> Result<T> {
         result.map_err(|error| error.with_key(key))
     }

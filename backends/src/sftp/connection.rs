@@ -63,11 +63,14 @@ impl Line {
         let life = Life::begin(socket, self.stalled_after);
         let stream = TcpStream::from_std(stream).map_err(Error::from)?;
         let mut handles: Vec<Handle<Watcher>> = Vec::new();
-        let (handle, mut software) = self.enter(first, stream).await.map_err(about(first))?;
+        let (handle, mut software) = self
+            .enter(first, &life, stream)
+            .await
+            .map_err(about(first))?;
         handles.push(handle);
         for hop in others {
             let entered = match handles.last() {
-                Some(before) => self.enter_through(before, hop).await,
+                Some(before) => self.enter_through(before, hop, &life).await,
                 None => Err(lost("the way is lost")),
             };
             let (handle, entered_software) = entered.map_err(about(hop))?;
@@ -85,6 +88,7 @@ impl Line {
         &self,
         before: &Handle<Watcher>,
         hop: &Arc<Hop>,
+        life: &Arc<Life>,
     ) -> Result<(Handle<Watcher>, String)> {
         let opening =
             before.channel_open_direct_tcpip(hop.host.as_str(), hop.port.into(), "127.0.0.1", 0);
@@ -101,11 +105,16 @@ impl Line {
             Ok(Err(error)) => return Err(lost(&format!("through the machine before it: {error}"))),
             Err(_) => return Err(lost("the machine before it did not get through")),
         };
-        self.enter(hop, channel.into_stream()).await
+        self.enter(hop, life, channel.into_stream()).await
     }
 
     /// Agrees on a cipher, checks the host key, and logs in.
-    async fn enter<S>(&self, hop: &Arc<Hop>, stream: S) -> Result<(Handle<Watcher>, String)>
+    async fn enter<S>(
+        &self,
+        hop: &Arc<Hop>,
+        life: &Arc<Life>,
+        stream: S,
+    ) -> Result<(Handle<Watcher>, String)>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -117,6 +126,7 @@ impl Line {
                 .first()
                 .is_some_and(|first| !Arc::ptr_eq(first, hop)),
             seen: Arc::clone(&seen),
+            life: Arc::clone(life),
         };
         let config = Arc::new(self.config(hop));
         let entering = client::connect_stream(config, stream, watcher);
@@ -267,6 +277,16 @@ pub(super) struct Watcher {
     hop: Arc<Hop>,
     is_behind_another: bool,
     seen: Arc<Mutex<Seen>>,
+    life: Arc<Life>,
+}
+
+/// It goes with what keeps the connection running, in whichever way that ended.
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        let said = self.seen().last_words.clone();
+        let said = said.map_or(String::new(), |words| format!(": {words}"));
+        self.life.end(&format!("the connection was closed{said}"));
+    }
 }
 
 /// Why a connection did not come about.

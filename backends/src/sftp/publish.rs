@@ -8,7 +8,7 @@
 //!
 //! What other servers do at a rename is not known (rclone replaces what is there). There a hard link
 //! is made, which no server replaces anything by, if they can; otherwise they are asked to rename.
-//! Nothing is looked up before that, so that [`probe`](crate::probe) sees what they do.
+//! That the name is taken by a file is not looked up before, so that [`probe`](crate::probe) sees what they do.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -107,7 +107,12 @@ impl Publisher<'_> {
         let look = async {
             match self.publishing {
                 Publishing::Rename => session.look(target).await,
-                Publishing::LinkOrRename => Ok(Holds::Nothing),
+                Publishing::LinkOrRename => match session.look(target).await {
+                    // What the server does about a file is for it to show; rclone puts the new
+                    // file in the place of a folder too, with all that is in it.
+                    Ok(Holds::File { .. }) => Ok(Holds::Nothing),
+                    other => other,
+                },
             }
         };
         let open_folder = async {

@@ -24,7 +24,9 @@ const MAX_PACKET: u32 = 1024 * 1024;
 /// What one write carries, of what every server takes.
 pub(super) const CHUNK: usize = 32 * 1024;
 
-const FILE_MODE: u32 = 0o600;
+/// Nobody writes to a stored file again, its owner neither: where the server lets nobody change modes
+/// this keeps who has the login from overwriting it. The handle that makes it can write.
+const FILE_MODE: u32 = 0o400;
 const FOLDER_MODE: u32 = 0o700;
 
 /// A channel of a connection with the SFTP subsystem behind it.
@@ -154,13 +156,27 @@ impl Session {
     }
 
     async fn call<T>(&self, request: impl Future<Output = SftpResult<T>>) -> Result<T, Failed> {
-        let waiting = self.life.request();
-        let answer = request.await.map_err(Failed::from);
-        match &answer {
-            Err(Failed::Lost(_)) => self.is_lost.store(true, Ordering::Release),
-            _ => waiting.answered(),
+        // The library's writer may hang on a channel that ended, and then takes requests that nobody
+        // ever answers.
+        if !self.is_alive() {
+            return Err(Failed::Lost(self.life.reason()));
         }
-        answer
+        let waiting = self.life.request();
+        match request.await.map_err(Failed::from) {
+            Err(Failed::Lost(text)) => {
+                self.is_lost.store(true, Ordering::Release);
+                let is_over = self.life.is_over();
+                Err(Failed::Lost(if is_over {
+                    self.life.reason()
+                } else {
+                    text
+                }))
+            }
+            answer => {
+                waiting.answered();
+                answer
+            }
+        }
     }
 
     async fn handle(
@@ -285,7 +301,12 @@ impl Session {
         let folder = match self.handle(path, self.raw.opendir(path)).await {
             Ok(folder) => folder,
             Err(failed) if failed.is_absent() => return Ok(None),
-            Err(failed) => return Err(failed),
+            Err(failed @ Failed::Lost(_)) => return Err(failed),
+            // OpenSSH says that nothing is there if it is a file; others have other words.
+            Err(failed) => match self.look(path).await {
+                Ok(Holds::Nothing | Holds::File { .. }) => return Ok(None),
+                _ => return Err(failed),
+            },
         };
         let mut names = Vec::new();
         let read = loop {
@@ -309,6 +330,39 @@ impl Session {
     pub(super) async fn look_at_all(&self, paths: &[String]) -> Result<Vec<Holds>, Failed> {
         let looks = paths.iter().map(|path| self.look(path));
         future::join_all(looks).await.into_iter().collect()
+    }
+}
+
+/// What a backup never asks for: for tests of what a server lets others do.
+#[cfg(test)]
+impl Session {
+    pub(super) async fn replace(&self, from: &str, to: &str) -> Result<(), Failed> {
+        let mut data = Vec::new();
+        for path in [from, to] {
+            data.extend(u32::try_from(path.len()).unwrap_or(0).to_be_bytes());
+            data.extend(path.as_bytes());
+        }
+        let asking = self.raw.extended("posix-rename@openssh.com", data);
+        match self.call(asking).await? {
+            russh_sftp::protocol::Packet::Status(status)
+                if status.status_code != StatusCode::Ok =>
+            {
+                Err(russh_sftp::client::error::Error::from(status).into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) async fn overwrite(&self, path: &str) -> Result<(), Failed> {
+        let opening = self
+            .raw
+            .open(path, OpenFlags::WRITE, FileAttributes::empty());
+        self.handle(path, opening).await.map(drop)
+    }
+
+    pub(super) async fn change_mode(&self, path: &str, mode: u32) -> Result<(), Failed> {
+        self.call(self.raw.setstat(path, with_mode(mode))).await?;
+        Ok(())
     }
 }
 

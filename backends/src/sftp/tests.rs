@@ -4,12 +4,17 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use seawall_test_servers::sshd::{Setup, Sshd};
+use seawall_test_servers::rclone::Rclone;
+use seawall_test_servers::sshd::{Setup, Sshd, make_key, public_half};
 use tempfile::TempDir;
 
 use super::*;
-use crate::Destination;
-use crate::conformance::Fresh;
+use crate::conformance::{self, CASES, Fresh};
+use crate::{Destination, LookingBackend, probe};
+
+mod append_only;
+mod line;
+mod login;
 
 /// How to reach a server, with nothing of the user who tests in it.
 struct Access {
@@ -75,12 +80,16 @@ impl Clients {
 
     /// A new folder.
     fn fresh(&self) -> Fresh {
+        self.fresh_as(|client| client)
+    }
+
+    fn fresh_as(&self, change: impl Fn(SftpBackend) -> SftpBackend) -> Fresh {
         let name = format!("case-{}", number());
         let folder = self.sshd.folder.join(&name);
         std::fs::create_dir(&folder).unwrap();
         let seen_as = format!("{}/{name}", self.sshd.seen_as);
         let (first, second) = (self.first.beside(&seen_as), self.second.beside(&seen_as));
-        Fresh::new(first, second).keeping(Cleaned(folder))
+        Fresh::new(change(first), change(second)).keeping(Cleaned(folder))
     }
 }
 
@@ -135,8 +144,114 @@ mod openssh {
     crate::conformance_tests!(|| CLIENTS.get_or_init(|| Clients::of(plain())).fresh());
 }
 
+/// What is done with a server of which nothing is known, but that can make hard links.
+mod openssh_by_links {
+    use super::{Clients, OnceLock, Publishing, SftpBackend, plain};
+    static CLIENTS: OnceLock<Clients> = OnceLock::new();
+    crate::conformance_tests!(|| {
+        let clients = CLIENTS.get_or_init(|| Clients::of(plain()));
+        clients.fresh_as(|client| SftpBackend::published(client, Publishing::LinkOrRename))
+    });
+}
+
 mod openssh_in_a_chroot {
     use super::{Clients, OnceLock, chroot};
     static CLIENTS: OnceLock<Clients> = OnceLock::new();
     crate::conformance_tests!(|| CLIENTS.get_or_init(|| Clients::of(chroot())).fresh());
+}
+
+/// rclone, whose library is another; with a password.
+mod rclone {
+    use super::*;
+
+    const PASSWORD: &str = "a password of no other";
+
+    pub(super) struct Server {
+        pub(super) rclone: Rclone,
+        pub(super) access: Access,
+    }
+
+    pub(super) fn server() -> &'static Server {
+        static SERVER: OnceLock<Server> = OnceLock::new();
+        SERVER.get_or_init(|| {
+            let kept = TempDir::new().unwrap();
+            let host_key = kept.path().join("host_key");
+            make_key(&host_key, "ed25519", "");
+            let (key, public) = (host_key.to_str().unwrap(), public_half(&host_key));
+            let login = ["--user", "somebody", "--pass", PASSWORD, "--key", key];
+            let arguments = login;
+            let rclone = Rclone::serve("sftp", &arguments);
+            let port = rclone.port;
+            let known_hosts = kept.path().join("known_hosts");
+            std::fs::write(&known_hosts, format!("[127.0.0.1]:{port} {public}\n")).unwrap();
+            let mut options = bare_options(&kept);
+            options.ssh.known_hosts = Some(known_hosts);
+            options.password = Some(PASSWORD.into());
+            let access = Access {
+                url: format!("sftp://somebody@127.0.0.1:{port}/"),
+                options,
+                folder: rclone.folder.clone(),
+                _kept: kept,
+            };
+            Server { rclone, access }
+        })
+    }
+
+    pub(super) fn clients() -> (SftpBackend, SftpBackend, Cleaned) {
+        static CLIENTS: OnceLock<[SftpBackend; 2]> = OnceLock::new();
+        let access = &server().access;
+        let [first, second] = CLIENTS.get_or_init(|| [access.open(), access.open()]);
+        let name = format!("/case-{}", number());
+        let made = first
+            .server
+            .run(async |session| folders::make(session, &name).await);
+        made.unwrap();
+        let folder = access.folder.join(&name[1..]);
+        (first.beside(&name), second.beside(&name), Cleaned(folder))
+    }
+
+    /// Its rename replaces what is there, as [`probe`] finds out: the layer above looks before it
+    /// writes then, and of writers at one moment several win.
+    #[test]
+    fn every_case_but_the_races_of_writers() {
+        run_all_but(
+            &[
+                "one_of_racing_writers_wins",
+                "one_of_racing_writers_of_equal_bytes_wins",
+                "one_writer_wins_each_of_many_races",
+            ],
+            &|| {
+                let (first, second, folder) = clients();
+                Fresh::new(LookingBackend::new(first), LookingBackend::new(second)).keeping(folder)
+            },
+        );
+    }
+
+    #[test]
+    fn its_writes_are_found_to_be_weak() {
+        let (client, _, _folder) = clients();
+        assert_eq!(client.properties().writes, Writes::Unproven);
+        client.put_new(&key("seawall.json"), b"x").unwrap();
+        let found = probe(&client, &key("seawall.json"), b"x").unwrap();
+        assert_eq!(found, Writes::Weak);
+    }
+}
+
+/// Runs every case of the conformance suite but these, which must be among them.
+fn run_all_but(left_out: &[&str], fresh: &(dyn Fn() -> Fresh + Sync)) {
+    let is_run = |name: &&str| !left_out.contains(name);
+    let names: Vec<&str> = CASES.iter().map(|(name, _)| *name).filter(is_run).collect();
+    assert_eq!(names.len() + left_out.len(), CASES.len(), "{left_out:?}");
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while let Some(name) = names.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    // Shown if it fails.
+                    println!("{name}");
+                    conformance::run(name, fresh);
+                }
+            });
+        }
+    });
 }

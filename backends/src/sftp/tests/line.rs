@@ -1,0 +1,227 @@
+//! Lines that are long, or that break; disks that are full.
+
+use std::error::Error as _;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use seawall_test_servers::proxy::Proxy;
+
+use super::*;
+use crate::{RetryPolicy, RetryingBackend};
+
+const DELAY: Duration = Duration::from_millis(20);
+
+/// A folder of the server behind a proxy.
+fn behind(round_trip: Duration) -> (Proxy, Access) {
+    let proxy = Proxy::start(plain().port, round_trip);
+    let access = Access::new(plain(), proxy.port);
+    (proxy, access)
+}
+
+async fn peak(client: &SftpBackend) -> Result<usize> {
+    Ok(client.server.pool.lease().await?.life().peak())
+}
+
+#[test]
+fn one_large_object_has_many_requests_in_flight() {
+    let (_proxy, access) = behind(DELAY);
+    let body: Vec<u8> = (0..32_u32 << 18).flat_map(u32::to_le_bytes).collect();
+    assert_eq!(body.len(), 32 << 20);
+    for direction in ["up", "down"] {
+        let client = access.open();
+        if direction == "up" {
+            client.put_new(&key("a"), &body).unwrap();
+        } else {
+            assert!(client.get(&key("a"), None).unwrap() == body);
+        }
+        let peak = runtime::block_on(peak(&client)).unwrap().unwrap();
+        assert!((64..=128).contains(&peak), "{direction}: {peak}");
+    }
+}
+
+#[test]
+fn several_calls_use_several_connections_and_many_share_them() {
+    let (proxy, mut access) = behind(DELAY);
+    let connections = NonZeroUsize::new(2).unwrap();
+    access.options.connections = Some(connections);
+    let client = access.open();
+    assert_eq!(proxy.connections(), 1);
+    assert_eq!(client.properties().connections.get(), 8);
+    std::thread::scope(|scope| {
+        for number in 0..300 {
+            let client = &client;
+            scope.spawn(move || {
+                let name = key(&format!("f{}/{number}", number % 5));
+                let body = vec![1; number * 100];
+                client.put_new(&name, &body).unwrap();
+                assert!(client.get(&name, None).unwrap() == body);
+            });
+        }
+    });
+    assert_eq!(proxy.connections(), 2);
+    assert_eq!(client.list("").count(), 300);
+}
+
+#[test]
+fn a_listing_reads_many_folders_at_a_time() {
+    let (_proxy, access) = behind(DELAY);
+    for folder in 0..256 {
+        let folder = access.folder.join(format!("{folder:02x}"));
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("x"), "1").unwrap();
+    }
+    let client = access.open();
+    assert_eq!(client.list("").map(Result::unwrap).count(), 256);
+    let peak = runtime::block_on(peak(&client)).unwrap().unwrap();
+    assert!(peak >= 16, "{peak}");
+}
+
+#[test]
+fn a_server_that_wants_few_sessions_is_used_all_the_same() {
+    let sshd = Sshd::start(&Setup {
+        lines: vec!["MaxSessions 1".to_owned()],
+        ..Setup::default()
+    });
+    let client = Access::new(&sshd, sshd.port).open();
+    std::thread::scope(|scope| {
+        for number in 0..12 {
+            let client = &client;
+            scope.spawn(move || {
+                client
+                    .put_new(&key(&format!("{number}")), &[1; 200_000])
+                    .unwrap();
+            });
+        }
+    });
+    assert_eq!(client.list("").count(), 12);
+}
+
+#[test]
+fn a_line_that_breaks_is_transient_and_the_next_call_connects_anew() {
+    let (proxy, access) = behind(Duration::ZERO);
+    let client = access.open();
+    proxy.cut_after(1 << 20);
+    let error = client.put_new(&key("a/b"), &vec![1; 8 << 20]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Transient, "{error:?}");
+    assert_eq!(error.key(), Some(&key("a/b")));
+    assert_eq!(client.list("").count(), 0);
+    client.put_new(&key("a/b"), b"x").unwrap();
+    proxy.cut();
+    // What was idle when it broke may be noticed, or not yet.
+    let retrying = RetryingBackend::new(client, RetryPolicy::fast());
+    assert_eq!(retrying.get(&key("a/b"), None).unwrap(), b"x");
+}
+
+#[test]
+fn a_put_that_was_cut_is_made_again() {
+    let (proxy, access) = behind(Duration::ZERO);
+    let client = RetryingBackend::new(access.open(), RetryPolicy::fast());
+    let body = vec![5; 4 << 20];
+    proxy.cut_after(1 << 20);
+    client.put_new(&key("a"), &body).unwrap();
+    assert!(client.get(&key("a"), None).unwrap() == body);
+    assert_eq!(proxy.connections(), 2);
+    // What the first attempt left is not listed, and goes away when a day has passed.
+    assert_eq!(client.list("").count(), 1);
+    assert_eq!(client.remove_stale_temporaries().unwrap(), 0);
+    make_old(&access.folder);
+    assert_eq!(client.remove_stale_temporaries().unwrap(), 1);
+    let left: Vec<_> = std::fs::read_dir(&access.folder).unwrap().collect();
+    assert_eq!(left.len(), 1);
+}
+
+/// Makes all files of a folder two days old.
+fn make_old(folder: &std::path::Path) {
+    let then = std::time::SystemTime::now() - Duration::from_hours(48);
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let file = std::fs::File::open(entry.unwrap().path()).unwrap();
+        file.set_modified(then).unwrap();
+    }
+}
+
+#[test]
+fn the_clock_of_the_server_decides_what_is_stale() {
+    let access = Access::new(plain(), plain().port);
+    let client = access.open();
+    let file = |name: &str| {
+        let path = access.folder.join(name);
+        std::fs::write(&path, "").unwrap();
+        std::fs::File::open(path).unwrap()
+    };
+    let name = temporary::random_name().unwrap();
+    let fresh = file(&temporary::random_name().unwrap());
+    let future = file(&temporary::random_name().unwrap());
+    let now = std::time::SystemTime::now();
+    future
+        .set_modified(now + Duration::from_hours(1000))
+        .unwrap();
+    fresh.set_modified(now - Duration::from_hours(23)).unwrap();
+    file(&name)
+        .set_modified(now - Duration::from_hours(25))
+        .unwrap();
+    file("a-key")
+        .set_modified(now - Duration::from_hours(25))
+        .unwrap();
+    file(".seawall-x.tmp")
+        .set_modified(now - Duration::from_hours(25))
+        .unwrap();
+    assert_eq!(client.remove_stale_temporaries().unwrap(), 1);
+    assert!(!access.folder.join(&name).exists());
+    assert_eq!(std::fs::read_dir(&access.folder).unwrap().count(), 4);
+}
+
+#[test]
+fn a_server_that_falls_silent_is_given_up() {
+    let mut access = Access::new(plain(), plain().port);
+    access.options.stalled_after = Duration::from_millis(300);
+    let client = access.open();
+    client.put_new(&key("a"), b"x").unwrap();
+    let fifo = access.folder.join("b");
+    let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+    assert!(made.unwrap().success());
+    // Opening a pipe that nobody writes to blocks the server's process.
+    let stuck = client.server.run(async |session| {
+        let path = client.server.place.at("b");
+        let opened = session.open(&path).await;
+        opened.map(drop).map_err(|failed| failed.into_error(&path))
+    });
+    let error = stuck.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Transient, "{error:?}");
+    let text = error.source().unwrap().to_string();
+    assert!(text.contains("answered nothing"), "{text}");
+    assert_eq!(client.get(&key("a"), None).unwrap(), b"x");
+}
+
+#[test]
+fn nobody_there_is_told() {
+    let mut access = Access::new(plain(), plain().port);
+    let port = seawall_test_servers::process::free_port();
+    access.url = format!("sftp://u@127.0.0.1:{port}/x");
+    let error = access.try_open(Absent::Refuse).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Transient);
+    let text = error.source().unwrap().to_string();
+    assert!(
+        text.contains("refused") && text.contains(&port.to_string()),
+        "{text}"
+    );
+    access.url = "sftp://u@host.invalid/x".to_owned();
+    let error = access.try_open(Absent::Refuse).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Transient);
+    assert!(error.hint().unwrap().contains("ssh -v"));
+}
+
+#[test]
+fn limits_are_kept() {
+    let mut access = Access::new(plain(), plain().port);
+    access.options.upload_limit = std::num::NonZeroU64::new(1 << 20);
+    access.options.download_limit = std::num::NonZeroU64::new(1 << 20);
+    let client = access.open();
+    let started = std::time::Instant::now();
+    client.put_new(&key("a"), &vec![1; 512 * 1024]).unwrap();
+    let up = started.elapsed();
+    assert!(client.get(&key("a"), None).unwrap() == vec![1; 512 * 1024]);
+    let down = started.elapsed() - up;
+    // The first piece goes at once.
+    let least = Duration::from_millis(450);
+    assert!(up >= least && down >= least, "{up:?} {down:?}");
+}
