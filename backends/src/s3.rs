@@ -266,7 +266,7 @@ impl Backend for S3Backend {
             Ok(begun) => begun,
             Err(error) => return Box::new(std::iter::once(Err(error))),
         };
-        let mut listed = self.client.list(Some(&path));
+        let mut listed = self.client.list(Some(&path)).fuse();
         let next = std::iter::from_fn(move || runtime.block_on(listed.next()));
         Box::new(next.filter_map(|listed| self.entry(listed)))
     }

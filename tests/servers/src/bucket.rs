@@ -96,7 +96,7 @@ impl State {
     fn serve(&self, request: Request) -> Answer {
         let mut stored = self.stored.lock().unwrap();
         let key = request.path().trim_start_matches("/bucket").to_owned();
-        let key = key.trim_start_matches('/').to_owned();
+        let key = key.trim_start_matches('/').replace("%20", " ");
         match request.method.as_str() {
             "GET" if key.is_empty() => list(&stored, &request),
             "GET" | "HEAD" => match stored.get(&key) {

@@ -133,8 +133,9 @@ fn opening_says_what_is_wrong() {
         assert_eq!(error.kind(), kind, "{code}");
     }
     // A port on which nothing listens.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = port.local_addr().unwrap().port();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
     let url = format!("s3://bucket?endpoint=http://127.0.0.1:{port}");
     let error = try_open(&url, KEYS, |_| {}).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Transient);

@@ -1,0 +1,91 @@
+//! S3, with SeaweedFS, with moto, and with a server that overwrites as Garage does.
+
+use seawall_test_servers::bucket::Bucket;
+use seawall_test_servers::moto::Moto;
+use seawall_test_servers::seaweedfs::{self, SeaweedFs};
+
+use super::{Place, Writes, whole_way};
+use crate::cli::User;
+use crate::support::Source;
+
+fn place(endpoint: &str) -> Place {
+    let url = format!("s3://bucket/backups/of%20ours?endpoint={endpoint}&region=us-east-1");
+    let mut place = Place::new(url).with(&["--plain-http"]);
+    let (key, secret) = seaweedfs::ADMIN;
+    place.variables = vec![
+        ("AWS_ACCESS_KEY_ID".into(), key.into()),
+        ("AWS_SECRET_ACCESS_KEY".into(), secret.into()),
+    ];
+    place
+}
+
+#[test]
+fn seaweedfs() {
+    let server = SeaweedFs::start();
+    server.create_bucket("bucket");
+    whole_way(&place(&server.endpoint()), Writes::CreateOnly);
+    let user = User::new();
+    let mut wrong = place(&server.endpoint());
+    wrong.variables[1].1 = "hunter2".into();
+    let refused = wrong.run(&user, &["snapshots"]);
+    refused.fails(1, &["SignatureDoesNotMatch", "AWS_SECRET_ACCESS_KEY"]);
+    assert!(!refused.stderr.contains("hunter2"), "{}", refused.stderr);
+}
+
+#[test]
+fn moto() {
+    let server = Moto::start();
+    server.create_bucket("bucket");
+    whole_way(&place(&server.endpoint()), Writes::CreateOnly);
+}
+
+#[test]
+fn a_server_that_overwrites() {
+    let bucket = Bucket::that_overwrites();
+    let endpoint = format!("http://127.0.0.1:{}", bucket.port);
+    whole_way(&place(&endpoint), Writes::Weak);
+}
+
+/// Of a repository only the packs of blocks go to another storage class.
+#[test]
+fn a_class_for_packs() {
+    let bucket = Bucket::that_keeps();
+    let endpoint = format!("http://127.0.0.1:{}", bucket.port);
+    let place = place(&endpoint).with(&["--pack-storage-class", "STANDARD_IA"]);
+    let (user, source) = (User::new(), Source::example());
+    let installation = source.path.to_str().unwrap();
+    place
+        .run(&user, &["backup", installation, "--init"])
+        .succeeds();
+    let puts: Vec<_> = bucket
+        .requests()
+        .into_iter()
+        .filter(|put| put.method == "PUT")
+        .collect();
+    let is_block = |target: &str| target.contains("/data/blocks/");
+    assert!(puts.iter().any(|put| is_block(&put.target)));
+    for put in puts {
+        let class = put.header("x-amz-storage-class");
+        let expected = is_block(&put.target).then_some("STANDARD_IA");
+        assert_eq!(class, expected, "{}", put.target);
+    }
+}
+
+/// A store that begins to overwrite, behind a repository that was made when it did not.
+#[test]
+fn a_server_that_overwrites_now_is_found_out_by_the_next_backup() {
+    let bucket = Bucket::that_keeps();
+    let endpoint = format!("http://127.0.0.1:{}", bucket.port);
+    let place = place(&endpoint);
+    let (user, source) = (User::new(), Source::example());
+    let installation = source.path.to_str().unwrap();
+    place
+        .run(&user, &["backup", installation, "--init"])
+        .succeeds();
+    bucket.script(|request| {
+        let is_intent = request.method == "PUT" && request.target.contains("/data/runs/");
+        is_intent.then(|| seawall_test_servers::web::Answer::new(200, "").with("etag", "\"x\""))
+    });
+    let refused = place.run(&user, &["backup", installation]);
+    refused.fails(1, &["overwrites", "--accept-weak-writes"]);
+}
