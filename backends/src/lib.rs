@@ -67,6 +67,12 @@ pub use retry::{RetryPolicy, RetryingBackend};
 pub use s3::S3Backend;
 #[cfg(feature = "sftp")]
 pub use sftp::SftpBackend;
+/// Readers of the user's SSH settings: for whoever feeds them hostile bytes.
+#[cfg(feature = "sftp")]
+pub mod ssh {
+    pub use crate::sftp::config::{BadLine, Proxy, Settings};
+    pub use crate::sftp::known_hosts::{KnownHosts, Place, Verdict};
+}
 pub use weak::{LookingBackend, probe};
 
 /// One stored thing, as a listing or [`Backend::stat`] shows it.

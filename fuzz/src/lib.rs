@@ -16,7 +16,7 @@ mod stored;
 #[cfg(test)]
 mod tests;
 
-pub use destination::{key, url};
+pub use destination::{key, known_hosts, ssh_config, url};
 pub use repository::{
     configuration, host_key, manifest, marker, note, public_key, record, segment, snapshot_name,
     sums, time, verifying_key,
@@ -50,7 +50,7 @@ macro_rules! targets {
 }
 
 targets! {
-    key false, url false,
+    key false, url false, ssh_config false, known_hosts false,
     configuration false, host_key false, public_key false, verifying_key false, note false,
     marker false, snapshot_name false, time false, manifest false, sums false, segment false,
     record false,

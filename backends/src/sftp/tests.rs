@@ -167,7 +167,7 @@ mod rclone {
     const PASSWORD: &str = "a password of no other";
 
     pub(super) struct Server {
-        pub(super) rclone: Rclone,
+        _rclone: Rclone,
         pub(super) access: Access,
     }
 
@@ -193,7 +193,10 @@ mod rclone {
                 folder: rclone.folder.clone(),
                 _kept: kept,
             };
-            Server { rclone, access }
+            Server {
+                _rclone: rclone,
+                access,
+            }
         })
     }
 

@@ -225,3 +225,41 @@ fn limits_are_kept() {
     let least = Duration::from_millis(450);
     assert!(up >= least && down >= least, "{up:?} {down:?}");
 }
+
+/// A disk of 8 MiB, in a name space of its own that goes with the session.
+#[test]
+fn a_full_disk_is_no_space_and_loses_nothing() {
+    let program = seawall_test_servers::process::program("sftp-server", "openssh-sftp-server");
+    let disk = TempDir::new().unwrap();
+    let script = disk.path().join("start");
+    let folder = disk.path().join("disk");
+    std::fs::create_dir(&folder).unwrap();
+    let (program, shown) = (program.display(), folder.display());
+    let text = format!("mount -t tmpfs -o size=8m disk {shown} && exec {program}\n");
+    std::fs::write(&script, text).unwrap();
+    let subsystem = format!(
+        "/usr/bin/unshare --user --map-root-user --mount /bin/sh {}",
+        script.display()
+    );
+    let sshd = Sshd::start(&Setup {
+        subsystem,
+        ..Setup::default()
+    });
+    let mut access = Access::new(&sshd, sshd.port);
+    access.url = format!("sftp://{}@127.0.0.1:{}{shown}", sshd.user, sshd.port);
+    let client = access.open();
+    let good = vec![1; 3 << 20];
+    client.put_new(&key("a/good"), &good).unwrap();
+    let error = client
+        .put_new(&key("a/large"), &vec![2; 6 << 20])
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoSpace, "{error:?}");
+    assert_eq!(error.key(), Some(&key("a/large")));
+    // The half of it is gone: there is room for something smaller.
+    client.put_new(&key("a/small"), &good).unwrap();
+    assert!(client.get(&key("a/good"), None).unwrap() == good);
+    assert_eq!(client.list("").count(), 2);
+    let findings = client.examine();
+    let space = findings.iter().find(|finding| finding.about == "space");
+    assert_eq!(space.unwrap().weight, crate::Weight::Bad, "{findings:?}");
+}
