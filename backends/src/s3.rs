@@ -83,7 +83,7 @@ impl S3Backend {
             })
             .with_http_connector(service.clone())
             .build()
-            .map_err(|error| errors::failed(error, &place))?;
+            .map_err(|error| errors::failed(&error, &place))?;
         let backend = Self {
             client,
             service,
@@ -102,7 +102,7 @@ impl S3Backend {
         let first = runtime()?.block_on(self.client.list(Some(&nothing)).next());
         match first {
             Some(Err(error)) => {
-                let error = errors::failed(error, &self.place);
+                let error = errors::failed(&error, &self.place);
                 Err(match error.kind() {
                     // Nothing else is looked for here.
                     ErrorKind::NotFound => errors::no_bucket(&self.place),
@@ -124,7 +124,7 @@ impl S3Backend {
     }
 
     fn about(&self, key: &Key) -> impl Fn(object_store::Error) -> Error {
-        |error| errors::failed(error, &self.place).with_key(key)
+        |error| errors::failed(&error, &self.place).with_key(key)
     }
 
     /// The class that a key is stored in, if not the bucket's own.
@@ -196,7 +196,7 @@ impl S3Backend {
     fn entry(&self, listed: object_store::Result<ObjectMeta>) -> Option<Result<Entry>> {
         let meta = match listed {
             Ok(meta) => meta,
-            Err(error) => return Some(Err(errors::failed(error, &self.place))),
+            Err(error) => return Some(Err(errors::failed(&error, &self.place))),
         };
         let name = meta.location.as_ref();
         let below = match self.place.prefix.as_str() {
@@ -263,7 +263,7 @@ impl Backend for S3Backend {
             Ok((self.path(prefix)?, runtime()?))
         };
         let (path, runtime) = match begin() {
-            Ok(begun) => begun,
+            Ok(both) => both,
             Err(error) => return Box::new(std::iter::once(Err(error))),
         };
         let mut listed = self.client.list(Some(&path)).fuse();

@@ -13,18 +13,18 @@ use super::place::Place;
 use crate::{Error, ErrorKind};
 
 /// What went wrong, in our terms.
-pub(super) fn failed(error: object_store::Error, place: &Place) -> Error {
-    if let Some(refused) = find::<Refused>(&error) {
+pub(super) fn failed(error: &object_store::Error, place: &Place) -> Error {
+    if let Some(refused) = find::<Refused>(error) {
         return of_answer(refused, place);
     }
-    if let Some(NoCredentials(text)) = find(&error) {
+    if let Some(NoCredentials(text)) = find(error) {
         return Error::new(ErrorKind::PermissionDenied)
             .with_source(format!("there are no credentials for S3: {text}"))
             .with_hint(
                 "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile with ?profile=…",
             );
     }
-    if let Some(rustls::Error::InvalidCertificate(why)) = find(&error) {
+    if let Some(rustls::Error::InvalidCertificate(why)) = find(error) {
         return Error::new(ErrorKind::Invalid)
             .with_source(format!(
                 "the certificate of {} is not trusted: {why}",
@@ -32,14 +32,14 @@ pub(super) fn failed(error: object_store::Error, place: &Place) -> Error {
             ))
             .with_hint("if it is right, give the authority's certificate with --ca-file FILE");
     }
-    let kind = match (&error, find::<HttpError>(&error)) {
+    let kind = match (error, find::<HttpError>(error)) {
         (object_store::Error::NotFound { .. }, _) => ErrorKind::NotFound,
         (object_store::Error::InvalidPath { .. }, _) => ErrorKind::Invalid,
         (_, Some(_)) => ErrorKind::Transient,
         _ => ErrorKind::Other,
     };
     // The innermost says it; those above repeat method and address.
-    Error::new(kind).with_source(format!("{}: {}", place.server(), innermost(&error)))
+    Error::new(kind).with_source(format!("{}: {}", place.server(), innermost(error)))
 }
 
 /// The bucket is not there.
@@ -69,29 +69,43 @@ fn other_region(region: Option<&str>, place: &Place) -> Error {
 }
 
 /// Codes: <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html#ErrorCodeList>;
-/// `XMinio…` are MinIO's, `QuotaExceeded` is Ceph's and others'.
+/// `XMinio…` are those of `MinIO`, `QuotaExceeded` is Ceph's and others'.
 fn of_answer(refused: &Refused, place: &Place) -> Error {
     let (status, answer) = (refused.status, &refused.answer);
     let region = answer.region.as_deref().or(refused.region.as_deref());
     let kind = match (answer.code.as_str(), status.as_u16()) {
         ("NoSuchBucket", _) => return no_bucket(place),
         (
-            "AuthorizationHeaderMalformed" | "PermanentRedirect" | "TemporaryRedirect"
+            "AuthorizationHeaderMalformed"
+            | "PermanentRedirect"
+            | "TemporaryRedirect"
             | "IllegalLocationConstraintException",
             _,
         ) => return other_region(region, place),
         ("RequestTimeTooSkewed", _) => return skewed(answer),
         (
-            "QuotaExceeded" | "XMinioStorageFull" | "XMinioAdminBucketQuotaExceeded"
-            | "EntityQuotaExceeded" | "InsufficientStorage",
+            "QuotaExceeded"
+            | "XMinioStorageFull"
+            | "XMinioAdminBucketQuotaExceeded"
+            | "EntityQuotaExceeded"
+            | "InsufficientStorage",
             _,
         )
         | (_, 507) => ErrorKind::NoSpace,
-        ("RequestTimeout" | "SlowDown" | "InternalError" | "ServiceUnavailable", _)
-        // Bytes changed on their way.
-        | ("BadDigest" | "XAmzContentSHA256Mismatch" | "XAmzContentChecksumMismatch", _)
-        // Another writer of the same key has not come to an end.
-        | ("ConditionalRequestConflict" | "OperationAborted", _)
+        // Digests: bytes changed on their way. Conflicts: another writer of the same key has not come to
+        // an end.
+        (
+            "RequestTimeout"
+            | "SlowDown"
+            | "InternalError"
+            | "ServiceUnavailable"
+            | "BadDigest"
+            | "XAmzContentSHA256Mismatch"
+            | "XAmzContentChecksumMismatch"
+            | "ConditionalRequestConflict"
+            | "OperationAborted",
+            _,
+        )
         | (_, 408 | 409 | 425 | 429 | 500 | 502 | 503 | 504) => ErrorKind::Transient,
         ("InvalidObjectState", _) => ErrorKind::Other,
         ("ExpiredToken" | "InvalidToken" | "TokenRefreshRequired", _) | (_, 401 | 403) => {

@@ -149,7 +149,9 @@ fn part(body: &[u8], request: &Request) -> Answer {
 fn list(stored: &BTreeMap<String, Vec<u8>>, request: &Request) -> Answer {
     let decoded = |name: &str| {
         let text = request.parameter(name).unwrap_or_default();
-        text.replace("%2F", "/").replace("%20", " ")
+        text.replace("%2F", "/")
+            .replace("%20", " ")
+            .replace('+', " ")
     };
     let (prefix, after) = (decoded("prefix"), decoded("continuation-token"));
     let mut all = stored

