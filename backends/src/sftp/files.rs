@@ -56,9 +56,9 @@ impl Home {
                 let (name, after) = variable.split_once('}')?;
                 expanded.push_str(&(self.variable)(name)?);
                 after
-            } else if special.starts_with('$') {
+            } else if let Some(after) = special.strip_prefix('$') {
                 expanded.push('$');
-                &special[1..]
+                after
             } else {
                 let token = special.chars().nth(1)?;
                 let given = tokens.iter().find(|(name, _)| *name == token);
