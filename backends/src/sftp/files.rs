@@ -194,6 +194,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "files that go with the test")]
     fn included_names_may_have_wildcards() {
         let folder = tempfile::tempdir().unwrap();
         for name in ["b.conf", "a.conf", ".c.conf", "d.other"] {
