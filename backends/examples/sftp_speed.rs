@@ -5,6 +5,7 @@
 //! server is a private OpenSSH; it and the client have their files in memory.
 
 #![allow(
+    clippy::disallowed_methods,
     clippy::print_stdout,
     clippy::unwrap_used,
     reason = "a program for whoever measures"
@@ -174,7 +175,7 @@ impl Run {
     }
 
     fn show(&self, name: &str, times: [f64; 2], ours: [f64; 2]) {
-        let mebibytes = f64::from(u32::try_from(self.objects.len() * LEN >> 20).unwrap());
+        let mebibytes = f64::from(u32::try_from((self.objects.len() * LEN) >> 20).unwrap());
         let [up, down] = times;
         println!(
             "  {name:14} up {up:6.2} s {:5.0} MiB/s ({:.2} x), down {down:6.2} s {:5.0} MiB/s ({:.2} x)",

@@ -1,10 +1,10 @@
 //! `~/.ssh/config`, as far as it says how to reach a host (`ssh_config(5)`).
 //!
-//! Understood: Host, Include, HostName, User, Port, IdentityFile, IdentitiesOnly, IdentityAgent,
-//! ProxyJump, HostKeyAlias, UserKnownHostsFile, GlobalKnownHostsFile; of Match blocks only `Match
-//! all`, other ones are left out. ProxyCommand is told apart so that it can be refused. Everything
-//! else is passed over. This is an own parser because those there are read the environment and
-//! files on their own, and without bounds.
+//! Understood: `Host`, `Include`, `HostName`, `User`, `Port`, `IdentityFile`, `IdentitiesOnly`,
+//! `IdentityAgent`, `ProxyJump`, `HostKeyAlias`, `UserKnownHostsFile`, `GlobalKnownHostsFile`; of
+//! `Match` blocks only `Match all`, other ones are left out. `ProxyCommand` is told apart so that it
+//! can be refused. Everything else is passed over. This is an own parser because those there are
+//! read the environment and files on their own, and without bounds.
 
 use super::pattern;
 

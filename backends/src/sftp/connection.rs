@@ -58,7 +58,7 @@ impl Line {
             move |error: Error| at_hop(&hop, &error)
         };
         let stream = call(first).await.map_err(about(first))?;
-        let stream = stream.into_std().map_err(|error| Error::from(error))?;
+        let stream = stream.into_std().map_err(Error::from)?;
         let socket = stream.try_clone().map_err(Error::from)?;
         let life = Life::begin(socket, self.stalled_after);
         let stream = TcpStream::from_std(stream).map_err(Error::from)?;

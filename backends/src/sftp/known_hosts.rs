@@ -1,4 +1,4 @@
-//! Known host keys (`sshd(8)`, "SSH_KNOWN_HOSTS FILE FORMAT"), and what they say about a key.
+//! Known host keys (`sshd(8)`, `SSH_KNOWN_HOSTS FILE FORMAT`), and what they say about a key.
 //!
 //! An own reader, of the library's parts: russh's passes over wildcards and `@revoked`, and that of
 //! ssh-key has no line numbers and gives up at a line that it does not know. `@cert-authority`

@@ -403,9 +403,12 @@ impl Attempt<'_> {
                 return Ok(false);
             }
             answered |= asks;
-            let answers = prompts.iter().map(|prompt| match prompt.echo {
-                false => password.expose_secret().to_owned(),
-                true => String::new(),
+            let answers = prompts.iter().map(|prompt| {
+                if prompt.echo {
+                    String::new()
+                } else {
+                    password.expose_secret().to_owned()
+                }
             });
             let answers = answers.collect();
             let responding = self
@@ -429,12 +432,12 @@ impl Attempt<'_> {
         } else {
             format!("; the server takes: {}", methods.join(", "))
         };
-        let troubles: String = self
-            .troubles
+        let tried = [tried]
             .iter()
-            .map(|trouble| format!("; {trouble}"))
-            .collect();
-        let text = format!("the login is refused ({tried}{takes}{troubles})");
+            .chain(&self.troubles)
+            .cloned()
+            .collect::<Vec<_>>();
+        let text = format!("the login is refused ({}{takes})", tried.join("; "));
         let hint = if self.tried.len() >= 5 {
             "servers hang up after a few keys: name the one key file, and set IdentitiesOnly yes in ~/.ssh/config"
         } else if self.takes(MethodKind::Password) || self.takes(MethodKind::KeyboardInteractive) {

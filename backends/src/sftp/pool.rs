@@ -52,7 +52,7 @@ pub(super) struct Lease {
 impl Pool {
     /// Up to so many connections.
     pub(super) fn new(line: Line, connections: usize) -> Arc<Self> {
-        let lane = |number: usize| Lane {
+        let place = |number: usize| Lane {
             connection: number % connections,
             session: AsyncMutex::default(),
             is_open: false.into(),
@@ -62,7 +62,7 @@ impl Pool {
         Arc::new(Self {
             line,
             connections: (0..connections).map(|_| AsyncMutex::default()).collect(),
-            lanes: (0..connections * SESSIONS).map(lane).collect(),
+            lanes: (0..connections * SESSIONS).map(place).collect(),
             choosing: Mutex::default(),
             software: Mutex::default(),
         })

@@ -239,8 +239,9 @@ async fn link_or_rename(session: &Session, from: &str, target: &str) -> (Result<
 /// Why a file did not get its name.
 async fn why_not(session: &Session, from: &str, target: &str, failed: Failed) -> Error {
     match failed {
-        Failed::Lost(_) => failed.into_error(target),
-        Failed::Refused(StatusCode::PermissionDenied, _) => failed.into_error(target),
+        Failed::Lost(_) | Failed::Refused(StatusCode::PermissionDenied, _) => {
+            failed.into_error(target)
+        }
         Failed::Refused(..) => match session.look(target).await {
             Ok(Holds::Nothing) => match session.look(from).await {
                 Ok(Holds::Nothing) => lost(&format!("{from}: the file went away")),

@@ -1,5 +1,12 @@
 //! Against real servers: OpenSSH's own, in three ways, and rclone's.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::large_stack_arrays,
+    clippy::unchecked_time_subtraction,
+    reason = "files that go with the test"
+)]
+
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -22,7 +29,7 @@ struct Access {
     options: Options,
     /// The folder that the URL names, as seen on this machine.
     folder: PathBuf,
-    _kept: TempDir,
+    kept: TempDir,
 }
 
 impl Access {
@@ -43,7 +50,7 @@ impl Access {
             url,
             options,
             folder,
-            _kept: kept,
+            kept,
         }
     }
 
@@ -191,7 +198,7 @@ mod rclone {
                 url: format!("sftp://somebody@127.0.0.1:{port}/"),
                 options,
                 folder: rclone.folder.clone(),
-                _kept: kept,
+                kept,
             };
             Server {
                 _rclone: rclone,

@@ -1,5 +1,10 @@
 //! OpenSSH's own server (Debian: openssh-server), private, for the user who tests.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "settings of a server that goes with the test"
+)]
+
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -36,7 +41,7 @@ pub struct Sshd {
     pub seen_as: String,
     settings: TempDir,
     server: Server,
-    _served: TempDir,
+    _kept: TempDir,
 }
 
 impl Sshd {
@@ -44,10 +49,10 @@ impl Sshd {
     pub fn start(setup: &Setup) -> Self {
         separate_privileges();
         let settings = TempDir::new().unwrap();
-        let served = TempDir::with_prefix_in("seawall-sshd-", served_below(setup)).unwrap();
-        let folder = served.path().join("home");
+        let kept = TempDir::with_prefix_in("seawall-sshd-", served_below(setup)).unwrap();
+        let folder = kept.path().join("home");
         fs::create_dir(&folder).unwrap();
-        fs::set_permissions(served.path(), Permissions::from_mode(0o755)).unwrap();
+        fs::set_permissions(kept.path(), Permissions::from_mode(0o755)).unwrap();
         let kinds = match &setup.host_keys[..] {
             [] => &["ed25519"],
             kinds => kinds,
@@ -59,7 +64,7 @@ impl Sshd {
         let public = fs::read(settings.path().join("user.pub")).unwrap();
         fs::write(settings.path().join("authorized_keys"), public).unwrap();
         let port = free_port();
-        let text = configuration(setup, kinds, port, settings.path(), served.path());
+        let text = configuration(setup, kinds, port, settings.path(), kept.path());
         let config = settings.path().join("sshd_config");
         fs::write(&config, text).unwrap();
         let log = settings.path().join("log");
@@ -77,7 +82,7 @@ impl Sshd {
             seen_as,
             server: server.wait_for_port(port),
             settings,
-            _served: served,
+            _kept: kept,
         }
     }
 
@@ -150,7 +155,8 @@ fn configuration(
     }
     // The first value of each counts.
     let lines = setup.lines.iter().chain(&lines);
-    lines.map(|line| format!("{line}\n")).collect()
+    let lines: Vec<&str> = lines.map(String::as_str).collect();
+    format!("{}\n", lines.join("\n"))
 }
 
 /// A folder above one to be seen as `/` must be root's alone, which temporary folders are not.

@@ -37,14 +37,14 @@ fn refused(access: &Access) -> (ErrorKind, String) {
 }
 
 fn put_known(access: &mut Access, text: &str) {
-    let path = access._kept.path().join("known_hosts");
+    let path = access.kept.path().join("known_hosts");
     std::fs::write(&path, text).unwrap();
     access.options.ssh.known_hosts = Some(path);
 }
 
 /// A new key that the server lets in, with a passphrase.
 fn new_key(access: &Access, kind: &str, passphrase: &str) -> PathBuf {
-    let path = access._kept.path().join(format!("key-{kind}"));
+    let path = access.kept.path().join(format!("key-{kind}"));
     make_key(&path, kind, passphrase);
     server().let_in(&public_half(&path));
     path
@@ -52,7 +52,7 @@ fn new_key(access: &Access, kind: &str, passphrase: &str) -> PathBuf {
 
 fn set_variable(access: &mut Access, name: &'static str, value: &Path) {
     let value = value.to_str().unwrap().to_owned();
-    let home = access._kept.path().to_str().unwrap().to_owned();
+    let home = access.kept.path().to_str().unwrap().to_owned();
     access.options.variable = Arc::new(move |asked| match asked {
         "HOME" => Some(home.clone()),
         _ => (asked == name).then(|| value.clone()),
@@ -66,7 +66,7 @@ fn an_agent_signs() {
         access.options.ssh.identities.clear();
         assert_eq!(refused(&access).0, ErrorKind::PermissionDenied);
         let good = new_key(&access, kind, "");
-        let other = access._kept.path().join("other");
+        let other = access.kept.path().join("other");
         make_key(&other, "ed25519", "");
         // One that the server does not know comes first.
         let agent = Agent::start(&[&other, &good]);
@@ -92,7 +92,7 @@ fn usual_and_configured_key_files_are_tried() {
     let mut access = access();
     access.options.ssh.identities.clear();
     let good = new_key(&access, "rsa", "");
-    let ssh = access._kept.path().join(".ssh");
+    let ssh = access.kept.path().join(".ssh");
     std::fs::create_dir(&ssh).unwrap();
     std::fs::copy(&good, ssh.join("id_rsa")).unwrap();
     access.open();
@@ -121,7 +121,7 @@ fn encrypted_keys_open_with_a_passphrase() {
 #[test]
 fn a_person_is_asked_once_and_only_for_a_key_that_helps() {
     let mut access = access();
-    let useless = access._kept.path().join("useless");
+    let useless = access.kept.path().join("useless");
     make_key(&useless, "ed25519", "another");
     access.options.ssh.identities = vec![useless, new_key(&access, "ecdsa", SECRET)];
     let asked = Arc::new(std::sync::Mutex::new(Vec::new()));
@@ -164,7 +164,7 @@ fn a_wrong_password_is_refused_and_not_told() {
         url: server.access.url.clone(),
         options,
         folder: server.access.folder.clone(),
-        _kept: TempDir::new().unwrap(),
+        kept: TempDir::new().unwrap(),
     };
     let (kind, text) = refused(&access);
     assert_eq!(kind, ErrorKind::PermissionDenied);
@@ -260,7 +260,7 @@ fn known_hosts_may_be_hashed_or_patterns() {
 #[test]
 fn the_configuration_says_how_to_get_there() {
     let mut access = access();
-    let ssh = access._kept.path().join(".ssh");
+    let ssh = access.kept.path().join(".ssh");
     std::fs::create_dir(&ssh).unwrap();
     let (jump, target) = (plain(), server());
     let user = &target.user;
@@ -317,7 +317,7 @@ fn the_configuration_says_how_to_get_there() {
 #[test]
 fn what_the_url_says_wins_over_the_configuration() {
     let mut access = access();
-    let config = access._kept.path().join("config");
+    let config = access.kept.path().join("config");
     std::fs::write(&config, "User nobody-at-all\nPort 1\n").unwrap();
     access.options.ssh.config = Some(config.clone());
     access.open();
