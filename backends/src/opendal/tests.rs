@@ -204,7 +204,7 @@ fn only_old_temporaries_of_ours_are_removed() {
     backend.put_new(&key("data/a"), b"x").unwrap();
     assert_eq!(listed(&backend, ""), ["data/a", "other.tmp"]);
     assert_eq!(backend.remove_stale_temporaries().unwrap(), 1);
-    let left = [".seawall-x.tmp", &name("b"), "data", "other.tmp"].map(str::to_owned);
+    let left = [&name("b"), ".seawall-x.tmp", "data", "other.tmp"].map(str::to_owned);
     assert_eq!(names(&folder), left);
 }
 
