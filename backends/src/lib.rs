@@ -43,6 +43,7 @@ mod runtime;
 mod s3;
 #[cfg(feature = "sftp")]
 mod sftp;
+mod temporary;
 #[cfg(test)]
 mod tests;
 mod weak;

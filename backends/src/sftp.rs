@@ -26,7 +26,7 @@ use crate::limit::Pace;
 use crate::open::Absent;
 use crate::{
     Backend, Entry, Error, ErrorKind, Finding, Key, Options, Properties, Result, Writes, range,
-    runtime,
+    runtime, temporary,
 };
 
 use self::connection::Line;
@@ -57,7 +57,6 @@ mod route;
 mod session;
 mod space;
 mod stale;
-mod temporary;
 #[cfg(test)]
 mod tests;
 mod transfer;

@@ -12,10 +12,9 @@ use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
 use super::folder::{self, Folder, invalid};
+pub(super) use crate::temporary::is_name;
+use crate::temporary::random_name;
 
-const PREFIX: &str = ".seawall-";
-const SUFFIX: &str = ".tmp";
-const RANDOM_LEN: usize = 32;
 /// Where the file system has no locks: nobody writes to one file for longer.
 const STALE_AFTER: Duration = Duration::from_hours(24);
 /// How often a cleaner may come between making a file and locking it.
@@ -102,7 +101,7 @@ impl Drop for Temporary<'_> {
 /// Makes a new file and locks it.
 fn new_locked(folder: &Folder) -> io::Result<(String, File)> {
     for _ in 0..ATTEMPTS {
-        let name = random_name()?;
+        let name = random_name().map_err(io::Error::other)?;
         let file = folder.write_new(&name).map_err(|error| {
             // Another's temporary file is not the key being taken: try again, with another name.
             match error.kind() {
@@ -159,24 +158,4 @@ fn is_old(modified: SystemTime) -> bool {
     SystemTime::now()
         .duration_since(modified)
         .is_ok_and(|age| age >= STALE_AFTER)
-}
-
-/// A name that no key has and no other writer takes.
-fn random_name() -> io::Result<String> {
-    let mut random = [0; RANDOM_LEN / 2];
-    getrandom::fill(&mut random).map_err(|error| io::Error::other(error.to_string()))?;
-    let random = u128::from_le_bytes(random);
-    Ok(format!("{PREFIX}{random:0RANDOM_LEN$x}{SUFFIX}"))
-}
-
-/// Whether a name is one of those made here.
-pub(super) fn is_name(name: &str) -> bool {
-    name.strip_prefix(PREFIX)
-        .and_then(|rest| rest.strip_suffix(SUFFIX))
-        .is_some_and(|random| {
-            random.len() == RANDOM_LEN
-                && random
-                    .bytes()
-                    .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-        })
 }

@@ -1,5 +1,5 @@
-//! Names of half written files: as those of local destinations, which see them too where both lead
-//! to one folder.
+//! Names of half written files: the same wherever folders are, since one folder may be reached as a
+//! local one, over SFTP and over WebDAV.
 
 use crate::{Error, ErrorKind, Result};
 
@@ -8,7 +8,7 @@ const SUFFIX: &str = ".tmp";
 const RANDOM_LEN: usize = 32;
 
 /// A name that no key has and no other writer takes.
-pub(super) fn random_name() -> Result<String> {
+pub(crate) fn random_name() -> Result<String> {
     let mut random = [0; RANDOM_LEN / 2];
     getrandom::fill(&mut random)
         .map_err(|error| Error::new(ErrorKind::Other).with_source(error.to_string()))?;
@@ -17,7 +17,7 @@ pub(super) fn random_name() -> Result<String> {
 }
 
 /// Whether a name is one of those made here.
-pub(super) fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     let random = name
         .strip_prefix(PREFIX)
         .and_then(|rest| rest.strip_suffix(SUFFIX));
