@@ -3,6 +3,7 @@
 
 mod s3;
 mod sftp;
+mod webdav;
 
 use std::collections::BTreeMap;
 use std::fs;
