@@ -97,7 +97,8 @@ impl<B: Backend> RetryingBackend<B> {
     /// A listing that got as far as its first item.
     fn begin_listing(&self, prefix: &str) -> Box<dyn Iterator<Item = Result<Entry>> + '_> {
         let begun = self.retry(|| {
-            let mut listing = self.inner.list(prefix);
+            // One that ended with its first item is asked once more.
+            let mut listing = self.inner.list(prefix).fuse();
             let first = listing.next().transpose()?;
             Ok(first.map(Ok).into_iter().chain(listing))
         });
