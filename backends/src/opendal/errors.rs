@@ -100,7 +100,7 @@ fn causes<'a>(error: &'a opendal::Error) -> impl Iterator<Item = &'a (dyn StdErr
 
 /// Whether it failed before a request could be signed.
 fn is_about_credentials(error: &opendal::Error) -> bool {
-    causes(error).any(|cause| cause.is::<reqsign_core::Error>())
+    causes(error).any(<dyn StdError>::is::<reqsign_core::Error>)
 }
 
 /// What happened, in one line without a URL.

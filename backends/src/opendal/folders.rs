@@ -33,7 +33,7 @@ impl Folders {
     }
 
     /// Sees that the repository's own folder is there, or makes it.
-    pub(super) fn open_root(&self, calls: &Calls, absent: Absent) -> Result<()> {
+    pub(super) fn open_root(calls: &Calls, absent: Absent) -> Result<()> {
         match names_in(calls, "") {
             Err(error) if error.kind() == ErrorKind::NotFound && absent == Absent::Make => {
                 calls.wait(calls.operator.create_dir("/"))

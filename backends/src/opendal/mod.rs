@@ -105,7 +105,7 @@ impl OpendalBackend {
             },
         };
         match &backend.folders {
-            Some(folders) => folders.open_root(&backend.calls, absent)?,
+            Some(_) => Folders::open_root(&backend.calls, absent)?,
             None => backend.look_into_bucket()?,
         }
         Ok(backend)
