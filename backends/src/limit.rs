@@ -149,7 +149,7 @@ mod tests {
         let pace = pace(1000);
         let now = Instant::now();
         assert_eq!(pace.take_at(1000, now), Duration::ZERO);
-        let later = now + Duration::from_secs(60);
+        let later = now + Duration::from_mins(1);
         assert_eq!(pace.take_at(1000, later), Duration::ZERO);
         assert_eq!(pace.take_at(1, later), Duration::from_secs(1));
     }

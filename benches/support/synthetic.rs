@@ -2,6 +2,7 @@
 //! formats (objects of version 1, SQLite), nothing that a server would not read. It shares no code
 //! with seawall.
 
+use std::fmt::Write as _;
 use std::fs::{self, DirBuilder};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -169,7 +170,10 @@ fn dirent(id: &str, mode: u32, name: &str, len: Option<usize>) -> String {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
 }
 
 /// Marsaglia's xorshift: fast, and the same everywhere.
