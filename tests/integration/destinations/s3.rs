@@ -46,6 +46,36 @@ fn a_server_that_overwrites() {
     whole_way(&place(&endpoint), Writes::Weak);
 }
 
+/// Credentials from the files that AWS's own tools write; none at all are told, with what to do.
+#[test]
+fn credentials_of_a_profile() {
+    let server = SeaweedFs::start();
+    server.create_bucket("bucket");
+    let files = tempfile::tempdir().unwrap();
+    let path = |name: &str| files.path().join(name).to_str().unwrap().to_owned();
+    let (key, secret) = seaweedfs::ADMIN;
+    let text = format!("[nightly]\naws_access_key_id = {key}\naws_secret_access_key = {secret}\n");
+    std::fs::write(path("credentials"), text).unwrap();
+    std::fs::write(path("config"), "[profile nightly]\nregion = eu-west-9\n").unwrap();
+    let user = User::new();
+    let endpoint = server.endpoint();
+    let mut place = Place::new(format!("s3://bucket/p?endpoint={endpoint}&profile=nightly"));
+    place = place.with(&["--plain-http"]);
+    let variable = |name: &str, value: String| (name.to_owned(), value);
+    place.variables = vec![
+        variable("AWS_SHARED_CREDENTIALS_FILE", path("credentials")),
+        variable("AWS_CONFIG_FILE", path("config")),
+        variable("AWS_EC2_METADATA_DISABLED", "true".into()),
+    ];
+    place.run(&user, &["init"]).succeeds();
+    place.url = format!("s3://bucket/p?endpoint={endpoint}");
+    let none = place.run(&user, &["snapshots"]);
+    none.fails(
+        1,
+        &["no credentials for S3", "AWS_ACCESS_KEY_ID", "profile="],
+    );
+}
+
 /// Of a repository only the packs of blocks go to another storage class.
 #[test]
 fn a_class_for_packs() {
