@@ -77,6 +77,8 @@ impl S3Backend {
             .with_checksum_algorithm(Checksum::SHA256)
             .with_conditional_put(S3ConditionalPut::ETagMatch)
             .with_disable_tagging(true)
+            // One key at a time, which every server understands, refusals included.
+            .with_disable_bulk_delete(true)
             .with_retry(RetryConfig {
                 max_retries: 0,
                 ..RetryConfig::default()

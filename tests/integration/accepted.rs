@@ -13,10 +13,9 @@ use seawall::repository::manifest::Acceptance;
 use seawall::time::{Clock, Timestamp};
 use seawall_backends::{MemoryBackend, Operation, RecordingBackend};
 
-use crate::support::{Source, World};
+use crate::support::{DOCUMENTS, Source, World};
 
 const PHOTOS: &str = "5dbd46b1-17a4-4b5c-839d-8a9946370e27";
-const DOCUMENTS: &str = "d2ff256a-37df-4218-93c6-4e72af48bab2";
 const UNICODE: &str = "830ac5d7-2294-4f9c-ae5f-81500eb54e68";
 
 /// The largest blocks of a library, that its newest state surely needs.

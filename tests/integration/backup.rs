@@ -21,7 +21,7 @@ use seawall_backends::{
     RecordingBackend, Verb,
 };
 
-use crate::support::{Source, World, files_below};
+use crate::support::{DOCUMENTS, Source, World, files_below};
 
 /// Every object that a snapshot's lists name, read from packs alone.
 pub fn stored_objects(repository: &Repository, marker: &Marker) -> HashMap<Object, Vec<u8>> {
@@ -435,7 +435,7 @@ fn a_planted_segment_is_never_believed() {
 #[test]
 fn eight_segments_become_one_and_all_objects_stay() {
     let (source, world) = (Source::example(), World::local());
-    let library = "d2ff256a-37df-4218-93c6-4e72af48bab2";
+    let library = DOCUMENTS;
     let mut lists = Vec::new();
     for round in 0..9 {
         // A new library each time, made of an old one's objects: copies of its commits with its own id.

@@ -11,12 +11,10 @@ use seawall::repository::manifest::Damage;
 use seawall_backends::MemoryBackend;
 
 use crate::backup::stored_objects;
-use crate::support::{Source, Told, World, files_below, run};
+use crate::support::{CLEANED, DOCUMENTS, Source, Told, World, files_below, run};
 
-const DOCUMENTS: &str = "d2ff256a-37df-4218-93c6-4e72af48bab2";
 const PHOTOS: &str = "5dbd46b1-17a4-4b5c-839d-8a9946370e27";
 const TRASH: &str = "c07b0565-e6ea-4a5d-9d4b-d5219d9b014b";
-const CLEANED: &str = "b71a8f57-364b-48f4-b619-4e1f5bdb5cd4";
 const UNICODE: &str = "830ac5d7-2294-4f9c-ae5f-81500eb54e68";
 
 /// Acts between the dump of Seafile's database and the walk.

@@ -16,9 +16,8 @@ use seawall_backends::{
 };
 
 use crate::backup::stored_objects;
-use crate::support::{Source, Told, World, files_below};
+use crate::support::{DOCUMENTS, Source, Told, World, files_below};
 
-const DOCUMENTS: &str = "d2ff256a-37df-4218-93c6-4e72af48bab2";
 const PHOTOS: &str = "5dbd46b1-17a4-4b5c-839d-8a9946370e27";
 const UNICODE: &str = "830ac5d7-2294-4f9c-ae5f-81500eb54e68";
 

@@ -15,6 +15,11 @@ use seawall::seafile::discover::{Environment, Installation, discover};
 use seawall::time::Clock;
 use seawall_backends::{Backend, Entry, Key, LocalBackend};
 
+/// A library of the example with files, folders and versions.
+pub const DOCUMENTS: &str = "d2ff256a-37df-4218-93c6-4e72af48bab2";
+/// A library of the example whose history was cleaned: what it has besides its head may be gone.
+pub const CLEANED: &str = "b71a8f57-364b-48f4-b619-4e1f5bdb5cd4";
+
 /// How many rounds a test takes: `ci`, or with `SEAWALL_LONG=<factor>` so many times `long`
 /// (`tests/long.sh`).
 pub fn rounds(ci: usize, long: usize) -> usize {

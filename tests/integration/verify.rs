@@ -17,15 +17,13 @@ use seawall::object::{Kind, Object, Store};
 use seawall::seafile::discover::Installation;
 use seawall::verify::{self, Damage, Options, Report};
 
-use crate::support::{Source, files_below, tree};
+use crate::support::{DOCUMENTS, Source, files_below, tree};
 use contents::{Contents, alter, path, put};
 
-const DOCUMENTS: &str = "d2ff256a-37df-4218-93c6-4e72af48bab2";
 const VIRTUAL: &str = "4dd8df17-3a9d-4e43-ae3a-c510e039be4b";
 const PHOTOS: &str = "5dbd46b1-17a4-4b5c-839d-8a9946370e27";
 const ENCRYPTED: &str = "bdaae9eb-f032-4302-8b5d-7cfd45f6d5ba";
 const TRASH: &str = "c07b0565-e6ea-4a5d-9d4b-d5219d9b014b";
-const CLEANED: &str = "b71a8f57-364b-48f4-b619-4e1f5bdb5cd4";
 
 fn verify(source: &Source) -> Report {
     verify_as(&source.installation(), &|_| {})

@@ -3,12 +3,13 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use seawall_test_servers::bucket::Bucket;
 use seawall_test_servers::moto::Moto;
 use seawall_test_servers::seaweedfs::{self, SeaweedFs};
 
 use super::*;
-use crate::Destination;
 use crate::conformance::Fresh;
+use crate::{Destination, LookingBackend, RetryPolicy, RetryingBackend};
 
 mod settings;
 mod words;
@@ -87,4 +88,27 @@ mod on_seaweedfs {
 mod on_moto {
     use super::{fresh, moto_url};
     crate::conformance_tests!(|| fresh(&moto_url()));
+}
+
+/// As Garage: what two writers at one moment do cannot be promised there.
+#[test]
+fn a_store_that_overwrites_keeps_all_other_promises() {
+    const RACES: [&str; 3] = [
+        "one_of_racing_writers_wins",
+        "one_of_racing_writers_of_equal_bytes_wins",
+        "one_writer_wins_each_of_many_races",
+    ];
+    // This server's clock stands still.
+    const CLOCK: &str = "stat_tells_the_time";
+    let cases = crate::conformance::CASES.iter().map(|(name, _)| *name);
+    for name in cases.filter(|name| !RACES.contains(name) && *name != CLOCK) {
+        crate::conformance::run(name, &|| {
+            let bucket = Bucket::that_overwrites();
+            let client = || {
+                let retrying = RetryingBackend::new(open(&bucket.url()), RetryPolicy::fast());
+                LookingBackend::new(retrying)
+            };
+            Fresh::new(client(), client()).keeping(bucket)
+        });
+    }
 }

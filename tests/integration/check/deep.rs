@@ -8,9 +8,7 @@ use seawall::repository::pack::{Member, MemberName, Place};
 
 use super::forge::{Entry, Forge, assemble};
 use super::{Copy, problems};
-use crate::support::run;
-
-const DOCUMENTS: &str = "d2ff256a-37df-4218-93c6-4e72af48bab2";
+use crate::support::{DOCUMENTS, run};
 
 /// Whether a problem of that kind is told of that thing, in words that hold all of these.
 fn tells(report: &Report, key: &str, kind: ProblemKind, words: &[&str]) -> bool {

@@ -4,7 +4,7 @@
 use std::io::{Read as _, Write as _};
 
 use seawall::check::{Level, Report};
-use seawall::object::Sha256;
+use seawall::object::{Sha256, Store};
 use seawall::repository::frames::{Skippable, compress_frame};
 use seawall::repository::index::{List, read_manifest};
 use seawall::repository::manifest::{Manifest, Part};
@@ -19,6 +19,7 @@ use seawall::repository::sums::Sums;
 use seawall::repository::{Repository, note};
 
 use super::{Copy, checked, world};
+use crate::support::CLEANED;
 
 /// The newest snapshot, open for lies.
 pub(super) struct Forge {
@@ -34,7 +35,7 @@ pub(super) struct Forge {
 #[derive(Clone)]
 pub(super) enum Entry {
     Bytes(Vec<u8>),
-    Link(seawall::object::Store),
+    Link(Store),
 }
 
 impl Forge {
@@ -63,11 +64,14 @@ impl Forge {
         }
     }
 
-    /// The first member that fits: its line and its place there.
+    /// A member that fits and that the snapshot cannot do without: its line and its place there.
     pub(super) fn find(&self, fits: impl Fn(&Member) -> bool) -> (usize, usize) {
+        // Some of what this library has is history that may be gone; which pack comes first is chance.
+        let cleaned = Store::Library(CLEANED.parse().unwrap());
+        let needed = |member: &Member| member.name.object.store != cleaned && fits(member);
         let lines = self.lines.iter().enumerate();
         let mut found = lines.filter_map(|(number, line)| {
-            let at = line.contents.members.iter().position(&fits)?;
+            let at = line.contents.members.iter().position(needed)?;
             Some((number, at))
         });
         found.next().unwrap()

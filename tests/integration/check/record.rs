@@ -12,12 +12,10 @@ use seawall_backends::{LocalBackend, RecordingBackend};
 use super::forge::Forge;
 use super::{overwrite, problems};
 use crate::damage::{head, object_path, parent, root};
-use crate::support::{Source, World, files_below};
+use crate::support::{CLEANED, DOCUMENTS, Source, World, files_below};
 
-const DOCUMENTS: &str = "d2ff256a-37df-4218-93c6-4e72af48bab2";
 const PHOTOS: &str = "5dbd46b1-17a4-4b5c-839d-8a9946370e27";
 const UNICODE: &str = "830ac5d7-2294-4f9c-ae5f-81500eb54e68";
-const CLEANED: &str = "b71a8f57-364b-48f4-b619-4e1f5bdb5cd4";
 
 fn check(world: &World, level: Level, snapshot: Option<&str>) -> Report {
     let options = Options {

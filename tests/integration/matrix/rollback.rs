@@ -19,9 +19,8 @@ use seawall_backends::{Backend, ErrorKind, Fault, FaultyBackend, LocalBackend, P
 
 use super::prepared::{content, restored};
 use crate::damage::{head, write_commit};
-use crate::support::{Source, World, files_below, run};
+use crate::support::{DOCUMENTS, Source, World, files_below, run};
 
-const DOCUMENTS: &str = "d2ff256a-37df-4218-93c6-4e72af48bab2";
 const PHOTOS: &str = "5dbd46b1-17a4-4b5c-839d-8a9946370e27";
 
 /// The newest snapshot is proved byte by byte, and what it restores to is whole, and what the source is.

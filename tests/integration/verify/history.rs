@@ -7,8 +7,8 @@ use seawall::object::{Kind, Object, ObjectId, Store};
 use seawall::seafile::check::Content;
 
 use super::contents::{Contents, path, put};
-use super::{CLEANED, DOCUMENTS, VIRTUAL, about, verify};
-use crate::support::Source;
+use super::{DOCUMENTS, VIRTUAL, about, verify};
+use crate::support::{CLEANED, Source};
 
 #[test]
 fn damage_of_required_history_is_found() {

@@ -5,10 +5,8 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use seawall_test_servers::bucket::Bucket;
-
 use super::*;
-use crate::{LookingBackend, Weight, probe};
+use crate::{Weight, probe};
 
 const KEYS: (&str, &str) = ("some-key", "hunter2");
 

@@ -4,11 +4,10 @@ use std::error::Error as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use seawall_test_servers::bucket::{Bucket, failure};
+use seawall_test_servers::bucket::failure;
 use seawall_test_servers::web::Answer;
 
 use super::*;
-use crate::{RetryPolicy, RetryingBackend};
 
 const KEYS: (&str, &str) = ("some-key", "hunter2");
 
