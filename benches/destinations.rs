@@ -1,7 +1,8 @@
 //! First backup to S3 and to SFTP on loopback, by seawall and by what a user would take instead, in
-//! one run: `cargo bench --bench destinations [-- s3|sftp] [--objects N]`. It installs nothing:
-//! `tests/servers.sh` brings the servers and rclone, `apt-get install restic` the rest. Results and
-//! how to read them: docs/benchmarks.md.
+//! one run: `cargo bench --bench destinations [-- s3|sftp] [--objects N] [--work FOLDER]`. It installs
+//! nothing: `tests/servers.sh` brings the servers and rclone, `apt-get install restic` the rest.
+//! `FOLDER` stays, with the installations in it; else all is temporary. Results and how to read
+//! them: docs/benchmarks.md.
 
 #![allow(
     clippy::unwrap_used,
@@ -34,23 +35,22 @@ struct Measured {
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let objects = arguments
-        .iter()
-        .position(|word| word == "--objects")
-        .map_or(100_000, |at| arguments[at + 1].parse().unwrap());
+    let option = |name: &str| {
+        let at = arguments.iter().position(|word| word == name)?;
+        Some(arguments[at + 1].clone())
+    };
+    let objects = option("--objects").map_or(100_000, |count| count.parse().unwrap());
     let wants = |what: &str| {
         let named = arguments.iter().any(|word| word == "s3" || word == "sftp");
         !named || arguments.iter().any(|word| word == what)
     };
-    let work = tempfile::tempdir().unwrap();
-    let corpora = corpora(work.path(), objects);
+    let temporary = tempfile::tempdir().unwrap();
+    let work = option("--work").map_or_else(|| temporary.path().to_owned(), PathBuf::from);
+    let corpora = corpora(&work, objects);
     for corpus in &corpora {
         if wants("s3") {
-            table(
-                corpus,
-                "S3 (SeaweedFS, loopback)",
-                &s3::run(work.path(), corpus),
-            );
+            let measured = s3::run(&work, corpus);
+            table(corpus, "S3 (SeaweedFS, loopback)", &measured);
         }
         if wants("sftp") {
             for millis in [0, 20] {
@@ -58,7 +58,7 @@ fn main() {
                 if millis > 0 && corpus.name.starts_with("synthetic") {
                     continue;
                 }
-                let measured = sftp::run(work.path(), corpus, Duration::from_millis(millis));
+                let measured = sftp::run(&work, corpus, Duration::from_millis(millis));
                 table(corpus, &format!("SFTP (OpenSSH, {millis} ms)"), &measured);
             }
         }
@@ -72,33 +72,31 @@ fn corpora(work: &Path, objects: usize) -> Vec<Corpus> {
     let archive = top.join("../shared/fixtures/haiwen-small.tar.zst");
     if archive.is_file() {
         let folder = work.join("small");
-        std::fs::create_dir(&folder).unwrap();
-        let mut tar = Command::new("tar");
-        tar.arg("--zstd")
-            .arg("-xf")
-            .arg(archive)
-            .arg("-C")
-            .arg(&folder);
-        must(&mut tar);
+        if std::fs::create_dir(&folder).is_ok() {
+            let mut tar = Command::new("tar");
+            tar.arg("--zstd").arg("-xf").arg(archive);
+            must(tar.arg("-C").arg(&folder));
+        }
         corpora.push(Corpus {
             name: "haiwen-small".to_owned(),
             path: folder.join("haiwen"),
         });
     }
-    let folder = work.join("synthetic");
-    std::fs::create_dir(&folder).unwrap();
-    let mut copy = Command::new("cp");
-    must(copy.arg("-a").arg(top.join("examples/haiwen")).arg(&folder));
-    let size = synthetic::Size {
-        libraries: 10,
-        files: objects / 20,
-        folder: 100,
-        mean_len: 8 * 1024,
-    };
+    let folder = work.join(format!("synthetic-{objects}"));
     let path = folder.join("haiwen");
-    let made = synthetic::grow(&path, size, 7);
+    if std::fs::create_dir(&folder).is_ok() {
+        let mut copy = Command::new("cp");
+        must(copy.arg("-a").arg(top.join("examples/haiwen")).arg(&folder));
+        let size = synthetic::Size {
+            libraries: 10,
+            files: objects / 20,
+            folder: 100,
+            mean_len: 8 * 1024,
+        };
+        synthetic::grow(&path, size, 7);
+    }
     corpora.push(Corpus {
-        name: format!("synthetic, {made} objects"),
+        name: format!("synthetic, {objects} objects"),
         path,
     });
     corpora
@@ -155,12 +153,24 @@ fn warm(path: &Path) {
     );
 }
 
-fn seawall(work: &Path, corpus: &Corpus, url: &str) -> Command {
+/// seawall, whose repository is made before the clock runs.
+fn seawall(
+    work: &Path,
+    corpus: &Corpus,
+    url: &str,
+    options: &[&str],
+    variables: &[(&str, &str)],
+) -> Duration {
     let state = tempfile::tempdir_in(work).unwrap().keep();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_seawall"));
-    command.args(["backup", "--init", "-q", "-r", url, "--state-dir"]);
-    command.arg(state).arg(&corpus.path);
-    command
+    let run = |verb: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_seawall"));
+        command.args([verb, "-q", "-r", url, "--state-dir"]);
+        command.arg(&state).args(options);
+        command.envs(variables.iter().copied());
+        command
+    };
+    must(&mut run("init"));
+    must(run("backup").arg(&corpus.path))
 }
 
 fn rclone(corpus: &Corpus, remote: &str) -> Command {
@@ -210,8 +220,8 @@ mod s3 {
             format!("s3://{bucket}/x?endpoint=http://127.0.0.1:{port}&region=us-east-1")
         };
         let backup = |bucket: &str| {
-            let mut command = seawall(work, corpus, &url(bucket));
-            must(command.arg("--plain-http").envs(credentials))
+            let url = url(bucket);
+            seawall(work, corpus, &url, &["--plain-http"], &credentials)
         };
         // The server's own first steps take it seconds, and are nobody's.
         backup("warm");
@@ -251,11 +261,9 @@ mod sftp {
         std::fs::write(&known_hosts, sshd.known_line("ed25519", port)).unwrap();
         let (key, user, base) = (sshd.key(), &sshd.user, &sshd.seen_as);
         let url = format!("sftp://{user}@127.0.0.1:{port}{base}/seawall");
-        let mut own = seawall(work, corpus, &url);
-        own.arg("--ssh-key").arg(&key);
-        own.arg("--ssh-known-hosts").arg(&known_hosts);
-        let own = must(&mut own);
-        let (key, known_hosts) = (key.display(), known_hosts.display());
+        let (key, known_hosts) = (key.to_str().unwrap(), known_hosts.to_str().unwrap());
+        let options = ["--ssh-key", key, "--ssh-known-hosts", known_hosts];
+        let own = seawall(work, corpus, &url, &options, &[]);
         let remote = format!(
             ":sftp,host=127.0.0.1,port={port},user={user},key_file='{key}',known_hosts_file='{known_hosts}',shell_type=none:{base}/rclone"
         );

@@ -21,9 +21,16 @@ impl ParseIdError {
     }
 }
 
-/// Writes bytes as lower-case hex.
+/// Writes up to 32 bytes as lower-case hex, in one piece: paths and lists are full of it.
 fn write_hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    let mut digits = [0; 64];
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
+        for (digit, half) in pair.iter_mut().zip([byte >> 4, byte & 15]) {
+            *digit = b"0123456789abcdef"[usize::from(half)];
+        }
+    }
+    let digits = str::from_utf8(&digits[..2 * bytes.len()]).map_err(|_| fmt::Error)?;
+    f.write_str(digits)
 }
 
 /// Reads exactly `2 × N` lower-case hex digits.
@@ -182,11 +189,10 @@ impl LibraryId {
 
 impl fmt::Display for LibraryId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, byte) in self.0.iter().enumerate() {
-            if matches!(index, 4 | 6 | 8 | 10) {
-                f.write_str("-")?;
-            }
-            write!(f, "{byte:02x}")?;
+        write_hex(&self.0[..4], f)?;
+        for part in [4..6, 6..8, 8..10, 10..16] {
+            f.write_str("-")?;
+            write_hex(&self.0[part], f)?;
         }
         Ok(())
     }

@@ -151,10 +151,24 @@ impl Catalog {
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut Inner) -> rusqlite::Result<T>) -> Result<T> {
-        work(&mut self.lock()).map_err(|source| Error::Catalog {
+        let mut inner = self.lock();
+        let worked = inner.end_reads().and_then(|()| work(&mut inner));
+        worked.map_err(|source| self.failed(source))
+    }
+
+    /// For look-ups, of which there are millions: they share a transaction, so that the file is not
+    /// locked and unlocked for each.
+    fn read<T>(&self, work: impl FnOnce(&Inner) -> rusqlite::Result<T>) -> Result<T> {
+        let inner = self.lock();
+        let worked = inner.begin_reads().and_then(|()| work(&inner));
+        worked.map_err(|source| self.failed(source))
+    }
+
+    fn failed(&self, source: rusqlite::Error) -> Error {
+        Error::Catalog {
             path: self.path.clone(),
             source,
-        })
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -238,6 +252,21 @@ impl Inner {
         };
         inner.reload()?;
         Ok(inner)
+    }
+
+    /// Look-ups leave their transaction open for the next; whatever writes ends it.
+    fn begin_reads(&self) -> rusqlite::Result<()> {
+        if self.connection.is_autocommit() {
+            self.connection.execute_batch("BEGIN")?;
+        }
+        Ok(())
+    }
+
+    fn end_reads(&self) -> rusqlite::Result<()> {
+        if !self.connection.is_autocommit() {
+            self.connection.execute_batch("COMMIT")?;
+        }
+        Ok(())
     }
 
     fn reload(&mut self) -> rusqlite::Result<()> {

@@ -92,7 +92,7 @@ impl Inner {
 impl Catalog {
     /// What is known of a stored object; `None` if it is not stored.
     pub fn known(&self, object: &Object) -> Result<Option<Known>> {
-        self.with(|inner| {
+        self.read(|inner| {
             let Some(store) = inner.stores.get(&object.store).copied() else {
                 return Ok(None);
             };
@@ -187,13 +187,13 @@ impl Catalog {
         if object.kind == Kind::Commit {
             return Ok(None);
         }
-        self.with(|inner| {
-            let own = inner.store_number(object.store)?;
+        self.read(|inner| {
+            let own = inner.stores.get(&object.store).copied();
             let found: Option<i64> = inner
                 .connection
                 .prepare_cached(
                     "SELECT store FROM object JOIN pack ON pack.number = object.pack
-                     WHERE id = ? AND object.kind = ? AND store <> ? AND link IS NULL AND pack.stored = 1 LIMIT 1",
+                     WHERE id = ? AND object.kind = ? AND store IS NOT ? AND link IS NULL AND pack.stored = 1 LIMIT 1",
                 )?
                 .query_row(params![object.id.as_bytes(), kind_number(object.kind), own], |row| row.get(0))
                 .optional()?;
@@ -203,7 +203,7 @@ impl Catalog {
 
     /// Where a stored object's bytes lie, and a commit's SHA-256.
     pub fn place(&self, object: &Object) -> Result<Option<(Place, Option<Sha256>)>> {
-        let found = self.with(|inner| {
+        let found = self.read(|inner| {
             let Some(mut store) = inner.stores.get(&object.store).copied() else {
                 return Ok(None);
             };
@@ -224,7 +224,7 @@ impl Catalog {
 
     /// How many objects of a store are stored.
     pub fn counts(&self, store: Store) -> Result<crate::repository::manifest::Counts> {
-        self.with(|inner| {
+        self.read(|inner| {
             let Some(number) = inner.stores.get(&store).copied() else {
                 return Ok(None);
             };

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 use crate::web::{Answer, Request, serve};
 
 /// Answers some requests in place of the bucket.
@@ -18,9 +20,12 @@ pub struct Bucket {
     state: Arc<State>,
 }
 
+/// By key, with the time of the put.
+type Stored = BTreeMap<String, (DateTime<Utc>, Vec<u8>)>;
+
 struct State {
     is_conditional: bool,
-    stored: Mutex<BTreeMap<String, Vec<u8>>>,
+    stored: Mutex<Stored>,
     requests: Mutex<Vec<Request>>,
     script: Mutex<Option<Arc<Script>>>,
     takes: Duration,
@@ -100,14 +105,14 @@ impl State {
         match request.method.as_str() {
             "GET" if key.is_empty() => list(&stored, &request),
             "GET" | "HEAD" => match stored.get(&key) {
-                Some(body) => part(body, &request),
+                Some((time, body)) => part(*time, body, &request),
                 None => failure(404, "NoSuchKey", ""),
             },
             "PUT" if self.is_conditional && stored.contains_key(&key) => {
                 failure(412, "PreconditionFailed", "")
             }
             "PUT" => {
-                stored.insert(key, request.body);
+                stored.insert(key, (Utc::now(), request.body));
                 Answer::new(200, "").with("etag", "\"x\"")
             }
             "DELETE" => {
@@ -127,10 +132,9 @@ pub fn failure(status: u16, code: &str, more: &str) -> Answer {
     )
 }
 
-const TIME: &str = "Mon, 23 Nov 2026 08:00:00 GMT";
-
-fn part(body: &[u8], request: &Request) -> Answer {
-    let with_time = |answer: Answer| answer.with("last-modified", TIME).with("etag", "\"x\"");
+fn part(time: DateTime<Utc>, body: &[u8], request: &Request) -> Answer {
+    let time = time.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    let with_time = |answer: Answer| answer.with("last-modified", &time).with("etag", "\"x\"");
     let Some(range) = request.header("range") else {
         return with_time(Answer::new(200, body));
     };
@@ -146,7 +150,7 @@ fn part(body: &[u8], request: &Request) -> Answer {
 }
 
 /// Pages of three keys.
-fn list(stored: &BTreeMap<String, Vec<u8>>, request: &Request) -> Answer {
+fn list(stored: &Stored, request: &Request) -> Answer {
     let decoded = |name: &str| {
         let text = request.parameter(name).unwrap_or_default();
         text.replace("%2F", "/")
@@ -160,10 +164,10 @@ fn list(stored: &BTreeMap<String, Vec<u8>>, request: &Request) -> Answer {
     let page: Vec<_> = all.by_ref().take(3).collect();
     let more = all.next().is_some();
     let mut text = "<ListBucketResult>".to_owned();
-    for (key, body) in &page {
-        let size = body.len();
+    for (key, (time, body)) in &page {
+        let (size, time) = (body.len(), time.format("%Y-%m-%dT%H:%M:%S.000Z"));
         text += &format!(
-            "<Contents><Key>{key}</Key><LastModified>2026-11-23T08:00:00.000Z</LastModified><ETag>\"x\"</ETag><Size>{size}</Size></Contents>"
+            "<Contents><Key>{key}</Key><LastModified>{time}</LastModified><ETag>\"x\"</ETag><Size>{size}</Size></Contents>"
         );
     }
     if more && let Some((last, _)) = page.last() {
