@@ -125,13 +125,15 @@ fn print(report: &Report, output: Output) {
         ));
         return;
     }
+    let links = match report.hard_links {
+        0 => String::new(),
+        links => format!(" and {}", count(links, "hard link", "hard links")),
+    };
+    let objects = report.objects.count() + report.present.count();
+    let shared = report.hard_links + report.copies;
     output.detail(format_args!(
-        "restored  {} ({}), {}, {}",
-        count(
-            report.objects.count() + report.present.count(),
-            "object",
-            "objects"
-        ),
+        "restored  {} ({}{links}), {}, {}",
+        count(objects + shared, "object", "objects"),
         bytes(report.objects.bytes + report.present.bytes),
         count(report.databases.len() as u64, "database", "databases"),
         count(report.files.files, "ordinary file", "ordinary files"),
