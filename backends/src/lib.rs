@@ -23,6 +23,8 @@ pub mod conformance;
 mod destination;
 mod error;
 mod faulty;
+#[cfg(any(feature = "s3", feature = "opendal"))]
+mod http;
 mod key;
 mod limit;
 mod local;

@@ -31,7 +31,7 @@ impl Pace {
     }
 
     /// Whether anybody ever waits.
-    #[cfg(any(test, feature = "s3"))]
+    #[cfg(any(test, feature = "s3", feature = "opendal"))]
     pub(crate) fn is_limited(&self) -> bool {
         self.0.is_some()
     }

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::destination::{Destination, Remote, Scheme};
+#[allow(unused_imports, reason = "no feature of this crate is on")]
+use crate::destination::Scheme;
+use crate::destination::{Destination, Remote};
 use crate::limit::LimitedBackend;
 use crate::{Backend, LocalBackend, Options, Result, RetryingBackend};
 
@@ -64,6 +66,7 @@ fn retrying(backend: impl Backend + 'static, options: &Options) -> Arc<dyn Backe
     Arc::new(RetryingBackend::new(backend, options.retry))
 }
 
+#[allow(unused_variables, reason = "not all features of this crate are on")]
 fn open_remote(remote: &Remote, options: &Options, absent: Absent) -> Result<Arc<dyn Backend>> {
     match remote.scheme {
         #[cfg(feature = "sftp")]

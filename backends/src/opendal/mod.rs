@@ -86,7 +86,7 @@ impl OpendalBackend {
     /// `Transient`, `NoSpace`, `Other`.
     pub(crate) fn open(remote: &Remote, options: &Options, absent: Absent) -> Result<Self> {
         let connections = options.connections.unwrap_or(CONNECTIONS);
-        let transport = Transport::new(options, connections.get())?;
+        let transport = Transport::new(options, connections)?;
         let Configured {
             operator,
             service,

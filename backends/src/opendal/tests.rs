@@ -9,8 +9,8 @@ use seawall_test_servers::proxy::Proxy;
 use seawall_test_servers::rclone::Rclone;
 
 use super::*;
-use crate::Destination;
 use crate::conformance::Fresh;
+use crate::{Destination, RetryPolicy, RetryingBackend};
 
 const USER: &str = "backup";
 const PASSWORD: &str = "hunter2-of-backup";
@@ -118,12 +118,22 @@ macro_rules! weak_conformance_tests {
     };
 }
 
+/// As it is used: a server may be busy with the same folder, and says so (423).
+fn patient(backend: OpendalBackend) -> RetryingBackend<OpendalBackend> {
+    let policy = RetryPolicy {
+        attempts: 100,
+        longest_pause: Duration::from_millis(20),
+        ..RetryPolicy::fast()
+    };
+    RetryingBackend::new(backend, policy)
+}
+
 mod webdav_conformance {
-    use super::{Fresh, folder, open, webdav, webdav_options};
+    use super::{Fresh, folder, open, patient, webdav, webdav_options};
 
     crate::with_conformance_cases! { weak_conformance_tests, || {
         let (url, folder) = folder(webdav().port);
-        let open = || open(&url, &webdav_options());
+        let open = || patient(open(&url, &webdav_options()));
         Fresh::new(open(), open()).keeping(super::Cleaned(folder))
     } }
 }
