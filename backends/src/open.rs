@@ -79,13 +79,16 @@ fn open_remote(remote: &Remote, options: &Options, absent: Absent) -> Result<Arc
             crate::s3::S3Backend::open(remote, options)?,
             options,
         )),
+        #[cfg(feature = "b2")]
+        Scheme::B2 => Ok(retrying(
+            crate::b2::B2Backend::open(remote, options)?,
+            options,
+        )),
         #[cfg(feature = "opendal")]
-        Scheme::Azblob | Scheme::Gcs | Scheme::B2 | Scheme::Webdav | Scheme::Webdavs => {
-            Ok(retrying(
-                crate::opendal::OpendalBackend::open(remote, options, absent)?,
-                options,
-            ))
-        }
+        Scheme::Azblob | Scheme::Gcs | Scheme::Webdav | Scheme::Webdavs => Ok(retrying(
+            crate::opendal::OpendalBackend::open(remote, options, absent)?,
+            options,
+        )),
         #[allow(unreachable_patterns, reason = "all features of this crate are on")]
         scheme => Err(crate::destination::invalid(format!(
             "this seawall was built without {}://",

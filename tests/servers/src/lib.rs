@@ -12,6 +12,7 @@
     reason = "test code that is compiled as a library"
 )]
 
+pub mod b2;
 pub mod bucket;
 pub mod moto;
 pub mod process;
