@@ -12,6 +12,8 @@ use super::*;
 use crate::conformance::Fresh;
 use crate::{Destination, RetryPolicy, RetryingBackend};
 
+mod clouds;
+
 const USER: &str = "backup";
 const PASSWORD: &str = "hunter2-of-backup";
 

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 
 use crate::bucket::Script;
-use crate::web::{Answer, Request, serve};
+use crate::web::{Answer, Request, decoded, serve};
 
 /// The one key that is let in, and its id.
 pub const KEY: (&str, &str) = ("key-id", "hunter2");
@@ -216,15 +216,4 @@ impl State {
         let told = format!("bytes {start}-{}/{}", end - 1, body.len());
         with_time(Answer::new(206, &body[start..end])).with("content-range", told)
     }
-}
-
-/// Without percent signs.
-fn decoded(text: &str) -> String {
-    let mut parts = text.split('%');
-    let mut bytes = parts.next().unwrap().as_bytes().to_vec();
-    for part in parts {
-        bytes.push(u8::from_str_radix(&part[..2], 16).unwrap());
-        bytes.extend(&part.as_bytes()[2..]);
-    }
-    String::from_utf8(bytes).unwrap()
 }

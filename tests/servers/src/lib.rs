@@ -13,6 +13,7 @@
 )]
 
 pub mod b2;
+pub mod blobs;
 pub mod bucket;
 pub mod moto;
 pub mod process;
