@@ -180,6 +180,33 @@ macro_rules! conformance_test_of_each {
     };
 }
 
+/// The cases of the suite but those in which many write one key at one moment: a destination whose
+/// writes are weak cannot promise that one of them wins.
+#[cfg(test)]
+#[macro_export]
+#[doc(hidden)]
+macro_rules! weak_conformance_tests {
+    (
+        ($fresh:expr)
+        putting { $($putting:ident)* }
+        racing {
+            one_of_racing_writers_wins
+            one_of_racing_writers_of_equal_bytes_wins
+            racing_writers_of_different_keys_all_win
+            one_writer_wins_each_of_many_races
+            $($racing:ident)*
+        }
+        $($module:ident { $($case:ident)* })*
+    ) => {
+        $crate::conformance_test_of_each! {
+            ($fresh)
+            putting { $($putting)* }
+            racing { racing_writers_of_different_keys_all_win $($racing)* }
+            $($module { $($case)* })*
+        }
+    };
+}
+
 /// Makes the table of cases; one that is not in the list is dead code, which the compiler tells.
 macro_rules! table {
     (() $($module:ident { $($case:ident)* })*) => {

@@ -4,7 +4,8 @@
 //! conformance suite (`conformance`, behind the feature of that name) holds every implementation
 //! to each of its sentences.
 //!
-//! * Destinations: [`LocalBackend`], [`SftpBackend`], [`S3Backend`], [`OpendalBackend`]; and
+//! * Destinations: [`LocalBackend`], [`SftpBackend`], [`S3Backend`], [`B2Backend`],
+//!   [`OpendalBackend`]; and
 //!   [`MemoryBackend`], which is the contract's reference. [`open()`] and [`create()`] find the
 //!   right one for a URL and [`Options`].
 //! * Wrappers, which are backends themselves: [`RetryingBackend`] for what fails in passing,
@@ -18,11 +19,15 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+#[cfg(feature = "b2")]
+mod b2;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod destination;
 mod error;
 mod faulty;
+#[cfg(any(feature = "s3", feature = "opendal", feature = "b2"))]
+mod http;
 mod key;
 mod limit;
 mod local;
@@ -37,7 +42,7 @@ mod put;
 mod range;
 mod record;
 mod retry;
-#[cfg(any(feature = "sftp", feature = "s3", feature = "opendal"))]
+#[cfg(any(feature = "sftp", feature = "s3", feature = "opendal", feature = "b2"))]
 mod runtime;
 #[cfg(feature = "s3")]
 mod s3;
@@ -48,6 +53,8 @@ mod temporary;
 mod tests;
 mod weak;
 
+#[cfg(feature = "b2")]
+pub use b2::B2Backend;
 pub use destination::{Destination, Remote, Scheme};
 pub use error::{Error, ErrorKind, Result};
 pub use faulty::{Fault, FaultyBackend, Plan};

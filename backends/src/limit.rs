@@ -31,7 +31,7 @@ impl Pace {
     }
 
     /// Whether anybody ever waits.
-    #[cfg(any(test, feature = "s3"))]
+    #[cfg(any(test, feature = "s3", feature = "opendal", feature = "b2"))]
     pub(crate) fn is_limited(&self) -> bool {
         self.0.is_some()
     }
@@ -61,7 +61,7 @@ impl Pace {
     }
 
     /// Waits for the turn of `bytes`, without keeping the thread.
-    #[cfg(any(feature = "sftp", feature = "s3", feature = "opendal"))]
+    #[cfg(any(feature = "sftp", feature = "s3", feature = "opendal", feature = "b2"))]
     pub(crate) async fn wait_async(&self, bytes: u64) {
         let pause = self.take(bytes);
         if !pause.is_zero() {

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::destination::{Destination, Remote, Scheme};
+#[allow(unused_imports, reason = "no feature of this crate is on")]
+use crate::destination::Scheme;
+use crate::destination::{Destination, Remote};
 use crate::limit::LimitedBackend;
 use crate::{Backend, LocalBackend, Options, Result, RetryingBackend};
 
@@ -64,6 +66,7 @@ fn retrying(backend: impl Backend + 'static, options: &Options) -> Arc<dyn Backe
     Arc::new(RetryingBackend::new(backend, options.retry))
 }
 
+#[allow(unused_variables, reason = "not all features of this crate are on")]
 fn open_remote(remote: &Remote, options: &Options, absent: Absent) -> Result<Arc<dyn Backend>> {
     match remote.scheme {
         #[cfg(feature = "sftp")]
@@ -76,13 +79,16 @@ fn open_remote(remote: &Remote, options: &Options, absent: Absent) -> Result<Arc
             crate::s3::S3Backend::open(remote, options)?,
             options,
         )),
+        #[cfg(feature = "b2")]
+        Scheme::B2 => Ok(retrying(
+            crate::b2::B2Backend::open(remote, options)?,
+            options,
+        )),
         #[cfg(feature = "opendal")]
-        Scheme::Azblob | Scheme::Gcs | Scheme::B2 | Scheme::Webdav | Scheme::Webdavs => {
-            Ok(retrying(
-                crate::opendal::OpendalBackend::open(remote, options, absent)?,
-                options,
-            ))
-        }
+        Scheme::Azblob | Scheme::Gcs | Scheme::Webdav | Scheme::Webdavs => Ok(retrying(
+            crate::opendal::OpendalBackend::open(remote, options, absent)?,
+            options,
+        )),
         #[allow(unreachable_patterns, reason = "all features of this crate are on")]
         scheme => Err(crate::destination::invalid(format!(
             "this seawall was built without {}://",

@@ -23,6 +23,7 @@ use object_store::{
 };
 
 use crate::destination::{Remote, invalid};
+use crate::http::Client;
 use crate::key::check_prefix;
 use crate::operation;
 use crate::options::Options;
@@ -63,7 +64,7 @@ impl S3Backend {
     pub(crate) fn open(remote: &Remote, options: &Options) -> Result<Self> {
         let connections = options.connections.unwrap_or(CONNECTIONS);
         let given = place::Given::parse(remote, options)?;
-        let service = Service::new(options, connections)?;
+        let service = Service(Client::new(options, connections)?);
         let loaded = block_on(credentials::load(&given, options))?;
         let place = given.complete(loaded.region)?;
         let credentials = Arc::new(loaded.credentials);

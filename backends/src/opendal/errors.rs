@@ -1,12 +1,11 @@
 //! From an error of opendal to ours: by its kind, and by what the transport noted. Nothing of a URL,
 //! which may hold a signature, gets into a text.
 
-use std::error::Error as StdError;
-
 use opendal::ErrorKind as Theirs;
 
 use super::services::Service;
-use super::transport::Trouble;
+use super::transport::Told;
+use crate::http::{Trouble, find};
 use crate::{Error, ErrorKind};
 
 /// As much of a server's own words as a message repeats.
@@ -14,14 +13,17 @@ const SHOWN: usize = 200;
 
 /// What an error means, and what to do about it.
 pub(super) fn explained(error: &opendal::Error, service: Service) -> Error {
-    if let Some(trouble) = trouble(error) {
-        return of_trouble(trouble, service);
+    if let Some(trouble) = find::<Trouble>(error) {
+        return trouble.explained();
+    }
+    if let Some(told) = find(error) {
+        return of_told(told, service);
     }
     let kind = kind(error);
     let told = Error::new(kind).with_source(text(error));
     match kind {
         ErrorKind::PermissionDenied => told.with_hint(service.credentials_hint()),
-        ErrorKind::Other | ErrorKind::Transient if is_about_credentials(error) => {
+        ErrorKind::Other | ErrorKind::Transient if find::<reqsign_core::Error>(error).is_some() => {
             told.with_hint(service.credentials_hint())
         }
         _ => told,
@@ -45,9 +47,9 @@ fn kind(error: &opendal::Error) -> ErrorKind {
     }
 }
 
-fn of_trouble(trouble: &Trouble, service: Service) -> Error {
-    let (kind, hint) = match trouble {
-        Trouble::Status(status) => match status.as_u16() {
+fn of_told(told: &Told, service: Service) -> Error {
+    let (kind, hint) = match told {
+        Told::Status(status) => match status.as_u16() {
             401 => (
                 ErrorKind::PermissionDenied,
                 Some(service.credentials_hint()),
@@ -64,43 +66,21 @@ fn of_trouble(trouble: &Trouble, service: Service) -> Error {
             ),
             _ => (ErrorKind::Transient, None),
         },
-        Trouble::Kept(_) => (ErrorKind::PermissionDenied, None),
-        Trouble::Elsewhere(_) => (
+        Told::Kept(_) => (ErrorKind::PermissionDenied, None),
+        Told::Elsewhere(_) => (
             ErrorKind::Invalid,
             Some("give the URL that it sends to: nothing is sent on by itself"),
         ),
-        Trouble::Certificate(_) => (
-            ErrorKind::Invalid,
-            Some("is it the right server? a certificate of your own authority needs --ca-file"),
-        ),
-        Trouble::Foreign => (
+        Told::Foreign => (
             ErrorKind::Invalid,
             Some("the proxy before the server has to leave paths as they are"),
         ),
-        Trouble::Stalled(_) | Trouble::Line(_) => (ErrorKind::Transient, None),
     };
-    let told = Error::new(kind).with_source(trouble.to_string());
+    let error = Error::new(kind).with_source(told.to_string());
     match hint {
-        Some(hint) => told.with_hint(hint),
-        None => told,
+        Some(hint) => error.with_hint(hint),
+        None => error,
     }
-}
-
-/// What the transport noted, wherever opendal and its signers put it.
-fn trouble(error: &opendal::Error) -> Option<&Trouble> {
-    causes(error).find_map(|cause| match cause.downcast_ref::<opendal::Error>() {
-        Some(theirs) if !std::ptr::eq(theirs, error) => trouble(theirs),
-        _ => cause.downcast_ref(),
-    })
-}
-
-fn causes<'a>(error: &'a opendal::Error) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    std::iter::successors(error.source(), |&cause| cause.source())
-}
-
-/// Whether it failed before a request could be signed.
-fn is_about_credentials(error: &opendal::Error) -> bool {
-    causes(error).any(<dyn StdError>::is::<reqsign_core::Error>)
 }
 
 /// What happened, in one line without a URL.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use opendal::{EntryMode, Metadata};
 
-use super::{Calls, entry, folder_path, refuse_taken};
+use super::{Calls, entry, folder_path};
 use crate::key::is_segment;
 use crate::open::Absent;
 use crate::temporary::{self, random_name};
@@ -91,6 +91,18 @@ impl Folders {
         }
         self.known().insert(folder.to_owned());
         Ok(())
+    }
+}
+
+/// A look before a write.
+fn refuse_taken(calls: &Calls, key: &Key) -> Result<()> {
+    match calls.metadata(key.as_str()) {
+        Ok(metadata) if metadata.mode() == EntryMode::DIR => {
+            Err(Error::new(ErrorKind::Invalid).with_source(format!("{key} is a folder")))
+        }
+        Ok(_) => Err(Error::new(ErrorKind::AlreadyExists)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
     }
 }
 

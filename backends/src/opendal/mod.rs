@@ -1,10 +1,9 @@
-//! The long tail of destinations: Azure Blob Storage, Google Cloud Storage, Backblaze B2 and WebDAV,
-//! through opendal, over an HTTP transport of our own (`transport`).
+//! The long tail of destinations: Azure Blob Storage, Google Cloud Storage and WebDAV, through opendal,
+//! over an HTTP transport of our own (`transport`).
 //!
 //! * Azure and Google decide themselves which of many writers of a key wins: one request with a
-//!   condition.
-//! * B2 has no condition: a look, then a write. Keys appear whole in all three.
-//! * WebDAV has no condition either, and many servers keep what arrived of an upload that broke off,
+//!   condition. A key appears whole.
+//! * WebDAV has no condition, and many servers keep what arrived of an upload that broke off,
 //!   under its name: so an upload goes to a temporary name, and is moved (`folders`).
 //!
 //! Nothing is tried again here; what failed in passing is `Transient`. What a service promises of a
@@ -86,7 +85,7 @@ impl OpendalBackend {
     /// `Transient`, `NoSpace`, `Other`.
     pub(crate) fn open(remote: &Remote, options: &Options, absent: Absent) -> Result<Self> {
         let connections = options.connections.unwrap_or(CONNECTIONS);
-        let transport = Transport::new(options, connections.get())?;
+        let transport = Transport::new(options, connections)?;
         let Configured {
             operator,
             service,
@@ -130,13 +129,9 @@ impl OpendalBackend {
         if let Some(folders) = &self.folders {
             return folders.put_new(&self.calls, key, body);
         }
-        let is_conditional = self.properties.writes != Writes::Weak;
-        if !is_conditional {
-            refuse_taken(&self.calls, key)?;
-        }
         let body = Bytes::copy_from_slice(body);
         let write = self.calls.operator.write_with(key.as_str(), body);
-        let write = write.if_not_exists(is_conditional);
+        let write = write.if_not_exists(true);
         self.calls.wait(write.into_future()).map(drop)
     }
 
@@ -158,18 +153,6 @@ impl OpendalBackend {
         }
         Err(Error::new(ErrorKind::Transient)
             .with_source(format!("{} of {len} bytes arrived", body.len())))
-    }
-}
-
-/// A look before a write.
-fn refuse_taken(calls: &Calls, key: &Key) -> Result<()> {
-    match calls.metadata(key.as_str()) {
-        Ok(metadata) if metadata.mode() == EntryMode::DIR => {
-            Err(Error::new(ErrorKind::Invalid).with_source(format!("{key} is a folder")))
-        }
-        Ok(_) => Err(Error::new(ErrorKind::AlreadyExists)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
     }
 }
 
@@ -282,12 +265,6 @@ impl Backend for OpendalBackend {
                 weight: Weight::Note,
                 text: "WebDAV cannot tell whether the server synced what it took: what was written last may be lost in its power cut".to_owned(),
                 next: Some("run check after a power cut of the server".to_owned()),
-            },
-            Service::B2 => Finding {
-                about: "versions",
-                weight: Weight::Note,
-                text: "B2 hides what is deleted and goes on charging for it".to_owned(),
-                next: Some("set the bucket's lifecycle to keep only the last version of a file, with some days in between".to_owned()),
             },
             Service::Azblob | Service::Gcs => Finding {
                 about: "versions",

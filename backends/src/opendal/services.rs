@@ -1,6 +1,6 @@
 //! From a URL to a service of opendal that can be called: its credentials, endpoint and prefix.
 
-use opendal::services::{Azblob, B2, Gcs, Webdav};
+use opendal::services::{Azblob, Gcs, Webdav};
 use opendal::{Builder, OperationContext, Operator};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
@@ -14,15 +14,12 @@ const AZURE_KEYS: [&str; 2] = ["AZURE_STORAGE_ACCOUNT_KEY", "AZBLOB_ACCOUNT_KEY"
 const AZURE_TOKENS: [&str; 2] = ["AZURE_STORAGE_SAS_TOKEN", "AZBLOB_SAS_TOKEN"];
 const GOOGLE_FILE: &str = "GOOGLE_APPLICATION_CREDENTIALS";
 const GOOGLE_TOKEN: &str = "GOOGLE_OAUTH_ACCESS_TOKEN";
-const B2_ID: &str = "B2_APPLICATION_KEY_ID";
-const B2_KEY: &str = "B2_APPLICATION_KEY";
 
 /// Which service it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Service {
     Azblob,
     Gcs,
-    B2,
     Webdav,
 }
 
@@ -40,9 +37,6 @@ impl Service {
             }
             Self::Gcs => {
                 "look at GOOGLE_APPLICATION_CREDENTIALS: its account needs the role Storage Object User for the bucket"
-            }
-            Self::B2 => {
-                "look at B2_APPLICATION_KEY_ID and B2_APPLICATION_KEY: the key needs listFiles, readFiles, writeFiles and deleteFiles"
             }
             Self::Webdav => {
                 "look at the user in the URL and at the password (an app password, if the server has a second factor)"
@@ -69,7 +63,6 @@ pub(super) fn configured(
     let (operator, service, writes) = match remote.scheme {
         Scheme::Azblob => azblob(remote, options)?,
         Scheme::Gcs => gcs(remote, options)?,
-        Scheme::B2 => b2(remote, options)?,
         _ => webdav(remote, options)?,
     };
     let transport = opendal::HttpTransporter::new(transport.clone());
@@ -133,28 +126,6 @@ fn gcs(remote: &Remote, options: &Options) -> Result<Made> {
         builder = builder.credential_path(&path).disable_vm_metadata();
     }
     Ok((operator(builder, Service::Gcs)?, Service::Gcs, writes))
-}
-
-fn b2(remote: &Remote, options: &Options) -> Result<Made> {
-    const BUCKET_ID: &str = "bucket-id";
-    remote.allow(&[BUCKET_ID])?;
-    let Some(id) = remote.parameters.get(BUCKET_ID) else {
-        return Err(invalid(
-            "a b2:// URL names the bucket's id too: b2://bucket/prefix?bucket-id=…".into(),
-        )
-        .with_hint("the id stands beside the bucket on B2's web page"));
-    };
-    let both = (first_of(options, &[B2_ID]), first_of(options, &[B2_KEY]));
-    let (Some(key_id), Some(key)) = both else {
-        return Err(missing("B2_APPLICATION_KEY_ID and B2_APPLICATION_KEY"));
-    };
-    let builder = B2::default()
-        .root(&root(&remote.prefix()?))
-        .bucket(&remote.host)
-        .bucket_id(id)
-        .application_key_id(key_id.expose_secret())
-        .application_key(key.expose_secret());
-    Ok((operator(builder, Service::B2)?, Service::B2, Writes::Weak))
 }
 
 fn webdav(remote: &Remote, options: &Options) -> Result<Made> {

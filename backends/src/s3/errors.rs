@@ -1,15 +1,13 @@
 //! From what the library and the server say to a kind, a text and a next step. Statuses and codes
 //! decide, never a text.
 
-use std::error::Error as StdError;
-use std::io;
-
 use object_store::client::HttpError;
 
 use super::answer::Answer;
 use super::credentials::NoCredentials;
 use super::http::Refused;
 use super::place::Place;
+use crate::http::{Trouble, find, innermost};
 use crate::{Error, ErrorKind};
 
 /// What went wrong, in our terms.
@@ -24,13 +22,8 @@ pub(super) fn failed(error: &object_store::Error, place: &Place) -> Error {
                 "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile with ?profile=…",
             );
     }
-    if let Some(rustls::Error::InvalidCertificate(why)) = find(error) {
-        return Error::new(ErrorKind::Invalid)
-            .with_source(format!(
-                "the certificate of {} is not trusted: {why}",
-                place.server()
-            ))
-            .with_hint("if it is right, give the authority's certificate with --ca-file FILE");
+    if let Some(trouble) = find::<Trouble>(error) {
+        return trouble.explained();
     }
     let kind = match (error, find::<HttpError>(error)) {
         (object_store::Error::NotFound { .. }, _) => ErrorKind::NotFound,
@@ -158,32 +151,4 @@ fn skewed(answer: &Answer) -> Error {
             "this host's clock and the server's are too far apart: {clocks}"
         ))
         .with_hint("set the clock (NTP)")
-}
-
-/// The first error of a type among an error and its causes, those inside of I/O errors too.
-pub(super) fn find<'e, T: StdError + 'static>(
-    error: &'e (dyn StdError + 'static),
-) -> Option<&'e T> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref() {
-            return Some(found);
-        }
-        let inside = error
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref);
-        next = match inside {
-            Some(inside) => Some(inside),
-            None => error.source(),
-        };
-    }
-    None
-}
-
-pub(super) fn innermost<'e>(error: &'e (dyn StdError + 'static)) -> &'e (dyn StdError + 'static) {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error
 }

@@ -8,8 +8,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::S3Backend;
-use super::errors;
 use super::http::Refused;
+use crate::http::{find, innermost};
 use crate::runtime::block_on;
 use crate::{Finding, Weight};
 
@@ -147,12 +147,12 @@ fn ask<T: DeserializeOwned>(backend: &S3Backend, what: &str) -> Asked<T> {
             Ok(found) => Asked::Answered(found),
             Err(_) => Asked::Unknown("the answer cannot be read".to_owned()),
         },
-        Ok(Err(error)) => match errors::find::<Refused>(&*error) {
+        Ok(Err(error)) => match find::<Refused>(&*error) {
             Some(refused) if refused.status == 404 => Asked::Unset,
             Some(refused) if refused.status == 403 => {
                 Asked::Unknown("these credentials may not ask".to_owned())
             }
-            _ => Asked::Unknown(errors::innermost(&*error).to_string()),
+            _ => Asked::Unknown(innermost(&*error).to_string()),
         },
         Err(error) => Asked::Unknown(error.to_string()),
     }

@@ -12,6 +12,8 @@
     reason = "test code that is compiled as a library"
 )]
 
+pub mod b2;
+pub mod blobs;
 pub mod bucket;
 pub mod moto;
 pub mod process;

@@ -164,6 +164,17 @@ fn read(reader: &mut BufReader<TcpStream>) -> std::io::Result<Option<Request>> {
     Ok(Some(request))
 }
 
+/// A part of a URL without percent signs.
+pub fn decoded(text: &str) -> String {
+    let mut parts = text.split('%');
+    let mut bytes = parts.next().unwrap().as_bytes().to_vec();
+    for part in parts {
+        bytes.push(u8::from_str_radix(&part[..2], 16).unwrap());
+        bytes.extend(&part.as_bytes()[2..]);
+    }
+    String::from_utf8(bytes).unwrap()
+}
+
 /// A `PUT` without a body that has to succeed.
 pub fn put(port: u16, path: &str) {
     let mut stream = TcpStream::connect(address(port)).unwrap();

@@ -1,0 +1,248 @@
+//! HTTP as destinations need it, over one client: so many requests at a time, paced in both
+//! directions, given up when nothing moves, and certificates of one's own. There is no limit on how
+//! long a request may take: a slow line is not a dead one.
+//!
+//! Answers are gathered whole, within bounds: [`Backend::get`](crate::Backend::get) gives them whole
+//! too. What failed never shows a URL, which may be signed, nor a header.
+
+use std::fs::File;
+use std::future::Future;
+use std::io::{self, Read as _};
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, Sleep, sleep, timeout, timeout_at};
+
+use crate::destination::invalid;
+use crate::limit::Pace;
+use crate::{Error, ErrorKind, Options, Result};
+
+use self::trouble::What;
+#[cfg(feature = "s3")]
+pub(crate) use self::trouble::innermost;
+pub(crate) use self::trouble::{Trouble, find};
+
+#[cfg(test)]
+mod tests;
+mod trouble;
+
+/// A server that does not take a connection within this time is not there.
+const CONNECT: Duration = Duration::from_secs(30);
+/// Bytes that are sent at a time.
+const CHUNK: usize = 256 << 10;
+/// The same where somebody limits how fast: little enough for an even pace.
+const SMALL_CHUNK: usize = 16 << 10;
+/// No file of certificates is longer.
+const MAX_CA_BYTES: u64 = 16 << 20;
+/// An answer that says that something failed is read so far.
+const MAX_FAILURE_BYTES: u64 = 64 << 10;
+/// The longest answer to a GET: as much as S3 takes at a time; nothing that seawall stores is longer.
+const MAX_BODY_BYTES: u64 = 5 << 30;
+/// The longest answer to anything else: a WebDAV folder with half a million files.
+const MAX_ANSWER_BYTES: u64 = 256 << 20;
+/// Room that is made because a server says how much will come; more is made for what came.
+const MAX_ROOM: u64 = 64 << 20;
+
+/// Makes requests; clones share everything.
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
+    inner: reqwest::Client,
+    requests: Arc<Semaphore>,
+    upload: Pace,
+    download: Pace,
+    stalled_after: Duration,
+}
+
+impl Client {
+    /// At most so many requests at a time.
+    ///
+    /// Errors: `Invalid` (the file of certificates), `Other`.
+    pub(crate) fn new(options: &Options, requests: NonZeroUsize) -> Result<Self> {
+        let mut client = reqwest::Client::builder()
+            .user_agent(concat!("seawall/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT)
+            .tcp_nodelay(true)
+            .tcp_keepalive(Duration::from_secs(30))
+            .pool_max_idle_per_host(requests.get())
+            // A request that went elsewhere would take its body, or its password, along.
+            .redirect(reqwest::redirect::Policy::none())
+            .http1_only();
+        if let Some(path) = &options.ca_file {
+            client = client.tls_certs_merge(certificates(path)?);
+        }
+        let client = client
+            .build()
+            .map_err(|error| Error::new(ErrorKind::Other).with_source(error))?;
+        Ok(Self {
+            inner: client,
+            requests: Arc::new(Semaphore::new(requests.get())),
+            upload: Pace::new(options.upload_limit),
+            download: Pace::new(options.download_limit),
+            stalled_after: options.stalled_after,
+        })
+    }
+
+    /// Sends a request and gathers its answer. One that says that something failed may lack a part
+    /// of its body: the status says what matters.
+    pub(crate) async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Trouble> {
+        // Nobody closes it.
+        let _turn = self.requests.acquire().await;
+        let host = request.uri().host().unwrap_or_default().to_owned();
+        let most = match *request.method() {
+            Method::GET => MAX_BODY_BYTES,
+            _ => MAX_ANSWER_BYTES,
+        };
+        let exchange = async { self.gather(self.begin(request).await?, most).await };
+        exchange.await.map_err(|what| Trouble { host, what })
+    }
+
+    /// Sends a request until its answer begins.
+    async fn begin(&self, request: Request<Bytes>) -> Result<reqwest::Response, What> {
+        let progress = Progress::now();
+        let request = request.map(|body| {
+            reqwest::Body::wrap(Outgoing {
+                rest: body,
+                pace: self.upload.clone(),
+                pause: None,
+                progress: progress.clone(),
+            })
+        });
+        let request = reqwest::Request::try_from(request).map_err(What::of)?;
+        let mut answer = std::pin::pin!(self.inner.execute(request));
+        loop {
+            match timeout_at(progress.last() + self.stalled_after, &mut answer).await {
+                Ok(answer) => return answer.map_err(What::of),
+                Err(_) if progress.last().elapsed() < self.stalled_after => {}
+                Err(_) => return Err(What::Stalled(self.stalled_after)),
+            }
+        }
+    }
+
+    /// The whole of an answer, of at most so many bytes. That it ends where it should is HTTP's to see.
+    async fn gather(
+        &self,
+        mut answer: reqwest::Response,
+        most: u64,
+    ) -> Result<Response<Bytes>, What> {
+        let is_failure = !answer.status().is_success();
+        let most = if is_failure { MAX_FAILURE_BYTES } else { most };
+        let room = answer.content_length().unwrap_or(0).min(MAX_ROOM);
+        let mut body = Vec::with_capacity(usize::try_from(room).unwrap_or(0));
+        loop {
+            let next = timeout(self.stalled_after, answer.chunk()).await;
+            let chunk = match next {
+                Ok(Ok(None)) => break,
+                Ok(Ok(Some(chunk))) => chunk,
+                _ if is_failure => break,
+                Ok(Err(error)) => return Err(What::of(error)),
+                Err(_) => return Err(What::Stalled(self.stalled_after)),
+            };
+            if (body.len() + chunk.len()) as u64 > most {
+                if is_failure {
+                    break;
+                }
+                return Err(What::TooLong(most));
+            }
+            self.download.wait_async(chunk.len() as u64).await;
+            body.extend_from_slice(&chunk);
+        }
+        let mut whole = Response::new(Bytes::from(body));
+        *whole.status_mut() = answer.status();
+        *whole.headers_mut() = std::mem::take(answer.headers_mut());
+        Ok(whole)
+    }
+}
+
+/// The certificates of a file.
+fn certificates(path: &Path) -> Result<Vec<reqwest::Certificate>> {
+    let bad = |text: String| {
+        invalid(format!("{}: {text}", path.display()))
+            .with_hint("give a file of certificates in PEM form: -----BEGIN CERTIFICATE-----")
+    };
+    let mut pem = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_CA_BYTES).read_to_end(&mut pem))
+        .map_err(|error| bad(error.to_string()))?;
+    let found = reqwest::Certificate::from_pem_bundle(&pem).unwrap_or_default();
+    if found.is_empty() {
+        return Err(bad("no certificate is in it".to_owned()));
+    }
+    Ok(found)
+}
+
+/// When something moved last, or is allowed to move next.
+#[derive(Clone)]
+struct Progress(Arc<Mutex<Instant>>);
+
+impl Progress {
+    fn now() -> Self {
+        Self(Arc::new(Mutex::new(Instant::now())))
+    }
+
+    fn last(&self) -> Instant {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn moves_in(&self, pause: Duration) {
+        let now = Instant::now();
+        let next = now.checked_add(pause).unwrap_or(now);
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = next;
+    }
+}
+
+/// The body of a request, in pieces of an even pace.
+struct Outgoing {
+    rest: Bytes,
+    pace: Pace,
+    /// What ends before the next piece may go.
+    pause: Option<Pin<Box<Sleep>>>,
+    progress: Progress,
+}
+
+impl Body for Outgoing {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        if self.rest.is_empty() {
+            return Poll::Ready(None);
+        }
+        let chunk = if self.pace.is_limited() {
+            SMALL_CHUNK
+        } else {
+            CHUNK
+        };
+        let len = self.rest.len().min(chunk);
+        if self.pause.is_none() {
+            let pause = self.pace.take(len as u64);
+            self.progress.moves_in(pause);
+            if !pause.is_zero() {
+                self.pause = Some(Box::pin(sleep(pause)));
+            }
+        }
+        if let Some(pause) = &mut self.pause {
+            ready!(pause.as_mut().poll(context));
+            self.pause = None;
+        }
+        Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(len)))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.rest.len() as u64)
+    }
+}
