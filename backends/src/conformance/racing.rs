@@ -106,9 +106,19 @@ fn while_watched(fresh: &Fresh, watch: impl Fn(&dyn Backend) + Sync, work: impl 
                 watch(handle);
             });
         }
+        let _over = SetAtEnd(&is_over);
         work();
-        is_over.store(true, Ordering::Release);
     });
+}
+
+/// Sets a flag when it is dropped, also by a panic: threads that wait for the flag would keep a case
+/// that failed from ending.
+struct SetAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for SetAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
 }
 
 pub(super) fn readers_see_nothing_or_everything(fresh: &Fresh) {
@@ -166,10 +176,11 @@ pub(super) fn removing_temporaries_disturbs_no_writer(fresh: &Fresh) {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
-            while !stop.load(Ordering::Relaxed) {
+            while !stop.load(Ordering::Acquire) {
                 fresh.first.remove_stale_temporaries().unwrap();
             }
         });
+        let _stopped = SetAtEnd(&stop);
         for round in 0..4 {
             let text = |writer: u8| format!("a/{round}/{writer}");
             for result in race(fresh, |writer| (key(&text(writer)), body_of(writer))) {
@@ -179,7 +190,6 @@ pub(super) fn removing_temporaries_disturbs_no_writer(fresh: &Fresh) {
                 assert_eq!(get(&fresh.second, &text(writer)), body_of(writer));
             }
         }
-        stop.store(true, Ordering::Relaxed);
     });
     // No key is taken for a leftover.
     assert_eq!(fresh.second.remove_stale_temporaries().unwrap(), 0);

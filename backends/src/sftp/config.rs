@@ -3,7 +3,9 @@
 //! Understood: `Host`, `Include`, `HostName`, `User`, `Port`, `IdentityFile`, `IdentitiesOnly`,
 //! `IdentityAgent`, `ProxyJump`, `HostKeyAlias`, `UserKnownHostsFile`, `GlobalKnownHostsFile`; of
 //! `Match` blocks only `Match all`, other ones are left out. `ProxyCommand` is told apart so that it
-//! can be refused. Everything else is passed over. This is an own parser because those there are
+//! can be refused, and so is `RevokedHostKeys`. Everything else is passed over: `StrictHostKeyChecking`
+//! too, since an unknown host key is refused whatever it says, and nothing is ever added to a file of
+//! known hosts; `ForwardAgent` too, since nothing is forwarded. This is an own parser because those there are
 //! read the environment and files on their own, and without bounds.
 
 use super::pattern;
@@ -34,6 +36,8 @@ pub struct Settings {
     pub user_known_hosts_files: Option<Vec<String>>,
     /// The system's files of known host keys.
     pub global_known_hosts_files: Option<Vec<String>>,
+    /// A file of keys that were taken back, or `none`.
+    pub revoked_host_keys: Option<String>,
 }
 
 /// How a host is reached that is not reached directly. Whichever comes first counts.
@@ -118,6 +122,7 @@ impl Settings {
             "proxyjump" => keep_first(&mut self.proxy, Proxy::Jump(first?)),
             "proxycommand" => keep_first(&mut self.proxy, Proxy::Command(words.join(" "))),
             "hostkeyalias" => keep_first(&mut self.host_key_alias, first?),
+            "revokedhostkeys" => keep_first(&mut self.revoked_host_keys, first?),
             "userknownhostsfile" => keep_first(&mut self.user_known_hosts_files, words),
             "globalknownhostsfile" => keep_first(&mut self.global_known_hosts_files, words),
             _ => {}

@@ -12,7 +12,7 @@ use russh::{Channel, ChannelOpenFailure, Preferred};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-use super::errors::{lost, shown};
+use super::errors::{lost, retold, shown};
 use super::known_hosts::{self, Verdict, fingerprint};
 use super::life::Life;
 use super::login::{self, Secrets};
@@ -135,16 +135,10 @@ impl Line {
             Ok(Err(stop)) => return Err(stop.into_error()),
             Err(_) => return Err(lost("the server does not answer as an SSH server does")),
         };
-        let entered = login::log_in(&mut handle, hop, &self.secrets).await;
+        let entered = login::log_in(&mut handle, hop, &self.secrets, &seen).await;
         let seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
         if let (Err(error), Some(last_words)) = (&entered, &seen.last_words) {
-            use std::error::Error as _;
-            let source = error.source().map(ToString::to_string).unwrap_or_default();
-            let told = Error::new(error.kind()).with_source(format!("{source}: {last_words}"));
-            return Err(match error.hint() {
-                Some(hint) => told.with_hint(hint),
-                None => told,
-            });
+            return Err(retold(error, |source| format!("{source}: {last_words}")));
         }
         entered?;
         Ok((handle, seen.software.clone()))
@@ -266,10 +260,17 @@ impl fmt::Debug for Connection {
 
 /// What was seen of a machine.
 #[derive(Debug, Default)]
-struct Seen {
+pub(super) struct Seen {
     software: String,
     /// What it said when it hung up.
     last_words: Option<String>,
+}
+
+impl Seen {
+    /// Whether it hung up on purpose, and said so.
+    pub(super) fn hung_up(&self) -> bool {
+        self.last_words.is_some()
+    }
 }
 
 /// Checks a machine's key, and notes what is seen of it.

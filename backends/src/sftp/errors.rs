@@ -57,6 +57,17 @@ pub(super) fn lost(text: &str) -> Error {
     Error::new(ErrorKind::Transient).with_source(text.to_owned())
 }
 
+/// The same error with another text.
+pub(super) fn retold(error: &Error, retell: impl FnOnce(&str) -> String) -> Error {
+    use std::error::Error as _;
+    let source = error.source().map(ToString::to_string).unwrap_or_default();
+    let told = Error::new(error.kind()).with_source(retell(&source));
+    match error.hint() {
+        Some(hint) => told.with_hint(hint),
+        None => told,
+    }
+}
+
 /// What a server says, as a message may show it.
 pub(super) fn shown(text: &str) -> String {
     const LONGEST: usize = 200;

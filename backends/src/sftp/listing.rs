@@ -85,7 +85,7 @@ impl Found {
     }
 }
 
-/// Reads folder after folder until nobody wants more of it.
+/// Reads folder after folder until nobody wants more of it, or the server cannot be reached.
 async fn walk(
     server: Arc<Server>,
     prefix: String,
@@ -107,22 +107,36 @@ async fn walk(
         let Some(Ok(read)) = reading.join_next().await else {
             return;
         };
-        pending.extend(read.folders);
-        if !read.files.is_empty() && sender.send(read.files).await.is_err() {
-            return;
+        let (files, is_over) = match read {
+            Ok(read) => {
+                pending.extend(read.folders);
+                (read.files, false)
+            }
+            // Each of the other folders would wait as long for nothing.
+            Err(error) => (vec![Err(error)], true),
+        };
+        let is_wanted = files.is_empty() || sender.send(files).await.is_ok();
+        if is_over || !is_wanted {
+            break;
         }
     }
+    // Whoever reads a folder closes it: a task that was aborted would leave it open on the server.
+    while reading.join_next().await.is_some() {}
 }
 
-async fn read(server: &Arc<Server>, path: String, wanted: fn(&str) -> bool) -> Read {
-    let result = match server.pool.lease().await {
-        Ok(lease) => lease.run(read_folder(server, &lease, &path, wanted)).await,
-        Err(error) => Err(error),
+/// Reads a folder. An error about it is among the files.
+///
+/// Errors: there is no session to read it with.
+async fn read(server: &Arc<Server>, path: String, wanted: fn(&str) -> bool) -> Result<Read> {
+    let lease = match server.pool.lease().await {
+        Ok(lease) => lease,
+        Err(error) => return Err(about(&path, error)),
     };
-    result.unwrap_or_else(|error| Read {
+    let read = lease.run(read_folder(server, &lease, &path, wanted)).await;
+    Ok(read.unwrap_or_else(|error| Read {
         files: vec![Err(about(&path, error))],
         folders: Vec::new(),
-    })
+    }))
 }
 
 async fn read_folder(

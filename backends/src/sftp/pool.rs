@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Mutex as AsyncMutex;
 
 use super::connection::{Connection, Line};
+use super::errors::retold;
 use super::session::Session;
 use crate::{Error, ErrorKind, Result};
 
@@ -24,10 +25,18 @@ const REFUSED_FOR: Duration = Duration::from_mins(1);
 #[derive(Debug)]
 pub(super) struct Pool {
     line: Line,
-    connections: Vec<AsyncMutex<Option<Arc<Connection>>>>,
+    connections: Vec<AsyncMutex<Place>>,
     lanes: Vec<Lane>,
     choosing: Mutex<()>,
     software: Mutex<String>,
+}
+
+/// A place for one connection.
+#[derive(Debug, Default)]
+struct Place {
+    connection: Option<Arc<Connection>>,
+    /// When connecting failed last, and how.
+    failed: Option<(Instant, Error)>,
 }
 
 /// A place for one session.
@@ -35,8 +44,9 @@ pub(super) struct Pool {
 struct Lane {
     /// Which connection it belongs to.
     connection: usize,
-    session: AsyncMutex<Option<Arc<Session>>>,
-    is_open: std::sync::atomic::AtomicBool,
+    session: Mutex<Option<Arc<Session>>>,
+    /// Held by the one who opens a session.
+    opening: AsyncMutex<()>,
     users: AtomicUsize,
     refused: Mutex<Option<Instant>>,
 }
@@ -44,9 +54,8 @@ struct Lane {
 /// A session that a call uses, until this is dropped.
 #[derive(Debug)]
 pub(super) struct Lease {
-    pool: Arc<Pool>,
-    lane: usize,
     session: Arc<Session>,
+    _user: User,
 }
 
 impl Pool {
@@ -54,8 +63,8 @@ impl Pool {
     pub(super) fn new(line: Line, connections: usize) -> Arc<Self> {
         let place = |number: usize| Lane {
             connection: number % connections,
-            session: AsyncMutex::default(),
-            is_open: false.into(),
+            session: Mutex::default(),
+            opening: AsyncMutex::default(),
             users: AtomicUsize::new(0),
             refused: Mutex::default(),
         };
@@ -88,17 +97,16 @@ impl Pool {
     ///
     /// Errors: as [`Line::connect`], if there is none to share.
     pub(super) async fn lease(self: &Arc<Self>) -> Result<Lease> {
+        let asked = Instant::now();
         for _ in 0..=self.lanes.len() {
             let lane = self.choose();
             // Counted until this is dropped, also if opening fails.
             let user = User(Arc::clone(self), lane);
-            match self.session(lane).await {
+            match self.session(lane, asked).await {
                 Ok(Some(session)) => {
-                    std::mem::forget(user);
                     return Ok(Lease {
-                        pool: Arc::clone(self),
-                        lane,
                         session,
+                        _user: user,
                     });
                 }
                 Ok(None) => self.refuse(lane),
@@ -118,7 +126,7 @@ impl Pool {
         let rank = |lane: &Lane| {
             let refused = *lock(&lane.refused);
             let is_refused = refused.is_some_and(|at| at.elapsed() < REFUSED_FOR);
-            let is_closed = !lane.is_open.load(Ordering::Relaxed);
+            let is_closed = lane.session().is_none();
             let users = lane.users.load(Ordering::Relaxed);
             (is_refused && is_closed, users, is_closed)
         };
@@ -135,20 +143,18 @@ impl Pool {
 
     fn another_is_open(&self, lane: usize) -> bool {
         let mut lanes = self.lanes.iter().enumerate();
-        lanes.any(|(number, other)| number != lane && other.is_open.load(Ordering::Relaxed))
+        lanes.any(|(number, other)| number != lane && other.session().is_some())
     }
 
     /// The lane's session, opened if there is none that lives. None: the server wants no more on this
     /// connection.
-    async fn session(&self, number: usize) -> Result<Option<Arc<Session>>> {
+    async fn session(&self, number: usize, asked: Instant) -> Result<Option<Arc<Session>>> {
         let lane = &self.lanes[number];
-        let mut place = lane.session.lock().await;
-        if let Some(session) = place.as_ref().filter(|session| session.is_alive()) {
-            return Ok(Some(Arc::clone(session)));
+        let _only_one = lane.opening.lock().await;
+        if let Some(session) = lane.session() {
+            return Ok(Some(session));
         }
-        lane.is_open.store(false, Ordering::Relaxed);
-        *place = None;
-        let connection = self.connection(lane.connection).await?;
+        let connection = self.connection(lane.connection, asked).await?;
         let life = Arc::clone(connection.life());
         let opening = async {
             match connection.open_channel().await? {
@@ -160,28 +166,63 @@ impl Pool {
             return Ok(None);
         };
         let session = Arc::new(session);
-        *place = Some(Arc::clone(&session));
-        lane.is_open.store(true, Ordering::Relaxed);
+        *lock(&lane.session) = Some(Arc::clone(&session));
         Ok(Some(session))
     }
 
-    async fn connection(&self, number: usize) -> Result<Arc<Connection>> {
+    /// A connection that lives. One attempt answers all who asked before it failed: one after the
+    /// other they would wait for as many.
+    async fn connection(&self, number: usize, asked: Instant) -> Result<Arc<Connection>> {
         let mut place = self.connections[number].lock().await;
-        if let Some(connection) = place.as_ref().filter(|connection| connection.is_alive()) {
-            return Ok(Arc::clone(connection));
+        let living = place.connection.take().filter(|one| one.is_alive());
+        if let Some(connection) = living {
+            place.connection = Some(Arc::clone(&connection));
+            return Ok(connection);
         }
-        *place = None;
-        for lane in self.lanes.iter().filter(|lane| lane.connection == number) {
-            lane.is_open.store(false, Ordering::Relaxed);
+        if let Some((at, error)) = &place.failed
+            && *at >= asked
+        {
+            return Err(retold(error, str::to_owned));
         }
-        let connection = Arc::new(self.line.connect().await?);
-        lock(&self.software).clone_from(&connection.software);
-        *place = Some(Arc::clone(&connection));
-        Ok(connection)
+        match self.line.connect().await {
+            Ok(connection) => {
+                let connection = Arc::new(connection);
+                lock(&self.software).clone_from(&connection.software);
+                place.connection = Some(Arc::clone(&connection));
+                Ok(connection)
+            }
+            Err(error) => {
+                place.failed = Some((Instant::now(), retold(&error, str::to_owned)));
+                Err(error)
+            }
+        }
     }
 }
 
-/// Somebody who uses a lane.
+impl Lane {
+    /// Its session, if that lives.
+    fn session(&self) -> Option<Arc<Session>> {
+        let session = lock(&self.session);
+        session.as_ref().filter(|one| one.is_alive()).cloned()
+    }
+}
+
+#[cfg(test)]
+impl Pool {
+    /// Calls that have a session, or wait for one.
+    pub(super) fn users(&self) -> usize {
+        let users = self.lanes.iter().map(|lane| &lane.users);
+        users.map(|users| users.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Sessions that live.
+    pub(super) fn sessions(&self) -> Vec<Arc<Session>> {
+        self.lanes.iter().filter_map(Lane::session).collect()
+    }
+}
+
+/// Somebody who uses a lane, until this is dropped.
+#[derive(Debug)]
 struct User(Arc<Pool>, usize);
 
 impl Drop for User {
@@ -205,12 +246,6 @@ impl Deref for Lease {
 
     fn deref(&self) -> &Session {
         &self.session
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        drop(User(Arc::clone(&self.pool), self.lane));
     }
 }
 

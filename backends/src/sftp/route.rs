@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use super::config::{Proxy, Settings};
+use super::errors::retold;
 use super::files::{self, Home, Includes};
 use super::known_hosts::KnownHosts;
 use crate::destination::{Remote, invalid};
@@ -33,6 +34,8 @@ pub(super) struct Hop {
     pub(super) identities_only: bool,
     /// The agent's socket.
     pub(super) agent: Option<PathBuf>,
+    /// Whether it is where the way ends.
+    pub(super) is_destination: bool,
 }
 
 /// A key file.
@@ -66,6 +69,9 @@ pub(super) fn find(remote: &Remote, options: &Options) -> Result<Vec<Hop>> {
     };
     let mut hops = Vec::new();
     finder.add(&named, &mut hops, 0)?;
+    if let Some(last) = hops.last_mut() {
+        last.is_destination = true;
+    }
     Ok(hops)
 }
 
@@ -169,6 +175,14 @@ impl Finder<'_> {
     }
 
     fn hop(&self, named: &Named, settings: &Settings) -> Result<Hop> {
+        let revoked = settings.revoked_host_keys.as_ref();
+        if let Some(file) = revoked.filter(|file| !file.eq_ignore_ascii_case("none")) {
+            return Err(invalid(format!(
+                "the SSH configuration has RevokedHostKeys {file} for {}, which is not read here",
+                named.host
+            ))
+            .with_hint("write these keys into the known hosts as @revoked lines, and use another configuration file for this"));
+        }
         let host = match &settings.host_name {
             Some(name) => name.replace("%h", &named.host).replace("%%", "%"),
             None => named.host.clone(),
@@ -198,6 +212,7 @@ impl Finder<'_> {
             host,
             port,
             user,
+            is_destination: false,
         })
     }
 
@@ -334,14 +349,5 @@ impl Hop {
 
 /// An error about a machine on the way.
 pub(super) fn at_hop(hop: &Hop, error: &Error) -> Error {
-    use std::error::Error as _;
-    let text = match error.source() {
-        Some(source) => format!("{}: {source}", hop.shown()),
-        None => hop.shown(),
-    };
-    let told = Error::new(error.kind()).with_source(text);
-    match error.hint() {
-        Some(hint) => told.with_hint(hint),
-        None => told,
-    }
+    retold(error, |source| format!("{}: {source}", hop.shown()))
 }

@@ -24,6 +24,8 @@ const MAX_PACKET: u32 = 1024 * 1024;
 /// What one write carries, of what every server takes.
 pub(super) const CHUNK: usize = 32 * 1024;
 
+const NO_SUBSYSTEM: &str = "sshd_config needs a line like: Subsystem sftp internal-sftp";
+
 /// Nobody writes to a stored file again, its owner neither: where the server lets nobody change modes
 /// this keeps who has the login from overwriting it. The handle that makes it can write.
 const FILE_MODE: u32 = 0o400;
@@ -85,6 +87,7 @@ impl Session {
     /// Begins a session on a channel that was just opened.
     pub(super) async fn begin(mut channel: Channel<Msg>, life: Arc<Life>) -> Result<Self> {
         let about = |error: russh::Error| lost(&format!("starting SFTP: {error}"));
+        let waiting = life.request();
         channel
             .request_subsystem(true, "sftp")
             .await
@@ -92,14 +95,21 @@ impl Session {
         loop {
             match channel.wait().await {
                 Some(ChannelMsg::Success) => break,
-                Some(ChannelMsg::Failure | ChannelMsg::Close | ChannelMsg::Eof) | None => {
+                Some(ChannelMsg::Failure) => {
                     return Err(Error::new(ErrorKind::Invalid)
                         .with_source("the server does not offer SFTP to this user")
-                        .with_hint("sshd_config needs a line like: Subsystem sftp internal-sftp"));
+                        .with_hint(NO_SUBSYSTEM));
+                }
+                // The line broke, as a rule.
+                Some(ChannelMsg::Close | ChannelMsg::Eof) | None => {
+                    let error = lost("starting SFTP: the channel was closed");
+                    return Err(error.with_hint(NO_SUBSYSTEM));
                 }
                 Some(_) => {}
             }
         }
+        waiting.answered();
+        drop(waiting);
         let config = Config {
             max_packet_len: MAX_PACKET,
             // Never: `Life` watches.

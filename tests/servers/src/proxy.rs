@@ -3,7 +3,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -28,6 +28,8 @@ struct Shared {
     downward: AtomicU64,
     /// Bytes after which the next line is cut once; `u64::MAX` for never.
     cut_after: AtomicU64,
+    /// Whether nothing goes on to clients.
+    holds: AtomicBool,
     open: Mutex<Vec<TcpStream>>,
 }
 
@@ -43,6 +45,7 @@ impl Proxy {
             upward: AtomicU64::new(0),
             downward: AtomicU64::new(0),
             cut_after: AtomicU64::new(u64::MAX),
+            holds: AtomicBool::new(false),
             open: Mutex::default(),
         });
         let accepting = Arc::downgrade(&shared);
@@ -78,6 +81,16 @@ impl Proxy {
         self.shared.cut_after.store(at, Ordering::SeqCst);
     }
 
+    /// Keeps back what servers say, until [`release`](Self::release).
+    pub fn hold(&self) {
+        self.shared.holds.store(true, Ordering::SeqCst);
+    }
+
+    /// Lets go what was kept back.
+    pub fn release(&self) {
+        self.shared.holds.store(false, Ordering::SeqCst);
+    }
+
     /// Cuts every connection now.
     pub fn cut(&self) {
         self.shared.cut();
@@ -86,6 +99,7 @@ impl Proxy {
 
 impl Drop for Proxy {
     fn drop(&mut self) {
+        self.release();
         self.shared.cut();
     }
 }
@@ -103,6 +117,13 @@ impl Shared {
         let (from, to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
         pump(Arc::clone(&self), from, to, |shared| &shared.upward);
         pump(self, server, client, |shared| &shared.downward);
+    }
+
+    /// Waits while what servers say is kept back.
+    fn wait(&self, counter: &AtomicU64) {
+        while std::ptr::eq(counter, &raw const self.downward) && self.holds.load(Ordering::SeqCst) {
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 
     fn cut(&self) {
@@ -134,6 +155,7 @@ fn pump(
 ) {
     let delay = shared.delay;
     let (sender, due) = mpsc::channel::<(Instant, Vec<u8>)>();
+    let holding = Arc::clone(&shared);
     thread::spawn(move || {
         let mut buffer = vec![0; 256 * 1024];
         while let Ok(count) = from.read(&mut buffer) {
@@ -155,6 +177,7 @@ fn pump(
     thread::spawn(move || {
         for (at, bytes) in due {
             thread::sleep(at.saturating_duration_since(Instant::now()));
+            holding.wait(counter(&holding));
             if to.write_all(&bytes).is_err() {
                 return;
             }

@@ -47,6 +47,8 @@ fn several_calls_use_several_connections_and_many_share_them() {
     let client = access.open();
     assert_eq!(proxy.connections(), 1);
     assert_eq!(client.properties().connections.get(), 8);
+    // So that all are under way at once.
+    proxy.hold();
     std::thread::scope(|scope| {
         for number in 0..300 {
             let client = &client;
@@ -57,6 +59,8 @@ fn several_calls_use_several_connections_and_many_share_them() {
                 assert!(client.get(&name, None).unwrap() == body);
             });
         }
+        wait_for_users(&client, 300);
+        proxy.release();
     });
     assert_eq!(proxy.connections(), 2);
     assert_eq!(client.list("").count(), 300);
@@ -64,16 +68,38 @@ fn several_calls_use_several_connections_and_many_share_them() {
 
 #[test]
 fn a_listing_reads_many_folders_at_a_time() {
-    let (_proxy, access) = behind(DELAY);
+    let (proxy, access) = behind(Duration::ZERO);
     for folder in 0..256 {
         let folder = access.folder.join(format!("{folder:02x}"));
         std::fs::create_dir(&folder).unwrap();
         std::fs::write(folder.join("x"), "1").unwrap();
     }
     let client = access.open();
-    assert_eq!(client.list("").map(Result::unwrap).count(), 256);
-    let peak = runtime::block_on(peak(&client)).unwrap().unwrap();
-    assert!(peak >= 16, "{peak}");
+    let mut listing = client.list("").map(Result::unwrap);
+    listing.next().unwrap();
+    // From here on no folder is read to its end; most are still to be read.
+    proxy.hold();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            wait_for_users(&client, 64);
+            proxy.release();
+        });
+        assert_eq!(listing.count(), 255);
+    });
+}
+
+/// Waits until so many calls are under way, none of which can end.
+fn wait_for_users(client: &SftpBackend, count: usize) {
+    let patience = std::time::Instant::now() + Duration::from_secs(50);
+    loop {
+        let users = client.server.pool.users();
+        assert!(users <= count, "{users}");
+        if users == count {
+            return;
+        }
+        assert!(std::time::Instant::now() < patience, "only {users}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 #[test]
@@ -104,11 +130,11 @@ fn a_line_that_breaks_is_transient_and_the_next_call_connects_anew() {
     let error = client.put_new(&key("a/b"), &vec![1; 8 << 20]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Transient, "{error:?}");
     assert_eq!(error.key(), Some(&key("a/b")));
-    assert_eq!(client.list("").count(), 0);
-    client.put_new(&key("a/b"), b"x").unwrap();
-    proxy.cut();
-    // What was idle when it broke may be noticed, or not yet.
+    // That it broke may be noticed everywhere, or not yet.
     let retrying = RetryingBackend::new(client, RetryPolicy::fast());
+    assert_eq!(retrying.list("").count(), 0);
+    retrying.put_new(&key("a/b"), b"x").unwrap();
+    proxy.cut();
     assert_eq!(retrying.get(&key("a/b"), None).unwrap(), b"x");
 }
 
@@ -120,7 +146,7 @@ fn a_put_that_was_cut_is_made_again() {
     proxy.cut_after(1 << 20);
     client.put_new(&key("a"), &body).unwrap();
     assert!(client.get(&key("a"), None).unwrap() == body);
-    assert_eq!(proxy.connections(), 2);
+    assert!(proxy.connections() >= 2);
     // What the first attempt left is not listed, and goes away when a day has passed.
     assert_eq!(client.list("").count(), 1);
     assert_eq!(client.remove_stale_temporaries().unwrap(), 0);
@@ -173,7 +199,7 @@ fn the_clock_of_the_server_decides_what_is_stale() {
 #[test]
 fn a_server_that_falls_silent_is_given_up() {
     let mut access = Access::new(plain(), plain().port);
-    access.options.stalled_after = Duration::from_millis(300);
+    access.options.stalled_after = Duration::from_secs(2);
     let client = access.open();
     client.put_new(&key("a"), b"x").unwrap();
     let fifo = access.folder.join("b");
@@ -210,6 +236,8 @@ fn nobody_there_is_told() {
     assert!(error.hint().unwrap().contains("ssh -v"));
 }
 
+/// Only that it takes as long as it must is told: what a machine that has other things to do adds to
+/// it is nobody's fault.
 #[test]
 fn limits_are_kept() {
     let mut access = Access::new(plain(), plain().port);
@@ -219,8 +247,9 @@ fn limits_are_kept() {
     let started = std::time::Instant::now();
     client.put_new(&key("a"), &vec![1; 512 * 1024]).unwrap();
     let up = started.elapsed();
+    let started = std::time::Instant::now();
     assert!(client.get(&key("a"), None).unwrap() == vec![1; 512 * 1024]);
-    let down = started.elapsed() - up;
+    let down = started.elapsed();
     // The first piece goes at once.
     let least = Duration::from_millis(450);
     assert!(up >= least && down >= least, "{up:?} {down:?}");
@@ -262,4 +291,136 @@ fn a_full_disk_is_no_space_and_loses_nothing() {
     let findings = client.examine();
     let space = findings.iter().find(|finding| finding.about == "space");
     assert_eq!(space.unwrap().weight, crate::Weight::Bad, "{findings:?}");
+}
+
+/// Threads that put and get while the line breaks again and again. `SEAWALL_LONG=1`: many rounds.
+#[test]
+fn many_threads_on_a_line_that_keeps_breaking_lose_and_replace_nothing() {
+    const THREADS: usize = 16;
+    const EACH: usize = 6;
+    let rounds = if std::env::var_os("SEAWALL_LONG").is_some() {
+        200
+    } else {
+        2
+    };
+    let (proxy, access) = behind(Duration::ZERO);
+    let policy = RetryPolicy {
+        attempts: usize::MAX,
+        first_pause: Duration::from_millis(1),
+        longest_pause: Duration::from_millis(50),
+        total: Duration::from_mins(2),
+    };
+    let client = RetryingBackend::new(access.open(), policy);
+    let direct = Access {
+        url: access
+            .url
+            .replace(&proxy.port.to_string(), &plain().port.to_string()),
+        options: access.options.clone(),
+        folder: access.folder.clone(),
+        kept: TempDir::new().unwrap(),
+    };
+    let known = direct.kept.path().join("known_hosts");
+    std::fs::write(&known, plain().known_line("ed25519", plain().port)).unwrap();
+    let mut direct = direct;
+    direct.options.ssh.known_hosts = Some(known);
+    let direct = direct.open();
+    for round in 0..rounds {
+        let started = std::time::Instant::now();
+        let won = AtomicUsize::new(0);
+        let race = |thread: usize| key(&format!("{round}/race/{}", thread / 2));
+        std::thread::scope(|scope| {
+            for thread in 0..THREADS {
+                let (client, proxy, won) = (&client, &proxy, &won);
+                scope.spawn(move || {
+                    for number in 0..EACH {
+                        // Tied to what was done, so that all comes to an end on any machine.
+                        proxy.cut_after(1 << (10 + (round + thread + number) % 10));
+                        let name = key(&format!("{round}/{thread}/{number}"));
+                        let body = vec![number as u8; 1 << (8 + (thread + number) % 10)];
+                        client.put_new(&name, &body).unwrap();
+                        assert!(client.get(&name, None).unwrap() == body);
+                    }
+                    match client.put_new(&race(thread), &[thread as u8; 3000]) {
+                        Ok(()) => won.fetch_add(1, Ordering::Relaxed),
+                        Err(error) => {
+                            assert_eq!(error.kind(), ErrorKind::AlreadyExists, "{error:?}");
+                            0
+                        }
+                    };
+                });
+            }
+        });
+        assert_eq!(won.into_inner(), THREADS / 2);
+        let listed: Result<Vec<_>> = direct.list(&round.to_string()).collect();
+        assert_eq!(listed.unwrap().len(), THREADS * EACH + THREADS / 2);
+        for thread in 0..THREADS {
+            for number in 0..EACH {
+                let name = key(&format!("{round}/{thread}/{number}"));
+                let body = vec![number as u8; 1 << (8 + (thread + number) % 10)];
+                assert!(direct.get(&name, None).unwrap() == body);
+            }
+        }
+        println!(
+            "round {round}: {:?}, {} connections",
+            started.elapsed(),
+            proxy.connections()
+        );
+    }
+    assert!(proxy.connections() > 2, "it was never cut");
+}
+
+/// Tasks that nobody waits for any more close what they opened.
+#[test]
+fn listings_that_are_given_up_leave_nothing_open() {
+    let mut access = Access::new(plain(), plain().port);
+    access.options.connections = NonZeroUsize::new(1);
+    for folder in 0..256 {
+        let folder = access.folder.join(format!("{folder:02x}"));
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("x"), "1").unwrap();
+    }
+    let client = access.open();
+    for _ in 0..60 {
+        assert!(client.list("").next().unwrap().is_ok());
+    }
+    assert_eq!(client.list("").map(Result::unwrap).count(), 256);
+}
+
+#[test]
+fn a_client_that_is_dropped_hangs_up() {
+    let client = Access::new(plain(), plain().port).open();
+    client.put_new(&key("a"), b"x").unwrap();
+    let pool = Arc::downgrade(&client.server.pool);
+    drop(client);
+    assert!(pool.upgrade().is_none());
+}
+
+/// Who waited while somebody else could not connect does not try as long again.
+#[test]
+fn one_attempt_to_connect_answers_all_who_wait_for_it() {
+    const THREADS: usize = 16;
+    let (proxy, access) = behind(Duration::ZERO);
+    let client = access.open();
+    let pool = &client.server.pool;
+    proxy.hold();
+    proxy.cut();
+    while !pool.sessions().is_empty() {
+        std::thread::yield_now();
+    }
+    let before = proxy.connections();
+    std::thread::scope(|scope| {
+        let waiting: Vec<_> = (0..THREADS)
+            .map(|_| scope.spawn(|| client.stat(&key("a")).unwrap_err()))
+            .collect();
+        wait_for_users(&client, THREADS);
+        while waiting.iter().any(|one| !one.is_finished()) {
+            proxy.cut();
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        for one in waiting {
+            assert_eq!(one.join().unwrap().kind(), ErrorKind::Transient);
+        }
+    });
+    let attempts = proxy.connections() - before;
+    assert!((1..=2).contains(&attempts), "{attempts}");
 }

@@ -102,6 +102,100 @@ fn usual_and_configured_key_files_are_tried() {
     access.open();
 }
 
+/// `IdentitiesOnly`, and key files of which only the public half is here.
+#[test]
+fn a_public_half_picks_out_a_key_of_the_agent() {
+    for names_it in ["key-ed25519.pub", "key-ed25519"] {
+        let mut access = access();
+        access.options.ssh.identities.clear();
+        let good = new_key(&access, "ed25519", "");
+        let other = access.kept.path().join("other");
+        make_key(&other, "ed25519", "");
+        let agent = Agent::start(&[&other, &good]);
+        set_variable(&mut access, "SSH_AUTH_SOCK", &agent.socket);
+        std::fs::remove_file(&good).unwrap();
+        let config = access.kept.path().join("config");
+        access.options.ssh.config = Some(config.clone());
+        let home = access.kept.path().display().to_string();
+        let text = format!("IdentitiesOnly yes\nIdentityFile {home}/");
+        std::fs::write(&config, format!("{text}{names_it}\n")).unwrap();
+        access.open();
+        // The agent offers no other.
+        std::fs::write(&config, format!("{text}other\n")).unwrap();
+        let (_, refusal) = refused(&access);
+        assert_eq!(refusal.matches("SHA256:").count(), 1, "{refusal}");
+        // Without the agent there is nothing to sign with.
+        set_variable(&mut access, "NOTHING", Path::new("/"));
+        std::fs::write(&config, format!("{text}{names_it}\n")).unwrap();
+        let (kind, refusal) = refused(&access);
+        assert_eq!(kind, ErrorKind::PermissionDenied);
+        assert!(refusal.contains("private half"), "{refusal}");
+    }
+}
+
+/// Servers count how often one tries.
+#[test]
+fn a_key_that_is_in_the_agent_too_is_offered_once() {
+    let mut access = access();
+    let names = ["one", "two"].map(|name| access.kept.path().join(name));
+    for name in &names {
+        make_key(name, "ed25519", "");
+    }
+    let agent = Agent::start(&[&names[0], &names[1]]);
+    set_variable(&mut access, "SSH_AUTH_SOCK", &agent.socket);
+    access.options.ssh.identities = names.to_vec();
+    let (kind, text) = refused(&access);
+    assert_eq!(kind, ErrorKind::PermissionDenied);
+    assert_eq!(text.matches("SHA256:").count(), 2, "{text}");
+}
+
+#[test]
+fn a_server_that_hangs_up_after_many_keys_refuses() {
+    let mut access = access();
+    let names = (0..8).map(|number| access.kept.path().join(format!("key-{number}")));
+    access.options.ssh.identities = names.collect();
+    for name in &access.options.ssh.identities {
+        make_key(name, "ed25519", "");
+    }
+    let (kind, text) = refused(&access);
+    assert_eq!(kind, ErrorKind::PermissionDenied, "{text}");
+    assert!(text.contains("IdentitiesOnly yes"), "{text}");
+}
+
+#[test]
+fn a_password_is_for_the_destination_and_not_for_a_machine_on_the_way() {
+    let jump = &rclone::server().access;
+    let mut access = access();
+    let known = std::fs::read_to_string(jump.options.ssh.known_hosts.as_ref().unwrap()).unwrap();
+    put_known(&mut access, &known);
+    let config = access.kept.path().join("config");
+    let (_, jump_address) = jump.url.split_once("//").unwrap();
+    let jump_address = jump_address.trim_end_matches('/');
+    access.url = access.url.replace("127.0.0.1", "localhost");
+    std::fs::write(
+        &config,
+        format!("Host localhost\nProxyJump {jump_address}\n"),
+    )
+    .unwrap();
+    access.options.ssh.config = Some(config);
+    access.options.ssh.identities.clear();
+    access.options.password = jump.options.password.clone();
+    let (kind, text) = refused(&access);
+    assert_eq!(kind, ErrorKind::PermissionDenied, "{text}");
+    assert!(text.contains("nothing could be tried"), "{text}");
+    // It is asked for, by the machine's name.
+    let (password, at_jump) = (jump.options.password.clone(), jump_address.to_owned());
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    access.options.ask = Arc::new(move |what| {
+        count.fetch_add(usize::from(what.contains(&at_jump)), Ordering::Relaxed);
+        password.clone()
+    });
+    let (_, text) = refused(&access);
+    assert!(!text.contains("nothing could be tried"), "{text}");
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
+}
+
 #[test]
 fn encrypted_keys_open_with_a_passphrase() {
     for kind in ["ed25519", "rsa"] {
@@ -327,6 +421,13 @@ fn what_the_url_says_wins_over_the_configuration() {
     assert!(text.contains("line 1: port"), "{text}");
     std::fs::write(&config, "ProxyCommand nc %h %p\n").unwrap();
     assert!(refused(&access).1.contains("ProxyCommand"));
+    std::fs::write(&config, "RevokedHostKeys /nowhere\n").unwrap();
+    assert!(refused(&access).1.contains("RevokedHostKeys /nowhere"));
+    std::fs::write(&config, "RevokedHostKeys none\nStrictHostKeyChecking no\n").unwrap();
+    access.open();
+    let known = access.options.ssh.known_hosts.replace("/nowhere".into());
+    assert!(refused(&access).1.contains("is not known"));
+    access.options.ssh.known_hosts = known;
     std::fs::write(&config, "Host 127.0.0.1\nProxyJump 127.0.0.1\n").unwrap();
     assert!(refused(&access).1.contains("circle"));
     std::fs::remove_file(&config).unwrap();
