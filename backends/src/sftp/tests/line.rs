@@ -311,7 +311,7 @@ fn many_threads_on_a_line_that_keeps_breaking_lose_and_replace_nothing() {
         total: Duration::from_mins(2),
     };
     let client = RetryingBackend::new(access.open(), policy);
-    let direct = Access {
+    let mut direct = Access {
         url: access
             .url
             .replace(&proxy.port.to_string(), &plain().port.to_string()),
@@ -321,11 +321,13 @@ fn many_threads_on_a_line_that_keeps_breaking_lose_and_replace_nothing() {
     };
     let known = direct.kept.path().join("known_hosts");
     std::fs::write(&known, plain().known_line("ed25519", plain().port)).unwrap();
-    let mut direct = direct;
     direct.options.ssh.known_hosts = Some(known);
     let direct = direct.open();
+    let body = |thread: usize, number: usize| {
+        let len = 1 << (8 + (thread + number) % 10);
+        vec![u8::try_from(number).unwrap(); len]
+    };
     for round in 0..rounds {
-        let started = std::time::Instant::now();
         let won = AtomicUsize::new(0);
         let race = |thread: usize| key(&format!("{round}/race/{}", thread / 2));
         std::thread::scope(|scope| {
@@ -336,11 +338,12 @@ fn many_threads_on_a_line_that_keeps_breaking_lose_and_replace_nothing() {
                         // Tied to what was done, so that all comes to an end on any machine.
                         proxy.cut_after(1 << (10 + (round + thread + number) % 10));
                         let name = key(&format!("{round}/{thread}/{number}"));
-                        let body = vec![number as u8; 1 << (8 + (thread + number) % 10)];
+                        let body = body(thread, number);
                         client.put_new(&name, &body).unwrap();
                         assert!(client.get(&name, None).unwrap() == body);
                     }
-                    match client.put_new(&race(thread), &[thread as u8; 3000]) {
+                    match client.put_new(&race(thread), &vec![u8::try_from(thread).unwrap(); 3000])
+                    {
                         Ok(()) => won.fetch_add(1, Ordering::Relaxed),
                         Err(error) => {
                             assert_eq!(error.kind(), ErrorKind::AlreadyExists, "{error:?}");
@@ -356,15 +359,10 @@ fn many_threads_on_a_line_that_keeps_breaking_lose_and_replace_nothing() {
         for thread in 0..THREADS {
             for number in 0..EACH {
                 let name = key(&format!("{round}/{thread}/{number}"));
-                let body = vec![number as u8; 1 << (8 + (thread + number) % 10)];
+                let body = body(thread, number);
                 assert!(direct.get(&name, None).unwrap() == body);
             }
         }
-        println!(
-            "round {round}: {:?}, {} connections",
-            started.elapsed(),
-            proxy.connections()
-        );
     }
     assert!(proxy.connections() > 2, "it was never cut");
 }
