@@ -242,7 +242,8 @@ impl Server {
             Err(failed) => match session.look(&path).await {
                 // Somebody else was faster.
                 Ok(Holds::Nothing) => {}
-                _ => return Err(about(failed)),
+                Ok(_) => return Err(about(failed)),
+                Err(unknown) => return Err(about(unknown)),
             },
         }
         let (folder, _) = key.folder_and_name();

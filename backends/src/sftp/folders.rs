@@ -76,7 +76,8 @@ pub(super) async fn make(session: &Session, full: &str) -> Result<()> {
     match session.look(full).await {
         Ok(Holds::Folder) => Ok(()),
         Ok(Holds::File { .. } | Holds::Other) => Err(no_folder(full)),
-        Ok(Holds::Nothing) | Err(_) => Err(super::space::explain(session, full, 0, failed).await),
+        Ok(Holds::Nothing) => Err(super::space::explain(session, full, 0, failed).await),
+        Err(unknown) => Err(unknown.into_error(full)),
     }
 }
 

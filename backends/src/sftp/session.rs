@@ -315,7 +315,8 @@ impl Session {
             // OpenSSH says that nothing is there if it is a file; others have other words.
             Err(failed) => match self.look(path).await {
                 Ok(Holds::Nothing | Holds::File { .. }) => return Ok(None),
-                _ => return Err(failed),
+                Ok(_) => return Err(failed),
+                Err(unknown) => return Err(unknown),
             },
         };
         let mut names = Vec::new();

@@ -12,8 +12,9 @@ pub(super) async fn explain(session: &Session, path: &str, len: usize, failed: F
     }
     let (folder, _) = path.rsplit_once('/').unwrap_or((".", path));
     let folder = if folder.is_empty() { "/" } else { folder };
-    let Ok(space) = session.space(folder).await else {
-        return failed.into_error(path);
+    let space = match session.space(folder).await {
+        Ok(space) => space,
+        Err(lost) => return lost.into_error(path),
     };
     let Some(space) = space else {
         return failed
