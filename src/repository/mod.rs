@@ -255,6 +255,7 @@ impl Error {
                 }
                 ErrorKind::PermissionDenied => "check owner and permissions at the destination".into(),
                 ErrorKind::Transient => "run the same again: nothing that was stored is lost".into(),
+                ErrorKind::AlreadyExists => "somebody else stored it at the same moment: run the same again".into(),
                 _ => return None,
             },
             _ => return None,

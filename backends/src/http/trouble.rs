@@ -51,7 +51,13 @@ impl Trouble {
     /// What it means, and what to do about it.
     pub(crate) fn explained(&self) -> Error {
         let (kind, hint) = match self.what {
-            What::Stalled(_) | What::Connect(_) | What::Line(_) => (ErrorKind::Transient, None),
+            What::Stalled(_) | What::Line(_) => (ErrorKind::Transient, None),
+            What::Connect(_) => (
+                ErrorKind::Transient,
+                Some(
+                    "is the name right, and does a server listen there? Then run the same again: nothing that was stored is lost",
+                ),
+            ),
             What::Certificate(_) => (
                 ErrorKind::Invalid,
                 Some("if it is right, give the authority's certificate with --ca-file FILE"),
