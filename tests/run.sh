@@ -29,4 +29,4 @@ cargo clippy --quiet --locked --workspace --all-targets --all-features -- -D war
 RUSTDOCFLAGS="-D warnings" cargo doc --quiet --locked --workspace --no-deps --document-private-items
 
 echo "== tests"
-cargo test --locked --workspace --all-features
+cargo test --locked --workspace --all-features --no-fail-fast

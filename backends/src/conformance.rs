@@ -63,8 +63,24 @@ pub fn run(name: &str, fresh: &dyn Fn() -> Fresh) {
         .find(|(case, _)| *case == name)
         .expect("the list of cases has it");
     let fresh = fresh();
+    let _named = NamedInPanic(name);
     case(&fresh);
     drop(fresh.kept);
+}
+
+/// Names the case that failed at once, past the test harness, which shows the output of a test when
+/// all of them are over: a log that was cut has it.
+struct NamedInPanic<'a>(&'a str);
+
+impl Drop for NamedInPanic<'_> {
+    fn drop(&mut self) {
+        use std::io::Write as _;
+        if std::thread::panicking() {
+            let line = format!("conformance: {} failed\n", self.0);
+            // What cannot be written here is told by the harness.
+            let _ = std::io::stderr().write_all(line.as_bytes());
+        }
+    }
 }
 
 /// Calls a macro with the names of all cases: the one list of them.

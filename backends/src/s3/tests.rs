@@ -73,7 +73,9 @@ fn moto_url() -> String {
 }
 
 fn fresh(url: &str) -> Fresh {
-    Fresh::new(open(url), open(url))
+    // As it is used: a busy server may say so (503).
+    let client = || RetryingBackend::new(open(url), RetryPolicy::default());
+    Fresh::new(client(), client())
 }
 
 fn key(text: &str) -> Key {

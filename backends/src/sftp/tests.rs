@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::conformance::{self, CASES, Fresh};
-use crate::{Destination, LookingBackend, probe};
+use crate::{Destination, LookingBackend, RetryPolicy, RetryingBackend, probe};
 
 mod append_only;
 mod line;
@@ -232,7 +232,10 @@ mod rclone {
             ],
             &|| {
                 let (first, second, folder) = clients();
-                Fresh::new(LookingBackend::new(first), LookingBackend::new(second)).keeping(folder)
+                // Where many work at once it may not know a folder that it has just made.
+                let retrying = |client| RetryingBackend::new(client, RetryPolicy::default());
+                let looking = |client| LookingBackend::new(retrying(client));
+                Fresh::new(looking(first), looking(second)).keeping(folder)
             },
         );
     }
