@@ -70,7 +70,7 @@ pub use options::{Ask, Options, Ssh, Variable};
 pub use properties::{Finding, Properties, Weight, Writes};
 pub use put::{Put, put_same};
 pub use record::{Recorded, RecordingBackend};
-pub use retry::{RetryPolicy, RetryingBackend};
+pub use retry::{RetryPolicy, RetryingBackend, TellRetry};
 #[cfg(feature = "s3")]
 pub use s3::S3Backend;
 #[cfg(feature = "sftp")]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::destination::Scheme;
 use crate::destination::{Destination, Remote};
 use crate::limit::LimitedBackend;
+use crate::retry::retry;
 use crate::{Backend, LocalBackend, Options, Result, RetryingBackend};
 
 /// What to do where nothing is yet.
@@ -19,7 +20,7 @@ pub(crate) enum Absent {
 }
 
 /// Opens the destination that a URL or a path names; it must exist. What fails in passing is tried
-/// again.
+/// again, the opening too: the server of a nightly run may just be starting.
 ///
 /// Errors: `NotFound`, `Invalid` (also a kind of destination that this version was built without),
 /// `PermissionDenied`, `Transient`, `Other`.
@@ -58,12 +59,15 @@ fn open_or_make(url: &str, options: &Options, absent: Absent) -> Result<Arc<dyn 
                 Ok(retrying(folder, options))
             }
         }
-        Destination::Remote(remote) => open_remote(&remote, options, absent),
+        Destination::Remote(remote) => retry(options.retry, &*options.tell_retry, || {
+            open_remote(&remote, options, absent)
+        }),
     }
 }
 
 fn retrying(backend: impl Backend + 'static, options: &Options) -> Arc<dyn Backend> {
-    Arc::new(RetryingBackend::new(backend, options.retry))
+    let told = Arc::clone(&options.tell_retry);
+    Arc::new(RetryingBackend::telling(backend, options.retry, told))
 }
 
 #[allow(unused_variables, reason = "not all features of this crate are on")]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use crate::RetryPolicy;
+use crate::{RetryPolicy, TellRetry};
 
 /// Asks a person for a secret; the text says for which. None: there is nobody to ask.
 pub type Ask = dyn Fn(&str) -> Option<SecretString> + Send + Sync;
@@ -27,6 +27,8 @@ pub struct Options {
     pub download_limit: Option<NonZeroU64>,
     /// What fails in passing is tried again like this.
     pub retry: RetryPolicy,
+    /// Who is told of what is tried again.
+    pub tell_retry: Arc<TellRetry>,
     /// A connection on which nothing moved for so long is dead.
     pub stalled_after: Duration,
     /// Whether unencrypted HTTP may be used.
@@ -65,6 +67,7 @@ impl Default for Options {
             upload_limit: None,
             download_limit: None,
             retry: RetryPolicy::default(),
+            tell_retry: Arc::new(|_, _| {}),
             stalled_after: Duration::from_mins(2),
             plain_http: false,
             ca_file: None,

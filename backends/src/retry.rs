@@ -1,7 +1,9 @@
 //! Tries again what failed in passing.
 
+use std::fmt;
 use std::iter;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backon::{BlockingRetryable, ExponentialBuilder};
@@ -25,10 +27,11 @@ pub struct RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// The default's pauses, as often as fit into this time.
+    /// The default's pauses, as often as fit into this time; none at all is one attempt.
     pub fn lasting(total: Duration) -> Self {
+        let attempts = if total.is_zero() { 1 } else { usize::MAX };
         Self {
-            attempts: usize::MAX,
+            attempts,
             total,
             ..Self::default()
         }
@@ -55,10 +58,10 @@ impl RetryPolicy {
 }
 
 impl Default for RetryPolicy {
-    /// Survives the restart of a server, or of a router: ten attempts in at most five minutes.
+    /// Survives the restart of a server, or of a router: five minutes.
     fn default() -> Self {
         Self {
-            attempts: 10,
+            attempts: usize::MAX,
             first_pause: Duration::from_millis(250),
             longest_pause: Duration::from_secs(30),
             total: Duration::from_mins(5),
@@ -74,27 +77,49 @@ impl Default for RetryPolicy {
 /// * `list` is begun again only as long as nothing of it was yielded; a later error is an item.
 ///
 /// Not for a destination whose library retries by itself: the attempts would multiply.
-#[derive(Debug)]
 pub struct RetryingBackend<B> {
     inner: B,
     policy: RetryPolicy,
+    told: Arc<TellRetry>,
+}
+
+/// Is told of a failure in passing, and of the pause after which the call is made again.
+pub type TellRetry = dyn Fn(&Error, Duration) + Send + Sync;
+
+/// Makes a call until it gives something else than `Transient`, or patience ends.
+pub(crate) fn retry<T>(
+    policy: RetryPolicy,
+    tell: &TellRetry,
+    call: impl FnMut() -> Result<T>,
+) -> Result<T> {
+    // A slow transfer that breaks near its end is as worthy as a quick one.
+    let mut failing_since = None;
+    call.retry(policy.backoff())
+        .when(|error: &Error| {
+            let since = *failing_since.get_or_insert_with(Instant::now);
+            error.kind() == ErrorKind::Transient && since.elapsed() < policy.total
+        })
+        .notify(tell)
+        .call()
 }
 
 impl<B: Backend> RetryingBackend<B> {
-    /// Retries the calls of `inner`.
+    /// Retries the calls of `inner`, and tells nobody.
     pub fn new(inner: B, policy: RetryPolicy) -> Self {
-        Self { inner, policy }
+        Self::telling(inner, policy, Arc::new(|_, _| {}))
+    }
+
+    /// Retries the calls of `inner`; each call that will be made again is told.
+    pub fn telling(inner: B, policy: RetryPolicy, told: Arc<TellRetry>) -> Self {
+        Self {
+            inner,
+            policy,
+            told,
+        }
     }
 
     fn retry<T>(&self, call: impl FnMut() -> Result<T>) -> Result<T> {
-        // A slow transfer that breaks near its end is as worthy as a quick one.
-        let mut failing_since = None;
-        call.retry(self.policy.backoff())
-            .when(|error: &Error| {
-                let since = *failing_since.get_or_insert_with(Instant::now);
-                error.kind() == ErrorKind::Transient && since.elapsed() < self.policy.total
-            })
-            .call()
+        retry(self.policy, &*self.told, call)
     }
 
     /// A listing that got as far as its first item.
@@ -109,6 +134,15 @@ impl<B: Backend> RetryingBackend<B> {
             Ok(listing) => Box::new(listing),
             Err(error) => Box::new(iter::once(Err(error))),
         }
+    }
+}
+
+impl<B: fmt::Debug> fmt::Debug for RetryingBackend<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RetryingBackend")
+            .field("inner", &self.inner)
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
     }
 }
 
@@ -160,6 +194,8 @@ impl<B: Backend> Backend for RetryingBackend<B> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
     use crate::{Fault, FaultyBackend, MemoryBackend, Plan, RecordingBackend, Verb};
 
@@ -366,6 +402,34 @@ mod tests {
         result.unwrap_err();
         // The clock runs from the first failure.
         assert_eq!(attempts, 2);
+    }
+
+    #[test]
+    fn what_will_be_tried_again_is_told() {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&told);
+        let tell: Arc<TellRetry> = Arc::new(move |error: &Error, pause| {
+            kept.lock().unwrap().push((error.kind(), pause));
+        });
+        let faulty = FaultyBackend::new(MemoryBackend::new(), first_fail(5, FAILS));
+        let backend = RetryingBackend::telling(faulty, RetryPolicy::fast(), tell);
+        backend.put_new(&key("a"), b"").unwrap_err();
+        let told = told.lock().unwrap();
+        // The fifth failure is the caller's.
+        assert_eq!(told.len(), 4);
+        for (kind, pause) in &*told {
+            assert_eq!(*kind, ErrorKind::Transient);
+            assert!(!pause.is_zero());
+        }
+    }
+
+    #[test]
+    fn no_time_is_one_attempt() {
+        let policy = RetryPolicy::lasting(Duration::ZERO);
+        let faulty = FaultyBackend::new(MemoryBackend::new(), first_fail(1, FAILS));
+        let backend = RetryingBackend::new(faulty, policy);
+        backend.put_new(&key("a"), b"").unwrap_err();
+        assert_eq!(backend.inner.count(), 1);
     }
 
     #[test]

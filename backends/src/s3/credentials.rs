@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use object_store::CredentialProvider;
@@ -81,7 +82,11 @@ pub(super) async fn load(given: &Given, options: &Options) -> Loaded {
     }
     let mut loader = aws_config::defaults(BehaviorVersion::latest());
     if let Some(profile) = &given.profile {
-        loader = loader.profile_name(profile);
+        // What a person names goes before variables, which the chain would ask first.
+        let of_profile = ProfileFileCredentialsProvider::builder().profile_name(profile);
+        loader = loader
+            .profile_name(profile)
+            .credentials_provider(of_profile.build());
     }
     let chain = tokio::time::timeout(CHAIN_TAKES, loader.load()).await.ok();
     Loaded {

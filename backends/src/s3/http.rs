@@ -3,6 +3,7 @@
 use std::fmt;
 
 use async_trait::async_trait;
+use http::header::CONTENT_RANGE;
 use http::{Request, StatusCode};
 use object_store::ClientOptions;
 use object_store::client::{
@@ -47,8 +48,12 @@ impl HttpService for Service {
         // Nobody asks for the kind: the library does not retry here.
         let failed = |error| HttpError::new(HttpErrorKind::Unknown, error);
         let answered = self.0.send(Request::from_parts(parts, body)).await;
-        let answer = answered.map_err(failed)?;
+        let mut answer = answered.map_err(failed)?;
         if answer.status().is_success() {
+            // rclone's server calls a part of a body the whole (200), and says which part it is.
+            if answer.headers().contains_key(CONTENT_RANGE) {
+                *answer.status_mut() = StatusCode::PARTIAL_CONTENT;
+            }
             return Ok(answer.map(HttpResponseBody::from));
         }
         let region = answer.headers().get("x-amz-bucket-region");
