@@ -165,6 +165,11 @@ fn parse_path(text: &str) -> Result<PathBuf> {
         return Err(invalid(format!("no destination is given: {SUPPORTED}")));
     }
     let first = text.split('/').next().unwrap_or_default();
+    if first.starts_with('~') {
+        return Err(invalid(
+            "~ is for a shell to replace, and is still there: give the whole path (or ./~ for a folder of that name)".to_owned(),
+        ));
+    }
     if first.contains(':') {
         return Err(invalid(format!(
             "a path with a colon in its first name begins with ./ here; for another machine {SUPPORTED}"

@@ -106,6 +106,29 @@ mod tests {
     use super::*;
     use crate::{ErrorKind, Key};
 
+    #[cfg(feature = "sftp")]
+    #[test]
+    fn opening_is_tried_again() {
+        use std::net::TcpListener;
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        let told = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&told);
+        let options = Options {
+            retry: crate::RetryPolicy::fast(),
+            tell_retry: Arc::new(move |error, _| {
+                assert_eq!(error.kind(), ErrorKind::Transient);
+                count.fetch_add(1, Ordering::Relaxed);
+            }),
+            ..Options::default()
+        };
+        // A port that nobody listens on any more.
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
+        let url = format!("sftp://me@127.0.0.1:{}/x", port.unwrap().port());
+        let error = open(&url, &options).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Transient, "{error:?}");
+        assert_eq!(told.load(Ordering::Relaxed), options.retry.attempts - 1);
+    }
+
     #[test]
     fn create_then_open() {
         let options = Options::default();

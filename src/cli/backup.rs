@@ -1,10 +1,12 @@
 //! `seawall backup`: backs up an installation.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 use clap::Args;
 use serde::Serialize;
 
+use super::destination;
 use super::init;
 use super::output::{self, Output, bytes, count};
 use super::place::{self, Joined};
@@ -153,12 +155,12 @@ fn join(
     state: &crate::repository::state::StateFolder,
     output: Output,
 ) -> Result<Joined, CommandError> {
-    match place::joined(global, state) {
+    match place::joined(global, state, arguments.initial.weak_writes()) {
         Err(error)
             if arguments.init && matches!(error.status, Status::NoRepository | Status::NoKey) =>
         {
             let (joined, how) = init::join(global, &arguments.initial, state)?;
-            let sheet = joined.state.keep_sheet(&recovery_sheet(&joined))?;
+            let sheet = joined.state.keep_sheet(&recovery_sheet(&joined, global))?;
             let what = match how {
                 init::How::Made => "made",
                 init::How::Joined | init::How::PutAgain(_) => "joined",
@@ -279,6 +281,7 @@ struct Summary<'a> {
     incomplete: &'a [String],
     warnings: Vec<String>,
     attempts_lost_to_races: usize,
+    calls_made_again: u64,
     longest_lock_ms: u128,
 }
 
@@ -310,6 +313,7 @@ impl<'a> Summary<'a> {
             incomplete: &marker.incomplete,
             warnings: report.warnings(),
             attempts_lost_to_races: report.races,
+            calls_made_again: destination::RETRIES.load(Ordering::Relaxed),
             longest_lock_ms: report.locked_for.as_millis(),
         }
     }
@@ -367,6 +371,9 @@ fn print(joined: &Joined, report: &Report, output: Output) {
     output.detail(format_args!("proved    {}", proof_line(report)));
     if let Some(known) = accepted_line(manifest) {
         output.detail(format_args!("accepted  {known}"));
+    }
+    if let Some(retries) = destination::retries() {
+        output.detail(format_args!("network   {retries}"));
     }
     output.detail(format_args!("snapshot  {}", marker.snapshot));
     output.line(format_args!("marker    {}", marker_place(joined, report)));

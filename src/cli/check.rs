@@ -214,6 +214,11 @@ fn last_line(report: &Report, reported: &Reported<'_>, output: Output) {
             bytes(data.read.bytes),
             bytes(data.of.bytes)
         )),
+        _ if report.problems.iter().all(|problem| problem.kind == ProblemKind::Unpinned) => {
+            output.line(format_args!(
+                "problems  {found}; give --trust KEY from the recovery sheet to prove who made the backup"
+            ));
+        }
         (_, _, Reported::No) => output.line(format_args!(
             "problems  {found}; `seawall check --report` tells the next backup, which stores anew what the source still has"
         )),

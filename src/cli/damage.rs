@@ -8,6 +8,7 @@ use super::place::{self, Joined};
 use super::{CommandError, Global, Status};
 use crate::damage::{self, Change, Id, Listing, Newest, Row, Selection, State};
 use crate::repository::acceptances::Acceptances;
+use crate::repository::guard::WeakWrites;
 use crate::repository::manifest::{Acceptance, Manifest};
 use crate::time::{Clock, Day};
 
@@ -69,11 +70,11 @@ pub(super) fn run(
 ) -> Result<Status, CommandError> {
     let state = global.existing_state()?;
     match &arguments.what {
-        What::List => list(&place::joined(global, &state)?, output),
+        What::List => list(&place::joined(global, &state, WeakWrites::Refused)?, output),
         What::Accept(accept) => {
             let acceptance = acceptance(accept)?;
             let _lock = state.lock()?;
-            let joined = place::joined(global, &state)?;
+            let joined = place::joined(global, &state, WeakWrites::Refused)?;
             let change = change(&joined, |manifest, accepted| {
                 damage::accept(
                     manifest,
@@ -86,7 +87,7 @@ pub(super) fn run(
         }
         What::Unaccept(selected) => {
             let _lock = state.lock()?;
-            let joined = place::joined(global, &state)?;
+            let joined = place::joined(global, &state, WeakWrites::Refused)?;
             let change = change(&joined, |manifest, accepted| {
                 damage::unaccept(manifest, accepted, &selected.selection())
             })?;

@@ -34,7 +34,7 @@ pub(super) struct Joining {
 }
 
 impl Joining {
-    fn weak_writes(&self) -> WeakWrites {
+    pub(super) fn weak_writes(&self) -> WeakWrites {
         if self.accept_weak_writes {
             WeakWrites::Accepted
         } else {
@@ -51,7 +51,7 @@ pub(super) fn run(
     let state = global.state()?;
     let _lock = state.lock()?;
     let (joined, how) = join(global, arguments, &state)?;
-    let sheet = recovery_sheet(&joined);
+    let sheet = recovery_sheet(&joined, global);
     let kept = joined.state.keep_sheet(&sheet)?;
     let place = joined.repository.place();
     match &how {
@@ -99,6 +99,15 @@ enum Place {
     Empty(Arc<dyn Backend>),
 }
 
+/// The repository that another host made while this one was about to; else why this one could not.
+fn made_meanwhile(
+    global: &Global,
+    url: &str,
+    error: CommandError,
+) -> Result<Repository, CommandError> {
+    place::open_existing(global, url).map_err(|_| error)
+}
+
 /// Opens the repository, or makes it; publishes this host's key there and trusts it here.
 pub(super) fn join(
     global: &Global,
@@ -106,14 +115,18 @@ pub(super) fn join(
     state: &StateFolder,
 ) -> Result<(Joined, How), CommandError> {
     let url = global.url()?;
-    let (place, how) = match place::open_existing(global, url) {
+    let (place, mut how) = match place::open_existing(global, url) {
         Ok(repository) => {
             repository.refuse_other()?;
             (Place::Repository(repository), How::Joined)
         }
-        Err(error) if error.status == Status::NoRepository => {
-            (Place::Empty(place::make(global, url)?), How::Made)
-        }
+        Err(error) if error.status == Status::NoRepository => match place::make(global, url) {
+            Ok(backend) => (Place::Empty(backend), How::Made),
+            Err(error) => (
+                Place::Repository(made_meanwhile(global, url, error)?),
+                How::Joined,
+            ),
+        },
         Err(error) => match place::put_again(global, url, &error)? {
             Some((repository, vouched)) => (Place::Repository(repository), How::PutAgain(vouched)),
             None => return Err(error),
@@ -138,7 +151,13 @@ pub(super) fn join(
         Place::Empty(backend) => {
             let backend = guard::guarded(backend, url, weak)?;
             guard::publish(&*backend, url, &host_key, now)?;
-            Repository::init(backend, url, now)?
+            match Repository::init(backend, url, now) {
+                Ok(repository) => repository,
+                Err(error) => {
+                    how = How::Joined;
+                    made_meanwhile(global, url, error.into())?.guarded(weak)?
+                }
+            }
         }
     };
     let of_repository = state.repository(repository.id())?;

@@ -71,6 +71,16 @@ struct Global {
     reaching: destination::Reaching,
 }
 
+impl Global {
+    fn loudness(&self) -> Loudness {
+        match (self.quiet, self.verbose) {
+            (true, _) => Loudness::Quiet,
+            (_, true) => Loudness::Verbose,
+            _ => Loudness::Normal,
+        }
+    }
+}
+
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Make a repository, or let this host join one; prints the recovery sheet
@@ -98,14 +108,9 @@ enum Verb {
 /// Runs the command line; the process ends with what this returns.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let loudness = match (cli.global.quiet, cli.global.verbose) {
-        (true, _) => Loudness::Quiet,
-        (_, true) => Loudness::Verbose,
-        _ => Loudness::Normal,
-    };
     let output = Output {
         json: cli.global.json,
-        loudness,
+        loudness: cli.global.loudness(),
     };
     let result = match &cli.verb {
         Verb::Init(arguments) => init::run(&cli.global, arguments, output),

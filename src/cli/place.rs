@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
-use seawall_backends::{self as backends, Backend, ErrorKind};
+use seawall_backends::{self as backends, Backend, ErrorKind, Options};
 
 use super::output::Output;
 use super::{CommandError, Global, Status};
+use crate::repository::guard::WeakWrites;
 use crate::repository::host_key::HostKey;
 use crate::repository::identity::{self, Vouched, Voucher};
 use crate::repository::note::VerifyingKey;
@@ -16,6 +17,11 @@ use crate::repository::{self, Repository, Snapshot, names};
 use crate::seafile::discover::Environment;
 
 impl Global {
+    /// How the destination is reached.
+    fn options(&self) -> Result<Options, CommandError> {
+        self.reaching.options(self.loudness())
+    }
+
     /// The repository's URL.
     pub(super) fn url(&self) -> Result<&str, CommandError> {
         self.repository.as_deref().ok_or_else(|| CommandError {
@@ -35,7 +41,7 @@ impl Global {
         }
         let folder = |name: &str| std::env::var_os(name).map(PathBuf::from);
         folder("XDG_STATE_HOME")
-            .or_else(|| folder("HOME").map(|home| home.join(".local/state")))
+            .or_else(|| std::env::home_dir().map(|home| home.join(".local/state")))
             .map(|path| path.join("seawall"))
             .ok_or_else(|| CommandError::new(anyhow!("there is no HOME"), "give --state-dir DIR"))
     }
@@ -85,7 +91,7 @@ impl Global {
         if !is_about_configuration(&error) {
             return Err(error);
         }
-        let backend = backends::open(url, &self.reaching.options()?)?;
+        let backend = backends::open(url, &self.options()?)?;
         let vouched = identity::vouched(backend.as_ref(), url, &self.vouchers()?)?;
         let of_markers = vouched.map(|vouched| Repository::open_as(backend, url, vouched.id));
         let Some(repository) = of_markers.or(as_it_says) else {
@@ -134,7 +140,7 @@ impl Global {
 
 /// Opens the repository at a place.
 pub(super) fn open_existing(global: &Global, url: &str) -> Result<Repository, CommandError> {
-    let options = global.reaching.options()?;
+    let options = global.options()?;
     let backend = backends::open(url, &options).map_err(|error| match error.kind() {
         ErrorKind::NotFound => repository::Error::NoRepository { place: url.into() }.into(),
         _ => CommandError::from(error),
@@ -163,7 +169,7 @@ pub(super) fn put_again(
     let Some(repository::Error::ConfigurationMissing { place }) = error.error.downcast_ref() else {
         return Ok(None);
     };
-    let backend = backends::open(url, &global.reaching.options()?)?;
+    let backend = backends::open(url, &global.options()?)?;
     let vouched = identity::vouched(backend.as_ref(), place, &global.vouchers()?)?;
     let vouched = vouched.ok_or_else(|| repository::Error::Unvouched {
         place: place.clone(),
@@ -175,7 +181,7 @@ pub(super) fn put_again(
 /// Makes a place where nothing is yet, for a repository. A key that an `init` published there, which
 /// then went no further, is nothing.
 pub(super) fn make(global: &Global, url: &str) -> Result<Arc<dyn Backend>, CommandError> {
-    let backend = backends::create(url, &global.reaching.options()?)?;
+    let backend = backends::create(url, &global.options()?)?;
     let first = backend.list("").find(|entry| {
         entry
             .as_ref()
@@ -210,7 +216,11 @@ pub(super) struct Joined {
 }
 
 /// Opens the repository to write; this host must have joined it.
-pub(super) fn joined(global: &Global, state: &StateFolder) -> Result<Joined, CommandError> {
+pub(super) fn joined(
+    global: &Global,
+    state: &StateFolder,
+    weak: WeakWrites,
+) -> Result<Joined, CommandError> {
     let repository = open_existing(global, global.url()?)?;
     let no_key = || repository::Error::NoHostKey {
         place: repository.place().into(),
@@ -228,6 +238,9 @@ pub(super) fn joined(global: &Global, state: &StateFolder) -> Result<Joined, Com
         return Err(no_key().into());
     }
     pinned.extend(global.trusted()?);
+    if weak == WeakWrites::Accepted {
+        of_repository.accept_weak_writes()?;
+    }
     let repository = repository.guarded(of_repository.weak_writes())?;
     Ok(Joined {
         repository: repository.with_pinned(pinned),

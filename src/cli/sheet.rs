@@ -1,10 +1,11 @@
 //! The recovery sheet: what to keep away from the host that is backed up, on paper if possible.
 
+use super::Global;
 use super::place::{Joined, absolute};
 use crate::repository::place::shell;
 
 /// The sheet of this host and repository, ready to print.
-pub(super) fn recovery_sheet(joined: &Joined) -> String {
+pub(super) fn recovery_sheet(joined: &Joined, global: &Global) -> String {
     let place = joined.repository.place();
     let url = if place.contains("://") {
         place.to_owned()
@@ -18,7 +19,7 @@ pub(super) fn recovery_sheet(joined: &Joined) -> String {
 to reach it        a login or access key for that server: keep one that does not die with this host"
     };
     let key = joined.host_key.verifying();
-    let word = shell(&url);
+    let word = format!("{}{}", shell(&url), global.reaching.words());
     format!(
         "RECOVERY SHEET - keep it away from the server, on paper if you can
 

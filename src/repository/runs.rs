@@ -48,8 +48,12 @@ pub fn put_intent(
         let key = names::intent(snapshot);
         match backend.put_new(&key, text.as_bytes()) {
             Ok(()) => {
-                guard::prove(backend, place, &key, text.as_bytes())?;
-                return Ok(snapshot);
+                let proved = guard::prove(backend, place, &key, text.as_bytes());
+                if proved.is_err() {
+                    // Without permission to delete it stays as a run that never ended.
+                    let _ = backend.delete(&key);
+                }
+                return proved.map(|()| snapshot);
             }
             Err(error) if error.kind() == ErrorKind::AlreadyExists => snapshot = snapshot.next(),
             Err(error) => return Err(error.into()),

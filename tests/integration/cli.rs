@@ -78,7 +78,9 @@ impl User {
         let mut command = Command::new(env!("CARGO_BIN_EXE_seawall"));
         command
             .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap());
+            .env("PATH", std::env::var_os("PATH").unwrap())
+            // Not the files of whoever runs the tests.
+            .env("HOME", self.home());
         command
             .env("SEAWALL_REPOSITORY", self.repository())
             .env("SEAWALL_STATE_DIR", self.path("state"));

@@ -119,7 +119,7 @@ fn a_store_that_overwrites_keeps_all_other_promises() {
 }
 
 /// It overwrites too, has folders below its buckets, which it says is its own failure (500), and
-/// lists times by the second.
+/// rounds times in one of two places.
 #[test]
 fn rclone_keeps_what_repositories_need() {
     let left_out = [

@@ -144,6 +144,8 @@ impl Attempt<'_> {
         let text = format!("the login is refused ({}{takes})", tried.join("; "));
         let hint = if self.tried.len() >= MANY {
             "servers hang up after a few keys: name the one key file, and set IdentitiesOnly yes in ~/.ssh/config"
+        } else if self.tried.iter().any(|tried| tried.contains("password")) {
+            "is the password right, and the user's name?"
         } else if self.takes(MethodKind::Password) || self.takes(MethodKind::KeyboardInteractive) {
             "name a key file whose public half is in ~/.ssh/authorized_keys there, start an agent that has it, or give the password in a file or a variable"
         } else {

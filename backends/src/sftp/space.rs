@@ -33,5 +33,5 @@ pub(super) async fn explain(session: &Session, path: &str, len: usize, failed: F
     }
     failed
         .into_error(path)
-        .with_hint("the disk has room: is a quota of the user used up, or a limit on file sizes?")
+        .with_hint("the disk has room: is a quota of the user used up, or a limit on file sizes, or is it mounted read-only?")
 }

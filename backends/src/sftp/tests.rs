@@ -22,6 +22,7 @@ use crate::{Destination, LookingBackend, RetryPolicy, RetryingBackend, probe};
 mod append_only;
 mod line;
 mod login;
+mod requests;
 
 /// How to reach a server, with nothing of the user who tests in it.
 struct Access {

@@ -11,7 +11,7 @@ use crate::cli::User;
 use crate::support::{Source, files_below};
 
 /// A place on a server, behind one of its ports, and the files that let a user in.
-fn place(sshd: &Sshd, port: u16, files: &tempfile::TempDir) -> Place {
+pub(super) fn place(sshd: &Sshd, port: u16, files: &tempfile::TempDir) -> Place {
     let known_hosts = files.path().join("known_hosts");
     std::fs::write(&known_hosts, sshd.known_line("ed25519", port)).unwrap();
     let url = format!(
@@ -110,7 +110,7 @@ fn a_server_that_went_away_is_told_and_the_next_backup_goes_on() {
     let (sshd, files) = (Sshd::start(&Setup::default()), tempfile::tempdir().unwrap());
     let proxy = Proxy::start(sshd.port, Duration::ZERO);
     let port = proxy.port;
-    let place = place(&sshd, port, &files).with(&["--retry-for", "1m"]);
+    let place = place(&sshd, port, &files).with(&["--retry-for", "1s"]);
     let (user, source) = (User::new(), Source::example());
     place.run(&user, &["init"]).succeeds();
     drop(proxy);
