@@ -1,4 +1,5 @@
-//! How fast packs go to an SFTP server and back, beside OpenSSH's own `sftp` and rclone, in one run.
+//! How fast packs go to an SFTP server and back, beside OpenSSH's own `sftp`, rclone and restic (which
+//! also encrypts, and whose time to start is in it), in one run.
 //!
 //! `cargo run --release -p seawall-backends --no-default-features --features sftp --example sftp_speed`,
 //! with the number of objects of 32 MiB (32) and the round trips in milliseconds (`0,20`) behind it. The
@@ -49,6 +50,7 @@ fn main() {
         run.show("seawall", [up, down], [up, down]);
         run.show("OpenSSH sftp", run.sftp(), [up, down]);
         run.show("rclone", run.rclone(), [up, down]);
+        run.show("restic", run.restic(), [up, down]);
         let one = run.one();
         println!(
             "  one object alone: put {:.3} s, get {:.3} s",
@@ -172,6 +174,30 @@ impl Run {
             copy(&text(self.source.path()), &there),
             copy(&there, &text(back.path())),
         ]
+    }
+
+    /// A backup into a new repository, and a restore.
+    fn restic(&self) -> [f64; 2] {
+        let (back, cache) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+        let (user, port) = (&self.sshd.user, self.port);
+        let (key, known) = (self.sshd.key(), self.settings.path().join("known_hosts"));
+        let ssh = format!(
+            "sftp.command=ssh -F /dev/null -i {} -o UserKnownHostsFile={} -p {port} {user}@127.0.0.1 -s sftp",
+            key.display(),
+            known.display()
+        );
+        let there = format!("sftp:{user}@127.0.0.1:{}/restic", self.sshd.seen_as);
+        let run = |arguments: &[&str]| {
+            let mut command = Command::new(program("restic", "restic (Debian)"));
+            command.env("RESTIC_PASSWORD", "benchmark");
+            command.args(["-q", "-o", &ssh, "-r", &there, "--cache-dir"]);
+            command.arg(cache.path()).args(arguments);
+            seconds(|| ran(&mut command))
+        };
+        run(&["init"]);
+        let up = run(&["backup", self.source.path().to_str().unwrap()]);
+        let target = back.path().to_str().unwrap();
+        [up, run(&["restore", "latest", "--target", target])]
     }
 
     fn show(&self, name: &str, times: [f64; 2], ours: [f64; 2]) {
