@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the servers that tests talk to: OpenSSH from Debian, the others from PyPI, in an
+# Installs the servers that tests talk to: OpenSSH and MariaDB from Debian, the others from PyPI, in an
 # environment of their own below target/. Does nothing where all are there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -9,13 +9,14 @@ venv="$(dirname "$folder")"
 
 packages=()
 [ -x /usr/sbin/sshd ] || packages+=(openssh-server)
+[ -x /usr/sbin/mariadbd ] || packages+=(mariadb-server mariadb-client)
 command -v ssh-keygen >/dev/null || packages+=(openssh-client)
 command -v python3 >/dev/null && python3 -c 'import venv, ensurepip' 2>/dev/null || packages+=(python3-venv)
 if ((${#packages[@]})); then
     sudo=""
     [ "$(id -u)" = 0 ] || sudo=sudo
     $sudo apt-get update -qq
-    # A test starts its own sshd; the system's is not to run.
+    # A test starts its own sshd and mariadbd; the system's are not to run.
     $sudo env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends "${packages[@]}"
 fi
 

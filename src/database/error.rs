@@ -1,8 +1,11 @@
 //! What can go wrong with a database, told apart where a caller or a reader acts differently.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use super::mysql;
 
 /// A database that could not be copied or read; each names the file concerned.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +77,9 @@ pub enum Error {
         /// What SQLite said.
         source: rusqlite::Error,
     },
+    /// A database server.
+    #[error(transparent)]
+    Server(#[from] mysql::Error),
     /// A table or column without which no library can be found is absent.
     #[error("{}: has no table {table} with the column {column}", file.display())]
     MissingTable {
@@ -88,8 +94,11 @@ pub enum Error {
 
 impl Error {
     /// What to do next, where there is something to say.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
+    pub fn hint(&self) -> Option<Cow<'static, str>> {
+        if let Self::Server(error) = self {
+            return error.hint().map(Cow::Owned);
+        }
+        let text = match self {
             Self::Unreadable { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Some("run seawall as root or as the user that Seafile runs as")
             }
@@ -111,8 +120,12 @@ impl Error {
             Self::MissingTable { .. } => Some(
                 "is this really Seafile's own database (seafile.db), and was the server ever started?",
             ),
-            Self::Unreadable { .. } | Self::Spool { .. } | Self::Sqlite { .. } => None,
-        }
+            Self::Unreadable { .. }
+            | Self::Spool { .. }
+            | Self::Sqlite { .. }
+            | Self::Server(_) => None,
+        };
+        text.map(Cow::Borrowed)
     }
 
     /// Sorts an error of SQLite about a file.

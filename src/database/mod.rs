@@ -9,6 +9,7 @@
 //! does not discover where databases are. The verbs call it.
 
 mod error;
+pub mod mysql;
 pub mod pointers;
 pub mod sqlite;
 

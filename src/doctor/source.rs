@@ -89,7 +89,7 @@ fn look_at_databases(report: &mut Report, installation: &Installation) -> u64 {
                 );
             }
             Err(error) => {
-                let next = error.hint().map(ToOwned::to_owned);
+                let next = error.hint().map(Into::into);
                 report.error("database", &error, next);
             }
         }

@@ -22,6 +22,7 @@ pub use report::{
     LooseStore, MAX_DAMAGE, MAX_WARNINGS, ObjectName, Report, Unreached, Version,
 };
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::path::Path;
@@ -82,13 +83,15 @@ pub enum Error {
 
 impl Error {
     /// What to do about it, where there is something to do.
-    pub fn hint(&self) -> Option<&'static str> {
+    pub fn hint(&self) -> Option<Cow<'static, str>> {
         match self {
             Self::Database(database::Error::NoSpace { .. }) => {
-                Some("free space there, or set TMPDIR to a folder on a larger disk")
+                Some("free space there, or set TMPDIR to a folder on a larger disk".into())
             }
             Self::Database(error) => error.hint(),
-            Self::Source(_) => Some("run seawall as the user that Seafile runs as, or as root"),
+            Self::Source(_) => {
+                Some("run seawall as the user that Seafile runs as, or as root".into())
+            }
             Self::NotSqlite(_) | Self::NoSeafileDatabase => None,
         }
     }

@@ -4,8 +4,8 @@
 //! rows that make no sense become [`Oddity`]s, never a panic, and never the reason that other libraries
 //! are not backed up. Objects are not looked at here.
 
-mod assemble;
-mod rows;
+pub(in crate::database) mod assemble;
+pub(in crate::database) mod rows;
 mod sqlite;
 mod tables;
 #[cfg(test)]

@@ -15,6 +15,7 @@
 pub mod b2;
 pub mod blobs;
 pub mod bucket;
+pub mod mariadb;
 pub mod moto;
 pub mod process;
 pub mod proxy;

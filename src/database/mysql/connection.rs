@@ -1,0 +1,247 @@
+//! Statements and their rows, one after the other, for callers that wait.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use mysql_async::prelude::Queryable as _;
+use mysql_async::{Conn, Row, Value};
+use tokio::runtime::{Builder, Runtime};
+
+use super::error::{Error, ErrorKind};
+use super::server::Server;
+
+/// A server that does not answer a login is not there.
+const CONNECT: Duration = Duration::from_secs(30);
+/// A statement that gives nothing for so long will not any more. Locks are waited for less long.
+const SILENCE: Duration = Duration::from_mins(10);
+/// So many rows, or bytes of them, are taken at a time: one look at the clock is for all of them.
+const ROWS: usize = 256;
+const BYTES: usize = 1 << 20;
+
+/// A connection of its own, with a session that reads.
+pub struct Connection {
+    // Before the runtime, which it needs to end.
+    conn: RefCell<Option<Conn>>,
+    runtime: Runtime,
+    server: Server,
+    vendor: Vendor,
+    version: String,
+}
+
+/// Who made the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Vendor {
+    /// `MariaDB`.
+    MariaDb,
+    /// `MySQL`, or what says nothing else.
+    MySql,
+}
+
+impl Connection {
+    /// Logs in.
+    pub fn open(server: &Server) -> Result<Self, Error> {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Error::new(server, ErrorKind::Other, error.to_string()))?;
+        let opts = server.opts();
+        let connecting = async { tokio::time::timeout(CONNECT, Conn::new(opts)).await };
+        let conn = match runtime.block_on(connecting) {
+            Ok(Ok(conn)) => conn,
+            Ok(Err(error)) => return Err(not_connected(server, error)),
+            Err(_) => {
+                let what = format!("no answer for {} seconds", CONNECT.as_secs());
+                return Err(Error::new(server, ErrorKind::Unreachable, what));
+            }
+        };
+        let mut this = Self {
+            conn: RefCell::new(Some(conn)),
+            runtime,
+            server: server.clone(),
+            vendor: Vendor::MySql,
+            version: String::new(),
+        };
+        this.version = this.text("SELECT VERSION()")?.unwrap_or_default();
+        if this.version.contains("MariaDB") {
+            this.vendor = Vendor::MariaDb;
+        }
+        this.begin_session()?;
+        Ok(this)
+    }
+
+    /// Text is UTF-8, times are UTC, and nobody's limits on the length of statements hold.
+    fn begin_session(&self) -> Result<(), Error> {
+        self.run("SET NAMES utf8mb4")?;
+        self.run(
+            "SET SESSION time_zone = '+00:00', sql_mode = '', sql_quote_show_create = 1, \
+             lock_wait_timeout = 60, innodb_lock_wait_timeout = 60, \
+             net_write_timeout = 3600, net_read_timeout = 3600, sql_select_limit = DEFAULT",
+        )?;
+        self.run(match self.vendor {
+            Vendor::MariaDb => "SET SESSION max_statement_time = 0",
+            Vendor::MySql => "SET SESSION max_execution_time = 0",
+        })
+    }
+
+    /// Which server.
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// Who made it.
+    pub fn vendor(&self) -> Vendor {
+        self.vendor
+    }
+
+    /// As the server says it.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// What tells this server from others, by whichever name it was reached: its own id (`MySQL`), else
+    /// machine, port and folder.
+    pub fn identity(&self) -> Result<String, Error> {
+        if self.vendor == Vendor::MySql
+            && let Some(id) = self.text("SELECT @@server_uuid")?
+        {
+            return Ok(id);
+        }
+        let id = self.text("SELECT CONCAT_WS(' ', @@hostname, @@port, @@datadir, @@server_id)")?;
+        Ok(id.unwrap_or_default())
+    }
+
+    /// Runs a statement whose rows nobody wants.
+    pub fn run(&self, statement: &str) -> Result<(), Error> {
+        self.each(statement, |_| Ok::<_, Error>(()))
+    }
+
+    /// The first cell of the first row.
+    pub fn text(&self, statement: &str) -> Result<Option<String>, Error> {
+        let mut rows = self.rows(statement)?;
+        Ok(rows.first_mut().and_then(|row| cell_text(row, 0)))
+    }
+
+    /// All rows of a small table.
+    pub fn rows(&self, statement: &str) -> Result<Vec<Row>, Error> {
+        let mut rows = Vec::new();
+        self.each(statement, |row| {
+            rows.push(row);
+            Ok::<_, Error>(())
+        })?;
+        Ok(rows)
+    }
+
+    /// Hands over one row after the other; cells are the server's own text, as bytes (the text
+    /// protocol, which alone gives every type exactly). After an error the connection is closed.
+    pub fn each<E: From<Error>>(
+        &self,
+        statement: &str,
+        mut with: impl FnMut(Row) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut held = self.conn.borrow_mut();
+        let Some(mut conn) = held.take() else {
+            return Err(
+                Error::new(&self.server, ErrorKind::Lost, "the connection is closed").into(),
+            );
+        };
+        let doing = || first_words(statement);
+        let about = |error| E::from(Error::of(&self.server, &doing(), error));
+        let silent = |_| E::from(Error::silent(&self.server, &doing(), SILENCE));
+        let answered: Result<Result<(), E>, E> = self.runtime.block_on(async {
+            let asked = tokio::time::timeout(SILENCE, conn.query_iter(statement)).await;
+            let mut result = match asked.map_err(silent)? {
+                Ok(result) => result,
+                // The server refused, and the session goes on.
+                Err(error @ mysql_async::Error::Server(_)) => return Ok(Err(about(error))),
+                Err(error) => return Err(about(error)),
+            };
+            loop {
+                let some = async {
+                    let (mut rows, mut bytes) = (Vec::new(), 0);
+                    while rows.len() < ROWS && bytes < BYTES {
+                        let Some(row) = result.next().await? else {
+                            return Ok((rows, true));
+                        };
+                        bytes += len(&row);
+                        rows.push(row);
+                    }
+                    Ok((rows, false))
+                };
+                let rows = tokio::time::timeout(SILENCE, some).await.map_err(silent)?;
+                let (rows, is_over): (Vec<Row>, bool) = rows.map_err(about)?;
+                for row in rows {
+                    with(row)?;
+                }
+                if is_over {
+                    return Ok(Ok(()));
+                }
+            }
+        });
+        match answered {
+            Ok(result) => {
+                *held = Some(conn);
+                result
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let conn = self.conn.get_mut().take();
+        self.runtime.block_on(async {
+            if let Some(conn) = conn {
+                // A server that does not say goodbye is not waited for.
+                let _ = tokio::time::timeout(Duration::from_secs(5), conn.disconnect()).await;
+            }
+        });
+    }
+}
+
+fn not_connected(server: &Server, error: mysql_async::Error) -> Error {
+    use mysql_async::{Error as Driver, IoError};
+    let sorted = Error::of(server, "no connection", error);
+    match sorted.kind() {
+        ErrorKind::Lost => sorted.with_kind(ErrorKind::Unreachable),
+        ErrorKind::Other
+            if sorted
+                .driver()
+                .is_some_and(|error| matches!(error, Driver::Io(IoError::Tls(_)))) =>
+        {
+            sorted.with_kind(ErrorKind::Unreachable)
+        }
+        _ => sorted,
+    }
+}
+
+fn len(row: &Row) -> usize {
+    let value = |at| match row.as_ref(at) {
+        Some(Value::Bytes(bytes)) => bytes.len(),
+        _ => 0,
+    };
+    (0..row.len()).map(value).sum()
+}
+
+/// Enough of a statement for a message.
+fn first_words(statement: &str) -> String {
+    const MOST: usize = 80;
+    let line = statement.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}
+
+/// A cell as text; bytes that are not UTF-8 are replaced.
+pub(super) fn cell_text(row: &mut Row, column: usize) -> Option<String> {
+    match row.take(column)? {
+        Value::NULL => None,
+        Value::Bytes(bytes) => Some(match String::from_utf8(bytes) {
+            Ok(text) => text,
+            Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
+        }),
+        // The text protocol has nothing else.
+        other => Some(other.as_sql(true)),
+    }
+}

@@ -1,0 +1,124 @@
+//! What servers say when they are asked how something was made, made fit for any server and database.
+
+/// Takes out the clause that names the account that made it, which the server that it is loaded into
+/// may not have. It stands at one place (`sql_show.cc`, `sp.cc`, `events.cc` of `MariaDB` and `MySQL`):
+/// `CREATE [OR REPLACE] [ALGORITHM=word] DEFINER=account rest`, the account being
+/// `` `user`@`host` `` or a role's `` `name` ``. Elsewhere the word is somebody's text.
+pub(super) fn without_definer(definition: &str) -> String {
+    let mut at = 0;
+    for (word, has_value) in [
+        ("CREATE ", false),
+        ("OR REPLACE ", false),
+        ("ALGORITHM=", true),
+    ] {
+        if definition[at..].starts_with(word) {
+            at += word.len();
+            if has_value {
+                at += definition[at..].find(' ').map_or(0, |space| space + 1);
+            }
+        }
+    }
+    let rest = &definition[at..];
+    let Some(account) = rest.strip_prefix("DEFINER=") else {
+        return definition.to_owned();
+    };
+    let after = quoted_end(account).map(|end| {
+        let host = account[end..].strip_prefix('@');
+        let host_end = host.and_then(|host| Some(end + 1 + quoted_end(host)?));
+        host_end.unwrap_or(end)
+    });
+    match after {
+        Some(end) => format!("{}{}", &definition[..at], account[end..].trim_start()),
+        None => definition.to_owned(),
+    }
+}
+
+/// Where a name in backticks, at the beginning, ends.
+fn quoted_end(text: &str) -> Option<usize> {
+    let mut rest = text.strip_prefix('`')?;
+    let mut at = 1;
+    loop {
+        let tick = rest.find('`')?;
+        at += tick + 1;
+        rest = &rest[tick + 1..];
+        match rest.strip_prefix('`') {
+            Some(after) => {
+                rest = after;
+                at += 1;
+            }
+            None => return Some(at),
+        }
+    }
+}
+
+/// A view's definition that takes the place of what has its name.
+pub(super) fn replacing(definition: &str) -> String {
+    match definition.strip_prefix("CREATE ") {
+        Some(rest) if !rest.starts_with("OR REPLACE ") => format!("CREATE OR REPLACE {rest}"),
+        _ => definition.to_owned(),
+    }
+}
+
+/// A word that ends statements for the stock client and stands nowhere in this one.
+pub(super) fn delimiter(statement: &str) -> String {
+    let mut delimiter = ";;".to_owned();
+    while statement.contains(&delimiter) {
+        delimiter.push(';');
+    }
+    // A statement that ends in the same sign would lend it some.
+    if statement.ends_with(';') {
+        delimiter = "//".to_owned();
+        while statement.contains(&delimiter) || statement.ends_with('/') && delimiter == "//" {
+            delimiter.insert(0, '$');
+        }
+    }
+    delimiter
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn definers_are_taken_out_at_their_place() {
+        for (from, to) in [
+            (
+                "CREATE DEFINER=`root`@`localhost` PROCEDURE `p`() SELECT 'DEFINER=`a`@`b`'",
+                "CREATE PROCEDURE `p`() SELECT 'DEFINER=`a`@`b`'",
+            ),
+            (
+                "CREATE ALGORITHM=UNDEFINED DEFINER=`a``@``b`@`%` SQL SECURITY DEFINER VIEW `v` AS x",
+                "CREATE ALGORITHM=UNDEFINED SQL SECURITY DEFINER VIEW `v` AS x",
+            ),
+            ("CREATE DEFINER=`role` EVENT `e`", "CREATE EVENT `e`"),
+            (
+                "CREATE PROCEDURE `DEFINER=`() x",
+                "CREATE PROCEDURE `DEFINER=`() x",
+            ),
+            ("CREATE DEFINER=`a", "CREATE DEFINER=`a"),
+            ("", ""),
+        ] {
+            assert_eq!(without_definer(from), to, "{from}");
+        }
+    }
+
+    #[test]
+    fn delimiters_stand_nowhere_in_the_statement() {
+        for statement in [
+            "x", "a;b", "a;;b", "a;;;b", "x;", "// x;", "a;;b//;", "/", "x;/",
+        ] {
+            let delimiter = delimiter(statement);
+            let joined = format!("{statement}{delimiter}");
+            assert_eq!(
+                joined.find(&delimiter),
+                Some(statement.len()),
+                "{statement}"
+            );
+        }
+    }
+
+    #[test]
+    fn views_replace() {
+        assert_eq!(replacing("CREATE VIEW x"), "CREATE OR REPLACE VIEW x");
+    }
+}

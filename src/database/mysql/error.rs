@@ -1,0 +1,131 @@
+//! What can go wrong with a database server, told apart where a caller or a reader acts differently.
+
+use std::fmt;
+use std::time::Duration;
+
+/// A server that could not be asked, or an answer that no dump can be made of.
+#[derive(Debug, thiserror::Error)]
+#[error("{server}: {what}")]
+pub struct Error {
+    /// The server, as messages name it.
+    server: String,
+    what: String,
+    kind: ErrorKind,
+    #[source]
+    source: Option<mysql_async::Error>,
+}
+
+/// Why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// Nobody answers there.
+    Unreachable,
+    /// The login is refused.
+    Login,
+    /// There is no such database.
+    NoDatabase,
+    /// The account may not do what is needed; the statement that would allow it.
+    Denied(String),
+    /// A table was altered or removed while it was to be read: the dump has to begin anew.
+    Changed,
+    /// Somebody else holds a lock.
+    Locked,
+    /// The connection ended: the server was stopped, or the line broke.
+    Lost,
+    /// There is something that cannot be dumped whole.
+    Unsupported,
+    /// Anything else.
+    Other,
+}
+
+impl Error {
+    pub(super) fn new(server: impl fmt::Display, kind: ErrorKind, what: impl Into<String>) -> Self {
+        Self {
+            server: server.to_string(),
+            what: what.into(),
+            kind,
+            source: None,
+        }
+    }
+
+    /// Sorts an error of the driver; `doing` says at what it happened.
+    pub(super) fn of(server: impl fmt::Display, doing: &str, source: mysql_async::Error) -> Self {
+        let kind = kind_of(&source);
+        Self {
+            server: server.to_string(),
+            what: doing.to_owned(),
+            kind,
+            source: Some(source),
+        }
+    }
+
+    pub(super) fn silent(server: impl fmt::Display, doing: &str, time: Duration) -> Self {
+        let what = format!("{doing}: nothing came for {} seconds", time.as_secs());
+        Self::new(server, ErrorKind::Lost, what)
+    }
+
+    pub(super) fn with_kind(mut self, kind: ErrorKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// What the driver said.
+    pub(super) fn driver(&self) -> Option<&mysql_async::Error> {
+        self.source.as_ref()
+    }
+
+    /// Why.
+    pub fn kind(&self) -> &ErrorKind {
+        &self.kind
+    }
+
+    /// What to do next, where there is something to say.
+    pub fn hint(&self) -> Option<String> {
+        let text = match &self.kind {
+            ErrorKind::Unreachable => {
+                "does the server run, and can this host reach it? A name that only docker's network knows \
+                 needs a published port or the socket on the host: see --database-server"
+            }
+            ErrorKind::Login => {
+                "the account and password of Seafile's configuration are refused from this host: \
+                 see --database-user and --database-password-file"
+            }
+            ErrorKind::Denied(grant) => return Some(format!("let an administrator run: {grant}")),
+            ErrorKind::Locked => {
+                "somebody holds a lock on a table (ALTER, LOCK TABLES, a long transaction): \
+                 SHOW PROCESSLIST names who; run again when it is over"
+            }
+            ErrorKind::Changed => "a table was altered while it was dumped: run again",
+            ErrorKind::Lost => "look into the server's log, and run again: nothing was lost",
+            ErrorKind::NoDatabase | ErrorKind::Unsupported | ErrorKind::Other => return None,
+        };
+        Some(text.to_owned())
+    }
+}
+
+/// Numbers of the servers' error messages (`mysqld_error.h`).
+fn kind_of(error: &mysql_async::Error) -> ErrorKind {
+    use mysql_async::{DriverError, Error as Driver, IoError};
+    match error {
+        Driver::Server(server) => match server.code {
+            // The account, or the host that it comes from.
+            1045 | 1130 | 1131 | 1698 | 1862 | 3118 | 3948 | 4151 => ErrorKind::Login,
+            1049 => ErrorKind::NoDatabase,
+            1044 | 1142 | 1143 | 1227 | 1370 => {
+                ErrorKind::Denied("GRANT … (the message says which privilege is missing)".into())
+            }
+            // A definition that changed; a table or view that is gone.
+            1412 | 1146 | 1684 => ErrorKind::Changed,
+            1205 | 1213 => ErrorKind::Locked,
+            // Shut down, killed, too many connections' queue ended.
+            1053 | 1077 | 1078 | 1079 | 1080 | 1152 | 1158 | 1159 | 1160 | 1161 | 1184 | 1317
+            | 1927 | 3169 => ErrorKind::Lost,
+            1040 | 1203 => ErrorKind::Unreachable,
+            _ => ErrorKind::Other,
+        },
+        Driver::Io(IoError::Io(_)) | Driver::Driver(DriverError::ConnectionClosed) => {
+            ErrorKind::Lost
+        }
+        _ => ErrorKind::Other,
+    }
+}

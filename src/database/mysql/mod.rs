@@ -1,0 +1,23 @@
+//! Databases on a `MySQL` or `MariaDB` server: one snapshot over all of them, dumped as SQL text that
+//! the stock clients load, and pointers read inside of the same snapshot.
+//!
+//! The server's account needs to read and nothing else. Nothing here knows of repositories, or of
+//! where an installation says that its databases are.
+
+mod connection;
+mod definition;
+mod dump;
+mod error;
+mod literal;
+mod privileges;
+mod schema;
+mod server;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+
+pub use connection::{Connection, Vendor};
+pub use dump::{DumpError, Totals, is_complete};
+pub use error::{Error, ErrorKind};
+pub use server::{Address, Server, Tls};
+pub use snapshot::Snapshot;

@@ -1,0 +1,111 @@
+//! Which server, and how to get in.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use mysql_async::{Opts, OptsBuilder, SslOpts};
+
+use crate::seafile::config::Secret;
+
+/// The most that one row may take: what the protocol allows.
+const MAX_PACKET: usize = 1 << 30;
+/// A peer that went away without a word is noticed.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// A database server and an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// Where it listens.
+    pub address: Address,
+    /// The account.
+    pub user: String,
+    /// Its password.
+    pub password: Option<Secret>,
+    /// Whether the connection is encrypted.
+    pub tls: Tls,
+}
+
+/// Where a server listens.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// A machine and a port.
+    Tcp {
+        /// Its name or address.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// A socket of this machine.
+    Socket(PathBuf),
+}
+
+/// Whether a connection is encrypted.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Tls {
+    /// No.
+    #[default]
+    Off,
+    /// Yes.
+    Required {
+        /// Certificates (PEM) to trust besides the usual ones.
+        ca_file: Option<PathBuf>,
+        /// Whether the server's certificate is not looked at.
+        skip_verify: bool,
+    },
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Socket(path) => path.display().fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.user, self.address)
+    }
+}
+
+impl Server {
+    /// For the driver.
+    pub(super) fn opts(&self) -> Opts {
+        let builder = OptsBuilder::default()
+            .user(Some(self.user.clone()))
+            .pass(
+                self.password
+                    .as_ref()
+                    .map(|password| password.reveal().to_owned()),
+            )
+            // Where we were told, not where the server says that it listens too.
+            .prefer_socket(false)
+            .tcp_keepalive(Some(KEEPALIVE))
+            .max_allowed_packet(Some(MAX_PACKET))
+            .wait_timeout(Some(24 * 3600))
+            .stmt_cache_size(0);
+        let builder = match &self.address {
+            Address::Tcp { host, port } => builder.ip_or_hostname(host.clone()).tcp_port(*port),
+            Address::Socket(path) => builder.socket(Some(path.to_string_lossy().into_owned())),
+        };
+        match &self.tls {
+            Tls::Off => builder,
+            Tls::Required {
+                ca_file,
+                skip_verify,
+            } => {
+                let roots = ca_file.iter().map(|file| file.clone().into());
+                builder.ssl_opts(
+                    SslOpts::default()
+                        .with_root_certs(roots.collect())
+                        .with_danger_accept_invalid_certs(*skip_verify)
+                        .with_danger_skip_domain_validation(*skip_verify),
+                )
+            }
+        }
+        .into()
+    }
+}

@@ -1,0 +1,201 @@
+//! One moment of all databases of a server.
+
+use std::io::Write;
+
+use super::connection::{Connection, cell_text};
+use super::dump::{self, DumpError, Totals};
+use super::error::{Error, ErrorKind};
+use super::literal::{self, Literal};
+use super::privileges;
+use super::schema::{self, Schema};
+use super::server::Server;
+use crate::database;
+use crate::database::pointers::rows::{Cell, Table, TableSource};
+use crate::database::pointers::{Pointers, assemble};
+
+/// A transaction that sees all databases of one server as they were at one moment. Tables of engines
+/// without transactions are locked by a second connection until they were dumped.
+pub struct Snapshot {
+    connection: Connection,
+    databases: Vec<(String, Schema)>,
+    locks: Option<Connection>,
+}
+
+impl Snapshot {
+    /// Looks what is there and whether it may be read, locks what needs it, and begins.
+    ///
+    /// Errors: every [`ErrorKind`]; `Changed` where a table was made or altered meanwhile, which a
+    /// new attempt settles.
+    pub fn begin(server: &Server, databases: &[&str]) -> Result<Self, Error> {
+        let connection = Connection::open(server)?;
+        let before = schemas(&connection, databases)?;
+        privileges::check(&connection, &before)?;
+        let locks = lock(server, &before)?;
+        connection.run("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")?;
+        connection.run("START TRANSACTION WITH CONSISTENT SNAPSHOT")?;
+        let databases = schemas(&connection, databases)?;
+        let tables = |all: &[(String, Schema)]| -> Vec<_> {
+            let schemas = all.iter().map(|(_, schema)| schema);
+            schemas
+                .map(|schema| (schema.tables.clone(), schema.views.clone()))
+                .collect()
+        };
+        if tables(&before) != tables(&databases) {
+            let what = "tables were made, altered or removed just now";
+            return Err(Error::new(server, ErrorKind::Changed, what));
+        }
+        Ok(Self {
+            connection,
+            databases,
+            locks,
+        })
+    }
+
+    /// What [`Connection::identity`] says.
+    pub fn identity(&self) -> Result<String, Error> {
+        self.connection.identity()
+    }
+
+    /// The server's version.
+    pub fn version(&self) -> &str {
+        self.connection.version()
+    }
+
+    /// What Seafile's own database points to.
+    pub fn pointers(&self, database: &str) -> Result<Pointers, database::Error> {
+        assemble::assemble(&OfDatabase {
+            snapshot: self,
+            name: database,
+            schema: self.schema(database)?,
+        })
+    }
+
+    /// Writes a database as SQL text; see [`dump`].
+    pub fn dump(&self, database: &str, out: &mut dyn Write) -> Result<Totals, DumpError> {
+        dump::write(&self.connection, database, self.schema(database)?, out)
+    }
+
+    /// Lets go of the locks, once all databases were dumped.
+    pub fn unlock(&mut self) {
+        self.locks = None;
+    }
+
+    fn schema(&self, database: &str) -> Result<&Schema, Error> {
+        let found = self.databases.iter().find(|(name, _)| name == database);
+        found.map(|(_, schema)| schema).ok_or_else(|| {
+            let what = format!("the database {database} is not part of this snapshot");
+            Error::new(self.connection.server(), ErrorKind::NoDatabase, what)
+        })
+    }
+}
+
+fn schemas(connection: &Connection, databases: &[&str]) -> Result<Vec<(String, Schema)>, Error> {
+    databases
+        .iter()
+        .map(|&name| Ok((name.to_owned(), schema::read(connection, name)?)))
+        .collect()
+}
+
+/// Holds read locks on all tables that a snapshot does not hold for.
+fn lock(server: &Server, databases: &[(String, Schema)]) -> Result<Option<Connection>, Error> {
+    let tables = databases.iter().flat_map(|(database, schema)| {
+        let tables = schema.tables.iter().filter(|table| !table.is_transactional);
+        tables.map(move |table| {
+            format!(
+                "{}.{} READ",
+                literal::name(database),
+                literal::name(&table.name)
+            )
+        })
+    });
+    let tables: Vec<String> = tables.collect();
+    if tables.is_empty() {
+        return Ok(None);
+    }
+    let connection = Connection::open(server)?;
+    connection.run(&format!("LOCK TABLES {}", tables.join(", ")))?;
+    Ok(Some(connection))
+}
+
+/// A database inside of a snapshot, as pointers are read from it.
+struct OfDatabase<'a> {
+    snapshot: &'a Snapshot,
+    name: &'a str,
+    schema: &'a Schema,
+}
+
+impl TableSource for OfDatabase<'_> {
+    fn rows<const COLUMNS: usize>(
+        &self,
+        table: &Table<COLUMNS>,
+    ) -> Result<Vec<[Cell; COLUMNS]>, database::Error> {
+        let connection = &self.snapshot.connection;
+        let missing = |column| database::Error::MissingTable {
+            file: format!("{} on {}", self.name, connection.server()).into(),
+            table: table.name,
+            column,
+        };
+        // Some servers keep names in lower case.
+        let known = self.schema.tables.iter();
+        let Some(known) = known
+            .clone()
+            .find(|known| known.name == table.name)
+            .or_else(|| {
+                known
+                    .clone()
+                    .find(|known| known.name.eq_ignore_ascii_case(table.name))
+            })
+        else {
+            return if table.needed {
+                Err(missing(table.columns[0]))
+            } else {
+                Ok(Vec::new())
+            };
+        };
+        let columns = table.columns.map(|name| {
+            let mut columns = known.columns.iter();
+            columns.find(|column| column.name.eq_ignore_ascii_case(name))
+        });
+        if table.needed
+            && let Some(at) = columns.iter().position(Option::is_none)
+        {
+            return Err(missing(table.columns[at]));
+        }
+        let selected = columns.map(|column| {
+            column.map_or_else(|| "NULL".to_owned(), |column| literal::name(&column.name))
+        });
+        let statement = format!(
+            "SELECT {} FROM {}.{}",
+            selected.join(", "),
+            literal::name(self.name),
+            literal::name(&known.name)
+        );
+        let mut rows = Vec::new();
+        released(connection, || {
+            connection.each(&statement, |mut row| {
+                let cell = |at: usize| match cell_text(&mut row, at) {
+                    None => Cell::Null,
+                    Some(text) => match (columns[at].map(|column| column.literal), text.parse()) {
+                        (Some(Literal::Bare), Ok(number)) => Cell::Integer(number),
+                        _ => Cell::Text(text),
+                    },
+                };
+                rows.push(std::array::from_fn(cell));
+                Ok::<_, Error>(())
+            })
+        })?;
+        Ok(rows)
+    }
+}
+
+/// Reads tables, and lets go of them: what a transaction has read cannot be altered by anybody until
+/// it ends, and who tries keeps all others from the table.
+pub(super) fn released<T, E: From<Error>>(
+    connection: &Connection,
+    read: impl FnOnce() -> Result<T, E>,
+) -> Result<T, E> {
+    connection.run("SAVEPOINT seawall")?;
+    let value = read()?;
+    connection.run("ROLLBACK TO SAVEPOINT seawall")?;
+    Ok(value)
+}

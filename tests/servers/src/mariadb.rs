@@ -1,0 +1,142 @@
+//! `MariaDB` (Debian's `mariadb-server`), as a private server with a folder, socket and port of its own.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+use crate::process::{Server, free_port, program};
+
+/// A server without data of its own; root has no password.
+#[derive(Debug)]
+pub struct MariaDb {
+    /// Where it listens on loopback.
+    pub port: u16,
+    /// Where it listens besides.
+    pub socket: PathBuf,
+    server: Option<Server>,
+    arguments: Vec<String>,
+    kept: TempDir,
+}
+
+impl MariaDb {
+    /// Starts one.
+    pub fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// Starts one with more arguments.
+    pub fn with(more: &[&str]) -> Self {
+        let kept = TempDir::new_in("/dev/shm").or_else(|_| TempDir::new());
+        let kept = kept.unwrap();
+        let data = kept.path().join("data");
+        let installed = Command::new(program("mariadb-install-db", "mariadb-server (Debian)"))
+            .args([
+                "--no-defaults",
+                "--user=root",
+                "--skip-test-db",
+                "--skip-name-resolve",
+            ])
+            .arg("--auth-root-authentication-method=normal")
+            .arg("--innodb-log-file-size=8M")
+            .arg(format!("--datadir={}", data.display()))
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        assert!(installed.status.success(), "{installed:?}");
+        let (socket, port) = (kept.path().join("socket"), free_port());
+        let mut arguments = vec![
+            "--no-defaults".to_owned(),
+            "--user=root".to_owned(),
+            format!("--datadir={}", data.display()),
+            format!("--socket={}", socket.display()),
+            format!("--pid-file={}", kept.path().join("pid").display()),
+            format!("--port={port}"),
+        ];
+        let fixed = [
+            "--bind-address=127.0.0.1",
+            "--skip-name-resolve",
+            "--innodb-buffer-pool-size=64M",
+            "--innodb-log-file-size=8M",
+            "--innodb-flush-log-at-trx-commit=0",
+            "--performance-schema=OFF",
+        ];
+        arguments.extend(fixed.iter().chain(more).map(|&text| text.to_owned()));
+        let mut this = Self {
+            port,
+            socket,
+            server: None,
+            arguments,
+            kept,
+        };
+        this.run();
+        this
+    }
+
+    fn run(&mut self) {
+        let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
+        let log = self.kept.path().join("log");
+        // What an earlier run printed: it may not be there.
+        let _ = fs::remove_file(&log);
+        let server = Server::start(
+            &program("mariadbd", "mariadb-server (Debian)"),
+            &arguments,
+            &log,
+        );
+        self.server = Some(server.wait_for_port(self.port));
+    }
+
+    /// Kills it, and starts it again with the same data.
+    pub fn restart(&mut self) {
+        self.stop();
+        self.run();
+    }
+
+    /// Kills it.
+    pub fn stop(&mut self) {
+        self.server = None;
+    }
+
+    /// A command of a stock client, as root over the socket.
+    pub fn command(&self, name: &str) -> Command {
+        let mut command = Command::new(program(name, "mariadb-client (Debian)"));
+        command
+            .arg("--no-defaults")
+            .arg(format!("--socket={}", self.socket.display()))
+            .args(["--user=root", "--default-character-set=utf8mb4"]);
+        command
+    }
+
+    /// Runs statements with the stock client; what it printed, columns separated by tabs.
+    pub fn sql(&self, statements: &str) -> String {
+        let output = self.load("", statements.as_bytes());
+        assert!(
+            output.status.success(),
+            "{statements}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Feeds a dump to the stock client, with this database as the one in use (empty: none).
+    pub fn load(&self, database: &str, dump: &[u8]) -> Output {
+        let file = self.kept.path().join(format!("sql-{}", number()));
+        fs::write(&file, dump).unwrap();
+        let mut command = self.command("mariadb");
+        command.args(["--batch", "--skip-column-names"]);
+        if !database.is_empty() {
+            command.arg(format!("--database={database}"));
+        }
+        command.stdin(fs::File::open(&file).unwrap());
+        let output = command.output().unwrap();
+        fs::remove_file(file).unwrap();
+        output
+    }
+}
+
+fn number() -> usize {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    NUMBER.fetch_add(1, Ordering::Relaxed)
+}
