@@ -51,6 +51,48 @@ fn quoted_end(text: &str) -> Option<usize> {
     }
 }
 
+/// Takes out the database before names of sequences, which `MariaDB` puts there in the defaults of
+/// columns alone (``nextval(`database`.`sequence`)``): loaded elsewhere, a table would use the sequence
+/// of the database that was dumped. Texts in quotes stay.
+pub(super) fn without_database(definition: &str, database: &str) -> String {
+    let place = format!("{}.", super::literal::name(database));
+    let mut text = String::with_capacity(definition.len());
+    let mut rest = definition;
+    while let Some(at) = rest.find(['\'', '(']) {
+        let (before, from) = rest.split_at(at);
+        text.push_str(before);
+        let end = if from.starts_with('\'') {
+            text_end(from)
+        } else {
+            1
+        };
+        text.push_str(&from[..end]);
+        rest = &from[end..];
+        let called = ["nextval(", "lastval(", "setval("];
+        if called.iter().any(|name| text.ends_with(name)) {
+            rest = rest.strip_prefix(&place).unwrap_or(rest);
+        }
+    }
+    text.push_str(rest);
+    text
+}
+
+/// Where a text in quotes, at the beginning, ends.
+fn text_end(text: &str) -> usize {
+    let mut characters = text.char_indices().skip(1).peekable();
+    while let Some((at, character)) = characters.next() {
+        match character {
+            '\\' => drop(characters.next()),
+            '\'' if characters.peek().is_some_and(|(_, next)| *next == '\'') => {
+                characters.next();
+            }
+            '\'' => return at + 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
 /// A view's definition that takes the place of what has its name.
 pub(super) fn replacing(definition: &str) -> String {
     match definition.strip_prefix("CREATE ") {
@@ -114,6 +156,16 @@ mod tests {
                 Some(statement.len()),
                 "{statement}"
             );
+        }
+    }
+
+    #[test]
+    fn sequences_lose_their_database_and_texts_stay() {
+        let from = r"CREATE TABLE `t` (`a` int DEFAULT nextval(`d``b`.`s`) COMMENT 'it''s \' nextval(`d``b`.`s`)', KEY (`a`), b int DEFAULT nextval(`other`.`s`))";
+        let to = r"CREATE TABLE `t` (`a` int DEFAULT nextval(`s`) COMMENT 'it''s \' nextval(`d``b`.`s`)', KEY (`a`), b int DEFAULT nextval(`other`.`s`))";
+        assert_eq!(without_database(from, "d`b"), to);
+        for text in ["", "'", "'\\", "(", "nextval("] {
+            assert_eq!(without_database(text, "d"), text);
         }
     }
 

@@ -154,7 +154,7 @@ impl Dump<'_> {
 
     fn table(&mut self, table: &Table) -> Result<(), DumpError> {
         let create = self.shown("TABLE", &table.name, 1)?;
-        self.statement(&create)?;
+        self.statement(&definition::without_database(&create, self.database))?;
         self.totals.tables += 1;
         if table.is_versioned {
             self.totals.notes.push(format!(

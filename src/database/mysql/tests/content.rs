@@ -58,10 +58,10 @@ BEGIN
   -- a comment
   INSERT INTO no_key VALUES (n, text);
 END$$
-CREATE TRIGGER second BEFORE INSERT ON child FOR EACH ROW BEGIN SET NEW.id = NEW.id + 1; END$$
-CREATE TRIGGER first BEFORE INSERT ON child FOR EACH ROW PRECEDES second SET NEW.id = NEW.id * 10$$
+CREATE TRIGGER `second` BEFORE INSERT ON `child` FOR EACH ROW BEGIN SET NEW.id = NEW.id + 1; END$$
+CREATE TRIGGER `first` BEFORE INSERT ON `child` FOR EACH ROW PRECEDES second SET NEW.id = NEW.id * 10$$
 SET time_zone='+05:00'$$
-CREATE EVENT later ON SCHEDULE EVERY 1 DAY STARTS '2040-01-01 00:00:00' DISABLE DO BEGIN DELETE FROM no_key; END$$
+CREATE EVENT later ON SCHEDULE EVERY 1 DAY STARTS '2037-01-01 00:00:00' DISABLE DO BEGIN DELETE FROM no_key; END$$
 DELIMITER ;
 ";
 
@@ -84,7 +84,8 @@ fn stock_dump(name: &str) -> String {
         let at = line
             .find("DEFINER=")
             .filter(|_| !line.contains("DEFAULT 'DEFINER"));
-        let line = line.replace(&literal::name(name), "`here`");
+        // The copy's own tool says where its sequence is.
+        let line = line.replace(&format!("{}.", literal::name(name)), "");
         match at {
             Some(_) if line.starts_with("/*!") || line.starts_with("CREATE DEFINER") => {
                 let words = line.split(' ');
@@ -168,7 +169,7 @@ fn everything_that_a_database_has_comes_back() {
         "SELECT STARTS, TIME_ZONE FROM information_schema.EVENTS WHERE EVENT_SCHEMA = {}",
         literal::text(&copy)
     );
-    assert_eq!(server().sql(&event), "2040-01-01 00:00:00\t+05:00\n");
+    assert_eq!(server().sql(&event), "2037-01-01 00:00:00\t+05:00\n");
 }
 
 #[test]
@@ -188,7 +189,7 @@ fn a_dump_fits_any_server_and_database_and_equal_ones_are_equal() {
     ] {
         assert!(!text.contains(word), "{word}");
     }
-    assert_eq!(totals.tables, 10);
+    assert_eq!(totals.tables, 9);
     assert_eq!(totals.notes, [] as [&str; 0]);
 }
 
