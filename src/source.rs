@@ -1,26 +1,15 @@
 //! What discovery found, in the terms of those who read an installation: where its objects, its
 //! databases and its ordinary files are. Shared by backup and verify.
 
+pub mod databases;
+
 use std::path::PathBuf;
 
 use crate::database::{Pointers, SqliteSource};
 use crate::object::Kind;
-use crate::seafile::discover::{DatabaseKind, Installation, SqliteFile};
+use crate::seafile::discover::{Installation, SqliteFile};
 use crate::seafile::files::ScanOptions;
 use crate::seafile::folders::ObjectFolders;
-
-/// The databases are on a server that this version does not dump.
-#[derive(Debug, thiserror::Error)]
-#[error("the installation's databases are on MySQL or MariaDB, which this version does not dump")]
-pub struct NotSqlite;
-
-/// The installation's SQLite databases, `seafile` first.
-pub fn databases(installation: &Installation) -> Result<&[SqliteFile], NotSqlite> {
-    match &installation.database {
-        DatabaseKind::Sqlite(files) => Ok(files),
-        DatabaseKind::Mysql(_) => Err(NotSqlite),
-    }
-}
 
 /// As the database layer names them.
 pub fn sqlite_sources(files: &[SqliteFile]) -> Vec<SqliteSource> {
@@ -73,7 +62,7 @@ pub fn scan_options(
     if installation.object_storage.shared_folders {
         skip_paths.extend(Kind::ALL.iter().map(|kind| data.join(kind.folder())));
     }
-    for file in databases(installation).unwrap_or_default() {
+    for file in databases::files(installation) {
         for suffix in ["", "-journal", "-wal", "-shm"] {
             let mut path = file.path.clone().into_os_string();
             path.push(suffix);

@@ -8,12 +8,13 @@ use super::dumps::{self, Dumped};
 use super::heartbeat::Heartbeat;
 use super::objects::{Walked, known_damage};
 use super::{Error, Run, prepare};
-use crate::database::{self, LibraryPointers, Pointers};
+use crate::database::{LibraryPointers, Pointers};
 use crate::object::{LibraryId, Store};
 use crate::repository::names::SnapshotId;
 use crate::repository::{manifest, runs};
 use crate::seafile::folders::ObjectFolders;
-use crate::{source, walk};
+use crate::source::databases::SeafileDatabase;
+use crate::walk;
 
 /// What one attempt led to.
 pub(super) struct Attempt {
@@ -69,7 +70,7 @@ impl Run<'_> {
             self.context.repository,
             &self.heartbeat,
             &self.prepared,
-            source::databases(self.installation)?,
+            self.installation,
             self.context.spool,
         )?;
         self.prepared.alarm(dumped.alarms.iter());
@@ -153,12 +154,8 @@ impl Run<'_> {
         if damaged.is_empty() {
             return Ok(HashSet::new());
         }
-        let sources = source::sqlite_sources(source::databases(self.installation)?);
-        let seafile = sources
-            .iter()
-            .find(|source| source.role == "seafile")
-            .ok_or(Error::NoSeafileDatabase)?;
-        let mut now = database::read_pointers_live(seafile, self.context.spool)?;
+        let seafile = SeafileDatabase::of(self.installation)?;
+        let mut now = seafile.pointers(self.context.spool)?;
         self.remember_valid_since(&mut now);
         let changed = |library: &&LibraryPointers| {
             now.library(library.id)

@@ -356,6 +356,7 @@ impl Run<'_> {
                 database.integrity.join("; ")
             ));
         }
+        lines.extend(attempt.dumped.notes.iter().cloned());
         let oddities = attempt.dumped.pointers.oddities.iter();
         lines.extend(oddities.take(100).map(Oddity::to_string));
         for walked in &attempt.walked {

@@ -1,6 +1,6 @@
 //! The databases of an installation on their way into the repository.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
@@ -8,12 +8,12 @@ use std::time::Duration;
 use super::heartbeat::Heartbeat;
 use super::prepare::Prepared;
 use super::{Error, stream};
-use crate::database::{self, Pointers, SqliteCopy};
+use crate::database::Pointers;
 use crate::repository::Repository;
-use crate::repository::manifest::Database;
+use crate::repository::manifest::{self, Database};
 use crate::repository::names::{self, SnapshotId};
-use crate::seafile::discover::SqliteFile;
-use crate::source;
+use crate::seafile::discover::Installation;
+use crate::source::databases::{self, Copy, Place};
 
 /// What came of dumping.
 pub struct Dumped {
@@ -27,6 +27,8 @@ pub struct Dumped {
     pub locked_for: Duration,
     /// What the base's dumps lost at the destination.
     pub alarms: Vec<String>,
+    /// What somebody should know who loads them.
+    pub notes: Vec<String>,
 }
 
 /// Copies all databases as of one moment, then stores what changed since the base.
@@ -34,24 +36,14 @@ pub fn dump(
     repository: &Repository,
     heartbeat: &Heartbeat,
     prepared: &Prepared,
-    sources: &[SqliteFile],
+    installation: &Installation,
     spool: &std::path::Path,
 ) -> Result<Dumped, Error> {
-    let copies = database::copy_all(&source::sqlite_sources(sources), spool)?;
-    let seafile = copies
-        .iter()
-        .find(|copy| copy.role == "seafile")
-        .ok_or(Error::NoSeafileDatabase)?;
-    let pointers = database::read_pointers(&seafile.file)?;
-    let locked_for = copies
-        .iter()
-        .map(|copy| copy.locked_for)
-        .max()
-        .unwrap_or_default();
+    let copies = databases::copy(installation, spool)?;
     let mut stored = 0;
     let mut databases = Vec::new();
     let mut alarms = Vec::new();
-    for (copy, source) in copies.iter().zip(sources) {
+    for copy in &copies.all {
         let known = prepared
             .base_manifest
             .iter()
@@ -70,14 +62,15 @@ pub fn dump(
             store_copy(repository, heartbeat, prepared.snapshot, copy)?
         };
         alarms.extend(lost);
-        databases.push(describe(copy, source, parts)?);
+        databases.push(describe(copy, parts)?);
     }
     Ok(Dumped {
         databases,
-        pointers,
+        pointers: copies.pointers,
         stored,
-        locked_for,
+        locked_for: copies.locked_for,
         alarms,
+        notes: copies.notes,
     })
 }
 
@@ -85,42 +78,58 @@ fn store_copy(
     repository: &Repository,
     heartbeat: &Heartbeat,
     snapshot: SnapshotId,
-    copy: &SqliteCopy,
+    copy: &Copy,
 ) -> Result<Vec<crate::repository::manifest::Part>, Error> {
-    let name = |index| names::dump_part(snapshot, &copy.role, "db", index, repository.seal());
+    let ending = match copy.place {
+        Place::File(_) => "db",
+        Place::Server(..) => "sql",
+    };
+    let name = |index| names::dump_part(snapshot, &copy.role, ending, index, repository.seal());
     let stored = stream::store(repository, heartbeat, name, |out| {
-        File::open(&copy.file)
-            .and_then(|mut file| io::copy(&mut file, out))
-            .map_err(Error::Stream)
+        copy.write_to(out).map_err(Error::Stream)
     })?;
     if stored.totals.plain_sha256 == copy.sha256 {
         Ok(stored.parts)
     } else {
         Err(Error::Stream(io::Error::other(format!(
-            "the copy {} changed in the spool",
-            copy.file.display()
+            "the copy of the database {} changed in the spool",
+            copy.role
         ))))
     }
 }
 
-fn describe(
-    copy: &SqliteCopy,
-    source: &SqliteFile,
-    parts: Vec<crate::repository::manifest::Part>,
-) -> Result<Database, Error> {
-    let metadata = fs::metadata(&copy.source).map_err(|error| Error::Source {
-        path: copy.source.clone(),
+fn describe(copy: &Copy, parts: Vec<crate::repository::manifest::Part>) -> Result<Database, Error> {
+    let database = Database {
+        role: copy.role.clone(),
+        engine: manifest::MYSQL.into(),
+        name: None,
+        server: copy.server.clone(),
+        path: None,
+        size: copy.len,
+        sha256: copy.sha256,
+        mode: None,
+        owner: None,
+        integrity: copy.integrity.clone(),
+        parts,
+    };
+    let file = match &copy.place {
+        Place::Server(_, name) => {
+            return Ok(Database {
+                name: Some(name.clone()),
+                ..database
+            });
+        }
+        Place::File(file) => file,
+    };
+    let metadata = fs::metadata(&file.file).map_err(|error| Error::Source {
+        path: file.file.clone(),
         source: error,
     })?;
     Ok(Database {
-        role: copy.role.clone(),
-        engine: "sqlite".into(),
-        path: Some(source.path.to_string_lossy().into_owned()),
-        size: copy.len,
-        sha256: copy.sha256,
+        engine: manifest::SQLITE.into(),
+        path: Some(file.path.to_string_lossy().into_owned()),
         mode: Some(metadata.mode() & 0o7777),
         owner: Some((metadata.uid(), metadata.gid())),
-        integrity: copy.integrity.clone(),
-        parts,
+        ..database
     })
 }

@@ -35,7 +35,7 @@ use crate::repository::marker::Marker;
 use crate::repository::{self, Repository};
 use crate::seafile::discover::Installation;
 use crate::seafile::files;
-use crate::source::{self, NotSqlite};
+use crate::source::{self, databases};
 use crate::time::Clock;
 use heartbeat::Heartbeat;
 use objects::Objects;
@@ -114,9 +114,6 @@ pub enum Error {
     /// Ordinary files could not be listed.
     #[error(transparent)]
     Files(#[from] files::Error),
-    /// The databases are on a server.
-    #[error(transparent)]
-    NotSqlite(#[from] NotSqlite),
     /// There is no database with libraries.
     #[error("the installation has no database seafile.db")]
     NoSeafileDatabase,
@@ -137,6 +134,15 @@ pub enum Error {
     /// The pipeline stopped and nothing says why: a defect.
     #[error("the pipeline stopped early")]
     Stopped,
+}
+
+impl From<databases::Error> for Error {
+    fn from(error: databases::Error) -> Self {
+        match error {
+            databases::Error::Database(error) => Self::Database(error),
+            databases::Error::NoSeafileDatabase => Self::NoSeafileDatabase,
+        }
+    }
 }
 
 impl From<PackingError> for Error {
@@ -233,7 +239,6 @@ pub fn run(
     installation: &Installation,
     options: &Options,
 ) -> Result<Report, Error> {
-    source::databases(installation)?;
     let catalog = Arc::new(Catalog::open(context.catalog, context.repository.id())?);
     let prepared = prepare::prepare(&context, options, &catalog)?;
     let salvaged = Arc::new(Salvaged::new(catalog.salvaged()?));

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use clap::Args;
 use serde::Serialize;
 
+use super::databases::Databases;
 use super::destination;
 use super::init;
 use super::output::{self, Output, bytes, count};
@@ -33,6 +34,8 @@ pub(super) struct Arguments {
     init: bool,
     #[command(flatten)]
     initial: init::Joining,
+    #[command(flatten)]
+    databases: Databases,
     /// Copy unreachable objects too, as the manual's rsync does; lists every store
     #[arg(long)]
     everything: bool,
@@ -55,7 +58,7 @@ pub(super) fn run(
     arguments: &Arguments,
     output: Output,
 ) -> Result<Status, CommandError> {
-    let installation = discover(&arguments.source, &place::environment())?;
+    let installation = discover(&arguments.source, &arguments.databases.environment()?)?;
     for warning in &installation.warnings {
         Output::warning(warning);
     }

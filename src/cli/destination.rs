@@ -181,7 +181,10 @@ fn ask(what: &str) -> Option<SecretString> {
 }
 
 /// A secret: the first line of a file, or a variable.
-fn secret(file: Option<&Path>, variable: &str) -> Result<Option<SecretString>, CommandError> {
+pub(super) fn secret(
+    file: Option<&Path>,
+    variable: &str,
+) -> Result<Option<SecretString>, CommandError> {
     let Some(path) = file else {
         let secret = std::env::var(variable).ok();
         let secret = secret.filter(|secret| !secret.is_empty());

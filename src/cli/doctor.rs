@@ -4,16 +4,19 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::databases::Databases;
 use super::output::{Output, count, shown};
 use super::{CommandError, Global, Status, place};
 use crate::doctor::{self, Finding, Level, Report, Setup};
-use crate::seafile::discover::{Installation, discover};
+use crate::seafile::discover::{Environment, Installation, discover};
 use crate::time::Clock;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// The installation's top folder; without it only destination and state folder are looked at
     source: Option<PathBuf>,
+    #[command(flatten)]
+    databases: Databases,
 }
 
 pub(super) fn run(
@@ -41,10 +44,11 @@ pub(super) fn run(
         now: Clock::system().now(),
     };
     doctor::destination(&mut report, &setup);
+    let environment = arguments.databases.environment()?;
     let installation = arguments
         .source
         .as_deref()
-        .and_then(|source| find(&mut report, source));
+        .and_then(|source| find(&mut report, source, &environment));
     let databases = installation
         .as_ref()
         .map(|installation| doctor::source(&mut report, installation));
@@ -59,8 +63,8 @@ pub(super) fn run(
     })
 }
 
-fn find(report: &mut Report, source: &Path) -> Option<Installation> {
-    match discover(source, &place::environment()) {
+fn find(report: &mut Report, source: &Path, environment: &Environment) -> Option<Installation> {
+    match discover(source, environment) {
         Ok(installation) => Some(installation),
         Err(error) => {
             let next = error.hint();

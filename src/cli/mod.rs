@@ -4,6 +4,7 @@
 mod backup;
 mod check;
 mod damage;
+mod databases;
 mod destination;
 mod doctor;
 mod error;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::databases::Databases;
 use super::output::{MOST_LINES, Output, bytes, count, shown};
 use super::place::{self, warn_unpinned};
 use super::{CommandError, Global, Status};
@@ -28,6 +29,8 @@ pub(super) struct Arguments {
     /// beginning of it, or `latest`
     #[arg(long, value_name = "SNAPSHOT")]
     snapshot: Option<String>,
+    #[command(flatten)]
+    databases: Databases,
 }
 
 pub(super) fn run(
@@ -41,7 +44,7 @@ pub(super) fn run(
         ..Options::default()
     };
     let (installation, report) = match &arguments.snapshot {
-        None => by_databases(&arguments.folder, &options, output)?,
+        None => by_databases(&arguments.folder, &arguments.databases, &options, output)?,
         Some(name) => by_snapshot(global, name, &arguments.folder, &options, output)?,
     };
     for warning in &installation.warnings {
@@ -78,10 +81,11 @@ fn by_snapshot(
 
 fn by_databases(
     folder: &Path,
+    databases: &Databases,
     options: &Options,
     output: Output,
 ) -> Result<(Installation, Report), CommandError> {
-    let installation = discover(folder, &place::environment())?;
+    let installation = discover(folder, &databases.environment()?)?;
     // Not in the state folder: a machine that only verifies needs none.
     let spool = tempfile::Builder::new()
         .prefix("seawall-verify-")

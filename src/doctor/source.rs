@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::Report;
 use crate::database;
+use crate::database::mysql::Snapshot;
 use crate::object::Kind;
 use crate::seafile::discover::{Installation, ObjectRoots, Warning};
 use crate::source::{databases, sqlite_sources};
@@ -70,16 +71,24 @@ fn owner(report: &mut Report, installation: &Installation) {
 }
 
 fn look_at_databases(report: &mut Report, installation: &Installation) -> u64 {
-    let files = match databases(installation) {
-        Ok(files) => files,
-        Err(error) => {
-            let next = "dump them with mysqldump until a later version does";
-            report.error("databases", &error, Some(next.into()));
-            return 0;
+    for (role, server, name) in databases::on_servers(installation) {
+        match Snapshot::begin(&server, &[&name]) {
+            Ok(snapshot) => report.ok(
+                "database",
+                format!(
+                    "{role}: {name} on {}, {}: a snapshot can be taken",
+                    server.address,
+                    snapshot.version()
+                ),
+            ),
+            Err(error) => {
+                let next = error.hint();
+                report.error("database", &error, next);
+            }
         }
-    };
+    }
     let mut bytes = 0;
-    for source in sqlite_sources(files) {
+    for source in sqlite_sources(databases::files(installation)) {
         match database::probe(&source, PATIENCE) {
             Ok(len) => {
                 bytes += len;

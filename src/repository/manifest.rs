@@ -77,13 +77,24 @@ pub struct Part {
     pub sha256: Sha256,
 }
 
+/// The engine of a database that is a SQLite file, and is stored as one.
+pub const SQLITE: &str = "sqlite";
+/// The engine of a database on MySQL or MariaDB, stored as SQL text.
+pub const MYSQL: &str = "mysql";
+
 /// A dumped database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Database {
     /// `seafile`, `usermgr` …: its name in the repository.
     pub role: String,
-    /// `sqlite`.
+    /// [`SQLITE`] or [`MYSQL`].
     pub engine: String,
+    /// Its name on the server (MySQL, MariaDB).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The version of the server that it was dumped from (MySQL, MariaDB).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
     /// Where it belongs inside the installation (SQLite).
     pub path: Option<String>,
     /// Its length before compression, in bytes.

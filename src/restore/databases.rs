@@ -1,6 +1,7 @@
 //! Databases, each put in place whole: the file that was dumped, proved by the SHA-256 in the
 //! manifest.
 
+use std::borrow::Cow;
 use std::io::{self, Read, Write as _};
 use std::os::fd::AsFd as _;
 
@@ -12,8 +13,10 @@ use super::report::{Lost, LostKind};
 use super::stream::{self, Broken};
 use super::target::Target;
 use crate::repository::Repository;
-use crate::repository::manifest::{Database, Manifest};
+use crate::repository::manifest::{self, Database, Manifest};
 
+/// Where dumps of databases on servers are put.
+pub const SQL_FOLDER: &str = "seawall-databases";
 /// Permissions of a database if none are recorded.
 const DEFAULT_MODE: u32 = 0o600;
 
@@ -46,6 +49,7 @@ fn restore_one(
     target: &Target,
 ) -> Result<(), Broken> {
     let path = place(database).map_err(Broken::Lost)?;
+    let path = path.as_ref();
     let failed = |source| Broken::Fatal(target.failed(path)(source));
     let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
     let folder = target.folders().enter(parent).map_err(failed)?;
@@ -66,18 +70,17 @@ fn restore_one(
     file.finish().map_err(failed)
 }
 
-/// Where a database belongs inside an installation.
-pub fn place(database: &Database) -> Result<&str, String> {
-    if database.engine != "sqlite" {
-        return Err(format!(
-            "{} databases cannot be put in place",
-            database.engine
-        ));
-    }
-    let path = database
-        .path
-        .as_deref()
-        .ok_or("the manifest does not say where it belongs")?;
+/// Where a database belongs inside an installation; SQL text lies beside what Seafile knows, to be
+/// loaded into a server.
+pub fn place(database: &Database) -> Result<Cow<'_, str>, String> {
+    let path = match database.engine.as_str() {
+        manifest::SQLITE => {
+            let path = database.path.as_deref();
+            Cow::Borrowed(path.ok_or("the manifest does not say where it belongs")?)
+        }
+        manifest::MYSQL => Cow::Owned(format!("{SQL_FOLDER}/{}.sql", database.role)),
+        engine => return Err(format!("{engine} databases cannot be put in place")),
+    };
     let is_plain = |name: &str| !matches!(name, "" | "." | "..") && !name.contains('\0');
     if path.split('/').all(is_plain) {
         Ok(path)

@@ -3,11 +3,13 @@
 
 use std::fmt::Write as _;
 
+use super::databases::SQL_FOLDER;
 use super::old_host;
 use super::page::{Page, plain};
 use super::report::{Lost, Report};
 use super::{Options, Scope};
-use crate::repository::manifest::{Library, LibraryState, Manifest};
+use crate::repository::manifest::{self, Database, Library, LibraryState, Manifest};
+use crate::repository::place::shell;
 use crate::repository::{Repository, Snapshot};
 use crate::time::Timestamp;
 
@@ -42,6 +44,7 @@ impl Notes<'_> {
         self.clients(&mut page);
         self.libraries(&mut page);
         self.new_host(&mut page);
+        self.sql(&mut page);
         self.owner(&mut page);
         next(&mut page);
         page.finish()
@@ -300,6 +303,38 @@ impl Notes<'_> {
              step by step.",
             version.unwrap_or("of the version that wrote the data")
         ));
+    }
+
+    /// Databases that belong on a server lie here as text.
+    fn sql(&self, page: &mut Page) {
+        let on_server = |database: &&Database| {
+            database.engine == manifest::MYSQL && self.report.databases.contains(&database.role)
+        };
+        let databases: Vec<&Database> = self.manifest.databases.iter().filter(on_server).collect();
+        let Some(first) = databases.first() else {
+            return;
+        };
+        page.title("Load the databases into a server");
+        page.paragraph(&format!(
+            "They were on a server of version {} and lie here as SQL text. Load them into a server \
+             that holds nothing under these names. The configuration still names the OLD server: \
+             never load over a database that is in use.",
+            first
+                .server
+                .as_deref()
+                .map_or_else(|| "unknown".into(), plain)
+        ));
+        for database in databases {
+            let name = database
+                .name
+                .as_deref()
+                .map_or_else(|| database.role.clone(), plain);
+            let file = format!("{SQL_FOLDER}/{}.sql", plain(&database.role));
+            page.line(&format!("  {name}:"));
+            page.line("    make it empty, as the second line of the file says (CREATE DATABASE)");
+            page.line(&format!("    mariadb {} < {file}", shell(&name)));
+        }
+        page.paragraph("The last line of each file says that it is whole.");
     }
 
     fn owner(&self, page: &mut Page) {

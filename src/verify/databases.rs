@@ -8,9 +8,7 @@ use crate::causes::chain;
 use crate::database::{self, Pointers, SqliteCopy, SqliteSource};
 use crate::seafile::discover::{Installation, SqliteFile};
 use crate::source;
-
-/// The role of the database that knows the libraries.
-const SEAFILE: &str = "seafile";
+use crate::source::databases::{SEAFILE, SeafileDatabase, files, on_servers};
 
 /// What the databases say.
 pub(super) struct Databases {
@@ -19,17 +17,15 @@ pub(super) struct Databases {
     /// Whether each is sound.
     pub states: Vec<DatabaseState>,
     /// Seafile's own, to be read again; `None` if the pointers are a snapshot's.
-    pub seafile: Option<SqliteSource>,
+    pub seafile: Option<SeafileDatabase>,
 }
 
 /// Copies all databases, checks them, and reads the pointers. The copies are gone afterwards.
 pub(super) fn read(installation: &Installation, spool: &Path) -> Result<Databases, Error> {
-    let files = source::databases(installation)?;
+    let seafile = SeafileDatabase::of(installation)?;
+    let files = files(installation);
     let sources = source::sqlite_sources(files);
-    let position = sources
-        .iter()
-        .position(|source| source.role == SEAFILE)
-        .ok_or(Error::NoSeafileDatabase)?;
+    let position = sources.iter().position(|source| source.role == SEAFILE);
     let copies: Vec<Result<SqliteCopy, database::Error>> = match database::copy_all(&sources, spool)
     {
         Ok(copies) => copies.into_iter().map(Ok).collect(),
@@ -41,18 +37,28 @@ pub(super) fn read(installation: &Installation, spool: &Path) -> Result<Database
         .zip(&copies)
         .map(|(file, copy)| state(file, copy))
         .collect();
-    let seafile = copies
-        .into_iter()
-        .nth(position)
-        .ok_or(Error::NoSeafileDatabase)??;
-    let pointers = database::read_pointers(&seafile.file)?;
-    if let Some(state) = states.get_mut(position) {
+    let on_servers = on_servers(installation).into_iter();
+    let states_of_servers = on_servers.map(|(role, server, name)| DatabaseState {
+        role,
+        path: format!("{name} on {}", server.address),
+        problems: Vec::new(),
+    });
+    states.splice(0..0, states_of_servers);
+    let pointers = match position {
+        Some(position) => {
+            let copy = copies.into_iter().nth(position);
+            let copy = copy.ok_or(Error::NoSeafileDatabase)??;
+            database::read_pointers(&copy.file)?
+        }
+        None => seafile.pointers(spool)?,
+    };
+    if let Some(state) = states.iter_mut().find(|state| state.role == SEAFILE) {
         state.problems.extend(rows::problems(&pointers));
     }
     Ok(Databases {
         pointers,
         states,
-        seafile: sources.into_iter().nth(position),
+        seafile: Some(seafile),
     })
 }
 

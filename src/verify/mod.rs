@@ -33,7 +33,7 @@ use crate::object::{LibraryId, Object};
 use crate::repository::manifest::{self, Manifest};
 use crate::seafile::discover::{Installation, Warning};
 use crate::seafile::folders::ObjectFolders;
-use crate::source::{self, NotSqlite};
+use crate::source::{self, databases as sources};
 use databases::Databases;
 use inventory::Inventory;
 use settle::{Walked, Walker};
@@ -70,15 +70,21 @@ pub enum Error {
     /// Seafile's own database could not be copied or read: nothing says what should be there.
     #[error(transparent)]
     Database(#[from] database::Error),
-    /// The databases are on a server.
-    #[error(transparent)]
-    NotSqlite(#[from] NotSqlite),
     /// There is no database with libraries.
     #[error("the installation has no database seafile.db")]
     NoSeafileDatabase,
     /// The objects are out of reach.
     #[error("cannot read the installation's objects")]
     Source(#[source] io::Error),
+}
+
+impl From<sources::Error> for Error {
+    fn from(error: sources::Error) -> Self {
+        match error {
+            sources::Error::Database(error) => Self::Database(error),
+            sources::Error::NoSeafileDatabase => Self::NoSeafileDatabase,
+        }
+    }
 }
 
 impl Error {
@@ -92,7 +98,7 @@ impl Error {
             Self::Source(_) => {
                 Some("run seawall as the user that Seafile runs as, or as root".into())
             }
-            Self::NotSqlite(_) | Self::NoSeafileDatabase => None,
+            Self::NoSeafileDatabase => None,
         }
     }
 }
@@ -269,7 +275,7 @@ impl Run<'_> {
     /// A snapshot's pointers do not change.
     fn pointers_now(&self) -> Result<Pointers, Error> {
         Ok(match &self.databases.seafile {
-            Some(seafile) => database::read_pointers_live(seafile, self.spool)?,
+            Some(seafile) => seafile.pointers(self.spool)?,
             None => self.databases.pointers.clone(),
         })
     }

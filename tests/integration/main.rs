@@ -21,6 +21,7 @@ mod documented;
 mod full;
 mod hostile;
 mod matrix;
+mod mysql;
 mod restore;
 mod stories;
 mod stories2;

@@ -11,8 +11,7 @@ pub struct Error {
     server: String,
     what: String,
     kind: ErrorKind,
-    #[source]
-    source: Option<mysql_async::Error>,
+    driver: Option<mysql_async::Error>,
 }
 
 /// Why.
@@ -44,18 +43,22 @@ impl Error {
             server: server.to_string(),
             what: what.into(),
             kind,
-            source: None,
+            driver: None,
         }
     }
 
     /// Sorts an error of the driver; `doing` says at what it happened.
     pub(super) fn of(server: impl fmt::Display, doing: &str, source: mysql_async::Error) -> Self {
-        let kind = kind_of(&source);
+        // Each layer of the driver says what the one below it says; the innermost is enough.
+        let mut innermost: &dyn std::error::Error = &source;
+        while let Some(below) = innermost.source() {
+            innermost = below;
+        }
         Self {
             server: server.to_string(),
-            what: doing.to_owned(),
-            kind,
-            source: Some(source),
+            what: format!("{doing}: {innermost}"),
+            kind: kind_of(&source),
+            driver: Some(source),
         }
     }
 
@@ -71,7 +74,7 @@ impl Error {
 
     /// What the driver said.
     pub(super) fn driver(&self) -> Option<&mysql_async::Error> {
-        self.source.as_ref()
+        self.driver.as_ref()
     }
 
     /// Why.
@@ -84,7 +87,7 @@ impl Error {
         let text = match &self.kind {
             ErrorKind::Unreachable => {
                 "does the server run, and can this host reach it? A name that only docker's network knows \
-                 needs a published port or the socket on the host: see --database-server"
+                 needs a published port or the socket on the host: see --database-host and --database-socket"
             }
             ErrorKind::Login => {
                 "the account and password of Seafile's configuration are refused from this host: \

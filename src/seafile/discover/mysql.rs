@@ -74,7 +74,9 @@ pub(super) fn settings(
     warnings: &mut Vec<Warning>,
 ) -> Result<MysqlSettings, DiscoverError> {
     let server = Server::of_seafile(seen);
-    if server.host.is_none() && server.unix_socket.is_none() {
+    let overrides = seen.configuration.environment.overrides();
+    let has_place = server.host.is_some() || server.unix_socket.is_some();
+    if !has_place && !overrides.has_place() {
         return Err(no_server(seen));
     }
     let name = seen.variable("SEAFILE_MYSQL_DB_SEAFILE_DB_NAME");
@@ -89,6 +91,9 @@ pub(super) fn settings(
     match seahub(seen, &server, warnings)? {
         Some(seahub) => databases.push(seahub),
         None => files.extend(sqlite::seahub_file(seen, warnings)?),
+    }
+    for database in &mut databases {
+        overrides.apply(database);
     }
     Ok(MysqlSettings {
         databases,

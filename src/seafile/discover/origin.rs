@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::overrides::DatabaseOverrides;
 use crate::seafile::config::dotenv::Dotenv;
 
 /// What set a value.
@@ -15,6 +16,8 @@ pub enum Origin {
     Path(PathBuf),
     /// A variable of the environment that was handed in.
     Variable(String),
+    /// An option of the command line, or the variable that stands for it.
+    Option(String),
     /// Nothing: it is what Seafile takes then.
     Default,
 }
@@ -25,6 +28,7 @@ impl fmt::Display for Origin {
             Self::Line(path, line) => write!(f, "{}:{line}", path.display()),
             Self::Path(path) => path.display().fmt(f),
             Self::Variable(name) => write!(f, "environment variable {name}"),
+            Self::Option(name) => f.write_str(name),
             Self::Default => f.write_str("default"),
         }
     }
@@ -56,6 +60,7 @@ impl<T> Setting<T> {
 #[derive(Clone, Default)]
 pub struct Environment {
     variables: BTreeMap<String, Setting<String>>,
+    overrides: DatabaseOverrides,
 }
 
 impl Environment {
@@ -67,7 +72,20 @@ impl Environment {
         });
         Self {
             variables: variables.collect(),
+            overrides: DatabaseOverrides::default(),
         }
+    }
+
+    /// Adds what the administrator says of database servers.
+    #[must_use]
+    pub fn with_overrides(mut self, overrides: DatabaseOverrides) -> Self {
+        self.overrides = overrides;
+        self
+    }
+
+    /// What the administrator says of database servers.
+    pub fn overrides(&self) -> &DatabaseOverrides {
+        &self.overrides
     }
 
     /// Adds what a `.env` file sets. Variables that are there already stay, as with docker.

@@ -1,0 +1,86 @@
+//! Options about how database servers are reached, for verbs that read an installation.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use secrecy::ExposeSecret as _;
+
+use super::CommandError;
+use super::destination::secret;
+use super::place;
+use crate::seafile::config::Secret;
+use crate::seafile::discover::{DatabaseOverrides, Environment, Role};
+
+#[derive(Debug, Args)]
+#[command(
+    next_help_heading = "How a MySQL or MariaDB server is reached [default: as Seafile's configuration says]"
+)]
+pub(super) struct Databases {
+    /// The server's name or address
+    #[arg(long, env = "SEAWALL_DATABASE_HOST", value_name = "HOST")]
+    database_host: Option<String>,
+    /// Its port
+    #[arg(long, env = "SEAWALL_DATABASE_PORT", value_name = "PORT")]
+    database_port: Option<u16>,
+    /// Its socket, instead of host and port
+    #[arg(
+        long,
+        env = "SEAWALL_DATABASE_SOCKET",
+        value_name = "FILE",
+        conflicts_with = "database_host"
+    )]
+    database_socket: Option<String>,
+    /// The account; it needs SELECT, SHOW VIEW, TRIGGER and EVENT
+    #[arg(long, env = "SEAWALL_DATABASE_USER", value_name = "NAME")]
+    database_user: Option<String>,
+    /// Its password is in this file [or: in `SEAWALL_DATABASE_PASSWORD`]
+    #[arg(long, value_name = "FILE")]
+    database_password_file: Option<PathBuf>,
+    /// Encrypt the connection, and trust these certificates (PEM)
+    #[arg(long, env = "SEAWALL_DATABASE_CA_FILE", value_name = "FILE")]
+    database_ca_file: Option<String>,
+    /// The name of a database, such as seafile=seafile-db, ccnet=…, seahub=…
+    #[arg(long, value_name = "ROLE=NAME", value_parser = role_and_name)]
+    database_name: Vec<(Role, String)>,
+}
+
+impl Databases {
+    /// The process's variables, and what was said here.
+    pub(super) fn environment(&self) -> Result<Environment, CommandError> {
+        let file = self.database_password_file.as_deref();
+        let password = secret(file, "SEAWALL_DATABASE_PASSWORD")?;
+        Ok(place::environment().with_overrides(DatabaseOverrides {
+            host: self.database_host.clone(),
+            port: self.database_port,
+            socket: self.database_socket.clone(),
+            user: self.database_user.clone(),
+            password: password.map(|password| Secret::new(password.expose_secret())),
+            ca_file: self.database_ca_file.clone(),
+            names: self.database_name.clone(),
+        }))
+    }
+}
+
+fn role_and_name(text: &str) -> Result<(Role, String), String> {
+    let known = [Role::Seafile, Role::Ccnet, Role::Seahub];
+    let parse = || {
+        let (role, name) = text.split_once('=')?;
+        let role = known.into_iter().find(|known| known.to_string() == role)?;
+        (!name.is_empty()).then(|| (role, name.to_owned()))
+    };
+    parse().ok_or_else(|| "give seafile=NAME, ccnet=NAME or seahub=NAME".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roles_and_names() {
+        let parsed = role_and_name("ccnet=ccnet-db").unwrap();
+        assert_eq!(parsed, (Role::Ccnet, "ccnet-db".to_owned()));
+        for text in ["", "ccnet", "ccnet=", "other=x"] {
+            assert!(role_and_name(text).is_err(), "{text}");
+        }
+    }
+}

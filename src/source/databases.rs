@@ -1,0 +1,403 @@
+//! An installation's databases, files or on a server: copies as of one moment, and what Seafile's own
+//! points to.
+
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use sha2::Digest as _;
+
+use crate::database::mysql::{self, Address, DumpError, ErrorKind, Server, Snapshot, Tls};
+use crate::database::{self, Pointers, SqliteCopy, SqliteSource};
+use crate::object::Sha256;
+use crate::seafile::discover::{
+    DatabaseKind, Installation, MysqlDatabase, MysqlSettings, SqliteFile,
+};
+
+/// The role of the database that knows the libraries.
+pub const SEAFILE: &str = "seafile";
+/// How often a snapshot is taken anew because tables were altered meanwhile.
+const ATTEMPTS: usize = 5;
+/// The zstd level of dumps in the spool, which are read once.
+const LEVEL: i32 = 1;
+/// Pieces on their way from the server to the spool, and the length of each.
+const PIECES: usize = 8;
+const PIECE: usize = 1 << 20;
+/// Where servers on Debian, Red Hat and elsewhere have their socket.
+const SOCKETS: [&str; 4] = [
+    "/run/mysqld/mysqld.sock",
+    "/var/run/mysqld/mysqld.sock",
+    "/var/lib/mysql/mysql.sock",
+    "/tmp/mysql.sock",
+];
+
+/// A database that could not be reached, copied or read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// As the layer below says.
+    #[error(transparent)]
+    Database(#[from] database::Error),
+    /// Nothing names Seafile's own database.
+    #[error("the installation has no database of the libraries")]
+    NoSeafileDatabase,
+}
+
+impl From<mysql::Error> for Error {
+    fn from(error: mysql::Error) -> Self {
+        Self::Database(error.into())
+    }
+}
+
+/// A database where it is.
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// A file of the installation.
+    File(SqliteFile),
+    /// On a server, under this name.
+    Server(Server, String),
+}
+
+/// A copy in the spool; it goes when this is dropped.
+pub struct Copy {
+    /// `seafile`, `ccnet` …
+    pub role: String,
+    /// Where it comes from.
+    pub place: Place,
+    /// Its length, in bytes.
+    pub len: u64,
+    /// SHA-256 of its bytes.
+    pub sha256: Sha256,
+    /// What is wrong with the database itself.
+    pub integrity: Vec<String>,
+    /// The server's version.
+    pub server: Option<String>,
+    kept: Kept,
+}
+
+enum Kept {
+    File(SqliteCopy),
+    /// SQL text, compressed.
+    Dump(tempfile::NamedTempFile),
+}
+
+/// Copies of all databases.
+pub struct Copies {
+    /// The copies, in the order in which the installation lists them.
+    pub all: Vec<Copy>,
+    /// What Seafile's own points to.
+    pub pointers: Pointers,
+    /// The longest time that a lock on one of them was held.
+    pub locked_for: Duration,
+    /// What the administrator should know.
+    pub notes: Vec<String>,
+}
+
+impl Copy {
+    /// Writes its bytes.
+    pub fn write_to(&self, out: &mut dyn Write) -> io::Result<()> {
+        match &self.kept {
+            Kept::File(copy) => io::copy(&mut File::open(&copy.file)?, out)?,
+            Kept::Dump(file) => {
+                let file = BufReader::new(file.reopen()?);
+                io::copy(&mut zstd::Decoder::with_buffer(file)?, out)?
+            }
+        };
+        Ok(())
+    }
+}
+
+/// The installation's databases that are files.
+pub fn files(installation: &Installation) -> &[SqliteFile] {
+    match &installation.database {
+        DatabaseKind::Sqlite(files) => files,
+        DatabaseKind::Mysql(settings) => &settings.sqlite,
+    }
+}
+
+/// The servers and names of those that are not.
+pub fn on_servers(installation: &Installation) -> Vec<(String, Server, String)> {
+    let DatabaseKind::Mysql(MysqlSettings { databases, .. }) = &installation.database else {
+        return Vec::new();
+    };
+    let place = |database: &MysqlDatabase| {
+        let name = database.name.value.clone();
+        (database.role.to_string(), server(database), name)
+    };
+    databases.iter().map(place).collect()
+}
+
+/// How one is reached.
+fn server(database: &MysqlDatabase) -> Server {
+    let text = |setting: &Option<crate::seafile::discover::Setting<String>>| {
+        setting.as_ref().map(|setting| setting.value.clone())
+    };
+    let host = text(&database.host).unwrap_or_else(|| "localhost".to_owned());
+    let port = database.port.value;
+    let socket = text(&database.unix_socket).map(PathBuf::from);
+    // Clients of these servers take that name for a socket, and accounts are made accordingly.
+    let usual = || {
+        let mut sockets = SOCKETS.iter().map(PathBuf::from);
+        let is_default = host == "localhost" && port == 3306;
+        sockets.find(|socket| is_default && socket.exists())
+    };
+    Server {
+        address: match socket.or_else(usual) {
+            Some(socket) => Address::Socket(socket),
+            None => Address::Tcp { host, port },
+        },
+        user: text(&database.user).unwrap_or_else(|| "seafile".to_owned()),
+        password: database
+            .password
+            .as_ref()
+            .map(|password| password.value.clone()),
+        tls: if database.use_ssl {
+            Tls::Required {
+                ca_file: text(&database.ca_path).map(PathBuf::from),
+                skip_verify: database.skip_verify,
+            }
+        } else {
+            Tls::Off
+        },
+    }
+}
+
+/// Copies all databases: those on one server as of one moment, and Seafile's own server first.
+pub fn copy(installation: &Installation, spool: &Path) -> Result<Copies, Error> {
+    let mut all = Vec::new();
+    let mut pointers = None;
+    let mut notes = Vec::new();
+    let on_servers = on_servers(installation);
+    let mut groups: Vec<(&Server, Vec<(&str, &str)>)> = Vec::new();
+    for (role, server, name) in &on_servers {
+        match groups.iter_mut().find(|(known, _)| *known == server) {
+            Some((_, databases)) => databases.push((role, name)),
+            None => groups.push((server, vec![(role, name)])),
+        }
+    }
+    let started = Instant::now();
+    for (number, (server, databases)) in groups.iter().enumerate() {
+        if number == 1 {
+            notes.push(format!(
+                "the databases are on {} servers or accounts: their dumps are of different moments, {} ms apart or more",
+                groups.len(),
+                started.elapsed().as_millis()
+            ));
+        }
+        let dumped = dump_group(server, databases, spool)?;
+        all.extend(dumped.copies);
+        pointers = pointers.or(dumped.pointers);
+        notes.extend(dumped.notes);
+    }
+    let files = files(installation);
+    let copies = database::copy_all(&super::sqlite_sources(files), spool)?;
+    let mut locked_for = Duration::ZERO;
+    for (copy, file) in copies.into_iter().zip(files) {
+        locked_for = locked_for.max(copy.locked_for);
+        if copy.role == SEAFILE {
+            pointers = Some(database::read_pointers(&copy.file)?);
+        }
+        all.push(Copy {
+            role: copy.role.clone(),
+            place: Place::File(file.clone()),
+            len: copy.len,
+            sha256: copy.sha256,
+            integrity: copy.integrity.clone(),
+            server: None,
+            kept: Kept::File(copy),
+        });
+    }
+    Ok(Copies {
+        all,
+        pointers: pointers.ok_or(Error::NoSeafileDatabase)?,
+        locked_for,
+        notes,
+    })
+}
+
+/// Seafile's own database, to be asked again.
+#[derive(Debug, Clone)]
+pub enum SeafileDatabase {
+    /// A file.
+    File(SqliteSource),
+    /// On a server, under this name.
+    Server(Server, String),
+}
+
+impl SeafileDatabase {
+    /// That of an installation.
+    pub fn of(installation: &Installation) -> Result<Self, Error> {
+        let on_servers = on_servers(installation);
+        if let Some((_, server, name)) = on_servers.into_iter().find(|(role, ..)| role == SEAFILE) {
+            return Ok(Self::Server(server, name));
+        }
+        let sources = super::sqlite_sources(files(installation));
+        let seafile = sources.into_iter().find(|source| source.role == SEAFILE);
+        seafile.map(Self::File).ok_or(Error::NoSeafileDatabase)
+    }
+
+    /// What it points to now.
+    pub fn pointers(&self, spool: &Path) -> Result<Pointers, database::Error> {
+        match self {
+            Self::File(source) => database::read_pointers_live(source, spool),
+            Self::Server(server, name) => begin(server, &[name])?.pointers(name),
+        }
+    }
+}
+
+/// A snapshot; one that was outrun by an ALTER is taken anew.
+fn begin(server: &Server, names: &[&str]) -> Result<Snapshot, mysql::Error> {
+    let mut attempts = 1;
+    loop {
+        match Snapshot::begin(server, names) {
+            Err(error) if *error.kind() == ErrorKind::Changed && attempts < ATTEMPTS => {
+                attempts += 1;
+            }
+            result => return result,
+        }
+    }
+}
+
+/// Databases of one server as of one moment.
+struct Dumped {
+    copies: Vec<Copy>,
+    pointers: Option<Pointers>,
+    notes: Vec<String>,
+}
+
+fn dump_group(
+    server: &Server,
+    databases: &[(&str, &str)],
+    spool: &Path,
+) -> Result<Dumped, database::Error> {
+    let mut attempts = 1;
+    loop {
+        match try_dump_group(server, databases, spool) {
+            Err(database::Error::Server(error))
+                if *error.kind() == ErrorKind::Changed && attempts < ATTEMPTS =>
+            {
+                attempts += 1;
+            }
+            result => return result,
+        }
+    }
+}
+
+fn try_dump_group(
+    server: &Server,
+    databases: &[(&str, &str)],
+    spool: &Path,
+) -> Result<Dumped, database::Error> {
+    let names: Vec<&str> = databases.iter().map(|(_, name)| *name).collect();
+    let mut snapshot = Snapshot::begin(server, &names)?;
+    let mut dumped = Dumped {
+        copies: Vec::new(),
+        pointers: None,
+        notes: Vec::new(),
+    };
+    // What the walk starts from comes first, and holds nobody up.
+    if let Some((_, name)) = databases.iter().find(|(role, _)| *role == SEAFILE) {
+        dumped.pointers = Some(snapshot.pointers(name)?);
+    }
+    for (role, name) in databases {
+        let (copy, notes) = dump(&snapshot, server, role, name, spool)?;
+        dumped.copies.push(copy);
+        dumped.notes.extend(notes);
+    }
+    snapshot.unlock();
+    Ok(dumped)
+}
+
+/// Dumps one database into the spool. A second thread hashes, compresses and writes, so that the server
+/// is not kept waiting.
+fn dump(
+    snapshot: &Snapshot,
+    server: &Server,
+    role: &str,
+    name: &str,
+    spool: &Path,
+) -> Result<(Copy, Vec<String>), database::Error> {
+    let failed = |source: io::Error| database::Error::Spool {
+        file: spool.to_owned(),
+        source,
+    };
+    let file = tempfile::Builder::new()
+        .prefix("dump-")
+        .suffix(".sql.zst")
+        .tempfile_in(spool)
+        .map_err(failed)?;
+    let (sender, pieces) = sync_channel::<Vec<u8>>(PIECES);
+    let (totals, written) = std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let mut hasher = sha2::Sha256::new();
+            let mut len = 0;
+            let mut out = zstd::Encoder::new(BufWriter::new(file.as_file()), LEVEL)?;
+            for piece in pieces {
+                hasher.update(&piece);
+                len += piece.len() as u64;
+                out.write_all(&piece)?;
+            }
+            out.finish()?.into_inner()?;
+            io::Result::Ok((len, Sha256::new(hasher.finalize().into())))
+        });
+        let mut out = Pieces {
+            sender,
+            piece: Vec::new(),
+        };
+        let totals = snapshot.dump(name, &mut out).and_then(|totals| {
+            out.send()?;
+            Ok(totals)
+        });
+        drop(out);
+        let written = writer
+            .join()
+            .unwrap_or_else(|_| Err(io::Error::other("the writer of a dump stopped")));
+        (totals, written)
+    });
+    // That it could not be written is why it could not be sent.
+    let (len, sha256) = written.map_err(failed)?;
+    let totals = totals.map_err(|error| match error {
+        DumpError::Server(error) => error.into(),
+        DumpError::Write(error) => failed(error),
+    })?;
+    let copy = Copy {
+        role: role.to_owned(),
+        place: Place::Server(server.clone(), name.to_owned()),
+        len,
+        sha256,
+        integrity: Vec::new(),
+        server: Some(snapshot.version().to_owned()),
+        kept: Kept::Dump(file),
+    };
+    Ok((copy, totals.notes))
+}
+
+/// Collects what is written into pieces for another thread.
+struct Pieces {
+    sender: SyncSender<Vec<u8>>,
+    piece: Vec<u8>,
+}
+
+impl Pieces {
+    fn send(&mut self) -> io::Result<()> {
+        let piece = std::mem::take(&mut self.piece);
+        self.sender
+            .send(piece)
+            .map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+}
+
+impl Write for Pieces {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.piece.extend_from_slice(bytes);
+        if self.piece.len() >= PIECE {
+            self.send()?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

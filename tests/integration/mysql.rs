@@ -1,0 +1,355 @@
+//! An installation whose databases are on MariaDB, as a user meets it: found, backed up, checked,
+//! restored, loaded by hand, verified.
+
+use std::fs;
+use std::path::Path;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rusqlite::types::ValueRef;
+use seawall_test_servers::mariadb::MariaDb;
+
+use crate::cli::User;
+use crate::support::Source;
+
+/// The databases' passwords: they must be seen nowhere.
+const PASSWORD: &str = "pass'w\"ord-of-seafile";
+
+/// The example, moved to a server.
+struct Moved {
+    source: Source,
+    server: &'static MariaDb,
+    /// In the names of its databases.
+    number: usize,
+}
+
+fn server() -> &'static MariaDb {
+    static SERVER: OnceLock<MariaDb> = OnceLock::new();
+    SERVER.get_or_init(|| {
+        let server = MariaDb::start();
+        server.sql(&format!(
+            "CREATE USER seafile@'%' IDENTIFIED BY '{}'",
+            PASSWORD.replace('\'', "''")
+        ));
+        server
+    })
+}
+
+impl Moved {
+    fn example() -> Self {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let moved = Self {
+            source: Source::example(),
+            server: server(),
+            number: NUMBER.fetch_add(1, Ordering::Relaxed),
+        };
+        let path = |name: &str| moved.source.path.join(name);
+        moved.move_to("seafile", &[&path("seafile-data/seafile.db")]);
+        moved.move_to(
+            "ccnet",
+            &[
+                &path("ccnet/PeerMgr/usermgr.db"),
+                &path("ccnet/GroupMgr/groupmgr.db"),
+                &path("ccnet/OrgMgr/orgmgr.db"),
+            ],
+        );
+        moved.move_to("seahub", &[&path("seahub.db")]);
+        moved.configure();
+        moved
+    }
+
+    /// As old installations call them, with a hyphen.
+    fn name(&self, role: &str) -> String {
+        format!("{role}-db{}", self.number)
+    }
+
+    /// Makes a database of the tables of SQLite files, which are gone then.
+    fn move_to(&self, role: &str, files: &[&Path]) {
+        let name = self.name(role);
+        let mut sql = format!("CREATE DATABASE `{name}` CHARACTER SET utf8mb4; USE `{name}`;\n");
+        for file in files {
+            let database = rusqlite::Connection::open(file).unwrap();
+            let mut tables = database
+                .prepare("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+                .unwrap();
+            let tables = tables.query_map([], |row| row.get::<_, String>(0)).unwrap();
+            for table in tables {
+                sql.push_str(&table_as_sql(&database, &table.unwrap()));
+            }
+            fs::remove_file(file).unwrap();
+        }
+        self.server.sql(&sql);
+        self.server
+            .sql(&format!("GRANT ALL ON `{name}`.* TO seafile@'%'"));
+    }
+
+    fn configure(&self) {
+        let (port, [seafile, ccnet, seahub]) = (
+            self.server.port,
+            ["seafile", "ccnet", "seahub"].map(|role| self.name(role)),
+        );
+        let conf = |name: &str, text: String| {
+            fs::write(self.source.path.join("conf").join(name), text).unwrap();
+        };
+        conf(
+            "seafile.conf",
+            format!(
+                "[fileserver]\nport = 8082\n\n[database]\ntype = mysql\nhost = 127.0.0.1\nport = {port}\nuser = seafile\npassword = {PASSWORD}\ndb_name = {seafile}\nconnection_charset = utf8mb4\n"
+            ),
+        );
+        conf(
+            "ccnet.conf",
+            format!(
+                "[General]\n\n[Database]\nENGINE = mysql\nHOST = 127.0.0.1\nPORT = {port}\nUSER = seafile\nPASSWD = {PASSWORD}\nDB = {ccnet}\nCONNECTION_CHARSET = utf8mb4\n"
+            ),
+        );
+        let password = PASSWORD.replace('\'', "\\'");
+        conf(
+            "seahub_settings.py",
+            format!(
+                "SECRET_KEY = 'fixture'\nDATABASES = {{\n    'default': {{\n        'ENGINE': 'django.db.backends.mysql',\n        'NAME': '{seahub}',\n        'USER': 'seafile',\n        'PASSWORD': '{password}',\n        'HOST': '127.0.0.1',\n        'PORT': '{port}',\n    }}\n}}\n"
+            ),
+        );
+    }
+
+    fn path(&self) -> &str {
+        self.source.path.to_str().unwrap()
+    }
+
+    /// One number out of Seafile's own database.
+    fn sql(&self, statement: &str) -> String {
+        let name = self.name("seafile");
+        self.server.sql(&format!("USE `{name}`; {statement}"))
+    }
+}
+
+fn table_as_sql(database: &rusqlite::Connection, table: &str) -> String {
+    let mut columns = database
+        .prepare("SELECT name, lower(type) FROM pragma_table_info(?1)")
+        .unwrap();
+    let column = |row: &rusqlite::Row<'_>| {
+        let (name, kind): (String, String) = (row.get(0)?, row.get(1)?);
+        let is_number = kind.contains("int") || kind.contains("bool");
+        let kind = if is_number { "BIGINT" } else { "LONGTEXT" };
+        Ok(format!("`{name}` {kind}"))
+    };
+    let columns: Vec<String> = columns
+        .query_map([table], column)
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    let mut rows = database
+        .prepare(&format!("SELECT * FROM \"{table}\""))
+        .unwrap();
+    let mut sql = format!("CREATE TABLE `{table}` ({});\n", columns.join(", "));
+    let mut rows = rows.query([]).unwrap();
+    while let Some(row) = rows.next().unwrap() {
+        let values: Vec<String> = (0..columns.len())
+            .map(|at| match row.get_ref(at).unwrap() {
+                ValueRef::Null => "NULL".to_owned(),
+                ValueRef::Integer(number) => number.to_string(),
+                ValueRef::Real(number) => number.to_string(),
+                ValueRef::Text(bytes) | ValueRef::Blob(bytes) if bytes.is_empty() => "''".into(),
+                ValueRef::Text(bytes) | ValueRef::Blob(bytes) => {
+                    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+                    format!("0x{digits}")
+                }
+            })
+            .collect();
+        sql.push_str(&format!(
+            "INSERT INTO `{table}` VALUES ({});\n",
+            values.join(",")
+        ));
+    }
+    sql
+}
+
+#[test]
+fn the_main_job_with_databases_on_a_server() {
+    let (user, moved) = (User::new(), Moved::example());
+    let found = user.run(&["backup", moved.path(), "--dry-run"]);
+    for text in [
+        "MySQL",
+        "127.0.0.1",
+        "seafile-db",
+        "ccnet-db",
+        "seahub-db",
+        "conf/seafile.conf:6",
+    ] {
+        assert!(found.succeeds().contains(text), "{text}: {}", found.stdout);
+    }
+    let doctor = user.run(&["doctor", moved.path()]);
+    assert!(
+        doctor.stdout.contains("a snapshot can be taken"),
+        "{}",
+        doctor.stdout
+    );
+    let first = user.run(&["backup", moved.path(), "--init", "--json", "-v"]);
+    first.succeeds();
+    assert_eq!(first.json()["databases_stored"], 3);
+    // Nothing changed: equal databases are equal dumps.
+    let second = user.run(&["backup", moved.path(), "--json"]);
+    second.succeeds();
+    assert_eq!(second.json()["databases_stored"], 0);
+    assert_eq!(second.json()["objects_stored"], 0);
+    user.run(&["check", "--read-data"]).succeeds();
+    user.run(&["check", "--deep"]).succeeds();
+    let live = user.run(&["verify", moved.path(), "--json"]);
+    live.succeeds();
+    assert_eq!(live.json()["good"], true);
+    let target = user.path("restored");
+    let restored = user.run(&["restore", "latest", "--target", target.to_str().unwrap()]);
+    restored.succeeds();
+    let against = user.run(&["verify", target.to_str().unwrap(), "--snapshot", "latest"]);
+    against.succeeds();
+    // By hand, as the notes say, into databases of other names.
+    let notes = fs::read_to_string(target.join("RESTORE-NOTES.txt")).unwrap();
+    assert!(notes.contains("< seawall-databases/seafile.sql"), "{notes}");
+    for role in ["seafile", "ccnet", "seahub"] {
+        let text = fs::read(target.join(format!("seawall-databases/{role}.sql"))).unwrap();
+        let name = format!("new_{role}_{}", moved.number);
+        moved.server.sql(&format!(
+            "CREATE DATABASE {name}; GRANT ALL ON {name}.* TO seafile@'%'"
+        ));
+        let loaded = moved.server.load(&name, &text);
+        assert!(
+            loaded.status.success(),
+            "{}",
+            String::from_utf8_lossy(&loaded.stderr)
+        );
+    }
+    let name = |role: &str| format!("{role}=new_{role}_{}", moved.number);
+    let names = ["seafile", "ccnet", "seahub"].map(name);
+    let mut arguments = vec!["verify", target.to_str().unwrap(), "--json"];
+    arguments.extend(names.iter().flat_map(|name| ["--database-name", name]));
+    let verified = user.run(&arguments);
+    verified.succeeds();
+    assert_eq!(verified.json()["good"], true);
+    assert_eq!(verified.json()["libraries"], live.json()["libraries"]);
+    for ran in [
+        &found, &doctor, &first, &second, &live, &restored, &verified,
+    ] {
+        let said = format!("{}{}", ran.stdout, ran.stderr);
+        assert!(!said.contains("pass'w"), "{said}");
+    }
+}
+
+#[test]
+fn a_server_elsewhere_than_the_configuration_says() {
+    let (user, moved) = (User::new(), Moved::example());
+    // As in a container: its name is known in its network alone.
+    for file in ["seafile.conf", "ccnet.conf", "seahub_settings.py"] {
+        let path = moved.source.path.join("conf").join(file);
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, text.replace("127.0.0.1", "db.invalid")).unwrap();
+    }
+    let gone = user.run(&["backup", moved.path(), "--init"]);
+    gone.fails(1, &["db.invalid", "--database-host"]);
+    let socket = moved.server.socket.to_str().unwrap();
+    let found = user.run(&["backup", moved.path(), "-n", "--database-socket", socket]);
+    assert!(
+        found.succeeds().contains("--database-socket"),
+        "{}",
+        found.stdout
+    );
+    user.run(&["backup", moved.path(), "--database-socket", socket])
+        .succeeds();
+    let password = user.path("password");
+    fs::write(&password, "wrong\n").unwrap();
+    let port = moved.server.port.to_string();
+    let place = ["--database-host", "127.0.0.1", "--database-port", &port];
+    let wrong = [
+        "backup",
+        moved.path(),
+        "--database-password-file",
+        password.to_str().unwrap(),
+    ];
+    let wrong = user.run(&[&wrong[..], &place].concat());
+    wrong.fails(1, &["seafile@127.0.0.1", "--database-user"]);
+    assert!(!wrong.stderr.contains("wrong\n"), "{}", wrong.stderr);
+    user.run(&[&["backup", moved.path()][..], &place].concat())
+        .succeeds();
+}
+
+/// No marker without all dumps, and the next run works.
+#[test]
+fn a_database_that_is_gone_or_may_not_be_read_is_no_snapshot() {
+    let (user, moved) = (User::new(), Moved::example());
+    let seahub = moved.name("seahub");
+    moved
+        .server
+        .sql(&format!("REVOKE EVENT ON `{seahub}`.* FROM seafile@'%'"));
+    let denied = user.run(&["backup", moved.path(), "--init"]);
+    denied.fails(1, &["EVENT", &seahub, "GRANT EVENT"]);
+    user.run(&["snapshots"]).succeeds();
+    assert!(fs::read_dir(user.repository().join("markers")).is_err());
+    moved
+        .server
+        .sql(&format!("GRANT EVENT ON `{seahub}`.* TO seafile@'%'"));
+    user.run(&["backup", moved.path()]).succeeds();
+    moved.server.sql(&format!("DROP DATABASE `{seahub}`"));
+    user.run(&["backup", moved.path()]).fails(1, &[&seahub]);
+}
+
+/// Heads that move while the backup runs: what the dump names is in the repository.
+#[test]
+fn heads_that_move_meanwhile_are_those_of_one_moment() {
+    let (user, moved) = (User::new(), Moved::example());
+    let heads: Vec<String> = moved
+        .sql("SELECT commit_id FROM Branch")
+        .lines()
+        .map(str::to_owned)
+        .collect();
+    assert!(heads.len() > 1);
+    let library = crate::support::DOCUMENTS;
+    // An older commit of a library, and its newest, in turn.
+    let newest = moved.sql(&format!(
+        "SELECT commit_id FROM Branch WHERE repo_id = '{library}'"
+    ));
+    let commits = moved
+        .source
+        .path
+        .join("seafile-data/storage/commits")
+        .join(library);
+    let others: Vec<String> = crate::support::files_below(&commits)
+        .iter()
+        .map(|path| {
+            let name = path.file_name().unwrap().to_str().unwrap();
+            let folder = path
+                .parent()
+                .unwrap()
+                .file_name()
+                .unwrap()
+                .to_str()
+                .unwrap();
+            format!("{folder}{name}")
+        })
+        .filter(|id| *id != newest.trim())
+        .collect();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for writer in 0..2 {
+            let (moved, others, stop) = (&moved, &others, &stop);
+            scope.spawn(move || {
+                let mut number = writer;
+                while !stop.load(Ordering::Relaxed) {
+                    let commit = &others[number % others.len()];
+                    moved.sql(&format!(
+                        "UPDATE Branch SET commit_id = '{commit}' WHERE repo_id = '{library}'"
+                    ));
+                    number += 2;
+                }
+            });
+        }
+        for _ in 0..3 {
+            let backup = user.run(&["backup", moved.path(), "--init"]);
+            let deep = user.run(&["check", "--deep"]);
+            if backup.status != 0 || deep.status != 0 {
+                stop.store(true, Ordering::Relaxed);
+            }
+            backup.succeeds();
+            deep.succeeds();
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+}
