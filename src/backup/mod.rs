@@ -239,6 +239,7 @@ pub fn run(
     installation: &Installation,
     options: &Options,
 ) -> Result<Report, Error> {
+    databases::look(installation)?;
     let catalog = Arc::new(Catalog::open(context.catalog, context.repository.id())?);
     let prepared = prepare::prepare(&context, options, &catalog)?;
     let salvaged = Arc::new(Salvaged::new(catalog.salvaged()?));

@@ -17,46 +17,71 @@ use crate::seafile::discover::{DatabaseOverrides, Environment, Role};
 )]
 pub(super) struct Databases {
     /// The server's name or address
-    #[arg(long, env = "SEAWALL_DATABASE_HOST", value_name = "HOST")]
-    database_host: Option<String>,
+    #[arg(
+        long = "database-host",
+        id = "database-host",
+        env = "SEAWALL_DATABASE_HOST",
+        value_name = "HOST"
+    )]
+    host: Option<String>,
     /// Its port
-    #[arg(long, env = "SEAWALL_DATABASE_PORT", value_name = "PORT")]
-    database_port: Option<u16>,
+    #[arg(
+        long = "database-port",
+        id = "database-port",
+        env = "SEAWALL_DATABASE_PORT",
+        value_name = "PORT"
+    )]
+    port: Option<u16>,
     /// Its socket, instead of host and port
     #[arg(
-        long,
+        long = "database-socket",
+        id = "database-socket",
         env = "SEAWALL_DATABASE_SOCKET",
         value_name = "FILE",
-        conflicts_with = "database_host"
+        conflicts_with = "database-host"
     )]
-    database_socket: Option<String>,
+    socket: Option<String>,
     /// The account; it needs SELECT, SHOW VIEW, TRIGGER and EVENT
-    #[arg(long, env = "SEAWALL_DATABASE_USER", value_name = "NAME")]
-    database_user: Option<String>,
+    #[arg(
+        long = "database-user",
+        id = "database-user",
+        env = "SEAWALL_DATABASE_USER",
+        value_name = "NAME"
+    )]
+    user: Option<String>,
     /// Its password is in this file [or: in `SEAWALL_DATABASE_PASSWORD`]
-    #[arg(long, value_name = "FILE")]
-    database_password_file: Option<PathBuf>,
+    #[arg(
+        long = "database-password-file",
+        id = "database-password-file",
+        value_name = "FILE"
+    )]
+    password_file: Option<PathBuf>,
     /// Encrypt the connection, and trust these certificates (PEM)
-    #[arg(long, env = "SEAWALL_DATABASE_CA_FILE", value_name = "FILE")]
-    database_ca_file: Option<String>,
+    #[arg(
+        long = "database-ca-file",
+        id = "database-ca-file",
+        env = "SEAWALL_DATABASE_CA_FILE",
+        value_name = "FILE"
+    )]
+    ca_file: Option<String>,
     /// The name of a database, such as seafile=seafile-db, ccnet=…, seahub=…
-    #[arg(long, value_name = "ROLE=NAME", value_parser = role_and_name)]
-    database_name: Vec<(Role, String)>,
+    #[arg(long = "database-name", id = "database-name", value_name = "ROLE=NAME", value_parser = role_and_name)]
+    name: Vec<(Role, String)>,
 }
 
 impl Databases {
     /// The process's variables, and what was said here.
     pub(super) fn environment(&self) -> Result<Environment, CommandError> {
-        let file = self.database_password_file.as_deref();
+        let file = self.password_file.as_deref();
         let password = secret(file, "SEAWALL_DATABASE_PASSWORD")?;
         Ok(place::environment().with_overrides(DatabaseOverrides {
-            host: self.database_host.clone(),
-            port: self.database_port,
-            socket: self.database_socket.clone(),
-            user: self.database_user.clone(),
+            host: self.host.clone(),
+            port: self.port,
+            socket: self.socket.clone(),
+            user: self.user.clone(),
             password: password.map(|password| Secret::new(password.expose_secret())),
-            ca_file: self.database_ca_file.clone(),
-            names: self.database_name.clone(),
+            ca_file: self.ca_file.clone(),
+            names: self.name.clone(),
         }))
     }
 }

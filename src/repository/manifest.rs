@@ -370,6 +370,8 @@ mod tests {
                 excludes: vec!["*.bak".into()],
             },
             databases: vec![Database {
+                name: None,
+                server: None,
                 role: "seafile".into(),
                 engine: "sqlite".into(),
                 path: Some("seafile-data/seafile.db".into()),

@@ -119,6 +119,8 @@ mod tests {
 
     fn database(path: Option<&str>) -> Database {
         Database {
+            name: None,
+            server: None,
             role: "seafile".into(),
             engine: "sqlite".into(),
             path: path.map(Into::into),
@@ -135,7 +137,7 @@ mod tests {
     fn databases_stay_inside() {
         assert_eq!(
             place(&database(Some("ccnet/PeerMgr/usermgr.db"))),
-            Ok("ccnet/PeerMgr/usermgr.db")
+            Ok("ccnet/PeerMgr/usermgr.db".into())
         );
         for path in [
             "/etc/passwd",
@@ -150,10 +152,22 @@ mod tests {
             place(&database(Some(path))).unwrap_err();
         }
         place(&database(None)).unwrap_err();
-        place(&Database {
-            engine: "mysql".into(),
+        let of = |engine: &str, role: &str| Database {
+            engine: engine.into(),
+            role: role.into(),
             ..database(Some("x"))
-        })
-        .unwrap_err();
+        };
+        assert_eq!(
+            place(&of("mysql", "seahub")),
+            Ok("seawall-databases/seahub.sql".into())
+        );
+        for hostile in [
+            of("mysql", "../x"),
+            of("mysql", "/x"),
+            of("mysql", "a\0"),
+            of("oracle", "x"),
+        ] {
+            place(&hostile).unwrap_err();
+        }
     }
 }

@@ -163,6 +163,14 @@ fn server(database: &MysqlDatabase) -> Server {
     }
 }
 
+/// Looks whether the servers can be reached and read: before a run stores anything.
+pub fn look(installation: &Installation) -> Result<(), Error> {
+    for (_, server, name) in on_servers(installation) {
+        begin(&server, &[&name])?;
+    }
+    Ok(())
+}
+
 /// Copies all databases: those on one server as of one moment, and Seafile's own server first.
 pub fn copy(installation: &Installation, spool: &Path) -> Result<Copies, Error> {
     let mut all = Vec::new();

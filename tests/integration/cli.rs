@@ -592,7 +592,7 @@ fn what_this_version_cannot_back_up_is_refused_by_name() {
     );
     fs::write(&configuration, mysql).unwrap();
     let ran = user.run(&["backup", source.path.to_str().unwrap()]);
-    ran.fails(1, &["MySQL", "seafile.db"]);
+    ran.fails(1, &["u@db:3306", "--database-host"]);
     assert!(!ran.stderr.contains("hunter2"));
     assert_eq!(
         files_below(&user.repository()).len(),

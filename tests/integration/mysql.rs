@@ -1,6 +1,7 @@
 //! An installation whose databases are on MariaDB, as a user meets it: found, backed up, checked,
 //! restored, loaded by hand, verified.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -151,15 +152,17 @@ fn table_as_sql(database: &rusqlite::Connection, table: &str) -> String {
                 ValueRef::Real(number) => number.to_string(),
                 ValueRef::Text(bytes) | ValueRef::Blob(bytes) if bytes.is_empty() => "''".into(),
                 ValueRef::Text(bytes) | ValueRef::Blob(bytes) => {
-                    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-                    format!("0x{digits}")
+                    format!(
+                        "'{}'",
+                        std::str::from_utf8(bytes)
+                            .unwrap()
+                            .replace('\\', "\\\\")
+                            .replace('\'', "''")
+                    )
                 }
             })
             .collect();
-        sql.push_str(&format!(
-            "INSERT INTO `{table}` VALUES ({});\n",
-            values.join(",")
-        ));
+        writeln!(sql, "INSERT INTO `{table}` VALUES ({});", values.join(",")).unwrap();
     }
     sql
 }

@@ -48,7 +48,7 @@ impl Connection {
         let connecting = async { tokio::time::timeout(CONNECT, Conn::new(opts)).await };
         let conn = match runtime.block_on(connecting) {
             Ok(Ok(conn)) => conn,
-            Ok(Err(error)) => return Err(not_connected(server, error)),
+            Ok(Err(error)) => return Err(not_connected(server, &error)),
             Err(_) => {
                 let what = format!("no answer for {} seconds", CONNECT.as_secs());
                 return Err(Error::new(server, ErrorKind::Unreachable, what));
@@ -145,7 +145,7 @@ impl Connection {
             );
         };
         let doing = || first_words(statement);
-        let about = |error| E::from(Error::of(&self.server, &doing(), error));
+        let about = |error: mysql_async::Error| E::from(Error::of(&self.server, &doing(), &error));
         let silent = |_| E::from(Error::silent(&self.server, &doing(), SILENCE));
         let answered: Result<Result<(), E>, E> = self.runtime.block_on(async {
             let asked = tokio::time::timeout(SILENCE, conn.query_iter(statement)).await;
@@ -199,19 +199,13 @@ impl Drop for Connection {
     }
 }
 
-fn not_connected(server: &Server, error: mysql_async::Error) -> Error {
-    use mysql_async::{Error as Driver, IoError};
+fn not_connected(server: &Server, error: &mysql_async::Error) -> Error {
+    let is_io = matches!(error, mysql_async::Error::Io(_));
     let sorted = Error::of(server, "no connection", error);
-    match sorted.kind() {
-        ErrorKind::Lost => sorted.with_kind(ErrorKind::Unreachable),
-        ErrorKind::Other
-            if sorted
-                .driver()
-                .is_some_and(|error| matches!(error, Driver::Io(IoError::Tls(_)))) =>
-        {
-            sorted.with_kind(ErrorKind::Unreachable)
-        }
-        _ => sorted,
+    if is_io || *sorted.kind() == ErrorKind::Lost {
+        sorted.with_kind(ErrorKind::Unreachable)
+    } else {
+        sorted
     }
 }
 

@@ -109,7 +109,7 @@ pub(super) fn delimiter(statement: &str) -> String {
     }
     // A statement that ends in the same sign would lend it some.
     if statement.ends_with(';') {
-        delimiter = "//".to_owned();
+        "//".clone_into(&mut delimiter);
         while statement.contains(&delimiter) || statement.ends_with('/') && delimiter == "//" {
             delimiter.insert(0, '$');
         }

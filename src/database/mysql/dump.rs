@@ -104,7 +104,7 @@ pub(super) fn write(
     dump.views(schema)?;
     dump.events()?;
     let Totals { tables, rows, .. } = dump.totals;
-    write!(dump.out, "{FOOTER}{TRAILER}{tables} tables, {rows} rows\n")?;
+    writeln!(dump.out, "{FOOTER}{TRAILER}{tables} tables, {rows} rows")?;
     Ok(dump.totals)
 }
 

@@ -11,7 +11,6 @@ pub struct Error {
     server: String,
     what: String,
     kind: ErrorKind,
-    driver: Option<mysql_async::Error>,
 }
 
 /// Why.
@@ -43,22 +42,20 @@ impl Error {
             server: server.to_string(),
             what: what.into(),
             kind,
-            driver: None,
         }
     }
 
     /// Sorts an error of the driver; `doing` says at what it happened.
-    pub(super) fn of(server: impl fmt::Display, doing: &str, source: mysql_async::Error) -> Self {
+    pub(super) fn of(server: impl fmt::Display, doing: &str, source: &mysql_async::Error) -> Self {
         // Each layer of the driver says what the one below it says; the innermost is enough.
-        let mut innermost: &dyn std::error::Error = &source;
+        let mut innermost: &dyn std::error::Error = source;
         while let Some(below) = innermost.source() {
             innermost = below;
         }
         Self {
             server: server.to_string(),
             what: format!("{doing}: {innermost}"),
-            kind: kind_of(&source),
-            driver: Some(source),
+            kind: kind_of(source),
         }
     }
 
@@ -70,11 +67,6 @@ impl Error {
     pub(super) fn with_kind(mut self, kind: ErrorKind) -> Self {
         self.kind = kind;
         self
-    }
-
-    /// What the driver said.
-    pub(super) fn driver(&self) -> Option<&mysql_async::Error> {
-        self.driver.as_ref()
     }
 
     /// Why.

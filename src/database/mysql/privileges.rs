@@ -13,7 +13,7 @@ pub(super) fn check(connection: &Connection, databases: &[(String, Schema)]) -> 
     for mut row in connection.rows("SHOW GRANTS")? {
         if let Some(line) = cell_text(&mut row, 0) {
             if account.is_empty() {
-                account = account_of(&line).to_owned();
+                account_of(&line).clone_into(&mut account);
             }
             grants.add(&line);
         }
@@ -63,7 +63,7 @@ struct Grants {
 }
 
 impl Grants {
-    /// `GRANT SELECT, TRIGGER ON \`a\_b\`.* TO …`.
+    /// A line: GRANT, privileges, ON, a database's pattern in backticks, TO, the account.
     fn add(&mut self, line: &str) {
         let Some(rest) = line.strip_prefix("GRANT ") else {
             return;

@@ -70,7 +70,7 @@ impl Snapshot {
         })
     }
 
-    /// Writes a database as SQL text; see [`dump`].
+    /// Writes a database as SQL text; the module's text says what is in it.
     pub fn dump(&self, database: &str, out: &mut dyn Write) -> Result<Totals, DumpError> {
         dump::write(&self.connection, database, self.schema(database)?, out)
     }

@@ -148,7 +148,7 @@ fn each_thing_that_is_wrong_is_named() {
                 let mysql = "type = mysql\nhost = db\nuser = u\npassword = hunter2\ndb_name = s";
                 fs::write(path, text.replace("type = sqlite", mysql)).unwrap();
             },
-            "MySQL",
+            "--database-host",
         ),
     ];
     let (first, original) = (User::new(), Source::example());

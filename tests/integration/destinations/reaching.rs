@@ -70,8 +70,8 @@ fn calls_that_are_made_again_are_told() {
     init.succeeds();
     // The sheet has what another machine types.
     let sheet = files_below(&user.path("state/repositories")).into_iter();
-    let sheet = sheet.filter(|path| path.ends_with("recovery-sheet.txt"));
-    let sheet = fs::read_to_string(sheet.last().unwrap()).unwrap();
+    let mut sheet = sheet.filter(|path| path.ends_with("recovery-sheet.txt"));
+    let sheet = fs::read_to_string(sheet.next().unwrap()).unwrap();
     assert!(sheet.contains(" --ssh-key "), "{sheet}");
     assert!(sheet.contains(" --ssh-known-hosts "), "{sheet}");
     proxy.cut_after(60_000);
