@@ -28,4 +28,4 @@ try s3 "$S3_URL" --plain-http
 try sftp "$SFTP_URL" --ssh-key "$SSH_KEY" --ssh-known-hosts "$KNOWN_HOSTS"
 
 printf '\nBoth repositories hold what %s holds: backed up, checked, restored and verified.\n' "$SOURCE"
-echo "MariaDB is up too, for the next version: seawall does not dump MySQL or MariaDB yet."
+echo "MariaDB is up too: seawall backs up installations whose databases are there (docs/databases.md)."

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 
+use seawall::database::mysql::{DumpText, is_complete};
 use seawall::database::pointers::read_pointers;
 use seawall::database::sqlite::{SqliteSource, copy_all};
 use seawall::object::{Kind, Object};
@@ -143,6 +144,16 @@ pub fn dotenv(data: &[u8]) {
     for (name, _) in dotenv.iter() {
         assert!(!name.is_empty());
         assert!(dotenv.get(name).is_some());
+    }
+}
+
+/// A dump of a database that was on a server, as a check reads it.
+pub fn dump_text(data: &[u8]) {
+    if let Ok(text) = DumpText::read(&mut &*data) {
+        assert_eq!(text.is_complete(), is_complete(data));
+        if let Ok(pointers) = text.pointers() {
+            assert!(pointers.libraries.is_sorted_by_key(|library| library.id));
+        }
     }
 }
 

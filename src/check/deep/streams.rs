@@ -1,7 +1,7 @@
 //! Every dump and every tar of ordinary files, decoded to its end, each once.
 
 use std::collections::HashMap;
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
 
 use seawall_backends::Key;
@@ -13,9 +13,10 @@ use crate::check::data::Patience;
 use crate::check::naming::trouble;
 use crate::check::needs::Reading;
 use crate::check::report::ProblemKind;
+use crate::database::mysql::DumpText;
 use crate::database::{self, Pointers};
 use crate::object::Sha256;
-use crate::repository::manifest::{Database, FileGroup, Manifest, Part};
+use crate::repository::manifest::{self, Database, FileGroup, Manifest, Part};
 use crate::repository::names::{self, SnapshotId};
 use crate::repository::pool;
 use crate::repository::stream::{self, Broken, Seen};
@@ -255,7 +256,11 @@ fn examine_dump(
     });
     let seen = whole(copied)?;
     same(seen, dump.size, &dump.sha256)?;
-    if dump.engine != "sqlite" {
+    if dump.engine == manifest::MYSQL {
+        let file = file.reopen().map_err(spool_failed)?;
+        return examine_text(&mut BufReader::new(file), dump.role == SEAFILE);
+    }
+    if dump.engine != manifest::SQLITE {
         return Ok(None);
     }
     let complaints = database::check_copy(file.path());
@@ -272,6 +277,20 @@ fn examine_dump(
         Ok(pointers) => Ok(Some(pointers)),
         Err(error) => Err(Fault::Content(chain(&error))),
     }
+}
+
+/// SQL text of a database that was on a server.
+fn examine_text(
+    file: &mut dyn BufRead,
+    is_seafile: bool,
+) -> std::result::Result<Option<Pointers>, Fault> {
+    let text = DumpText::read(file).map_err(|error| Fault::Content(chain(&error)))?;
+    if !text.is_complete() {
+        let text = "its last line does not say that it is whole";
+        return Err(Fault::Content(text.into()));
+    }
+    let pointers = is_seafile.then(|| text.pointers()).transpose();
+    pointers.map_err(|error| Fault::Content(chain(&error)))
 }
 
 fn examine_files(repository: &Repository, group: &FileGroup) -> std::result::Result<(), Fault> {

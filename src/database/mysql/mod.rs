@@ -15,9 +15,11 @@ mod server;
 mod snapshot;
 #[cfg(test)]
 mod tests;
+mod text;
 
 pub use connection::{Connection, Vendor};
 pub use dump::{DumpError, Totals, is_complete};
 pub use error::{Error, ErrorKind};
 pub use server::{Address, Server, Tls};
 pub use snapshot::Snapshot;
+pub use text::{DumpText, TextError};

@@ -7,7 +7,7 @@
 pub(in crate::database) mod assemble;
 pub(in crate::database) mod rows;
 mod sqlite;
-mod tables;
+pub(in crate::database) mod tables;
 #[cfg(test)]
 mod tests;
 

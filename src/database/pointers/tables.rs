@@ -2,6 +2,23 @@
 
 use super::rows::Table;
 
+/// All of them.
+pub(in crate::database) const NAMES: [&str; 13] = [
+    LIVE.name,
+    BRANCHES.name,
+    TRASH.name,
+    GARBAGE.name,
+    VIRTUAL.name,
+    INFO.name,
+    OWNERS.name,
+    ORGANISATION_OWNERS.name,
+    VALID_SINCE.name,
+    HISTORY_LIMITS.name,
+    STORAGE_CLASSES.name,
+    GC_IDS.name,
+    SYSTEM.name,
+];
+
 /// Libraries in use, virtual ones included.
 pub(super) const LIVE: Table<1> = Table {
     name: "Repo",
