@@ -78,7 +78,7 @@ pub fn describe(
         files: ordinary.groups.clone(),
         damage,
         source_damage,
-        left_out: ordinary.left_out.clone(),
+        left_out: left_out(attempt, ordinary),
         warnings: run.warnings(attempt, leftovers, ordinary),
     };
     Ok(Described { manifest, summary })
@@ -369,6 +369,15 @@ impl Run<'_> {
         lines.extend(files.map(|warning| format!("{}: {}", warning.path.display(), warning.kind)));
         lines
     }
+}
+
+fn left_out(attempt: &Attempt, ordinary: &Ordinary) -> Vec<manifest::LeftOut> {
+    let others = attempt.dumped.others.iter();
+    let others = others.map(|name| manifest::LeftOut {
+        path: format!("database {name}"),
+        reason: "on the same server, and not the installation's by its configuration".into(),
+    });
+    ordinary.left_out.iter().cloned().chain(others).collect()
 }
 
 /// When a library was last changed: as in the base if its heads are the same, else read again.

@@ -29,6 +29,8 @@ pub struct Dumped {
     pub alarms: Vec<String>,
     /// What somebody should know who loads them.
     pub notes: Vec<String>,
+    /// Databases on the same servers that were not dumped.
+    pub others: Vec<String>,
 }
 
 /// Copies all databases as of one moment, then stores what changed since the base.
@@ -71,6 +73,7 @@ pub fn dump(
         locked_for: copies.locked_for,
         alarms,
         notes: copies.notes,
+        others: copies.others,
     })
 }
 

@@ -92,6 +92,8 @@ pub struct Copies {
     pub locked_for: Duration,
     /// What the administrator should know.
     pub notes: Vec<String>,
+    /// Databases on those servers that are not the installation's by its configuration.
+    pub others: Vec<String>,
 }
 
 impl Copy {
@@ -176,6 +178,7 @@ pub fn copy(installation: &Installation, spool: &Path) -> Result<Copies, Error> 
     let mut all = Vec::new();
     let mut pointers = None;
     let mut notes = Vec::new();
+    let mut others: Vec<String> = Vec::new();
     let on_servers = on_servers(installation);
     let mut groups: Vec<(&Server, Vec<(&str, &str)>)> = Vec::new();
     for (role, server, name) in &on_servers {
@@ -197,7 +200,12 @@ pub fn copy(installation: &Installation, spool: &Path) -> Result<Copies, Error> 
         all.extend(dumped.copies);
         pointers = pointers.or(dumped.pointers);
         notes.extend(dumped.notes);
+        others.extend(dumped.others);
     }
+    let is_ours = |name: &String| on_servers.iter().any(|(_, _, ours)| ours == name);
+    others.retain(|name| !is_ours(name));
+    others.sort();
+    others.dedup();
     let files = files(installation);
     let copies = database::copy_all(&super::sqlite_sources(files), spool)?;
     let mut locked_for = Duration::ZERO;
@@ -221,6 +229,7 @@ pub fn copy(installation: &Installation, spool: &Path) -> Result<Copies, Error> 
         pointers: pointers.ok_or(Error::NoSeafileDatabase)?,
         locked_for,
         notes,
+        others,
     })
 }
 
@@ -272,6 +281,7 @@ struct Dumped {
     copies: Vec<Copy>,
     pointers: Option<Pointers>,
     notes: Vec<String>,
+    others: Vec<String>,
 }
 
 fn dump_group(
@@ -303,6 +313,7 @@ fn try_dump_group(
         copies: Vec::new(),
         pointers: None,
         notes: Vec::new(),
+        others: snapshot.others()?,
     };
     // What the walk starts from comes first, and holds nobody up.
     if let Some((_, name)) = databases.iter().find(|(role, _)| *role == SEAFILE) {

@@ -187,8 +187,16 @@ fn the_main_job_with_databases_on_a_server() {
         "{}",
         doctor.stdout
     );
+    moved
+        .server
+        .sql("CREATE DATABASE IF NOT EXISTS wordpress; GRANT SELECT ON wordpress.* TO seafile@'%'");
     let first = user.run(&["backup", moved.path(), "--init", "--json", "-v"]);
     first.succeeds();
+    let manifests = crate::support::files_below(&user.repository());
+    let is_manifest = |path: &&std::path::PathBuf| path.to_str().unwrap().contains("/manifests/");
+    let manifest = fs::read(manifests.iter().find(is_manifest).unwrap()).unwrap();
+    let manifest = String::from_utf8(zstd::decode_all(&manifest[..]).unwrap()).unwrap();
+    assert!(manifest.contains("database wordpress"), "{manifest}");
     assert_eq!(first.json()["databases_stored"], 3);
     // Nothing changed: equal databases are equal dumps.
     let second = user.run(&["backup", moved.path(), "--json"]);

@@ -61,6 +61,17 @@ impl Snapshot {
         self.connection.version()
     }
 
+    /// Databases that the account sees and that are not part of this; the server's own are left out.
+    pub fn others(&self) -> Result<Vec<String>, Error> {
+        const SERVERS_OWN: [&str; 4] = ["information_schema", "performance_schema", "mysql", "sys"];
+        let mut rows = self.connection.rows("SHOW DATABASES")?;
+        let names = rows.iter_mut().filter_map(|row| cell_text(row, 0));
+        let is_ours = |name: &String| self.databases.iter().any(|(ours, _)| ours == name);
+        Ok(names
+            .filter(|name| !is_ours(name) && !SERVERS_OWN.contains(&name.as_str()))
+            .collect())
+    }
+
     /// What Seafile's own database points to.
     pub fn pointers(&self, database: &str) -> Result<Pointers, database::Error> {
         assemble::assemble(&OfDatabase {

@@ -195,3 +195,65 @@ fn servers_are_told_apart_by_more_than_their_name() {
     let second = Connection::open(&root(&second)).unwrap();
     assert_ne!(by_socket.identity().unwrap(), second.identity().unwrap());
 }
+
+/// A certificate for this machine, and its key: (certificate, key).
+fn certificate(folder: &std::path::Path) -> (String, String) {
+    let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    let (certificate, key) = (path("certificate.pem"), path("key.pem"));
+    let made = std::process::Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+        ])
+        .args(["-nodes", "-days", "2", "-subj", "/CN=test"])
+        .args(["-addext", "subjectAltName=IP:127.0.0.1"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .args(["-out", &certificate, "-keyout", &key])
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    (certificate, key)
+}
+
+#[test]
+fn encryption_is_checked_and_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let (certificate, key) = certificate(folder.path());
+    let server = MariaDb::with(&[
+        &format!("--ssl-cert={certificate}"),
+        &format!("--ssl-key={key}"),
+    ]);
+    server.sql("CREATE DATABASE x; CREATE USER u@'%' IDENTIFIED BY 'p' REQUIRE SSL; GRANT ALL ON *.* TO u@'%';");
+    let with = |tls| Server {
+        tls,
+        ..tcp(server.port, "u", "p")
+    };
+    let required = |ca_file, skip_verify| {
+        with(Tls::Required {
+            ca_file,
+            skip_verify,
+        })
+    };
+    begin(&required(Some(certificate.into()), false), "x").unwrap();
+    begin(&required(None, true), "x").unwrap();
+    let unknown = begin(&required(None, false), "x").unwrap_err();
+    assert_eq!(unknown.kind(), &ErrorKind::Unreachable, "{unknown:?}");
+    assert!(unknown.to_string().contains("ertificate"), "{unknown}");
+    let plain = begin(&with(Tls::Off), "x").unwrap_err();
+    assert_eq!(plain.kind(), &ErrorKind::Login, "{plain:?}");
+    // A server without it is not spoken to in the clear.
+    let without = Server {
+        tls: Tls::Required {
+            ca_file: None,
+            skip_verify: true,
+        },
+        ..tcp(self::server().port, "root", "")
+    };
+    let error = begin(&without, "x").unwrap_err();
+    assert_eq!(error.kind(), &ErrorKind::Other, "{error:?}");
+    assert!(error.to_string().to_lowercase().contains("ssl"), "{error}");
+}
