@@ -131,6 +131,41 @@ impl Connection {
         Ok(rows)
     }
 
+    /// Runs a statement of a dump, which need not be UTF-8; how many rows it changed. `doing` names it
+    /// in errors.
+    pub(super) fn feed(&self, statement: &[u8], doing: &str) -> Result<u64, Error> {
+        let mut held = self.conn.borrow_mut();
+        let Some(conn) = held.as_mut() else {
+            return Err(Error::new(
+                &self.server,
+                ErrorKind::Lost,
+                "the connection is closed",
+            ));
+        };
+        let work = async {
+            let result = conn.query_iter(statement).await?;
+            let changed = result.affected_rows();
+            result.drop_result().await?;
+            Ok::<_, mysql_async::Error>(changed)
+        };
+        // The clock is the runtime's.
+        let timed = async { tokio::time::timeout(SILENCE, work).await };
+        let answered = self.runtime.block_on(timed);
+        match answered {
+            Ok(Ok(changed)) => Ok(changed),
+            Ok(Err(error)) => {
+                if error.is_fatal() {
+                    *held = None;
+                }
+                Err(Error::of(&self.server, doing, &error))
+            }
+            Err(_) => {
+                *held = None;
+                Err(Error::silent(&self.server, doing, SILENCE))
+            }
+        }
+    }
+
     /// Hands over one row after the other; cells are the server's own text, as bytes (the text
     /// protocol, which alone gives every type exactly). After an error the connection is closed.
     pub fn each<E: From<Error>>(

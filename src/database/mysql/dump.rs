@@ -69,6 +69,70 @@ pub fn is_complete(tail: &[u8]) -> bool {
     line.starts_with(TRAILER.as_bytes())
 }
 
+/// How many tables and rows a whole dump says at its end that it has.
+pub(super) fn counts(tail: &[u8]) -> Option<(u64, u64)> {
+    let text = tail.strip_suffix(b"\n")?;
+    let line = text.rsplit(|&byte| byte == b'\n').next()?;
+    let said = std::str::from_utf8(line).ok()?.strip_prefix(TRAILER)?;
+    let (tables, rows) = said.strip_suffix(" rows")?.split_once(" tables, ")?;
+    Some((tables.parse().ok()?, rows.parse().ok()?))
+}
+
+/// The character set and collation that a dump says at its beginning that its database has.
+pub(super) fn defaults(head: &[u8]) -> Option<(String, String)> {
+    let head = String::from_utf8_lossy(head);
+    let mut lines = head.lines().take_while(|line| line.starts_with("-- "));
+    let line = lines.find_map(|line| line.strip_prefix("-- CHARACTER SET "))?;
+    let (charset, rest) = line.split_once(" COLLATE ")?;
+    let (collation, _) = rest.split_once(';')?;
+    let is_name = |name: &str| {
+        !name.is_empty()
+            && name
+                .chars()
+                .all(|char| char.is_ascii_alphanumeric() || char == '_')
+    };
+    (is_name(charset) && is_name(collation)).then(|| (charset.to_owned(), collation.to_owned()))
+}
+
+/// What a database has besides tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// What does nothing by itself: routines and views.
+    Passive,
+    /// What follows changes of tables.
+    Triggers,
+    /// What happens at its time.
+    Events,
+}
+
+/// What a database has besides tables, as statements.
+pub(super) fn part(
+    connection: &Connection,
+    database: &str,
+    schema: &Schema,
+    part: Part,
+) -> Result<Vec<u8>, DumpError> {
+    connection.run(&format!("USE {}", literal::name(database)))?;
+    let mut text = HEADER.as_bytes().to_vec();
+    let mut dump = Dump {
+        connection,
+        database,
+        out: &mut text,
+        totals: Totals::default(),
+    };
+    match part {
+        Part::Passive => {
+            dump.placeholders(schema)?;
+            dump.routines()?;
+            dump.views(schema)?;
+        }
+        Part::Triggers => dump.triggers()?,
+        Part::Events => dump.events()?,
+    }
+    dump.out.write_all(FOOTER.as_bytes())?;
+    Ok(text)
+}
+
 /// Writes a database that is read inside of a transaction.
 pub(super) fn write(
     connection: &Connection,
@@ -381,6 +445,21 @@ impl Insert {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_said_at_both_ends_is_understood() {
+        let end = format!("{FOOTER}{TRAILER}3 tables, 5 rows\n");
+        assert_eq!(counts(end.as_bytes()), Some((3, 5)));
+        assert_eq!(counts(format!("{end}more\n").as_bytes()), None);
+        assert_eq!(counts(&end.as_bytes()[..end.len() - 1]), None);
+        let head = |collation: &str| {
+            format!("-- SQL dump\n-- CHARACTER SET utf8mb4 COLLATE {collation}; the last\n{HEADER}")
+        };
+        let found = defaults(head("utf8mb4_bin").as_bytes()).unwrap();
+        assert_eq!(found, ("utf8mb4".to_owned(), "utf8mb4_bin".to_owned()));
+        assert_eq!(defaults(head("x ENCRYPTION='Y'").as_bytes()), None);
+        assert_eq!(defaults(b"SELECT 1;\n-- CHARACTER SET a COLLATE b;"), None);
+    }
 
     #[test]
     fn the_last_line_tells_whether_it_is_whole() {

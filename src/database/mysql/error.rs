@@ -11,6 +11,8 @@ pub struct Error {
     server: String,
     what: String,
     kind: ErrorKind,
+    /// The server's number for it.
+    code: Option<u16>,
 }
 
 /// Why.
@@ -42,6 +44,7 @@ impl Error {
             server: server.to_string(),
             what: what.into(),
             kind,
+            code: None,
         }
     }
 
@@ -56,6 +59,10 @@ impl Error {
             server: server.to_string(),
             what: format!("{doing}: {innermost}"),
             kind: kind_of(source),
+            code: match source {
+                mysql_async::Error::Server(said) => Some(said.code),
+                _ => None,
+            },
         }
     }
 
@@ -67,6 +74,11 @@ impl Error {
     pub(super) fn with_kind(mut self, kind: ErrorKind) -> Self {
         self.kind = kind;
         self
+    }
+
+    /// The server's number for it (`mysqld_error.h`), if it was the server who said it.
+    pub(super) fn code(&self) -> Option<u16> {
+        self.code
     }
 
     /// Why.

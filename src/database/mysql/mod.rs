@@ -1,7 +1,7 @@
 //! Databases on a `MySQL` or `MariaDB` server: one snapshot over all of them, dumped as SQL text that
-//! the stock clients load, and pointers read inside of the same snapshot.
+//! the stock clients load, pointers read inside of the same snapshot, and dumps loaded back.
 //!
-//! The server's account needs to read and nothing else. Nothing here knows of repositories, or of
+//! To dump, the server's account needs to read and nothing else. Nothing here knows of repositories, or of
 //! where an installation says that its databases are.
 
 mod connection;
@@ -21,7 +21,10 @@ mod text;
 pub use connection::{Connection, Vendor};
 pub use dump::{DumpError, Totals, is_complete};
 pub use error::{Error, ErrorKind};
-pub use load::{SplitError, Statement, Statements};
+pub use load::{
+    Found, LoadError, Loaded, Progress, Replaced, SplitError, Statement, Statements, Target, load,
+    replace,
+};
 pub use server::{Address, Server, Tls};
 pub use snapshot::Snapshot;
 pub use text::{DumpText, TextError};

@@ -9,6 +9,7 @@ use super::*;
 use crate::seafile::config::Secret;
 
 mod content;
+mod load;
 mod moments;
 mod trouble;
 

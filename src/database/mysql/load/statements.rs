@@ -200,8 +200,7 @@ impl<R: Read> Statements<R> {
     fn skip(&mut self, len: usize) {
         let end = self.buffer.len().min(self.from + len);
         let passed = &self.buffer[self.from..end];
-        let lines = passed.iter().filter(|&&byte| byte == b'\n').count();
-        self.line += lines as u64;
+        self.line += passed.split(|&byte| byte == b'\n').skip(1).count() as u64;
         self.from = end;
     }
 
@@ -261,7 +260,7 @@ pub(super) fn token(rest: &[u8], is_over: bool, escapes: bool, stop: u8) -> Opti
                 None => open(Sort::Comment),
             }
         }
-        [b'-'] | [b'-', b'-'] | [b'/'] | [b'/', b'*', ..] if !is_over => None,
+        [b'-' | b'/'] | [b'-', b'-'] | [b'/', b'*', ..] if !is_over => None,
         [_, after @ ..] => {
             let ends = |byte: &u8| {
                 *byte == stop || matches!(byte, b'\'' | b'"' | b'`' | b'#' | b'-' | b'/')
@@ -312,6 +311,8 @@ fn changes_escapes(statement: &[u8]) -> Option<bool> {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -444,7 +445,7 @@ mod tests {
             for (pieces, is_program) in statements {
                 let text = format!("S{}", pieces.concat());
                 let (begin, end) = if is_program { ("DELIMITER $$\n", "$$\nDELIMITER ;") } else { ("", ";") };
-                dump.push_str(&format!("{begin}{text}{end}\n# it's between\n"));
+                write!(dump, "{begin}{text}{end}\n# it's between\n").unwrap();
                 expected.push(text.trim_end().to_owned());
             }
             let all = split(dump.as_bytes(), step).unwrap();

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Every type, with values at its edges.
-const TYPES: &str = r#"
+pub(super) const TYPES: &str = r#"
 CREATE TABLE `every type` (
   id INT AUTO_INCREMENT PRIMARY KEY,
   t TINYINT, u BIGINT UNSIGNED, z INT(6) ZEROFILL, b BOOLEAN,
@@ -33,7 +33,7 @@ INSERT INTO `every type` (id, now) VALUES (1000, '2003-02-03 04:05:06');
 "#;
 
 /// One of each kind of thing.
-const THINGS: &str = r"
+pub(super) const THINGS: &str = r"
 SET foreign_key_checks = 0;
 CREATE TABLE child (id INT PRIMARY KEY, parent INT, CONSTRAINT fk FOREIGN KEY (parent) REFERENCES `z parent` (id) ON DELETE CASCADE) ENGINE=InnoDB;
 CREATE TABLE `z parent` (id INT PRIMARY KEY, text VARCHAR(20), FULLTEXT KEY words (text)) ENGINE=InnoDB COMMENT='it''s';
@@ -108,7 +108,7 @@ fn stock_dump(name: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-fn checksums(database: &str) -> Vec<String> {
+pub(super) fn checksums(database: &str) -> Vec<String> {
     let tables = server().sql(&format!(
         "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND TABLE_TYPE = 'BASE TABLE' ORDER BY 1",
         literal::text(database)
@@ -121,7 +121,7 @@ fn checksums(database: &str) -> Vec<String> {
     tables.lines().map(sum).collect()
 }
 
-fn same(one: &str, other: &str) {
+pub(super) fn same(one: &str, other: &str) {
     for (one, other) in checksums(one).iter().zip(checksums(other)) {
         assert_eq!(*one, other);
     }

@@ -1,0 +1,164 @@
+//! Why a dump was not loaded.
+
+use super::{Progress, SplitError};
+use crate::database::mysql::{DumpError, Error};
+
+pub(super) type Result<T> = std::result::Result<T, LoadError>;
+
+/// A dump that was not loaded, or not whole.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// The server, before or between statements of the dump.
+    #[error(transparent)]
+    Server(#[from] Error),
+    /// The dump.
+    #[error(transparent)]
+    Dump(#[from] SplitError),
+    /// The database has something in it.
+    #[error(
+        "{server}: the database {database} is not empty: {tables} tables and views, about {rows} rows, {programs} routines and events"
+    )]
+    NotEmpty {
+        /// The server.
+        server: String,
+        /// The database.
+        database: String,
+        /// Tables, views, sequences.
+        tables: usize,
+        /// About how many rows.
+        rows: u64,
+        /// Routines and events.
+        programs: usize,
+    },
+    /// Somebody uses the database.
+    #[error("{server}: the database {database} is in use: {by}")]
+    InUse {
+        /// The server.
+        server: String,
+        /// The database.
+        database: String,
+        /// The connections.
+        by: String,
+    },
+    /// A statement failed.
+    #[error("the database {database}, line {line} of its dump, after {}", far(at))]
+    Statement {
+        /// The database.
+        database: String,
+        /// The line that the statement begins in.
+        line: u64,
+        /// How far it got.
+        at: Progress,
+        /// What the server said.
+        source: Box<Error>,
+    },
+    /// The server does not take so long a statement.
+    #[error(
+        "{server}: the table {table} needs a max_allowed_packet of {needed} bytes, and it is {allowed}"
+    )]
+    Packet {
+        /// The server.
+        server: String,
+        /// The table.
+        table: String,
+        /// What has to be taken.
+        needed: usize,
+        /// What is taken.
+        allowed: usize,
+    },
+    /// The dump's last line is not there.
+    #[error("the dump is cut off: its last line is missing, after {}", far(at))]
+    Incomplete {
+        /// How far it got.
+        at: Progress,
+    },
+    /// There came something else than the dump says.
+    #[error(
+        "the dump says that it has {tables} tables and {rows} rows, but there came {}",
+        far(at)
+    )]
+    Counts {
+        /// Its tables.
+        tables: u64,
+        /// Its rows.
+        rows: u64,
+        /// What came.
+        at: Progress,
+    },
+    /// Views, routines, triggers and events take more memory than they may.
+    #[error("the dump has more than {0} bytes of views, routines, triggers and events")]
+    TooManyPrograms(usize),
+    /// What is there cannot be read.
+    #[error("what is in the database {database} cannot be kept")]
+    Keep {
+        /// The database.
+        database: String,
+        /// Why.
+        source: Box<DumpError>,
+    },
+    /// The new tables are in place, and the old ones kept, but something that belongs to them is lacking.
+    #[error(
+        "the tables of the database {database} are in place, those of before are in {before}, but not all views, routines, triggers and events are"
+    )]
+    Half {
+        /// The database.
+        database: String,
+        /// Where the old tables are.
+        before: String,
+        /// What went wrong.
+        source: Box<LoadError>,
+    },
+    /// The old tables are where they were, but not all triggers and events that belong to them.
+    #[error(
+        "the database {database} has its tables as before, but lost triggers or events ({said})"
+    )]
+    NotPutBack {
+        /// The database.
+        database: String,
+        /// Why they could not be made again.
+        said: String,
+        /// Why the tables were not replaced.
+        source: Box<LoadError>,
+    },
+}
+
+fn far(at: &Progress) -> String {
+    let Progress {
+        tables,
+        rows,
+        table,
+        ..
+    } = at;
+    if table.is_empty() {
+        return "nothing".to_owned();
+    }
+    format!("{tables} tables and {rows} rows (the last table is {table})")
+}
+
+impl LoadError {
+    /// What to do next, where there is something to say.
+    pub fn hint(&self) -> Option<String> {
+        let text = match self {
+            Self::Server(error) => return error.hint(),
+            Self::Statement { source, .. } => match source.hint() {
+                Some(hint) => return Some(hint),
+                None => "drop what was loaded (DROP DATABASE) before the next attempt",
+            },
+            Self::NotEmpty { .. } => "choose another name, or replace what is there",
+            Self::InUse { .. } => "stop Seafile, and whatever else is connected, and run again",
+            Self::Packet { needed, .. } => {
+                let megabytes = needed.div_ceil(1 << 20);
+                return Some(format!(
+                    "let an administrator run: SET GLOBAL max_allowed_packet = {megabytes} * 1024 * 1024"
+                ));
+            }
+            Self::Dump(_) | Self::Incomplete { .. } | Self::Counts { .. } => {
+                "check the snapshot that it comes from, and restore it from another one"
+            }
+            Self::Half { source, .. } | Self::NotPutBack { source, .. } => return source.hint(),
+            Self::TooManyPrograms(_) | Self::Keep { .. } => return None,
+        };
+        Some(text.to_owned())
+    }
+}

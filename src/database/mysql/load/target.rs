@@ -1,0 +1,129 @@
+//! What is on a server before anything is loaded into it.
+
+use super::{LoadError, Result};
+use crate::database::mysql::connection::cell_text;
+use crate::database::mysql::{Connection, Error, Server, literal, schema};
+
+/// What is on a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The server, as messages name it.
+    pub server: String,
+    /// What tells it from others.
+    pub identity: String,
+    /// The server's own version.
+    pub version: String,
+    /// The machine's name, as the server says it.
+    pub host: String,
+    /// Whether connections of other accounts are seen: only then is a database known to be unused.
+    pub sees_others: bool,
+    /// What was asked for.
+    pub databases: Vec<Found>,
+}
+
+/// What is in one database.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Its name.
+    pub name: String,
+    /// Whether it is there.
+    pub exists: bool,
+    /// Tables (views and sequences too), and about how many rows each has.
+    pub tables: Vec<(String, u64)>,
+    /// How many procedures, functions and events it has.
+    pub programs: usize,
+    /// Connections that use it: `user from host: what it does`.
+    pub used_by: Vec<String>,
+}
+
+impl Target {
+    /// Looks, and changes nothing.
+    pub fn examine(server: &Server, names: &[&str]) -> std::result::Result<Self, Error> {
+        let connection = Connection::open(server)?;
+        let sees_others = connection.text(
+            "SELECT COUNT(*) FROM information_schema.USER_PRIVILEGES WHERE PRIVILEGE_TYPE = 'PROCESS'",
+        )?;
+        let databases = names.iter().map(|name| Found::examine(&connection, name));
+        Ok(Self {
+            server: server.to_string(),
+            identity: connection.identity()?,
+            version: connection.version().to_owned(),
+            host: connection.text("SELECT @@hostname")?.unwrap_or_default(),
+            sees_others: sees_others.is_some_and(|count| count != "0"),
+            databases: databases.collect::<std::result::Result<_, _>>()?,
+        })
+    }
+}
+
+impl Found {
+    pub(super) fn examine(connection: &Connection, name: &str) -> std::result::Result<Self, Error> {
+        let about =
+            |columns, table, column| schema::about(connection, columns, table, column, name);
+        let mut tables: Vec<(String, u64)> =
+            about("TABLE_NAME, TABLE_ROWS", "TABLES", "TABLE_SCHEMA")?
+                .iter_mut()
+                .map(|row| {
+                    let rows = cell_text(row, 1).and_then(|text| text.parse().ok());
+                    (cell_text(row, 0).unwrap_or_default(), rows.unwrap_or(0))
+                })
+                .collect();
+        tables.sort();
+        let routines = about("ROUTINE_NAME", "ROUTINES", "ROUTINE_SCHEMA")?.len();
+        let events = about("EVENT_NAME", "EVENTS", "EVENT_SCHEMA")?.len();
+        Ok(Self {
+            name: name.to_owned(),
+            exists: !about("SCHEMA_NAME", "SCHEMATA", "SCHEMA_NAME")?.is_empty(),
+            tables,
+            programs: routines + events,
+            used_by: used_by(connection, name)?,
+        })
+    }
+
+    /// Whether nothing is in it.
+    pub fn is_empty(&self) -> bool {
+        self.tables.is_empty() && self.programs == 0
+    }
+
+    /// Refuses what somebody uses.
+    pub(super) fn must_be_unused(&self, connection: &Connection) -> Result<()> {
+        if self.used_by.is_empty() {
+            return Ok(());
+        }
+        Err(LoadError::InUse {
+            server: connection.server().to_string(),
+            database: self.name.clone(),
+            by: self.used_by.join("; "),
+        })
+    }
+
+    /// Refuses what has something in it.
+    pub(super) fn must_be_empty(&self, connection: &Connection) -> Result<()> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        Err(LoadError::NotEmpty {
+            server: connection.server().to_string(),
+            database: self.name.clone(),
+            tables: self.tables.len(),
+            rows: self.tables.iter().map(|(_, rows)| rows).sum(),
+            programs: self.programs,
+        })
+    }
+}
+
+fn used_by(connection: &Connection, name: &str) -> std::result::Result<Vec<String>, Error> {
+    let mut rows = connection.rows(&format!(
+        "SELECT USER, HOST, COMMAND FROM information_schema.PROCESSLIST \
+         WHERE DB = {} AND ID <> CONNECTION_ID() ORDER BY ID",
+        literal::text(name)
+    ))?;
+    let mut shown: Vec<String> = rows
+        .iter_mut()
+        .map(|row| {
+            let mut cell = |column| cell_text(row, column).unwrap_or_default();
+            format!("{} from {} ({})", cell(0), cell(1), cell(2))
+        })
+        .collect();
+    shown.sort();
+    Ok(shown)
+}
