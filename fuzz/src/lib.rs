@@ -23,7 +23,7 @@ pub use repository::{
 };
 pub use seafile::{
     binary_fs, commit, database, database_log, dotenv, dump_text, folder_names, fs, inflated, ini,
-    json_fs, object_path, python, settings, storage_classes,
+    json_fs, object_path, python, settings, statements, storage_classes,
 };
 pub use stored::{contents, frame, frames, members, pack, parts, unpack};
 
@@ -57,7 +57,7 @@ targets! {
     frame false, frames false, contents false, pack false, members false, parts false, unpack true,
     commit false, fs false, json_fs false, binary_fs false, inflated false, object_path false,
     folder_names true, ini false, dotenv false, python false, settings true, storage_classes true,
-    database true, database_log true, dump_text false,
+    database true, database_log true, dump_text false, statements false,
 }
 
 /// Bytes as text, where they are.

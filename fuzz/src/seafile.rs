@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 
-use seawall::database::mysql::{DumpText, is_complete};
+use seawall::database::mysql::{DumpText, Statements, is_complete};
 use seawall::database::pointers::read_pointers;
 use seawall::database::sqlite::{SqliteSource, copy_all};
 use seawall::object::{Kind, Object};
@@ -118,6 +118,42 @@ pub fn folder_names(data: &[u8]) {
                 assert_eq!(folders.path(&object), path);
             }
         }
+    }
+}
+
+/// A dump of a database, read in pieces whose length the first byte says.
+pub fn statements(data: &[u8]) {
+    let [step, dump @ ..] = data else { return };
+    let all = |input: &mut dyn std::io::Read| {
+        let mut statements = Statements::new(input);
+        let mut all = Vec::new();
+        loop {
+            match statements.next() {
+                Ok(Some(statement)) => all.push((statement.text.to_vec(), statement.line)),
+                Ok(None) => return (all, String::new()),
+                Err(error) => return (all, error.to_string()),
+            }
+        }
+    };
+    let mut slow = Slow(dump, usize::from(*step).max(1));
+    let (found, error) = all(&mut &*dump);
+    assert_eq!(all(&mut slow), (found.clone(), error));
+    let bytes: usize = found.iter().map(|(text, _)| text.len()).sum();
+    let lines = dump.split(|&byte| byte == b'\n').count() as u64;
+    assert!(bytes <= dump.len());
+    assert!(
+        found
+            .iter()
+            .all(|(text, line)| !text.is_empty() && (1..=lines).contains(line))
+    );
+}
+
+struct Slow<'a>(&'a [u8], usize);
+
+impl std::io::Read for Slow<'_> {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        let most = into.len().min(self.1);
+        std::io::Read::read(&mut self.0, &mut into[..most])
     }
 }
 
