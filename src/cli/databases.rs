@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 
+use anyhow::anyhow;
 use clap::Args;
 use secrecy::ExposeSecret as _;
 
 use super::CommandError;
 use super::destination::secret;
 use super::place;
+use crate::database::mysql::{Address, Server, Tls};
 use crate::seafile::config::Secret;
 use crate::seafile::discover::{DatabaseOverrides, Environment, Role};
 
@@ -83,6 +85,46 @@ impl Databases {
             ca_file: self.ca_file.clone(),
             names: self.name.clone(),
         }))
+    }
+}
+
+impl Databases {
+    /// The server that is named here, and nothing else.
+    pub(super) fn server(&self) -> Result<Server, CommandError> {
+        let missing = |what: &str, option: &str| {
+            let error = anyhow!("the database server's {what} is not given");
+            CommandError::new(
+                error,
+                format!("add {option}: the configuration is not asked for it"),
+            )
+        };
+        let address = match (&self.socket, &self.host) {
+            (Some(socket), _) => Address::Socket(socket.into()),
+            (None, Some(host)) => Address::Tcp {
+                host: host.clone(),
+                port: self.port.unwrap_or(3306),
+            },
+            (None, None) => return Err(missing("place", "--database-host or --database-socket")),
+        };
+        let user = self.user.clone();
+        let password = secret(self.password_file.as_deref(), "SEAWALL_DATABASE_PASSWORD")?;
+        let ca_file = self.ca_file.as_ref().map(PathBuf::from);
+        Ok(Server {
+            address,
+            user: user.ok_or_else(|| missing("account", "--database-user"))?,
+            password: password.map(|password| Secret::new(password.expose_secret())),
+            tls: ca_file.map_or(Tls::Off, |file| Tls::Required {
+                ca_file: Some(file),
+                skip_verify: false,
+            }),
+        })
+    }
+
+    /// What a role's database is called here.
+    pub(super) fn name_of(&self, role: &str) -> Option<String> {
+        let mut names = self.name.iter();
+        let found = names.find(|(given, _)| given.to_string() == role);
+        found.map(|(_, name)| name.clone())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::damage::SelectError;
 use crate::database;
+use crate::database::mysql::LoadError;
 use crate::seafile::discover::DiscoverError;
 use crate::{backup, repository, restore, verify};
 
@@ -91,7 +92,8 @@ with_hint!(
     DiscoverError,
     database::Error,
     verify::Error,
-    restore::Error
+    restore::Error,
+    LoadError
 );
 
 impl From<backup::Error> for CommandError {
@@ -107,6 +109,12 @@ impl From<backup::Error> for CommandError {
                 }
             }
         }
+    }
+}
+
+impl From<database::mysql::Error> for CommandError {
+    fn from(error: database::mysql::Error) -> Self {
+        database::Error::from(error).into()
     }
 }
 

@@ -8,6 +8,7 @@ mod databases;
 mod destination;
 mod doctor;
 mod error;
+mod import;
 mod init;
 mod libraries;
 mod output;

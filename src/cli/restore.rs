@@ -4,10 +4,13 @@ use std::path::PathBuf;
 
 use anyhow::anyhow;
 use clap::Args;
+use serde::Serialize;
 
+use super::import::{Imported, Importing};
 use super::output::{Output, bytes, count, shown};
 use super::place::{absolute, warn_unpinned};
 use super::{CommandError, Global, Status};
+use crate::repository::index;
 use crate::restore::{self, Options, Owner, Report, Scope};
 
 #[derive(Debug, Args)]
@@ -30,6 +33,16 @@ pub(super) struct Arguments {
     /// Only say what would be restored and what it takes
     #[arg(short = 'n', long)]
     dry_run: bool,
+    #[command(flatten)]
+    importing: Importing,
+}
+
+/// The result for programs.
+#[derive(Serialize)]
+struct Outcome<'a> {
+    #[serde(flatten)]
+    report: &'a Report,
+    imported: Vec<Imported>,
 }
 
 pub(super) fn run(
@@ -56,11 +69,21 @@ pub(super) fn run(
         dry_run: arguments.dry_run,
         ..Options::new(absolute(&arguments.target))
     };
+    let server = arguments.importing.server()?;
     let report = restore::run(&repository, snapshot, &options, &|text| {
         output.progress(text);
     })?;
     print(&report, output);
-    output.json(&report)?;
+    let mut imported = Vec::new();
+    if let Some(server) = server.filter(|_| !arguments.dry_run) {
+        let manifest = index::read_manifest(&repository, &snapshot.marker)?;
+        let (importing, roles) = (&arguments.importing, &report.databases);
+        imported = importing.run(&server, &report.target, &manifest, roles, output)?;
+    }
+    output.json(&Outcome {
+        report: &report,
+        imported,
+    })?;
     Ok(if report.needs_reading() {
         Status::ReadTheReport
     } else {

@@ -31,6 +31,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+pub use databases::SQL_FOLDER;
 pub use error::Error;
 pub use notes::NOTES;
 pub use report::{Files, Lost, LostKind, Needs, Objects, Report};

@@ -364,3 +364,71 @@ fn heads_that_move_meanwhile_are_those_of_one_moment() {
         stop.store(true, Ordering::Relaxed);
     });
 }
+
+/// Into another server, by the verb; never by mistake into the one that was backed up.
+#[test]
+fn a_restore_loads_the_databases_where_it_is_told_to() {
+    let (user, moved) = (User::new(), Moved::example());
+    user.run(&["backup", moved.path(), "--init"]).succeeds();
+    let other = MariaDb::start();
+    let restore = |folder: &str, more: &[&str]| {
+        let target = user.path(folder);
+        let target = target.to_str().unwrap();
+        let common = [
+            "restore",
+            "latest",
+            "--import-databases",
+            "--target",
+            target,
+        ];
+        user.run(&[&common[..], more].concat())
+    };
+    restore("a", &[]).fails(1, &["--database-host"]);
+    assert!(!user.path("a").exists());
+    let socket = ["--database-socket", other.socket.to_str().unwrap()];
+    restore("a", &socket).fails(1, &["--database-user"]);
+    let account = [&socket[..], &["--database-user", "root"]].concat();
+    let restored = restore("a", &account);
+    let said = restored.succeeds();
+    assert!(said.contains("will be made"), "{said}");
+    for role in ["seafile", "ccnet", "seahub"] {
+        let name = moved.name(role);
+        assert!(said.contains(&format!("{role} into {name}: ")), "{said}");
+        let count = |server: &MariaDb| {
+            server.sql(&format!(
+                "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = '{name}'"
+            ))
+        };
+        assert_eq!(count(&other), count(moved.server));
+    }
+    // What was loaded is what was restored.
+    let target = user.path("a");
+    let verify = ["verify", target.to_str().unwrap()];
+    user.run(&[&verify[..], &account].concat()).succeeds();
+    // Twice is over something.
+    restore("b", &account).fails(1, &["is not empty", "--database-name"]);
+    let names = ["seafile", "ccnet", "seahub"].map(|role| format!("{role}=again-{role}"));
+    let names: Vec<&str> = names
+        .iter()
+        .flat_map(|name| ["--database-name", name])
+        .collect();
+    restore("c", &[&account[..], &names].concat()).succeeds();
+    // The server that was backed up, by another name.
+    let socket = moved.server.socket.to_str().unwrap();
+    let names =
+        ["seafile", "ccnet", "seahub"].map(|role| format!("{role}=into{}-{role}", moved.number));
+    let names: Vec<&str> = names
+        .iter()
+        .flat_map(|name| ["--database-name", name])
+        .collect();
+    let there = ["--database-socket", socket, "--database-user", "root"];
+    let there = [&there[..], &names].concat();
+    restore("d", &there).fails(1, &["may be alive there", "--into-configured-server"]);
+    assert_eq!(
+        moved
+            .server
+            .sql(&format!("SHOW DATABASES LIKE 'into{}%'", moved.number)),
+        ""
+    );
+    restore("e", &[&there[..], &["--into-configured-server"]].concat()).succeeds();
+}
