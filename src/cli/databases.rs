@@ -14,9 +14,7 @@ use crate::seafile::config::Secret;
 use crate::seafile::discover::{DatabaseOverrides, Environment, Role};
 
 #[derive(Debug, Args)]
-#[command(
-    next_help_heading = "How a MySQL or MariaDB server is reached [default: as Seafile's configuration says]"
-)]
+#[command(next_help_heading = "How a MySQL or MariaDB server is reached")]
 pub(super) struct Databases {
     /// The server's name or address
     #[arg(
