@@ -1,4 +1,4 @@
-//! A table of FileHistory's shape on MariaDB, dumped and loaded by seawall and by the stock tools, in one
+//! A table of `FileHistory`'s shape on `MariaDB`, dumped and loaded by seawall and by the stock tools, in one
 //! run: `cargo bench --bench databases [-- --rows N]`. `tests/servers.sh` installs what it needs. Results
 //! and how to read them: docs/benchmarks.md.
 
@@ -51,7 +51,7 @@ fn main() {
     for round in 0..ROUNDS {
         keep(&mut times[0][0], || dump(&account, &ours));
         keep(&mut times[0][1], || {
-            stock_dump(&server, &folder.path().join("stock.sql.zst"))
+            stock_dump(&server, &folder.path().join("stock.sql.zst"));
         });
         if round == 0 {
             let unpacked = File::open(&ours).unwrap();
