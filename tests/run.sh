@@ -29,4 +29,11 @@ cargo clippy --quiet --locked --workspace --all-targets --all-features -- -D war
 RUSTDOCFLAGS="-D warnings" cargo doc --quiet --locked --workspace --no-deps --document-private-items
 
 echo "== tests"
-cargo test --locked --workspace --all-features --no-fail-fast
+# A test that hangs has to fail, and what a log that was cut has to say comes last.
+log=target/tests.log
+if ! timeout "${SEAWALL_TEST_LIMIT:-60m}" \
+    cargo test --locked --workspace --all-features --no-fail-fast 2>&1 | tee "$log"; then
+    echo "== failed, or not over after ${SEAWALL_TEST_LIMIT:-60m}"
+    grep -E '^test .* (FAILED|has been running)|panicked at|^conformance: |^error' "$log" || true
+    exit 1
+fi

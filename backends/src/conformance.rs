@@ -16,7 +16,9 @@
 use std::any::Any;
 use std::collections::BTreeSet;
 use std::fmt::Debug;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
 
 use crate::{Backend, Entry, ErrorKind, Key, Result};
 
@@ -62,23 +64,51 @@ pub fn run(name: &str, fresh: &dyn Fn() -> Fresh) {
         .iter()
         .find(|(case, _)| *case == name)
         .expect("the list of cases has it");
+    let _watched = Watched::new(name);
     let fresh = fresh();
     let _named = NamedInPanic(name);
     case(&fresh);
     drop(fresh.kept);
 }
 
-/// Names the case that failed at once, past the test harness, which shows the output of a test when
-/// all of them are over: a log that was cut has it.
+/// A case that takes longer than this will never end.
+const PATIENCE: Duration = Duration::from_mins(10);
+
+/// Ends the process if a case does not end: one that hangs has to fail, and to be named.
+struct Watched {
+    // Dropped when the case is over.
+    _over: mpsc::Sender<()>,
+}
+
+impl Watched {
+    fn new(name: &str) -> Self {
+        let (over, is_over) = mpsc::channel();
+        let name = name.to_owned();
+        thread::spawn(move || {
+            if is_over.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+                tell(&format!("{name} has not ended in {PATIENCE:?}"));
+                std::process::abort();
+            }
+        });
+        Self { _over: over }
+    }
+}
+
+/// Past the test harness, which shows the output of a test when all of them are over: a log that was
+/// cut has it.
+fn tell(what: &str) {
+    use std::io::Write as _;
+    // What cannot be written here is told by the harness.
+    let _ = std::io::stderr().write_all(format!("conformance: {what}\n").as_bytes());
+}
+
+/// Names the case that failed at once.
 struct NamedInPanic<'a>(&'a str);
 
 impl Drop for NamedInPanic<'_> {
     fn drop(&mut self) {
-        use std::io::Write as _;
-        if std::thread::panicking() {
-            let line = format!("conformance: {} failed\n", self.0);
-            // What cannot be written here is told by the harness.
-            let _ = std::io::stderr().write_all(line.as_bytes());
+        if thread::panicking() {
+            tell(&format!("{} failed", self.0));
         }
     }
 }

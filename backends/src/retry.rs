@@ -1,6 +1,7 @@
 //! Tries again what failed in passing.
 
 use std::fmt;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::iter;
 use std::ops::Range;
 use std::sync::Arc;
@@ -47,14 +48,28 @@ impl RetryPolicy {
         }
     }
 
+    /// Up to half a minute, with pauses below a second: for tests with servers that are busy at times.
+    pub fn patient() -> Self {
+        Self {
+            longest_pause: Duration::from_millis(500),
+            ..Self::lasting(Duration::from_secs(30))
+        }
+    }
+
     fn backoff(&self) -> ExponentialBuilder {
         ExponentialBuilder::new()
             .with_jitter()
+            .with_jitter_seed(seed())
             .with_min_delay(self.first_pause)
             .with_max_delay(self.longest_pause)
             .with_max_times(self.attempts.saturating_sub(1))
             .with_total_delay(Some(self.total))
     }
+}
+
+/// Another number each time: the library's own jitter is the same in every process.
+fn seed() -> u64 {
+    RandomState::new().build_hasher().finish()
 }
 
 impl Default for RetryPolicy {
@@ -239,6 +254,20 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::Transient, "call {number}");
             assert_eq!(backend.inner.count(), 5, "call {number}");
         }
+    }
+
+    /// Clients that lost the same server do not come back at the same moments.
+    #[test]
+    fn pauses_differ_from_client_to_client() {
+        let pauses = || -> Vec<Duration> {
+            backon::BackoffBuilder::build(RetryPolicy::default().backoff())
+                .take(3)
+                .collect()
+        };
+        let (one, other) = (pauses(), pauses());
+        assert_ne!(one, other);
+        let least = RetryPolicy::default().first_pause;
+        assert!(one[0] >= least && one[0] <= 2 * least, "{one:?}");
     }
 
     #[test]

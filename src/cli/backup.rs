@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use clap::Args;
 use serde::Serialize;
 
-use super::databases::Databases;
+use super::databases::{AlsoDatabases, Databases};
 use super::destination;
 use super::init;
 use super::output::{self, Output, bytes, count};
@@ -36,6 +36,8 @@ pub(super) struct Arguments {
     initial: init::Joining,
     #[command(flatten)]
     databases: Databases,
+    #[command(flatten)]
+    also_databases: AlsoDatabases,
     /// Copy unreachable objects too, as the manual's rsync does; lists every store
     #[arg(long)]
     everything: bool,
@@ -58,7 +60,8 @@ pub(super) fn run(
     arguments: &Arguments,
     output: Output,
 ) -> Result<Status, CommandError> {
-    let installation = discover(&arguments.source, &arguments.databases.environment()?)?;
+    let environment = (arguments.databases).environment_with(&arguments.also_databases)?;
+    let installation = discover(&arguments.source, &environment)?;
     for warning in &installation.warnings {
         Output::warning(warning);
     }

@@ -64,7 +64,7 @@ pub(super) struct Databases {
         value_name = "FILE"
     )]
     ca_file: Option<String>,
-    /// The name of a database, such as seafile=seafile-db, ccnet=…, seahub=…
+    /// The name of a database, such as seafile=seafile-db, ccnet=…, seahub=…, also-NAME=…
     #[arg(long = "database-name", id = "database-name", value_name = "ROLE=NAME", value_parser = role_and_name)]
     name: Vec<(Role, String)>,
 }
@@ -72,6 +72,14 @@ pub(super) struct Databases {
 impl Databases {
     /// The process's variables, and what was said here.
     pub(super) fn environment(&self) -> Result<Environment, CommandError> {
+        self.environment_with(&AlsoDatabases::default())
+    }
+
+    /// The same, with further databases.
+    pub(super) fn environment_with(
+        &self,
+        also: &AlsoDatabases,
+    ) -> Result<Environment, CommandError> {
         let file = self.password_file.as_deref();
         let password = secret(file, "SEAWALL_DATABASE_PASSWORD")?;
         Ok(place::environment().with_overrides(DatabaseOverrides {
@@ -82,6 +90,7 @@ impl Databases {
             password: password.map(|password| Secret::new(password.expose_secret())),
             ca_file: self.ca_file.clone(),
             names: self.name.clone(),
+            also: also.name.clone(),
         }))
     }
 }
@@ -118,6 +127,19 @@ impl Databases {
         })
     }
 
+    /// Refuses names for roles that are not among these.
+    pub(super) fn must_know(&self, roles: &[String]) -> Result<(), CommandError> {
+        let mut names = self.name.iter().map(|(role, _)| role.to_string());
+        let Some(unknown) = names.find(|role| !roles.contains(role)) else {
+            return Ok(());
+        };
+        let error = anyhow!("the snapshot has no database {unknown} that was on a server");
+        Err(CommandError::new(
+            error,
+            format!("it has {}", roles.join(", ")),
+        ))
+    }
+
     /// What a role's database is called here.
     pub(super) fn name_of(&self, role: &str) -> Option<String> {
         let mut names = self.name.iter();
@@ -126,14 +148,42 @@ impl Databases {
     }
 }
 
+/// Databases besides Seafile's three.
+#[derive(Debug, Default, Args)]
+pub(super) struct AlsoDatabases {
+    /// Another database on the server of Seafile's own to back up too
+    #[arg(
+        long = "also-database",
+        id = "also-database",
+        env = "SEAWALL_ALSO_DATABASE",
+        value_name = "NAME",
+        value_delimiter = ',',
+        value_parser = also_name
+    )]
+    name: Vec<String>,
+}
+
+/// The name becomes part of the names of files.
+fn also_name(text: &str) -> Result<String, String> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+    if !text.is_empty() && text.len() <= 64 && text.bytes().all(is_plain) {
+        return Ok(text.to_owned());
+    }
+    Err("a name of letters, digits, _ and - is wanted".to_owned())
+}
+
 fn role_and_name(text: &str) -> Result<(Role, String), String> {
     let known = [Role::Seafile, Role::Ccnet, Role::Seahub];
     let parse = || {
         let (role, name) = text.split_once('=')?;
-        let role = known.into_iter().find(|known| known.to_string() == role)?;
+        let also = || Some(Role::Also(also_name(role.strip_prefix("also-")?).ok()?));
+        let mut known = known.into_iter();
+        let role = known
+            .find(|known| known.to_string() == role)
+            .or_else(also)?;
         (!name.is_empty()).then(|| (role, name.to_owned()))
     };
-    parse().ok_or_else(|| "give seafile=NAME, ccnet=NAME or seahub=NAME".to_owned())
+    parse().ok_or_else(|| "give seafile=NAME, ccnet=NAME, seahub=NAME or also-OLD=NAME".to_owned())
 }
 
 #[cfg(test)]
@@ -144,7 +194,9 @@ mod tests {
     fn roles_and_names() {
         let parsed = role_and_name("ccnet=ccnet-db").unwrap();
         assert_eq!(parsed, (Role::Ccnet, "ccnet-db".to_owned()));
-        for text in ["", "ccnet", "ccnet=", "other=x"] {
+        let also = role_and_name("also-a_b-c=x").unwrap().0;
+        assert_eq!(also.to_string(), "also-a_b-c");
+        for text in ["", "ccnet", "ccnet=", "other=x", "also-=x", "also-a/b=x"] {
             assert!(role_and_name(text).is_err(), "{text}");
         }
     }

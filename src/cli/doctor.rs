@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::databases::Databases;
+use super::databases::{AlsoDatabases, Databases};
 use super::output::{Output, count, shown};
 use super::{CommandError, Global, Status, place};
 use crate::doctor::{self, Finding, Level, Report, Setup};
@@ -17,6 +17,8 @@ pub(super) struct Arguments {
     source: Option<PathBuf>,
     #[command(flatten)]
     databases: Databases,
+    #[command(flatten)]
+    also_databases: AlsoDatabases,
 }
 
 pub(super) fn run(
@@ -44,7 +46,7 @@ pub(super) fn run(
         now: Clock::system().now(),
     };
     doctor::destination(&mut report, &setup);
-    let environment = arguments.databases.environment()?;
+    let environment = (arguments.databases).environment_with(&arguments.also_databases)?;
     let installation = arguments
         .source
         .as_deref()

@@ -1,11 +1,13 @@
 //! `restore --import-databases`: loads what was restored as SQL text into a server.
 //!
-//! Into empty databases only, of a server that is named here: the restored configuration names the
-//! server that the backup came from, which may be alive.
+//! Into a server that is named here, never one that is guessed: the restored configuration names the
+//! server that the backup came from, which may be alive. Into empty databases, or in the place of what
+//! is there, which is dumped before and kept under another name.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::BufReader;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
@@ -13,12 +15,14 @@ use serde::Serialize;
 
 use super::CommandError;
 use super::databases::Databases;
-use super::output::{Output, count, shown};
-use crate::database::mysql::{Connection, Found, Server, Target, load};
+use super::output::{Output, bytes, count, shown};
+use crate::database::mysql::{
+    Connection, Found, LoadError, Loaded, Progress, Replaced, Server, Target, load, replace,
+};
 use crate::repository::manifest::{self, Manifest};
 use crate::restore::SQL_FOLDER;
 use crate::seafile::discover::{Environment, discover};
-use crate::source::databases::on_servers;
+use crate::source::databases::{keep_dumps, on_servers};
 
 #[derive(Debug, Args)]
 pub(super) struct Importing {
@@ -26,6 +30,10 @@ pub(super) struct Importing {
     /// names
     #[arg(long, conflicts_with = "data_only")]
     import_databases: bool,
+    /// Put them in the place of what is there, which is dumped into the target first, and kept on
+    /// the server under another name
+    #[arg(long, requires = "import_databases")]
+    replace_databases: bool,
     /// Load even into the server that the restored configuration names
     #[arg(long, requires = "import_databases")]
     into_configured_server: bool,
@@ -40,97 +48,220 @@ pub(super) struct Imported {
     database: String,
     tables: u64,
     rows: u64,
+    /// The database that holds what was there before.
+    before: Option<String>,
     notes: Vec<String>,
 }
 
+/// What is to be loaded where: found out before anything is restored.
+pub(super) struct Plan {
+    server: Server,
+    identity: String,
+    databases: Vec<Planned>,
+    is_replacing: bool,
+    into_configured_server: bool,
+}
+
+/// One database of it.
+struct Planned {
+    role: String,
+    found: Found,
+}
+
 impl Importing {
-    /// The server, if databases are to be loaded: known before anything is restored.
-    pub(super) fn server(&self) -> Result<Option<Server>, CommandError> {
+    /// Whether databases are to be loaded.
+    pub(super) fn is_wanted(&self) -> bool {
         self.import_databases
-            .then(|| self.databases.server())
-            .transpose()
     }
 
-    /// Loads the dumps of these roles, which lie in the target.
-    pub(super) fn run(
-        &self,
-        server: &Server,
-        target: &Path,
-        manifest: &Manifest,
-        roles: &[String],
-        output: Output,
-    ) -> Result<Vec<Imported>, CommandError> {
+    /// Looks at the server, and refuses what would stand in the way.
+    pub(super) fn plan(&self, manifest: &Manifest, output: Output) -> Result<Plan, CommandError> {
+        let server = self.databases.server()?;
         let databases = manifest.databases.iter();
-        let wanted: Vec<(&str, String)> = databases
+        let (roles, names): (Vec<String>, Vec<String>) = databases
             .filter(|database| database.engine == manifest::MYSQL)
-            .filter(|database| roles.contains(&database.role))
             .map(|database| {
                 let name = self.databases.name_of(&database.role);
                 let name = name.or_else(|| database.name.clone());
                 (
-                    database.role.as_str(),
+                    database.role.clone(),
                     name.unwrap_or_else(|| database.role.clone()),
                 )
             })
-            .collect();
-        if wanted.is_empty() {
+            .unzip();
+        if roles.is_empty() {
             let error = anyhow!("the snapshot has no database that was on a server");
             return Err(CommandError::new(error, "leave out --import-databases"));
         }
-        let names: Vec<&str> = wanted.iter().map(|(_, name)| name.as_str()).collect();
-        let found = Target::examine(server, &names).map_err(CommandError::from)?;
-        if !self.into_configured_server {
-            refuse_configured(server, &found.identity, target)?;
+        self.databases.must_know(&roles)?;
+        let mut seen = BTreeSet::new();
+        if let Some(twice) = names.iter().find(|name| !seen.insert(*name)) {
+            let error = anyhow!("two databases would be loaded into {}", shown(twice));
+            return Err(CommandError::new(
+                error,
+                "give each a name of its own with --database-name",
+            ));
         }
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let found = Target::examine(&server, &names)?;
         output.detail(format_args!(
-            "server    {} ({})",
-            found.server, found.version
+            "server    {} ({}{})",
+            found.server,
+            found.version,
+            if found.host.is_empty() {
+                String::new()
+            } else {
+                format!(", on {}", shown(&found.host))
+            }
         ));
         for database in &found.databases {
             output.detail(format_args!("          {}", describe(database)));
         }
-        if let Some(taken) = found.databases.iter().find(|database| !database.is_empty()) {
-            let error = anyhow!(
-                "the database {} on {} is not empty",
-                shown(&taken.name),
-                found.server
+        if !found.sees_others {
+            Output::warning(
+                "the account has no PROCESS privilege: connections of others to these databases are not seen",
             );
-            return Err(CommandError::new(
-                error,
-                "nothing was loaded; choose other names with --database-name seafile=NEW, or empty it yourself",
-            ));
         }
-        let mut imported = Vec::new();
-        for (role, name) in wanted {
-            let path = target.join(SQL_FOLDER).join(format!("{role}.sql"));
-            let file =
-                File::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
-            let mut table = String::new();
-            let loaded = load(server, &name, &mut BufReader::new(file), &mut |progress| {
-                if progress.table != table {
-                    table.clone_from(&progress.table);
-                    output.progress(&format!("loading {name}: {table}"));
-                }
-            })?;
-            for note in &loaded.notes {
-                Output::warning(format_args!("{}: {}", shown(&name), shown(note)));
+        for database in &found.databases {
+            self.refuse(&found, database)?;
+        }
+        let databases = roles.into_iter().zip(found.databases);
+        Ok(Plan {
+            server,
+            identity: found.identity,
+            databases: databases
+                .map(|(role, found)| Planned { role, found })
+                .collect(),
+            is_replacing: self.replace_databases,
+            into_configured_server: self.into_configured_server,
+        })
+    }
+
+    /// Refuses what is in use, and what has something in it that is not to be replaced.
+    fn refuse(&self, found: &Target, database: &Found) -> Result<(), CommandError> {
+        if !database.used_by.is_empty() {
+            return Err(LoadError::InUse {
+                server: found.server.clone(),
+                database: shown(&database.name),
+                by: shown(&database.used_by.join("; ")),
             }
-            output.detail(format_args!(
-                "loaded    {} into {}: {}, {}",
-                role,
-                shown(&name),
-                count(loaded.tables, "table", "tables"),
-                count(loaded.rows, "row", "rows")
-            ));
-            imported.push(Imported {
-                role: role.to_owned(),
-                database: name,
-                tables: loaded.tables,
-                rows: loaded.rows,
-                notes: loaded.notes,
-            });
+            .into());
         }
-        Ok(imported)
+        if database.is_empty() || self.replace_databases {
+            return Ok(());
+        }
+        let error = anyhow!(
+            "the database {} on {} is not empty",
+            shown(&database.name),
+            found.server
+        );
+        Err(CommandError::new(
+            error,
+            "nothing was restored; choose other names with --database-name seafile=NEW, or add --replace-databases",
+        ))
+    }
+}
+
+impl Plan {
+    /// Loads the dumps of those of these roles that lie in the target.
+    pub(super) fn run(
+        &self,
+        target: &Path,
+        roles: &[String],
+        output: Output,
+    ) -> Result<Vec<Imported>, CommandError> {
+        if !self.into_configured_server {
+            refuse_configured(&self.server, &self.identity, target)?;
+        }
+        let databases = self.databases.iter();
+        let wanted: Vec<&Planned> = databases
+            .filter(|planned| roles.contains(&planned.role))
+            .collect();
+        if self.is_replacing {
+            self.keep(&wanted, target, output)?;
+        }
+        wanted
+            .into_iter()
+            .map(|planned| self.import(planned, target, output))
+            .collect()
+    }
+
+    /// Dumps what is going to be replaced, all as of one moment.
+    fn keep(&self, wanted: &[&Planned], target: &Path, output: Output) -> Result<(), CommandError> {
+        let names: Vec<(&str, &str)> = wanted
+            .iter()
+            .filter(|planned| !planned.found.is_empty())
+            .map(|planned| (planned.role.as_str(), planned.found.name.as_str()))
+            .collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        let folder = target.join(SQL_FOLDER);
+        for (path, len) in keep_dumps(&self.server, &names, &folder)? {
+            output.detail(format_args!(
+                "kept      what is there: {} ({})",
+                shown(&path.display().to_string()),
+                bytes(len)
+            ));
+        }
+        Ok(())
+    }
+
+    fn import(
+        &self,
+        planned: &Planned,
+        target: &Path,
+        output: Output,
+    ) -> Result<Imported, CommandError> {
+        let (role, name) = (&planned.role, planned.found.name.as_str());
+        let path: PathBuf = target.join(SQL_FOLDER).join(format!("{role}.sql"));
+        let file = File::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let mut dump = BufReader::new(file);
+        let mut table = String::new();
+        let mut progress = |progress: &Progress| {
+            if progress.table != table {
+                table.clone_from(&progress.table);
+                output.progress(&format!("loading {name}: {table}"));
+            }
+        };
+        let done = if self.is_replacing {
+            replace(&self.server, name, &mut dump, &mut progress)
+        } else {
+            let loaded = load(&self.server, name, &mut dump, &mut progress);
+            loaded.map(|loaded| Replaced {
+                loaded,
+                before: None,
+            })
+        };
+        let Replaced { loaded, before } = done?;
+        say(role, name, &loaded, before.as_deref(), output);
+        Ok(Imported {
+            role: role.clone(),
+            database: name.to_owned(),
+            tables: loaded.tables,
+            rows: loaded.rows,
+            before,
+            notes: loaded.notes,
+        })
+    }
+}
+
+fn say(role: &str, name: &str, loaded: &Loaded, before: Option<&str>, output: Output) {
+    for note in &loaded.notes {
+        Output::warning(format_args!("{}: {}", shown(name), shown(note)));
+    }
+    output.detail(format_args!(
+        "loaded    {} into {}: {}, {}",
+        role,
+        shown(name),
+        count(loaded.tables, "table", "tables"),
+        count(loaded.rows, "row", "rows")
+    ));
+    if let Some(before) = before {
+        output.detail(format_args!(
+            "          what was there is in {} until you drop it",
+            shown(before)
+        ));
     }
 }
 

@@ -69,16 +69,18 @@ pub(super) fn run(
         dry_run: arguments.dry_run,
         ..Options::new(absolute(&arguments.target))
     };
-    let server = arguments.importing.server()?;
+    let mut plan = None;
+    if arguments.importing.is_wanted() {
+        let manifest = index::read_manifest(&repository, &snapshot.marker)?;
+        plan = Some(arguments.importing.plan(&manifest, output)?);
+    }
     let report = restore::run(&repository, snapshot, &options, &|text| {
         output.progress(text);
     })?;
     print(&report, output);
     let mut imported = Vec::new();
-    if let Some(server) = server.filter(|_| !arguments.dry_run) {
-        let manifest = index::read_manifest(&repository, &snapshot.marker)?;
-        let (importing, roles) = (&arguments.importing, &report.databases);
-        imported = importing.run(&server, &report.target, &manifest, roles, output)?;
+    if let Some(plan) = plan.filter(|_| !arguments.dry_run) {
+        imported = plan.run(&report.target, &report.databases, output)?;
     }
     output.json(&Outcome {
         report: &report,

@@ -276,6 +276,35 @@ fn begin(server: &Server, names: &[&str]) -> Result<Snapshot, mysql::Error> {
     }
 }
 
+/// Dumps databases of a server, all as of one moment, into files `before-ROLE.sql.zst` of a folder; gives
+/// their paths and lengths, in bytes.
+pub fn keep_dumps(
+    server: &Server,
+    databases: &[(&str, &str)],
+    folder: &Path,
+) -> Result<Vec<(PathBuf, u64)>, database::Error> {
+    let failed = |source: io::Error| database::Error::Spool {
+        file: folder.to_owned(),
+        source,
+    };
+    let copies = dump_group(server, databases, folder)?.copies.into_iter();
+    let keep = |copy: Copy| {
+        let path = folder.join(format!("before-{}.sql.zst", copy.role));
+        let Kept::Dump(file) = copy.kept else {
+            unreachable!("what is on a server is dumped as text")
+        };
+        file.as_file().sync_all().map_err(failed)?;
+        let len = file.as_file().metadata().map_err(failed)?.len();
+        let kept = file.persist_noclobber(&path);
+        kept.map_err(|error| failed(error.error))?;
+        Ok((path, len))
+    };
+    let kept: Result<Vec<_>, database::Error> = copies.map(keep).collect();
+    let folder = File::open(folder).and_then(|folder| folder.sync_all());
+    folder.map_err(failed)?;
+    kept
+}
+
 /// Databases of one server as of one moment.
 struct Dumped {
     copies: Vec<Copy>,

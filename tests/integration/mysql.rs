@@ -432,3 +432,81 @@ fn a_restore_loads_the_databases_where_it_is_told_to() {
     );
     restore("e", &[&there[..], &["--into-configured-server"]].concat()).succeeds();
 }
+
+/// What is there is dumped, replaced and kept; what is in use is not touched.
+#[test]
+fn a_restore_replaces_what_is_there_only_when_told_and_keeps_it() {
+    let (user, moved) = (User::new(), Moved::example());
+    let also = format!("sdoc-{}", moved.number);
+    moved.server.sql(&format!(
+        "CREATE DATABASE `{also}`; CREATE TABLE `{also}`.pages (id INT PRIMARY KEY); INSERT INTO `{also}`.pages VALUES (1), (2); \
+         GRANT ALL ON `{also}`.* TO seafile@'%'"
+    ));
+    let backup = ["backup", moved.path(), "--init", "--json"];
+    let backup = user.run(&[&backup[..], &["--also-database", &also]].concat());
+    backup.succeeds();
+    assert_eq!(backup.json()["databases_stored"], 4);
+    user.run(&["check", "--deep"]).succeeds();
+    let other = MariaDb::start();
+    let seafile = moved.name("seafile");
+    other.sql(&format!(
+        "CREATE DATABASE `{seafile}`; CREATE TABLE `{seafile}`.old (a INT); INSERT INTO `{seafile}`.old VALUES (7)"
+    ));
+    let restore = |folder: &str, more: &[&str]| {
+        let target = user.path(folder);
+        let common = [
+            "restore",
+            "latest",
+            "--import-databases",
+            "--replace-databases",
+            "--target",
+            target.to_str().unwrap(),
+            "--database-socket",
+            other.socket.to_str().unwrap(),
+            "--database-user",
+            "root",
+        ];
+        user.run(&[&common[..], more].concat())
+    };
+    // Nothing is begun that cannot be ended.
+    let unknown = format!("also-{also}x=y");
+    restore("a", &["--database-name", &unknown]).fails(1, &["has no database also-"]);
+    let twice = format!("ccnet={seafile}");
+    restore("a", &["--database-name", &twice]).fails(1, &["two databases", &seafile]);
+    {
+        let _somebody = other.connected_to(&seafile);
+        restore("a", &[]).fails(1, &["in use", "stop Seafile"]);
+    }
+    assert!(!user.path("a").exists());
+    let planned = restore("a", &["--dry-run"]);
+    assert!(planned.succeeds().contains("1 table"), "{}", planned.stdout);
+    assert_eq!(other.sql(&format!("SELECT a FROM `{seafile}`.old")), "7\n");
+    let replaced = restore("a", &["--json"]);
+    replaced.succeeds();
+    let imported = replaced.json()["imported"].clone();
+    let imported = imported.as_array().unwrap();
+    assert_eq!(imported.len(), 4);
+    let of = |role: &str| {
+        let found = imported.iter().find(|one| one["role"] == role);
+        found.unwrap_or_else(|| panic!("{role}: {imported:?}"))
+    };
+    assert_eq!(of(&format!("also-{also}"))["rows"], 2);
+    assert!(of("ccnet")["before"].is_null());
+    let before = of("seafile")["before"].as_str().unwrap();
+    assert_eq!(other.sql(&format!("SELECT a FROM `{before}`.old")), "7\n");
+    let libraries = format!("SELECT COUNT(*) FROM `{seafile}`.Repo");
+    assert_eq!(other.sql(&libraries), moved.server.sql(&libraries));
+    let kept = fs::read(user.path("a/seawall-databases/before-seafile.sql.zst")).unwrap();
+    let kept = String::from_utf8(zstd::decode_all(&kept[..]).unwrap()).unwrap();
+    assert!(kept.contains("INSERT INTO `old`"), "{kept}");
+    assert!(
+        !user
+            .path("a/seawall-databases/before-ccnet.sql.zst")
+            .exists()
+    );
+    let target = user.path("a");
+    let verify = ["verify", target.to_str().unwrap()];
+    let socket = other.socket.to_str().unwrap();
+    let there = ["--database-socket", socket, "--database-user", "root"];
+    user.run(&[&verify[..], &there].concat()).succeeds();
+}

@@ -92,6 +92,10 @@ pub(super) fn one_writer_wins_each_of_many_races(fresh: &Fresh) {
     }
 }
 
+/// Between two looks, so that those who look leave a server the time to do the work: on a slow machine
+/// they could keep it from ending.
+const BETWEEN: Duration = Duration::from_millis(1);
+
 /// Runs `watch` again and again, in two threads and on both handles, while `work` is done and once
 /// after it.
 fn while_watched(fresh: &Fresh, watch: impl Fn(&dyn Backend) + Sync, work: impl FnOnce()) {
@@ -102,6 +106,7 @@ fn while_watched(fresh: &Fresh, watch: impl Fn(&dyn Backend) + Sync, work: impl 
             scope.spawn(move || {
                 while !is_over.load(Ordering::Acquire) {
                     watch(handle);
+                    thread::sleep(BETWEEN);
                 }
                 watch(handle);
             });
@@ -178,6 +183,7 @@ pub(super) fn removing_temporaries_disturbs_no_writer(fresh: &Fresh) {
         scope.spawn(|| {
             while !stop.load(Ordering::Acquire) {
                 fresh.first.remove_stale_temporaries().unwrap();
+                thread::sleep(BETWEEN);
             }
         });
         let _stopped = SetAtEnd(&stop);

@@ -98,12 +98,7 @@ fn listed(backend: &OpendalBackend, prefix: &str) -> Vec<String> {
 
 /// As it is used: a server may be busy with the same folder, and says so (423).
 fn patient(backend: OpendalBackend) -> RetryingBackend<OpendalBackend> {
-    let policy = RetryPolicy {
-        attempts: 100,
-        longest_pause: Duration::from_millis(20),
-        ..RetryPolicy::fast()
-    };
-    RetryingBackend::new(backend, policy)
+    RetryingBackend::new(backend, RetryPolicy::patient())
 }
 
 mod webdav_conformance {

@@ -88,7 +88,7 @@ fn rclone_url() -> String {
 
 fn fresh(url: &str) -> Fresh {
     // As it is used: a busy server may say so (503).
-    let client = || RetryingBackend::new(open(url), RetryPolicy::default());
+    let client = || RetryingBackend::new(open(url), RetryPolicy::patient());
     Fresh::new(client(), client())
 }
 

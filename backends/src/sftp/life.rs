@@ -20,6 +20,7 @@ use crate::Result;
 pub(super) struct Life {
     /// Cutting it ends everything that uses it.
     socket: TcpStream,
+    stalled_after: Duration,
     ended: watch::Sender<bool>,
     state: Mutex<State>,
     /// The most requests that were under way at once.
@@ -43,6 +44,7 @@ impl Life {
     pub(super) fn begin(socket: TcpStream, stalled_after: Duration) -> Arc<Self> {
         let life = Arc::new(Self {
             socket,
+            stalled_after,
             ended: watch::Sender::new(false),
             state: Mutex::new(State {
                 waiting: 0,
@@ -71,6 +73,11 @@ impl Life {
     #[cfg(test)]
     pub(super) fn peak(&self) -> usize {
         self.peak.load(Ordering::Relaxed)
+    }
+
+    /// After how long without an answer it is over.
+    pub(super) fn stalled_after(&self) -> Duration {
+        self.stalled_after
     }
 
     /// Whether it is over.

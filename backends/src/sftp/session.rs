@@ -1,8 +1,9 @@
 //! One SFTP session: the requests that are needed, and what the server offers beyond the standard.
 
-use std::sync::Arc;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures_util::future;
 use russh::client::Msg;
@@ -24,6 +25,9 @@ const MAX_PACKET: u32 = 1024 * 1024;
 /// What one write carries, of what every server takes.
 pub(super) const CHUNK: usize = 32 * 1024;
 
+/// How much longer than a connection a session of it may answer nothing: others share the line.
+const SHARED: u32 = 4;
+
 const NO_SUBSYSTEM: &str = "sshd_config needs a line like: Subsystem sftp internal-sftp";
 
 /// Nobody writes to a stored file again, its owner neither: where the server lets nobody change modes
@@ -37,6 +41,8 @@ pub(super) struct Session {
     life: Arc<Life>,
     handles: Semaphore,
     is_lost: AtomicBool,
+    /// When something was answered last, or asked while nothing was under way.
+    moved: Mutex<Moved>,
     pub(super) offers: Offers,
 }
 
@@ -54,6 +60,22 @@ pub(super) struct Offers {
     pub(super) replacing_rename: bool,
     /// How many bytes one write may carry.
     pub(super) chunk: usize,
+}
+
+/// What goes on in a session.
+#[derive(Debug)]
+struct Moved {
+    waiting: usize,
+    last: Instant,
+}
+
+/// A request of a session, until this is dropped.
+struct Asked<'a>(&'a Session);
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        self.0.moved().waiting -= 1;
+    }
 }
 
 /// An open file or folder, which counts for the limit until it is closed.
@@ -121,6 +143,10 @@ impl Session {
             life,
             handles: Semaphore::new(MAX_HANDLES as usize),
             is_lost: AtomicBool::new(false),
+            moved: Mutex::new(Moved {
+                waiting: 0,
+                last: Instant::now(),
+            }),
             offers: Offers::default(),
         };
         session.offers = session.negotiate().await?;
@@ -172,7 +198,7 @@ impl Session {
             return Err(Failed::Lost(self.life.reason()));
         }
         let waiting = self.life.request();
-        match request.await.map_err(Failed::from) {
+        match self.answer(request).await {
             Err(Failed::Lost(text)) => {
                 self.is_lost.store(true, Ordering::Release);
                 let is_over = self.life.is_over();
@@ -187,6 +213,42 @@ impl Session {
                 answer
             }
         }
+    }
+
+    /// Waits for the answer for as long as this session answers anything. That of the connection may
+    /// move on without it: each session has a process of its own at the server, and the library may
+    /// lose one.
+    async fn answer<T>(&self, request: impl Future<Output = SftpResult<T>>) -> Result<T, Failed> {
+        let patience = self.life.stalled_after() * SHARED;
+        let _asked = self.ask();
+        let mut request = pin!(request);
+        loop {
+            match tokio::time::timeout(patience, &mut request).await {
+                Ok(answer) => {
+                    self.moved().last = Instant::now();
+                    return answer.map_err(Failed::from);
+                }
+                Err(_) if self.moved().last.elapsed() < patience => {}
+                Err(_) => {
+                    let seconds = patience.as_secs_f32();
+                    let text = format!("the session answered nothing for {seconds} seconds");
+                    return Err(Failed::Lost(text));
+                }
+            }
+        }
+    }
+
+    fn ask(&self) -> Asked<'_> {
+        let mut moved = self.moved();
+        if moved.waiting == 0 {
+            moved.last = Instant::now();
+        }
+        moved.waiting += 1;
+        Asked(self)
+    }
+
+    fn moved(&self) -> MutexGuard<'_, Moved> {
+        self.moved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn handle(

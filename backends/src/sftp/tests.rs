@@ -234,7 +234,7 @@ mod rclone {
             &|| {
                 let (first, second, folder) = clients();
                 // Where many work at once it may not know a folder that it has just made.
-                let retrying = |client| RetryingBackend::new(client, RetryPolicy::default());
+                let retrying = |client| RetryingBackend::new(client, RetryPolicy::patient());
                 let looking = |client| LookingBackend::new(retrying(client));
                 Fresh::new(looking(first), looking(second)).keeping(folder)
             },

@@ -13,7 +13,7 @@ use super::sqlite::{self, SqliteFile};
 use super::warning::Warning;
 
 /// What a database is for. `Display` gives the name that dumps have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Role {
     /// Libraries and their heads: the one whose pointers count.
     Seafile,
@@ -29,6 +29,8 @@ pub enum Role {
     Config,
     /// The web interface.
     Seahub,
+    /// Another on the server of Seafile's own database, of this name, that the administrator asked for.
+    Also(String),
 }
 
 impl fmt::Display for Role {
@@ -41,6 +43,7 @@ impl fmt::Display for Role {
             Self::Orgmgr => "orgmgr",
             Self::Config => "config",
             Self::Seahub => "seahub",
+            Self::Also(name) => return write!(f, "also-{name}"),
         })
     }
 }

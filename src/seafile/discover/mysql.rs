@@ -92,6 +92,11 @@ pub(super) fn settings(
         Some(seahub) => databases.push(seahub),
         None => files.extend(sqlite::seahub_file(seen, warnings)?),
     }
+    for also in &overrides.also {
+        let name = Setting::new(also.clone(), Origin::Option("--also-database".to_owned()));
+        let role = Role::Also(also.clone());
+        databases.push(server.clone().database(role, Some(name), also));
+    }
     for database in &mut databases {
         overrides.apply(database);
     }

@@ -23,6 +23,8 @@ pub struct DatabaseOverrides {
     pub ca_file: Option<String>,
     /// Names of databases.
     pub names: Vec<(Role, String)>,
+    /// Further databases on the server of Seafile's own.
+    pub also: Vec<String>,
 }
 
 impl DatabaseOverrides {

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use tempfile::TempDir;
 
@@ -18,6 +18,18 @@ pub struct MariaDb {
     server: Option<Server>,
     arguments: Vec<String>,
     kept: TempDir,
+}
+
+/// A client that does nothing.
+#[derive(Debug)]
+pub struct Connected(Child);
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 impl MariaDb {
@@ -117,6 +129,21 @@ impl MariaDb {
             String::from_utf8_lossy(&output.stderr)
         );
         String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Somebody who is connected to a database, and does nothing there, until this is dropped.
+    pub fn connected_to(&self, database: &str) -> Connected {
+        let mut command = self.command("mariadb");
+        command
+            .arg(format!("--database={database}"))
+            .stdin(Stdio::piped());
+        let connected = Connected(command.spawn().unwrap());
+        let seen =
+            format!("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE DB = '{database}'");
+        while self.sql(&seen) == "0\n" {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        connected
     }
 
     /// Feeds a dump to the stock client, with this database as the one in use (empty: none).

@@ -7,6 +7,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -223,7 +224,7 @@ impl Agent {
         let arguments = ["-D", "-a", socket.to_str().unwrap()];
         let log = kept.path().join("log");
         let server = Server::start(&program("ssh-agent", "openssh-client"), &arguments, &log);
-        let server = server.wait_until(|| socket.exists());
+        let server = server.wait_until(|| UnixStream::connect(&socket).is_ok());
         for key in keys {
             let mut command = Command::new("ssh-add");
             command.arg("-q").arg(key).env("SSH_AUTH_SOCK", &socket);

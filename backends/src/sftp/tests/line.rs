@@ -218,6 +218,38 @@ fn a_server_that_falls_silent_is_given_up() {
     assert_eq!(client.get(&key("a"), None).unwrap(), b"x");
 }
 
+/// The connection lives, as its other sessions show; one of them does not.
+#[test]
+fn a_session_that_falls_silent_alone_is_given_up() {
+    let mut access = Access::new(plain(), plain().port);
+    access.options.stalled_after = Duration::from_millis(500);
+    access.options.connections = std::num::NonZeroUsize::new(1);
+    let client = access.open();
+    client.put_new(&key("a"), b"x").unwrap();
+    let fifo = access.folder.join("b");
+    let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+    assert!(made.unwrap().success());
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    let error = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Acquire) {
+                assert_eq!(client.get(&key("a"), None).unwrap(), b"x");
+            }
+        });
+        let stuck = client.server.run(async |session| {
+            let path = client.server.place.at("b");
+            let opened = session.open(&path).await;
+            opened.map(drop).map_err(|failed| failed.into_error(&path))
+        });
+        is_over.store(true, Ordering::Release);
+        stuck.unwrap_err()
+    });
+    assert_eq!(error.kind(), ErrorKind::Transient, "{error:?}");
+    let text = error.source().unwrap().to_string();
+    assert!(text.contains("the session answered nothing"), "{text}");
+    assert_eq!(client.get(&key("a"), None).unwrap(), b"x");
+}
+
 #[test]
 fn nobody_there_is_told() {
     let mut access = Access::new(plain(), plain().port);

@@ -99,7 +99,7 @@ fn sqlite_files(installation: &Installation) -> Vec<(Role, &str)> {
     };
     files
         .iter()
-        .map(|file| (file.role, file.path.to_str().unwrap()))
+        .map(|file| (file.role.clone(), file.path.to_str().unwrap()))
         .collect()
 }
 

@@ -44,15 +44,18 @@ fn each_program_has_its_own_settings_up_to_11() {
     assert!(seafile.use_ssl && !seafile.skip_verify);
     assert_eq!(value(seafile.ca_path.as_ref()), "/etc/ca.pem");
 
-    assert_eq!((ccnet.role, &*ccnet.name.value), (Role::Ccnet, "ccnet-db"));
+    assert_eq!(
+        (&ccnet.role, &*ccnet.name.value),
+        (&Role::Ccnet, "ccnet-db")
+    );
     assert_eq!(value(ccnet.unix_socket.as_ref()), "/run/mysqld.sock");
     assert_eq!(value(ccnet.user.as_ref()), "ccnet");
     assert_eq!(password(ccnet), "hunter3");
     assert_eq!(ccnet.port, Setting::new(3306, Origin::Default));
 
     assert_eq!(
-        (seahub.role, &*seahub.name.value),
-        (Role::Seahub, "seahub-db")
+        (&seahub.role, &*seahub.name.value),
+        (&Role::Seahub, "seahub-db")
     );
     assert_eq!(value(seahub.host.as_ref()), "third");
     assert_eq!(
@@ -245,7 +248,11 @@ fn ccnet_and_seahub_may_be_sqlite_up_to_11() {
     let installation = fake.discover().unwrap();
     let settings = mysql_settings(&installation);
     assert_eq!(settings.databases.len(), 1);
-    let roles: Vec<_> = settings.sqlite.iter().map(|file| file.role).collect();
+    let roles: Vec<_> = settings
+        .sqlite
+        .iter()
+        .map(|file| file.role.clone())
+        .collect();
     assert_eq!(roles, [Role::Usermgr, Role::Groupmgr, Role::Seahub]);
     assert_eq!(installation.warnings, []);
 }
