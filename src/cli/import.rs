@@ -188,14 +188,21 @@ impl Plan {
 
     /// Dumps what is going to be replaced, all as of one moment.
     fn keep(&self, wanted: &[&Planned], target: &Path, output: Output) -> Result<(), CommandError> {
-        let names: Vec<(&str, &str)> = wanted
+        let kept: Vec<(String, &str)> = wanted
             .iter()
             .filter(|planned| !planned.found.is_empty())
-            .map(|planned| (planned.role.as_str(), planned.found.name.as_str()))
+            .map(|planned| {
+                let file = format!("before-{}", planned.role);
+                (file, planned.found.name.as_str())
+            })
             .collect();
-        if names.is_empty() {
+        if kept.is_empty() {
             return Ok(());
         }
+        let names: Vec<(&str, &str)> = kept
+            .iter()
+            .map(|(file, name)| (file.as_str(), *name))
+            .collect();
         let folder = target.join(SQL_FOLDER);
         for (path, len) in keep_dumps(&self.server, &names, &folder)? {
             output.detail(format_args!(

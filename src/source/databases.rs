@@ -276,8 +276,8 @@ fn begin(server: &Server, names: &[&str]) -> Result<Snapshot, mysql::Error> {
     }
 }
 
-/// Dumps databases of a server, all as of one moment, into files `before-ROLE.sql.zst` of a folder; gives
-/// their paths and lengths, in bytes.
+/// Dumps databases of a server (each with the name of its file), all as of one moment, whatever they
+/// hold, into files `….sql.zst` of a folder; gives their paths and lengths, in bytes.
 pub fn keep_dumps(
     server: &Server,
     databases: &[(&str, &str)],
@@ -289,7 +289,7 @@ pub fn keep_dumps(
     };
     let copies = dump_group(server, databases, folder)?.copies.into_iter();
     let keep = |copy: Copy| {
-        let path = folder.join(format!("before-{}.sql.zst", copy.role));
+        let path = folder.join(format!("{}.sql.zst", copy.role));
         let Kept::Dump(file) = copy.kept else {
             unreachable!("what is on a server is dumped as text")
         };
