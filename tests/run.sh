@@ -12,6 +12,7 @@ need sqlite3 sqlite3
 need tar tar
 need sha256sum coreutils
 need openssl openssl
+need age age
 need setpriv util-linux
 need cc gcc
 if ((${#packages[@]})); then

@@ -108,12 +108,13 @@ pub fn sums(data: &[u8]) {
     if let Ok(sums) = Sums::parse(data) {
         assert_eq!(sums.to_bytes(), data);
         for (_, key) in sums.entries() {
-            let seal = seawall::crypt::Seal::None;
-            if let Some((kind, name)) = names::parse_pack(key, seal) {
-                assert_eq!(names::pack(kind, &name, seal), *key);
-            }
-            if let Some(name) = names::parse_segment(key, seal) {
-                assert_eq!(names::segment(&name, seal), *key);
+            for seal in [seawall::crypt::Seal::None, seawall::crypt::Seal::Age] {
+                if let Some((kind, name)) = names::parse_pack(key, seal) {
+                    assert_eq!(names::pack(kind, &name, seal), *key);
+                }
+                if let Some(name) = names::parse_segment(key, seal) {
+                    assert_eq!(names::segment(&name, seal), *key);
+                }
             }
         }
     }

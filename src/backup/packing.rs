@@ -13,6 +13,7 @@ use seawall_backends::put_same;
 
 use super::heartbeat::Heartbeat;
 use super::sight::Salvaged;
+use crate::crypt::Content;
 use crate::object::{Kind, Object, Sha256};
 use crate::repository::catalog::{Catalog, NewPack};
 use crate::repository::names::{self, PackKind};
@@ -375,7 +376,7 @@ impl Shared {
 
     fn put_pack(&self, kind: PackKind, pack: Pack) -> Result<()> {
         let Pack { bytes, contents } = pack;
-        let stored = self.repository.seal().seal(bytes);
+        let stored = self.repository.seal_file(Content::Data, bytes)?;
         let name = Sha256::of(&stored);
         let size = stored.len() as u64;
         // Before the put: if its answer is lost, the next run finds the pack and adopts it.

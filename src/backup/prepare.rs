@@ -180,6 +180,7 @@ fn read_base_manifest(
     match index::read_manifest(repository, &base.marker) {
         Ok(manifest) => Ok(Some(manifest)),
         Err(Error::Backend(error)) if repository.is_out_of_reach(&error) => Err(error.into()),
+        Err(error @ (Error::Locked { .. } | Error::Key { .. })) => Err(error),
         Err(error) => {
             alarms.push(format!(
                 "the manifest of the last snapshot cannot be used: {error}"
@@ -237,7 +238,10 @@ fn adopt(
     for named in &base.marker.lists {
         match adopt_list(repository, catalog, named) {
             Ok(segment) => segments.push(segment),
-            Err(error @ Error::Catalog { .. }) => return Err(error),
+            // Not lost: all of it would be stored again.
+            Err(error @ (Error::Catalog { .. } | Error::Locked { .. } | Error::Key { .. })) => {
+                return Err(error);
+            }
             Err(Error::Backend(error)) if repository.is_out_of_reach(&error) => {
                 return Err(error.into());
             }

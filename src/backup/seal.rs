@@ -7,6 +7,7 @@ use seawall_backends::{ErrorKind, put_same};
 
 use super::prepare::Prepared;
 use super::{Context, Error};
+use crate::crypt::Content;
 use crate::object::Sha256;
 use crate::repository::catalog::{Base, Catalog, SegmentRecord};
 use crate::repository::index::List;
@@ -85,6 +86,7 @@ pub fn seal(
         packs,
         bytes,
         sums,
+        recipients: repository.recipients(),
         lists: segments
             .iter()
             .map(|segment| segment.list.clone())
@@ -109,7 +111,7 @@ pub fn seal(
 /// Puts manifest and sums; returns the sums as the marker names them.
 fn put_sums(repository: &Repository, manifest: &Manifest) -> Result<Named, Error> {
     let backend = repository.backend().as_ref();
-    let stored = repository.seal().seal(manifest.to_bytes()?);
+    let stored = repository.seal_file(Content::Index, manifest.to_bytes()?)?;
     let key = names::manifest(manifest.snapshot, repository.seal());
     put_same(backend, &key, &stored).map_err(repository::Error::from)?;
     let mut entries = vec![(Sha256::of(&stored), key)];
@@ -203,9 +205,14 @@ impl Segments<'_> {
     /// well, the next one stores its objects again.
     fn contents_again(&self, kind: PackKind, name: &Sha256) -> Result<(Contents, u64), Error> {
         let read = reader::read_pack(self.repository, kind, name)
-            .and_then(|bytes| Ok((pack::read_contents(&bytes)?.0, bytes.len() as u64)));
+            .and_then(|(bytes, size)| Ok((pack::read_contents(&bytes)?.0, size)));
         let is_bad = match &read {
-            Err(repository::Error::Altered { .. } | repository::Error::Pack(_)) => true,
+            // What cannot be opened here is stored again by the next run: nothing else tells what it holds.
+            Err(
+                repository::Error::Altered { .. }
+                | repository::Error::Pack(_)
+                | repository::Error::Locked { .. },
+            ) => true,
             Err(repository::Error::Backend(error)) => !self.repository.is_out_of_reach(error),
             _ => false,
         };
@@ -270,7 +277,9 @@ impl Segments<'_> {
     fn put(&mut self, tier: u32, writer: SegmentWriter) -> Result<(), Error> {
         let backend = self.repository.backend().as_ref();
         let packs = writer.packs().to_vec();
-        let stored = self.repository.seal().seal(writer.finish()?);
+        let stored = self
+            .repository
+            .seal_file(Content::Index, writer.finish()?)?;
         let name = Sha256::of(&stored);
         let key = names::segment(&name, self.repository.seal());
         put_same(backend, &key, &stored).map_err(repository::Error::from)?;

@@ -7,6 +7,7 @@ use seawall_backends::Key;
 
 use super::Error;
 use super::heartbeat::Heartbeat;
+use crate::crypt::Content;
 use crate::object::Sha256;
 use crate::repository::manifest::Part;
 use crate::repository::parts::{PartOptions, PartTotals, PartWriter};
@@ -117,7 +118,7 @@ fn put_part(
         what: "the name of a dump or a group of files".into(),
         reason: "it cannot be part of a key".into(),
     })?;
-    let stored = repository.seal().seal(bytes);
+    let stored = repository.seal_file(Content::Data, bytes)?;
     repository.backend().put_new(&key, &stored)?;
     Ok(Part {
         key,

@@ -10,7 +10,6 @@ use super::needs::{Needs, Reading};
 use super::problems::Problems;
 use super::report::ProblemKind;
 use crate::causes::chain;
-use crate::crypt::Seal;
 use crate::object::Sha256;
 use crate::repository::index::{self, List};
 use crate::repository::manifest::Manifest;
@@ -152,10 +151,11 @@ impl Naming<'_> {
             return Ok(());
         };
         self.needs.count_bytes(stored.len() as u64);
-        if !can_open(self.repository) {
-            return Ok(());
-        }
-        let manifest = Manifest::parse(&self.repository.seal().open(stored));
+        let manifest = match self.repository.open_file(&key, stored) {
+            // The sums name the parts too.
+            Err(Error::Locked { .. }) if self.spool.is_none() => return Ok(()),
+            opened => opened.and_then(|bytes| Manifest::parse(&bytes)),
+        };
         let Some(manifest) = self.settle(&key, manifest)? else {
             return Ok(());
         };
@@ -200,19 +200,21 @@ impl Naming<'_> {
         self.needs
             .name(&segment, list.segment, None, position, self.problems);
         let mut sizes = HashMap::new();
-        if can_open(self.repository) {
-            let read = list.read_segment(self.repository);
-            if let Some((_, lines, size)) = self.settle(&segment, read)? {
-                self.needs.count_bytes(size);
-                if let Some(spool) = self.spool {
-                    spool.add_list(&named.sha256, &lines)?;
-                }
-                sizes = lines.iter().map(|line| (line.pack, line.size)).collect();
-            }
-        } else {
-            let read = self.repository.read_verified(&segment, &list.segment);
-            let stored = self.settle(&segment, read)?.unwrap_or_default();
+        let read = self.repository.read_verified(&segment, &list.segment);
+        if let Some(stored) = self.settle(&segment, read)? {
             self.needs.count_bytes(stored.len() as u64);
+            match list.open_segment(self.repository, stored) {
+                // The list names the packs too; only how long they are is not known.
+                Err(Error::Locked { .. }) if self.spool.is_none() => {}
+                opened => {
+                    if let Some((_, lines)) = self.settle(&segment, opened)? {
+                        if let Some(spool) = self.spool {
+                            spool.add_list(&named.sha256, &lines)?;
+                        }
+                        sizes = lines.iter().map(|line| (line.pack, line.size)).collect();
+                    }
+                }
+            }
         }
         for (kind, pack) in &list.packs {
             let key = names::pack(*kind, pack, self.repository.seal());
@@ -229,13 +231,6 @@ impl Naming<'_> {
     }
 }
 
-/// Whether manifests and segments can be read with what is at hand.
-fn can_open(repository: &Repository) -> bool {
-    match repository.seal() {
-        Seal::None => true,
-    }
-}
-
 /// What an error says about the thing that was read; a destination that does not answer says nothing.
 pub(super) fn trouble(error: Error) -> Result<(ProblemKind, String)> {
     Ok(match error {
@@ -244,6 +239,7 @@ pub(super) fn trouble(error: Error) -> Result<(ProblemKind, String)> {
             return Err(error.into());
         }
         Error::Backend(error) => (ProblemKind::Unreadable, unreadable(&error)),
+        error @ (Error::Locked { .. } | Error::Key { .. }) => return Err(error),
         error => (ProblemKind::Malformed, chain(&error)),
     })
 }

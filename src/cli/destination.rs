@@ -171,7 +171,7 @@ fn variable(name: &str) -> Option<String> {
 }
 
 /// Asks on the terminal, if there is one.
-fn ask(what: &str) -> Option<SecretString> {
+pub(super) fn ask(what: &str) -> Option<SecretString> {
     use std::io::IsTerminal as _;
     if !std::io::stdin().is_terminal() {
         return None;

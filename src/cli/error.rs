@@ -71,7 +71,11 @@ fn status_of(error: &repository::Error) -> Status {
     match error {
         repository::Error::NoRepository { .. } => Status::NoRepository,
         repository::Error::Busy { .. } => Status::Busy,
-        repository::Error::NoHostKey { .. } | repository::Error::Unvouched { .. } => Status::NoKey,
+        repository::Error::NoHostKey { .. }
+        | repository::Error::Unvouched { .. }
+        | repository::Error::Locked { .. }
+        | repository::Error::Key { .. }
+        | repository::Error::NoRecipients { .. } => Status::NoKey,
         _ => Status::Failed,
     }
 }
@@ -92,7 +96,6 @@ with_hint!(
     DiscoverError,
     database::Error,
     verify::Error,
-    restore::Error,
     LoadError
 );
 
@@ -108,6 +111,20 @@ impl From<backup::Error> for CommandError {
                     error: error.into(),
                 }
             }
+        }
+    }
+}
+
+impl From<restore::Error> for CommandError {
+    fn from(error: restore::Error) -> Self {
+        let status = match &error {
+            restore::Error::Repository(inner) => status_of(inner),
+            _ => Status::Failed,
+        };
+        Self {
+            status,
+            hint: error.hint(),
+            error: error.into(),
         }
     }
 }

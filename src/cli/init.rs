@@ -2,18 +2,21 @@
 
 use std::sync::Arc;
 
+use anyhow::anyhow;
 use clap::Args;
 use seawall_backends::Backend;
 use serde::Serialize;
 
+use super::keys::To;
 use super::output::{Output, count};
 use super::place::{self, Joined};
 use super::sheet::recovery_sheet;
 use super::{CommandError, Global, Status};
-use crate::repository::Repository;
+use crate::crypt::{Recipients, Seal};
 use crate::repository::guard::{self, WeakWrites};
 use crate::repository::identity::Vouched;
 use crate::repository::state::StateFolder;
+use crate::repository::{self, Repository, names};
 use crate::time::Clock;
 
 #[derive(Serialize)]
@@ -23,6 +26,7 @@ struct Outcome<'a> {
     created: bool,
     configuration_put_again: bool,
     verification_key: String,
+    recipients: Vec<String>,
     recovery_sheet: std::path::PathBuf,
 }
 
@@ -31,6 +35,8 @@ pub(super) struct Joining {
     /// Use a destination that overwrites, where only this host writes (B2, WebDAV, Garage)
     #[arg(long)]
     accept_weak_writes: bool,
+    #[command(flatten)]
+    to: To,
 }
 
 impl Joining {
@@ -64,7 +70,16 @@ pub(super) fn run(
             if vouched.markers == 1 { "names" } else { "name" },
         )),
     }
-    output.detail("It is not encrypted, and Seafile's configuration holds passwords: let nobody else read it.\n");
+    let recipients = joined.repository.recipients();
+    output.detail(if recipients.is_empty() {
+        "It is not encrypted, and Seafile's configuration holds passwords: let nobody else read it.\n"
+            .to_owned()
+    } else {
+        format!(
+            "It is encrypted to {}; this host cannot read it. Keep the private half of one elsewhere, and try a restore with it.\n",
+            count(recipients.len() as u64, "recipient", "recipients")
+        )
+    });
     output.detail(&sheet);
     output.detail(format_args!(
         "\nA copy of this sheet is in {}.",
@@ -76,6 +91,7 @@ pub(super) fn run(
         created: matches!(how, How::Made),
         configuration_put_again: matches!(how, How::PutAgain(_)),
         verification_key: joined.host_key.verifying().to_string(),
+        recipients,
         recovery_sheet: kept,
     })?;
     Ok(Status::Done)
@@ -115,6 +131,7 @@ pub(super) fn join(
     state: &StateFolder,
 ) -> Result<(Joined, How), CommandError> {
     let url = global.url()?;
+    let mut recipients = arguments.to.recipients()?;
     let (place, mut how) = match place::open_existing(global, url) {
         Ok(repository) => {
             repository.refuse_other()?;
@@ -139,7 +156,26 @@ pub(super) fn join(
         }
         _ => arguments.weak_writes(),
     };
+    if let Place::Repository(repository) = &place {
+        let known = StateFolder::existing_repository(state.path(), repository.id());
+        let known = known.map(|known| known.recipients()).transpose()?;
+        if recipients.is_empty() {
+            recipients = known.unwrap_or_default();
+        }
+        refuse_other_seal(repository, &recipients, arguments)?;
+    }
     let host_key = state.make_host_key(&place::host_name())?;
+    let wrapped = match &place {
+        Place::Repository(_) => None,
+        Place::Empty(_) => arguments.to.wrapped(&global.keys)?,
+    };
+    if let Some(wrapped) = &wrapped {
+        recipients
+            .add(&wrapped.recipient)
+            .map_err(anyhow::Error::from)?;
+    }
+    // What cannot be encrypted to is no repository either.
+    host_key.try_sealing_to(&recipients)?;
     let now = Clock::system().now();
     // The key first: a destination that is refused for overwriting is no repository then.
     let repository = match place {
@@ -151,7 +187,16 @@ pub(super) fn join(
         Place::Empty(backend) => {
             let backend = guard::guarded(backend, url, weak)?;
             guard::publish(&*backend, url, &host_key, now)?;
-            match Repository::init(backend, url, now) {
+            if let Some(wrapped) = &wrapped {
+                let key = names::wrapped_key(random()?);
+                backend.put_new(&key, &wrapped.bytes)?;
+            }
+            let seal = if recipients.is_empty() {
+                Seal::None
+            } else {
+                Seal::Age
+            };
+            match Repository::init_sealed(backend, url, now, seal) {
                 Ok(repository) => repository,
                 Err(error) => {
                     how = How::Joined;
@@ -167,6 +212,10 @@ pub(super) fn join(
     of_repository.trust(&host_key.verifying())?;
     let pinned = of_repository.trusted()?;
     let repository = repository.with_pinned(pinned);
+    if !recipients.is_empty() {
+        of_repository.set_recipients(&recipients)?;
+    }
+    let repository = place::to_write(global, repository, recipients, &host_key)?;
     Ok((
         Joined {
             repository,
@@ -175,4 +224,34 @@ pub(super) fn join(
         },
         how,
     ))
+}
+
+/// Whether a repository is encrypted was decided when it was made.
+fn refuse_other_seal(
+    repository: &Repository,
+    recipients: &Recipients,
+    arguments: &Joining,
+) -> Result<(), CommandError> {
+    if arguments.to.is_with_passphrase() {
+        return Err(CommandError::new(
+            anyhow!("there is a repository at {} already", repository.place()),
+            "its keys were made with it; give --recipient KEY",
+        ));
+    }
+    match (repository.seal(), recipients.is_empty()) {
+        (Seal::None, false) => Err(CommandError::new(
+            anyhow!("the repository at {} is not encrypted", repository.place()),
+            "make a new one in another place to encrypt: that is decided when a repository is made",
+        )),
+        (Seal::Age, true) => Err(repository::Error::NoRecipients {
+            place: repository.place().to_owned(),
+        }
+        .into()),
+        _ => Ok(()),
+    }
+}
+
+fn random() -> Result<u32, CommandError> {
+    let number = getrandom::u32();
+    number.map_err(|error| anyhow!("no random bytes: {error}").into())
 }

@@ -10,6 +10,7 @@ mod doctor;
 mod error;
 mod import;
 mod init;
+mod keys;
 mod libraries;
 mod output;
 mod place;
@@ -69,6 +70,8 @@ struct Global {
     /// Say only results and errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     quiet: bool,
+    #[command(flatten)]
+    keys: keys::Keys,
     #[command(flatten)]
     reaching: destination::Reaching,
 }

@@ -8,6 +8,7 @@ use seawall_backends::{self as backends, Backend, ErrorKind, Options};
 
 use super::output::Output;
 use super::{CommandError, Global, Status};
+use crate::crypt::{Recipients, Seal};
 use crate::repository::guard::WeakWrites;
 use crate::repository::host_key::HostKey;
 use crate::repository::identity::{self, Vouched, Voucher};
@@ -93,7 +94,8 @@ impl Global {
         }
         let backend = backends::open(url, &self.options()?)?;
         let vouched = identity::vouched(backend.as_ref(), url, &self.vouchers()?)?;
-        let of_markers = vouched.map(|vouched| Repository::open_as(backend, url, vouched.id));
+        let of_markers =
+            vouched.map(|vouched| Repository::open_as(backend, url, vouched.id, vouched.seal));
         let Some(repository) = of_markers.or(as_it_says) else {
             return Err(error);
         };
@@ -123,7 +125,27 @@ impl Global {
             .transpose()?
             .unwrap_or_default();
         pinned.extend(self.trusted()?);
-        Ok(repository.with_pinned(pinned))
+        let repository = repository.with_pinned(pinned);
+        match repository.seal() {
+            Seal::None => Ok(repository),
+            Seal::Age => self.with_keys(repository),
+        }
+    }
+
+    /// With every key at hand: those that are named, the host's own, and without a name what a
+    /// passphrase opens.
+    fn with_keys(&self, repository: Repository) -> Result<Repository, CommandError> {
+        let mut identities = self.keys.given()?;
+        if !self.keys.are_given() {
+            identities.extend(self.keys.of_repository(&repository)?);
+        }
+        let state = self.state_path().ok();
+        let state = state.and_then(|path| StateFolder::existing(&path));
+        // Where this user may not read the host's key, there is none.
+        if let Some(Ok(Some(host_key))) = state.map(|state| state.host_key()) {
+            identities.extend(host_key.identities()?);
+        }
+        Ok(repository.with_identities(identities))
     }
 
     /// As [`Self::open_silently`], and says it when signatures prove nothing.
@@ -242,11 +264,33 @@ pub(super) fn joined(
         of_repository.accept_weak_writes()?;
     }
     let repository = repository.guarded(of_repository.weak_writes())?;
+    let recipients = of_repository.recipients()?;
+    let repository = to_write(
+        global,
+        repository.with_pinned(pinned),
+        recipients,
+        &host_key,
+    )?;
     Ok(Joined {
-        repository: repository.with_pinned(pinned),
+        repository,
         host_key,
         state: of_repository,
     })
+}
+
+/// To write to a repository, and to read what this host itself has to read there.
+pub(super) fn to_write(
+    global: &Global,
+    repository: Repository,
+    recipients: Recipients,
+    host_key: &HostKey,
+) -> Result<Repository, CommandError> {
+    let repository = repository.sealing_to(recipients, host_key)?;
+    if repository.seal() == Seal::None {
+        return Ok(repository);
+    }
+    let repository = repository.with_identities(host_key.identities()?);
+    Ok(repository.with_identities(global.keys.given()?))
 }
 
 /// Says it when a snapshot's signature proves nothing.

@@ -19,6 +19,13 @@ pub(super) fn recovery_sheet(joined: &Joined, global: &Global) -> String {
 to reach it        a login or access key for that server: keep one that does not die with this host"
     };
     let key = joined.host_key.verifying();
+    let recipients = joined.repository.recipients();
+    let (recipients, identity) = if recipients.is_empty() {
+        ("none: this repository is not encrypted".to_owned(), "")
+    } else {
+        let all = recipients.join("\n                   ");
+        (all, " -i IDENTITY-FILE")
+    };
     let word = format!("{}{}", shell(&url), global.reaching.words());
     format!(
         "RECOVERY SHEET - keep it away from the server, on paper if you can
@@ -26,12 +33,12 @@ to reach it        a login or access key for that server: keep one that does not
 repository         {url}
 repository id      {id}
 verification key   {key}
-recipients         none: this repository is not encrypted{reached}
+recipients         {recipients}{reached}
 
 On restore day, on any machine that can read the repository:
 
   seawall -r {word} --trust '{key}' snapshots
-  seawall -r {word} --trust '{key}' restore latest --target /srv/haiwen
+  seawall -r {word} --trust '{key}'{identity} restore latest --target /srv/haiwen
   seawall verify /srv/haiwen
 
 Without seawall: docs/restore-by-hand.md (sha256sum, zstd, tar, sqlite3).",

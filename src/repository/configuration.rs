@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::Error;
+use crate::crypt::Seal;
 use crate::time::Timestamp;
 
 /// The format that this version writes, and the newest that it reads.
@@ -65,6 +66,8 @@ pub struct Configuration {
     pub id: RepositoryId,
     /// When it was made.
     pub created: Timestamp,
+    /// How its files are sealed.
+    pub seal: Seal,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -72,7 +75,11 @@ struct Wire {
     format: u32,
     id: String,
     created: Timestamp,
+    encryption: Option<String>,
 }
+
+/// The value of `encryption`.
+const AGE: &str = "age";
 
 fn malformed(reason: String) -> Error {
     Error::Malformed {
@@ -90,7 +97,12 @@ impl Configuration {
     /// The bytes to store.
     pub fn to_bytes(&self) -> Vec<u8> {
         let (id, created) = (&self.id, self.created);
-        format!("{{\"format\":{FORMAT},\"id\":\"{id}\",\"created\":\"{created}\"}}\n").into_bytes()
+        let encryption = match self.seal {
+            Seal::None => String::new(),
+            Seal::Age => format!(",\"encryption\":\"{AGE}\""),
+        };
+        format!("{{\"format\":{FORMAT},\"id\":\"{id}\",\"created\":\"{created}\"{encryption}}}\n")
+            .into_bytes()
     }
 
     /// Reads stored bytes. A format that is newer than this version is [`Error::NewerFormat`].
@@ -118,9 +130,19 @@ impl Configuration {
             .id
             .parse()
             .map_err(|error: ParseRepositoryIdError| malformed(error.to_string()))?;
+        let seal = match wire.encryption.as_deref() {
+            None => Seal::None,
+            Some(AGE) => Seal::Age,
+            Some(_) => {
+                return Err(malformed(
+                    "its encryption is none that this version knows".into(),
+                ));
+            }
+        };
         Ok(Self {
             id,
             created: wire.created,
+            seal,
         })
     }
 }
@@ -132,14 +154,17 @@ mod tests {
 
     #[test]
     fn round_trip() {
-        let configuration = Configuration {
-            id: RepositoryId::random().unwrap(),
-            created: Timestamp::from_seconds(1_795_383_248).unwrap(),
-        };
-        assert_eq!(
-            Configuration::parse(&configuration.to_bytes()).unwrap(),
-            configuration
-        );
+        for seal in [Seal::None, Seal::Age] {
+            let configuration = Configuration {
+                id: RepositoryId::random().unwrap(),
+                created: Timestamp::from_seconds(1_795_383_248).unwrap(),
+                seal,
+            };
+            assert_eq!(
+                Configuration::parse(&configuration.to_bytes()).unwrap(),
+                configuration
+            );
+        }
     }
 
     #[test]

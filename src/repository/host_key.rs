@@ -6,6 +6,7 @@ use curve25519_dalek::MontgomeryPoint;
 
 use super::Error;
 use super::note::{KeyId, NoteError, SigningKey, VerifyingKey};
+use crate::crypt::{Identities, Recipients};
 use crate::time::Timestamp;
 
 /// No file of keys is longer.
@@ -64,15 +65,41 @@ impl HostKey {
         bech32::encode::<Bech32>(Hrp::parse_unchecked("age"), public.as_bytes()).unwrap_or_default()
     }
 
-    /// The text of the key file: secret.
-    pub fn to_text(&self) -> String {
+    /// Its X25519 half, to open what was sealed to it: segments and manifests of this host.
+    pub fn identities(&self) -> Result<Identities, Error> {
+        let text = zeroize::Zeroizing::new(self.identity_text());
+        let mut nobody = |_: &str| None;
+        let read = Identities::read(text.as_bytes(), "the host key", &mut nobody);
+        read.map_err(|error| Error::Malformed {
+            what: "the host key".into(),
+            reason: error.to_string(),
+        })
+    }
+
+    /// Seals nothing, to see whether these recipients can be sealed to, alone and together with the
+    /// host: an age plugin may be missing, or want no others beside it.
+    pub fn try_sealing_to(&self, recipients: &Recipients) -> Result<(), Error> {
+        if recipients.is_empty() {
+            return Ok(());
+        }
+        let host = self.recipient().parse().ok();
+        recipients.seal(host.as_ref(), b"")?;
+        Ok(())
+    }
+
+    fn identity_text(&self) -> String {
         let secret = Hrp::parse_unchecked("age-secret-key-");
         let identity = bech32::encode::<Bech32>(secret, &self.identity).unwrap_or_default();
+        identity.to_ascii_uppercase()
+    }
+
+    /// The text of the key file: secret.
+    pub fn to_text(&self) -> String {
         format!(
             "# seawall host key {}: signs the markers of this host. Keep it secret, keep it here.\n{}\n{}\n",
             self.id(),
             self.signing.encode(),
-            identity.to_ascii_uppercase()
+            self.identity_text()
         )
     }
 

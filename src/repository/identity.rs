@@ -8,6 +8,7 @@ use super::configuration::{Configuration, RepositoryId};
 use super::marker::{self, Marker};
 use super::note::{self, VerifyingKey};
 use super::{Error, Repository, Result, bounded, names};
+use crate::crypt::Seal;
 use crate::time::Timestamp;
 
 /// A key that somebody vouches for.
@@ -28,6 +29,9 @@ pub struct Vouched {
     pub since: Timestamp,
     /// How many they are.
     pub markers: usize,
+    /// How the newest of them says that files are sealed.
+    pub seal: Seal,
+    newest: Timestamp,
 }
 
 /// Reads every marker and asks those that a vouched key signed. `None`: there is none.
@@ -51,6 +55,8 @@ pub fn vouched(
             id: id.clone(),
             since: marker.started,
             markers: 0,
+            seal: Seal::None,
+            newest: marker.started,
         });
         if vouched.id != id {
             return Err(Error::TwoRepositories {
@@ -60,6 +66,10 @@ pub fn vouched(
             });
         }
         vouched.since = vouched.since.min(marker.started);
+        if marker.started >= vouched.newest {
+            vouched.newest = marker.started;
+            vouched.seal = marker.seal();
+        }
         vouched.markers += 1;
     }
     Ok(found)
@@ -138,6 +148,7 @@ impl Repository {
         let configuration = Configuration {
             id: vouched.id.clone(),
             created: vouched.since,
+            seal: vouched.seal,
         };
         backend.put_new(&names::configuration(), &configuration.to_bytes())?;
         Self::open(backend, place)

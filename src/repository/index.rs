@@ -66,7 +66,19 @@ impl List {
         let key = names::segment(&self.segment, repository.seal());
         let stored = repository.read_verified(&key, &self.segment)?;
         let size = stored.len() as u64;
-        let (header, lines) = segment::parse(&repository.seal().open(stored))?;
+        let (header, lines) = self.open_segment(repository, stored)?;
+        Ok((header, lines, size))
+    }
+
+    /// Opens the bytes of the segment, which were verified; it must index the packs of the list, in
+    /// their order.
+    pub fn open_segment(
+        &self,
+        repository: &Repository,
+        stored: Vec<u8>,
+    ) -> Result<(Header, Vec<Line>)> {
+        let key = names::segment(&self.segment, repository.seal());
+        let (header, lines) = segment::parse(&repository.open_file(&key, stored)?)?;
         let packs = lines.iter().map(|line| (line.kind, line.pack));
         if !packs.eq(self.packs.iter().copied()) {
             return Err(Error::Altered {
@@ -74,7 +86,7 @@ impl List {
                 problem: "does not index the packs of its list".into(),
             });
         }
-        Ok((header, lines, size))
+        Ok((header, lines))
     }
 }
 
@@ -97,7 +109,7 @@ pub fn read_manifest(
         problem: "does not name the snapshot's manifest".into(),
     })?;
     let bytes = repository.read_verified(&key, sha256)?;
-    let manifest = super::manifest::Manifest::parse(&repository.seal().open(bytes))?;
+    let manifest = super::manifest::Manifest::parse(&repository.open_file(&key, bytes)?)?;
     if manifest.snapshot == marker.snapshot {
         Ok(manifest)
     } else {

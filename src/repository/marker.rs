@@ -7,6 +7,7 @@ use std::str::FromStr;
 use seawall_backends::Key;
 
 use super::names::SnapshotId;
+use crate::crypt::Seal;
 use crate::object::Sha256;
 use crate::time::Timestamp;
 
@@ -55,6 +56,8 @@ pub struct Marker {
     pub packs: u64,
     /// Bytes in these packs.
     pub bytes: u64,
+    /// Who can open what the snapshot names, with age; nobody in particular: it is not encrypted.
+    pub recipients: Vec<String>,
     /// The snapshot's sums: its manifest, and every part of dumps and files.
     pub sums: Named,
     /// Every list that the snapshot needs, in the order in which to unpack.
@@ -105,11 +108,23 @@ impl Marker {
         }
         line("packs", &self.packs);
         line("bytes", &self.bytes);
+        for recipient in &self.recipients {
+            line("recipient", recipient);
+        }
         line("sums", &self.sums);
         for list in &self.lists {
             line("list", list);
         }
         text
+    }
+
+    /// How what it names is sealed.
+    pub fn seal(&self) -> Seal {
+        if self.recipients.is_empty() {
+            Seal::None
+        } else {
+            Seal::Age
+        }
     }
 
     /// Reads a text whose signature was checked.
@@ -139,6 +154,7 @@ impl std::fmt::Display for Named {
 struct Fields<'a> {
     once: std::collections::BTreeMap<&'static str, &'a str>,
     incomplete: Vec<String>,
+    recipients: Vec<String>,
     lists: Vec<Named>,
     unknown: Vec<String>,
 }
@@ -166,6 +182,7 @@ impl<'a> Fields<'a> {
         match name {
             "list" => self.lists.push(parse_named(value).ok_or_else(bad)?),
             "incomplete" => self.incomplete.push(value.to_owned()),
+            "recipient" => self.recipients.push(value.to_owned()),
             _ => match ONCE.into_iter().find(|known| *known == name) {
                 Some(known) => {
                     if self.once.insert(known, value).is_some() {
@@ -218,6 +235,7 @@ impl<'a> Fields<'a> {
             bytes: self.value("bytes")?,
             sums: parse_named(sums).ok_or_else(|| MarkerError::Line(format!("sums {sums}")))?,
             incomplete: self.incomplete,
+            recipients: self.recipients,
             lists: self.lists,
             unknown: self.unknown,
         })
@@ -265,6 +283,7 @@ mod tests {
             packs: 3,
             bytes: 4,
             sums: named(99),
+            recipients: (0..lists % 3).map(|n| format!("age1{n} x")).collect(),
             lists: (0..lists).map(named).collect(),
             unknown: Vec::new(),
         }

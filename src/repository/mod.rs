@@ -37,8 +37,9 @@ pub use configuration::{Configuration, RepositoryId};
 pub use snapshots::{SignedBy, Snapshot};
 
 use self::place::shell;
-use crate::crypt::Seal;
+use crate::crypt::{Content, Identities, OpenError, Recipients, Seal, SealError};
 use crate::object::Sha256;
+use host_key::HostKey;
 use note::VerifyingKey;
 
 /// What can go wrong with a repository.
@@ -91,6 +92,39 @@ pub enum Error {
     /// Nobody vouches for the markers from which the repository's id would be taken.
     #[error("no key that is trusted here signed a marker at {place}")]
     Unvouched {
+        /// The URL or path as given.
+        place: String,
+    },
+    /// A file is encrypted, and no key that was given opens it.
+    #[error("{key} is encrypted, and {} it", opener(.any))]
+    Locked {
+        /// The file.
+        key: Key,
+        /// Whether any key was given.
+        any: bool,
+    },
+    /// A key could not be used.
+    #[error("cannot open {key}")]
+    Key {
+        /// The file.
+        key: Key,
+        /// Why.
+        source: OpenError,
+    },
+    /// A file could not be encrypted.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// This host does not know to whom to encrypt.
+    #[error("the repository at {place} is encrypted, and this host has no recipients for it")]
+    NoRecipients {
+        /// The URL or path as given.
+        place: String,
+    },
+    /// This host encrypts what it stores there, and `seawall.json` says that nothing is encrypted.
+    #[error(
+        "this host encrypts what it stores at {place}, but seawall.json there says that nothing is encrypted"
+    )]
+    NotEncrypted {
         /// The URL or path as given.
         place: String,
     },
@@ -221,6 +255,19 @@ impl Error {
                 "use a destination that can create without overwriting; or, where only this host writes, run `seawall init -r {} --accept-weak-writes`",
                 shell(place)
             ),
+            Self::Locked { .. } | Self::Key { .. } => {
+                "give the identity that belongs to one of the recipients: -i FILE (the recovery sheet names them)".into()
+            }
+            Self::Seal(_) => "if it is a plugin's recipient: is the plugin installed, and in PATH?".into(),
+            Self::NoRecipients { place } => format!(
+                "run `seawall init -r {} --recipient age1…` on this host",
+                shell(place)
+            ),
+            Self::NotEncrypted { place } => format!(
+                "seawall.json was altered, or is another repository's: move {} away (nothing else), and run `seawall init -r {}` on this host",
+                place::of_key(place, &names::configuration()),
+                shell(place)
+            ),
             Self::Unvouched { .. } => "give --trust KEY from the recovery sheet".into(),
             Self::NoSnapshot { .. } => "`seawall snapshots` shows what is there".into(),
             Self::Altered { .. } => {
@@ -263,6 +310,14 @@ impl Error {
     }
 }
 
+fn opener(any: &bool) -> &'static str {
+    if *any {
+        "none of the keys given opens"
+    } else {
+        "no key was given to open"
+    }
+}
+
 /// Whether the disk that a catalog lies on is full.
 fn is_full(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
@@ -280,6 +335,17 @@ pub struct Repository {
     seal: Seal,
     /// Keys that the administrator vouched for.
     pinned: Vec<VerifyingKey>,
+    /// To whom what is written is sealed.
+    sealing: Option<Sealing>,
+    /// What opens what is read.
+    identities: Arc<Identities>,
+}
+
+/// To whom a host seals.
+#[derive(Debug, Clone)]
+struct Sealing {
+    recipients: Recipients,
+    host: age::x25519::Recipient,
 }
 
 impl Repository {
@@ -308,18 +374,25 @@ impl Repository {
             },
             error => error,
         })?;
-        Ok(Self::open_as(backend, place, configuration.id))
+        Ok(Self::open_as(
+            backend,
+            place,
+            configuration.id,
+            configuration.seal,
+        ))
     }
 
     /// Opens the repository of that id to read, whatever `seawall.json` says: the id was taken from
     /// markers ([`identity::vouched`]).
-    pub fn open_as(backend: Arc<dyn Backend>, place: &str, id: RepositoryId) -> Self {
+    pub fn open_as(backend: Arc<dyn Backend>, place: &str, id: RepositoryId, seal: Seal) -> Self {
         Self {
             backend,
             place: place.into(),
             id,
-            seal: Seal::None,
+            seal,
             pinned: Vec::new(),
+            sealing: None,
+            identities: Arc::default(),
         }
     }
 
@@ -329,9 +402,20 @@ impl Repository {
         place: &str,
         now: crate::time::Timestamp,
     ) -> Result<Self> {
+        Self::init_sealed(backend, place, now, Seal::None)
+    }
+
+    /// The same, with a word on how its files are to be sealed.
+    pub fn init_sealed(
+        backend: Arc<dyn Backend>,
+        place: &str,
+        now: crate::time::Timestamp,
+        seal: Seal,
+    ) -> Result<Self> {
         let configuration = Configuration {
             id: RepositoryId::random()?,
             created: now,
+            seal,
         };
         backend.put_new(&names::configuration(), &configuration.to_bytes())?;
         Self::open(backend, place)
@@ -348,6 +432,126 @@ impl Repository {
     pub fn with_pinned(mut self, keys: Vec<VerifyingKey>) -> Self {
         self.pinned = keys;
         self
+    }
+
+    /// Seals what is written to these, and index and manifests to this host besides.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotEncrypted`] if there are recipients and the repository says that nothing is sealed,
+    /// [`Error::NoRecipients`] if it is the other way round: nothing is ever stored in the clear because
+    /// of what a destination says.
+    pub fn sealing_to(mut self, recipients: Recipients, host: &HostKey) -> Result<Self> {
+        let place = || self.place.clone();
+        match (self.seal, recipients.is_empty()) {
+            (Seal::None, true) => return Ok(self),
+            (Seal::None, false) => return Err(Error::NotEncrypted { place: place() }),
+            (Seal::Age, true) => return Err(Error::NoRecipients { place: place() }),
+            (Seal::Age, false) => {}
+        }
+        let host = host.recipient().parse().map_err(|_| Error::Malformed {
+            what: "the host key".into(),
+            reason: "its age identity is bad".into(),
+        })?;
+        self.sealing = Some(Sealing { recipients, host });
+        Ok(self)
+    }
+
+    /// Opens what is read with these, besides those that it had.
+    #[must_use]
+    pub fn with_identities(mut self, identities: Identities) -> Self {
+        let mut all = (*self.identities).clone();
+        all.extend(identities);
+        self.identities = Arc::new(all);
+        self
+    }
+
+    /// Whether anything that is sealed might be opened.
+    pub fn has_identities(&self) -> bool {
+        self.seal == Seal::None || !self.identities.is_empty()
+    }
+
+    /// To whom what is written is sealed.
+    pub fn recipients(&self) -> Vec<String> {
+        let sealing = self.sealing.iter();
+        sealing
+            .flat_map(|sealing| sealing.recipients.texts().map(ToOwned::to_owned))
+            .collect()
+    }
+
+    /// Seals a whole file.
+    pub fn seal_file(&self, content: Content, bytes: Vec<u8>) -> Result<Vec<u8>> {
+        if self.seal == Seal::None {
+            return Ok(bytes);
+        }
+        let Some(sealing) = &self.sealing else {
+            return Err(Error::NoRecipients {
+                place: self.place.clone(),
+            });
+        };
+        let host = match content {
+            Content::Data => None,
+            Content::Index => Some(&sealing.host),
+        };
+        Ok(sealing.recipients.seal(host, &bytes)?)
+    }
+
+    /// Opens a whole file.
+    pub fn open_file(&self, key: &Key, bytes: Vec<u8>) -> Result<Vec<u8>> {
+        match self.seal {
+            Seal::None => Ok(bytes),
+            Seal::Age => self.opened(key, self.identities.open(&bytes)),
+        }
+    }
+
+    /// Opens a range of a file as it was before it was sealed; of what is sealed only the pieces are
+    /// fetched that it lies in.
+    pub fn open_range(&self, key: &Key, range: std::ops::Range<u64>) -> Result<Vec<u8>> {
+        if self.seal == Seal::None {
+            return Ok(self.backend.get(key, Some(range))?);
+        }
+        let len = self.backend.stat(key)?.len;
+        let mut failure = None;
+        let opened = self.identities.open_range(len, range, &mut |range| {
+            self.backend.get(key, Some(range)).map_err(|error| {
+                let kind = std::io::ErrorKind::Other;
+                failure = Some(error);
+                std::io::Error::new(kind, "the destination failed")
+            })
+        });
+        match failure {
+            Some(error) => Err(error.into()),
+            None => self.opened(key, opened),
+        }
+    }
+
+    /// Refuses early what could not be opened later: looks at the header of a sealed file.
+    pub fn must_open(&self, key: &Key) -> Result<()> {
+        match self.seal {
+            Seal::None => Ok(()),
+            Seal::Age => self.open_range(key, 0..0).map(drop),
+        }
+    }
+
+    fn opened(
+        &self,
+        key: &Key,
+        opened: std::result::Result<Vec<u8>, OpenError>,
+    ) -> Result<Vec<u8>> {
+        opened.map_err(|error| match error {
+            OpenError::NoKey => Error::Locked {
+                key: key.clone(),
+                any: !self.identities.is_empty(),
+            },
+            OpenError::Broken(problem) => Error::Altered {
+                key: key.clone(),
+                problem: format!("is no file that age made: {problem}"),
+            },
+            source @ (OpenError::Identity(_) | OpenError::Read(_)) => Error::Key {
+                key: key.clone(),
+                source,
+            },
+        })
     }
 
     /// How many calls at a time the destination is worth.

@@ -154,6 +154,17 @@ pub fn host_key(id: KeyId) -> Key {
     key(&format!("{KEYS}/{id}.pub"))
 }
 
+/// `keys/passphrase-<8 hex>.age`: an identity behind a passphrase.
+pub fn wrapped_key(random: u32) -> Key {
+    key(&format!("{KEYS}/passphrase-{random:08x}.age"))
+}
+
+/// Whether a key is one of [`wrapped_key`].
+pub fn is_wrapped_key(text: &Key) -> bool {
+    let file = text.as_str().strip_prefix(KEYS);
+    file.is_some_and(|file| file.starts_with("/passphrase-") && file.ends_with(".age"))
+}
+
 /// `markers/<snapshot>`
 pub fn marker(snapshot: SnapshotId) -> Key {
     key(&format!("{MARKERS}/{snapshot}"))

@@ -26,7 +26,7 @@ pub struct Place {
 pub fn read_object(repository: &Repository, place: &Place) -> Result<Vec<u8>> {
     let key = names::pack(place.kind, &place.pack, repository.seal());
     let range = place.frame.offset..place.frame.offset + place.frame.len;
-    let plain = pack::read_frame(&repository.backend().get(&key, Some(range))?, &place.frame)?;
+    let plain = pack::read_frame(&repository.open_range(&key, range)?, &place.frame)?;
     let outside = || Error::Altered {
         key: key.clone(),
         problem: "does not hold what the index says".into(),
@@ -47,16 +47,20 @@ pub fn read_listed_pack(
     name: &Sha256,
     size: u64,
 ) -> Result<Vec<u8>> {
+    let key = names::pack(kind, name, repository.seal());
     let stored = repository.read_named(&Named {
         sha256: *name,
         size,
-        key: names::pack(kind, name, repository.seal()),
+        key: key.clone(),
     })?;
-    Ok(repository.seal().open(stored))
+    repository.open_file(&key, stored)
 }
 
-/// Reads a whole pack whose size nothing tells, and checks its bytes against its name.
-pub fn read_pack(repository: &Repository, kind: PackKind, name: &Sha256) -> Result<Vec<u8>> {
-    let stored = repository.read_verified(&names::pack(kind, name, repository.seal()), name)?;
-    Ok(repository.seal().open(stored))
+/// Reads a whole pack whose size nothing tells, and checks its bytes against its name; gives the size
+/// that it is stored with too.
+pub fn read_pack(repository: &Repository, kind: PackKind, name: &Sha256) -> Result<(Vec<u8>, u64)> {
+    let key = names::pack(kind, name, repository.seal());
+    let stored = repository.read_verified(&key, name)?;
+    let size = stored.len() as u64;
+    Ok((repository.open_file(&key, stored)?, size))
 }

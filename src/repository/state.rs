@@ -13,6 +13,7 @@ use super::host_key::HostKey;
 use super::identity::Voucher;
 use super::note::VerifyingKey;
 use super::{Error, Result};
+use crate::crypt::Recipients;
 use crate::time::Clock;
 
 /// The state folder; everything in it is readable by its owner alone.
@@ -249,6 +250,33 @@ impl RepositoryState {
             reason: error.to_string(),
         })?;
         replace(&path, text.as_bytes())
+    }
+
+    fn recipients_path(&self) -> PathBuf {
+        self.path.join("recipients")
+    }
+
+    /// To whom this host seals what it stores; none: it stores in the clear. What the repository says
+    /// of that counts for nothing.
+    pub fn recipients(&self) -> Result<Recipients> {
+        let path = self.recipients_path();
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Recipients::default());
+            }
+            Err(source) => return Err(Error::State { path, source }),
+        };
+        Recipients::parse(&text).map_err(|error| Error::Malformed {
+            what: path.display().to_string(),
+            reason: error.to_string(),
+        })
+    }
+
+    /// Remembers to whom this host seals, in place of what it knew.
+    pub fn set_recipients(&self, recipients: &Recipients) -> Result<()> {
+        let text: String = recipients.texts().map(|text| format!("{text}\n")).collect();
+        replace(&self.recipients_path(), text.as_bytes())
     }
 
     fn weak_writes_path(&self) -> PathBuf {

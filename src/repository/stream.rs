@@ -44,7 +44,7 @@ pub fn read<T, E>(
             key: part.key.clone(),
         });
         sealed
-            .map(|bytes| repository.seal().open(bytes))
+            .and_then(|bytes| repository.open_file(&part.key, bytes))
             .map_err(|error| {
                 *failure.borrow_mut() = Some(error);
                 io::Error::other("a part cannot be read")

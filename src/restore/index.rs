@@ -180,12 +180,12 @@ fn read_line(
     kind: PackKind,
     name: &Sha256,
 ) -> Result<Line, repository::Error> {
-    let bytes = reader::read_pack(repository, kind, name)?;
+    let (bytes, size) = reader::read_pack(repository, kind, name)?;
     let (contents, _) = pack::read_contents(&bytes)?;
     Ok(Line {
         pack: *name,
         kind,
-        size: bytes.len() as u64,
+        size,
         contents,
     })
 }

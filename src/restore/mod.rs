@@ -124,6 +124,7 @@ pub fn run(
     let state = target::look(&options.target, repository, snapshot)?;
     progress("reading the index");
     let manifest = stored_index::read_manifest(repository, &snapshot.marker)?;
+    must_open(repository, &manifest)?;
     let owner = target::owner(options.owner, state, &manifest)?;
     let restore = Restore {
         repository,
@@ -135,6 +136,18 @@ pub fn run(
         progress,
     };
     restore.run()
+}
+
+/// Refuses what no key at hand opens before anything is written. What is lost is told later.
+fn must_open(repository: &Repository, manifest: &Manifest) -> Result<(), Error> {
+    use crate::repository::Error as Of;
+    let Some(part) = manifest.parts().next() else {
+        return Ok(());
+    };
+    match repository.must_open(&part.key) {
+        Err(error @ (Of::Locked { .. } | Of::Key { .. })) => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 /// A restore that goes on.

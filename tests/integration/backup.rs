@@ -30,7 +30,7 @@ pub fn stored_objects(repository: &Repository, marker: &Marker) -> HashMap<Objec
         let list = List::read(repository, named).unwrap();
         let (_, lines, _) = list.read_segment(repository).unwrap();
         for line in lines {
-            let bytes = reader::read_pack(repository, line.kind, &line.pack).unwrap();
+            let (bytes, _) = reader::read_pack(repository, line.kind, &line.pack).unwrap();
             let (contents, _) = pack::read_contents(&bytes).unwrap();
             assert_eq!(
                 contents, line.contents,

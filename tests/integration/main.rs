@@ -18,6 +18,7 @@ mod crash;
 mod damage;
 mod destinations;
 mod documented;
+mod encryption;
 mod full;
 mod hostile;
 mod matrix;

@@ -16,7 +16,7 @@ use crate::repository::names::{self, PackKind};
 use crate::repository::pack::{self, Contents, HeaderCheck, Member, Place};
 use crate::repository::pool;
 use crate::repository::segment::Line;
-use crate::repository::{Repository, Result};
+use crate::repository::{Error, Repository, Result};
 
 /// A pack to decode.
 struct Task {
@@ -170,13 +170,24 @@ fn decode(repository: &Repository, task: Task, random_block_ids: bool) -> Decode
     let Task { number, line } = task;
     let key = names::pack(line.kind, &line.pack, repository.seal());
     let found = repository.backend().get(&key, None).map(|stored| {
-        (Sha256::of(&stored) == line.pack)
-            .then(|| look(&repository.seal().open(stored), &line, random_block_ids))
+        let is_it = Sha256::of(&stored) == line.pack;
+        is_it.then(|| match repository.open_file(&key, stored) {
+            Ok(bytes) => look(&bytes, &line, random_block_ids),
+            Err(error) => unopened(&error),
+        })
     });
     Decoded {
         number,
         line,
         found,
+    }
+}
+
+/// A pack that its key does not open.
+fn unopened(error: &Error) -> Found {
+    Found {
+        problems: vec![crate::causes::chain(error)],
+        ..Found::default()
     }
 }
 

@@ -1,0 +1,212 @@
+//! Keys on the command line: to whom to encrypt, and what opens it again.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use age::secrecy::SecretString;
+use anyhow::{Context as _, anyhow};
+use clap::Args;
+use zeroize::Zeroizing;
+
+use super::destination::{ask, secret};
+use super::{CommandError, Status};
+use crate::crypt::{self, Identities, IdentityError, Recipients};
+use crate::repository::{Repository, bounded, names};
+
+/// No file of recipients is longer.
+const MAX_RECIPIENTS_BYTES: u64 = 1 << 20;
+
+/// What opens an encrypted repository.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "How an encrypted repository is opened")]
+pub(super) struct Keys {
+    /// An identity: a file as age-keygen makes it, also behind a passphrase, or an SSH private key
+    #[arg(short = 'i', long = "identity", global = true, value_name = "FILE")]
+    identity: Vec<PathBuf>,
+    /// The passphrase of an identity is in this file [or: in `SEAWALL_PASSPHRASE`]
+    #[arg(long, global = true, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+}
+
+/// To whom a host encrypts.
+#[derive(Debug, Args)]
+pub(super) struct To {
+    /// Encrypt to this public key: age1…, 'ssh-ed25519 …', 'ssh-rsa …', or an age plugin's
+    #[arg(long, value_name = "KEY")]
+    recipient: Vec<String>,
+    /// Encrypt to the public keys in this file, one a line
+    #[arg(long, value_name = "FILE")]
+    recipients_file: Vec<PathBuf>,
+    /// Encrypt to a new key that is kept in the repository, behind a passphrase
+    #[arg(long)]
+    with_passphrase: bool,
+}
+
+/// A new key behind a passphrase.
+pub(super) struct Wrapped {
+    /// What is kept in the repository.
+    pub bytes: Vec<u8>,
+    /// Its public half.
+    pub recipient: String,
+}
+
+impl To {
+    /// The recipients that were given.
+    pub(super) fn recipients(&self) -> Result<Recipients, CommandError> {
+        let mut recipients = Recipients::default();
+        for text in &self.recipient {
+            let added = recipients.add(text);
+            added.map_err(|error| CommandError::new(anyhow::Error::from(error), WHAT_TO_GIVE))?;
+        }
+        for path in &self.recipients_file {
+            let text = read(path, MAX_RECIPIENTS_BYTES)?;
+            let parsed = Recipients::parse(&String::from_utf8_lossy(&text))
+                .with_context(|| path.display().to_string());
+            let parsed = parsed.map_err(|error| CommandError::new(error, WHAT_TO_GIVE))?;
+            if parsed.is_empty() {
+                let error = anyhow!("{} names no recipient", path.display());
+                return Err(CommandError::new(error, WHAT_TO_GIVE));
+            }
+            for text in parsed.texts() {
+                recipients.add(text).map_err(anyhow::Error::from)?;
+            }
+        }
+        Ok(recipients)
+    }
+
+    /// Whether a new key behind a passphrase is wanted.
+    pub(super) fn is_with_passphrase(&self) -> bool {
+        self.with_passphrase
+    }
+
+    /// A new key, if one behind a passphrase is wanted.
+    pub(super) fn wrapped(&self, keys: &Keys) -> Result<Option<Wrapped>, CommandError> {
+        if !self.with_passphrase {
+            return Ok(None);
+        }
+        let passphrase = keys.new_passphrase()?;
+        let (identity, recipient) = Identities::generate();
+        let bytes = crypt::wrap(&identity, passphrase).map_err(anyhow::Error::from)?;
+        Ok(Some(Wrapped { bytes, recipient }))
+    }
+}
+
+const WHAT_TO_GIVE: &str = "`age-keygen -o key.txt` makes a key and prints its public half; keep the file away from this host";
+
+impl Keys {
+    /// Whether any identity is named.
+    pub(super) fn are_given(&self) -> bool {
+        !self.identity.is_empty()
+    }
+
+    /// The identities that are named.
+    pub(super) fn given(&self) -> Result<Identities, CommandError> {
+        let mut all = Identities::default();
+        for path in &self.identity {
+            let bytes = read(path, crypt::MAX_IDENTITY_BYTES)?;
+            let name = path.display().to_string();
+            all.extend(self.parse(&bytes, &name)?);
+        }
+        Ok(all)
+    }
+
+    /// Those that lie in the repository behind a passphrase, if there is one to try.
+    pub(super) fn of_repository(
+        &self,
+        repository: &Repository,
+    ) -> Result<Identities, CommandError> {
+        let mut all = Identities::default();
+        let mut refused = None;
+        for entry in repository.backend().list(names::KEYS) {
+            let key = entry?.key;
+            if !names::is_wrapped_key(&key) {
+                continue;
+            }
+            let backend = &**repository.backend();
+            let Some(bytes) = bounded::get(backend, &key, crypt::MAX_IDENTITY_BYTES)? else {
+                continue;
+            };
+            match self.parse(&bytes, key.as_str()) {
+                Ok(identities) => all.extend(identities),
+                Err(error) => refused = Some(error),
+            }
+        }
+        match refused {
+            Some(error) if all.is_empty() && self.has_passphrase() => Err(error),
+            _ => Ok(all),
+        }
+    }
+
+    fn parse(&self, bytes: &[u8], name: &str) -> Result<Identities, CommandError> {
+        let mut failure = None;
+        let mut passphrase = |what: &str| match self.passphrase() {
+            Ok(Some(passphrase)) => Some(passphrase),
+            Ok(None) => ask(&format!("Passphrase of {what}")),
+            Err(error) => {
+                failure = Some(error);
+                None
+            }
+        };
+        let read = Identities::read(bytes, name, &mut passphrase);
+        if let Some(failure) = failure {
+            return Err(failure);
+        }
+        read.map_err(|error| {
+            let hint = match error {
+                IdentityError::NoPassphrase | IdentityError::WrongPassphrase => {
+                    "give it with --passphrase-file FILE or in SEAWALL_PASSPHRASE"
+                }
+                _ => "give the file that age-keygen wrote, or an SSH private key",
+            };
+            CommandError {
+                status: Status::NoKey,
+                error: anyhow::Error::from(error).context(format!("cannot use {name}")),
+                hint: Some(hint.into()),
+            }
+        })
+    }
+
+    fn has_passphrase(&self) -> bool {
+        self.passphrase()
+            .is_ok_and(|passphrase| passphrase.is_some())
+    }
+
+    fn passphrase(&self) -> Result<Option<SecretString>, CommandError> {
+        secret(self.passphrase_file.as_deref(), "SEAWALL_PASSPHRASE")
+    }
+
+    /// One to be used from now on: asked twice on a terminal.
+    fn new_passphrase(&self) -> Result<SecretString, CommandError> {
+        use age::secrecy::ExposeSecret as _;
+        if let Some(passphrase) = self.passphrase()? {
+            return Ok(passphrase);
+        }
+        let asked = ask("New passphrase of the repository").zip(ask("The same again"));
+        let Some((one, again)) = asked else {
+            return Err(CommandError::new(
+                anyhow!("no passphrase was given"),
+                "give it with --passphrase-file FILE or in SEAWALL_PASSPHRASE",
+            ));
+        };
+        if one.expose_secret() != again.expose_secret() {
+            return Err(anyhow!("the two passphrases differ").into());
+        }
+        if one.expose_secret().is_empty() {
+            return Err(anyhow!("an empty passphrase protects nothing").into());
+        }
+        Ok(one)
+    }
+}
+
+/// A file, which may hold secrets.
+fn read(path: &Path, most: u64) -> Result<Zeroizing<Vec<u8>>, CommandError> {
+    let read = || {
+        let mut bytes = Zeroizing::new(Vec::new());
+        let file = File::open(path)?;
+        file.take(most).read_to_end(&mut bytes)?;
+        std::io::Result::Ok(bytes)
+    };
+    let read = read().with_context(|| format!("cannot read {}", path.display()));
+    read.map_err(CommandError::from)
+}

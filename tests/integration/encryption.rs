@@ -1,0 +1,325 @@
+//! An encrypted repository, as a user meets it: made with recipients, backed up to by a host that
+//! cannot read it, checked by who has no key, restored by who has one, opened by the stock `age`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::cli::{Ran, User};
+use crate::support::{Source, example, files_below};
+
+/// Runs a stock program in a shell, in a folder.
+fn shell(folder: &Path, script: &str) -> Vec<u8> {
+    let output = Command::new("bash")
+        .args(["-euo", "pipefail", "-c", script])
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "{script}: {said} (apt-get install age zstd)"
+    );
+    output.stdout
+}
+
+/// A key of the stock age: its file, and its public half.
+fn age_key(user: &User, name: &str) -> (PathBuf, String) {
+    let path = user.path(name);
+    shell(user.home(), &format!("age-keygen -o {name}"));
+    let public = shell(user.home(), &format!("age-keygen -y {name}"));
+    (path, String::from_utf8(public).unwrap().trim().to_owned())
+}
+
+/// A key of ssh-keygen.
+fn ssh_key(user: &User, name: &str, kind: &str) -> (PathBuf, String) {
+    shell(
+        user.home(),
+        &format!("ssh-keygen -q -t {kind} -N '' -C me@here -f {name}"),
+    );
+    let path = user.path(name);
+    let public = fs::read_to_string(path.with_extension("pub")).unwrap();
+    (path, public.trim().to_owned())
+}
+
+fn restore(user: &User, folder: &str, more: &[&str]) -> Ran {
+    let target = user.path(folder);
+    let common = ["restore", "latest", "--target", target.to_str().unwrap()];
+    user.run(&[&common[..], more].concat())
+}
+
+/// That a restored folder is what was backed up.
+fn is_whole(user: &User, folder: &str) {
+    let target = user.path(folder);
+    user.run(&["verify", target.to_str().unwrap()]).succeeds();
+    let conf = fs::read(example().join("conf/seafile.conf")).unwrap();
+    assert_eq!(fs::read(target.join("conf/seafile.conf")).unwrap(), conf);
+}
+
+#[test]
+fn the_main_job_encrypted() {
+    let (user, source) = (User::new(), example());
+    let (key, public) = age_key(&user, "office.key");
+    let (ssh, ssh_public) = ssh_key(&user, "id_ed25519", "ed25519");
+    let (stranger, _) = age_key(&user, "stranger.key");
+    let made = user.run(&["init", "--recipient", &public, "--recipient", &ssh_public]);
+    let sheet = made.succeeds();
+    for text in [
+        "encrypted to 2 recipients",
+        &public,
+        &ssh_public,
+        "-i IDENTITY-FILE",
+    ] {
+        assert!(sheet.contains(text), "{text}: {sheet}");
+    }
+    user.run(&["backup", source.to_str().unwrap()]).succeeds();
+    let again = user.run(&["backup", source.to_str().unwrap(), "--json"]);
+    again.succeeds();
+    assert_eq!(again.json()["objects_stored"], 0, "the catalog knows them");
+    assert_eq!(again.json()["databases_stored"], 0);
+    // The repository gives nothing away but names and lengths.
+    let stored = files_below(&user.repository());
+    for path in &stored {
+        let bytes = fs::read(path).unwrap();
+        let name = path
+            .strip_prefix(user.repository())
+            .unwrap()
+            .to_str()
+            .unwrap();
+        let is_plain = [
+            "markers/",
+            "data/lists/",
+            "data/runs/",
+            "keys/",
+            "seawall.json",
+        ]
+        .iter()
+        .any(|begin| name.starts_with(begin));
+        assert_eq!(name.ends_with(".age"), !is_plain, "{name}");
+        assert_eq!(
+            bytes.starts_with(b"age-encryption.org/v1\n"),
+            !is_plain,
+            "{name}"
+        );
+    }
+    // Who has no key can check it, and nobody can read it without one.
+    let trusted = sheet
+        .lines()
+        .find_map(|line| line.strip_prefix("verification key   "))
+        .unwrap();
+    let keyless = |arguments: &[&str]| {
+        let mut command = user.command(arguments);
+        command.args(["--trust", trusted]);
+        command.env("SEAWALL_STATE_DIR", user.path("nothing"));
+        Ran::of(command.stdin(Stdio::null()).output().unwrap())
+    };
+    keyless(&["check"]).succeeds();
+    keyless(&["check", "--read-data"]).succeeds();
+    keyless(&["snapshots"]).succeeds();
+    keyless(&["check", "--deep"]).fails(12, &["is encrypted", "-i FILE"]);
+    keyless(&["libraries"]).fails(12, &["is encrypted", "-i FILE"]);
+    assert!(!user.path("nothing").exists());
+    // The host itself reads the manifest, and nothing else.
+    assert!(user.run(&["libraries"]).succeeds().contains("Documents"));
+    restore(&user, "a", &[]).fails(12, &["none of the keys given opens", "-i FILE"]);
+    let stranger = stranger.to_str().unwrap();
+    restore(&user, "a", &["-i", stranger]).fails(12, &["none of the keys given opens"]);
+    assert!(!user.path("a").exists());
+    let missing = user.path("missing.key");
+    restore(&user, "a", &["-i", missing.to_str().unwrap()]).fails(1, &["missing.key"]);
+    // Each recipient can, also where this host's state is lost.
+    restore(&user, "b", &["-i", key.to_str().unwrap()]).succeeds();
+    is_whole(&user, "b");
+    fs::rename(user.path("state"), user.path("lost")).unwrap();
+    let both = ["-i", stranger, "-i", ssh.to_str().unwrap()];
+    restore(&user, "c", &both).succeeds();
+    is_whole(&user, "c");
+    let deep = ["check", "--deep", "--trust", trusted, "-i"];
+    user.run(&[&deep[..], &[key.to_str().unwrap()]].concat())
+        .succeeds();
+}
+
+/// With `age`, `zstd` and `tar` alone.
+#[test]
+fn the_stock_age_opens_all_that_is_stored() {
+    let (user, source) = (User::new(), example());
+    let (_, public) = age_key(&user, "office.key");
+    user.run(&["init", "--recipient", &public]).succeeds();
+    user.run(&["backup", source.to_str().unwrap()]).succeeds();
+    let opened = shell(
+        &user.repository(),
+        "find . -name '*.age' | sort | while read -r file; do \
+         age -d -i ../office.key \"$file\" | zstd -dcq | wc -c; done",
+    );
+    let opened = String::from_utf8(opened).unwrap();
+    let sealed = files_below(&user.repository());
+    let sealed = sealed
+        .iter()
+        .filter(|path| path.extension().is_some_and(|end| end == "age"));
+    assert_eq!(opened.lines().count(), sealed.count());
+    assert!(opened.lines().all(|bytes| bytes.trim() != "0"), "{opened}");
+    // The packs, unpacked in their order, are the objects.
+    fs::create_dir(user.path("by-hand")).unwrap();
+    shell(
+        &user.repository(),
+        "for list in $(sed -n 's/^list [0-9a-f]* [0-9]* //p' markers/*); do \
+         sed 1d \"$list\" | while read -r _ pack; do \
+         age -d -i ../office.key \"$pack\" | zstd -dcq | tar x -C ../by-hand; done; done",
+    );
+    let objects = files_below(&user.path("by-hand")).len();
+    let manifest = user
+        .run(&["backup", source.to_str().unwrap(), "--json"])
+        .json();
+    assert_eq!(
+        objects as u64,
+        manifest["objects"].as_u64().unwrap_or(objects as u64)
+    );
+    assert!(objects > 300, "{objects}");
+}
+
+/// What an operator of the storage says counts for nothing.
+#[test]
+fn nothing_is_stored_in_the_clear_because_a_destination_says_so() {
+    let (user, source) = (User::new(), Source::example());
+    let (_, public) = age_key(&user, "office.key");
+    let (_, other) = age_key(&user, "operator.key");
+    user.run(&["init", "--recipient", &public]).succeeds();
+    user.run(&["backup", source.path.to_str().unwrap()])
+        .succeeds();
+    let configuration = user.repository().join("seawall.json");
+    let text = fs::read_to_string(&configuration).unwrap();
+    assert!(text.contains("\"encryption\":\"age\""), "{text}");
+    let set = |text: &str| {
+        let mut permissions = fs::metadata(&configuration).unwrap().permissions();
+        std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o600);
+        fs::set_permissions(&configuration, permissions).unwrap();
+        fs::write(&configuration, text).unwrap();
+    };
+    set(&text.replace(",\"encryption\":\"age\"", ""));
+    fs::write(source.path.join("conf/new.conf"), "x").unwrap();
+    let before = files_below(&user.repository());
+    let refused = user.run(&["backup", source.path.to_str().unwrap()]);
+    refused.fails(1, &["says that nothing is encrypted", "seawall init"]);
+    assert_eq!(files_below(&user.repository()), before);
+    // Another recipient in the repository changes nothing: recipients are this host's own.
+    set(&text.replace('}', &format!(",\"recipients\":[\"{other}\"]}}")));
+    user.run(&["backup", source.path.to_str().unwrap()])
+        .succeeds();
+    let manifests = user.repository().join("data/manifests");
+    let newest = files_below(&manifests).pop().unwrap();
+    let refused = Command::new("age")
+        .args(["-d", "-i"])
+        .arg(user.path("operator.key"))
+        .arg(newest)
+        .output()
+        .unwrap();
+    assert!(!refused.status.success());
+    // Without the file, markers tell, and it is written again as it was.
+    fs::remove_file(&configuration).unwrap();
+    user.run(&["init"]).succeeds();
+    assert!(
+        fs::read_to_string(&configuration)
+            .unwrap()
+            .contains("\"encryption\":\"age\"")
+    );
+    user.run(&["backup", source.path.to_str().unwrap()])
+        .succeeds();
+}
+
+#[test]
+fn a_catalog_that_is_lost_is_rebuilt_with_the_hosts_key() {
+    let (user, source) = (User::new(), example());
+    let (_, public) = age_key(&user, "office.key");
+    user.run(&["init", "--recipient", &public]).succeeds();
+    user.run(&["backup", source.to_str().unwrap()]).succeeds();
+    for path in files_below(&user.path("state")) {
+        if path.to_str().unwrap().contains("catalog") {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    let rebuilt = user.run(&["backup", source.to_str().unwrap(), "--json"]);
+    rebuilt.succeeds();
+    assert_eq!(rebuilt.json()["objects_stored"], 0);
+}
+
+#[test]
+fn a_key_behind_a_passphrase_lies_in_the_repository() {
+    let (user, source) = (User::new(), example());
+    fs::write(user.path("passphrase"), "correct horse battery staple\n").unwrap();
+    fs::write(user.path("wrong"), "incorrect\n").unwrap();
+    let right = ["--passphrase-file", "passphrase"];
+    let init = ["init", "--with-passphrase"];
+    user.run(&init)
+        .fails(1, &["no passphrase", "SEAWALL_PASSPHRASE"]);
+    assert!(!user.repository().join("seawall.json").exists());
+    user.run(&[&init[..], &right].concat()).succeeds();
+    user.run(&["backup", source.to_str().unwrap()]).succeeds();
+    restore(&user, "a", &[]).fails(12, &["none of the keys"]);
+    let wrong = ["--passphrase-file", "wrong"];
+    restore(&user, "a", &wrong).fails(12, &["passphrase is wrong"]);
+    restore(&user, "a", &right).succeeds();
+    is_whole(&user, "a");
+    // It is an ordinary identity file of age.
+    let kept = files_below(&user.repository().join("keys"));
+    let kept = kept
+        .iter()
+        .find(|path| path.to_str().unwrap().ends_with(".age"));
+    fs::copy(kept.unwrap(), user.path("kept.age")).unwrap();
+    restore(&user, "b", &[&right[..], &["-i", "kept.age"]].concat()).succeeds();
+}
+
+#[test]
+fn what_cannot_be_encrypted_to_is_refused_before_anything_is_made() {
+    let user = User::new();
+    let (key, public) = age_key(&user, "office.key");
+    let secret = fs::read_to_string(&key).unwrap();
+    let secret = secret.lines().last().unwrap();
+    for (recipient, text) in [
+        ("age1abc", "is no recipient"),
+        ("ssh-ed25519", "is no recipient"),
+        (secret, "secret key"),
+        ("age1nosuchplugin1qqqq", "is no recipient"),
+    ] {
+        let refused = user.run(&["init", "--recipient", recipient]);
+        refused.fails(1, &[text, "age-keygen"]);
+        assert!(!refused.stderr.contains(secret));
+    }
+    fs::write(user.path("none"), "# nobody\n").unwrap();
+    user.run(&["init", "--recipients-file", "none"])
+        .fails(1, &["names no recipient"]);
+    assert!(!user.repository().exists());
+    fs::write(user.path("some"), format!("# us\n{public}\n")).unwrap();
+    user.run(&["init", "--recipients-file", "some"]).succeeds();
+    // What a repository is is decided when it is made.
+    let plain = User::new();
+    plain.run(&["init"]).succeeds();
+    plain
+        .run(&["init", "--recipient", &public])
+        .fails(1, &["is not encrypted"]);
+    // Another host has recipients of its own.
+    let mut command = user.command(&["init"]);
+    let other = command.env("SEAWALL_STATE_DIR", user.path("other"));
+    Ran::of(other.output().unwrap()).fails(12, &["has no recipients", "--recipient"]);
+}
+
+/// No secret in what is said, nor in the state folder but where it belongs.
+#[test]
+fn secrets_stay_where_they_belong() {
+    let (user, source) = (User::new(), example());
+    let (key, public) = age_key(&user, "office.key");
+    user.run(&["init", "--recipient", &public]).succeeds();
+    user.run(&["backup", source.to_str().unwrap(), "-v"])
+        .succeeds();
+    let secret = fs::read_to_string(&key).unwrap();
+    let secret = secret.lines().last().unwrap();
+    let ran = restore(&user, "a", &["-v", "-i", key.to_str().unwrap()]);
+    ran.succeeds();
+    assert!(!format!("{}{}", ran.stdout, ran.stderr).contains(secret));
+    for path in files_below(&user.path("state")) {
+        let bytes = fs::read(&path).unwrap();
+        let has = bytes
+            .windows(16)
+            .any(|window| window == b"AGE-SECRET-KEY-1");
+        assert_eq!(has, path.ends_with("host.key"), "{}", path.display());
+    }
+}
