@@ -11,12 +11,14 @@ mod objects;
 mod ordinary;
 mod packing;
 mod prepare;
+mod rewrap;
 mod seal;
 mod sight;
 mod stream;
 mod unreferenced;
 
 pub use packing::{PACK_BYTES, Totals};
+pub use rewrap::rewrap;
 
 use std::collections::HashSet;
 use std::io;

@@ -116,7 +116,7 @@ fn clean_up(context: &Context<'_>) {
 
 /// Puts the intent under a name that is later than every name of this chain, also of a snapshot that
 /// the destination lost: a copy of it may lie elsewhere.
-fn take_name(context: &Context<'_>, catalog: &Catalog) -> Result<SnapshotId> {
+pub(super) fn take_name(context: &Context<'_>, catalog: &Catalog) -> Result<SnapshotId> {
     let repository = context.repository;
     let host = context.host_key.verifying();
     let (base, _) = repository.base(&host)?;
@@ -155,7 +155,7 @@ impl Seen<'_> {
 }
 
 /// Names and sizes of packs, segments and lists.
-fn list(repository: &Repository) -> Result<HashMap<Key, u64>> {
+pub(super) fn list(repository: &Repository) -> Result<HashMap<Key, u64>> {
     let mut there = HashMap::new();
     for folder in [names::BLOCKS, names::TREES, names::INDEX, names::LISTS] {
         for entry in repository.backend().list(folder) {

@@ -17,7 +17,7 @@ use crate::repository::names::{self, PackKind, SnapshotId};
 use crate::repository::pack::Contents;
 use crate::repository::segment::{FULL_BYTES, Header, Line, SegmentWriter};
 use crate::repository::sums::Sums;
-use crate::repository::{self, Repository, note, pack, reader};
+use crate::repository::{self, Repository, Snapshot, note, pack, reader};
 
 /// So many segments of one tier become one of the next.
 const MERGE: usize = 8;
@@ -33,7 +33,7 @@ pub struct Summary {
 }
 
 /// Writes the segments of a run.
-struct Segments<'a> {
+pub(super) struct Segments<'a> {
     repository: &'a Repository,
     catalog: &'a Catalog,
     snapshot: SnapshotId,
@@ -59,24 +59,15 @@ pub fn seal(
     summary: Summary,
 ) -> Result<Sealed, Error> {
     let repository = context.repository;
-    let segments = Segments {
-        repository,
-        catalog,
-        snapshot: prepared.snapshot,
-        number: 0,
-        done: Vec::new(),
-    };
+    let segments = Segments::new(repository, catalog, prepared.snapshot);
     let segments = segments.write(&prepared.rewrite)?;
     let sums = put_sums(repository, manifest)?;
     let (packs, bytes) = catalog.totals()?;
     let marker = Marker {
         repository: repository.id().to_string(),
         snapshot: prepared.snapshot,
-        sequence: prepared
-            .base
-            .as_ref()
-            .map_or(1, |base| base.marker.sequence + 1),
-        previous: prepared.base.as_ref().map(|base| (base.id(), base.sha256)),
+        sequence: sequence(prepared.base.as_ref()),
+        previous: previous(prepared.base.as_ref()),
         started: prepared.snapshot.started(),
         finished: context.clock.now().max(prepared.snapshot.started()),
         listed: prepared.listed,
@@ -108,8 +99,18 @@ pub fn seal(
     })
 }
 
+/// The number of a marker after this one.
+pub(super) fn sequence(base: Option<&Snapshot>) -> u64 {
+    base.map_or(1, |base| base.marker.sequence + 1)
+}
+
+/// What a marker after this one says of it.
+pub(super) fn previous(base: Option<&Snapshot>) -> Option<(SnapshotId, Sha256)> {
+    base.map(|base| (base.id(), base.sha256))
+}
+
 /// Puts manifest and sums; returns the sums as the marker names them.
-fn put_sums(repository: &Repository, manifest: &Manifest) -> Result<Named, Error> {
+pub(super) fn put_sums(repository: &Repository, manifest: &Manifest) -> Result<Named, Error> {
     let backend = repository.backend().as_ref();
     let stored = repository.seal_file(Content::Index, manifest.to_bytes()?)?;
     let key = names::manifest(manifest.snapshot, repository.seal());
@@ -133,7 +134,8 @@ fn put_sums(repository: &Repository, manifest: &Manifest) -> Result<Named, Error
     })
 }
 
-fn put_marker(context: &Context<'_>, marker: &Marker) -> Result<Sha256, Error> {
+/// Puts a marker: what makes the run a snapshot.
+pub(super) fn put_marker(context: &Context<'_>, marker: &Marker) -> Result<Sha256, Error> {
     let note = note::sign(&marker.to_text(), context.host_key.signing())
         .map_err(repository::Error::from)?;
     let key = names::marker(marker.snapshot);
@@ -147,7 +149,28 @@ fn put_marker(context: &Context<'_>, marker: &Marker) -> Result<Sha256, Error> {
     }
 }
 
-impl Segments<'_> {
+impl<'a> Segments<'a> {
+    /// None yet.
+    pub(super) fn new(
+        repository: &'a Repository,
+        catalog: &'a Catalog,
+        snapshot: SnapshotId,
+    ) -> Self {
+        Self {
+            repository,
+            catalog,
+            snapshot,
+            number: 0,
+            done: Vec::new(),
+        }
+    }
+
+    /// The lists of what was written, in order.
+    pub(super) fn lists(&self) -> Vec<Named> {
+        let done = self.done.iter();
+        done.map(|segment| segment.list.clone()).collect()
+    }
+
     /// Old segments that still hold, those that have to be written again, new ones, then merges.
     /// The order of packs never changes: a link's target comes before the link.
     fn write(mut self, rewrite: &HashSet<usize>) -> Result<Vec<SegmentRecord>, Error> {
@@ -242,7 +265,8 @@ impl Segments<'_> {
         (same.count() == MERGE).then_some(last.tier)
     }
 
-    fn write_lines(
+    /// Writes lines, as segments of a tier.
+    pub(super) fn write_lines(
         &mut self,
         tier: u32,
         lines: impl Iterator<Item = Result<Line, repository::Error>>,

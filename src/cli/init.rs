@@ -16,7 +16,7 @@ use crate::crypt::{Recipients, Seal};
 use crate::repository::guard::{self, WeakWrites};
 use crate::repository::identity::Vouched;
 use crate::repository::state::StateFolder;
-use crate::repository::{self, Repository, names};
+use crate::repository::{self, Repository};
 use crate::time::Clock;
 
 #[derive(Serialize)]
@@ -188,8 +188,7 @@ pub(super) fn join(
             let backend = guard::guarded(backend, url, weak)?;
             guard::publish(&*backend, url, &host_key, now)?;
             if let Some(wrapped) = &wrapped {
-                let key = names::wrapped_key(random()?);
-                backend.put_new(&key, &wrapped.bytes)?;
+                wrapped.keep(&*backend)?;
             }
             let seal = if recipients.is_empty() {
                 Seal::None
@@ -249,9 +248,4 @@ fn refuse_other_seal(
         .into()),
         _ => Ok(()),
     }
-}
-
-fn random() -> Result<u32, CommandError> {
-    let number = getrandom::u32();
-    number.map_err(|error| anyhow!("no random bytes: {error}").into())
 }

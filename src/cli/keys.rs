@@ -4,14 +4,15 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use age::secrecy::SecretString;
+use age::secrecy::{ExposeSecret as _, SecretString};
 use anyhow::{Context as _, anyhow};
 use clap::Args;
+use seawall_backends::{Backend, Key};
 use zeroize::Zeroizing;
 
 use super::destination::{ask, secret};
 use super::{CommandError, Status};
-use crate::crypt::{self, Identities, IdentityError, Recipients};
+use crate::crypt::{self, AskPassphrase, Identities, IdentityError, Recipients};
 use crate::repository::{Repository, bounded, names};
 
 /// No file of recipients is longer.
@@ -49,6 +50,15 @@ pub(super) struct Wrapped {
     pub bytes: Vec<u8>,
     /// Its public half.
     pub recipient: String,
+}
+
+impl Wrapped {
+    /// Keeps it in a repository.
+    pub(super) fn keep(&self, backend: &dyn Backend) -> Result<(), CommandError> {
+        let random = getrandom::u32().map_err(|error| anyhow!("no random bytes: {error}"))?;
+        backend.put_new(&names::wrapped_key(random), &self.bytes)?;
+        Ok(())
+    }
 }
 
 impl To {
@@ -117,6 +127,18 @@ impl Keys {
         repository: &Repository,
     ) -> Result<Identities, CommandError> {
         let mut all = Identities::default();
+        for (key, secret) in self.secrets_of_repository(repository)? {
+            all.extend(self.parse(secret.expose_secret().as_bytes(), key.as_str())?);
+        }
+        Ok(all)
+    }
+
+    /// Their texts.
+    pub(super) fn secrets_of_repository(
+        &self,
+        repository: &Repository,
+    ) -> Result<Vec<(Key, SecretString)>, CommandError> {
+        let mut all = Vec::new();
         let mut refused = None;
         for entry in repository.backend().list(names::KEYS) {
             let key = entry?.key;
@@ -127,8 +149,10 @@ impl Keys {
             let Some(bytes) = bounded::get(backend, &key, crypt::MAX_IDENTITY_BYTES)? else {
                 continue;
             };
-            match self.parse(&bytes, key.as_str()) {
-                Ok(identities) => all.extend(identities),
+            let opened =
+                self.with_passphrase(key.as_str(), |ask| crypt::unwrap(&bytes, key.as_str(), ask));
+            match opened {
+                Ok(secret) => all.push((key, secret)),
                 Err(error) => refused = Some(error),
             }
         }
@@ -139,6 +163,15 @@ impl Keys {
     }
 
     fn parse(&self, bytes: &[u8], name: &str) -> Result<Identities, CommandError> {
+        self.with_passphrase(name, |ask| Identities::read(bytes, name, ask))
+    }
+
+    /// Reads something that may ask for a passphrase.
+    fn with_passphrase<T>(
+        &self,
+        name: &str,
+        read: impl FnOnce(&mut AskPassphrase<'_>) -> Result<T, IdentityError>,
+    ) -> Result<T, CommandError> {
         let mut failure = None;
         let mut passphrase = |what: &str| match self.passphrase() {
             Ok(Some(passphrase)) => Some(passphrase),
@@ -148,7 +181,7 @@ impl Keys {
                 None
             }
         };
-        let read = Identities::read(bytes, name, &mut passphrase);
+        let read = read(&mut passphrase);
         if let Some(failure) = failure {
             return Err(failure);
         }
@@ -178,7 +211,6 @@ impl Keys {
 
     /// One to be used from now on: asked twice on a terminal.
     fn new_passphrase(&self) -> Result<SecretString, CommandError> {
-        use age::secrecy::ExposeSecret as _;
         if let Some(passphrase) = self.passphrase()? {
             return Ok(passphrase);
         }

@@ -10,6 +10,7 @@ mod doctor;
 mod error;
 mod import;
 mod init;
+mod key;
 mod keys;
 mod libraries;
 mod output;
@@ -100,6 +101,8 @@ enum Verb {
     Restore(restore::Arguments),
     /// Check the repository (`verify` checks an installation)
     Check(check::Arguments),
+    /// Keys: who signs, who can read, and how that changes
+    Key(key::Arguments),
     /// Watch from anywhere: how old is each host's newest snapshot, and is it whole?
     Status(status::Arguments),
     /// Look whether everything is set up on this host; changes nothing
@@ -128,6 +131,7 @@ pub fn main() -> ExitCode {
         Verb::Status(arguments) => status::run(&cli.global, arguments, output),
         Verb::Doctor(arguments) => doctor::run(&cli.global, arguments, output),
         Verb::Damage(arguments) => damage::run(&cli.global, arguments, output),
+        Verb::Key(arguments) => key::run(&cli.global, arguments, output),
     };
     match result {
         Ok(status) => ExitCode::from(status as u8),

@@ -58,10 +58,9 @@ impl Identities {
         name: &str,
         ask: &mut AskPassphrase<'_>,
     ) -> Result<Self, IdentityError> {
-        if bytes.starts_with(b"age-encryption.org/v1\n") || bytes.starts_with(b"-----BEGIN AGE ") {
-            let passphrase = ask(name).ok_or(IdentityError::NoPassphrase)?;
-            let plain = unwrap(bytes, passphrase)?;
-            return Self::parse(&plain, name, ask);
+        if is_wrapped(bytes) {
+            let plain = unwrap(bytes, name, ask)?;
+            return Self::parse(plain.expose_secret().as_bytes(), name, ask);
         }
         Self::parse(bytes, name, ask)
     }
@@ -162,8 +161,20 @@ fn ssh(
     }
 }
 
+fn is_wrapped(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"age-encryption.org/v1\n") || bytes.starts_with(b"-----BEGIN AGE ")
+}
+
 /// Opens an identity file that is protected by a passphrase.
-fn unwrap(bytes: &[u8], passphrase: SecretString) -> Result<Zeroizing<Vec<u8>>, IdentityError> {
+pub fn unwrap(
+    bytes: &[u8],
+    name: &str,
+    ask: &mut AskPassphrase<'_>,
+) -> Result<SecretString, IdentityError> {
+    if !is_wrapped(bytes) {
+        return Err(IdentityError::None);
+    }
+    let passphrase = ask(name).ok_or(IdentityError::NoPassphrase)?;
     let malformed = |error: OpenError| match error {
         OpenError::NoKey | OpenError::Identity(_) => IdentityError::WrongPassphrase,
         error => IdentityError::Malformed(error.to_string()),
@@ -181,12 +192,12 @@ fn unwrap(bytes: &[u8], passphrase: SecretString) -> Result<Zeroizing<Vec<u8>>, 
             age::DecryptError::DecryptionFailed => IdentityError::WrongPassphrase,
             error => malformed(error.into()),
         })?;
-    let mut plain = Zeroizing::new(Vec::new());
+    let mut plain = Zeroizing::new(String::new());
     reader
         .take(MAX_BYTES)
-        .read_to_end(&mut plain)
+        .read_to_string(&mut plain)
         .map_err(|error| malformed(OpenError::of_read(error)))?;
-    Ok(plain)
+    Ok(SecretString::from(std::mem::take(&mut *plain)))
 }
 
 /// Seals an identity file with a passphrase; `age -d` opens it.

@@ -11,7 +11,7 @@ mod ranges;
 mod recipients;
 
 pub use identities::{
-    AskPassphrase, Identities, IdentityError, MAX_BYTES as MAX_IDENTITY_BYTES, wrap,
+    AskPassphrase, Identities, IdentityError, MAX_BYTES as MAX_IDENTITY_BYTES, unwrap, wrap,
 };
 pub use recipients::{ParseRecipientError, Recipients};
 

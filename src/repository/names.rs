@@ -162,7 +162,8 @@ pub fn wrapped_key(random: u32) -> Key {
 /// Whether a key is one of [`wrapped_key`].
 pub fn is_wrapped_key(text: &Key) -> bool {
     let file = text.as_str().strip_prefix(KEYS);
-    file.is_some_and(|file| file.starts_with("/passphrase-") && file.ends_with(".age"))
+    let name = file.and_then(|file| file.strip_prefix("/passphrase-"));
+    name.is_some_and(|name| name.strip_suffix(Seal::Age.suffix()).is_some())
 }
 
 /// `markers/<snapshot>`

@@ -275,7 +275,8 @@ impl RepositoryState {
 
     /// Remembers to whom this host seals, in place of what it knew.
     pub fn set_recipients(&self, recipients: &Recipients) -> Result<()> {
-        let text: String = recipients.texts().map(|text| format!("{text}\n")).collect();
+        let lines: Vec<&str> = recipients.texts().collect();
+        let text = lines.join("\n") + "\n";
         replace(&self.recipients_path(), text.as_bytes())
     }
 

@@ -95,7 +95,8 @@ fn the_main_job_encrypted() {
         ]
         .iter()
         .any(|begin| name.starts_with(begin));
-        assert_eq!(name.ends_with(".age"), !is_plain, "{name}");
+        let is_named = path.extension().is_some_and(|end| end == "age");
+        assert_eq!(is_named, !is_plain, "{name}");
         assert_eq!(
             bytes.starts_with(b"age-encryption.org/v1\n"),
             !is_plain,
@@ -263,7 +264,7 @@ fn a_key_behind_a_passphrase_lies_in_the_repository() {
     let kept = files_below(&user.repository().join("keys"));
     let kept = kept
         .iter()
-        .find(|path| path.to_str().unwrap().ends_with(".age"));
+        .find(|path| path.extension().is_some_and(|end| end == "age"));
     fs::copy(kept.unwrap(), user.path("kept.age")).unwrap();
     restore(&user, "b", &[&right[..], &["-i", "kept.age"]].concat()).succeeds();
 }
@@ -322,4 +323,225 @@ fn secrets_stay_where_they_belong() {
             .any(|window| window == b"AGE-SECRET-KEY-1");
         assert_eq!(has, path.ends_with("host.key"), "{}", path.display());
     }
+}
+
+/// A plugin for age, as that of a security key would be: it wraps file keys by turning their bits over.
+const PLUGIN: &str = r#"#!/usr/bin/env python3
+import base64, sys
+
+def read():
+    line = sys.stdin.readline().rstrip("\n")
+    assert line.startswith("-> "), line
+    body = ""
+    while True:
+        part = sys.stdin.readline().rstrip("\n")
+        body += part
+        if len(part) < 64:
+            return line[3:].split(" "), base64.b64decode(body + "=" * (-len(body) % 4))
+
+def write(words, body=b""):
+    text = base64.b64encode(body).decode().rstrip("=")
+    lines = [text[i:i + 64] for i in range(0, len(text), 64)]
+    if not lines or len(lines[-1]) == 64:
+        lines.append("")
+    sys.stdout.write("-> " + " ".join(words) + "\n" + "\n".join(lines) + "\n")
+    sys.stdout.flush()
+
+turned = lambda body: bytes(byte ^ 0xFF for byte in body)
+given = []
+while True:
+    words, body = read()
+    if words[0] == "done":
+        break
+    given.append((words, body))
+if sys.argv[1] == "--age-plugin=recipient-v1":
+    keys = [body for words, body in given if words[0] == "wrap-file-key"]
+    for number, key in enumerate(keys):
+        write(["recipient-stanza", str(number), "stub", "argument"], turned(key))
+        read()
+else:
+    assert sys.argv[1] == "--age-plugin=identity-v1", sys.argv
+    for words, body in given:
+        if words[0] == "recipient-stanza" and words[2] == "stub":
+            write(["file-key", words[1]], turned(body))
+            read()
+write(["done"])
+"#;
+
+#[test]
+fn a_plugins_recipient_is_one_like_others() {
+    use bech32::{Bech32, Hrp};
+    use std::os::unix::fs::PermissionsExt as _;
+    let (user, source) = (User::new(), example());
+    let text = |prefix: &str| {
+        let prefix = Hrp::parse_unchecked(prefix);
+        bech32::encode::<Bech32>(prefix, b"the number of the key").unwrap()
+    };
+    let recipient = text("age1stub");
+    let identity = text("age-plugin-stub-").to_uppercase();
+    fs::write(user.path("token"), format!("# plugged in\n{identity}\n")).unwrap();
+    let refused = user.run(&["init", "--recipient", &recipient]);
+    refused.fails(1, &["age-plugin-stub", "PATH"]);
+    assert!(!user.repository().join("seawall.json").exists());
+    let bin = user.path("bin");
+    fs::create_dir(&bin).unwrap();
+    let plugin = bin.join("age-plugin-stub");
+    fs::write(&plugin, PLUGIN).unwrap();
+    fs::set_permissions(&plugin, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let run = |arguments: &[&str]| {
+        let mut command = user.command(arguments);
+        Ran::of(command.env("PATH", &path).output().unwrap())
+    };
+    run(&["init", "--recipient", &recipient]).succeeds();
+    run(&["backup", source.to_str().unwrap()]).succeeds();
+    let target = user.path("a");
+    let restore = [
+        "restore",
+        "latest",
+        "--target",
+        target.to_str().unwrap(),
+        "-i",
+        "token",
+    ];
+    user.run(&restore).fails(12, &["age-plugin-stub"]);
+    run(&restore).succeeds();
+    is_whole(&user, "a");
+}
+
+/// Who can read changes; what is listed is opened to the new ones, and what is stored stays.
+#[test]
+fn recipients_come_and_go() {
+    let (user, source) = (User::new(), Source::example());
+    let ((old, old_public), (new, new_public)) =
+        (age_key(&user, "old.key"), age_key(&user, "new.key"));
+    let path = source.path.to_str().unwrap();
+    user.run(&["init", "--recipient", &old_public]).succeeds();
+    user.run(&["backup", path]).succeeds();
+    let added = user.run(&["key", "add", "--recipient", &new_public]);
+    assert!(
+        added.succeeds().contains("stay closed to it"),
+        "{}",
+        added.stdout
+    );
+    let listed = user.run(&["key", "list", "--json"]).json();
+    assert_eq!(listed["recipients"].as_array().unwrap().len(), 2);
+    assert_eq!(listed["signers"][0]["this_host"], true);
+    let new = ["-i", new.to_str().unwrap()];
+    let other_state = |arguments: &[&str]| {
+        let mut command = user.command(arguments);
+        command.env("SEAWALL_STATE_DIR", user.path("nothing"));
+        Ran::of(command.output().unwrap())
+    };
+    let libraries = [&["libraries"][..], &new].concat();
+    other_state(&libraries).fails(12, &["none of the keys given opens"]);
+    let before = files_below(&user.repository().join("data/blocks"));
+    user.run(&["key", "rewrap"]).succeeds();
+    other_state(&libraries).succeeds();
+    assert_eq!(files_below(&user.repository().join("data/blocks")), before);
+    // What was stored before stays closed, and what comes now is open.
+    restore(&user, "a", &new).fails(12, &["none of the keys given opens"]);
+    restore(&user, "a", &["-i", old.to_str().unwrap()]).succeeds();
+    is_whole(&user, "a");
+    user.run(&["check", "--read-data"]).succeeds();
+    fs::write(source.path.join("conf/new.conf"), "x").unwrap();
+    let next = user.run(&["backup", path, "--json"]);
+    next.succeeds();
+    assert_eq!(next.json()["objects_stored"], 0, "nothing is stored again");
+    user.run(&["key", "remove", "age1"])
+        .fails(1, &["2 of this host's recipients"]);
+    user.run(&["key", "remove", &old_public]).succeeds();
+    user.run(&["key", "remove", &new_public])
+        .fails(1, &["the only recipient"]);
+    fs::write(source.path.join("conf/new.conf"), "y").unwrap();
+    user.run(&["backup", path]).succeeds();
+    let manifest = files_below(&user.repository().join("data/manifests"))
+        .pop()
+        .unwrap();
+    let opens = |key: &str| {
+        let mut command = Command::new("age");
+        command
+            .args(["-d", "-i"])
+            .arg(user.path(key))
+            .arg(&manifest);
+        command.output().unwrap().status.success()
+    };
+    assert!(opens("new.key") && !opens("old.key"));
+}
+
+/// The server moves to another machine, whose key is another.
+#[test]
+fn a_host_goes_on_from_what_another_stored() {
+    for is_encrypted in [false, true] {
+        let (user, source) = (User::new(), example());
+        let path = source.to_str().unwrap();
+        let (key, public) = age_key(&user, "office.key");
+        let to: &[&str] = if is_encrypted {
+            &["--recipient", &public]
+        } else {
+            &[]
+        };
+        let init = [&["init", "--json"], to].concat();
+        let made = user.run(&init).json();
+        user.run(&["backup", path]).succeeds();
+        let trust = made["verification_key"].as_str().unwrap();
+        fs::rename(user.path("state"), user.path("of the old host")).unwrap();
+        user.run(&init).succeeds();
+        let adopt = ["key", "adopt"];
+        user.run(&adopt)
+            .fails(12, &["nobody vouches for", "--trust"]);
+        let adopt = ["key", "adopt", "--trust", trust];
+        let adopt = if is_encrypted {
+            user.run(&adopt)
+                .fails(12, &["none of the keys given opens", "-i FILE"]);
+            [&adopt[..], &["-i", key.to_str().unwrap()]].concat()
+        } else {
+            adopt.to_vec()
+        };
+        let adopted = user.run(&adopt);
+        assert!(
+            adopted.succeeds().contains("goes on from it"),
+            "{}",
+            adopted.stdout
+        );
+        let went_on = user.run(&["backup", path, "--json"]);
+        went_on.succeeds();
+        let went_on = went_on.json();
+        for what in ["objects_stored", "databases_stored", "file_groups_stored"] {
+            assert_eq!(went_on[what], 0, "{what}: {went_on}");
+        }
+        let read = if is_encrypted {
+            vec!["-i", key.to_str().unwrap()]
+        } else {
+            Vec::new()
+        };
+        restore(&user, "a", &read).succeeds();
+        is_whole(&user, "a");
+        let deep = ["check", "--deep", "--trust", trust];
+        user.run(&[&deep[..], &read].concat()).succeeds();
+    }
+}
+
+#[test]
+fn the_key_behind_a_passphrase_goes_on_paper() {
+    let user = User::new();
+    fs::write(user.path("passphrase"), "correct horse battery staple\n").unwrap();
+    let right = ["--passphrase-file", "passphrase"];
+    user.run(&[&["init", "--with-passphrase"], &right[..]].concat())
+        .succeeds();
+    let none = user.run(&["key", "export"]);
+    none.fails(12, &["--passphrase-file"]);
+    let exported = user.run(&[&["key", "export"], &right[..]].concat());
+    let secret = exported.succeeds();
+    assert!(secret.contains("AGE-SECRET-KEY-1"), "{secret}");
+    fs::write(user.path("paper.key"), secret).unwrap();
+    user.run(&["backup", example().to_str().unwrap()])
+        .succeeds();
+    restore(&user, "a", &["-i", "paper.key"]).succeeds();
+    is_whole(&user, "a");
+    assert!(
+        user.run(&["key", "sheet"])
+            .succeeds()
+            .contains("RECOVERY SHEET")
+    );
 }

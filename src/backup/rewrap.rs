@@ -1,0 +1,94 @@
+//! A snapshot again, for other keys: its index, its manifest and its marker, of the same packs, dumps
+//! and files (docs/design.md, "Keys"). That opens what is listed there to recipients that came later, and
+//! lets a host go on from what another one stored without storing it again.
+
+use std::collections::HashMap;
+
+use seawall_backends::{ErrorKind, Key};
+
+use super::prepare;
+use super::seal::{self, Segments};
+use super::{Context, Error};
+use crate::repository::catalog::Catalog;
+use crate::repository::index::{self, List};
+use crate::repository::marker::Marker;
+use crate::repository::{self, Snapshot, names, runs};
+
+/// Writes a snapshot of this host with what is in another, its own or another host's. What that lists
+/// has to be there; when it was taken stays what it was.
+///
+/// # Errors
+///
+/// [`repository::Error::Locked`] if no key at hand opens its index and manifest,
+/// [`repository::Error::Altered`] if something that it needs is gone: nothing is written then but
+/// the intent of the run.
+pub fn rewrap(context: &Context<'_>, source: &Snapshot) -> Result<Marker, Error> {
+    let repository = context.repository;
+    let catalog = Catalog::open(context.catalog, repository.id())?;
+    // The next run looks at everything, and learns what is stored from what is written here.
+    catalog.set_listed(None)?;
+    let mut manifest = index::read_manifest(repository, &source.marker)?;
+    let snapshot = prepare::take_name(context, &catalog)?;
+    let absent = runs::absent_keys(repository.backend().as_ref())?;
+    let (base, _) = repository.base(&context.host_key.verifying())?;
+    (context.progress)("listing what is stored");
+    let there = prepare::list(repository)?;
+    let there = There { there, absent };
+    let mut segments = Segments::new(repository, &catalog, snapshot);
+    for named in &source.marker.lists {
+        let list = List::read(repository, named)?;
+        let (header, lines, _) = list.read_segment(repository)?;
+        for line in &lines {
+            let key = names::pack(line.kind, &line.pack, repository.seal());
+            there.must_have(&key, line.size)?;
+        }
+        segments.write_lines(header.tier, lines.into_iter().map(Ok))?;
+    }
+    for part in manifest.parts() {
+        let entry = repository.backend().stat(&part.key);
+        let len = match entry {
+            Ok(entry) => Some(entry.len),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => return Err(repository::Error::from(error).into()),
+        };
+        there.judge(&part.key, len, part.size)?;
+    }
+    manifest.snapshot = snapshot;
+    let marker = Marker {
+        snapshot,
+        sequence: seal::sequence(base.as_ref()),
+        previous: seal::previous(base.as_ref()),
+        sums: seal::put_sums(repository, &manifest)?,
+        recipients: repository.recipients(),
+        lists: segments.lists(),
+        unknown: Vec::new(),
+        ..source.marker.clone()
+    };
+    seal::put_marker(context, &marker)?;
+    Ok(marker)
+}
+
+/// Names and sizes of what is stored, but for what counts as absent.
+struct There {
+    there: HashMap<Key, u64>,
+    absent: std::collections::HashSet<Key>,
+}
+
+impl There {
+    fn must_have(&self, key: &Key, size: u64) -> Result<(), repository::Error> {
+        self.judge(key, self.there.get(key).copied(), size)
+    }
+
+    fn judge(&self, key: &Key, len: Option<u64>, size: u64) -> Result<(), repository::Error> {
+        let problem = match len {
+            _ if self.absent.contains(key) => "is to be deleted, or was found damaged",
+            None => "is missing",
+            Some(len) if len != size => "has another size",
+            Some(_) => return Ok(()),
+        };
+        Err(repository::Error::Altered {
+            key: key.clone(),
+            problem: problem.into(),
+        })
+    }
+}
