@@ -144,10 +144,13 @@ impl MariaDb {
         let connected = Connected(command.spawn().unwrap());
         let seen =
             format!("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE DB = '{database}'");
-        while self.sql(&seen) == "0\n" {
+        for _ in 0..1000 {
+            if self.sql(&seen) != "0\n" {
+                return connected;
+            }
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
-        connected
+        panic!("nobody connects to {database}");
     }
 
     /// Feeds a dump to the stock client, with this database as the one in use (empty: none).

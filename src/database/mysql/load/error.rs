@@ -1,7 +1,7 @@
 //! Why a dump was not loaded.
 
 use super::{Progress, SplitError};
-use crate::database::mysql::{DumpError, Error};
+use crate::database::mysql::{DumpError, Error, ErrorKind};
 
 pub(super) type Result<T> = std::result::Result<T, LoadError>;
 
@@ -109,10 +109,20 @@ pub enum LoadError {
         /// What went wrong.
         source: Box<LoadError>,
     },
-    /// The old tables are where they were, but not all triggers and events that belong to them.
+    /// The connection broke while tables changed places, and what became of that cannot be told.
     #[error(
-        "the database {database} has its tables as before, but lost triggers or events ({said})"
+        "the connection broke while the tables of the database {database} changed places with new ones: if {before} has tables now, they are those of before, else {database} has them; its triggers may be lacking"
     )]
+    Unclear {
+        /// The database.
+        database: String,
+        /// Where the old tables are, if they were moved.
+        before: String,
+        /// What went wrong.
+        source: Box<Error>,
+    },
+    /// The old tables are where they were, but not all triggers that belong to them.
+    #[error("the database {database} has its tables as before, but lost triggers ({said})")]
     NotPutBack {
         /// The database.
         database: String,
@@ -140,11 +150,17 @@ impl LoadError {
     /// What to do next, where there is something to say.
     pub fn hint(&self) -> Option<String> {
         let text = match self {
+            Self::Server(error) if *error.kind() == ErrorKind::Lost => {
+                "see that the server runs, and run again: what was there is as it was"
+            }
             Self::Server(error) => return error.hint(),
             Self::Statement { source, .. } => match source.hint() {
-                Some(hint) => return Some(hint),
-                None => "drop what was loaded (DROP DATABASE) before the next attempt",
+                Some(hint) if *source.kind() != ErrorKind::Lost => return Some(hint),
+                _ => {
+                    "a database that was to be replaced is as it was; what was loaded into an empty one is no use: drop it before the next attempt"
+                }
             },
+            Self::Unclear { .. } => "look at both before anything else; nothing was dropped",
             Self::NotEmpty { .. } => "choose another name, or replace what is there",
             Self::InUse { .. } => "stop Seafile, and whatever else is connected, and run again",
             Self::Packet { needed, .. } => {

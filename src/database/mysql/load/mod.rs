@@ -6,6 +6,7 @@
 
 mod collations;
 mod error;
+mod old;
 mod replace;
 mod statements;
 mod target;

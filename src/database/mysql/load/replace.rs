@@ -1,19 +1,25 @@
 //! A dump in the place of what is there: loaded beside it under another name, then swapped.
 //!
 //! Tables change places in one `RENAME TABLE`, which servers do whole or not at all. Servers do not move
-//! tables with triggers to another database, and views, routines and events never. So those of the old
-//! database are read before, dropped right before the swap and made again where the old tables went (but
-//! events, which would go on to happen), or where they were if the swap fails. Those of the new one are
-//! made beside it first, so that they are known to be good, and again in its place; events only there.
+//! tables with triggers to another database, and views, routines and events never. So the old triggers, and
+//! views that have the name of a new table, are dropped right before the swap, and made again as they were if it fails. Old views, routines and events
+//! are dropped after it, and all but events, which would go on to happen, are made again where the old
+//! tables went. Those of the new database are made beside it first, so that they are known to be good, and
+//! again in its place; events only there.
+//!
+//! A connection that breaks during the swap says nothing: the server may still be at it. Its end is waited
+//! for before anybody looks, and nothing is dropped then.
 
 use std::io::Read;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use chrono::Utc;
 
 use super::error::Result;
+use super::old::Old;
 use super::{Dump, Found, LoadError, Loaded, Loader, Progress, Statements, beginning};
 use crate::database::mysql::connection::cell_text;
-use crate::database::mysql::dump::{self, Part};
 use crate::database::mysql::schema::{self, Schema};
 use crate::database::mysql::{Connection, Error, ErrorKind, Server, literal};
 
@@ -21,8 +27,8 @@ use crate::database::mysql::{Connection, Error, ErrorKind, Server, literal};
 const PROGRAM_BYTES: usize = 64 << 20;
 /// No name of a database is longer, in characters.
 const NAME_CHARS: usize = 64;
-/// Servers' numbers for a view, a routine, a trigger or an event that is there already.
-const IS_THERE: [u16; 4] = [1050, 1304, 1359, 1537];
+/// How long a connection that broke may take to end.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What was replaced.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,8 +44,8 @@ pub struct Replaced {
 ///
 /// # Errors
 ///
-/// [`LoadError::InUse`] before anything is changed. After any other than [`LoadError::Half`] and
-/// [`LoadError::NotPutBack`] the database is as it was; what came of the dump is dropped, if the
+/// [`LoadError::InUse`] before anything is changed. After any other than [`LoadError::Half`],
+/// [`LoadError::Unclear`] and [`LoadError::NotPutBack`] the database is as it was; what came of the dump is dropped, if the
 /// server can still be reached.
 pub fn replace(
     server: &Server,
@@ -71,13 +77,19 @@ pub fn replace(
     Found::examine(&connection, database)?.must_be_unused(&connection)?;
     let before = name_before(&connection, database)?;
     let swap = Swap {
+        id: connection.text("SELECT CONNECTION_ID()")?,
         connection: &connection,
         server,
         old: &old,
         beside: &beside,
         before: &before,
     };
-    swap.run()?;
+    if let Err(error) = swap.run() {
+        if matches!(error, LoadError::Unclear { .. }) {
+            dropped.keep();
+        }
+        return Err(error);
+    }
     let finished = finish(&mut loader, &swap, dump.defaults.as_ref(), &programs);
     finished.map_err(|error| LoadError::Half {
         database: database.to_owned(),
@@ -129,97 +141,6 @@ fn makes_event(text: &[u8]) -> bool {
             == Some("EVENT")
 }
 
-/// What is there before.
-struct Old {
-    database: String,
-    schema: Schema,
-    passive: Vec<u8>,
-    triggers: Vec<u8>,
-    events: Vec<u8>,
-    /// The statements that drop all of these.
-    drops: Vec<(Part, String)>,
-    event_names: Vec<String>,
-}
-
-impl Old {
-    fn read(connection: &Connection, database: &str) -> Result<Self> {
-        let schema = schema::read(connection, database)?;
-        let part = |part| {
-            dump::part(connection, database, &schema, part).map_err(|source| LoadError::Keep {
-                database: database.to_owned(),
-                source: Box::new(source),
-            })
-        };
-        let (passive, triggers, events) = (
-            part(Part::Passive)?,
-            part(Part::Triggers)?,
-            part(Part::Events)?,
-        );
-        let event_names = schema::events(connection, database)?;
-        let mut drops = Vec::new();
-        let mut add = |part, kind: &str, name: &str| {
-            let (database, name) = (literal::name(database), literal::name(name));
-            drops.push((part, format!("DROP {kind} IF EXISTS {database}.{name}")));
-        };
-        for name in &event_names {
-            add(Part::Events, "EVENT", name);
-        }
-        let mut rows = schema::about(
-            connection,
-            "TRIGGER_NAME",
-            "TRIGGERS",
-            "TRIGGER_SCHEMA",
-            database,
-        )?;
-        for row in &mut rows {
-            add(
-                Part::Triggers,
-                "TRIGGER",
-                &cell_text(row, 0).unwrap_or_default(),
-            );
-        }
-        for view in &schema.views {
-            add(Part::Passive, "VIEW", &view.name);
-        }
-        for (kind, name) in schema::routines(connection, database)? {
-            add(Part::Passive, &kind, &name);
-        }
-        Ok(Self {
-            database: database.to_owned(),
-            schema,
-            passive,
-            triggers,
-            events,
-            drops,
-            event_names,
-        })
-    }
-
-    fn text(&self, part: Part) -> &[u8] {
-        match part {
-            Part::Passive => &self.passive,
-            Part::Triggers => &self.triggers,
-            Part::Events => &self.events,
-        }
-    }
-
-    /// Makes again what of it was dropped.
-    fn put_back(&self, dropped: &[Part], server: &Server) -> std::result::Result<(), Error> {
-        let connection = Connection::open(server)?;
-        let parts = [Part::Passive, Part::Triggers, Part::Events];
-        for part in parts.into_iter().filter(|part| dropped.contains(part)) {
-            let part = self.text(part);
-            run_all(&connection, &self.database, part, |error| {
-                match error.code() {
-                    Some(code) if IS_THERE.contains(&code) => Ok(()),
-                    _ => Err(error),
-                }
-            })?;
-        }
-        Ok(())
-    }
-}
-
 /// Runs statements of our own making in a database; what failed goes through `judge`.
 fn run_all(
     connection: &Connection,
@@ -242,6 +163,8 @@ fn run_all(
 /// The swap of all tables.
 struct Swap<'a> {
     connection: &'a Connection,
+    /// The server's number for it.
+    id: Option<String>,
     server: &'a Server,
     old: &'a Old,
     beside: &'a str,
@@ -259,26 +182,16 @@ impl Swap<'_> {
             old.charset,
             old.collation
         ))?;
-        let mut dropped = Vec::new();
-        let Err(error) = self.drop_and_rename(&new, &mut dropped) else {
+        let Err(error) = self.drop_and_rename(&new) else {
             return Ok(());
         };
-        self.undo(&dropped, LoadError::Server(error))
+        self.undo(error)
     }
 
-    fn drop_and_rename(
-        &self,
-        new: &Schema,
-        dropped: &mut Vec<Part>,
-    ) -> std::result::Result<(), Error> {
-        for (part, statement) in &self.old.drops {
-            // What is lost with the connection may have been done all the same.
-            let done = self.connection.run(statement);
-            if !matches!(&done, Err(error) if *error.kind() != ErrorKind::Lost) {
-                dropped.push(*part);
-            }
-            done?;
-        }
+    fn drop_and_rename(&self, new: &Schema) -> std::result::Result<(), Error> {
+        let names = new.tables.iter().map(|table| &table.name);
+        let names: Vec<&String> = names.chain(&new.sequences).collect();
+        self.old.make_way(self.connection, &names)?;
         // Triggers of what was loaded; its views and routines go with the database.
         let triggers = schema::about(
             self.connection,
@@ -305,34 +218,64 @@ impl Swap<'_> {
     }
 
     /// After an error: back to how it was, unless the server swapped and could not say so any more.
-    fn undo(&self, dropped: &[Part], error: LoadError) -> Result<()> {
-        let half = |error| LoadError::Half {
-            database: self.old.database.clone(),
-            before: self.before.to_owned(),
-            source: Box::new(error),
-        };
-        let not_put_back = |said: Error, error| LoadError::NotPutBack {
-            database: self.old.database.clone(),
-            said: said.to_string(),
-            source: Box::new(error),
-        };
+    fn undo(&self, error: Error) -> Result<()> {
+        let is_lost = *error.kind() == ErrorKind::Lost;
         let looked = Connection::open(self.server).and_then(|connection| {
+            if is_lost && !self.has_ended(&connection)? {
+                return Ok(None);
+            }
             let there = Found::examine(&connection, self.before)?;
-            Ok((connection, there))
+            Ok(Some((connection, there)))
         });
-        let (connection, there) = match looked {
-            Ok(looked) => looked,
-            Err(said) => return Err(not_put_back(said, error)),
+        let (database, before) = (self.old.database.clone(), self.before.to_owned());
+        let Ok(Some((connection, there))) = looked else {
+            let source = Box::new(error);
+            return Err(LoadError::Unclear {
+                database,
+                before,
+                source,
+            });
         };
+        let source = Box::new(LoadError::Server(error));
         if !there.tables.is_empty() {
-            return Err(half(error));
+            return Err(LoadError::Half {
+                database,
+                before,
+                source,
+            });
         }
-        if let Err(said) = self.old.put_back(dropped, self.server) {
-            return Err(not_put_back(said, error));
+        if let Err(said) = self.old.put_back(self.server) {
+            return Err(LoadError::NotPutBack {
+                database,
+                said: said.to_string(),
+                source,
+            });
         }
-        // Nothing is in it; if it stays, it only has an odd name.
-        let _ = connection.run(&format!("DROP DATABASE {}", literal::name(self.before)));
-        Err(error)
+        if !is_lost {
+            // Nothing is in it; if it stays, it only has an odd name.
+            let _ = connection.run(&format!("DROP DATABASE {}", literal::name(self.before)));
+        }
+        Err(*source)
+    }
+
+    /// Whether the server is done with the connection that broke: it is told to end, and waited for.
+    fn has_ended(&self, connection: &Connection) -> std::result::Result<bool, Error> {
+        let Some(id) = &self.id else {
+            return Ok(false);
+        };
+        let started = Instant::now();
+        while started.elapsed() < PATIENCE {
+            let there = connection.text(&format!(
+                "SELECT ID FROM information_schema.PROCESSLIST WHERE ID = {id}"
+            ))?;
+            if there.is_none() {
+                return Ok(true);
+            }
+            // It may have ended by itself.
+            let _ = connection.run(&format!("KILL {id}"));
+            thread::sleep(Duration::from_millis(100));
+        }
+        Ok(false)
     }
 }
 
@@ -355,6 +298,7 @@ fn finish(
     defaults: Option<&(String, String)>,
     programs: &[Program],
 ) -> Result<()> {
+    swap.old.drop_all(swap.connection)?;
     loader.database.clone_from(&swap.old.database);
     loader.create(defaults, true)?;
     for Program {
@@ -370,8 +314,8 @@ fn finish(
         };
         loader.run(&statement, super::Sort::Other)?;
     }
-    for part in [Part::Passive, Part::Triggers] {
-        let (before, part) = (swap.before, swap.old.text(part));
+    for part in [&swap.old.passive, &swap.old.triggers] {
+        let before = swap.before;
         let notes = &mut loader.notes;
         run_all(swap.connection, before, part, |error| {
             // The tables are what matters, and they are there.
@@ -395,8 +339,18 @@ struct Dropped<'a> {
     name: String,
 }
 
+impl Dropped<'_> {
+    /// Leaves it where it is.
+    fn keep(mut self) {
+        self.name.clear();
+    }
+}
+
 impl Drop for Dropped<'_> {
     fn drop(&mut self) {
+        if self.name.is_empty() {
+            return;
+        }
         // A server that is gone keeps it, under a name that says whose it is.
         let _ = Connection::open(self.server).and_then(|connection| {
             connection.run(&format!(

@@ -40,8 +40,11 @@ impl Target {
     /// Looks, and changes nothing.
     pub fn examine(server: &Server, names: &[&str]) -> std::result::Result<Self, Error> {
         let connection = Connection::open(server)?;
+        // Of all accounts, if this one may see them. A privilege by a role is not counted.
         let sees_others = connection.text(
-            "SELECT COUNT(*) FROM information_schema.USER_PRIVILEGES WHERE PRIVILEGE_TYPE = 'PROCESS'",
+            "SELECT COUNT(*) FROM information_schema.USER_PRIVILEGES WHERE PRIVILEGE_TYPE = 'PROCESS' \
+             AND GRANTEE = CONCAT('''', SUBSTRING_INDEX(CURRENT_USER(), '@', 1), '''@''', \
+             SUBSTRING_INDEX(CURRENT_USER(), '@', -1), '''')",
         )?;
         let databases = names.iter().map(|name| Found::examine(&connection, name));
         Ok(Self {

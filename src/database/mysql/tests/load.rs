@@ -1,6 +1,8 @@
 //! Dumps come back without a stock client, and nothing is lost that was there.
 
 use super::content::{THINGS, TYPES, checksums, same};
+use seawall_test_servers::proxy::Proxy;
+
 use super::*;
 
 fn fresh(what: &str) -> String {
@@ -448,4 +450,49 @@ fn a_swap_that_fails_is_undone() {
         assert_eq!(dumped(&name).0, was);
         lives(&name, "old");
     }
+}
+
+/// The server goes on with a swap that it cannot tell anybody about; nothing is dropped, and what was
+/// there is there.
+#[test]
+fn a_line_that_breaks_during_the_swap_loses_nothing() {
+    let (source, name) = (database("source"), database("waiting"));
+    family(&source, "new");
+    family(&name, "old");
+    let (was, new) = (dumped(&name).0, dumped(&source).0);
+    let proxy = Proxy::start(super::server().port, std::time::Duration::ZERO);
+    let far = Server {
+        address: Address::Tcp {
+            host: "127.0.0.1".to_owned(),
+            port: proxy.port,
+        },
+        ..root(super::server())
+    };
+    // Somebody who is not connected to the database, and has read a table.
+    let blocker = Connection::open(&root(super::server())).unwrap();
+    blocker.run("START TRANSACTION").unwrap();
+    let table = format!("{}.`child`", literal::name(&name));
+    blocker.rows(&format!("SELECT * FROM {table}")).unwrap();
+    let waits = "SELECT COUNT(*) FROM information_schema.PROCESSLIST \
+        WHERE INFO LIKE 'RENAME TABLE%waiting%' AND STATE LIKE 'Waiting%'";
+    let error = std::thread::scope(|scope| {
+        let replacing = scope.spawn(|| replace(&far, &name, &mut &*new, &mut |_| ()));
+        let watcher = Connection::open(&root(super::server())).unwrap();
+        let started = std::time::Instant::now();
+        while watcher.text(waits).unwrap().as_deref() == Some("0") {
+            assert!(started.elapsed().as_secs() < 60 && !replacing.is_finished());
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        proxy.cut();
+        let replaced = replacing.join().unwrap();
+        blocker.run("COMMIT").unwrap();
+        replaced.unwrap_err()
+    });
+    assert!(
+        matches!(&error, LoadError::Server(error) if *error.kind() == ErrorKind::Lost),
+        "{error:?}"
+    );
+    assert!(error.hint().unwrap().contains("as it was"));
+    assert_eq!(dumped(&name).0, was);
+    lives(&name, "old");
 }

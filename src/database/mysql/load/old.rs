@@ -1,0 +1,167 @@
+//! What is in a database besides tables before it is replaced: read, dropped, and made again.
+
+use super::LoadError;
+use super::error::Result;
+use crate::database::mysql::connection::cell_text;
+use crate::database::mysql::dump::{self, Part};
+use crate::database::mysql::schema::{self, Schema};
+use crate::database::mysql::{Connection, Error, Server, literal};
+
+/// Servers' numbers for a view or a trigger that is there already.
+const IS_THERE: [u16; 2] = [1050, 1359];
+
+/// A view or a trigger as the server keeps it, its account too.
+struct AsMade {
+    /// What sets up the session that it was made in.
+    settings: String,
+    text: String,
+}
+
+impl AsMade {
+    fn trigger(connection: &Connection, database: &str, name: &str) -> Result<Option<Self>> {
+        let (database, name) = (literal::name(database), literal::name(name));
+        let mut rows = connection.rows(&format!("SHOW CREATE TRIGGER {database}.{name}"))?;
+        Ok(rows.first_mut().map(|row| {
+            let mut cell = |column| cell_text(row, column).unwrap_or_default();
+            let mode = literal::text(&cell(1));
+            Self {
+                settings: format!("SET sql_mode = {mode}, {}", session(&cell(3), &cell(4))),
+                text: cell(2),
+            }
+        }))
+    }
+
+    fn view(connection: &Connection, database: &str, name: &str) -> Result<Option<Self>> {
+        let (database, name) = (literal::name(database), literal::name(name));
+        let mut rows = connection.rows(&format!("SHOW CREATE VIEW {database}.{name}"))?;
+        Ok(rows.first_mut().map(|row| {
+            let mut cell = |column| cell_text(row, column).unwrap_or_default();
+            Self {
+                settings: format!("SET {}", session(&cell(2), &cell(3))),
+                text: cell(1),
+            }
+        }))
+    }
+}
+
+fn session(charset: &str, collation: &str) -> String {
+    format!("character_set_client = {charset}, collation_connection = {collation}")
+}
+
+/// What is there before.
+pub(super) struct Old {
+    pub(super) database: String,
+    pub(super) schema: Schema,
+    pub(super) passive: Vec<u8>,
+    pub(super) triggers: Vec<u8>,
+    /// Triggers and views with their accounts, to be put back.
+    as_made: Vec<AsMade>,
+    /// The statements that drop all of these.
+    drops: Vec<(Part, String)>,
+    pub(super) event_names: Vec<String>,
+}
+
+impl Old {
+    pub(super) fn read(connection: &Connection, database: &str) -> Result<Self> {
+        let schema = schema::read(connection, database)?;
+        let part = |part| {
+            dump::part(connection, database, &schema, part).map_err(|source| LoadError::Keep {
+                database: database.to_owned(),
+                source: Box::new(source),
+            })
+        };
+        let (passive, triggers) = (part(Part::Passive)?, part(Part::Triggers)?);
+        let event_names = schema::events(connection, database)?;
+        let mut drops = Vec::new();
+        let mut add = |part, kind: &str, name: &str| {
+            drops.push((part, drop_of(database, kind, name)));
+        };
+        for name in &event_names {
+            add(Part::Events, "EVENT", name);
+        }
+        let mut rows = schema::about(
+            connection,
+            "TRIGGER_NAME",
+            "TRIGGERS",
+            "TRIGGER_SCHEMA",
+            database,
+        )?;
+        let mut as_made = Vec::new();
+        for row in &mut rows {
+            let name = cell_text(row, 0).unwrap_or_default();
+            as_made.extend(AsMade::trigger(connection, database, &name)?);
+            add(Part::Triggers, "TRIGGER", &name);
+        }
+        for view in &schema.views {
+            as_made.extend(AsMade::view(connection, database, &view.name)?);
+            add(Part::Passive, "VIEW", &view.name);
+        }
+        for (kind, name) in schema::routines(connection, database)? {
+            add(Part::Passive, &kind, &name);
+        }
+        Ok(Self {
+            database: database.to_owned(),
+            schema,
+            passive,
+            triggers,
+            as_made,
+            drops,
+            event_names,
+        })
+    }
+
+    /// Drops what has to go before tables of these names come: triggers, with which no table moves, and
+    /// views that have one of the names.
+    pub(super) fn make_way(
+        &self,
+        connection: &Connection,
+        names: &[&String],
+    ) -> std::result::Result<(), Error> {
+        let views = self.schema.views.iter().map(|view| &view.name);
+        let in_the_way = views.filter(|view| names.contains(view));
+        let in_the_way: Vec<String> = in_the_way.map(|view| self.drop_of("VIEW", view)).collect();
+        self.drop_those(connection, |part, statement| {
+            part == Part::Triggers || in_the_way.contains(statement)
+        })
+    }
+
+    /// Drops all but tables.
+    pub(super) fn drop_all(&self, connection: &Connection) -> std::result::Result<(), Error> {
+        self.drop_those(connection, |_, _| true)
+    }
+
+    fn drop_those(
+        &self,
+        connection: &Connection,
+        is_meant: impl Fn(Part, &String) -> bool,
+    ) -> std::result::Result<(), Error> {
+        let drops = self.drops.iter();
+        let mut drops = drops.filter(|(part, statement)| is_meant(*part, statement));
+        drops.try_for_each(|(_, statement)| connection.run(statement))
+    }
+
+    fn drop_of(&self, kind: &str, name: &str) -> String {
+        drop_of(&self.database, kind, name)
+    }
+
+    /// Makes again what [`Self::make_way`] dropped, as it was.
+    pub(super) fn put_back(&self, server: &Server) -> std::result::Result<(), Error> {
+        let connection = Connection::open(server)?;
+        connection.run(&format!("USE {}", literal::name(&self.database)))?;
+        for one in &self.as_made {
+            let made = connection
+                .run(&one.settings)
+                .and_then(|()| connection.run(&one.text));
+            match made {
+                Err(error) if error.code().is_some_and(|code| IS_THERE.contains(&code)) => {}
+                made => made?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn drop_of(database: &str, kind: &str, name: &str) -> String {
+    let (database, name) = (literal::name(database), literal::name(name));
+    format!("DROP {kind} IF EXISTS {database}.{name}")
+}
