@@ -107,6 +107,7 @@ fn describe(copy: &Copy, parts: Vec<crate::repository::manifest::Part>) -> Resul
         engine: manifest::MYSQL.into(),
         name: None,
         server: copy.server.clone(),
+        identity: copy.identity.clone(),
         path: None,
         size: copy.len,
         sha256: copy.sha256,

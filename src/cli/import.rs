@@ -17,7 +17,7 @@ use super::CommandError;
 use super::databases::Databases;
 use super::output::{Output, bytes, count, shown};
 use crate::database::mysql::{
-    Connection, Found, LoadError, Loaded, Progress, Replaced, Server, Target, load, replace,
+    Address, Found, LoadError, Loaded, Progress, Replaced, Server, Target, load, replace,
 };
 use crate::repository::manifest::{self, Manifest};
 use crate::restore::SQL_FOLDER;
@@ -56,7 +56,6 @@ pub(super) struct Imported {
 /// What is to be loaded where: found out before anything is restored.
 pub(super) struct Plan {
     server: Server,
-    identity: String,
     databases: Vec<Planned>,
     is_replacing: bool,
     into_configured_server: bool,
@@ -117,10 +116,9 @@ impl Importing {
         for database in &found.databases {
             output.detail(format_args!("          {}", describe(database)));
         }
+        self.must_not_be_the_source(manifest, &found)?;
         if !found.sees_others {
-            Output::warning(
-                "the account has no PROCESS privilege: connections of others to these databases are not seen",
-            );
+            self.refuse_blind(&found)?;
         }
         for database in &found.databases {
             self.refuse(&found, database)?;
@@ -128,13 +126,48 @@ impl Importing {
         let databases = roles.into_iter().zip(found.databases);
         Ok(Plan {
             server,
-            identity: found.identity,
             databases: databases
                 .map(|(role, found)| Planned { role, found })
                 .collect(),
             is_replacing: self.replace_databases,
             into_configured_server: self.into_configured_server,
         })
+    }
+
+    /// Refuses the server that the dumps come from: it may be alive, and in use by who did not mean to
+    /// replace it.
+    fn must_not_be_the_source(
+        &self,
+        manifest: &Manifest,
+        found: &Target,
+    ) -> Result<(), CommandError> {
+        let mut databases = manifest.databases.iter();
+        let is_it = databases.any(|database| database.identity.as_ref() == Some(&found.identity));
+        if !is_it || self.into_configured_server {
+            return Ok(());
+        }
+        let error = anyhow!(
+            "{} is the server that was backed up: it may be alive",
+            found.server
+        );
+        Err(CommandError::new(
+            error,
+            "nothing was restored; if it is the right one, add --into-configured-server",
+        ))
+    }
+
+    /// Without PROCESS an account does not see who else is connected.
+    fn refuse_blind(&self, found: &Target) -> Result<(), CommandError> {
+        const WHAT: &str = "the account has no PROCESS privilege: connections of others to these databases are not seen";
+        let has_something = found.databases.iter().any(|database| !database.is_empty());
+        if !self.replace_databases || !has_something {
+            Output::warning(WHAT);
+            return Ok(());
+        }
+        Err(CommandError::new(
+            anyhow!("{WHAT}"),
+            "nothing was restored; GRANT PROCESS ON *.* to the account, to replace what is there",
+        ))
     }
 
     /// Refuses what is in use, and what has something in it that is not to be replaced.
@@ -171,7 +204,7 @@ impl Plan {
         output: Output,
     ) -> Result<Vec<Imported>, CommandError> {
         if !self.into_configured_server {
-            refuse_configured(&self.server, &self.identity, target)?;
+            refuse_configured(&self.server, target)?;
         }
         let databases = self.databases.iter();
         let wanted: Vec<&Planned> = databases
@@ -180,10 +213,14 @@ impl Plan {
         if self.is_replacing {
             self.keep(&wanted, target, output)?;
         }
-        wanted
-            .into_iter()
-            .map(|planned| self.import(planned, target, output))
-            .collect()
+        let mut imported: Vec<Imported> = Vec::new();
+        for planned in wanted {
+            match self.import(planned, target, output) {
+                Ok(done) => imported.push(done),
+                Err(error) => return Err(after(&imported, error)),
+            }
+        }
+        Ok(imported)
     }
 
     /// Dumps what is going to be replaced, all as of one moment.
@@ -286,36 +323,52 @@ fn describe(database: &Found) -> String {
     )
 }
 
-/// The server that the backup came from may be in use by the server that is to be replaced, or by one
-/// that is not.
-fn refuse_configured(server: &Server, identity: &str, target: &Path) -> Result<(), CommandError> {
+/// What the administrator has to know of the databases before the one that failed.
+fn after(imported: &[Imported], error: CommandError) -> CommandError {
+    if imported.is_empty() {
+        return error;
+    }
+    let done = imported.iter().map(|one| match &one.before {
+        None => shown(&one.database),
+        Some(before) => format!("{} (before: {})", shown(&one.database), shown(before)),
+    });
+    let done: Vec<String> = done.collect();
+    let done = format!("these were loaded already: {}", done.join(", "));
+    CommandError {
+        hint: Some(match error.hint {
+            Some(hint) => format!("{hint}; {done}"),
+            None => done,
+        }),
+        ..error
+    }
+}
+
+/// The server that the restored configuration names may not be the one that was dumped, as where a
+/// replica was. One on this machine says nothing: it is another machine's.
+fn refuse_configured(server: &Server, target: &Path) -> Result<(), CommandError> {
     // A configuration that cannot be read names no server.
     let Ok(installation) = discover(target, &Environment::default()) else {
         return Ok(());
     };
-    let is_it = |configured: &Server| {
-        if configured.address == server.address {
-            return true;
-        }
-        let by_that_name = Server {
-            address: configured.address.clone(),
-            ..server.clone()
-        };
-        // Who cannot be reached is another one.
-        let there = Connection::open(&by_that_name).and_then(|there| there.identity());
-        there.is_ok_and(|there| there == identity)
-    };
     let configured = on_servers(&installation);
+    let is_it = |configured: &Server| match &configured.address {
+        Address::Tcp { host, .. } => !is_this_machine(host) && configured.address == server.address,
+        Address::Socket(_) => false,
+    };
     let Some((_, configured, _)) = configured.iter().find(|(_, server, _)| is_it(server)) else {
         return Ok(());
     };
     let error = anyhow!(
-        "{} is the server that the restored configuration names ({}): the one that was backed up may be alive there",
-        server.address,
+        "{} is the server that the restored configuration names: the one that was backed up may be alive there",
         configured.address
     );
     Err(CommandError::new(
         error,
         "nothing was loaded; if it is the right one, add --into-configured-server",
     ))
+}
+
+fn is_this_machine(host: &str) -> bool {
+    let address: Result<std::net::IpAddr, _> = host.parse();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }

@@ -24,7 +24,7 @@ mod verify;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::causes;
 pub use error::{CommandError, Status};
@@ -113,9 +113,25 @@ enum Verb {
     Verify(verify::Arguments),
 }
 
+/// The command line. Where a restore loads databases is said on the line alone: variables of the backups
+/// name the server that was backed up.
+fn command() -> clap::Command {
+    let is_of_server = |arg: &clap::Arg| arg.get_id().as_str().starts_with("database-");
+    Cli::command().mut_subcommand("restore", |restore| {
+        restore.mut_args(|arg| {
+            if is_of_server(&arg) {
+                arg.env(None)
+            } else {
+                arg
+            }
+        })
+    })
+}
+
 /// Runs the command line; the process ends with what this returns.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::from_arg_matches_mut(&mut command().get_matches())
+        .unwrap_or_else(|error| error.exit());
     let output = Output {
         json: cli.global.json,
         loudness: cli.global.loudness(),

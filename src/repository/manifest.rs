@@ -95,6 +95,9 @@ pub struct Database {
     /// The version of the server that it was dumped from (MySQL, MariaDB).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<String>,
+    /// What tells that server from others, as it said itself (MySQL, MariaDB).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
     /// Where it belongs inside the installation (SQLite).
     pub path: Option<String>,
     /// Its length before compression, in bytes.
@@ -370,6 +373,7 @@ mod tests {
                 excludes: vec!["*.bak".into()],
             },
             databases: vec![Database {
+                identity: None,
                 name: None,
                 server: None,
                 role: "seafile".into(),

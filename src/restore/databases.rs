@@ -119,6 +119,7 @@ mod tests {
 
     fn database(path: Option<&str>) -> Database {
         Database {
+            identity: None,
             name: None,
             server: None,
             role: "seafile".into(),

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use sha2::Digest as _;
 
-use crate::database::mysql::{self, Address, DumpError, ErrorKind, Server, Snapshot, Tls};
+use crate::database::mysql::{
+    self, Address, Connection, DumpError, ErrorKind, Server, Snapshot, Tls,
+};
 use crate::database::{self, Pointers, SqliteCopy, SqliteSource};
 use crate::object::Sha256;
 use crate::seafile::discover::{
@@ -73,6 +75,8 @@ pub struct Copy {
     pub integrity: Vec<String>,
     /// The server's version.
     pub server: Option<String>,
+    /// What tells the server from others.
+    pub identity: Option<String>,
     kept: Kept,
 }
 
@@ -180,13 +184,7 @@ pub fn copy(installation: &Installation, spool: &Path) -> Result<Copies, Error> 
     let mut notes = Vec::new();
     let mut others: Vec<String> = Vec::new();
     let on_servers = on_servers(installation);
-    let mut groups: Vec<(&Server, Vec<(&str, &str)>)> = Vec::new();
-    for (role, server, name) in &on_servers {
-        match groups.iter_mut().find(|(known, _)| *known == server) {
-            Some((_, databases)) => databases.push((role, name)),
-            None => groups.push((server, vec![(role, name)])),
-        }
-    }
+    let groups = group(&on_servers)?;
     let started = Instant::now();
     for (number, (server, databases)) in groups.iter().enumerate() {
         if number == 1 {
@@ -221,6 +219,7 @@ pub fn copy(installation: &Installation, spool: &Path) -> Result<Copies, Error> 
             sha256: copy.sha256,
             integrity: copy.integrity.clone(),
             server: None,
+            identity: None,
             kept: Kept::File(copy),
         });
     }
@@ -231,6 +230,35 @@ pub fn copy(installation: &Installation, spool: &Path) -> Result<Copies, Error> 
         notes,
         others,
     })
+}
+
+/// A server and account, and the databases there by role and name.
+type Group<'a> = (&'a Server, Vec<(&'a str, &'a str)>);
+
+/// Databases of one server together, also where it is spelled in two ways or reached by two accounts, if
+/// the first may read all of them.
+fn group(on_servers: &[(String, Server, String)]) -> Result<Vec<Group<'_>>, Error> {
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    for (role, server, name) in on_servers {
+        let mut found = None;
+        for (number, (known, _)) in groups.iter().enumerate() {
+            if *known == server || is_readable_by(known, server, name)? {
+                found = Some(number);
+                break;
+            }
+        }
+        match found.and_then(|number| groups.get_mut(number)) {
+            Some((_, databases)) => databases.push((role, name)),
+            None => groups.push((server, vec![(role, name)])),
+        }
+    }
+    Ok(groups)
+}
+
+/// Whether a database of `server` is also to be had from `other`, under the same name.
+fn is_readable_by(other: &Server, server: &Server, name: &str) -> Result<bool, Error> {
+    let identity = |server: &Server| Connection::open(server)?.identity();
+    Ok(identity(other)? == identity(server)? && begin(other, &[name]).is_ok())
 }
 
 /// Seafile's own database, to be asked again.
@@ -416,6 +444,7 @@ fn dump(
         sha256,
         integrity: Vec::new(),
         server: Some(snapshot.version().to_owned()),
+        identity: Some(snapshot.identity()?),
         kept: Kept::Dump(file),
     };
     Ok((copy, totals.notes))

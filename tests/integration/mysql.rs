@@ -282,6 +282,37 @@ fn a_server_elsewhere_than_the_configuration_says() {
         .succeeds();
 }
 
+/// One server that two files spell in two ways has one snapshot; and the variables of the backup say
+/// nothing about where a restore loads.
+#[test]
+fn one_server_is_one_however_it_is_called() {
+    let (user, moved) = (User::new(), Moved::example());
+    let path = moved.source.path.join("conf/ccnet.conf");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("127.0.0.1", "localhost")).unwrap();
+    let backup = user.run(&["backup", moved.path(), "--init"]);
+    backup.succeeds();
+    assert!(
+        !backup.stderr.contains("different moments"),
+        "{}",
+        backup.stderr
+    );
+    let target = user.path("a");
+    let restore = [
+        "restore",
+        "latest",
+        "--import-databases",
+        "--target",
+        target.to_str().unwrap(),
+    ];
+    let mut command = user.command(&restore);
+    command
+        .env("SEAWALL_DATABASE_SOCKET", &moved.server.socket)
+        .env("SEAWALL_DATABASE_USER", "root");
+    let ran = crate::cli::Ran::of(command.output().unwrap());
+    ran.fails(1, &["place is not given", "--database-host"]);
+}
+
 /// No marker without all dumps, and the next run works.
 #[test]
 fn a_database_that_is_gone_or_may_not_be_read_is_no_snapshot() {
@@ -423,7 +454,14 @@ fn a_restore_loads_the_databases_where_it_is_told_to() {
         .collect();
     let there = ["--database-socket", socket, "--database-user", "root"];
     let there = [&there[..], &names].concat();
-    restore("d", &there).fails(1, &["may be alive there", "--into-configured-server"]);
+    restore("d", &there).fails(
+        1,
+        &[
+            "is the server that was backed up",
+            "--into-configured-server",
+        ],
+    );
+    assert!(!user.path("d").exists(), "told before anything is restored");
     assert_eq!(
         moved
             .server

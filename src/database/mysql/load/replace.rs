@@ -28,7 +28,7 @@ const PROGRAM_BYTES: usize = 64 << 20;
 /// No name of a database is longer, in characters.
 const NAME_CHARS: usize = 64;
 /// How long a connection that broke may take to end.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What was replaced.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
