@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::output::{self, Output};
-use super::place::warn_unpinned;
+use super::place::{name_recipients, warn_unpinned};
 use super::{CommandError, Global, Status};
 use crate::repository::index;
 use crate::repository::manifest::{Library, LibraryState};
@@ -25,7 +25,8 @@ pub(super) fn run(
     let markers = repository.markers()?;
     let snapshot = markers.find(&arguments.snapshot)?;
     warn_unpinned(snapshot);
-    let manifest = index::read_manifest(&repository, &snapshot.marker)?;
+    let manifest = index::read_manifest(&repository, &snapshot.marker)
+        .map_err(|error| name_recipients(error.into(), snapshot))?;
     let head = [
         "LIBRARY", "CHANGED", "OBJECTS", "SIZE", "STATE", "OWNER", "NAME",
     ];

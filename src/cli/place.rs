@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, anyhow};
 use seawall_backends::{self as backends, Backend, ErrorKind, Options};
 
-use super::output::Output;
+use super::output::{Output, shown};
 use super::{CommandError, Global, Status};
 use crate::crypt::{Recipients, Seal};
 use crate::repository::guard::WeakWrites;
@@ -291,6 +291,23 @@ pub(super) fn to_write(
     }
     let repository = repository.with_identities(host_key.identities()?);
     Ok(repository.with_identities(global.keys.given()?))
+}
+
+/// Says who could open what is encrypted, where no key at hand does.
+pub(super) fn name_recipients(error: CommandError, snapshot: &Snapshot) -> CommandError {
+    let recipients = &snapshot.marker.recipients;
+    if error.status != Status::NoKey || recipients.is_empty() {
+        return error;
+    }
+    let hint = error.hint.unwrap_or_default();
+    let recipients = shown(&recipients.join(", "));
+    CommandError {
+        hint: Some(format!(
+            "{hint}; {} is encrypted to {recipients}",
+            snapshot.id()
+        )),
+        ..error
+    }
 }
 
 /// Says it when a snapshot's signature proves nothing.

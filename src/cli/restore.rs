@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::import::{Imported, Importing};
 use super::output::{Output, bytes, count, shown};
-use super::place::{absolute, warn_unpinned};
+use super::place::{absolute, name_recipients, warn_unpinned};
 use super::{CommandError, Global, Status};
 use crate::repository::index;
 use crate::restore::{self, Options, Owner, Report, Scope};
@@ -76,7 +76,8 @@ pub(super) fn run(
     }
     let report = restore::run(&repository, snapshot, &options, &|text| {
         output.progress(text);
-    })?;
+    })
+    .map_err(|error| name_recipients(error.into(), snapshot))?;
     print(&report, output);
     let mut imported = Vec::new();
     if let Some(plan) = plan.filter(|_| !arguments.dry_run) {

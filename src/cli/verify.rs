@@ -70,7 +70,8 @@ fn by_snapshot(
     let markers = repository.markers()?;
     let snapshot = markers.find(name)?;
     warn_unpinned(snapshot);
-    let manifest = index::read_manifest(&repository, &snapshot.marker)?;
+    let manifest = index::read_manifest(&repository, &snapshot.marker)
+        .map_err(|error| place::name_recipients(error.into(), snapshot))?;
     let installation = discover_without_databases(folder, &place::environment())?;
     output.detail(format_args!("snapshot  {}", snapshot.id()));
     let report = verify::run_by_snapshot(&installation, &manifest, options, &|text| {

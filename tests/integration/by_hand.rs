@@ -11,7 +11,7 @@ use crate::restore::{assert_same_files, example, latest};
 use crate::support::{Source, World, files_below, run, tree};
 
 /// The fenced shell blocks of the page.
-fn blocks() -> String {
+pub fn blocks() -> String {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/restore-by-hand.md");
     let page = fs::read_to_string(page).unwrap();
     let mut script = String::new();

@@ -122,7 +122,13 @@ fn the_main_job_encrypted() {
     assert!(!user.path("nothing").exists());
     // The host itself reads the manifest, and nothing else.
     assert!(user.run(&["libraries"]).succeeds().contains("Documents"));
-    restore(&user, "a", &[]).fails(12, &["none of the keys given opens", "-i FILE"]);
+    let which = [
+        "none of the keys given opens",
+        "-i FILE",
+        public.as_str(),
+        ssh_public.as_str(),
+    ];
+    restore(&user, "a", &[]).fails(12, &which);
     let stranger = stranger.to_str().unwrap();
     restore(&user, "a", &["-i", stranger]).fails(12, &["none of the keys given opens"]);
     assert!(!user.path("a").exists());
@@ -543,5 +549,180 @@ fn the_key_behind_a_passphrase_goes_on_paper() {
         user.run(&["key", "sheet"])
             .succeeds()
             .contains("RECOVERY SHEET")
+    );
+}
+
+/// `docs/restore-by-hand.md`, with the key of a recipient.
+#[test]
+fn the_page_restores_what_is_encrypted() {
+    let (user, source) = (User::new(), example());
+    let (key, public) = age_key(&user, "office.key");
+    let made = user.run(&["init", "--json", "--recipient", &public]).json();
+    user.run(&["backup", source.to_str().unwrap()]).succeeds();
+    let output = Command::new("sh")
+        .args(["-eu", "-c", &crate::by_hand::blocks()])
+        .env("REPOSITORY", user.repository())
+        .env("TARGET", user.path("by hand"))
+        .env("IDENTITY", key)
+        .env("KEY", made["verification_key"].as_str().unwrap())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.is_empty(), "{said}");
+    is_whole(&user, "by hand");
+}
+
+/// Who has neither a key nor a right to write finds each change of each thing, and a name for it.
+#[test]
+fn every_change_is_found_without_a_key() {
+    let (user, source) = (User::new(), Source::example());
+    let (_, public) = age_key(&user, "office.key");
+    let made = user.run(&["init", "--json", "--recipient", &public]).json();
+    let trust = made["verification_key"].as_str().unwrap();
+    user.run(&["backup", source.path.to_str().unwrap()])
+        .succeeds();
+    let check = || {
+        let mut command = user.command(&["check", "--read-data", "--trust", trust]);
+        command.env("SEAWALL_STATE_DIR", user.path("nothing"));
+        Ran::of(command.output().unwrap())
+    };
+    check().succeeds();
+    let stored = files_below(&user.repository());
+    let name = |path: &Path| {
+        let name = path.strip_prefix(user.repository()).unwrap();
+        name.to_str().unwrap().to_owned()
+    };
+    let named = |path: &Path, what: &str| {
+        let found = check();
+        assert_eq!(found.status, 3, "{what}: {}", found.stdout);
+        assert!(
+            found.stdout.contains(&name(path)),
+            "{what}: {}",
+            found.stdout
+        );
+    };
+    let counts = |path: &&PathBuf| {
+        let name = name(path);
+        !["data/runs/", "keys/", "seawall.json"]
+            .iter()
+            .any(|begin| name.starts_with(begin))
+    };
+    for path in stored.iter().filter(counts) {
+        let bytes = fs::read(path).unwrap();
+        for at in [0, bytes.len() / 2, bytes.len() - 1] {
+            let mut altered = bytes.clone();
+            altered[at] ^= 0x04;
+            write(path, &altered);
+            named(path, "a byte");
+        }
+        write(path, &bytes[..bytes.len() - 1]);
+        named(path, "cut");
+        write(path, &bytes);
+    }
+    check().succeeds();
+    // A pack in the place of another, both of which are good; a marker under another name.
+    let packs: Vec<&PathBuf> = stored
+        .iter()
+        .filter(|path| {
+            name(path).starts_with("data/blocks/") || name(path).starts_with("data/trees/")
+        })
+        .collect();
+    assert!(packs.len() >= 2, "{packs:?}");
+    let (one, other) = (fs::read(packs[0]).unwrap(), fs::read(packs[1]).unwrap());
+    write(packs[0], &other);
+    named(packs[0], "swapped");
+    write(packs[0], &one);
+    let is_marker = |path: &&PathBuf| name(path).starts_with("markers/");
+    let marker = stored.iter().find(is_marker).unwrap();
+    let renamed = marker.with_file_name(
+        marker
+            .file_name()
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .replace("202", "201"),
+    );
+    fs::rename(marker, &renamed).unwrap();
+    named(&renamed, "renamed");
+}
+
+/// Over a file that nobody may write.
+fn write(path: &Path, bytes: &[u8]) {
+    fs::remove_file(path).unwrap();
+    fs::write(path, bytes).unwrap();
+}
+
+/// One object out of a large pack takes the pieces that it lies in.
+#[test]
+fn an_object_out_of_an_encrypted_pack_takes_a_little_of_it() {
+    use seawall::crypt::Identities;
+    use seawall::repository::pack::Place as Within;
+    use seawall::repository::{Repository, index::List, names, reader};
+    use seawall_backends::{LocalBackend, Operation, RecordingBackend};
+    let (user, source) = (User::new(), Source::example());
+    let size = crate::synthetic::generator::Size {
+        libraries: 1,
+        files: 200,
+        folder: 60,
+        mean_len: 60_000,
+    };
+    crate::synthetic::generator::grow(&source.path, size, 5);
+    let (key, public) = age_key(&user, "office.key");
+    user.run(&["init", "--recipient", &public]).succeeds();
+    user.run(&["backup", source.path.to_str().unwrap()])
+        .succeeds();
+    let recording = std::sync::Arc::new(RecordingBackend::new(
+        LocalBackend::open(&user.repository()).unwrap(),
+    ));
+    let identity = fs::read(key).unwrap();
+    let identities = Identities::read(&identity, "office.key", &mut |_| None).unwrap();
+    let repository = Repository::open(recording.clone(), "test").unwrap();
+    let repository = repository.with_identities(identities);
+    let markers = repository.markers().unwrap();
+    let marker = &markers.snapshots[0].marker;
+    let lists = marker
+        .lists
+        .iter()
+        .map(|named| List::read(&repository, named).unwrap());
+    let lines: Vec<_> = lists
+        .flat_map(|list| list.read_segment(&repository).unwrap().1)
+        .collect();
+    let line = lines.iter().max_by_key(|line| line.size).unwrap();
+    assert!(line.size > 2 << 20, "{}", line.size);
+    let member = &line.contents.members[line.contents.members.len() / 2];
+    let Within::Data {
+        frame, offset, len, ..
+    } = member.place
+    else {
+        panic!("{member:?}")
+    };
+    let place = reader::Place {
+        kind: line.kind,
+        pack: line.pack,
+        frame: line.contents.frames[frame as usize],
+        start: offset,
+        length: len,
+    };
+    recording.take();
+    let bytes = reader::read_object(&repository, &place).unwrap();
+    let object = member.name.object;
+    assert_eq!(bytes, fs::read(source.path.join(object.path())).unwrap());
+    let pack = names::pack(line.kind, &line.pack, repository.seal());
+    let mut fetched = 0;
+    for operation in recording.operations() {
+        match operation {
+            Operation::Get(key, Some(range)) => {
+                assert_eq!(key, pack);
+                fetched += range.end - range.start;
+            }
+            Operation::Stat(key) => assert_eq!(key, pack),
+            other => panic!("{other:?}"),
+        }
+    }
+    let most = place.frame.len + 4 * 65_552;
+    assert!(
+        fetched <= most && fetched < line.size,
+        "{fetched} of {}",
+        line.size
     );
 }

@@ -1,7 +1,7 @@
 //! The installation that the benches are run on is one that a server could have made.
 
 #[path = "../../benches/support/synthetic.rs"]
-mod generator;
+pub mod generator;
 
 use crate::cli::User;
 use crate::support::{Source, World};
