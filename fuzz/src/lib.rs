@@ -9,6 +9,7 @@
     reason = "to panic is what these functions are for"
 )]
 
+mod crypt;
 mod destination;
 mod repository;
 mod seafile;
@@ -16,6 +17,7 @@ mod stored;
 #[cfg(test)]
 mod tests;
 
+pub use crypt::{identity, recipients, sealed};
 pub use destination::{key, known_hosts, ssh_config, url};
 pub use repository::{
     configuration, host_key, manifest, marker, note, public_key, record, segment, snapshot_name,
@@ -53,7 +55,7 @@ targets! {
     key false, url false, ssh_config false, known_hosts false,
     configuration false, host_key false, public_key false, verifying_key false, note false,
     marker false, snapshot_name false, time false, manifest false, sums false, segment false,
-    record false,
+    record false, identity false, recipients false, sealed false,
     frame false, frames false, contents false, pack false, members false, parts false, unpack true,
     commit false, fs false, json_fs false, binary_fs false, inflated false, object_path false,
     folder_names true, ini false, dotenv false, python false, settings true, storage_classes true,

@@ -726,3 +726,37 @@ fn an_object_out_of_an_encrypted_pack_takes_a_little_of_it() {
         line.size
     );
 }
+
+/// What an earlier version stored, and what the stock age made, is read.
+#[test]
+fn what_was_once_stored_is_still_read() {
+    let user = User::new();
+    let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/encrypted");
+    let vector = |name: &str| vectors.join(name).to_str().unwrap().to_owned();
+    let key = fs::read_to_string(vector("verification-key")).unwrap();
+    let (repository, trust) = (vector("repository"), key.trim());
+    let ways = [
+        ["-i", &vector("office.key")],
+        ["-i", &vector("id_ed25519")],
+        ["--passphrase-file", &vector("passphrase")],
+    ];
+    for (number, way) in ways.iter().enumerate() {
+        let folder = format!("way {number}");
+        let more = [&["-r", &repository, "--trust", trust], &way[..]].concat();
+        let restored = restore(&user, &folder, &more);
+        restored.succeeds();
+        assert_eq!(restored.stderr, "");
+        is_whole(&user, &folder);
+    }
+    let common = ["check", "--deep", "-r", &repository, "--trust", trust];
+    user.run(&[&common[..], &ways[0]].concat()).succeeds();
+    for (sealed, key) in [
+        ("stock.x25519.age", "office.key"),
+        ("stock.ssh.age", "id_ed25519"),
+    ] {
+        let identity = fs::read(vector(key)).unwrap();
+        let identities = seawall::crypt::Identities::read(&identity, key, &mut |_| None).unwrap();
+        let opened = identities.open(&fs::read(vector(sealed)).unwrap()).unwrap();
+        assert_eq!(opened, b"made by the stock age\n");
+    }
+}
