@@ -672,7 +672,7 @@ fn an_object_out_of_an_encrypted_pack_takes_a_little_of_it() {
     user.run(&["backup", source.path.to_str().unwrap()])
         .succeeds();
     let recording = std::sync::Arc::new(RecordingBackend::new(
-        LocalBackend::open(&user.repository()).unwrap(),
+        LocalBackend::open(user.repository()).unwrap(),
     ));
     let identity = fs::read(key).unwrap();
     let identities = Identities::read(&identity, "office.key", &mut |_| None).unwrap();
