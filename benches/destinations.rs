@@ -12,6 +12,7 @@
     reason = "a program that measures, and stops at what it does not expect"
 )]
 
+#[allow(dead_code, reason = "other benches use the rest")]
 #[path = "support/synthetic.rs"]
 mod synthetic;
 
@@ -92,6 +93,8 @@ fn corpora(work: &Path, objects: usize) -> Vec<Corpus> {
             files: objects / 20,
             folder: 100,
             mean_len: 8 * 1024,
+            blocks: 0,
+            commits: 0,
         };
         synthetic::grow(&path, size, 7);
     }

@@ -4,10 +4,11 @@
 
 use std::fmt::Write as _;
 use std::fs::{self, DirBuilder};
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use flate2::Compression;
+use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
 use sha1::{Digest as _, Sha1};
 
@@ -27,6 +28,10 @@ pub struct Size {
     pub folder: usize,
     /// The mean length of a file in bytes; lengths are between a quarter and seven quarters of it.
     pub mean_len: usize,
+    /// Blocks of one more file, each as long as a file; 0: no such file.
+    pub blocks: usize,
+    /// More commits, each with one file that is new.
+    pub commits: usize,
 }
 
 /// Adds libraries to the installation at `top`, whose SQLite databases are there. Returns how many
@@ -53,6 +58,34 @@ pub fn grow(top: &Path, size: Size, seed: u64) -> u64 {
             &format!("INSERT INTO RepoInfo VALUES (?, ?, {TIME}, 1, 0, ?, 0)"),
             &[&id, &format!("Synthetic {number}"), OWNER],
         );
+    }
+    database.execute_batch("COMMIT").unwrap();
+    objects
+}
+
+/// Replaces one of so many files of each folder, in every library that [`grow`] added. Returns how many objects were
+/// written. The same `seed` makes the same bytes.
+pub fn change(top: &Path, one_of: usize, mean_len: usize, seed: u64) -> u64 {
+    let mut random = Random(seed | 1);
+    let database = rusqlite::Connection::open(top.join("seafile-data/seafile.db")).unwrap();
+    let heads: Vec<(String, String)> = database
+        .prepare("SELECT repo_id, commit_id FROM Branch JOIN RepoInfo USING (repo_id) WHERE RepoInfo.name LIKE 'Synthetic %' ORDER BY 1")
+        .unwrap()
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    database.execute_batch("BEGIN").unwrap();
+    let mut objects = 0;
+    for (id, head) in heads {
+        let mut library = Library::new(top, &id);
+        let new = library.replace(&head, one_of, mean_len, &mut random);
+        let values = [new, id];
+        let statement = "UPDATE Branch SET commit_id = ? WHERE repo_id = ?";
+        database
+            .execute(statement, rusqlite::params_from_iter(values))
+            .unwrap();
+        objects += library.objects;
     }
     database.execute_batch("COMMIT").unwrap();
     objects
@@ -98,9 +131,90 @@ impl Library {
             let name = format!("folder-{:05}", folders.len());
             folders.push(dirent(&folder, 16384, &name, None));
         }
+        if size.blocks > 0 {
+            let (id, len) = self.large(size, random);
+            folders.push(dirent(&id, 33188, "large.dat", Some(len)));
+        }
         let root = self.folder(&folders);
         let first = self.commit(ZEROS, None, "Created library", name);
-        self.commit(&root, Some(&first), "Added files", name)
+        let mut head = self.commit(&root, Some(&first), "Added files", name);
+        let mut changing = folders.clone();
+        for number in 0..size.commits {
+            changing.truncate(folders.len());
+            let body = random.body(size.mean_len);
+            let id = self.file(&body);
+            changing.push(dirent(&id, 33188, "newest.dat", Some(body.len())));
+            let root = self.folder(&changing);
+            head = self.commit(&root, Some(&head), &format!("Commit {number}"), name);
+        }
+        head
+    }
+
+    /// A file of many blocks; its id and length.
+    fn large(&mut self, size: Size, random: &mut Random) -> (String, usize) {
+        let mut len = 0;
+        let blocks: Vec<String> = (0..size.blocks)
+            .map(|_| {
+                let body = random.body(size.mean_len);
+                let id = hex(&Sha1::digest(&body));
+                self.write("blocks", &id, &body);
+                len += body.len();
+                format!("\"{id}\"")
+            })
+            .collect();
+        let blocks = blocks.join(", ");
+        let id = self.fs(&format!(
+            r#"{{"block_ids": [{blocks}], "size": {len}, "type": 1, "version": 1}}"#
+        ));
+        (id, len)
+    }
+
+    /// A commit after `head`, with some files replaced; its id.
+    fn replace(
+        &mut self,
+        head: &str,
+        one_of: usize,
+        mean_len: usize,
+        random: &mut Random,
+    ) -> String {
+        let commit = String::from_utf8(fs::read(self.path("commits", head)).unwrap()).unwrap();
+        let (_, rest) = commit.split_once("\"root_id\": \"").unwrap();
+        let mut folders = self.dirents(&rest[..40]);
+        for folder in folders
+            .iter_mut()
+            .filter(|entry| entry.contains(r#""mode": 16384"#))
+        {
+            let old = folder[r#"{"id": ""#.len()..][..40].to_owned();
+            let mut files = self.dirents(&old);
+            for number in (0..files.len()).step_by(one_of) {
+                let at = number + random.below(one_of.min(files.len() - number));
+                let len = mean_len / 4 + random.below(mean_len * 3 / 2 + 1);
+                let body = random.body(len);
+                let id = self.file(&body);
+                let (_, name) = files[at].split_once("\"name\": \"").unwrap();
+                let (name, _) = name.split_once('"').unwrap();
+                files[at] = dirent(&id, 33188, name, Some(body.len()));
+            }
+            *folder = folder.replace(&old, &self.folder(&files));
+        }
+        let root = self.folder(&folders);
+        let text = format!("Changed files {:016x}", random.next());
+        self.commit(&root, Some(head), &text, "Synthetic")
+    }
+
+    /// The entries of a folder, as they stand there.
+    fn dirents(&self, id: &str) -> Vec<String> {
+        let bytes = fs::read(self.path("fs", id)).unwrap();
+        let mut json = String::new();
+        ZlibDecoder::new(&bytes[..])
+            .read_to_string(&mut json)
+            .unwrap();
+        let (_, list) = json.split_once('[').unwrap();
+        let (list, _) = list.split_once(']').unwrap();
+        let split = list
+            .split_inclusive('}')
+            .map(|entry| entry.trim_start_matches(", "));
+        split.map(ToOwned::to_owned).collect()
     }
 
     fn file(&mut self, body: &[u8]) -> String {
@@ -144,13 +258,18 @@ impl Library {
         id
     }
 
-    fn write(&mut self, kind: &str, id: &str, bytes: &[u8]) {
+    fn path(&self, kind: &str, id: &str) -> PathBuf {
         let (first, rest) = id.split_at(2);
-        let folder = self.storage.join(kind).join(&self.id).join(first);
-        let path = folder.join(rest);
+        let folder = self.storage.join(kind).join(&self.id);
+        folder.join(first).join(rest)
+    }
+
+    fn write(&mut self, kind: &str, id: &str, bytes: &[u8]) {
+        let path = self.path(kind, id);
         match fs::write(&path, bytes) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                DirBuilder::new().recursive(true).create(&folder).unwrap();
+                let folder = path.parent().unwrap();
+                DirBuilder::new().recursive(true).create(folder).unwrap();
                 fs::write(&path, bytes).unwrap();
             }
             written => written.unwrap(),

@@ -27,9 +27,13 @@ use crate::walk::{self, Trouble};
 pub const PACK_BYTES: u64 = 32 << 20;
 /// Plain bytes of a frame.
 const FRAME_BYTES: usize = 1 << 20;
-/// Blocks, by name, that may wait for a worker.
-const QUEUE: usize = 256;
-/// Commits and fs objects, with their bytes, that may wait.
+/// Blocks, by name, that may wait for a worker: a library's folders hold many files, then many folders.
+const QUEUE: usize = 4096;
+/// Commits and fs objects go on together when there are so many, or bytes of them: most are tiny, and to wake a thread
+/// costs more than to read one.
+const BATCH: usize = 128;
+const BATCH_BYTES: usize = 64 << 10;
+/// So many batches may wait.
 const TREE_QUEUE: usize = 16;
 
 /// What the workers share.
@@ -90,6 +94,12 @@ struct Item {
     bytes: Vec<u8>,
 }
 
+#[derive(Default)]
+struct Batch {
+    items: Vec<Item>,
+    bytes: usize,
+}
+
 /// How the pipeline is set up.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
@@ -106,7 +116,9 @@ pub struct Settings {
 /// A running pipeline.
 pub struct Packer {
     shared: Arc<Shared>,
-    trees: Option<Sender<Item>>,
+    trees: Option<Sender<Vec<Item>>>,
+    /// The batch that is being filled.
+    batch: Mutex<Batch>,
     blocks: Option<Sender<Object>>,
     /// Those that pack, then those that put.
     threads: Vec<JoinHandle<()>>,
@@ -186,6 +198,7 @@ impl Packer {
         Self {
             shared,
             trees: Some(trees),
+            batch: Mutex::default(),
             blocks: Some(blocks),
             threads,
         }
@@ -215,11 +228,19 @@ impl Packer {
 
     fn send_tree(&self, item: Item) -> Result<(), Stopped> {
         self.check()?;
-        self.trees
-            .as_ref()
-            .ok_or(Stopped)?
-            .send(item)
-            .map_err(|_| Stopped)
+        let full = {
+            let mut batch = lock(&self.batch);
+            batch.bytes += item.bytes.len();
+            batch.items.push(item);
+            (batch.items.len() >= BATCH || batch.bytes >= BATCH_BYTES)
+                .then(|| std::mem::take(&mut *batch))
+        };
+        full.map_or(Ok(()), |batch| self.send_batch(batch))
+    }
+
+    fn send_batch(&self, batch: Batch) -> Result<(), Stopped> {
+        let trees = self.trees.as_ref().ok_or(Stopped)?;
+        trees.send(batch.items).map_err(|_| Stopped)
     }
 
     /// Reads, verifies and packs a block.
@@ -253,6 +274,9 @@ impl Packer {
     }
 
     fn join(&mut self) -> Result<()> {
+        let last = std::mem::take(&mut *lock(&self.batch));
+        // A thread that takes none has failed, which is told below.
+        let _ = self.send_batch(last);
         self.trees = None;
         self.blocks = None;
         let mut result = Ok(());
@@ -296,13 +320,19 @@ impl Shared {
         self.failed.load(Ordering::Relaxed)
     }
 
-    fn pack_trees(&self, items: &Receiver<Item>, packs: &Sender<(PackKind, Pack)>) -> Result<()> {
+    fn pack_trees(
+        &self,
+        batches: &Receiver<Vec<Item>>,
+        packs: &Sender<(PackKind, Pack)>,
+    ) -> Result<()> {
         let mut open = Open::new(self, PackKind::Trees, packs)?;
-        for Item { name, bytes } in items {
+        for batch in batches {
             if self.has_failed() {
                 return Ok(());
             }
-            open.add(name, &bytes)?;
+            for Item { name, bytes } in batch {
+                open.add(name, &bytes)?;
+            }
         }
         open.finish()
     }

@@ -11,6 +11,9 @@ use crate::repository::catalog::{Base, Catalog, PackRecord, SegmentRecord};
 use crate::repository::index::{self, List};
 use crate::repository::manifest::Manifest;
 use crate::repository::names::{self, SnapshotId};
+use crate::repository::note::VerifyingKey;
+use crate::repository::readers::Readers;
+use crate::repository::wrapped::Condition;
 use crate::repository::{Error, Repository, Result, Snapshot, runs};
 use crate::time::Timestamp;
 
@@ -32,6 +35,8 @@ pub struct Prepared {
     /// Keys that count as absent for this whole run: a prune is deleting them, or a check found
     /// them bad.
     pub absent: HashSet<Key>,
+    /// Who can open what this run's snapshot will name.
+    pub readers: Readers,
     /// What is wrong at the destination, one line each.
     pub alarms: Vec<String>,
 }
@@ -64,9 +69,19 @@ pub fn prepare(context: &Context<'_>, options: &Options, catalog: &Catalog) -> R
         bad.iter()
             .map(|bad| format!("{} is no valid marker: {}", bad.key, bad.problem)),
     );
+    keep_wrapped(repository, &mut alarms)?;
+    refuse_to_begin_again(repository, catalog, base.as_ref(), &host)?;
     let base_manifest = read_base_manifest(repository, base.as_ref(), &mut alarms)?;
     let is_known = follow_base(repository, catalog, base.as_ref(), &mut alarms)?;
     let listed = listed.filter(|_| is_known);
+    // Before anything is stored: what a run stores that dies is used by the next.
+    let stored = match catalog.totals()? {
+        (0, _) => None,
+        _ => catalog.readers()?,
+    };
+    let of_base = base.as_ref().map(|base| base.marker.readers());
+    let readers = Readers::after(stored.iter().chain(&of_base), &repository.recipients());
+    catalog.set_readers(&readers)?;
     catalog.begin_run()?;
     let now = context.clock.now();
     let due = options.list
@@ -95,8 +110,48 @@ pub fn prepare(context: &Context<'_>, options: &Options, catalog: &Catalog) -> R
         listed,
         rewrite,
         absent,
+        readers,
         alarms,
     })
+}
+
+/// Refuses to store everything again where this host only has a new key: what it stored with the old one is there.
+fn refuse_to_begin_again(
+    repository: &Repository,
+    catalog: &Catalog,
+    base: Option<&Snapshot>,
+    host: &VerifyingKey,
+) -> Result<()> {
+    let Some(known) = catalog.base()?.filter(|_| base.is_none()) else {
+        return Ok(());
+    };
+    match repository.snapshot(known.snapshot)? {
+        Some(found) if found.signed_by.is_pinned() && found.signed_by.key() != host => {
+            Err(Error::AnotherKey {
+                snapshot: known.snapshot,
+                key: found.signed_by.key().to_string(),
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Without a key behind a passphrase nobody opens what is stored: one that is gone is put back.
+fn keep_wrapped(repository: &Repository, alarms: &mut Vec<String>) -> Result<()> {
+    for wrapped in repository.wrapped() {
+        let key = &wrapped.key;
+        match wrapped.look(repository.backend().as_ref())? {
+            Condition::Good => {}
+            Condition::Missing => {
+                wrapped.put(repository.backend().as_ref())?;
+                alarms.push(format!("{key} was missing, and was put there again"));
+            }
+            Condition::Altered => alarms.push(format!(
+                "{key} is altered: its passphrase opens nothing; remove it, and the next backup puts it there again"
+            )),
+        }
+    }
+    Ok(())
 }
 
 /// Removes what a run of this host that did not end well left half written. It costs a listing,
@@ -126,7 +181,9 @@ pub(super) fn take_name(context: &Context<'_>, catalog: &Catalog) -> Result<Snap
     let now = SnapshotId::new(context.clock.now(), host.id());
     let known = base.map(|base| base.id());
     let known = known.max(catalog.base()?.map(|base| base.snapshot));
-    let wanted = known.map_or(now, |known| now.max(known.next()));
+    // After all of them, under this host's own name: a chain that goes on may have begun on another.
+    let next = known.map(|known| SnapshotId::new(known.next().started(), host.id()));
+    let wanted = next.map_or(now, |next| now.max(next));
     runs::put_intent(
         repository.backend().as_ref(),
         repository.place(),

@@ -12,6 +12,7 @@ use super::{Context, Error};
 use crate::repository::catalog::Catalog;
 use crate::repository::index::{self, List};
 use crate::repository::marker::Marker;
+use crate::repository::readers::Readers;
 use crate::repository::{self, Snapshot, names, runs};
 
 /// Writes a snapshot of this host with what is in another, its own or another host's. What that lists
@@ -24,6 +25,13 @@ use crate::repository::{self, Snapshot, names, runs};
 /// the intent of the run.
 pub fn rewrap(context: &Context<'_>, source: &Snapshot) -> Result<Marker, Error> {
     let repository = context.repository;
+    if let Some(line) = source.marker.unknown.first() {
+        return Err(repository::Error::Malformed {
+            what: source.id().to_string(),
+            reason: format!("a later version wrote {line:?} into its marker, and only such a version can write it again"),
+        }
+        .into());
+    }
     let catalog = Catalog::open(context.catalog, repository.id())?;
     // The next run looks at everything, and learns what is stored from what is written here.
     catalog.set_listed(None)?;
@@ -54,12 +62,16 @@ pub fn rewrap(context: &Context<'_>, source: &Snapshot) -> Result<Marker, Error>
         there.judge(&part.key, len, part.size)?;
     }
     manifest.snapshot = snapshot;
+    // Packs, dumps and files stay sealed to those that they were sealed to.
+    let readers = Readers::after([&source.marker.readers()], &repository.recipients());
     let marker = Marker {
         snapshot,
         sequence: seal::sequence(base.as_ref()),
         previous: seal::previous(base.as_ref()),
         sums: seal::put_sums(repository, &manifest)?,
-        recipients: repository.recipients(),
+        recipients: readers.recipients,
+        partly: readers.partly,
+        keys: seal::keys(repository, Some(source)),
         lists: segments.lists(),
         unknown: Vec::new(),
         ..source.marker.clone()

@@ -17,6 +17,7 @@ use crate::repository::names::{self, PackKind, SnapshotId};
 use crate::repository::pack::Contents;
 use crate::repository::segment::{FULL_BYTES, Header, Line, SegmentWriter};
 use crate::repository::sums::Sums;
+use crate::repository::wrapped::Wrapped;
 use crate::repository::{self, Repository, Snapshot, note, pack, reader};
 
 /// So many segments of one tier become one of the next.
@@ -77,7 +78,9 @@ pub fn seal(
         packs,
         bytes,
         sums,
-        recipients: repository.recipients(),
+        recipients: prepared.readers.recipients.clone(),
+        partly: prepared.readers.partly.clone(),
+        keys: keys(repository, prepared.base.as_ref()),
         lists: segments
             .iter()
             .map(|segment| segment.list.clone())
@@ -107,6 +110,17 @@ pub(super) fn sequence(base: Option<&Snapshot>) -> u64 {
 /// What a marker after this one says of it.
 pub(super) fn previous(base: Option<&Snapshot>) -> Option<(SnapshotId, Sha256)> {
     base.map(|base| (base.id(), base.sha256))
+}
+
+/// The keys behind a passphrase that open something: this host's, and what the snapshot before needs.
+pub(super) fn keys(repository: &Repository, before: Option<&Snapshot>) -> Vec<Named> {
+    let mut keys: Vec<Named> = repository.wrapped().iter().map(Wrapped::named).collect();
+    for named in before.iter().flat_map(|before| &before.marker.keys) {
+        if !keys.iter().any(|known| known.key == named.key) {
+            keys.push(named.clone());
+        }
+    }
+    keys
 }
 
 /// Puts manifest and sums; returns the sums as the marker names them.

@@ -6,6 +6,7 @@ use seawall_backends::ErrorKind;
 
 use super::problems::Problems;
 use super::report::ProblemKind;
+use crate::crypt::Seal;
 use crate::repository::names::{self, SnapshotId};
 use crate::repository::snapshots::{BadMarker, Markers, SignedBy, Snapshot};
 use crate::repository::{Configuration, Error, Repository, Result, bounded, configuration};
@@ -30,8 +31,30 @@ pub(super) fn check(
             names::parse_marker(&bad.key).into_iter().collect(),
         );
     }
+    voids(markers, problems);
     unpinned(selected, problems);
     configuration(repository, markers, problems)
+}
+
+/// A run that was declared dead has no successor: a marker that somebody overwrote with a void has one. Of the
+/// newest nothing tells but the host's own state.
+fn voids(markers: &Markers, problems: &mut Problems) {
+    for key in &markers.voids {
+        let Some(id) = names::parse_marker(key) else {
+            continue;
+        };
+        let builds_on = |snapshot: &&Snapshot| {
+            let previous = snapshot.marker.previous.as_ref();
+            previous.is_some_and(|(previous, _)| *previous == id)
+        };
+        if let Some(next) = markers.snapshots.iter().find(builds_on) {
+            let detail = format!(
+                "says that its run was declared dead, and {} builds on it: it was overwritten",
+                next.id()
+            );
+            problems.add(key, ProblemKind::Signature, detail, vec![id]);
+        }
+    }
 }
 
 fn unpinned(snapshots: &[&Snapshot], problems: &mut Problems) {
@@ -89,6 +112,15 @@ fn configuration(
                 repository.id()
             );
             problem(ProblemKind::Altered, detail);
+        }
+        Ok(found) if found.seal != repository.seal() => {
+            let detail = match found.seal {
+                Seal::None => "says that nothing is encrypted, and signed markers say that it is",
+                Seal::Age => {
+                    "says that files are encrypted, and signed markers say that they are not"
+                }
+            };
+            problem(ProblemKind::Altered, format!("{detail}: it was altered"));
         }
         Ok(found) if markers.snapshots.is_empty() => match repository.refuse_other() {
             Err(Error::OtherRepository { other, .. }) => {

@@ -25,6 +25,7 @@ pub use report::{
 };
 pub use subset::{ParseSubsetError, Subset};
 
+use crate::repository::names::{self, SnapshotId};
 use crate::repository::snapshots::{Markers, Snapshot};
 use crate::repository::{Error, Repository, Result};
 use deep::Spool;
@@ -54,6 +55,8 @@ pub struct Options {
     pub subset: Subset,
     /// Threads that read; each holds at most 64 MiB, at level [`Level::Deep`] one pack, decoded.
     pub workers: usize,
+    /// A snapshot that has to be there: the newest that this host made.
+    pub expected: Option<SnapshotId>,
 }
 
 impl Default for Options {
@@ -61,6 +64,7 @@ impl Default for Options {
         Self {
             level: Level::default(),
             snapshot: None,
+            expected: None,
             subset: Subset::All,
             workers: std::thread::available_parallelism()
                 .map_or(2, std::num::NonZero::get)
@@ -98,6 +102,14 @@ pub fn run(repository: &Repository, options: &Options, progress: &dyn Fn(&str)) 
     let only = asked.and_then(|_| Some(snapshots.first()?.id()));
     markers::check(repository, &markers, &snapshots, only, &mut problems)?;
     information.gaps = chain::check(&markers, &mut problems);
+    if let Some(expected) = options.expected.filter(|_| options.snapshot.is_none())
+        && !snapshots.iter().any(|snapshot| snapshot.id() == expected)
+    {
+        let detail = "the newest snapshot that this host made is not there: it was removed or overwritten, or the destination was rolled back";
+        let key = names::marker(expected);
+        // Of no snapshot: one that has no marker any more counts as forgotten.
+        problems.add(&key, ProblemKind::Missing, detail, Vec::new());
+    }
     let folder = (options.level == Level::Deep)
         .then(temporary_folder)
         .transpose()?;

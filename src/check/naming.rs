@@ -94,6 +94,15 @@ impl Naming<'_> {
         if is_new {
             self.sums(snapshot, position, ahead)?;
         }
+        for named in &snapshot.marker.keys {
+            let (position, is_new) = self.needs.namer(named, id, self.problems);
+            if is_new {
+                let read = self.repository.read_named(named);
+                self.settle(&named.key, read)?;
+                self.needs.count_bytes(named.size);
+                self.needs.set_read(position);
+            }
+        }
         for named in &snapshot.marker.lists {
             let (position, is_new) = self.needs.namer(named, id, self.problems);
             if is_new {

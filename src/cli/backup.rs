@@ -166,7 +166,7 @@ fn join(
             if arguments.init && matches!(error.status, Status::NoRepository | Status::NoKey) =>
         {
             let (joined, how) = init::join(global, &arguments.initial, state)?;
-            let sheet = joined.state.keep_sheet(&recovery_sheet(&joined, global))?;
+            let sheet = joined.state.keep_sheet(&recovery_sheet(&joined, global)?)?;
             let what = match how {
                 init::How::Made => "made",
                 init::How::Joined | init::How::PutAgain(_) => "joined",

@@ -9,6 +9,10 @@ use crate::check::{
     self, Deep, Information, Level, Options, ParseSubsetError, Problem, ProblemKind, ReadData,
     Recorded, Report, Subset,
 };
+use crate::repository::Repository;
+use crate::repository::catalog::{self, Condition};
+use crate::repository::names::SnapshotId;
+use crate::repository::state::StateFolder;
 use crate::time::Clock;
 
 #[derive(Debug, Args)]
@@ -44,7 +48,10 @@ pub(super) fn run(
     arguments: &Arguments,
     output: Output,
 ) -> Result<Status, CommandError> {
-    let repository = global.open()?;
+    let mut repository = global.open()?;
+    if arguments.deep {
+        repository = global.unlocked(repository)?;
+    }
     let options = Options {
         level: match (arguments.deep, arguments.read_data) {
             (true, _) => Level::Deep,
@@ -53,6 +60,7 @@ pub(super) fn run(
         },
         subset: arguments.read_data.unwrap_or_default(),
         snapshot: arguments.snapshot.clone(),
+        expected: newest_of_this_host(global, &repository),
         ..Options::default()
     };
     let report = check::run(&repository, &options, &|text| output.progress(text))?;
@@ -82,6 +90,16 @@ pub(super) fn run(
     } else {
         Status::ReadTheReport
     })
+}
+
+/// What this host's catalog knows as its newest snapshot, where this host backs up.
+fn newest_of_this_host(global: &Global, repository: &Repository) -> Option<SnapshotId> {
+    let state = global.state_path().ok()?;
+    let known = StateFolder::existing_repository(&state, repository.id())?;
+    match catalog::examine(&known.catalog_path(), repository.id()) {
+        Condition::Good(newest) => newest,
+        _ => None,
+    }
 }
 
 /// The report, and what was done about it.

@@ -72,6 +72,7 @@ fn status_of(error: &repository::Error) -> Status {
         repository::Error::NoRepository { .. } => Status::NoRepository,
         repository::Error::Busy { .. } => Status::Busy,
         repository::Error::NoHostKey { .. }
+        | repository::Error::AnotherKey { .. }
         | repository::Error::Unvouched { .. }
         | repository::Error::Locked { .. }
         | repository::Error::Key { .. }

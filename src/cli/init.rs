@@ -35,6 +35,9 @@ pub(super) struct Joining {
     /// Use a destination that overwrites, where only this host writes (B2, WebDAV, Garage)
     #[arg(long)]
     accept_weak_writes: bool,
+    /// Store in the clear although this host encrypts what it stores elsewhere
+    #[arg(long)]
+    unencrypted: bool,
     #[command(flatten)]
     to: To,
 }
@@ -57,7 +60,7 @@ pub(super) fn run(
     let state = global.state()?;
     let _lock = state.lock()?;
     let (joined, how) = join(global, arguments, &state)?;
-    let sheet = recovery_sheet(&joined, global);
+    let sheet = recovery_sheet(&joined, global)?;
     let kept = joined.state.keep_sheet(&sheet)?;
     let place = joined.repository.place();
     match &how {
@@ -85,6 +88,9 @@ pub(super) fn run(
         "\nA copy of this sheet is in {}.",
         kept.display()
     ));
+    if matches!(how, How::Joined) {
+        tell_of_others(&joined, output)?;
+    }
     output.json(&Outcome {
         repository: place,
         id: joined.repository.id().to_string(),
@@ -95,6 +101,28 @@ pub(super) fn run(
         recovery_sheet: kept,
     })?;
     Ok(Status::Done)
+}
+
+/// A server that moved, or lost its key, need not store anything again.
+fn tell_of_others(joined: &Joined, output: Output) -> Result<(), CommandError> {
+    let own = joined.host_key.verifying();
+    let markers = joined.repository.markers()?;
+    let is_own = |snapshot: &&repository::Snapshot| *snapshot.signed_by.key() == own;
+    if markers.snapshots.iter().any(|snapshot| is_own(&snapshot)) {
+        return Ok(());
+    }
+    if let Some(newest) = markers.latest() {
+        let identity = match joined.repository.seal() {
+            Seal::None => "",
+            Seal::Age => " -i IDENTITY",
+        };
+        output.line(format_args!(
+            "\nAnother host stored {} there. If that was this server, go on from it, and nothing is stored again:\n  seawall key adopt --trust '{}'{identity}",
+            newest.id(),
+            newest.signed_by.key()
+        ));
+    }
+    Ok(())
 }
 
 /// How a host came to a repository.
@@ -115,6 +143,30 @@ enum Place {
     Empty(Arc<dyn Backend>),
 }
 
+/// What is at a place, or what was made of it.
+fn look(global: &Global, url: &str) -> Result<(Place, How), CommandError> {
+    let error = match place::open_existing(global, url) {
+        Ok(repository) => {
+            repository.refuse_other()?;
+            return Ok((Place::Repository(repository), How::Joined));
+        }
+        Err(error) => error,
+    };
+    if error.status == Status::NoRepository {
+        return match place::make(global, url) {
+            Ok(backend) => Ok((Place::Empty(backend), How::Made)),
+            Err(error) => {
+                let repository = made_meanwhile(global, url, error)?;
+                Ok((Place::Repository(repository), How::Joined))
+            }
+        };
+    }
+    match place::put_again(global, url, &error)? {
+        Some((repository, vouched)) => Ok((Place::Repository(repository), How::PutAgain(vouched))),
+        None => Err(error),
+    }
+}
+
 /// The repository that another host made while this one was about to; else why this one could not.
 fn made_meanwhile(
     global: &Global,
@@ -132,23 +184,7 @@ pub(super) fn join(
 ) -> Result<(Joined, How), CommandError> {
     let url = global.url()?;
     let mut recipients = arguments.to.recipients()?;
-    let (place, mut how) = match place::open_existing(global, url) {
-        Ok(repository) => {
-            repository.refuse_other()?;
-            (Place::Repository(repository), How::Joined)
-        }
-        Err(error) if error.status == Status::NoRepository => match place::make(global, url) {
-            Ok(backend) => (Place::Empty(backend), How::Made),
-            Err(error) => (
-                Place::Repository(made_meanwhile(global, url, error)?),
-                How::Joined,
-            ),
-        },
-        Err(error) => match place::put_again(global, url, &error)? {
-            Some((repository, vouched)) => (Place::Repository(repository), How::PutAgain(vouched)),
-            None => return Err(error),
-        },
-    };
+    let (place, mut how) = look(global, url)?;
     let weak = match &place {
         Place::Repository(repository) if arguments.weak_writes() == WeakWrites::Refused => {
             StateFolder::existing_repository(state.path(), repository.id())
@@ -159,20 +195,30 @@ pub(super) fn join(
     if let Place::Repository(repository) = &place {
         let known = StateFolder::existing_repository(state.path(), repository.id());
         let known = known.map(|known| known.recipients()).transpose()?;
+        let known = known.unwrap_or_default();
         if recipients.is_empty() {
-            recipients = known.unwrap_or_default();
+            recipients = known;
+        } else if !known.is_empty() && recipients != known {
+            return Err(CommandError::new(
+                anyhow!(
+                    "this host encrypts to {} there already",
+                    known.texts().collect::<Vec<_>>().join(", ")
+                ),
+                "`seawall key add --recipient KEY` adds one, `seawall key remove` takes one away",
+            ));
         }
         refuse_other_seal(repository, &recipients, arguments)?;
+    }
+    if recipients.is_empty() && !arguments.to.is_with_passphrase() {
+        refuse_in_the_clear(&place, url, arguments, state)?;
     }
     let host_key = state.make_host_key(&place::host_name())?;
     let wrapped = match &place {
         Place::Repository(_) => None,
         Place::Empty(_) => arguments.to.wrapped(&global.keys)?,
     };
-    if let Some(wrapped) = &wrapped {
-        recipients
-            .add(&wrapped.recipient)
-            .map_err(anyhow::Error::from)?;
+    if let Some((_, recipient)) = &wrapped {
+        recipients.add(recipient).map_err(anyhow::Error::from)?;
     }
     // What cannot be encrypted to is no repository either.
     host_key.try_sealing_to(&recipients)?;
@@ -187,8 +233,8 @@ pub(super) fn join(
         Place::Empty(backend) => {
             let backend = guard::guarded(backend, url, weak)?;
             guard::publish(&*backend, url, &host_key, now)?;
-            if let Some(wrapped) = &wrapped {
-                wrapped.keep(&*backend)?;
+            if let Some((wrapped, _)) = &wrapped {
+                wrapped.put(&*backend)?;
             }
             let seal = if recipients.is_empty() {
                 Seal::None
@@ -211,10 +257,14 @@ pub(super) fn join(
     of_repository.trust(&host_key.verifying())?;
     let pinned = of_repository.trusted()?;
     let repository = repository.with_pinned(pinned);
+    if let Some((wrapped, _)) = &wrapped {
+        of_repository.keep_wrapped(wrapped)?;
+    }
     if !recipients.is_empty() {
         of_repository.set_recipients(&recipients)?;
     }
     let repository = place::to_write(global, repository, recipients, &host_key)?;
+    let repository = repository.with_wrapped(of_repository.wrapped()?);
     Ok((
         Joined {
             repository,
@@ -223,6 +273,41 @@ pub(super) fn join(
         },
         how,
     ))
+}
+
+/// Refuses to store in the clear where this host encrypted so far: whoever can write at the destination could
+/// have put another repository there, or none.
+fn refuse_in_the_clear(
+    place: &Place,
+    url: &str,
+    arguments: &Joining,
+    state: &StateFolder,
+) -> Result<(), CommandError> {
+    let is_joined = match place {
+        Place::Empty(_) => false,
+        Place::Repository(repository) => {
+            StateFolder::existing_repository(state.path(), repository.id()).is_some()
+        }
+    };
+    let encrypting = state.encrypting()?;
+    let Some((id, recipients)) = encrypting
+        .first()
+        .filter(|_| !is_joined && !arguments.unencrypted)
+    else {
+        return Ok(());
+    };
+    let recipients: Vec<&str> = recipients.texts().collect();
+    let error = anyhow!(
+        "{url} is not encrypted, and this host encrypts what it stores (to {}, in the repository {id})",
+        recipients.join(", ")
+    );
+    Err(CommandError {
+        status: Status::NoKey,
+        error,
+        hint: Some(
+            "if it backed up there so far, somebody replaced the repository; for another one give --recipient KEY, or --unencrypted".into(),
+        ),
+    })
 }
 
 /// Whether a repository is encrypted was decided when it was made.
@@ -234,7 +319,7 @@ fn refuse_other_seal(
     if arguments.to.is_with_passphrase() {
         return Err(CommandError::new(
             anyhow!("there is a repository at {} already", repository.place()),
-            "its keys were made with it; give --recipient KEY",
+            "its keys were made with it: give --recipient KEY (for a key behind a passphrase, `seawall key export` prints it)",
         ));
     }
     match (repository.seal(), recipients.is_empty()) {

@@ -14,7 +14,10 @@ use crate::backup::{self, Context};
 use crate::crypt::{Recipients, Seal};
 use crate::repository::guard::WeakWrites;
 use crate::repository::marker::Marker;
+use crate::repository::note::VerifyingKey;
+use crate::repository::readers::Readers;
 use crate::repository::state::StateFolder;
+use crate::repository::wrapped::Wrapped;
 use crate::repository::{Repository, Snapshot, host_key, names};
 use crate::time::Clock;
 
@@ -35,17 +38,18 @@ enum Verb {
         /// As `key list` shows it, or its beginning
         recipient: String,
     },
-    /// Write index and manifest of a snapshot again, for the recipients of now and this host's key
-    Rewrap {
-        /// A snapshot, the beginning of its name, or `latest` of this host
+    /// Write index and manifest of this host's newest snapshot again, for the recipients of now
+    Rewrap,
+    /// Go on from what another host stored, without storing it again: the server moved
+    Adopt {
+        /// The newest snapshot of that host, the beginning of its name, or `latest`
         #[arg(default_value = "latest")]
         snapshot: String,
     },
-    /// Go on from what another host stored, without storing it again: the server moved
-    Adopt {
-        /// A snapshot, the beginning of its name, or `latest`
-        #[arg(default_value = "latest")]
-        snapshot: String,
+    /// Trust what another host signs, from now on: the key from its recovery sheet
+    Trust {
+        /// seawall-HOST+1234abcd+…
+        key: String,
     },
     /// Print the recovery sheet again
     Sheet,
@@ -62,8 +66,9 @@ pub(super) fn run(
         Verb::List => list(global, output)?,
         Verb::Add(to) => add(global, to, output)?,
         Verb::Remove { recipient } => remove(global, recipient, output)?,
-        Verb::Rewrap { snapshot } => again(global, snapshot, Of::ThisHost, output)?,
+        Verb::Rewrap => again(global, "latest", Of::ThisHost, output)?,
         Verb::Adopt { snapshot } => again(global, snapshot, Of::Another, output)?,
+        Verb::Trust { key } => trust(global, key, output)?,
         Verb::Sheet => {
             let joined = place::joined(global, &global.existing_state()?, WeakWrites::Refused)?;
             keep_sheet(&joined, global, output)?;
@@ -79,6 +84,8 @@ struct Listed {
     encrypted: bool,
     /// To whom this host encrypts.
     recipients: Vec<String>,
+    /// Those of them, and of earlier ones, that open a part only of what is stored.
+    partly: Vec<String>,
     signers: Vec<Signer>,
     /// Keys that the repository keeps behind a passphrase.
     behind_a_passphrase: Vec<String>,
@@ -101,12 +108,16 @@ fn list(global: &Global, output: Output) -> Result<(), CommandError> {
         .transpose()?
         .flatten();
     let own = own.map(|key| key.verifying());
+    let now = recipients(state.as_ref(), &repository)?;
+    let now: Vec<String> = now.texts().map(ToOwned::to_owned).collect();
+    let readers = match &own {
+        Some(own) => readers(&repository, own, &now)?,
+        None => Readers::after([], &now),
+    };
     let mut listed = Listed {
         encrypted: repository.seal() == Seal::Age,
-        recipients: recipients(state.as_ref(), &repository)?
-            .texts()
-            .map(ToOwned::to_owned)
-            .collect(),
+        recipients: readers.recipients.clone(),
+        partly: readers.partly.clone(),
         signers: Vec::new(),
         behind_a_passphrase: Vec::new(),
     };
@@ -140,11 +151,26 @@ fn list(global: &Global, output: Output) -> Result<(), CommandError> {
             signer.verification_key
         ));
     }
+    let of = |recipient: &str| {
+        let key = names::wrapped_key(recipient).to_string();
+        let is_here = listed.behind_a_passphrase.contains(&key);
+        is_here.then(|| format!("  ({key} and its passphrase)"))
+    };
     for recipient in &listed.recipients {
-        output.line(format_args!("reads     {}", shown(recipient)));
+        let part = if readers.is_partly(recipient) {
+            "  (what was stored since it was added)"
+        } else {
+            ""
+        };
+        let key = of(recipient).unwrap_or_default();
+        output.line(format_args!("reads     {}{key}{part}", shown(recipient)));
     }
-    for key in &listed.behind_a_passphrase {
-        output.line(format_args!("reads     {key}  (behind a passphrase)"));
+    for recipient in readers.of_before() {
+        let key = of(recipient).unwrap_or_default();
+        output.line(format_args!(
+            "read      {}{key}  (what was stored until it was removed: keep its identity)",
+            shown(recipient)
+        ));
     }
     match (listed.encrypted, listed.recipients.is_empty()) {
         (false, _) => output.line("reads     anybody: the repository is not encrypted"),
@@ -152,6 +178,17 @@ fn list(global: &Global, output: Output) -> Result<(), CommandError> {
         _ => {}
     }
     Ok(output.json(&listed)?)
+}
+
+/// Who opens what this host has stored, and stores from now on.
+pub(super) fn readers(
+    repository: &Repository,
+    own: &VerifyingKey,
+    now: &[String],
+) -> Result<Readers, CommandError> {
+    let (base, _) = repository.base(own)?;
+    let stored = base.map(|base| base.marker.readers());
+    Ok(Readers::after(&stored, now))
 }
 
 fn recipients(
@@ -165,8 +202,8 @@ fn recipients(
 }
 
 /// A host that encrypts what it stores there.
-fn encrypting(global: &Global) -> Result<Joined, CommandError> {
-    let joined = place::joined(global, &global.existing_state()?, WeakWrites::Refused)?;
+fn encrypting(global: &Global, state: &StateFolder) -> Result<Joined, CommandError> {
+    let joined = place::joined(global, state, WeakWrites::Refused)?;
     if joined.repository.seal() == Seal::None {
         return Err(CommandError::new(
             anyhow!(
@@ -180,7 +217,9 @@ fn encrypting(global: &Global) -> Result<Joined, CommandError> {
 }
 
 fn add(global: &Global, to: &To, output: Output) -> Result<(), CommandError> {
-    let joined = encrypting(global)?;
+    let state = global.existing_state()?;
+    let _lock = state.lock()?;
+    let joined = encrypting(global, &state)?;
     let mut recipients = joined.state.recipients()?;
     let before = recipients.texts().count();
     let given = to.recipients()?;
@@ -188,10 +227,8 @@ fn add(global: &Global, to: &To, output: Output) -> Result<(), CommandError> {
     for text in given.texts() {
         recipients.add(text).map_err(anyhow::Error::from)?;
     }
-    if let Some(wrapped) = &wrapped {
-        recipients
-            .add(&wrapped.recipient)
-            .map_err(anyhow::Error::from)?;
+    if let Some((_, recipient)) = &wrapped {
+        recipients.add(recipient).map_err(anyhow::Error::from)?;
     }
     if given.is_empty() && wrapped.is_none() {
         return Err(CommandError::new(
@@ -200,8 +237,10 @@ fn add(global: &Global, to: &To, output: Output) -> Result<(), CommandError> {
         ));
     }
     joined.host_key.try_sealing_to(&recipients)?;
-    if let Some(wrapped) = &wrapped {
-        wrapped.keep(&**joined.repository.backend())?;
+    if let Some((wrapped, _)) = &wrapped {
+        // The copy first: a key that lies in the repository alone could be lost there.
+        joined.state.keep_wrapped(wrapped)?;
+        wrapped.put(&**joined.repository.backend())?;
     }
     joined.state.set_recipients(&recipients)?;
     output.line(format_args!(
@@ -212,14 +251,17 @@ fn add(global: &Global, to: &To, output: Output) -> Result<(), CommandError> {
             "recipients"
         )
     ));
-    output.detail(
-        "Packs, dumps and files that are stored already stay closed to it; `seawall key rewrap -i IDENTITY` opens the lists of what is in them.",
+    output.line(
+        "What is stored already stays closed to it, so it restores no snapshot alone: keep the identities of before as well.",
     );
+    output.detail("`seawall key rewrap` opens the lists of what is stored to it.");
     changed(global, output)
 }
 
 fn remove(global: &Global, recipient: &str, output: Output) -> Result<(), CommandError> {
-    let joined = encrypting(global)?;
+    let state = global.existing_state()?;
+    let _lock = state.lock()?;
+    let joined = encrypting(global, &state)?;
     let recipients = joined.state.recipients()?;
     let is_meant = |text: &&str| !recipient.is_empty() && text.starts_with(recipient);
     let meant: Vec<&str> = recipients.texts().filter(is_meant).collect();
@@ -242,7 +284,9 @@ fn remove(global: &Global, recipient: &str, output: Output) -> Result<(), Comman
         "removed {}; from the next backup on",
         shown(meant)
     ));
-    output.detail("Whoever has its identity still reads what was stored until now.");
+    output.line(
+        "KEEP ITS IDENTITY: what was stored until now opens with nothing else. To be rid of it, begin a new repository.",
+    );
     changed(global, output)
 }
 
@@ -253,7 +297,7 @@ fn changed(global: &Global, output: Output) -> Result<(), CommandError> {
 }
 
 fn keep_sheet(joined: &Joined, global: &Global, output: Output) -> Result<(), CommandError> {
-    let sheet = recovery_sheet(joined, global);
+    let sheet = recovery_sheet(joined, global)?;
     let kept = joined.state.keep_sheet(&sheet)?;
     output.line(&sheet);
     output.detail(format_args!(
@@ -277,6 +321,16 @@ fn again(global: &Global, name: &str, of: Of, output: Output) -> Result<(), Comm
     let identities = global.keys.given()?;
     let repository = joined.repository.clone().with_identities(identities);
     let source = find(&repository, &joined, name, of)?;
+    let own = repository.base(&joined.host_key.verifying())?.0;
+    if let Some(own) = own.filter(|_| of == Of::Another) {
+        return Err(CommandError::new(
+            anyhow!(
+                "this host has snapshots of its own, the newest is {}",
+                own.id()
+            ),
+            "only a host that has none yet goes on from another's",
+        ));
+    }
     let spool = state.clean_spool(&lock)?;
     let context = Context {
         repository: &repository,
@@ -287,13 +341,16 @@ fn again(global: &Global, name: &str, of: Of, output: Output) -> Result<(), Comm
         host: &place::host_name(),
         progress: &|text| output.progress(text),
     };
-    let marker: Marker = backup::rewrap(&context, &source)?;
+    let marker: Marker = backup::rewrap(&context, &source)
+        .map_err(|error| place::name_recipients(error.into(), &source))?;
     output.line(format_args!(
         "snapshot  {}: what is in {}, for the keys of now",
         marker.snapshot,
         source.id()
     ));
     if of == Of::Another {
+        keep_keys(&repository, &joined, &source)?;
+        joined.state.trust(source.signed_by.key())?;
         output.detail(
             "The next backup of this host goes on from it; what is stored is not stored again.",
         );
@@ -302,6 +359,37 @@ fn again(global: &Global, name: &str, of: Of, output: Output) -> Result<(), Comm
         "snapshot": marker.snapshot,
         "of": source.id(),
     }))?)
+}
+
+fn trust(global: &Global, key: &str, output: Output) -> Result<(), CommandError> {
+    let state = global.existing_state()?;
+    let _lock = state.lock()?;
+    let joined = place::joined(global, &state, WeakWrites::Refused)?;
+    let key: VerifyingKey = key.trim().parse().map_err(|_| {
+        CommandError::new(
+            anyhow!("this is no verification key"),
+            "it looks like seawall-HOST+1234abcd+… and is on the recovery sheet",
+        )
+    })?;
+    joined.state.trust(&key)?;
+    output.line(format_args!("trusts    {key}"));
+    Ok(output.json(&serde_json::json!({ "verification_key": key.to_string() }))?)
+}
+
+/// A copy of the keys behind a passphrase that open it, as that host had one.
+fn keep_keys(
+    repository: &Repository,
+    joined: &Joined,
+    source: &Snapshot,
+) -> Result<(), CommandError> {
+    for named in &source.marker.keys {
+        let wrapped = Wrapped {
+            key: named.key.clone(),
+            bytes: repository.read_named(named)?,
+        };
+        joined.state.keep_wrapped(&wrapped)?;
+    }
+    Ok(())
 }
 
 /// The snapshot that is meant; one of another host has to be signed by a key that somebody vouches for.
@@ -319,6 +407,17 @@ fn find(
         Of::Another => markers.snapshots.retain(|snapshot| !is_own(snapshot)),
     }
     let snapshot = markers.find(name)?;
+    let newest = repository.base(snapshot.signed_by.key())?.0;
+    if let Some(newest) = newest.filter(|newest| newest.id() != snapshot.id()) {
+        return Err(CommandError::new(
+            anyhow!(
+                "{} is not the newest snapshot of its host: {} is",
+                snapshot.id(),
+                newest.id()
+            ),
+            "what is written again is the newest from then on; any snapshot can be restored as it is",
+        ));
+    }
     if !snapshot.signed_by.is_pinned() {
         let error = anyhow!(
             "{} is signed by a key that nobody vouches for here ({})",

@@ -1,5 +1,6 @@
 //! Keys on the command line: to whom to encrypt, and what opens it again.
 
+use std::cell::OnceCell;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -7,12 +8,14 @@ use std::path::{Path, PathBuf};
 use age::secrecy::{ExposeSecret as _, SecretString};
 use anyhow::{Context as _, anyhow};
 use clap::Args;
-use seawall_backends::{Backend, Key};
+use seawall_backends::Key;
 use zeroize::Zeroizing;
 
 use super::destination::{ask, secret};
+use super::output::Output;
 use super::{CommandError, Status};
-use crate::crypt::{self, AskPassphrase, Identities, IdentityError, Recipients};
+use crate::crypt::{self, AskPassphrase, Identities, IdentityError, Origin, Recipients};
+use crate::repository::wrapped::Wrapped;
 use crate::repository::{Repository, bounded, names};
 
 /// No file of recipients is longer.
@@ -28,6 +31,8 @@ pub(super) struct Keys {
     /// The passphrase of an identity is in this file [or: in `SEAWALL_PASSPHRASE`]
     #[arg(long, global = true, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
+    #[arg(skip)]
+    passphrase: OnceCell<Option<SecretString>>,
 }
 
 /// To whom a host encrypts.
@@ -42,23 +47,6 @@ pub(super) struct To {
     /// Encrypt to a new key that is kept in the repository, behind a passphrase
     #[arg(long)]
     with_passphrase: bool,
-}
-
-/// A new key behind a passphrase.
-pub(super) struct Wrapped {
-    /// What is kept in the repository.
-    pub bytes: Vec<u8>,
-    /// Its public half.
-    pub recipient: String,
-}
-
-impl Wrapped {
-    /// Keeps it in a repository.
-    pub(super) fn keep(&self, backend: &dyn Backend) -> Result<(), CommandError> {
-        let random = getrandom::u32().map_err(|error| anyhow!("no random bytes: {error}"))?;
-        backend.put_new(&names::wrapped_key(random), &self.bytes)?;
-        Ok(())
-    }
 }
 
 impl To {
@@ -90,17 +78,21 @@ impl To {
         self.with_passphrase
     }
 
-    /// A new key, if one behind a passphrase is wanted.
-    pub(super) fn wrapped(&self, keys: &Keys) -> Result<Option<Wrapped>, CommandError> {
+    /// A new key and its public half, if one behind a passphrase is wanted.
+    pub(super) fn wrapped(&self, keys: &Keys) -> Result<Option<(Wrapped, String)>, CommandError> {
         if !self.with_passphrase {
             return Ok(None);
         }
         let passphrase = keys.new_passphrase()?;
         let (identity, recipient) = Identities::generate();
         let bytes = crypt::wrap(&identity, passphrase).map_err(anyhow::Error::from)?;
-        Ok(Some(Wrapped { bytes, recipient }))
+        let key = names::wrapped_key(&recipient);
+        Ok(Some((Wrapped { key, bytes }, recipient)))
     }
 }
+
+/// Each costs a second or more, and anybody who can write to the repository can add some.
+const MAX_TRIED: usize = 16;
 
 const WHAT_TO_GIVE: &str = "`age-keygen -o key.txt` makes a key and prints its public half; keep the file away from this host";
 
@@ -140,6 +132,7 @@ impl Keys {
     ) -> Result<Vec<(Key, SecretString)>, CommandError> {
         let mut all = Vec::new();
         let mut refused = None;
+        let mut tried = 0;
         for entry in repository.backend().list(names::KEYS) {
             let key = entry?.key;
             if !names::is_wrapped_key(&key) {
@@ -149,15 +142,27 @@ impl Keys {
             let Some(bytes) = bounded::get(backend, &key, crypt::MAX_IDENTITY_BYTES)? else {
                 continue;
             };
-            let opened =
-                self.with_passphrase(key.as_str(), |ask| crypt::unwrap(&bytes, key.as_str(), ask));
+            tried += 1;
+            if tried > MAX_TRIED {
+                Output::warning(format_args!(
+                    "{} holds more than {MAX_TRIED} keys behind passphrases: the others are not tried",
+                    names::KEYS
+                ));
+                break;
+            }
+            let opened = self.with_passphrase(key.as_str(), |ask| {
+                crypt::unwrap(&bytes, key.as_str(), Origin::Found, ask)
+            });
             match opened {
                 Ok(secret) => all.push((key, secret)),
+                // Nobody was there to ask.
+                Err(error) if is_unasked(&error) => {}
                 Err(error) => refused = Some(error),
             }
         }
         match refused {
-            Some(error) if all.is_empty() && self.has_passphrase() => Err(error),
+            // With another key at hand this one may not be needed.
+            Some(error) if all.is_empty() && !self.are_given() => Err(error),
             _ => Ok(all),
         }
     }
@@ -200,13 +205,19 @@ impl Keys {
         })
     }
 
-    fn has_passphrase(&self) -> bool {
+    /// Whether a passphrase is given by file or variable.
+    pub(super) fn has_passphrase(&self) -> bool {
         self.passphrase()
             .is_ok_and(|passphrase| passphrase.is_some())
     }
 
+    /// Read once: what it comes from may be a pipe.
     fn passphrase(&self) -> Result<Option<SecretString>, CommandError> {
-        secret(self.passphrase_file.as_deref(), "SEAWALL_PASSPHRASE")
+        if let Some(known) = self.passphrase.get() {
+            return Ok(known.clone());
+        }
+        let read = secret(self.passphrase_file.as_deref(), "SEAWALL_PASSPHRASE")?;
+        Ok(self.passphrase.get_or_init(|| read).clone())
     }
 
     /// One to be used from now on: asked twice on a terminal.
@@ -229,6 +240,11 @@ impl Keys {
         }
         Ok(one)
     }
+}
+
+fn is_unasked(error: &CommandError) -> bool {
+    let cause = error.error.downcast_ref::<IdentityError>();
+    matches!(cause, Some(IdentityError::NoPassphrase))
 }
 
 /// A file, which may hold secrets.

@@ -25,6 +25,7 @@ pub(super) fn run(
     let markers = repository.markers()?;
     let snapshot = markers.find(&arguments.snapshot)?;
     warn_unpinned(snapshot);
+    let repository = global.unlocked_for(repository, snapshot)?;
     let manifest = index::read_manifest(&repository, &snapshot.marker)
         .map_err(|error| name_recipients(error.into(), snapshot))?;
     let head = [

@@ -27,6 +27,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::causes;
+use crate::crypt::{self, Person};
 pub use error::{CommandError, Status};
 use output::{Loudness, Output};
 
@@ -136,6 +137,10 @@ pub fn main() -> ExitCode {
         json: cli.global.json,
         loudness: cli.global.loudness(),
     };
+    crypt::set_person(Person {
+        show: |message| Output::warning(message),
+        ask: destination::ask,
+    });
     let result = match &cli.verb {
         Verb::Init(arguments) => init::run(&cli.global, arguments, output),
         Verb::Backup(arguments) => backup::run(&cli.global, arguments, output),

@@ -54,9 +54,12 @@ impl Global {
 
     fn trusted(&self) -> Result<Vec<VerifyingKey>, CommandError> {
         let parse = |text: &String| {
-            text.trim()
-                .parse::<VerifyingKey>()
-                .with_context(|| format!("{text:?} is no verification key"))
+            text.trim().parse::<VerifyingKey>().with_context(|| {
+                if text.contains("PRIVATE") {
+                    return "that is a secret key, not a verification key".to_owned();
+                }
+                format!("{text:?} is no verification key")
+            })
         };
         let keys: Result<Vec<_>, _> = self.trust.iter().map(parse).collect();
         keys.map_err(|error| {
@@ -125,20 +128,54 @@ impl Global {
             .transpose()?
             .unwrap_or_default();
         pinned.extend(self.trusted()?);
-        let repository = repository.with_pinned(pinned);
+        let mut repository = repository.with_pinned(pinned);
+        if let Some(seal) = repository
+            .seal_of_markers()?
+            .filter(|seal| *seal != repository.seal())
+        {
+            let said = match repository.seal() {
+                Seal::None => "nothing is encrypted",
+                Seal::Age => "it is encrypted",
+            };
+            Output::warning(format_args!(
+                "seawall.json says that {said}, and signed markers say otherwise: it was altered; going on as the markers say"
+            ));
+            repository = repository.with_seal(seal);
+        }
         match repository.seal() {
             Seal::None => Ok(repository),
             Seal::Age => self.with_keys(repository),
         }
     }
 
-    /// With every key at hand: those that are named, the host's own, and without a name what a
-    /// passphrase opens.
+    /// To read what this host cannot: with what a passphrase opens, unless another key is named. Whoever only
+    /// looks at names is asked for nothing.
+    pub(super) fn unlocked(&self, repository: Repository) -> Result<Repository, CommandError> {
+        let is_enough = self.keys.are_given() && !self.keys.has_passphrase();
+        if repository.seal() == Seal::None || is_enough {
+            return Ok(repository);
+        }
+        let identities = self.keys.of_repository(&repository)?;
+        Ok(repository.with_identities(identities))
+    }
+
+    /// To read a snapshot's manifest and index, as the host that wrote them can.
+    pub(super) fn unlocked_for(
+        &self,
+        repository: Repository,
+        snapshot: &Snapshot,
+    ) -> Result<Repository, CommandError> {
+        let manifest = names::manifest(snapshot.id(), repository.seal());
+        match repository.must_open(&manifest) {
+            Err(repository::Error::Locked { .. }) => self.unlocked(repository),
+            // What is lost is told by who reads it.
+            _ => Ok(repository),
+        }
+    }
+
+    /// With the keys that are named and the host's own.
     fn with_keys(&self, repository: Repository) -> Result<Repository, CommandError> {
         let mut identities = self.keys.given()?;
-        if !self.keys.are_given() {
-            identities.extend(self.keys.of_repository(&repository)?);
-        }
         let state = self.state_path().ok();
         let state = state.and_then(|path| StateFolder::existing(&path));
         // Where this user may not read the host's key, there is none.
@@ -244,20 +281,28 @@ pub(super) fn joined(
     weak: WeakWrites,
 ) -> Result<Joined, CommandError> {
     let repository = open_existing(global, global.url()?)?;
-    let no_key = || repository::Error::NoHostKey {
-        place: repository.place().into(),
+    let no_key = || {
+        let error = repository::Error::NoHostKey {
+            place: repository.place().into(),
+        };
+        let mut error = CommandError::from(error);
+        let others = state.knows_repositories();
+        if let Some(hint) = error.hint.as_mut().filter(|_| others) {
+            hint.push_str("; if it backed up there so far, somebody replaced the repository");
+        }
+        error
     };
     let Some(of_repository) = StateFolder::existing_repository(state.path(), repository.id())
     else {
         // Rather a wrong `seawall.json` than a repository that this host never joined.
         repository.refuse_other()?;
-        return Err(no_key().into());
+        return Err(no_key());
     };
     let host_key = state.host_key()?.ok_or_else(no_key)?;
     let mut pinned = of_repository.trusted()?;
     if !pinned.contains(&host_key.verifying()) {
         repository.refuse_other()?;
-        return Err(no_key().into());
+        return Err(no_key());
     }
     pinned.extend(global.trusted()?);
     if weak == WeakWrites::Accepted {
@@ -271,6 +316,7 @@ pub(super) fn joined(
         recipients,
         &host_key,
     )?;
+    let repository = repository.with_wrapped(of_repository.wrapped()?);
     Ok(Joined {
         repository,
         host_key,
@@ -295,17 +341,29 @@ pub(super) fn to_write(
 
 /// Says who could open what is encrypted, where no key at hand does.
 pub(super) fn name_recipients(error: CommandError, snapshot: &Snapshot) -> CommandError {
-    let recipients = &snapshot.marker.recipients;
-    if error.status != Status::NoKey || recipients.is_empty() {
+    let readers = snapshot.marker.readers();
+    if error.status != Status::NoKey || readers.recipients.is_empty() {
         return error;
     }
+    let id = snapshot.id();
+    let shown = |all: Vec<&str>| shown(&all.join(", "));
+    let all: Vec<&str> = readers.of_all().collect();
+    let partly: Vec<&str> = readers.partly.iter().map(String::as_str).collect();
+    let who = match (all.is_empty(), partly.is_empty()) {
+        (false, true) => format!("{id} is encrypted to {}", shown(all)),
+        (false, false) => format!(
+            "{} opens all of {id}, and {} a part each",
+            shown(all),
+            shown(partly)
+        ),
+        (true, _) => format!(
+            "no key alone opens {id}, which was stored while recipients changed: give those of {}, each with -i",
+            shown(partly)
+        ),
+    };
     let hint = error.hint.unwrap_or_default();
-    let recipients = shown(&recipients.join(", "));
     CommandError {
-        hint: Some(format!(
-            "{hint}; {} is encrypted to {recipients}",
-            snapshot.id()
-        )),
+        hint: Some(format!("{hint}; {who}")),
         ..error
     }
 }

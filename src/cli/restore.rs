@@ -57,6 +57,7 @@ pub(super) fn run(
     }
     let snapshot = markers.find(&arguments.snapshot)?;
     warn_unpinned(snapshot);
+    let repository = global.unlocked(repository)?;
     let scope = match (arguments.databases_only, arguments.data_only) {
         (true, _) => Scope::Databases,
         (_, true) => Scope::Data,

@@ -1,11 +1,17 @@
 //! The recovery sheet: what to keep away from the host that is backed up, on paper if possible.
 
-use super::Global;
+use std::fmt::Write as _;
+
+use super::key::readers;
 use super::place::{Joined, absolute};
+use super::{CommandError, Global};
+use crate::repository::names;
 use crate::repository::place::shell;
+use crate::repository::readers::Readers;
+use crate::repository::wrapped::Wrapped;
 
 /// The sheet of this host and repository, ready to print.
-pub(super) fn recovery_sheet(joined: &Joined, global: &Global) -> String {
+pub(super) fn recovery_sheet(joined: &Joined, global: &Global) -> Result<String, CommandError> {
     let place = joined.repository.place();
     let url = if place.contains("://") {
         place.to_owned()
@@ -19,21 +25,32 @@ pub(super) fn recovery_sheet(joined: &Joined, global: &Global) -> String {
 to reach it        a login or access key for that server: keep one that does not die with this host"
     };
     let key = joined.host_key.verifying();
-    let recipients = joined.repository.recipients();
-    let (recipients, identity) = if recipients.is_empty() {
-        ("none: this repository is not encrypted".to_owned(), "")
-    } else {
-        let all = recipients.join("\n                   ");
-        (all, " -i IDENTITY-FILE")
+    let wrapped = joined.repository.wrapped();
+    let readers = readers(&joined.repository, &key, &joined.repository.recipients())?;
+    let who = who(&readers, wrapped);
+    let identity = match (readers.recipients.is_empty(), wrapped) {
+        (true, _) => "",
+        (false, []) => " -i IDENTITY-FILE",
+        (false, _) => " [-i IDENTITY-FILE]",
     };
+    let mut keys = String::new();
+    for wrapped in wrapped {
+        let text = String::from_utf8_lossy(&wrapped.bytes);
+        // Writing to a String cannot fail.
+        let _ = write!(
+            keys,
+            "\n{}, which only its passphrase opens (write it to a file for -i if the repository has lost it):\n\n{text}",
+            wrapped.key
+        );
+    }
     let word = format!("{}{}", shell(&url), global.reaching.words());
-    format!(
+    Ok(format!(
         "RECOVERY SHEET - keep it away from the server, on paper if you can
 
 repository         {url}
 repository id      {id}
 verification key   {key}
-recipients         {recipients}{reached}
+recipients         {who}{reached}
 
 On restore day, on any machine that can read the repository:
 
@@ -41,7 +58,41 @@ On restore day, on any machine that can read the repository:
   seawall -r {word} --trust '{key}'{identity} restore latest --target /srv/haiwen
   seawall verify /srv/haiwen
 
-Without seawall: docs/restore-by-hand.md (sha256sum, zstd, tar, sqlite3).",
+Without seawall: docs/restore-by-hand.md (sha256sum, zstd, tar, sqlite3).
+{keys}",
         id = joined.repository.id(),
     )
+    .trim_end()
+    .to_owned())
+}
+
+/// Who can open what, one a line.
+fn who(readers: &Readers, wrapped: &[Wrapped]) -> String {
+    if readers.recipients.is_empty() {
+        return "none: this repository is not encrypted".to_owned();
+    }
+    let of = |recipient: &str| {
+        let key = names::wrapped_key(recipient);
+        let is_wrapped = wrapped.iter().any(|wrapped| wrapped.key == key);
+        if is_wrapped {
+            format!("{recipient}\n                     = {key} and its passphrase")
+        } else {
+            recipient.to_owned()
+        }
+    };
+    let mut lines: Vec<String> = Vec::new();
+    for recipient in &readers.recipients {
+        lines.push(of(recipient));
+        if readers.is_partly(recipient) {
+            lines.push("  opens only what was stored since it was added".to_owned());
+        }
+    }
+    for recipient in readers.of_before() {
+        lines.push(of(recipient));
+        lines.push("  KEEP IT: opens what was stored until it was removed".to_owned());
+    }
+    if readers.of_all().count() == 0 {
+        lines.push("No key alone opens everything: give all of them, each with -i".to_owned());
+    }
+    lines.join("\n                   ")
 }

@@ -20,6 +20,8 @@ struct Row {
     damage: u64,
     accepted: u64,
     incomplete: Vec<String>,
+    /// To whom it was sealed; none: to nobody.
+    recipients: Vec<String>,
 }
 
 impl Row {
@@ -36,6 +38,7 @@ impl Row {
             damage: marker.damage,
             accepted: marker.accepted,
             incomplete: marker.incomplete.clone(),
+            recipients: marker.recipients.clone(),
         }
     }
 
@@ -75,6 +78,11 @@ pub(super) fn run(global: &Global, output: Output) -> Result<Status, CommandErro
     let markers = repository.markers()?;
     for bad in &markers.bad {
         Output::warning(format_args!("{} is no snapshot: {}", bad.key, bad.problem));
+    }
+    for key in &markers.voids {
+        Output::warning(format_args!(
+            "{key} says that its run was declared dead, and is no snapshot; nothing proves that"
+        ));
     }
     if !repository.pinned().is_empty() {
         markers.snapshots.iter().for_each(warn_unpinned);

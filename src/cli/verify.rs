@@ -70,6 +70,7 @@ fn by_snapshot(
     let markers = repository.markers()?;
     let snapshot = markers.find(name)?;
     warn_unpinned(snapshot);
+    let repository = global.unlocked_for(repository, snapshot)?;
     let manifest = index::read_manifest(&repository, &snapshot.marker)
         .map_err(|error| place::name_recipients(error.into(), snapshot))?;
     let installation = discover_without_databases(folder, &place::environment())?;

@@ -1,8 +1,12 @@
 //! Identities: the secret keys that open what is stored.
 
+use std::cell::Cell;
 use std::fmt;
-use std::io::Read;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::rc::Rc;
+use std::sync::OnceLock;
 
+use age::armor::{ArmoredWriter, Format};
 use age::secrecy::{ExposeSecret as _, SecretString};
 use age::{Callbacks, Decryptor, Identity};
 use zeroize::Zeroizing;
@@ -11,8 +15,21 @@ use super::{OpenError, one_line};
 
 /// No identity file is longer.
 pub const MAX_BYTES: u64 = 1 << 20;
-/// So much work a passphrase may take: about a quarter of an hour. age itself makes 2^18.
-const MAX_WORK_FACTOR: u8 = 24;
+/// No header is longer: 20 recipients with the longest keys take half of it.
+const MAX_HEADER_BYTES: u64 = 32 * 1024;
+/// So much work a passphrase may take, as a power of two: it takes a kilobyte of memory for each. age itself makes 2^18.
+const MAX_WORK: u8 = 22;
+/// The same where anybody could have put the file.
+const MAX_WORK_OF_STRANGERS: u8 = 20;
+
+/// Who put a file there that a passphrase opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// Whoever named it.
+    Named,
+    /// Anybody who can write to a repository.
+    Found,
+}
 
 /// Secret keys; none at all opens nothing.
 #[derive(Clone, Default)]
@@ -59,7 +76,7 @@ impl Identities {
         ask: &mut AskPassphrase<'_>,
     ) -> Result<Self, IdentityError> {
         if is_wrapped(bytes) {
-            let plain = unwrap(bytes, name, ask)?;
+            let plain = unwrap(bytes, name, Origin::Named, ask)?;
             return Self::parse(plain.expose_secret().as_bytes(), name, ask);
         }
         Self::parse(bytes, name, ask)
@@ -67,6 +84,8 @@ impl Identities {
 
     fn parse(bytes: &[u8], name: &str, ask: &mut AskPassphrase<'_>) -> Result<Self, IdentityError> {
         let text = std::str::from_utf8(bytes).map_err(|_| IdentityError::None)?;
+        // What some editors put first.
+        let text = text.trim_start_matches('\u{feff}');
         if text.contains("PRIVATE KEY-----") {
             return ssh(text, name, ask).map(|key| Self {
                 all: vec![Secret::Ssh(key)],
@@ -111,8 +130,11 @@ impl Identities {
     }
 
     /// Reads a file as it was before it was sealed.
-    pub fn reader<R: Read>(&self, sealed: R) -> Result<age::stream::StreamReader<R>, OpenError> {
-        let decryptor = Decryptor::new(sealed)?;
+    pub fn reader<R: Read>(
+        &self,
+        sealed: R,
+    ) -> Result<age::stream::StreamReader<Bounded<R>>, OpenError> {
+        let decryptor = decryptor(sealed)?;
         let boxed = self.boxed()?;
         Ok(decryptor.decrypt(boxed.iter().map(|one| &**one))?)
     }
@@ -130,12 +152,52 @@ impl Identities {
                         Box::new(age::plugin::IdentityPluginV1::new(
                             key.plugin(),
                             keys,
-                            Silent,
+                            Plugins,
                         )?)
                     }
                 })
             });
         boxed.collect()
+    }
+}
+
+/// Reads the header of a sealed file, which nobody has vouched for yet. age looks at it anew from its beginning each
+/// time that it has read a little of it.
+fn decryptor<R: Read>(sealed: R) -> Result<Decryptor<Bounded<R>>, age::DecryptError> {
+    let left = Rc::new(Cell::new(MAX_HEADER_BYTES));
+    let sealed = Bounded {
+        inner: sealed,
+        left: Rc::clone(&left),
+    };
+    let decryptor = Decryptor::new(sealed)?;
+    left.set(u64::MAX);
+    Ok(decryptor)
+}
+
+/// A reader of which only so much is read.
+#[derive(Debug)]
+pub struct Bounded<R> {
+    inner: R,
+    left: Rc<Cell<u64>>,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        let left = self.left.get();
+        if left == 0 {
+            let text = "its header is too long";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
+        let most = to.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let len = self.inner.read(&mut to[..most])?;
+        self.left.set(left - len as u64);
+        Ok(len)
+    }
+}
+
+impl<R: Seek> Seek for Bounded<R> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.inner.seek(to)
     }
 }
 
@@ -169,6 +231,7 @@ fn is_wrapped(bytes: &[u8]) -> bool {
 pub fn unwrap(
     bytes: &[u8],
     name: &str,
+    origin: Origin,
     ask: &mut AskPassphrase<'_>,
 ) -> Result<SecretString, IdentityError> {
     if !is_wrapped(bytes) {
@@ -179,13 +242,16 @@ pub fn unwrap(
         OpenError::NoKey | OpenError::Identity(_) => IdentityError::WrongPassphrase,
         error => IdentityError::Malformed(error.to_string()),
     };
-    let decryptor = Decryptor::new(age::armor::ArmoredReader::new(bytes));
+    let decryptor = decryptor(age::armor::ArmoredReader::new(bytes));
     let decryptor = decryptor.map_err(|error| malformed(error.into()))?;
     if !decryptor.is_scrypt() {
         return Err(IdentityError::None);
     }
     let mut identity = age::scrypt::Identity::new(passphrase);
-    identity.set_max_work_factor(MAX_WORK_FACTOR);
+    identity.set_max_work_factor(match origin {
+        Origin::Named => MAX_WORK,
+        Origin::Found => MAX_WORK_OF_STRANGERS,
+    });
     let reader = decryptor
         .decrypt(std::iter::once(&identity as &dyn Identity))
         .map_err(|error| match error {
@@ -204,9 +270,11 @@ pub fn unwrap(
 pub fn wrap(identity: &str, passphrase: SecretString) -> Result<Vec<u8>, super::SealError> {
     use std::io::Write as _;
     let encryptor = age::Encryptor::with_user_passphrase(passphrase);
-    let mut writer = encryptor.wrap_output(Vec::new())?;
+    // Armored: it goes on paper too.
+    let armored = ArmoredWriter::wrap_output(Vec::new(), Format::AsciiArmor)?;
+    let mut writer = encryptor.wrap_output(armored)?;
     writer.write_all(identity.as_bytes())?;
-    Ok(writer.finish()?)
+    Ok(writer.finish()?.finish()?)
 }
 
 /// Names kinds, no key.
@@ -221,12 +289,33 @@ impl fmt::Debug for Identities {
     }
 }
 
-/// A plugin is not given a terminal: what it has to ask, it asks by its own window or touch.
+/// How age's plugins reach a person: to say that a key wants to be touched, to ask for its PIN.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Silent;
+pub struct Person {
+    /// Shows a line.
+    pub show: fn(&str),
+    /// Asks for a secret; `None`: there is nobody.
+    pub ask: fn(&str) -> Option<SecretString>,
+}
 
-impl Callbacks for Silent {
-    fn display_message(&self, _: &str) {}
+static PERSON: OnceLock<Person> = OnceLock::new();
+
+/// Says how to reach a person, once for the process; before that plugins reach nobody.
+pub fn set_person(person: Person) {
+    // The first stays.
+    let _ = PERSON.set(person);
+}
+
+/// What plugins say and ask.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Plugins;
+
+impl Callbacks for Plugins {
+    fn display_message(&self, message: &str) {
+        if let Some(person) = PERSON.get() {
+            (person.show)(&shown(message));
+        }
+    }
 
     fn confirm(&self, _: &str, _: &str, _: Option<&str>) -> Option<bool> {
         None
@@ -236,7 +325,17 @@ impl Callbacks for Silent {
         None
     }
 
-    fn request_passphrase(&self, _: &str) -> Option<SecretString> {
-        None
+    fn request_passphrase(&self, description: &str) -> Option<SecretString> {
+        let person = PERSON.get()?;
+        (person.ask)(&shown(description))
     }
+}
+
+/// In one line, without what a terminal would obey.
+fn shown(text: &str) -> String {
+    let text: String = text
+        .chars()
+        .map(|char| if char.is_control() { ' ' } else { char })
+        .collect();
+    one_line(&text)
 }

@@ -6,10 +6,10 @@ use std::io::Write as _;
 use age::{Encryptor, Recipient};
 
 use super::SealError;
-use super::identities::Silent;
+use super::identities::Plugins;
 
 /// So many recipients take a few kilobytes in each stored file.
-const MOST: usize = 100;
+const MOST: usize = 20;
 /// No recipient is longer: an SSH key of 16,384 bits.
 const MAX_LINE_BYTES: usize = 8 * 1024;
 
@@ -51,6 +51,7 @@ impl Recipients {
     /// does.
     pub fn parse(text: &str) -> Result<Self, ParseRecipientError> {
         let mut recipients = Self::default();
+        let text = text.trim_start_matches('\u{feff}');
         for line in text.lines().map(str::trim) {
             if !line.is_empty() && !line.starts_with('#') {
                 recipients.add(line)?;
@@ -134,7 +135,7 @@ impl Recipients {
         names.sort_unstable();
         names.dedup();
         for name in names {
-            let plugin = age::plugin::RecipientPluginV1::new(name, &of_plugins, &[], Silent)?;
+            let plugin = age::plugin::RecipientPluginV1::new(name, &of_plugins, &[], Plugins)?;
             boxed.push(Box::new(plugin));
         }
         Ok(boxed)

@@ -5,10 +5,12 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use super::{Databases, Report, Setup, room};
-use crate::repository::catalog::{self, Condition};
+use crate::crypt::Seal;
+use crate::repository::catalog::{self, Condition as Of};
 use crate::repository::host_key::HostKey;
 use crate::repository::place::shell;
 use crate::repository::state::{RepositoryState, StateFolder};
+use crate::repository::wrapped::{Condition, Wrapped};
 use crate::repository::{Repository, names};
 
 /// Looks at the state folder. `databases`: what is copied to its spool.
@@ -125,6 +127,7 @@ fn of_repository(
         );
     };
     published(report, repository, host_key);
+    encryption(report, repository, host_key, &known);
     catalog(report, repository, &known);
     accepted(report, &known);
     let next =
@@ -155,25 +158,85 @@ fn published(report: &mut Report, repository: &Repository, host_key: &HostKey) {
     }
 }
 
+/// Whether what this host stores can be sealed, and to whom it will be.
+fn encryption(
+    report: &mut Report,
+    repository: &Repository,
+    host_key: &HostKey,
+    known: &RepositoryState,
+) {
+    let recipients = match known.recipients() {
+        Ok(recipients) => recipients,
+        Err(error) => return report.error("encryption", &error, error.hint()),
+    };
+    match (repository.seal(), recipients.is_empty()) {
+        (Seal::None, true) => report.ok("encryption", "none: who has the repository reads it"),
+        (Seal::None, false) => report.bad(
+            "encryption",
+            "this host has recipients, and the repository says that it is not encrypted",
+            "backups are refused: find out who changed seawall.json, or begin a new repository",
+        ),
+        (Seal::Age, true) => report.bad(
+            "encryption",
+            "the repository is encrypted, and this host has no recipients for it",
+            "seawall init --recipient KEY",
+        ),
+        (Seal::Age, false) => match host_key.try_sealing_to(&recipients) {
+            Ok(()) => {
+                let texts: Vec<&str> = recipients.texts().collect();
+                report.ok("encryption", format!("to {}", texts.join(", ")));
+            }
+            Err(error) => report.error("encryption", &error, error.hint()),
+        },
+    }
+    match known.wrapped() {
+        Ok(all) => {
+            for wrapped in all {
+                behind_a_passphrase(report, repository, &wrapped);
+            }
+        }
+        Err(error) => report.error("encryption", &error, error.hint()),
+    }
+}
+
+/// Whether a key that everything depends on is where it should be.
+fn behind_a_passphrase(report: &mut Report, repository: &Repository, wrapped: &Wrapped) {
+    let key = &wrapped.key;
+    match wrapped.look(repository.backend().as_ref()) {
+        Ok(Condition::Good) => report.ok("key", format!("{key} is there, and a copy on this host")),
+        Ok(Condition::Missing) => report.bad(
+            "key",
+            format!("{key} is missing: its passphrase opens nothing"),
+            "the next backup puts it there again from the copy on this host",
+        ),
+        Ok(Condition::Altered) => report.bad(
+            "key",
+            format!("{key} is altered: its passphrase opens nothing"),
+            "remove it there, and the next backup puts it there again from the copy on this host",
+        ),
+        Err(error) => report.error("key", &error, error.hint()),
+    }
+}
+
 fn catalog(report: &mut Report, repository: &Repository, known: &RepositoryState) {
     let path = known.catalog_path();
     match catalog::examine(&path, repository.id()) {
-        Condition::Good(Some(base)) => report.ok("catalog", format!("knows {base}")),
-        Condition::Good(None) => report.ok("catalog", "knows no snapshot yet"),
-        Condition::Absent => {
+        Of::Good(Some(base)) => report.ok("catalog", format!("knows {base}")),
+        Of::Good(None) => report.ok("catalog", "knows no snapshot yet"),
+        Of::Absent => {
             report.note("catalog", "there is none: the next backup makes it", None);
         }
-        Condition::InUse => report.note(
+        Of::InUse => report.note(
             "catalog",
             "a run works with it, or one that died did: not looked into",
             None,
         ),
-        Condition::Foreign => report.note(
+        Of::Foreign => report.note(
             "catalog",
             "is another repository's, or of another version: the next backup makes it anew",
             None,
         ),
-        Condition::Broken(why) => report.bad(
+        Of::Broken(why) => report.bad(
             "catalog",
             format!("{}: {why}", path.display()),
             "move it away: it is made again from the repository",

@@ -141,6 +141,16 @@ pub enum Error {
         /// The URL or path as given.
         place: String,
     },
+    /// This host signs with another key than it did.
+    #[error(
+        "this host has another key than when it made {snapshot}, its last snapshot, which is signed by {key}"
+    )]
+    AnotherKey {
+        /// The snapshot.
+        snapshot: super::names::SnapshotId,
+        /// The key of then.
+        key: String,
+    },
     /// The state folder failed.
     #[error("cannot use {}", path.display())]
     State {
@@ -220,7 +230,7 @@ impl Error {
                 shell(place)
             ),
             Self::Locked { .. } | Self::Key { .. } => {
-                "give the identity that belongs to one of the recipients: -i FILE (the recovery sheet names them)".into()
+                "give the identity that belongs to one of the recipients: -i FILE (the recovery sheet names them); where the repository keeps a key behind a passphrase: --passphrase-file FILE or SEAWALL_PASSPHRASE".into()
             }
             Self::Seal(_) => "if it is a plugin's recipient: is the plugin installed, and in PATH?".into(),
             Self::NoRecipients { place } => format!(
@@ -238,6 +248,9 @@ impl Error {
                 "restore what you can from another snapshot; `seawall check --read-data` names all that is bad".into()
             }
             Self::NoHostKey { place } => format!("run `seawall init -r {}` on this host first", shell(place)),
+            Self::AnotherKey { key, .. } => format!(
+                "put the old key back into the state folder, or go on from that snapshot without storing anything again: seawall key adopt --trust '{key}' [-i IDENTITY]"
+            ),
             Self::Busy { .. } => {
                 "wait until it has ended; if it was killed, its lock went with it".into()
             }

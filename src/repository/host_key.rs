@@ -3,6 +3,7 @@
 
 use bech32::{Bech32, Hrp};
 use curve25519_dalek::MontgomeryPoint;
+use zeroize::Zeroizing;
 
 use super::Error;
 use super::note::{KeyId, NoteError, SigningKey, VerifyingKey};
@@ -15,7 +16,7 @@ pub const MAX_BYTES: u64 = 64 * 1024;
 /// The key of a backed-up host: an Ed25519 key to sign, an X25519 key (an age identity) to read.
 pub struct HostKey {
     signing: SigningKey,
-    identity: [u8; 32],
+    identity: Zeroizing<[u8; 32]>,
 }
 
 impl std::fmt::Debug for HostKey {
@@ -39,8 +40,8 @@ impl HostKey {
             })
             .collect();
         let signing = SigningKey::generate(&format!("seawall-{host}"))?;
-        let mut identity = [0; 32];
-        getrandom::fill(&mut identity).map_err(|error| Error::Random(error.to_string()))?;
+        let mut identity = Zeroizing::new([0; 32]);
+        getrandom::fill(&mut *identity).map_err(|error| Error::Random(error.to_string()))?;
         Ok(Self { signing, identity })
     }
 
@@ -61,13 +62,13 @@ impl HostKey {
 
     /// Its X25519 half as an age recipient, `age1…`.
     pub fn recipient(&self) -> String {
-        let public = MontgomeryPoint::mul_base_clamped(self.identity);
+        let public = MontgomeryPoint::mul_base_clamped(*self.identity);
         bech32::encode::<Bech32>(Hrp::parse_unchecked("age"), public.as_bytes()).unwrap_or_default()
     }
 
     /// Its X25519 half, to open what was sealed to it: segments and manifests of this host.
     pub fn identities(&self) -> Result<Identities, Error> {
-        let text = zeroize::Zeroizing::new(self.identity_text());
+        let text = self.identity_text();
         let mut nobody = |_: &str| None;
         let read = Identities::read(text.as_bytes(), "the host key", &mut nobody);
         read.map_err(|error| Error::Malformed {
@@ -87,20 +88,21 @@ impl HostKey {
         Ok(())
     }
 
-    fn identity_text(&self) -> String {
+    fn identity_text(&self) -> Zeroizing<String> {
         let secret = Hrp::parse_unchecked("age-secret-key-");
-        let identity = bech32::encode::<Bech32>(secret, &self.identity).unwrap_or_default();
-        identity.to_ascii_uppercase()
+        let identity = bech32::encode_upper::<Bech32>(secret, &*self.identity);
+        Zeroizing::new(identity.unwrap_or_default())
     }
 
     /// The text of the key file: secret.
-    pub fn to_text(&self) -> String {
-        format!(
+    pub fn to_text(&self) -> Zeroizing<String> {
+        let (signing, identity) = (self.signing.encode(), self.identity_text());
+        Zeroizing::new(format!(
             "# seawall host key {}: signs the markers of this host. Keep it secret, keep it here.\n{}\n{}\n",
             self.id(),
-            self.signing.encode(),
-            self.identity_text()
-        )
+            signing.as_str(),
+            identity.as_str()
+        ))
     }
 
     /// Reads a key file.
@@ -125,8 +127,9 @@ impl HostKey {
             .ok_or_else(|| malformed("it holds no age identity"))?;
         let (prefix, identity) =
             bech32::decode(identity).map_err(|_| malformed("its age identity is bad"))?;
-        let identity = <[u8; 32]>::try_from(identity)
-            .map_err(|_| malformed("its age identity is too short"))?;
+        let identity = Zeroizing::new(identity);
+        let identity = <[u8; 32]>::try_from(identity.as_slice()).map(Zeroizing::new);
+        let identity = identity.map_err(|_| malformed("its age identity is too short"))?;
         if prefix.to_lowercase() != "age-secret-key-" {
             return Err(malformed("its second key is not an age identity"));
         }
@@ -180,7 +183,7 @@ mod tests {
         let secret = "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX";
         let recipient = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj";
         let signing = SigningKey::generate("x").unwrap();
-        let key = HostKey::parse(&format!("{}\n{secret}\n", signing.encode())).unwrap();
+        let key = HostKey::parse(&format!("{}\n{secret}\n", signing.encode().as_str())).unwrap();
         assert_eq!(key.recipient(), recipient);
     }
 

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use seawall_backends::Key;
 
 use super::names::SnapshotId;
+use super::readers::Readers;
 use crate::crypt::Seal;
 use crate::object::Sha256;
 use crate::time::Timestamp;
@@ -56,8 +57,12 @@ pub struct Marker {
     pub packs: u64,
     /// Bytes in these packs.
     pub bytes: u64,
-    /// Who can open what the snapshot names, with age; nobody in particular: it is not encrypted.
+    /// To whom it was sealed, with age; nobody in particular: it is not encrypted.
     pub recipients: Vec<String>,
+    /// Those of them, and of earlier ones, that open a part only of what the snapshot names.
+    pub partly: Vec<String>,
+    /// Keys behind a passphrase that open it.
+    pub keys: Vec<Named>,
     /// The snapshot's sums: its manifest, and every part of dumps and files.
     pub sums: Named,
     /// Every list that the snapshot needs, in the order in which to unpack.
@@ -111,6 +116,12 @@ impl Marker {
         for recipient in &self.recipients {
             line("recipient", recipient);
         }
+        for recipient in &self.partly {
+            line("partly", recipient);
+        }
+        for key in &self.keys {
+            line("key", key);
+        }
         line("sums", &self.sums);
         for list in &self.lists {
             line("list", list);
@@ -124,6 +135,14 @@ impl Marker {
             Seal::None
         } else {
             Seal::Age
+        }
+    }
+
+    /// Who can open what it names.
+    pub fn readers(&self) -> Readers {
+        Readers {
+            recipients: self.recipients.clone(),
+            partly: self.partly.clone(),
         }
     }
 
@@ -155,6 +174,8 @@ struct Fields<'a> {
     once: std::collections::BTreeMap<&'static str, &'a str>,
     incomplete: Vec<String>,
     recipients: Vec<String>,
+    partly: Vec<String>,
+    keys: Vec<Named>,
     lists: Vec<Named>,
     unknown: Vec<String>,
 }
@@ -183,6 +204,8 @@ impl<'a> Fields<'a> {
             "list" => self.lists.push(parse_named(value).ok_or_else(bad)?),
             "incomplete" => self.incomplete.push(value.to_owned()),
             "recipient" => self.recipients.push(value.to_owned()),
+            "partly" => self.partly.push(value.to_owned()),
+            "key" => self.keys.push(parse_named(value).ok_or_else(bad)?),
             _ => match ONCE.into_iter().find(|known| *known == name) {
                 Some(known) => {
                     if self.once.insert(known, value).is_some() {
@@ -236,6 +259,8 @@ impl<'a> Fields<'a> {
             sums: parse_named(sums).ok_or_else(|| MarkerError::Line(format!("sums {sums}")))?,
             incomplete: self.incomplete,
             recipients: self.recipients,
+            partly: self.partly,
+            keys: self.keys,
             lists: self.lists,
             unknown: self.unknown,
         })
@@ -284,6 +309,8 @@ mod tests {
             bytes: 4,
             sums: named(99),
             recipients: (0..lists % 3).map(|n| format!("age1{n} x")).collect(),
+            partly: (1..lists % 3).map(|n| format!("age1{n} x")).collect(),
+            keys: (0..lists % 2).map(|_| named(7)).collect(),
             lists: (0..lists).map(named).collect(),
             unknown: Vec::new(),
         }

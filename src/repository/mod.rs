@@ -27,6 +27,7 @@ pub mod parts;
 pub mod place;
 pub(crate) mod pool;
 pub mod reader;
+pub mod readers;
 pub mod runs;
 mod sealing;
 pub mod segment;
@@ -34,6 +35,7 @@ pub mod snapshots;
 pub mod state;
 pub mod stream;
 pub mod sums;
+pub mod wrapped;
 
 pub use configuration::{Configuration, RepositoryId};
 pub use error::Error;
@@ -43,6 +45,7 @@ use crate::crypt::{Identities, Seal};
 use crate::object::Sha256;
 use note::VerifyingKey;
 use sealing::Sealing;
+use wrapped::Wrapped;
 
 /// Result of an operation on a repository.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -60,6 +63,8 @@ pub struct Repository {
     sealing: Option<Sealing>,
     /// What opens what is read.
     identities: Arc<Identities>,
+    /// Keys behind a passphrase that this host made, to be there as long as anything needs them.
+    wrapped: Arc<[Wrapped]>,
 }
 
 impl Repository {
@@ -107,6 +112,7 @@ impl Repository {
             pinned: Vec::new(),
             sealing: None,
             identities: Arc::default(),
+            wrapped: Arc::default(),
         }
     }
 

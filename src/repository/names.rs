@@ -154,9 +154,11 @@ pub fn host_key(id: KeyId) -> Key {
     key(&format!("{KEYS}/{id}.pub"))
 }
 
-/// `keys/passphrase-<8 hex>.age`: an identity behind a passphrase.
-pub fn wrapped_key(random: u32) -> Key {
-    key(&format!("{KEYS}/passphrase-{random:08x}.age"))
+/// `keys/passphrase-<8 hex>.age`: the identity of a recipient, behind a passphrase; the hexadecimal digits are the
+/// first of the recipient's SHA-256.
+pub fn wrapped_key(recipient: &str) -> Key {
+    let hash = Sha256::of(recipient.as_bytes()).to_string();
+    key(&format!("{KEYS}/passphrase-{}.age", &hash[..8]))
 }
 
 /// Whether a key is one of [`wrapped_key`].

@@ -23,6 +23,7 @@ use std::str::FromStr;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::Signer as _;
+use zeroize::Zeroizing;
 
 use crate::object::Sha256;
 
@@ -106,8 +107,8 @@ pub struct SigningKey {
 impl SigningKey {
     /// Makes a new key of this name.
     pub fn generate(name: &str) -> Result<Self, NoteError> {
-        let mut seed = [0; 32];
-        getrandom::fill(&mut seed).map_err(NoteError::Random)?;
+        let mut seed = Zeroizing::new([0; 32]);
+        getrandom::fill(&mut *seed).map_err(NoteError::Random)?;
         Self::from_seed(name, &seed)
     }
 
@@ -123,10 +124,11 @@ impl SigningKey {
     }
 
     /// The secret as a line of text: `PRIVATE+KEY+<name>+<key id>+<base64 of 0x01 and the seed>`.
-    pub fn encode(&self) -> String {
+    pub fn encode(&self) -> Zeroizing<String> {
         let VerifyingKey { name, id, .. } = &self.verifying;
-        let key = encode_key(self.secret.as_bytes());
-        format!("{PRIVATE_KEY_PREFIX}{name}+{id}+{key}")
+        let key = Zeroizing::new(encode_key(self.secret.as_bytes()));
+        let key = key.as_str();
+        Zeroizing::new(format!("{PRIVATE_KEY_PREFIX}{name}+{id}+{key}"))
     }
 }
 
@@ -225,9 +227,9 @@ impl fmt::Debug for VerifyingKey {
 }
 
 fn encode_key(key: &[u8; 32]) -> String {
-    let mut typed = [ED25519; 33];
+    let mut typed = Zeroizing::new([ED25519; 33]);
     typed[1..].copy_from_slice(key);
-    STANDARD.encode(typed)
+    STANDARD.encode(typed.as_slice())
 }
 
 /// Splits `<name>+<key id>+<base64>`; the name and the id are not checked yet.
@@ -236,9 +238,8 @@ fn decode_key(text: &str) -> Result<(&str, &str, [u8; 32]), NoteError> {
     let (Some(name), Some(id), Some(key)) = (fields.next(), fields.next(), fields.next()) else {
         return Err(NoteError::Key("not of the form name+id+base64"));
     };
-    let key = STANDARD
-        .decode(key)
-        .map_err(|_| NoteError::Key("not in base64"))?;
+    let key = STANDARD.decode(key).map(Zeroizing::new);
+    let key = key.map_err(|_| NoteError::Key("not in base64"))?;
     match key.split_first() {
         Some((&ED25519, key)) => Ok((
             name,
@@ -396,7 +397,7 @@ mod tests {
         let signing: SigningKey = GO_SIGNING.parse().unwrap();
         let verifying: VerifyingKey = GO_VERIFYING.parse().unwrap();
         assert_eq!(signing.verifying_key(), &verifying);
-        assert_eq!(signing.encode(), GO_SIGNING);
+        assert_eq!(signing.encode().as_str(), GO_SIGNING);
         assert_eq!(verifying.to_string(), GO_VERIFYING);
         assert_eq!(verifying.id().to_string(), "c74f20a3");
         assert_eq!(verifying.name(), "PeterNeumann");

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use seawall_backends::{Backend as _, Key};
 
 use super::host_key::HostKey;
+use super::wrapped::Wrapped;
 use super::{Error, Repository, Result};
 use crate::crypt::{Content, Identities, OpenError, Recipients, Seal};
 
@@ -47,6 +48,25 @@ impl Repository {
         all.extend(identities);
         self.identities = Arc::new(all);
         self
+    }
+
+    /// With another word on how files are sealed than `seawall.json` has: signed markers have it.
+    #[must_use]
+    pub fn with_seal(mut self, seal: Seal) -> Self {
+        self.seal = seal;
+        self
+    }
+
+    /// With keys behind a passphrase that are to be there.
+    #[must_use]
+    pub fn with_wrapped(mut self, wrapped: Vec<Wrapped>) -> Self {
+        self.wrapped = wrapped.into();
+        self
+    }
+
+    /// Keys behind a passphrase that are to be there.
+    pub fn wrapped(&self) -> &[Wrapped] {
+        &self.wrapped
     }
 
     /// Whether anything that is sealed might be opened.

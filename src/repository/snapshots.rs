@@ -9,6 +9,7 @@ use super::marker::{self, Marker, MarkerError};
 use super::names::{self, SnapshotId};
 use super::note::{self, VerifyingKey};
 use super::{Error, Repository, Result, bounded, host_key, pool};
+use crate::crypt::Seal;
 use crate::object::Sha256;
 use crate::time::Timestamp;
 
@@ -167,6 +168,41 @@ impl Repository {
             }
         }
         Ok((None, bad))
+    }
+
+    /// The snapshot of that name, if its marker is one.
+    pub fn snapshot(&self, id: SnapshotId) -> Result<Option<Snapshot>> {
+        let entry = match self.backend.stat(&names::marker(id)) {
+            Ok(entry) => entry,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        Ok(match self.read_marker(&entry, &OnceLock::new())? {
+            Some(Found::Snapshot(snapshot)) => Some(*snapshot),
+            _ => None,
+        })
+    }
+
+    /// How files are sealed as the newest marker says that a pinned key signed; `None`: there is none among the newest.
+    /// `seawall.json` says it too, and nothing proves that.
+    pub fn seal_of_markers(&self) -> Result<Option<Seal>> {
+        const MOST: usize = 8;
+        if self.pinned.is_empty() {
+            return Ok(None);
+        }
+        let entries: std::result::Result<Vec<Entry>, _> =
+            self.backend.list(names::MARKERS).collect();
+        let mut entries = entries?;
+        entries.sort_unstable_by(|a, b| b.key.cmp(&a.key));
+        let known = OnceLock::new();
+        for entry in entries.iter().take(MOST) {
+            if let Some(Found::Snapshot(snapshot)) = self.read_marker(entry, &known)?
+                && snapshot.signed_by.is_pinned()
+            {
+                return Ok(Some(snapshot.marker.seal()));
+            }
+        }
+        Ok(None)
     }
 
     /// `None`: the marker was forgotten since it was listed.

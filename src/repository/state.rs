@@ -6,13 +6,17 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use seawall_backends::Key;
+use zeroize::Zeroizing;
+
 use super::acceptances::Acceptances;
 use super::configuration::RepositoryId;
 use super::guard::WeakWrites;
 use super::host_key::HostKey;
 use super::identity::Voucher;
 use super::note::VerifyingKey;
-use super::{Error, Result};
+use super::wrapped::Wrapped;
+use super::{Error, Result, names};
 use crate::crypt::Recipients;
 use crate::time::Clock;
 
@@ -106,7 +110,7 @@ impl StateFolder {
     pub fn host_key(&self) -> Result<Option<HostKey>> {
         let path = self.host_key_path();
         match fs::read_to_string(&path) {
-            Ok(text) => HostKey::parse(&text).map(Some),
+            Ok(text) => HostKey::parse(&Zeroizing::new(text)).map(Some),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(Error::State { path, source }),
         }
@@ -144,33 +148,31 @@ impl StateFolder {
 
     /// Every key that the administrator vouched for, and for which repository. Makes nothing.
     pub fn vouchers(path: &Path) -> Result<Vec<Voucher>> {
-        let path = path.join("repositories");
-        let failed = |source| Error::State {
-            path: path.clone(),
-            source,
-        };
-        let folders = match fs::read_dir(&path) {
-            Ok(folders) => folders,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(source) => return Err(failed(source)),
-        };
         let mut vouchers = Vec::new();
-        for folder in folders {
-            let folder = folder.map_err(failed)?;
-            let name = folder.file_name();
-            let Some(id) = name.to_str().and_then(|name| name.parse().ok()) else {
-                continue;
-            };
-            let state = RepositoryState {
-                path: folder.path(),
-            };
-            let id: RepositoryId = id;
+        for (id, state) in of_repositories(path)? {
             vouchers.extend(state.trusted()?.into_iter().map(|key| Voucher {
                 key,
                 of: Some(id.clone()),
             }));
         }
         Ok(vouchers)
+    }
+
+    /// Whether there is any repository that this host has joined, as far as can be told.
+    pub fn knows_repositories(&self) -> bool {
+        of_repositories(&self.path).is_ok_and(|all| !all.is_empty())
+    }
+
+    /// The repositories for which this host encrypts, and to whom.
+    pub fn encrypting(&self) -> Result<Vec<(RepositoryId, Recipients)>> {
+        let mut all = Vec::new();
+        for (id, state) in of_repositories(&self.path)? {
+            let recipients = state.recipients()?;
+            if !recipients.is_empty() {
+                all.push((id, recipients));
+            }
+        }
+        Ok(all)
     }
 
     /// Like [`Self::repository`], but makes nothing; for verbs that only read.
@@ -303,12 +305,68 @@ impl RepositoryState {
         self.path.join("recovery-sheet.txt")
     }
 
+    fn keys_path(&self) -> PathBuf {
+        self.path.join("keys")
+    }
+
+    /// Keeps a copy of a key behind a passphrase: without it nobody opens what is stored.
+    pub fn keep_wrapped(&self, wrapped: &Wrapped) -> Result<()> {
+        let folder = self.keys_path();
+        make_folder(&folder)?;
+        let name = wrapped.key.as_str().rsplit('/').next();
+        replace(&folder.join(name.unwrap_or_default()), &wrapped.bytes)
+    }
+
+    /// The copies of keys behind a passphrase.
+    pub fn wrapped(&self) -> Result<Vec<Wrapped>> {
+        let folder = self.keys_path();
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(failed(&folder)(error)),
+        };
+        let mut all = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(failed(&folder))?.path();
+            let name = path.file_name().and_then(|name| name.to_str());
+            let key = name.and_then(|name| Key::parse(&format!("{}/{name}", names::KEYS)).ok());
+            // What a write that was cut off left has another name.
+            if let Some(key) = key.filter(names::is_wrapped_key) {
+                let bytes = fs::read(&path).map_err(failed(&path))?;
+                all.push(Wrapped { key, bytes });
+            }
+        }
+        all.sort_unstable_by(|one, other| one.key.cmp(&other.key));
+        Ok(all)
+    }
+
     /// Keeps a copy of the recovery sheet.
     pub fn keep_sheet(&self, text: &str) -> Result<PathBuf> {
         let path = self.sheet_path();
         replace(&path, text.as_bytes())?;
         Ok(path)
     }
+}
+
+/// What a state folder has of repositories.
+fn of_repositories(path: &Path) -> Result<Vec<(RepositoryId, RepositoryState)>> {
+    let path = path.join("repositories");
+    let folders = match fs::read_dir(&path) {
+        Ok(folders) => folders,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => return Err(Error::State { path, source }),
+    };
+    let mut all = Vec::new();
+    for folder in folders {
+        let folder = folder.map_err(failed(&path))?;
+        let name = folder.file_name();
+        if let Some(id) = name.to_str().and_then(|name| name.parse().ok()) {
+            let path = folder.path();
+            all.push((id, RepositoryState { path }));
+        }
+    }
+    all.sort_by(|one: &(RepositoryId, _), other| one.0.as_str().cmp(other.0.as_str()));
+    Ok(all)
 }
 
 /// Whether a line is what [`Lock::sign`] writes.

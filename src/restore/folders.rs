@@ -1,11 +1,12 @@
 //! Folders and new files in the target, each opened from the folder above it without following
 //! links: what a hostile repository puts there cannot lead anywhere else.
 //!
-//! Files appear under their names only whole, by rename. Nothing is synced here: one `syncfs` at
-//! the end of the restore does that.
+//! Ordinary files appear under their names only whole, by rename. Objects are written under their
+//! names at once, which saves a third of the calls for them: their ids prove them, and a restore
+//! that goes on does so. Nothing is synced here: one `syncfs` at the end of the restore does that.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -70,14 +71,15 @@ impl Folders {
 
     /// The same from another folder inside.
     pub fn enter_from(&self, from: BorrowedFd<'_>, path: &str) -> io::Result<OwnedFd> {
-        let mut folder = from.try_clone_to_owned()?;
+        let mut folder = None;
         for name in path.split('/').filter(|name| !name.is_empty()) {
-            folder = match open_folder(folder.as_fd(), name)? {
+            let above = folder.as_ref().map_or(from, OwnedFd::as_fd);
+            folder = Some(match open_folder(above, name)? {
                 Some(folder) => folder,
-                None => self.make(folder.as_fd(), name)?,
-            };
+                None => self.make(above, name)?,
+            });
         }
-        Ok(folder)
+        folder.map_or_else(|| from.try_clone_to_owned(), Ok)
     }
 
     fn make(&self, folder: BorrowedFd<'_>, name: &str) -> io::Result<OwnedFd> {
@@ -120,6 +122,30 @@ impl Folders {
         self.owner.is_some_and(|owner| {
             stat.st_uid != owner.uid || owner.gid.is_some_and(|gid| stat.st_gid != gid)
         })
+    }
+
+    /// Writes an object; `false` if something has its name, which stays. What breaks off is removed, and
+    /// what a crash cuts off is found by the restore that goes on: it proves what is there.
+    pub fn put_object(
+        &self,
+        folder: BorrowedFd<'_>,
+        name: &str,
+        mode: u32,
+        bytes: &[u8],
+    ) -> io::Result<bool> {
+        let mode = Mode::from_raw_mode(mode);
+        let mut file = match rustix::fs::openat(folder, name, NEW_FILE, mode) {
+            Ok(file) => File::from(file),
+            Err(Errno::EXIST) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        };
+        let written = self.give_new(&file).and_then(|()| file.write_all(bytes));
+        if let Err(error) = written {
+            // The error is what counts; if this fails too, the next restore removes it.
+            let _ = rustix::fs::unlinkat(folder, name, AtFlags::empty());
+            return Err(error);
+        }
+        Ok(true)
     }
 
     /// Begins a file. What an interrupted restore left of it is removed.

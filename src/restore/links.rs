@@ -1,7 +1,7 @@
 //! Objects that share their bytes with another library's: hard links, made once everything that
 //! has bytes of its own is there.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::os::fd::BorrowedFd;
 
 use rustix::fs::AtFlags;
@@ -131,9 +131,8 @@ fn copy(
 ) -> io::Result<Outcome> {
     let mut bytes = Vec::new();
     folders::open_file(from, from_name)?.read_to_end(&mut bytes)?;
-    let mut file = folders.new_file(folder, name, OBJECT_MODE)?;
-    file.file().write_all(&bytes)?;
-    Ok(if file.finish_new()? {
+    let is_new = folders.put_object(folder, name, OBJECT_MODE, &bytes)?;
+    Ok(if is_new {
         Outcome::Copied
     } else {
         Outcome::Present

@@ -29,6 +29,7 @@ mod writer;
 
 use std::path::PathBuf;
 
+use seawall_backends::Key;
 use serde::Serialize;
 
 pub use databases::SQL_FOLDER;
@@ -37,8 +38,9 @@ pub use notes::NOTES;
 pub use report::{Files, Lost, LostKind, Needs, Objects, Report};
 pub use target::UNFINISHED;
 
+use crate::object::Sha256;
 use crate::repository::manifest::Manifest;
-use crate::repository::{Repository, Snapshot, index as stored_index};
+use crate::repository::{Repository, Snapshot, index as stored_index, names};
 use index::Index;
 use notes::Notes;
 use packs::{Job, There};
@@ -124,7 +126,7 @@ pub fn run(
     let state = target::look(&options.target, repository, snapshot)?;
     progress("reading the index");
     let manifest = stored_index::read_manifest(repository, &snapshot.marker)?;
-    must_open(repository, &manifest)?;
+    must_open(repository, snapshot, &manifest)?;
     let owner = target::owner(options.owner, state, &manifest)?;
     let restore = Restore {
         repository,
@@ -139,15 +141,48 @@ pub fn run(
 }
 
 /// Refuses what no key at hand opens before anything is written. What is lost is told later.
-fn must_open(repository: &Repository, manifest: &Manifest) -> Result<(), Error> {
+///
+/// One header tells of all that was sealed to the same recipients. Where these have changed, one part of each run
+/// that parts are of is looked at, and the packs at both ends and in the middle of each list: they are in the order of time.
+fn must_open(
+    repository: &Repository,
+    snapshot: &Snapshot,
+    manifest: &Manifest,
+) -> Result<(), Error> {
     use crate::repository::Error as Of;
-    let Some(part) = manifest.parts().next() else {
-        return Ok(());
-    };
-    match repository.must_open(&part.key) {
-        Err(error @ (Of::Locked { .. } | Of::Key { .. })) => Err(error.into()),
-        _ => Ok(()),
+    let mut looked_at: Vec<(Key, Sha256)> = Vec::new();
+    let mut runs = std::collections::HashSet::new();
+    for part in manifest.parts() {
+        let run = part.key.as_str().rsplit_once('/').map(|(run, _)| run);
+        if runs.insert(run) {
+            looked_at.push((part.key.clone(), part.sha256));
+        }
     }
+    let is_mixed = !snapshot.marker.partly.is_empty();
+    if is_mixed {
+        for named in &snapshot.marker.lists {
+            let packs = stored_index::List::read(repository, named)?.packs;
+            let some = [0, packs.len() / 2, packs.len().saturating_sub(1)];
+            looked_at.extend(some.iter().filter_map(|&at| {
+                let (kind, pack) = packs.get(at)?;
+                Some((names::pack(*kind, pack, repository.seal()), *pack))
+            }));
+        }
+    }
+    for (key, sha256) in looked_at {
+        match repository.must_open(&key) {
+            Ok(()) if is_mixed => {}
+            Ok(()) => break,
+            // A header that was altered looks like one for another key: what is lost is told later.
+            Err(error @ (Of::Locked { .. } | Of::Key { .. })) => {
+                if repository.read_verified(&key, &sha256).is_ok() {
+                    return Err(error.into());
+                }
+            }
+            Err(_) => {}
+        }
+    }
+    Ok(())
 }
 
 /// A restore that goes on.

@@ -1,6 +1,6 @@
 //! One worker of a restore: fetches a pack, proves each wanted member, and writes it.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::os::fd::BorrowedFd;
 
 use super::error::{Error, loss};
@@ -143,14 +143,9 @@ impl<'a> Writer<'a> {
 
     fn write(&mut self, object: &Object, bytes: &[u8]) -> io::Result<()> {
         let (folder, name) = self.places.make(object)?;
-        let mut file = self
-            .job
-            .target
-            .folders()
-            .new_file(folder, &name, OBJECT_MODE)?;
-        file.file().write_all(bytes)?;
+        let folders = self.job.target.folders();
         // What is there already was stored later.
-        if file.finish_new()? {
+        if folders.put_object(folder, &name, OBJECT_MODE, bytes)? {
             self.done.written.add(object.kind, bytes.len() as u64);
         }
         Ok(())

@@ -15,14 +15,18 @@ mod history;
 mod needs;
 mod objects;
 mod paths;
+mod seen;
 mod sight;
+mod threads;
 mod tree;
 
 pub use closure::Closure;
 pub use needs::{Needed, NeededBy, needs};
 pub use objects::Objects;
 pub use paths::{AffectedPaths, affected_paths};
+use seen::Seen;
 pub use sight::{Known, NothingKnown, Sight};
+use threads::Threads;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
@@ -206,7 +210,7 @@ impl Outcome {
 /// What a walk's pointers led to, whether it was there or not.
 #[derive(Debug)]
 pub struct Reached {
-    seen: HashSet<Object>,
+    seen: Seen,
     commits: HashMap<Object, history::Seen>,
 }
 
@@ -221,14 +225,16 @@ impl Reached {
 pub struct Walk<'a, S> {
     source: &'a dyn Objects,
     sight: &'a S,
+    threads: Threads,
 }
 
 /// The walk of one group.
 struct Walker<'a, S> {
     source: &'a dyn Objects,
     sight: &'a S,
+    threads: &'a Threads,
     /// What was passed in this walk, but for commits.
-    seen: HashSet<Object>,
+    seen: Seen,
     commits: HashMap<Object, history::Seen>,
     outcome: Outcome,
 }
@@ -250,7 +256,11 @@ struct Fetched {
 impl<'a, S: Sight> Walk<'a, S> {
     /// A walk through objects, of an installation or of a repository.
     pub fn new(source: &'a dyn Objects, sight: &'a S) -> Self {
-        Self { source, sight }
+        Self {
+            source,
+            sight,
+            threads: Threads::default(),
+        }
     }
 
     /// Walks the libraries of a group.
@@ -266,7 +276,8 @@ impl<'a, S: Sight> Walk<'a, S> {
         let mut walker = Walker {
             source: self.source,
             sight: self.sight,
-            seen: HashSet::new(),
+            threads: &self.threads,
+            seen: Seen::default(),
             commits: HashMap::new(),
             outcome: Outcome::default(),
         };
@@ -298,8 +309,18 @@ impl<S: Sight> Walker<'_, S> {
         object: Object,
         asking: Asking,
     ) -> Result<Option<Fetched>, WalkError<S::Error>> {
-        let asked = object;
-        match find(self.source, self.sight, object)? {
+        let found = find(self.source, self.sight, object)?;
+        self.had(object, found, asking)
+    }
+
+    /// Keeps what was found if it is new, and records what cannot be had.
+    fn had(
+        &mut self,
+        asked: Object,
+        found: Found,
+        asking: Asking,
+    ) -> Result<Option<Fetched>, WalkError<S::Error>> {
+        match found {
             Found::Good {
                 object,
                 content,
@@ -378,6 +399,16 @@ enum Found {
         trouble: Trouble,
         bytes: Option<Vec<u8>>,
     },
+}
+
+impl Found {
+    /// What the object says, if it can be had.
+    fn content(&self) -> Option<&Content> {
+        match self {
+            Self::Good { content, .. } | Self::Rescued { content, .. } => Some(content),
+            Self::Nowhere { .. } => None,
+        }
+    }
 }
 
 /// Looks for a commit or fs object in every place where it may lie.

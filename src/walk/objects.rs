@@ -6,7 +6,7 @@ use crate::object::{Object, Store};
 use crate::seafile::folders::{ObjectFolders, Places};
 
 /// Objects by name: those of an installation, or those that a repository holds of it.
-pub trait Objects {
+pub trait Objects: Sync {
     /// The stores in which an object of this one may lie, best first.
     fn places(&self, store: Store) -> Places;
 

@@ -15,10 +15,10 @@ pub struct Known {
     pub sha256: Option<Sha256>,
 }
 
-/// What a walk asks and tells.
-pub trait Sight {
+/// What a walk asks and tells. Many threads ask, [`Sight::known`] and [`Sight::rescue`]; one tells.
+pub trait Sight: Sync {
     /// Why the walk must end: a failed catalog or destination, never damage.
-    type Error;
+    type Error: Send;
 
     /// What is known of an object; `None`: nothing, it has to be read (and kept).
     fn known(&self, object: &Object) -> Result<Option<Known>, Self::Error>;

@@ -1,109 +1,223 @@
 //! The walk through a folder and all below it. No recursion: a hostile library may be as deep as it
 //! likes.
 
-use super::{Asking, Fetched, Sight, Trouble, WalkError, Walker, unreadable};
+use rayon::prelude::*;
+
+use super::{Asking, Fetched, Found, Objects, Sight, Trouble, WalkError, Walker, find, unreadable};
 use crate::object::{Kind, Object, ObjectId, Store};
 use crate::seafile::check::{Content, block_lengths_fit};
-use crate::seafile::fs::{FileObject, FsObject};
+use crate::seafile::fs::FsObject;
+
+/// So many fs objects are read at a time, by all threads together: what they hold is in memory.
+const READ_AT_ONCE: usize = 64;
+/// So many are looked up at a time.
+const ASK_AT_ONCE: usize = 1024;
+/// It does not pay to wake a thread for fewer look-ups.
+const ASK_EACH: usize = 32;
+/// Nor for the blocks of most files.
+const BLOCKS_EACH: usize = 64;
+
+/// What came of looking for an fs object and, if it is a file, for its blocks.
+struct Looked {
+    asked: Object,
+    found: Found,
+    blocks: Vec<(Object, Block)>,
+}
+
+/// A block, in whichever store it lies.
+enum Block {
+    /// It is stored, and this long.
+    Known(u64),
+    /// It lies here, and is this long.
+    New(Object, u64),
+    /// It cannot be had.
+    Nowhere(Trouble),
+}
 
 impl<S: Sight> Walker<'_, S> {
-    /// Walks a root folder.
+    /// Walks a root folder. What is next to each other is looked up and read in parallel; what came of
+    /// it is taken in one after the other.
     pub(super) fn tree(&mut self, root: Object, asking: Asking) -> Result<(), WalkError<S::Error>> {
         let mut pending = vec![root];
-        while let Some(object) = pending.pop() {
-            if self.pass(&object)? {
-                continue;
-            }
-            match self.fetch(object, asking)? {
-                Some(Fetched {
-                    content: Content::Fs(FsObject::Folder(folder)),
-                    ..
-                }) => {
-                    pending.extend(folder.entries.iter().map(|entry| Object {
-                        id: entry.id,
-                        ..object
-                    }));
+        let mut open = Vec::new();
+        loop {
+            if !pending.is_empty() {
+                let from = pending.len().saturating_sub(ASK_AT_ONCE);
+                let mut asked: Vec<Object> = pending.drain(from..).rev().collect();
+                asked.retain(|object| !object.id.is_empty() && self.seen.insert(*object));
+                open.extend(self.open_ones(asked)?.into_iter().rev());
+            } else if !open.is_empty() {
+                let from = open.len().saturating_sub(READ_AT_ONCE);
+                let wanted: Vec<Object> = open.drain(from..).rev().collect();
+                let from = pending.len();
+                for looked in self.look(&wanted)? {
+                    self.take(looked, asking, &mut pending)?;
                 }
-                Some(Fetched {
-                    object: file,
-                    content: Content::Fs(FsObject::File(content)),
-                }) => {
-                    self.file(object.store, file, &content, asking)?;
-                }
-                _ => {}
+                // What comes first is taken from the end.
+                pending[from..].reverse();
+            } else {
+                return Ok(());
             }
+        }
+    }
+
+    /// Those that are not closed.
+    fn open_ones(&self, asked: Vec<Object>) -> Result<Vec<Object>, WalkError<S::Error>> {
+        let is_open = |object: &Object| Ok(!is_closed(self.source, self.sight, object)?);
+        let open: Result<Vec<bool>, _> = if asked.len() < 2 * ASK_EACH {
+            asked.iter().map(is_open).collect()
+        } else {
+            let ask = || asked.par_iter().with_min_len(ASK_EACH).map(is_open);
+            self.threads.get()?.install(|| ask().collect())
+        };
+        let both = asked.into_iter().zip(open?);
+        Ok(both
+            .filter_map(|(object, open)| open.then_some(object))
+            .collect())
+    }
+
+    /// Reads fs objects and finds their blocks, in the order that they are wanted in.
+    fn look(&self, wanted: &[Object]) -> Result<Vec<Looked>, WalkError<S::Error>> {
+        if let [one] = wanted {
+            return Ok(vec![self.look_at(*one)?]);
+        }
+        let look = |object: &Object| self.look_at(*object);
+        let look = || wanted.par_iter().map(look).collect();
+        self.threads.get()?.install(look)
+    }
+
+    fn look_at(&self, asked: Object) -> Result<Looked, WalkError<S::Error>> {
+        let found = find(self.source, self.sight, asked)?;
+        let blocks: Vec<Object> = match found.content() {
+            Some(Content::Fs(FsObject::File(file))) => {
+                let ids = file.blocks.iter().filter(|id| !id.is_empty());
+                ids.map(|id| Object::new(asked.store, Kind::Block, *id))
+                    .collect()
+            }
+            _ => Vec::new(),
+        };
+        let find = |block: &Object| Ok((*block, find_block(self.source, self.sight, *block)?));
+        let blocks = if blocks.len() < 2 * BLOCKS_EACH {
+            blocks.iter().map(find).collect::<Result<_, _>>()?
+        } else {
+            let find = || {
+                blocks
+                    .par_iter()
+                    .with_min_len(BLOCKS_EACH)
+                    .map(find)
+                    .collect::<Result<_, _>>()
+            };
+            self.threads.get()?.install(find)?
+        };
+        Ok(Looked {
+            asked,
+            found,
+            blocks,
+        })
+    }
+
+    fn take(
+        &mut self,
+        looked: Looked,
+        asking: Asking,
+        pending: &mut Vec<Object>,
+    ) -> Result<(), WalkError<S::Error>> {
+        let Looked {
+            asked,
+            found,
+            blocks,
+        } = looked;
+        match self.had(asked, found, asking)? {
+            Some(Fetched {
+                content: Content::Fs(FsObject::Folder(folder)),
+                ..
+            }) => {
+                let ids = folder.entries.iter().map(|entry| entry.id);
+                pending.extend(ids.map(|id| Object { id, ..asked }));
+            }
+            Some(Fetched {
+                object,
+                content: Content::Fs(FsObject::File(file)),
+            }) => {
+                let lengths = blocks
+                    .into_iter()
+                    .map(|(block, found)| self.block(block, found, asking))
+                    .collect::<Result<Option<Vec<u64>>, _>>()?;
+                if let Some(lengths) = lengths
+                    && !block_lengths_fit(&file, &lengths, asking.encrypted)
+                {
+                    self.record(object, asking, Trouble::Lengths, false);
+                }
+            }
+            _ => {}
         }
         Ok(())
     }
 
-    /// Whether there is nothing to do for an object: it stands for emptiness, was seen, or is closed.
-    fn pass(&mut self, object: &Object) -> Result<bool, WalkError<S::Error>> {
-        if object.id.is_empty() || !self.seen.insert(*object) {
+    /// Takes in what was found of a block; returns its length, if it can be had.
+    fn block(
+        &mut self,
+        asked: Object,
+        found: Block,
+        asking: Asking,
+    ) -> Result<Option<u64>, WalkError<S::Error>> {
+        let first = self.seen.insert(asked);
+        match found {
+            Block::Known(length) => Ok(Some(length)),
+            Block::New(object, length) => {
+                let new = object == asked || self.seen.insert(object);
+                if first && new {
+                    self.outcome.visited += 1;
+                    self.sight.keep_block(object).map_err(WalkError::Sight)?;
+                }
+                Ok(Some(length))
+            }
+            Block::Nowhere(trouble) => {
+                if first {
+                    self.record(asked, asking, trouble, false);
+                }
+                Ok(None)
+            }
+        }
+    }
+}
+
+/// Whether an object is closed in one of the stores that it may lie in.
+fn is_closed<S: Sight>(
+    source: &dyn Objects,
+    sight: &S,
+    object: &Object,
+) -> Result<bool, WalkError<S::Error>> {
+    for store in source.places(object.store) {
+        let known = sight.known(&Object { store, ..*object });
+        if known
+            .map_err(WalkError::Sight)?
+            .is_some_and(|known| known.closed)
+        {
             return Ok(true);
         }
-        for store in self.source.places(object.store) {
-            let object = Object { store, ..*object };
-            if self
-                .sight
-                .known(&object)
-                .map_err(WalkError::Sight)?
-                .is_some_and(|known| known.closed)
-            {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
+    Ok(false)
+}
 
-    fn file(
-        &mut self,
-        store: Store,
-        object: Object,
-        file: &FileObject,
-        asking: Asking,
-    ) -> Result<(), WalkError<S::Error>> {
-        let mut lengths = Vec::with_capacity(file.blocks.len());
-        for id in &file.blocks {
-            if !id.is_empty() {
-                lengths.push(self.block(Object::new(store, Kind::Block, *id), asking)?);
-            }
+fn find_block<S: Sight>(
+    source: &dyn Objects,
+    sight: &S,
+    block: Object,
+) -> Result<Block, WalkError<S::Error>> {
+    let mut trouble = Trouble::Missing;
+    for store in source.places(block.store) {
+        let object = Object { store, ..block };
+        if let Some(known) = sight.known(&object).map_err(WalkError::Sight)? {
+            return Ok(Block::Known(known.length));
         }
-        let lengths: Option<Vec<u64>> = lengths.into_iter().collect();
-        if let Some(lengths) = lengths
-            && !block_lengths_fit(file, &lengths, asking.encrypted)
-        {
-            self.record(object, asking, Trouble::Lengths, false);
+        match source.len(&object) {
+            Ok(Some(length)) => return Ok(Block::New(object, length)),
+            Ok(None) => {}
+            Err(error) => trouble = unreadable(error).map_err(WalkError::Source)?,
         }
-        Ok(())
     }
-
-    /// Finds a block; returns its length, if it can be had.
-    fn block(&mut self, block: Object, asking: Asking) -> Result<Option<u64>, WalkError<S::Error>> {
-        let first = self.seen.insert(block);
-        let mut trouble = Trouble::Missing;
-        for store in self.source.places(block.store) {
-            let object = Object { store, ..block };
-            if let Some(known) = self.sight.known(&object).map_err(WalkError::Sight)? {
-                return Ok(Some(known.length));
-            }
-            match self.source.len(&object) {
-                Ok(Some(length)) => {
-                    let new = object == block || self.seen.insert(object);
-                    if first && new {
-                        self.outcome.visited += 1;
-                        self.sight.keep_block(object).map_err(WalkError::Sight)?;
-                    }
-                    return Ok(Some(length));
-                }
-                Ok(None) => {}
-                Err(error) => trouble = unreadable(error).map_err(WalkError::Source)?,
-            }
-        }
-        if first {
-            self.record(block, asking, trouble, false);
-        }
-        Ok(None)
-    }
+    Ok(Block::Nowhere(trouble))
 }
 
 /// What a fs object points to.

@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rusqlite::types::ValueRef;
+use seawall::object::{Kind, Object};
 use seawall_test_servers::mariadb::MariaDb;
 
 use crate::cli::User;
@@ -333,66 +334,119 @@ fn a_database_that_is_gone_or_may_not_be_read_is_no_snapshot() {
     user.run(&["backup", moved.path()]).fails(1, &[&seahub]);
 }
 
-/// Heads that move while the backup runs: what the dump names is in the repository.
-#[test]
-fn heads_that_move_meanwhile_are_those_of_one_moment() {
-    let (user, moved) = (User::new(), Moved::example());
-    let heads: Vec<String> = moved
-        .sql("SELECT commit_id FROM Branch")
-        .lines()
-        .map(str::to_owned)
-        .collect();
-    assert!(heads.len() > 1);
-    let library = crate::support::DOCUMENTS;
-    // An older commit of a library, and its newest, in turn.
-    let newest = moved.sql(&format!(
+/// Somebody who makes commits of a library, one after the other, until `stop`: the object, then in one transaction
+/// its head and, in each database, the number of the commit.
+fn make_commits(moved: &Moved, writer: usize, library: &str, stop: &AtomicBool) {
+    let before = moved.sql(&format!(
         "SELECT commit_id FROM Branch WHERE repo_id = '{library}'"
     ));
-    let commits = moved
-        .source
-        .path
-        .join("seafile-data/storage/commits")
-        .join(library);
-    let others: Vec<String> = crate::support::files_below(&commits)
-        .iter()
-        .map(|path| {
-            let name = path.file_name().unwrap().to_str().unwrap();
-            let folder = path
-                .parent()
-                .unwrap()
-                .file_name()
-                .unwrap()
-                .to_str()
-                .unwrap();
-            format!("{folder}{name}")
-        })
-        .filter(|id| *id != newest.trim())
-        .collect();
-    let stop = std::sync::atomic::AtomicBool::new(false);
+    let mut before = Object::new(
+        library.parse().unwrap(),
+        Kind::Commit,
+        before.trim().parse().unwrap(),
+    );
+    for number in 1.. {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let id = format!("{writer:08x}{number:032x}");
+        before = crate::damage::write_commit(&moved.source, &before, &id, |json| {
+            json["parent_id"] = before.id.to_string().into();
+            json["ctime"] = (json["ctime"].as_i64().unwrap() + 1).into();
+        });
+        let mut sql = "START TRANSACTION;".to_owned();
+        for role in ["ccnet", "seahub", "seafile"] {
+            let name = moved.name(role);
+            write!(
+                sql,
+                "UPDATE `{name}`.live SET number = {number} WHERE writer = {writer};"
+            )
+            .unwrap();
+        }
+        let name = moved.name("seafile");
+        write!(
+            sql,
+            "UPDATE `{name}`.Branch SET commit_id = '{id}' WHERE repo_id = '{library}'; COMMIT"
+        )
+        .unwrap();
+        moved.server.sql(&sql);
+    }
+}
+
+/// Rows of a table in a dump, each as its text without the parentheses.
+fn dumped_rows(dump: &str, table: &str) -> Vec<String> {
+    let begin = format!("INSERT INTO `{table}` (");
+    let (_, rest) = dump.split_once(&begin).unwrap();
+    let (rows, _) = rest.split_once(";\n").unwrap();
+    let rows = rows.split_once("VALUES\n").unwrap().1.lines();
+    rows.map(|row| {
+        row.trim_start_matches('(')
+            .trim_end_matches([',', ')'])
+            .to_owned()
+    })
+    .collect()
+}
+
+/// Writers end with the test, however it ends.
+struct Stop<'a>(&'a AtomicBool);
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Four writers, each with a library or its branch of one: the databases, the heads and the objects agree.
+#[test]
+fn heads_that_move_meanwhile_are_those_of_one_moment() {
+    const WRITERS: usize = 4;
+    let (user, moved) = (User::new(), Moved::example());
+    let libraries = moved.sql("SELECT repo_id FROM Branch ORDER BY repo_id");
+    let libraries: Vec<&str> = libraries.lines().collect();
+    assert!(libraries.len() >= WRITERS);
+    for role in ["ccnet", "seahub", "seafile"] {
+        let name = moved.name(role);
+        moved.server.sql(&format!(
+            "USE `{name}`; CREATE TABLE live (writer INT PRIMARY KEY, number INT) ENGINE=InnoDB; INSERT INTO live VALUES (0,0),(1,0),(2,0),(3,0)"
+        ));
+    }
+    let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        for writer in 0..2 {
-            let (moved, others, stop) = (&moved, &others, &stop);
-            scope.spawn(move || {
-                let mut number = writer;
-                while !stop.load(Ordering::Relaxed) {
-                    let commit = &others[number % others.len()];
-                    moved.sql(&format!(
-                        "UPDATE Branch SET commit_id = '{commit}' WHERE repo_id = '{library}'"
-                    ));
-                    number += 2;
-                }
-            });
+        let stopped = Stop(&stop);
+        for (writer, library) in libraries.iter().enumerate().take(WRITERS) {
+            let (moved, stop) = (&moved, &stop);
+            scope.spawn(move || make_commits(moved, writer, library, stop));
         }
-        for _ in 0..3 {
-            let backup = user.run(&["backup", moved.path(), "--init"]);
-            let deep = user.run(&["check", "--deep"]);
-            if backup.status != 0 || deep.status != 0 {
-                stop.store(true, Ordering::Relaxed);
+        let mut seen = Vec::new();
+        for round in 0..3 {
+            user.run(&["backup", moved.path(), "--init"]).succeeds();
+            let target = user.path(&format!("restored-{round}"));
+            let target = target.to_str().unwrap();
+            user.run(&["restore", "latest", "--target", target])
+                .succeeds();
+            let dump = |role: &str| {
+                let file = format!("{target}/seawall-databases/{role}.sql");
+                fs::read_to_string(file).unwrap()
+            };
+            let [ccnet, seahub, seafile] = ["ccnet", "seahub", "seafile"].map(dump);
+            let numbers = dumped_rows(&seafile, "live");
+            assert_eq!(numbers, dumped_rows(&ccnet, "live"));
+            assert_eq!(numbers, dumped_rows(&seahub, "live"));
+            let heads = dumped_rows(&seafile, "Branch");
+            for (row, library) in numbers.iter().zip(&libraries) {
+                let (writer, number) = row.split_once(',').unwrap();
+                let (writer, number): (usize, u64) =
+                    (writer.parse().unwrap(), number.parse().unwrap());
+                let id = format!("{writer:08x}{number:032x}");
+                let of_library = |row: &&String| row.contains(library);
+                let head = heads.iter().find(of_library).unwrap();
+                assert!(number == 0 || head.contains(&id), "{row}: {head}");
             }
-            backup.succeeds();
-            deep.succeeds();
+            seen.push(numbers);
+            user.run(&["check", "--deep"]).succeeds();
         }
-        stop.store(true, Ordering::Relaxed);
+        seen.dedup();
+        assert_eq!(seen.len(), 3, "nobody wrote meanwhile: {seen:?}");
+        drop(stopped);
     });
 }
 

@@ -14,6 +14,8 @@ fn it_is_whole_and_has_as_many_objects_as_it_says() {
         files: 25,
         folder: 10,
         mean_len: 4000,
+        blocks: 0,
+        commits: 0,
     };
     let made = generator::grow(&grown.path, size, 7);
     // Files and blocks, three folders and their root, two commits.
@@ -21,6 +23,11 @@ fn it_is_whole_and_has_as_many_objects_as_it_says() {
     let stored = |source: &Source| World::local().backup(source).totals.objects;
     assert_eq!(stored(&grown), stored(&example) + made);
     let user = User::new();
-    let verified = user.run(&["verify", grown.path.to_str().unwrap()]);
-    verified.succeeds();
+    let verify = ["verify", grown.path.to_str().unwrap()];
+    user.run(&verify).succeeds();
+    // A file of ten: three new files a library, three folders, root and commit; the second one has new times only.
+    let changed = generator::change(&grown.path, 10, 4000, 8);
+    assert_eq!(changed, 3 * (2 * 3 + 4 + 1));
+    assert_eq!(stored(&grown), stored(&example) + made + changed);
+    user.run(&verify).succeeds();
 }

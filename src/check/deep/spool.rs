@@ -3,6 +3,7 @@
 //! does not grow with what is stored, and each pack is fetched once.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -35,7 +36,7 @@ const SCHEMA: &str = "
 /// The temporary file. Its folder belongs to whoever called the check.
 #[derive(Debug)]
 pub(in crate::check) struct Spool {
-    connection: Connection,
+    connection: Mutex<Connection>,
     folder: PathBuf,
 }
 
@@ -78,7 +79,7 @@ impl Spool {
         };
         let connection = open().map_err(failed(folder))?;
         Ok(Self {
-            connection,
+            connection: Mutex::new(connection),
             folder: folder.to_owned(),
         })
     }
@@ -89,7 +90,11 @@ impl Spool {
     }
 
     fn with<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
-        work(&self.connection).map_err(failed(&self.folder))
+        let connection = self
+            .connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        work(&connection).map_err(failed(&self.folder))
     }
 
     /// Takes down a list and the lines of its segment. A pack that two lists describe in different ways

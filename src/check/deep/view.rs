@@ -1,8 +1,8 @@
 //! The objects of one snapshot: what lies in the packs that its lists name, in their order.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
+use std::sync::{Mutex, PoisonError};
 
 use super::spool::{Link, PackNumber, Place, Spool, What};
 use crate::object::{Object, Store};
@@ -17,7 +17,7 @@ pub(super) struct View<'a> {
     positions: HashMap<PackNumber, u32>,
     has_shared: bool,
     /// A failure of the spool, which the walk cannot tell from a missing object.
-    failure: RefCell<Option<Error>>,
+    failure: Mutex<Option<Error>>,
 }
 
 /// A moment in the order in which things are unpacked: a pack's position, a member's.
@@ -31,7 +31,7 @@ impl<'a> View<'a> {
             sequence: Vec::new(),
             positions: HashMap::new(),
             has_shared: spool.has_shared()?,
-            failure: RefCell::new(None),
+            failure: Mutex::new(None),
         })
     }
 
@@ -111,14 +111,16 @@ impl<'a> View<'a> {
     /// Remembers a failure for [`Self::failure`].
     fn keep<T>(&self, result: Result<T>) -> io::Result<T> {
         result.map_err(|error| {
-            self.failure.borrow_mut().get_or_insert(error);
+            let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+            failure.get_or_insert(error);
             io::Error::other("the temporary files of the check failed")
         })
     }
 
     /// Why something could not be read, if it was not for the repository. To be asked after a walk.
     pub(super) fn failure(&self) -> Result<()> {
-        self.failure.borrow_mut().take().map_or(Ok(()), Err)
+        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        failure.take().map_or(Ok(()), Err)
     }
 }
 

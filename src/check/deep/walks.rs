@@ -6,9 +6,9 @@
 //! remembered is void as soon as a pack is gone, another host's chain begins, or the rules of a
 //! library have changed.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::convert::Infallible;
+use std::sync::{PoisonError, RwLock};
 
 use super::spool::{PackNumber, failed};
 use super::view::View;
@@ -104,7 +104,7 @@ impl Proved {
 /// What a walk asks and tells: it looks, and remembers what it passed.
 struct DeepSight<'a> {
     proved: &'a Proved,
-    passed: RefCell<HashSet<Object>>,
+    passed: RwLock<HashSet<Object>>,
 }
 
 impl Sight for DeepSight<'_> {
@@ -112,7 +112,8 @@ impl Sight for DeepSight<'_> {
 
     fn known(&self, object: &Object) -> std::result::Result<Option<Known>, Infallible> {
         // What this walk has looked at itself is judged by what it found.
-        let is_passed = self.passed.borrow().contains(object);
+        let passed = self.passed.read().unwrap_or_else(PoisonError::into_inner);
+        let is_passed = passed.contains(object);
         let mark = self.proved.marks.get(object).filter(|_| !is_passed);
         Ok(mark.map(|&closed| Known {
             // Only asked of blocks, which have no marks.
@@ -124,7 +125,8 @@ impl Sight for DeepSight<'_> {
     }
 
     fn visit(&self, object: &Object) -> std::result::Result<(), Infallible> {
-        self.passed.borrow_mut().insert(*object);
+        let mut passed = self.passed.write().unwrap_or_else(PoisonError::into_inner);
+        passed.insert(*object);
         Ok(())
     }
 
@@ -285,7 +287,7 @@ impl Pass<'_> {
     ) -> Result<()> {
         let sight = DeepSight {
             proved,
-            passed: RefCell::default(),
+            passed: RwLock::default(),
         };
         let walk = Walk::new(at.view, &sight);
         let outcome = walk.group(group).map_err(|error| self.walk_error(error))?;
@@ -294,7 +296,10 @@ impl Pass<'_> {
             .collect();
         let is_clean = bad.is_empty() && !outcome.passed_open;
         let marks: HashMap<Object, bool> = if is_clean {
-            let passed = sight.passed.into_inner();
+            let passed = sight
+                .passed
+                .into_inner()
+                .unwrap_or_else(PoisonError::into_inner);
             passed.into_iter().map(|object| (object, true)).collect()
         } else {
             let closure = walk.closure(group, &bad);

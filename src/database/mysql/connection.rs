@@ -37,6 +37,15 @@ pub enum Vendor {
     MySql,
 }
 
+/// What a statement of a dump did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Fed {
+    /// How many rows it changed.
+    pub(super) rows: u64,
+    /// How many warnings the server has of it.
+    pub(super) warnings: u16,
+}
+
 impl Connection {
     /// Logs in.
     pub fn open(server: &Server) -> Result<Self, Error> {
@@ -77,10 +86,15 @@ impl Connection {
              lock_wait_timeout = 60, innodb_lock_wait_timeout = 60, \
              net_write_timeout = 3600, net_read_timeout = 3600, sql_select_limit = DEFAULT",
         )?;
-        self.run(match self.vendor {
+        let unlimited = self.run(match self.vendor {
             Vendor::MariaDb => "SET SESSION max_statement_time = 0",
             Vendor::MySql => "SET SESSION max_execution_time = 0",
-        })
+        });
+        match unlimited {
+            // MySQL before 5.7.8 has no such limit, nor a variable for it.
+            Err(error) if error.code() == Some(1193) => Ok(()),
+            other => other,
+        }
     }
 
     /// Which server.
@@ -131,9 +145,8 @@ impl Connection {
         Ok(rows)
     }
 
-    /// Runs a statement of a dump, which need not be UTF-8; how many rows it changed. `doing` names it
-    /// in errors.
-    pub(super) fn feed(&self, statement: &[u8], doing: &str) -> Result<u64, Error> {
+    /// Runs a statement of a dump, which need not be UTF-8. `doing` names it in errors.
+    pub(super) fn feed(&self, statement: &[u8], doing: &str) -> Result<Fed, Error> {
         let mut held = self.conn.borrow_mut();
         let Some(conn) = held.as_mut() else {
             return Err(Error::new(
@@ -144,15 +157,16 @@ impl Connection {
         };
         let work = async {
             let result = conn.query_iter(statement).await?;
-            let changed = result.affected_rows();
+            let rows = result.affected_rows();
+            let warnings = result.warnings();
             result.drop_result().await?;
-            Ok::<_, mysql_async::Error>(changed)
+            Ok::<_, mysql_async::Error>(Fed { rows, warnings })
         };
         // The clock is the runtime's.
         let timed = async { tokio::time::timeout(SILENCE, work).await };
         let answered = self.runtime.block_on(timed);
         match answered {
-            Ok(Ok(changed)) => Ok(changed),
+            Ok(Ok(fed)) => Ok(fed),
             Ok(Err(error)) => {
                 if error.is_fatal() {
                     *held = None;

@@ -1,5 +1,7 @@
 //! What servers say when they are asked how something was made, made fit for any server and database.
 
+use super::schema::Table;
+
 /// Takes out the clause that names the account that made it, which the server that it is loaded into
 /// may not have. It stands at one place (`sql_show.cc`, `sp.cc`, `events.cc` of `MariaDB` and `MySQL`):
 /// `CREATE [OR REPLACE] [ALGORITHM=word] DEFINER=account rest`, the account being
@@ -33,15 +35,19 @@ pub(super) fn without_definer(definition: &str) -> String {
     }
 }
 
-/// Where a name in backticks, at the beginning, ends.
+/// Where a name in backticks (by some modes: in quotes), at the beginning, ends.
 fn quoted_end(text: &str) -> Option<usize> {
-    let mut rest = text.strip_prefix('`')?;
+    let quote = text
+        .chars()
+        .next()
+        .filter(|char| matches!(char, '`' | '"'))?;
+    let mut rest = &text[1..];
     let mut at = 1;
     loop {
-        let tick = rest.find('`')?;
+        let tick = rest.find(quote)?;
         at += tick + 1;
         rest = &rest[tick + 1..];
-        match rest.strip_prefix('`') {
+        match rest.strip_prefix(quote) {
             Some(after) => {
                 rest = after;
                 at += 1;
@@ -49,6 +55,49 @@ fn quoted_end(text: &str) -> Option<usize> {
             None => return Some(at),
         }
     }
+}
+
+/// What follows `FOR EACH ROW` in a trigger's definition, without `FOLLOWS` or `PRECEDES` and its name:
+/// the order is made by the order in which triggers are made.
+pub(super) fn trigger_body(definition: &str) -> Option<&str> {
+    let mut rest = definition;
+    let mut seen = 0;
+    while seen < 3 {
+        let (word, after) = next_word(rest)?;
+        let is_next = word.eq_ignore_ascii_case(["FOR", "EACH", "ROW"][seen]);
+        seen = if is_next { seen + 1 } else { 0 };
+        rest = after;
+    }
+    match next_word(rest) {
+        Some((word, after))
+            if word.eq_ignore_ascii_case("FOLLOWS") || word.eq_ignore_ascii_case("PRECEDES") =>
+        {
+            next_word(after).map(|(_, after)| after.trim_start())
+        }
+        _ => Some(rest.trim_start()),
+    }
+}
+
+/// The next word, name in quotes or other sign, and what follows it; comments are passed over.
+fn next_word(text: &str) -> Option<(&str, &str)> {
+    let mut rest = text.trim_start();
+    loop {
+        let after = if let Some(comment) = rest.strip_prefix("/*") {
+            comment.split_once("*/")?.1
+        } else if rest.starts_with("-- ") || rest.starts_with('#') {
+            rest.split_once('\n')?.1
+        } else {
+            break;
+        };
+        rest = after.trim_start();
+    }
+    let is_word = |char: char| char.is_alphanumeric() || matches!(char, '_' | '$');
+    let end = match rest.chars().next()? {
+        '`' | '"' => quoted_end(rest)?,
+        first if is_word(first) => rest.find(|char| !is_word(char)).unwrap_or(rest.len()),
+        first => first.len_utf8(),
+    };
+    Some(rest.split_at(end))
 }
 
 /// Takes out the database before names of sequences, which `MariaDB` puts there in the defaults of
@@ -93,6 +142,62 @@ fn text_end(text: &str) -> usize {
     text.len()
 }
 
+/// Says the collations that a server leaves out because they are the character set's own (`MySQL` before
+/// 8.0 and `MariaDB` before 10.6.11 do): other servers have other ones for the same character set.
+pub(super) fn with_collations(definition: &str, table: &Table) -> String {
+    let mut text = String::with_capacity(definition.len() + 64);
+    for line in definition.split_inclusive('\n') {
+        let begin = line.trim_start();
+        let (word, equals, collation) = if begin.starts_with('`') {
+            let column = table.columns.iter().find(|column| {
+                let name = super::literal::name(&column.name);
+                begin
+                    .strip_prefix(&name)
+                    .is_some_and(|rest| rest.starts_with(' '))
+            });
+            let text = column.and_then(|column| column.text.as_ref());
+            let collation = text.map(|text| text.collation.as_str());
+            (" CHARACTER SET ", " COLLATE ", collation)
+        } else if begin.starts_with(") ") {
+            (" CHARSET=", " COLLATE=", Some(table.collation.as_str()))
+        } else {
+            ("", "", None)
+        };
+        let end = collation.and_then(|_| Some(outside_quotes(line, word)? + word.len()));
+        let Some((end, collation)) = end.zip(collation) else {
+            text.push_str(line);
+            continue;
+        };
+        let is_name = |char: char| char.is_ascii_alphanumeric() || char == '_';
+        let len = line[end..].find(|char| !is_name(char));
+        let (before, after) = line.split_at(len.map_or(line.len(), |len| end + len));
+        text.push_str(before);
+        if !after.starts_with(equals) && !collation.is_empty() {
+            text.push_str(equals);
+            text.push_str(collation);
+        }
+        text.push_str(after);
+    }
+    text
+}
+
+/// Where a text stands, not in somebody's quotes.
+fn outside_quotes(line: &str, text: &str) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        let found = at + line[at..].find(text)?;
+        let Some(quote) = line[at..found].find(['\'', '`']).map(|quote| at + quote) else {
+            return Some(found);
+        };
+        at = quote
+            + if line[quote..].starts_with('`') {
+                quoted_end(&line[quote..])?
+            } else {
+                text_end(&line[quote..])
+            };
+    }
+}
+
 /// A view's definition that takes the place of what has its name.
 pub(super) fn replacing(definition: &str) -> String {
     match definition.strip_prefix("CREATE ") {
@@ -119,7 +224,33 @@ pub(super) fn delimiter(statement: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::literal::Literal;
+    use super::super::schema::{Column, TextType};
     use super::*;
+
+    #[test]
+    fn bodies_of_triggers() {
+        for (made, body) in [
+            (
+                "CREATE DEFINER=`a`@`%` TRIGGER t BEFORE INSERT ON x FOR EACH ROW SET @a = 1",
+                "SET @a = 1",
+            ),
+            (
+                "create trigger `for each row`.`a``b` after update on y for\n each /* row */ row BEGIN END",
+                "BEGIN END",
+            ),
+            (
+                "CREATE TRIGGER t BEFORE DELETE ON \"for each\" -- for each row x\n FOR EACH ROW FOLLOWS `s t` SET @r='\\\\'",
+                "SET @r='\\\\'",
+            ),
+        ] {
+            assert_eq!(trigger_body(made), Some(body), "{made}");
+        }
+        assert_eq!(
+            trigger_body("CREATE TRIGGER t BEFORE DELETE ON x FOR EACH"),
+            None
+        );
+    }
 
     #[test]
     fn definers_are_taken_out_at_their_place() {
@@ -167,6 +298,48 @@ mod tests {
         for text in ["", "'", "'\\", "(", "nextval("] {
             assert_eq!(without_database(text, "d"), text);
         }
+    }
+
+    #[test]
+    fn collations_are_said() {
+        let column = |name: &str, collation: Option<&str>| Column {
+            name: name.to_owned(),
+            literal: Literal::Quoted,
+            text: collation.map(|collation| TextType {
+                charset: "utf8mb4".to_owned(),
+                collation: collation.to_owned(),
+            }),
+        };
+        let table = Table {
+            name: "t".to_owned(),
+            engine: "InnoDB".to_owned(),
+            created: String::new(),
+            is_transactional: true,
+            is_versioned: false,
+            collation: "utf8mb4_general_ci".to_owned(),
+            columns: vec![
+                column("a` CHARACTER SET x", Some("utf8mb4_bin")),
+                column("b", Some("latin1_swedish_ci")),
+                column("c", None),
+                column("d", Some("utf8mb4_general_ci")),
+            ],
+            primary: Vec::new(),
+        };
+        // As MySQL 5.6 and 5.7 say it.
+        let made = "CREATE TABLE `t` (\n  `a`` CHARACTER SET x` text CHARACTER SET utf8mb4 COLLATE utf8mb4_bin,\n  \
+            `b` varchar(9) CHARACTER SET latin1 NOT NULL DEFAULT 'it''s CHARACTER SET x',\n  `c` int COMMENT ' CHARACTER SET x',\n  \
+            `d` text,\n  KEY `b` (`b`)\n) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COMMENT=' CHARSET=y'\n/*!50100 PARTITION BY KEY () */";
+        let said = made
+            .replace("SET latin1 NOT", "SET latin1 COLLATE latin1_swedish_ci NOT")
+            .replace(
+                "=utf8mb4 COMMENT",
+                "=utf8mb4 COLLATE=utf8mb4_general_ci COMMENT",
+            );
+        assert_eq!(with_collations(made, &table), said);
+        assert_eq!(with_collations(&said, &table), said);
+        let quoted = ") COMMENT=' CHARSET=y' DEFAULT CHARSET=utf8mb4";
+        let said = format!("{quoted} COLLATE=utf8mb4_general_ci");
+        assert_eq!(with_collations(quoted, &table), said);
     }
 
     #[test]

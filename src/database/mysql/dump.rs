@@ -8,31 +8,37 @@
 
 use std::io::{self, Write};
 
-use mysql_async::Row;
+use mysql_async::{Row, Value};
 
-use super::connection::{Connection, cell_text};
+use super::connection::Connection;
 use super::definition;
 use super::error::{Error, ErrorKind};
 use super::literal::{self, Literal};
-use super::schema::{self, Schema, Table};
+use super::schema::{self, NameCase, Schema, Table};
 use super::snapshot::released;
 
 /// An INSERT is ended when it has so many bytes.
 const INSERT_BYTES: usize = 1 << 20;
 /// What servers take in one statement unless they are told otherwise (16 MiB since `MySQL` 5.6).
 const USUAL_PACKET: usize = 16 << 20;
+/// What no server takes in one statement (`max_allowed_packet`'s own limit).
+const LARGEST_PACKET: usize = 1 << 30;
 /// How the last line begins.
 const TRAILER: &str = "-- seawall dump complete: ";
 
+/// Names of such a server are not those that programs ask for elsewhere.
+const LOWERED: &str = "-- The server kept names in lower case (lower_case_table_names).\n";
 const HEADER: &str = "\
 SET @old_names = @@character_set_client, @old_time_zone = @@time_zone, @old_sql_mode = @@sql_mode,
   @old_foreign_key_checks = @@foreign_key_checks, @old_unique_checks = @@unique_checks;
 SET NAMES utf8mb4;
-SET time_zone = '+00:00', sql_mode = 'NO_AUTO_VALUE_ON_ZERO', foreign_key_checks = 0, unique_checks = 0;
+SET time_zone = '+00:00', sql_mode = 'NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES', foreign_key_checks = 0, unique_checks = 0
+  /*M!100201 , check_constraint_checks = 0 */;
 ";
 const FOOTER: &str = "
 SET time_zone = @old_time_zone, sql_mode = @old_sql_mode, character_set_client = @old_names,
-  foreign_key_checks = @old_foreign_key_checks, unique_checks = @old_unique_checks;
+  foreign_key_checks = @old_foreign_key_checks, unique_checks = @old_unique_checks
+  /*M!100201 , check_constraint_checks = 1 */;
 ";
 
 /// What was written.
@@ -78,12 +84,31 @@ pub(super) fn counts(tail: &[u8]) -> Option<(u64, u64)> {
     Some((tables.parse().ok()?, rows.parse().ok()?))
 }
 
-/// The character set and collation that a dump says at its beginning that its database has.
-pub(super) fn defaults(head: &[u8]) -> Option<(String, String)> {
-    let head = String::from_utf8_lossy(head);
-    let mut lines = head.lines().take_while(|line| line.starts_with("-- "));
-    let line = lines.find_map(|line| line.strip_prefix("-- CHARACTER SET "))?;
-    let (charset, rest) = line.split_once(" COLLATE ")?;
+/// What a dump says at its beginning.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Head {
+    /// The character set and collation of its database.
+    pub(super) defaults: Option<(String, String)>,
+    /// Whether its server kept names in lower case.
+    pub(super) lowers_names: bool,
+}
+
+impl Head {
+    pub(super) fn parse(head: &[u8]) -> Self {
+        let head = String::from_utf8_lossy(head);
+        let mut this = Self::default();
+        for line in head.lines().take_while(|line| line.starts_with("-- ")) {
+            this.defaults = this.defaults.or_else(|| defaults(line));
+            this.lowers_names |= line == LOWERED.trim_end();
+        }
+        this
+    }
+}
+
+fn defaults(line: &str) -> Option<(String, String)> {
+    let (charset, rest) = line
+        .strip_prefix("-- CHARACTER SET ")?
+        .split_once(" COLLATE ")?;
     let (collation, _) = rest.split_once(';')?;
     let is_name = |name: &str| {
         !name.is_empty()
@@ -123,11 +148,11 @@ pub(super) fn part(
     match part {
         Part::Passive => {
             dump.placeholders(schema)?;
-            dump.routines()?;
+            dump.routines(schema)?;
             dump.views(schema)?;
         }
-        Part::Triggers => dump.triggers()?,
-        Part::Events => dump.events()?,
+        Part::Triggers => dump.triggers(schema)?,
+        Part::Events => dump.events(schema)?,
     }
     dump.out.write_all(FOOTER.as_bytes())?;
     Ok(text)
@@ -150,7 +175,7 @@ pub(super) fn write(
     };
     dump.header(schema)?;
     for name in &schema.sequences {
-        let (create, set) = schema::sequence(connection, database, name)?;
+        let (create, set) = released(connection, || schema::sequence(connection, database, name))?;
         dump.statement(&create)?;
         dump.statement(&set)?;
     }
@@ -163,20 +188,21 @@ pub(super) fn write(
         released(connection, || dump.table(table))?;
     }
     dump.placeholders(schema)?;
-    dump.routines()?;
-    dump.triggers()?;
+    dump.routines(schema)?;
+    dump.triggers(schema)?;
     dump.views(schema)?;
-    dump.events()?;
+    dump.events(schema)?;
     let Totals { tables, rows, .. } = dump.totals;
     writeln!(dump.out, "{FOOTER}{TRAILER}{tables} tables, {rows} rows")?;
     Ok(dump.totals)
 }
 
-struct Dump<'a> {
-    connection: &'a Connection,
-    database: &'a str,
-    out: &'a mut dyn Write,
-    totals: Totals,
+/// A database that is being written.
+pub(super) struct Dump<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) database: &'a str,
+    pub(super) out: &'a mut dyn Write,
+    pub(super) totals: Totals,
 }
 
 impl Dump<'_> {
@@ -187,38 +213,26 @@ impl Dump<'_> {
         write!(
             self.out,
             "-- SQL dump by seawall: load it into an empty database that was made with\n\
-             -- CHARACTER SET {charset} COLLATE {collation}; the last line says that it is whole.\n{HEADER}"
+             -- CHARACTER SET {charset} COLLATE {collation}; the last line says that it is whole.\n{}{HEADER}",
+            if schema.case == NameCase::Lowered {
+                LOWERED
+            } else {
+                ""
+            }
         )?;
         Ok(())
     }
 
-    fn statement(&mut self, text: &str) -> Result<(), DumpError> {
+    pub(super) fn statement(&mut self, text: &str) -> Result<(), DumpError> {
         writeln!(self.out, "\n{text};")?;
         Ok(())
     }
 
-    /// The second column of what the server answers; nothing there: the account may not see it.
-    fn shown(&self, what: &str, name: &str, column: usize) -> Result<String, Error> {
-        let statement = format!("SHOW CREATE {what} {}", literal::name(name));
-        let mut rows = self.connection.rows(&statement)?;
-        let text = rows.first_mut().and_then(|row| cell_text(row, column));
-        text.ok_or_else(|| {
-            let text = format!(
-                "the account may not see how the {} {}.{name} is made",
-                what.to_lowercase(),
-                self.database
-            );
-            let grant = format!(
-                "GRANT SELECT ON mysql.proc TO {user} (MariaDB), or GRANT SHOW_ROUTINE ON *.* TO {user} (MySQL)",
-                user = self.connection.server().user
-            );
-            Error::new(self.connection.server(), ErrorKind::Denied(grant), text)
-        })
-    }
-
     fn table(&mut self, table: &Table) -> Result<(), DumpError> {
-        let create = self.shown("TABLE", &table.name, 1)?;
-        self.statement(&definition::without_database(&create, self.database))?;
+        let [_, create] = self.shown("TABLE", &table.name, 1)?;
+        let create = create.unwrap_or_default();
+        let create = definition::without_database(&create, self.database);
+        self.statement(&definition::with_collations(&create, table))?;
         self.totals.tables += 1;
         if table.is_versioned {
             self.totals.notes.push(format!(
@@ -226,23 +240,56 @@ impl Dump<'_> {
                 self.database, table.name
             ));
         }
-        self.rows(table)
+        if create.contains(char::REPLACEMENT_CHARACTER) {
+            self.totals.notes.push(format!(
+                "{}.{}: its definition holds bytes that are no text (a binary default?), which are lost",
+                self.database, table.name
+            ));
+        }
+        // A column that is gone was taken away since the snapshot began.
+        self.rows(table).map_err(|error| match error {
+            DumpError::Server(error) if error.code() == Some(1054) => {
+                error.with_kind(ErrorKind::Changed).into()
+            }
+            error => error,
+        })?;
+        self.is_the_same(table)
+    }
+
+    /// Whether the table that was read, and that nobody can alter until it is let go of, is the one that the
+    /// snapshot began with: tools for online changes put another one under its name, which the snapshot
+    /// shows with the rows that it had.
+    fn is_the_same(&self, table: &Table) -> Result<(), DumpError> {
+        let created = self.connection.text(&format!(
+            "SELECT CREATE_TIME FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
+            literal::text(self.database),
+            literal::text(&table.name)
+        ))?;
+        if created.unwrap_or_default() == table.created {
+            return Ok(());
+        }
+        let what = format!(
+            "the table {}.{} is another one now",
+            self.database, table.name
+        );
+        Err(Error::new(self.connection.server(), ErrorKind::Changed, what).into())
     }
 
     fn rows(&mut self, table: &Table) -> Result<(), DumpError> {
         let names: Vec<String> = table
-            .columns
-            .iter()
+            .held()
             .map(|column| literal::name(&column.name))
             .collect();
         let selected: Vec<String> = table
-            .columns
-            .iter()
+            .held()
             .zip(&names)
-            .map(|(column, name)| match column.literal {
-                Literal::Double => format!("{name} + 0e0"),
-                _ => name.clone(),
-            })
+            .map(
+                |(column, name)| match (column.literal, column.introducer()) {
+                    (Literal::Double, _) => format!("{name} + 0e0"),
+                    (_, Some(_)) => format!("CAST({name} AS BINARY)"),
+                    _ => name.clone(),
+                },
+            )
             .collect();
         let order: Vec<String> = table
             .primary
@@ -286,6 +333,13 @@ impl Dump<'_> {
         })?;
         insert.flush(self.out)?;
         self.totals.rows += rows;
+        if insert.largest > LARGEST_PACKET {
+            let what = format!(
+                "the table {}.{} has a row of {} bytes: no server takes so much in one statement",
+                self.database, table.name, insert.largest
+            );
+            return Err(Error::new(connection.server(), ErrorKind::Unsupported, what).into());
+        }
         if insert.largest > USUAL_PACKET {
             self.totals.notes.push(format!(
                 "{}.{} has a row of {} bytes: it loads where max_allowed_packet is larger",
@@ -294,108 +348,6 @@ impl Dump<'_> {
         }
         Ok(())
     }
-
-    /// Views may use each other: each stands as a table of its columns would, until all are there.
-    fn placeholders(&mut self, schema: &Schema) -> Result<(), DumpError> {
-        for view in &schema.views {
-            let columns = view.columns.iter();
-            let columns: Vec<String> = columns
-                .map(|column| format!("1 AS {}", literal::name(column)))
-                .collect();
-            self.statement(&format!(
-                "CREATE VIEW {} AS SELECT {}",
-                literal::name(&view.name),
-                if columns.is_empty() {
-                    "1".to_owned()
-                } else {
-                    columns.join(", ")
-                }
-            ))?;
-        }
-        Ok(())
-    }
-
-    fn views(&mut self, schema: &Schema) -> Result<(), DumpError> {
-        for view in &schema.views {
-            let create = self.shown("VIEW", &view.name, 1)?;
-            let create = definition::replacing(&definition::without_definer(&create));
-            self.statement(&create)?;
-        }
-        Ok(())
-    }
-
-    fn routines(&mut self) -> Result<(), DumpError> {
-        for (kind, name) in schema::routines(self.connection, self.database)? {
-            let create = self.shown(&kind, &name, 2)?;
-            let mut rows = self
-                .connection
-                .rows(&format!("SHOW CREATE {kind} {}", literal::name(&name)))?;
-            let mut cell = |at| rows.first_mut().and_then(|row| cell_text(row, at));
-            let session = Session {
-                sql_mode: cell(1).unwrap_or_default(),
-                collation: cell(4).unwrap_or_default(),
-                time_zone: None,
-            };
-            self.program(&session, &definition::without_definer(&create))?;
-        }
-        Ok(())
-    }
-
-    fn triggers(&mut self) -> Result<(), DumpError> {
-        for trigger in schema::triggers(self.connection, self.database)? {
-            let session = Session {
-                sql_mode: trigger.sql_mode,
-                collation: trigger.collation,
-                time_zone: None,
-            };
-            self.program(&session, &trigger.create)?;
-        }
-        Ok(())
-    }
-
-    fn events(&mut self) -> Result<(), DumpError> {
-        for name in schema::events(self.connection, self.database)? {
-            let create = self.shown("EVENT", &name, 3)?;
-            let statement = format!("SHOW CREATE EVENT {}", literal::name(&name));
-            let mut rows = self.connection.rows(&statement)?;
-            let mut cell = |at| rows.first_mut().and_then(|row| cell_text(row, at));
-            let session = Session {
-                sql_mode: cell(1).unwrap_or_default(),
-                time_zone: cell(2),
-                collation: cell(5).unwrap_or_default(),
-            };
-            self.program(&session, &definition::without_definer(&create))?;
-        }
-        Ok(())
-    }
-
-    /// Something with statements of its own in it, made in the session that it was made in. What is
-    /// in it is UTF-8 like all of the dump.
-    fn program(&mut self, session: &Session, create: &str) -> Result<(), DumpError> {
-        let delimiter = definition::delimiter(create);
-        let mut settings = format!("sql_mode = {}", literal::text(&session.sql_mode));
-        if !session.collation.is_empty() {
-            settings.push_str(", collation_connection = ");
-            settings.push_str(&literal::text(&session.collation));
-        }
-        if let Some(zone) = &session.time_zone {
-            settings.push_str(", time_zone = ");
-            settings.push_str(&literal::text(zone));
-        }
-        write!(
-            self.out,
-            "\nSET {settings};\nDELIMITER {delimiter}\n{create}{delimiter}\nDELIMITER ;\n\
-             SET NAMES utf8mb4;\nSET sql_mode = 'NO_AUTO_VALUE_ON_ZERO', time_zone = '+00:00';\n"
-        )?;
-        Ok(())
-    }
-}
-
-/// The session that a routine, a trigger or an event was made in, and runs in.
-struct Session {
-    sql_mode: String,
-    collation: String,
-    time_zone: Option<String>,
 }
 
 /// Rows on their way into one statement.
@@ -415,12 +367,21 @@ impl Insert {
         }
         let start = self.text.len();
         self.text.push(b'(');
-        for (at, column) in table.columns.iter().enumerate() {
+        for (at, column) in table.held().enumerate() {
             if at > 0 {
                 self.text.push(b',');
             }
             let value = row.as_ref(at);
-            if !value.is_some_and(|value| column.literal.write(value, &mut self.text)) {
+            let literal = match (value, column.introducer()) {
+                (None | Some(Value::NULL), _) | (_, None) => column.literal,
+                (_, Some(charset)) => {
+                    self.text.push(b'_');
+                    self.text.extend_from_slice(charset.as_bytes());
+                    self.text.push(b' ');
+                    Literal::Hex
+                }
+            };
+            if !value.is_some_and(|value| literal.write(value, &mut self.text)) {
                 let what = format!("{}.{}: no text came for a value", table.name, column.name);
                 return Err(Error::new(connection.server(), ErrorKind::Other, what));
             }
@@ -455,10 +416,22 @@ mod tests {
         let head = |collation: &str| {
             format!("-- SQL dump\n-- CHARACTER SET utf8mb4 COLLATE {collation}; the last\n{HEADER}")
         };
-        let found = defaults(head("utf8mb4_bin").as_bytes()).unwrap();
-        assert_eq!(found, ("utf8mb4".to_owned(), "utf8mb4_bin".to_owned()));
-        assert_eq!(defaults(head("x ENCRYPTION='Y'").as_bytes()), None);
-        assert_eq!(defaults(b"SELECT 1;\n-- CHARACTER SET a COLLATE b;"), None);
+        let found = Head::parse(head("utf8mb4_bin").as_bytes());
+        let defaults = Some(("utf8mb4".to_owned(), "utf8mb4_bin".to_owned()));
+        assert_eq!(found.defaults, defaults);
+        assert!(!found.lowers_names);
+        let found = Head::parse(format!("-- x\n{LOWERED}{HEADER}").as_bytes());
+        assert!(found.lowers_names);
+        for other in [
+            "-- x COLLATE a ENCRYPTION='Y';",
+            "SELECT 1;\n-- CHARACTER SET a COLLATE b;",
+        ] {
+            assert_eq!(Head::parse(other.as_bytes()), Head::default());
+        }
+        assert_eq!(
+            Head::parse(head("x ENCRYPTION='Y'").as_bytes()).defaults,
+            None
+        );
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub(super) enum Literal {
     Quoted,
     /// As hexadecimal digits: bytes.
     Hex,
+    /// Not at all: the server computes them.
+    None,
 }
 
 impl Literal {
@@ -47,6 +49,7 @@ impl Literal {
             // No digits are no number.
             Self::Hex if bytes.is_empty() => into.extend_from_slice(b"''"),
             Self::Hex => hex(bytes, into),
+            Self::None => return false,
         }
         true
     }

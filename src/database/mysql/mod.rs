@@ -11,6 +11,7 @@ mod error;
 mod literal;
 mod load;
 mod privileges;
+mod programs;
 mod schema;
 mod server;
 mod snapshot;

@@ -1,29 +1,30 @@
 //! What an account may do, found out before a dump begins: what it may not see a server hides, and a
 //! dump without it would look whole.
 
-use super::connection::{Connection, cell_text};
+use super::connection::{Connection, Vendor, cell_text};
 use super::error::{Error, ErrorKind};
 use super::literal;
 use super::schema::Schema;
 
 /// Refuses an account that lacks something, by the statement that would give it.
 pub(super) fn check(connection: &Connection, databases: &[(String, Schema)]) -> Result<(), Error> {
-    let mut grants = Grants::default();
+    let own = connection.rows("SHOW GRANTS")?;
     let mut account = String::new();
-    for mut row in connection.rows("SHOW GRANTS")? {
+    let mut sets = vec![Grants::default()];
+    for mut row in own {
         if let Some(line) = cell_text(&mut row, 0) {
             if account.is_empty() {
                 account_of(&line).clone_into(&mut account);
             }
-            grants.add(&line);
+            sets[0].add(&line);
         }
     }
+    sets.extend(of_roles(connection)?);
     for (database, schema) in databases {
-        let lacking: Vec<&str> = needed(schema)
-            .into_iter()
-            .filter(|privilege| !grants.has(privilege, database))
-            .collect();
-        if lacking.is_empty() || grants.has_roles {
+        let has = |privilege: &&str| sets.iter().any(|grants| grants.has(privilege, database));
+        let lacking = needed(schema).into_iter().filter(|one| !has(one));
+        let lacking: Vec<&str> = lacking.collect();
+        if lacking.is_empty() {
             continue;
         }
         let privileges = lacking.join(", ");
@@ -39,6 +40,27 @@ pub(super) fn check(connection: &Connection, databases: &[(String, Schema)]) -> 
         ));
     }
     Ok(())
+}
+
+/// What the roles give that are in force in this session; `MariaDB` lists them apart, `MySQL` all of them
+/// together with what the account itself has.
+fn of_roles(connection: &Connection) -> Result<Option<Grants>, Error> {
+    // Servers without roles do not know the function.
+    let Ok(Some(roles)) = connection.text("SELECT CURRENT_ROLE()") else {
+        return Ok(None);
+    };
+    let statement = match connection.vendor() {
+        _ if roles.eq_ignore_ascii_case("NONE") || roles.is_empty() => return Ok(None),
+        Vendor::MariaDb => "SHOW GRANTS FOR CURRENT_ROLE".to_owned(),
+        Vendor::MySql => format!("SHOW GRANTS FOR CURRENT_USER() USING {roles}"),
+    };
+    let mut grants = Grants::default();
+    for mut row in connection.rows(&statement)? {
+        if let Some(line) = cell_text(&mut row, 0) {
+            grants.add(&line);
+        }
+    }
+    Ok(Some(grants))
 }
 
 /// What a whole dump takes. Without TRIGGER and EVENT the server shows none of them.
@@ -58,43 +80,72 @@ fn needed(schema: &Schema) -> Vec<&'static str> {
 struct Grants {
     /// Privileges in upper case, and the databases' pattern (`None`: all).
     all: Vec<(Vec<String>, Option<String>)>,
-    /// Whether there are roles, which may give what is not listed.
-    has_roles: bool,
+    /// The same of what is taken back from what holds for all databases (`MySQL`'s partial revokes).
+    revoked: Vec<(Vec<String>, String)>,
 }
 
 impl Grants {
-    /// A line: GRANT, privileges, ON, a database's pattern in backticks, TO, the account.
+    /// A line: GRANT, privileges, ON, a database's pattern in backticks, TO, the account. Lines of roles
+    /// have no ON.
     fn add(&mut self, line: &str) {
-        let Some(rest) = line.strip_prefix("GRANT ") else {
-            return;
+        let (rest, is_revoked) = match line.strip_prefix("GRANT ") {
+            Some(rest) => (rest, false),
+            None => match line.strip_prefix("REVOKE ") {
+                Some(rest) => (rest, true),
+                None => return,
+            },
         };
         let Some((privileges, place)) = rest.split_once(" ON ") else {
-            self.has_roles |= rest.contains(" TO ");
             return;
         };
         let privileges = privileges
             .split(',')
             .map(|privilege| privilege.trim().to_ascii_uppercase())
             .collect();
-        if place.starts_with("*.* ") {
-            self.all.push((privileges, None));
-        } else if let Some((database, _)) =
-            quoted(place).filter(|(_, rest)| rest.starts_with(".* "))
-        {
-            self.all.push((privileges, Some(database)));
+        let database = quoted(place).filter(|(_, rest)| rest.starts_with(".* "));
+        match database {
+            Some((database, _)) if is_revoked => self.revoked.push((privileges, database)),
+            Some((database, _)) => self.all.push((privileges, Some(database))),
+            None if place.starts_with("*.* ") && !is_revoked => self.all.push((privileges, None)),
+            None => {}
         }
     }
 
+    /// What holds for all databases, or of what holds for some the most specific: servers go by that one
+    /// alone.
     fn has(&self, privilege: &str, database: &str) -> bool {
-        self.all.iter().any(|(privileges, place)| {
-            let is_there = place
-                .as_ref()
-                .is_none_or(|pattern| matches(pattern.as_bytes(), database.as_bytes()));
-            let gives =
-                |given: &String| given == privilege || given == "ALL PRIVILEGES" || given == "ALL";
-            is_there && privileges.iter().any(gives)
-        })
+        let gives = |privileges: &[String]| {
+            let mut given = privileges.iter();
+            given.any(|given| given == privilege || given == "ALL PRIVILEGES" || given == "ALL")
+        };
+        let is_meant = |pattern: &str| matches(pattern.as_bytes(), database.as_bytes());
+        let mut revoked = self.revoked.iter();
+        let is_revoked = revoked.any(|(all, pattern)| is_meant(pattern) && gives(all));
+        let mut everywhere = self.all.iter().filter(|(_, place)| place.is_none());
+        if !is_revoked && everywhere.any(|(all, _)| gives(all)) {
+            return true;
+        }
+        let patterns = self.all.iter().filter_map(|(_, place)| place.as_deref());
+        let patterns = patterns.filter(|pattern| is_meant(pattern));
+        let Some(most) = patterns.max_by_key(|pattern| specific(pattern.as_bytes())) else {
+            return false;
+        };
+        let mut those = self.all.iter();
+        those.any(|(all, place)| place.as_deref() == Some(most) && gives(all))
     }
+}
+
+/// How much of a pattern stands before its first wildcard; all of it is more than any.
+fn specific(pattern: &[u8]) -> usize {
+    let mut bytes = pattern.iter().enumerate();
+    while let Some((at, byte)) = bytes.next() {
+        match byte {
+            b'\\' => drop(bytes.next()),
+            b'%' | b'_' => return at,
+            _ => {}
+        }
+    }
+    usize::MAX
 }
 
 /// The account that a line of `SHOW GRANTS` is about, as a statement names it.
@@ -156,12 +207,26 @@ mod tests {
         assert!(!grants.has("TRIGGER", "sea_file"));
         assert!(grants.has("EVENT", "ccnet") && grants.has("TRIGGER", "a`b"));
         assert!(!grants.has("SELECT", "d"));
-        assert!(!grants.has_roles);
         grants.add("GRANT `role` TO `u`@`%`");
-        assert!(grants.has_roles);
+        assert!(!grants.has("SELECT", "d"));
         assert_eq!(
             account_of("GRANT USAGE ON *.* TO `u`@`%` IDENTIFIED"),
             "`u`@`%`"
         );
+    }
+
+    /// As servers do: of the databases' patterns the most specific alone counts.
+    #[test]
+    fn the_most_specific_grant_counts() {
+        let mut grants = Grants::default();
+        grants.add("GRANT SELECT, TRIGGER ON `sea%`.* TO `u`@`%`");
+        assert!(grants.has("TRIGGER", "seafile"));
+        grants.add("GRANT SELECT ON `seafile`.* TO `u`@`%`");
+        assert!(grants.has("SELECT", "seafile") && !grants.has("TRIGGER", "seafile"));
+        assert!(grants.has("TRIGGER", "seahub"));
+        grants.add("GRANT EVENT, TRIGGER ON *.* TO `u`@`%`");
+        assert!(grants.has("TRIGGER", "seafile"));
+        grants.add("REVOKE EVENT ON `seafile`.* FROM `u`@`%`");
+        assert!(!grants.has("EVENT", "seafile") && grants.has("EVENT", "seahub"));
     }
 }

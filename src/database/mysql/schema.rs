@@ -2,16 +2,18 @@
 
 use mysql_async::Row;
 
-use super::connection::{Connection, Vendor, cell_text};
+use super::connection::{Connection, cell_text};
+use super::definition;
 use super::error::{Error, ErrorKind};
 use super::literal::{self, Literal};
 
 /// What a database has; each sort in order of names.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Schema {
     /// Its default character set and collation.
     pub(super) charset: String,
     pub(super) collation: String,
+    pub(super) case: NameCase,
     pub(super) tables: Vec<Table>,
     pub(super) sequences: Vec<String>,
     pub(super) views: Vec<View>,
@@ -22,11 +24,15 @@ pub(super) struct Schema {
 pub(super) struct Table {
     pub(super) name: String,
     pub(super) engine: String,
+    /// When it was made or last rebuilt: another table under the same name has another time.
+    pub(super) created: String,
     /// Whether a snapshot holds for it.
     pub(super) is_transactional: bool,
     /// Whether the server keeps old rows, of which only the newest are dumped.
     pub(super) is_versioned: bool,
-    /// Columns that hold something: not those that the server computes.
+    /// What text columns have unless they say otherwise.
+    pub(super) collation: String,
+    /// All columns, in their order.
     pub(super) columns: Vec<Column>,
     /// The names of the primary key's columns.
     pub(super) primary: Vec<String>,
@@ -36,6 +42,25 @@ pub(super) struct Table {
 pub(super) struct Column {
     pub(super) name: String,
     pub(super) literal: Literal,
+    /// Of text.
+    pub(super) text: Option<TextType>,
+}
+
+impl Column {
+    /// The character set of text that is written as its bytes: not every text of it is the same after it was UTF-8.
+    /// Some have two codes for a character of Unicode's, or none of Unicode's for a code.
+    pub(super) fn introducer(&self) -> Option<&str> {
+        const SAFE: [&str; 5] = ["utf8mb4", "utf8mb3", "utf8", "ascii", "latin1"];
+        let charset = self.text.as_ref()?.charset.as_str();
+        (self.literal == Literal::Quoted && !SAFE.contains(&charset)).then_some(charset)
+    }
+}
+
+/// What text of a column is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct TextType {
+    pub(super) charset: String,
+    pub(super) collation: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,8 +69,8 @@ pub(super) struct View {
     pub(super) columns: Vec<String>,
 }
 
-/// The rows of an `information_schema` table that are about a database. Its name is compared byte for
-/// byte too: these tables would take `A` for `a`.
+/// The rows of an `information_schema` table that are about a database. Where names differ by case, its
+/// name is compared byte for byte too: these tables would take `A` for `a`.
 pub(super) fn about(
     connection: &Connection,
     columns: &str,
@@ -56,7 +81,8 @@ pub(super) fn about(
     let name = literal::text(database);
     connection.rows(&format!(
         "SELECT {columns} FROM information_schema.{table} \
-         WHERE {schema_column} = {name} AND CAST({schema_column} AS BINARY) = CAST({name} AS BINARY)"
+         WHERE {schema_column} = {name} AND (@@lower_case_table_names <> 0 \
+         OR CAST({schema_column} AS BINARY) = CAST({name} AS BINARY))"
     ))
 }
 
@@ -75,17 +101,20 @@ pub(super) fn read(connection: &Connection, database: &str) -> Result<Schema, Er
     let mut schema = Schema {
         charset: cell_text(&mut defaults, 0).unwrap_or_default(),
         collation: cell_text(&mut defaults, 1).unwrap_or_default(),
-        ..Schema::default()
+        case: NameCase::of(connection)?,
+        tables: Vec::new(),
+        sequences: Vec::new(),
+        views: Vec::new(),
     };
     let transactional: Vec<String> = connection
         .rows("SELECT ENGINE FROM information_schema.ENGINES WHERE TRANSACTIONS = 'YES'")?
         .iter_mut()
         .filter_map(|row| cell_text(row, 0))
         .collect();
-    let mut columns = Columns::read(connection, database)?;
+    let columns = Columns::read(connection, database)?;
     let tables = about(
         connection,
-        "TABLE_NAME, TABLE_TYPE, ENGINE, TABLE_COMMENT",
+        "TABLE_NAME, TABLE_TYPE, ENGINE, TABLE_COMMENT, CREATE_TIME, TABLE_COLLATION",
         "TABLES",
         "TABLE_SCHEMA",
         database,
@@ -98,7 +127,7 @@ pub(super) fn read(connection: &Connection, database: &str) -> Result<Schema, Er
                 columns: columns
                     .of(&name)
                     .into_iter()
-                    .map(|(name, _)| name)
+                    .map(|column| column.name)
                     .collect(),
                 name,
             }),
@@ -113,17 +142,14 @@ pub(super) fn read(connection: &Connection, database: &str) -> Result<Schema, Er
                         what,
                     ));
                 };
-                let held = columns.of(&name).into_iter();
-                let held = held.filter_map(|(name, literal)| {
-                    let literal = literal?;
-                    Some(Column { name, literal })
-                });
                 schema.tables.push(Table {
                     is_transactional: transactional.contains(&engine),
                     is_versioned: sort == "SYSTEM VERSIONED",
-                    columns: held.collect(),
+                    columns: columns.of(&name),
                     primary: columns.primary_of(&name),
                     engine,
+                    created: cell(4).unwrap_or_default(),
+                    collation: cell(5).unwrap_or_default(),
                     name,
                 });
             }
@@ -137,10 +163,40 @@ pub(super) fn read(connection: &Connection, database: &str) -> Result<Schema, Er
     Ok(schema)
 }
 
-/// The columns of all tables: name, and how values are written, if it holds any.
+/// How names of databases and tables are treated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NameCase {
+    /// Names that differ by case are different.
+    Differs,
+    /// Names are kept in lower case.
+    Lowered,
+    /// Names are kept as they are, and compared in lower case.
+    Folded,
+}
+
+impl NameCase {
+    pub(super) fn of(connection: &Connection) -> Result<Self, Error> {
+        let setting = connection.text("SELECT @@lower_case_table_names")?;
+        Ok(match setting.as_deref() {
+            Some("1") => Self::Lowered,
+            Some("2") => Self::Folded,
+            _ => Self::Differs,
+        })
+    }
+}
+
+impl Table {
+    /// Columns that hold something: not those that the server computes.
+    pub(super) fn held(&self) -> impl Iterator<Item = &Column> {
+        let columns = self.columns.iter();
+        columns.filter(|column| column.literal != Literal::None)
+    }
+}
+
+/// The columns of all tables.
 struct Columns {
     /// Table, position, column.
-    all: Vec<(String, u64, String, Option<Literal>)>,
+    all: Vec<(String, u64, Column)>,
     /// Table, position in the primary key, column.
     primary: Vec<(String, u64, String)>,
 }
@@ -150,7 +206,7 @@ impl Columns {
         let number = |text: Option<String>| text.and_then(|text| text.parse().ok()).unwrap_or(0);
         let rows = about(
             connection,
-            "TABLE_NAME, ORDINAL_POSITION, COLUMN_NAME, DATA_TYPE, EXTRA",
+            "TABLE_NAME, ORDINAL_POSITION, COLUMN_NAME, DATA_TYPE, EXTRA, CHARACTER_SET_NAME, COLLATION_NAME",
             "COLUMNS",
             "TABLE_SCHEMA",
             database,
@@ -161,12 +217,17 @@ impl Columns {
                 let mut cell = |column| cell_text(&mut row, column);
                 let extra = cell(4).unwrap_or_default();
                 let literal = Literal::of(&cell(3).unwrap_or_default());
-                (
-                    cell(0).unwrap_or_default(),
-                    number(cell(1)),
-                    cell(2).unwrap_or_default(),
-                    (!is_computed(&extra)).then_some(literal),
-                )
+                let text = cell(5).zip(cell(6));
+                let column = Column {
+                    name: cell(2).unwrap_or_default(),
+                    literal: if is_computed(&extra) {
+                        Literal::None
+                    } else {
+                        literal
+                    },
+                    text: text.map(|(charset, collation)| TextType { charset, collation }),
+                };
+                (cell(0).unwrap_or_default(), number(cell(1)), column)
             })
             .collect();
         all.sort_by(|one, other| (&one.0, one.1).cmp(&(&other.0, other.1)));
@@ -194,14 +255,12 @@ impl Columns {
         Ok(Self { all, primary })
     }
 
-    fn of(&mut self, table: &str) -> Vec<(String, Option<Literal>)> {
+    fn of(&self, table: &str) -> Vec<Column> {
         let start = self.all.partition_point(|column| column.0.as_str() < table);
         let of_table = self.all[start..]
             .iter()
             .take_while(|column| column.0 == table);
-        of_table
-            .map(|(_, _, name, literal)| (name.clone(), *literal))
-            .collect()
+        of_table.map(|(_, _, column)| column.clone()).collect()
     }
 
     fn primary_of(&self, table: &str) -> Vec<String> {
@@ -224,19 +283,24 @@ fn is_computed(extra: &str) -> bool {
         .any(|word| extra.contains(word))
 }
 
-/// The database's triggers, in the order in which they have to be made: of those of one table and
-/// moment the first runs first.
-pub(super) struct Trigger {
+/// Something with statements of its own in it, and the session that it was made in and runs in.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Program {
     pub(super) create: String,
     pub(super) sql_mode: String,
+    pub(super) time_zone: Option<String>,
+    /// Of the session.
     pub(super) collation: String,
+    /// Of the database, for parameters and variables that name none.
+    pub(super) database_collation: String,
 }
 
-pub(super) fn triggers(connection: &Connection, database: &str) -> Result<Vec<Trigger>, Error> {
+/// The database's triggers, in the order in which they have to be made: of those of one table and
+/// moment the first runs first.
+pub(super) fn triggers(connection: &Connection, database: &str) -> Result<Vec<Program>, Error> {
     let rows = about(
         connection,
-        "EVENT_OBJECT_TABLE, ACTION_TIMING, EVENT_MANIPULATION, ACTION_ORDER, TRIGGER_NAME, \
-         ACTION_STATEMENT, SQL_MODE, COLLATION_CONNECTION",
+        "EVENT_OBJECT_TABLE, ACTION_TIMING, EVENT_MANIPULATION, ACTION_ORDER, TRIGGER_NAME",
         "TRIGGERS",
         "TRIGGER_SCHEMA",
         database,
@@ -246,21 +310,46 @@ pub(super) fn triggers(connection: &Connection, database: &str) -> Result<Vec<Tr
         let mut cell = |column| cell_text(&mut row, column).unwrap_or_default();
         let (table, timing, event) = (cell(0), cell(1), cell(2));
         let order: u64 = cell(3).parse().unwrap_or(0);
-        let (name, body) = (cell(4), cell(5));
-        let create = format!(
-            "CREATE TRIGGER {} {timing} {event} ON {} FOR EACH ROW {body}",
-            literal::name(&name),
-            literal::name(&table)
-        );
-        let trigger = Trigger {
-            create,
-            sql_mode: cell(6),
-            collation: cell(7),
-        };
+        let name = cell(4);
+        let trigger = trigger(
+            connection,
+            database,
+            &name,
+            &table,
+            &format!("{timing} {event}"),
+        )?;
         triggers.push(((table, timing, event, order), trigger));
     }
     triggers.sort_by(|one, other| one.0.cmp(&other.0));
     Ok(triggers.into_iter().map(|(_, trigger)| trigger).collect())
+}
+
+/// One trigger. Its statement is what it was made with: the one in `information_schema` was read and
+/// written again by the server, which loses backslashes and character sets of texts.
+fn trigger(
+    connection: &Connection,
+    database: &str,
+    name: &str,
+    table: &str,
+    moment: &str,
+) -> Result<Program, Error> {
+    let (name, table) = (literal::name(name), literal::name(table));
+    let statement = format!("SHOW CREATE TRIGGER {}.{name}", literal::name(database));
+    let mut rows = connection.rows(&statement)?;
+    let mut cell = |column| rows.first_mut().and_then(|row| cell_text(row, column));
+    let (sql_mode, made, collation, of_database) = (cell(1), cell(2), cell(4), cell(5));
+    let made = made.unwrap_or_default();
+    let body = definition::trigger_body(&made).ok_or_else(|| {
+        let what = format!("it cannot be told what the trigger {database}.{name} does: {made}");
+        Error::new(connection.server(), ErrorKind::Other, what)
+    })?;
+    Ok(Program {
+        create: format!("CREATE TRIGGER {name} {moment} ON {table} FOR EACH ROW {body}"),
+        sql_mode: sql_mode.unwrap_or_default(),
+        time_zone: None,
+        collation: collation.unwrap_or_default(),
+        database_collation: of_database.unwrap_or_default(),
+    })
 }
 
 /// Procedures and functions, as (kind, name).
@@ -307,20 +396,22 @@ pub(super) fn events(connection: &Connection, database: &str) -> Result<Vec<Stri
     Ok(events)
 }
 
-/// A sequence's state, as the statement that sets it (`MariaDB`).
+/// A sequence: the statement that makes it, and the one that sets it (`MariaDB`).
 pub(super) fn sequence(
     connection: &Connection,
     database: &str,
     name: &str,
 ) -> Result<(String, String), Error> {
-    debug_assert_eq!(connection.vendor(), Vendor::MariaDb);
     let place = format!("{}.{}", literal::name(database), literal::name(name));
     let mut rows = connection.rows(&format!("SHOW CREATE SEQUENCE {place}"))?;
     let create = rows.first_mut().and_then(|row| cell_text(row, 1));
     let next = connection.text(&format!("SELECT next_not_cached_value FROM {place}"))?;
-    let next = next.unwrap_or_default();
+    let Some((create, next)) = create.zip(next) else {
+        let what = format!("the server does not say how the sequence {database}.{name} is made");
+        return Err(Error::new(connection.server(), ErrorKind::Other, what));
+    };
     let set = format!("SELECT SETVAL({}, {next}, 0)", literal::name(name));
-    Ok((create.unwrap_or_default(), set))
+    Ok((create, set))
 }
 
 #[cfg(test)]

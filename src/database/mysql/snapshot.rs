@@ -7,7 +7,7 @@ use super::dump::{self, DumpError, Totals};
 use super::error::{Error, ErrorKind};
 use super::literal::{self, Literal};
 use super::privileges;
-use super::schema::{self, Schema};
+use super::schema::{self, NameCase, Schema};
 use super::server::Server;
 use crate::database;
 use crate::database::pointers::rows::{Cell, Table, TableSource};
@@ -83,7 +83,12 @@ impl Snapshot {
 
     /// Writes a database as SQL text; the module's text says what is in it.
     pub fn dump(&self, database: &str, out: &mut dyn Write) -> Result<Totals, DumpError> {
-        dump::write(&self.connection, database, self.schema(database)?, out)
+        let totals = dump::write(&self.connection, database, self.schema(database)?, out)?;
+        // Locks go when their connection does, and with them goes the moment.
+        if let Some(locks) = &self.locks {
+            locks.run("SELECT 1")?;
+        }
+        Ok(totals)
     }
 
     /// Lets go of the locks, once all databases were dumped.
@@ -146,17 +151,11 @@ impl TableSource for OfDatabase<'_> {
             table: table.name,
             column,
         };
-        // Some servers keep names in lower case.
-        let known = self.schema.tables.iter();
-        let Some(known) = known
-            .clone()
-            .find(|known| known.name == table.name)
-            .or_else(|| {
-                known
-                    .clone()
-                    .find(|known| known.name.eq_ignore_ascii_case(table.name))
-            })
-        else {
+        let is_it = |name: &str| {
+            name == table.name
+                || self.schema.case != NameCase::Differs && name.eq_ignore_ascii_case(table.name)
+        };
+        let Some(known) = self.schema.tables.iter().find(|known| is_it(&known.name)) else {
             return if table.needed {
                 Err(missing(table.columns[0]))
             } else {

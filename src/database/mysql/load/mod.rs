@@ -11,6 +11,7 @@ mod replace;
 mod statements;
 mod target;
 
+use std::borrow::Cow;
 use std::io::Read;
 
 use collations::Collations;
@@ -20,6 +21,8 @@ pub use replace::{Replaced, replace};
 pub use statements::{SplitError, Statement, Statements};
 pub use target::{Found, Target};
 
+use super::connection::cell_text;
+use super::schema::NameCase;
 use super::{Connection, Server, dump, literal};
 
 /// How much of the end of a dump is kept, for its last line.
@@ -28,6 +31,9 @@ const TAIL_BYTES: usize = 256;
 const HEAD_BYTES: u64 = 1024;
 /// How much room a statement takes in its packet besides itself; servers keep some for themselves.
 const PACKET_EXTRA: usize = 1024;
+
+/// A mode of routines and triggers that `MySQL` 8 refuses to set.
+const GONE_MODE: &str = "NO_AUTO_CREATE_USER";
 
 /// How far a load has come.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -72,7 +78,7 @@ pub fn load(
     found.must_be_unused(&connection)?;
     let mut dump = Dump::begin(dump)?;
     let mut loader = Loader::new(&connection, database, progress)?;
-    loader.create(dump.defaults.as_ref(), found.exists)?;
+    loader.create(&dump.head, found.exists)?;
     loader.load(&mut dump, |_, _| Ok(true))?;
     Ok(loader.loaded())
 }
@@ -80,8 +86,7 @@ pub fn load(
 /// A dump that is being read.
 struct Dump<'a> {
     statements: Statements<Whole<'a>>,
-    /// The character set and collation of the database that it was made of.
-    defaults: Option<(String, String)>,
+    head: dump::Head,
     tail: std::rc::Rc<std::cell::RefCell<Vec<u8>>>,
 }
 
@@ -92,7 +97,7 @@ impl<'a> Dump<'a> {
         read.map_err(SplitError::Read)?;
         let tail = std::rc::Rc::default();
         Ok(Self {
-            defaults: dump::defaults(&head),
+            head: dump::Head::parse(&head),
             statements: Statements::new(Whole {
                 rest: std::io::Cursor::new(head).chain(dump),
                 tail: std::rc::Rc::clone(&tail),
@@ -132,6 +137,8 @@ struct Loader<'a> {
     collations: Collations,
     /// The longest statement that the server takes.
     packet: usize,
+    /// Whether the server still has the mode [`GONE_MODE`].
+    has_gone_mode: bool,
     at: Progress,
     progress: &'a mut dyn FnMut(&Progress),
     notes: Vec<String>,
@@ -144,11 +151,21 @@ impl<'a> Loader<'a> {
         progress: &'a mut dyn FnMut(&Progress),
     ) -> Result<Self> {
         let packet = connection.text("SELECT @@max_allowed_packet")?;
+        let mode = format!("SET SESSION sql_mode = '{GONE_MODE}'");
+        let has_gone_mode = match connection.run(&mode) {
+            Ok(()) => {
+                connection.run("SET SESSION sql_mode = ''")?;
+                true
+            }
+            Err(error) if error.code() == Some(1231) => false,
+            Err(error) => return Err(error.into()),
+        };
         Ok(Self {
             connection,
             database: database.to_owned(),
             collations: Collations::of(connection)?,
             packet: packet.and_then(|text| text.parse().ok()).unwrap_or(1 << 20),
+            has_gone_mode,
             at: Progress::default(),
             progress,
             notes: Vec::new(),
@@ -156,9 +173,15 @@ impl<'a> Loader<'a> {
     }
 
     /// Makes the database if it is not there, and goes into it.
-    fn create(&mut self, defaults: Option<&(String, String)>, exists: bool) -> Result<()> {
+    fn create(&mut self, head: &dump::Head, exists: bool) -> Result<()> {
+        if head.lowers_names && NameCase::of(self.connection)? == NameCase::Differs {
+            return Err(LoadError::LowerCase {
+                server: self.connection.server().to_string(),
+                database: self.database.clone(),
+            });
+        }
         let name = literal::name(&self.database);
-        let settings = defaults.map(|(charset, collation)| {
+        let settings = head.defaults.as_ref().map(|(charset, collation)| {
             let other = self.collations.replacement(collation);
             let collation = other.as_ref().unwrap_or(collation);
             format!("CHARACTER SET {charset} COLLATE {collation}")
@@ -202,7 +225,10 @@ impl<'a> Loader<'a> {
     }
 
     fn run(&mut self, statement: &Statement<'_>, sort: Sort) -> Result<()> {
-        let text = self.collations.fit(statement);
+        let mut text = self.collations.fit(statement);
+        if !self.has_gone_mode && sort == Sort::Other {
+            text = without_mode(text);
+        }
         let needed = text.len() + PACKET_EXTRA;
         if sort == Sort::Table {
             self.at.table = table_of(&text);
@@ -215,7 +241,7 @@ impl<'a> Loader<'a> {
                 allowed: self.packet,
             });
         }
-        let changed = self
+        let fed = self
             .connection
             .feed(&text, &beginning(&text))
             .map_err(|source| LoadError::Statement {
@@ -226,11 +252,30 @@ impl<'a> Loader<'a> {
             })?;
         match sort {
             Sort::Table => self.at.tables += 1,
-            Sort::Rows => self.at.rows += changed,
+            Sort::Rows => {
+                self.at.rows += fed.rows;
+                if fed.warnings > 0 {
+                    self.warned(fed.warnings)?;
+                }
+            }
             Sort::Sequence | Sort::Other => {}
         }
         self.at.bytes += text.len() as u64;
         (self.progress)(&self.at);
+        Ok(())
+    }
+
+    /// Rows that the server took otherwise than they were given: the first of each table is told.
+    fn warned(&mut self, warnings: u16) -> Result<()> {
+        let mut rows = self.connection.rows("SHOW WARNINGS LIMIT 1")?;
+        let first = rows.first_mut().and_then(|row| cell_text(row, 2));
+        let begin = format!("{}: ", self.at.table);
+        if !self.notes.iter().any(|note| note.starts_with(&begin)) {
+            let first = first.unwrap_or_default();
+            self.notes.push(format!(
+                "{begin}the server changed what it was given, {warnings} times in one statement at least: {first}"
+            ));
+        }
         Ok(())
     }
 
@@ -275,6 +320,18 @@ impl Sort {
     }
 }
 
+/// What sets up a session, without a mode that the server does not know. It only concerned GRANT.
+fn without_mode(text: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
+    match std::str::from_utf8(&text) {
+        Ok(set) if set.starts_with("SET sql_mode = ") && set.contains(GONE_MODE) => {
+            let set = set.replace(&format!(",{GONE_MODE}"), "");
+            let set = set.replace(&format!("{GONE_MODE},"), "");
+            Cow::Owned(set.replace(GONE_MODE, "").into_bytes())
+        }
+        _ => text,
+    }
+}
+
 /// The name that stands in the first backticks.
 fn table_of(text: &[u8]) -> String {
     let mut parts = text.splitn(2, |&byte| byte == b'`').skip(1);
@@ -302,6 +359,31 @@ fn beginning(text: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn modes_that_not_all_servers_know() {
+        let without = |text: &str| {
+            let text = without_mode(Cow::Borrowed(text.as_bytes())).into_owned();
+            String::from_utf8(text).unwrap()
+        };
+        for (from, to) in [
+            (
+                "SET sql_mode = 'A,NO_AUTO_CREATE_USER,B', x = 1",
+                "SET sql_mode = 'A,B', x = 1",
+            ),
+            (
+                "SET sql_mode = 'NO_AUTO_CREATE_USER,B'",
+                "SET sql_mode = 'B'",
+            ),
+            ("SET sql_mode = 'NO_AUTO_CREATE_USER'", "SET sql_mode = ''"),
+            (
+                "CREATE VIEW NO_AUTO_CREATE_USER",
+                "CREATE VIEW NO_AUTO_CREATE_USER",
+            ),
+        ] {
+            assert_eq!(without(from), to);
+        }
+    }
 
     #[test]
     fn statements_are_named_without_what_is_in_rows() {

@@ -21,7 +21,7 @@ use super::old::Old;
 use super::{Dump, Found, LoadError, Loaded, Loader, Progress, Statements, beginning};
 use crate::database::mysql::connection::cell_text;
 use crate::database::mysql::schema::{self, Schema};
-use crate::database::mysql::{Connection, Error, ErrorKind, Server, literal};
+use crate::database::mysql::{Connection, Error, ErrorKind, Server, dump, literal};
 
 /// How much memory views, routines, triggers and events of a dump may take until they are made again.
 const PROGRAM_BYTES: usize = 64 << 20;
@@ -67,7 +67,7 @@ pub fn replace(
     let mut dump = Dump::begin(dump)?;
     let beside = with_suffix(database, &format!("__seawall_{:08x}", random()));
     let mut loader = Loader::new(&connection, &beside, progress)?;
-    loader.create(dump.defaults.as_ref(), false)?;
+    loader.create(&dump.head, false)?;
     let dropped = Dropped {
         server,
         name: beside.clone(),
@@ -90,7 +90,7 @@ pub fn replace(
         }
         return Err(error);
     }
-    let finished = finish(&mut loader, &swap, dump.defaults.as_ref(), &programs);
+    let finished = finish(&mut loader, &swap, &dump.head, &programs);
     finished.map_err(|error| LoadError::Half {
         database: database.to_owned(),
         before: before.clone(),
@@ -295,12 +295,12 @@ fn moves_of(schema: &Schema, from: &str, to: &str) -> Vec<String> {
 fn finish(
     loader: &mut Loader<'_>,
     swap: &Swap<'_>,
-    defaults: Option<&(String, String)>,
+    head: &dump::Head,
     programs: &[Program],
 ) -> Result<()> {
     swap.old.drop_all(swap.connection)?;
     loader.database.clone_from(&swap.old.database);
-    loader.create(defaults, true)?;
+    loader.create(head, true)?;
     for Program {
         text,
         line,

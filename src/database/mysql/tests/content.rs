@@ -222,3 +222,124 @@ fn long_tables_become_statements_of_bounded_length() {
     );
     same(&name, &copied(&name));
 }
+
+/// What the server keeps of a trigger, not what it shows: backslashes, quotes and character sets of texts.
+#[test]
+fn bodies_of_triggers_are_as_they_were_made() {
+    let name = database("bodies");
+    sql(
+        &name,
+        r#"CREATE TABLE t (a VARCHAR(40), b VARCHAR(40));
+        CREATE TRIGGER paths BEFORE INSERT ON t FOR EACH ROW SET NEW.a = 'C:\\new\\table', NEW.b = _latin1'x';
+        CREATE TRIGGER quotes BEFORE UPDATE ON t FOR EACH ROW SET NEW.b = "dq\"x\\";
+        SET sql_mode = 'ANSI_QUOTES';
+        CREATE PROCEDURE "odd ""p"() SELECT 1 AS "a""b";"#,
+    );
+    let (text, _) = dumped(&name);
+    assert!(!String::from_utf8_lossy(&text).contains("DEFINER"));
+    let copy = database("bodies copy");
+    assert!(server().load(&copy, &text).status.success());
+    assert_eq!(dumped(&copy).0, text);
+    for name in [&name, &copy] {
+        assert_eq!(
+            sql(name, "INSERT INTO t VALUES ('', ''); SELECT a, b FROM t"),
+            "C:\\\\new\\\\table\tx\n"
+        );
+        assert_eq!(
+            sql(name, "UPDATE t SET a = 1; SELECT HEX(b) FROM t"),
+            "647122785C\n"
+        );
+    }
+}
+
+/// Dates that the usual mode refuses, rows against a check, a view that leads nowhere.
+#[test]
+fn what_a_server_has_taken_is_taken_again() {
+    let name = database("taken");
+    sql(
+        &name,
+        "CREATE TABLE dates (a DATE); SET sql_mode = 'ALLOW_INVALID_DATES'; INSERT INTO dates VALUES ('2024-02-31'), ('0000-00-00');
+        CREATE TABLE checked (a INT, CHECK (a > 0)); SET check_constraint_checks = 0; INSERT INTO checked VALUES (-1);
+        CREATE TABLE gone (a INT); CREATE VIEW nowhere AS SELECT a FROM gone; DROP TABLE gone;",
+    );
+    let (text, totals) = dumped(&name);
+    assert_eq!(totals.notes.len(), 1, "{:?}", totals.notes);
+    assert!(totals.notes[0].contains("nowhere"), "{:?}", totals.notes);
+    let copy = database("taken copy");
+    sql(&copy, "SELECT 1");
+    let output = server().load(&copy, &text);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    for table in ["dates", "checked"] {
+        let rows = format!("SELECT * FROM {table}");
+        assert_eq!(sql(&copy, &rows), sql(&name, &rows), "{table}");
+    }
+}
+
+#[test]
+fn text_of_any_character_set_keeps_its_bytes() {
+    let name = database("charsets");
+    sql(
+        &name,
+        "CREATE TABLE t (id INT PRIMARY KEY, g VARCHAR(9) CHARACTER SET gbk, p TEXT CHARACTER SET cp1250, j CHAR(9) CHARACTER SET cp932,
+            e ENUM('a','b') CHARACTER SET cp1250, u VARCHAR(9) CHARACTER SET utf16);
+         INSERT INTO t VALUES (1, _gbk 0xA6D9, _cp1250 0x8141, _cp932 0xFA54, 'b', _utf16 0xD83DDE00), (2, '', '', '', NULL, NULL)",
+    );
+    let copy = copied(&name);
+    same(&name, &copy);
+    let seen = "SELECT HEX(g), HEX(p), HEX(j), e, HEX(u) FROM t ORDER BY id";
+    assert_eq!(
+        sql(&name, seen),
+        "A6D9\t8141\tFA54\tb\tD83DDE00\n\t\t\tNULL\tNULL\n"
+    );
+    assert_eq!(sql(&copy, seen), sql(&name, seen));
+}
+
+#[test]
+fn views_come_after_those_that_they_use() {
+    let name = database("views");
+    sql(
+        &name,
+        "CREATE TABLE base (id INT PRIMARY KEY); INSERT INTO base VALUES (1);
+         CREATE VIEW z AS SELECT id FROM base WHERE id < 10;
+         CREATE VIEW a AS SELECT id FROM z WHERE id > 0 WITH CASCADED CHECK OPTION",
+    );
+    let copy = copied(&name);
+    same(&name, &copy);
+    let (_, totals) = dumped(&name);
+    assert_eq!(totals.notes, Vec::<String>::new());
+    // One that also reads elsewhere names all databases.
+    let other = database("other");
+    sql(&other, "CREATE TABLE x (id INT)");
+    sql(
+        &name,
+        &format!(
+            "CREATE VIEW b AS SELECT base.id FROM base, {}.x",
+            literal::name(&other)
+        ),
+    );
+    let (_, totals) = dumped(&name);
+    assert_eq!(totals.notes.len(), 1, "{:?}", totals.notes);
+    assert!(totals.notes[0].contains(&format!("{name}.b: the view names its database")));
+}
+
+#[test]
+fn programs_keep_the_collation_of_the_database_that_they_were_made_in() {
+    let name = database("programs");
+    let quoted = literal::name(&name);
+    sql(
+        &name,
+        &format!(
+            "ALTER DATABASE {quoted} COLLATE latin1_german1_ci;
+             CREATE FUNCTION f(t VARCHAR(9)) RETURNS VARCHAR(9) DETERMINISTIC RETURN t;
+             ALTER DATABASE {quoted} COLLATE utf8mb4_general_ci"
+        ),
+    );
+    let copy = copied(&name);
+    let seen = "SELECT DATABASE_COLLATION FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = DATABASE();
+        SELECT DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = DATABASE()";
+    assert_eq!(sql(&copy, seen), "latin1_german1_ci\nutf8mb4_general_ci\n");
+}

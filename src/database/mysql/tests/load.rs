@@ -10,7 +10,7 @@ fn fresh(what: &str) -> String {
     format!("{what}-`new {}", NUMBER.fetch_add(1, Ordering::Relaxed))
 }
 
-fn loaded(name: &str, dump: &[u8]) -> Result<Loaded, LoadError> {
+pub(super) fn loaded(name: &str, dump: &[u8]) -> Result<Loaded, LoadError> {
     load(&root(server()), name, &mut &*dump, &mut |_| ())
 }
 

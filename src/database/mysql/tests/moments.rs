@@ -112,6 +112,33 @@ fn a_table_that_was_altered_before_its_turn_is_told() {
 }
 
 /// A table without transactions does not change while it is read, and does afterwards.
+/// Tools for online changes fill another table, and give it the name of the first: the snapshot would show
+/// what was in it then.
+#[test]
+fn a_table_that_took_the_name_of_another_is_told() {
+    let name = database("online");
+    sql(
+        &name,
+        "CREATE TABLE `_activity_new` (id INT PRIMARY KEY) ENGINE=InnoDB; INSERT INTO `_activity_new` VALUES (1)",
+    );
+    // Times of tables are whole seconds.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    sql(
+        &name,
+        "CREATE TABLE activity (id INT PRIMARY KEY) ENGINE=InnoDB; INSERT INTO activity VALUES (1), (2), (3)",
+    );
+    let snapshot = Snapshot::begin(&root(server()), &[&name]).unwrap();
+    sql(
+        &name,
+        "RENAME TABLE activity TO `_activity_old`, `_activity_new` TO activity",
+    );
+    let error = snapshot.dump(&name, &mut Vec::new()).unwrap_err();
+    let DumpError::Server(error) = error else {
+        panic!("{error:?}")
+    };
+    assert_eq!(error.kind(), &ErrorKind::Changed, "{error}");
+}
+
 #[test]
 fn tables_without_transactions_are_locked() {
     let name = database("locked");

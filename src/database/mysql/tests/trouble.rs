@@ -72,6 +72,32 @@ fn what_an_account_lacks_is_named_with_the_grant() {
     }
 }
 
+/// A role counts by what it gives, and only where it is in force.
+#[test]
+fn roles_give_what_they_give() {
+    let name = database("roles");
+    sql(&name, "CREATE TABLE t (a INT)");
+    let place = format!("{}.*", literal::name(&name));
+    server().sql(&format!(
+        "CREATE ROLE reader; GRANT SELECT, EVENT ON {place} TO reader;
+         CREATE USER cast_member@localhost; GRANT reader TO cast_member@localhost;
+         SET DEFAULT ROLE reader FOR cast_member@localhost"
+    ));
+    let account = Server {
+        user: "cast_member".to_owned(),
+        ..root(server())
+    };
+    let error = begin(&account, &name).unwrap_err();
+    let ErrorKind::Denied(grant) = error.kind() else {
+        panic!("{error:?}")
+    };
+    assert!(grant.starts_with("GRANT TRIGGER ON "), "{grant}");
+    server().sql(&format!("GRANT TRIGGER ON {place} TO reader"));
+    begin(&account, &name).unwrap();
+    server().sql("SET DEFAULT ROLE NONE FOR cast_member@localhost");
+    begin(&account, &name).unwrap_err();
+}
+
 #[test]
 fn ways_to_log_in() {
     let name = database("login");
