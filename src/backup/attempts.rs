@@ -88,8 +88,8 @@ impl Run<'_> {
             .count()
             > 1;
         self.void_changed(&libraries)?;
-        let (mut walked, groups, lost) =
-            keep_unchanged(before, walk::groups(&libraries, one), raced);
+        let groups = self.audit(walk::groups(&libraries, one), &source)?;
+        let (mut walked, groups, lost) = keep_unchanged(before, groups, raced);
         for walked in lost {
             self.discarded.extend(walked.stores(&source));
         }
@@ -122,9 +122,8 @@ impl Run<'_> {
         source: &Arc<ObjectFolders>,
     ) -> Result<Vec<Walked>, Error> {
         let known = known_damage(self.base());
-        let (again, mut settled): (Vec<Walked>, Vec<Walked>) = first
-            .into_iter()
-            .partition(|walked| walked.new_damage(&known).next().is_some());
+        let (again, mut settled): (Vec<Walked>, Vec<Walked>) =
+            first.into_iter().partition(|walked| walked.is_news(&known));
         if again.is_empty() {
             return Ok(settled);
         }
@@ -149,7 +148,7 @@ impl Run<'_> {
         let damaged: Vec<&Walked> = attempt
             .walked
             .iter()
-            .filter(|walked| walked.new_damage(&known).next().is_some())
+            .filter(|walked| walked.is_news(&known))
             .collect();
         if damaged.is_empty() {
             return Ok(HashSet::new());

@@ -270,6 +270,7 @@ impl Run<'_> {
             history_incomplete: gone_before
                 + walked.map_or(0, |walked| history_gone(walked, library.id)),
             damage,
+            audited: walked.and_then(|_| self.audited(library)),
         })
     }
 

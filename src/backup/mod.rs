@@ -4,6 +4,8 @@
 //! Called by the command line and by tests; prints nothing.
 
 mod attempts;
+mod audit;
+mod compact;
 mod describe;
 mod dumps;
 mod heartbeat;
@@ -17,6 +19,8 @@ mod sight;
 mod stream;
 mod unreferenced;
 
+pub use audit::{ParseShareError, Share};
+pub use compact::Compacted;
 pub use packing::{PACK_BYTES, Totals};
 pub use rewrap::rewrap;
 
@@ -28,7 +32,7 @@ use std::time::Duration;
 
 use crate::causes;
 use crate::database::{self, Pointers};
-use crate::object::Store;
+use crate::object::{LibraryId, Store};
 use crate::repository::acceptances::Acceptances;
 use crate::repository::catalog::Catalog;
 use crate::repository::host_key::HostKey;
@@ -39,6 +43,7 @@ use crate::seafile::discover::Installation;
 use crate::seafile::files;
 use crate::source::{self, databases};
 use crate::time::Clock;
+use crate::walk::Doubts;
 use heartbeat::Heartbeat;
 use objects::Objects;
 use packing::{PackingError, Settings};
@@ -77,6 +82,10 @@ pub struct Options {
     pub accepted: Option<Acceptances>,
     /// Compare what is stored with the catalog, even if that was done today.
     pub list: bool,
+    /// Look at everything in the source, and store anew what packs hold that are mostly of no use any more.
+    pub full: bool,
+    /// A share of what did not change is looked at in the source.
+    pub verify_source: Option<Share>,
     /// Threads that read and pack blocks.
     pub workers: usize,
     /// The zstd level of packs.
@@ -95,6 +104,8 @@ impl Default for Options {
             excludes: Vec::new(),
             accepted: None,
             list: false,
+            full: false,
+            verify_source: None,
             workers: std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
             level: 3,
             second_look: Duration::from_secs(2),
@@ -191,6 +202,10 @@ pub struct Report {
     pub new_source_damage: u64,
     /// What is wrong at the destination: lost packs, bad markers, a base that is gone.
     pub alarms: Vec<String>,
+    /// Libraries that were looked at in the source although they may not have changed.
+    pub audited: usize,
+    /// What a full run stored anew, and no longer names.
+    pub compacted: Option<Compacted>,
     /// Attempts that a race with the server made void.
     pub races: usize,
     /// The longest time that a database was locked.
@@ -231,6 +246,9 @@ struct Run<'a> {
     heartbeat: Arc<Heartbeat>,
     /// Stores of which a walk was made void by another: what it visited proves nothing.
     discarded: HashSet<Store>,
+    /// Libraries that are looked at whether they changed or not, once they are chosen.
+    audited: Option<HashSet<LibraryId>>,
+    doubts: Doubts,
     totals: Totals,
     races: usize,
 }
@@ -246,7 +264,7 @@ pub fn run(
     let prepared = prepare::prepare(&context, options, &catalog)?;
     let salvaged = Arc::new(Salvaged::new(catalog.salvaged()?));
     let heartbeat = Heartbeat::new(context.repository, context.clock, prepared.snapshot);
-    let run = Run {
+    let mut run = Run {
         context,
         options,
         installation,
@@ -255,9 +273,16 @@ pub fn run(
         salvaged,
         heartbeat: Arc::new(heartbeat),
         discarded: HashSet::new(),
+        audited: None,
+        doubts: Doubts::default(),
         totals: Totals::default(),
         races: 0,
     };
+    run.doubts = run.doubts();
+    if options.full {
+        // Whatever this run does not come by is closed by nothing.
+        run.catalog.void_all()?;
+    }
     run.finish()
 }
 
@@ -281,6 +306,12 @@ impl Run<'_> {
             &attempt.dumped.pointers,
             self.base(),
         )?;
+        let compacted = if self.options.full {
+            self.say("looking for packs that hold little that is needed");
+            Some(compact::compact(&objects, &mut attempt.walked, &leftovers)?)
+        } else {
+            None
+        };
         for walked in &mut attempt.walked {
             objects.close(walked, &self.discarded)?;
         }
@@ -300,6 +331,11 @@ impl Run<'_> {
         )?;
         let described = describe::describe(&self, &objects, &attempt, &leftovers, &ordinary)?;
         self.totals.add(leftovers.totals);
+        self.totals.add(
+            compacted
+                .map(|compacted| compacted.totals)
+                .unwrap_or_default(),
+        );
         self.say("writing the marker");
         let sealed = seal::seal(
             &self.context,
@@ -329,6 +365,8 @@ impl Run<'_> {
                 .map(|walked| walked.outcome.visited)
                 .sum(),
             alarms: [self.prepared.alarms, ordinary.alarms].concat(),
+            audited: self.audited.map_or(0, |audited| audited.len()),
+            compacted,
             races: self.races,
             locked_for: attempt.dumped.locked_for,
             manifest,
@@ -353,6 +391,7 @@ impl Run<'_> {
             source,
             heartbeat: &self.heartbeat,
             salvaged: &self.salvaged,
+            doubts: &self.doubts,
             settings: Settings {
                 workers: self.options.workers,
                 level: self.options.level,

@@ -2,7 +2,7 @@
 //! damage (docs/design.md, "Something is not on disk").
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use super::Error;
 use super::heartbeat::Heartbeat;
@@ -12,10 +12,10 @@ use crate::database::LibraryPointers;
 use crate::object::{Object, Store};
 use crate::repository::Repository;
 use crate::repository::catalog::{Catalog, Mark};
-use crate::repository::manifest::{Damage, Manifest};
+use crate::repository::manifest::Manifest;
 use crate::seafile::commit::Commit;
 use crate::seafile::folders::ObjectFolders;
-use crate::walk::{self, Closure, Finding, Group, Need, Outcome, Walk, WalkError};
+use crate::walk::{self, Audit, Closure, Doubts, Finding, Group, Need, Outcome, Walk, WalkError};
 
 /// What a run needs to walk.
 pub struct Objects<'a> {
@@ -29,6 +29,8 @@ pub struct Objects<'a> {
     pub heartbeat: &'a Arc<Heartbeat>,
     /// Bad bytes that are kept.
     pub salvaged: &'a Arc<Salvaged>,
+    /// Blocks that the source had lost.
+    pub doubts: &'a Doubts,
     /// How to pack.
     pub settings: Settings,
 }
@@ -37,6 +39,8 @@ pub struct Objects<'a> {
 pub struct Walked {
     /// The libraries, as the walk saw them.
     pub libraries: Vec<LibraryPointers>,
+    /// How closely it looked at what is stored.
+    pub audit: Audit,
     /// What it found.
     pub outcome: Outcome,
     /// Filled by [`Objects::close`], if anything was found: what is open because nobody has something.
@@ -51,17 +55,13 @@ impl Walked {
     pub fn group(&self) -> Group<'_> {
         Group {
             libraries: self.libraries.iter().collect(),
+            audit: self.audit,
         }
     }
 
     /// Every store that the walk looked into.
     pub fn stores(&self, source: &ObjectFolders) -> HashSet<Store> {
-        let mut stores = HashSet::new();
-        for library in &self.libraries {
-            stores.extend(source.places(Store::Library(library.id)));
-            stores.extend(source.places(walk::content_store(library)));
-        }
-        stores
+        stores(&self.libraries, source)
     }
 
     /// Whether a walk of these libraries would start from the same roots.
@@ -74,21 +74,35 @@ impl Walked {
                 .all(|(old, new)| old.same_roots(new))
     }
 
-    /// What is damaged and was not known to be so in the base.
-    pub fn new_damage<'a>(
-        &'a self,
-        known: &'a HashSet<Object>,
-    ) -> impl Iterator<Item = &'a Finding> {
-        self.outcome
-            .damage()
-            .filter(move |finding| !known.contains(&finding.object))
+    /// What is required, is not there or not as it should be, and was not known to be so in the base: (object, whether the
+    /// repository has it).
+    pub fn is_news(&self, known: &HashSet<(Object, bool)>) -> bool {
+        let findings = self.outcome.findings.iter();
+        let mut required = findings.filter(|finding| finding.need == Need::Required);
+        required.any(|finding| !known.contains(&(finding.object, finding.rescued)))
     }
 }
 
-/// The damage of a snapshot, to be told from what is new.
-pub fn known_damage(manifest: Option<&Manifest>) -> HashSet<Object> {
-    let damage = manifest.into_iter().flat_map(|manifest| &manifest.damage);
-    damage.map(Damage::object).collect()
+/// Every store that a walk of these libraries looks into.
+pub fn stores<'l>(
+    libraries: impl IntoIterator<Item = &'l LibraryPointers>,
+    source: &ObjectFolders,
+) -> HashSet<Store> {
+    let mut stores = HashSet::new();
+    for library in libraries {
+        stores.extend(source.places(Store::Library(library.id)));
+        stores.extend(source.places(walk::content_store(library)));
+    }
+    stores
+}
+
+/// The damage of a snapshot, to be told from what is new: (object, whether the repository has it).
+pub fn known_damage(manifest: Option<&Manifest>) -> HashSet<(Object, bool)> {
+    let lost = manifest.into_iter().flat_map(|manifest| &manifest.damage);
+    let of_source = manifest.into_iter().flat_map(|known| &known.source_damage);
+    let lost = lost.map(|damage| (damage.object(), false));
+    lost.chain(of_source.map(|damage| (damage.object(), true)))
+        .collect()
 }
 
 impl Objects<'_> {
@@ -104,7 +118,7 @@ impl Objects<'_> {
     /// Walks groups and waits until everything they need is stored.
     pub fn walk(&self, groups: &[Group<'_>]) -> Result<(Vec<Walked>, Totals), Error> {
         let (outcomes, totals, troubles) = self.pack(|sight| {
-            let walk = Walk::new(self.source.as_ref(), sight);
+            let walk = Walk::new(self.source.as_ref(), sight).doubting(self.doubts.clone());
             groups
                 .iter()
                 .map(|group| walk.group(group))
@@ -119,13 +133,14 @@ impl Objects<'_> {
                     .iter()
                     .map(|library| (*library).clone())
                     .collect(),
+                audit: group.audit,
                 outcome,
                 closure: None,
                 open: None,
             })
             .collect();
         for trouble in troubles {
-            assign(&mut walked, trouble);
+            assign(&mut walked, trouble, false);
         }
         Ok((walked, totals))
     }
@@ -143,7 +158,11 @@ impl Objects<'_> {
             self.salvaged,
             self.settings,
         );
-        let result = work(&self.sight(Some(&packer)));
+        let sight = self.sight(Some(&packer));
+        let result = work(&sight);
+        if result.is_ok() {
+            sight.finish()?;
+        }
         let (totals, troubles) = match result {
             Err(WalkError::Sight(SightError::Repository(error))) => return Err(error.into()),
             Err(WalkError::Source(error)) => return Err(Error::Walk(error)),
@@ -161,6 +180,7 @@ impl Objects<'_> {
             packer,
             salvaged: self.salvaged,
             heartbeat: self.heartbeat,
+            visits: Mutex::default(),
         }
     }
 
@@ -240,7 +260,7 @@ fn walk_error(error: WalkError<SightError>) -> Error {
 }
 
 /// A block that a worker found bad belongs to the group whose store it lies in.
-fn assign(walked: &mut [Walked], trouble: BlockTrouble) {
+pub fn assign(walked: &mut [Walked], trouble: BlockTrouble, rescued: bool) {
     let owner = |walked: &Walked| {
         walked.libraries.iter().any(|library| {
             walk::content_store(library) == trouble.object.store
@@ -265,7 +285,7 @@ fn assign(walked: &mut [Walked], trouble: BlockTrouble) {
             // Garbage collection takes blocks away, it never tears them.
             need: Need::Required,
             trouble: trouble.trouble,
-            rescued: false,
+            rescued,
         });
     }
 }

@@ -85,6 +85,7 @@ pub fn prepare(context: &Context<'_>, options: &Options, catalog: &Catalog) -> R
     catalog.begin_run()?;
     let now = context.clock.now();
     let due = options.list
+        || options.full
         // A clock that was ahead once must not end the listing.
         || listed.is_none_or(|listed| listed > now || now.since(listed) >= LIST_EVERY);
     if listed.is_none() {

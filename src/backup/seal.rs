@@ -72,6 +72,7 @@ pub fn seal(
         started: prepared.snapshot.started(),
         finished: context.clock.now().max(prepared.snapshot.started()),
         listed: prepared.listed,
+        audited: manifest.audited(),
         damage: summary.damage,
         accepted: summary.accepted,
         incomplete: summary.incomplete,
@@ -189,7 +190,7 @@ impl<'a> Segments<'a> {
     /// The order of packs never changes: a link's target comes before the link.
     fn write(mut self, rewrite: &HashSet<usize>) -> Result<Vec<SegmentRecord>, Error> {
         for (position, segment) in self.catalog.segments()?.into_iter().enumerate() {
-            if rewrite.contains(&position) {
+            if rewrite.contains(&position) || segment.dirty {
                 let lines = self.lines_again(&segment)?;
                 self.write_lines(segment.tier, lines.into_iter().map(Ok))?;
             } else {

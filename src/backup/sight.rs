@@ -49,6 +49,50 @@ pub struct BackupSight<'a> {
     pub salvaged: &'a Salvaged,
     /// A walk may go on for hours without storing anything.
     pub heartbeat: &'a Heartbeat,
+    /// What was passed, and is told to the catalog together.
+    pub visits: Mutex<Visits>,
+}
+
+/// Stored objects that a run came by.
+#[derive(Debug, Default)]
+pub struct Visits {
+    walked: Vec<Object>,
+    listed: Vec<Object>,
+}
+
+/// So many visits are one transaction of the catalog.
+const VISITS: usize = 10_000;
+
+impl BackupSight<'_> {
+    /// A stored object was listed.
+    pub fn visit_listed(&self, object: &Object) -> Result<(), SightError> {
+        self.come_by(|visits| visits.listed.push(*object))
+    }
+
+    fn come_by(&self, add: impl FnOnce(&mut Visits)) -> Result<(), SightError> {
+        let mut visits = self.visits.lock().unwrap_or_else(PoisonError::into_inner);
+        add(&mut visits);
+        if visits.walked.len() + visits.listed.len() >= VISITS {
+            self.tell(&mut visits)?;
+        }
+        Ok(())
+    }
+
+    fn tell(&self, visits: &mut Visits) -> Result<(), repository::Error> {
+        let Visits { walked, listed } = std::mem::take(visits);
+        if !walked.is_empty() {
+            self.catalog.visit(&walked)?;
+        }
+        if !listed.is_empty() {
+            self.catalog.visit_listed(&listed)?;
+        }
+        Ok(())
+    }
+
+    /// Tells the catalog what was passed. Until then it says what it said before.
+    pub fn finish(&self) -> Result<(), repository::Error> {
+        self.tell(&mut self.visits.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// Why a backup's walk ends early.
@@ -83,7 +127,7 @@ impl Sight for BackupSight<'_> {
     }
 
     fn visit(&self, object: &Object) -> Result<(), SightError> {
-        Ok(self.catalog.visit(object)?)
+        self.come_by(|visits| visits.walked.push(*object))
     }
 
     fn keep(&self, object: Object, bytes: Vec<u8>) -> Result<(), SightError> {

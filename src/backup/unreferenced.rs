@@ -63,12 +63,12 @@ pub fn copy(
             if !is_garbage(pointers, *store) || options.everything {
                 newest.insert(
                     *store,
-                    copy_store(objects.source, sight, *store, &mut left)?,
+                    copy_store(objects.source, sight, *store, options.full, &mut left)?,
                 );
             }
         }
         for store in referenced.iter().filter(|_| options.everything) {
-            copy_store(objects.source, sight, *store, &mut left)?;
+            copy_store(objects.source, sight, *store, options.full, &mut left)?;
         }
         Ok(())
     })?;
@@ -153,11 +153,13 @@ fn is_garbage(pointers: &Pointers, store: Store) -> bool {
     matches!(store, Store::Library(id) if pointers.garbage.contains(&id))
 }
 
-/// Copies every object of a store that is not stored yet; returns the newest commit among them.
+/// Copies every object of a store that is not stored yet; returns the newest commit among them. `full`: the catalog is told
+/// what is stored and there.
 fn copy_store(
     source: &ObjectFolders,
     sight: &BackupSight<'_>,
     store: Store,
+    full: bool,
     left: &mut Leftovers,
 ) -> SightResult<Option<(ObjectId, i64, String)>> {
     let mut newest: Option<(ObjectId, i64, String)> = None;
@@ -175,6 +177,8 @@ fn copy_store(
                     let object = Object::new(store, kind, id);
                     if sight.known(&object).map_err(WalkError::Sight)?.is_none() {
                         newest = newest.max_by_time(copy_object(source, sight, object, left)?);
+                    } else if full {
+                        sight.visit_listed(&object).map_err(WalkError::Sight)?;
                     }
                 }
                 Found::Foreign(_) => left.foreign += 1,

@@ -179,6 +179,12 @@ fn print_host(host: &Host, report: &Report, output: Output) {
     } else {
         output.line(format_args!("{label:9} {text}"));
     }
+    if let Some(audited) = host.audited {
+        output.detail(format_args!(
+            "audited   every library was looked at in the source in the last {}",
+            while_(report.now.since(audited).as_secs())
+        ));
+    }
     for note in notes(host, report) {
         output.detail(format_args!("note      {note}"));
     }

@@ -137,6 +137,13 @@ pub struct Counts {
     pub bytes: u64,
 }
 
+impl Counts {
+    /// Of all kinds.
+    pub fn objects(&self) -> u64 {
+        self.commits + self.fs + self.blocks
+    }
+}
+
 /// Where a virtual library takes its content from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
@@ -179,6 +186,18 @@ pub struct Library {
     pub history_incomplete: u64,
     /// Required objects that are nowhere to be had.
     pub damage: u64,
+    /// When all of it was last looked at in the source, whether it had changed or not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audited: Option<Audited>,
+}
+
+/// A look at all of a library in the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Audited {
+    /// When the run began.
+    pub time: Timestamp,
+    /// Its place in the chain.
+    pub sequence: u64,
 }
 
 /// A store on disk without a row.
@@ -338,6 +357,15 @@ impl Manifest {
     /// Whether damage of this snapshot was not in the one before.
     pub fn is_new(&self, damage: &Damage) -> bool {
         damage.first_seen == self.snapshot
+    }
+
+    /// Since when every library that has a head was looked at in the source at least once.
+    pub fn audited(&self) -> Option<Timestamp> {
+        let libraries = self.libraries.iter();
+        let with_head = libraries.filter(|library| !library.heads.is_empty());
+        let times = with_head.map(|library| library.audited.map(|audited| audited.time));
+        // `None` is before all of them.
+        times.min().flatten()
     }
 
     /// Every part of dumps and files.

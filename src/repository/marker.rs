@@ -47,6 +47,9 @@ pub struct Marker {
     pub finished: Timestamp,
     /// When the packs were last listed and compared with the catalog.
     pub listed: Timestamp,
+    /// Since when every library was looked at in the source at least once, whether it had changed or not. `None`: there
+    /// are some of which that is not known.
+    pub audited: Option<Timestamp>,
     /// Objects that the databases point to and that neither source nor repository have.
     pub damage: u64,
     /// How many of these the administrator has accepted.
@@ -106,6 +109,9 @@ impl Marker {
         line("started", &self.started);
         line("finished", &self.finished);
         line("listed", &self.listed);
+        if let Some(audited) = &self.audited {
+            line("audited", audited);
+        }
         line("damage", &self.damage);
         line("accepted", &self.accepted);
         for word in &self.incomplete {
@@ -180,8 +186,9 @@ struct Fields<'a> {
     unknown: Vec<String>,
 }
 
-/// Lines that stand exactly once.
-const ONCE: [&str; 12] = [
+/// Lines that stand once; all but `audited` have to.
+const ONCE: [&str; 13] = [
+    "audited",
     "repository",
     "snapshot",
     "sequence",
@@ -252,6 +259,11 @@ impl<'a> Fields<'a> {
             started: self.value("started")?,
             finished: self.value("finished")?,
             listed: self.value("listed")?,
+            audited: if self.once.contains_key("audited") {
+                Some(self.value("audited")?)
+            } else {
+                None
+            },
             damage: self.value("damage")?,
             accepted: self.value("accepted")?,
             packs: self.value("packs")?,
@@ -302,6 +314,7 @@ mod tests {
             started: time,
             finished: time,
             listed: time,
+            audited: lists.is_multiple_of(2).then_some(time),
             damage: 2,
             accepted: 1,
             incomplete,
@@ -331,14 +344,18 @@ mod tests {
 
     #[test]
     fn each_line_must_stand_once() {
-        let text = marker(1, Vec::new(), true).to_text();
+        let text = marker(2, Vec::new(), true).to_text();
         for name in ONCE {
             let line = text
                 .lines()
                 .find(|line| line.starts_with(&format!("{name} ")))
                 .unwrap();
             let without = text.replacen(&format!("{line}\n"), "", 1);
-            assert_eq!(Marker::parse(&without), Err(MarkerError::Count(name)));
+            if name == "audited" {
+                assert_eq!(Marker::parse(&without).unwrap().audited, None);
+            } else {
+                assert_eq!(Marker::parse(&without), Err(MarkerError::Count(name)));
+            }
             let twice = format!("{text}{line}\n");
             assert_eq!(Marker::parse(&twice), Err(MarkerError::Count(name)));
         }

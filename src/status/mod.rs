@@ -112,6 +112,7 @@ fn host(chain: &Chain<'_>, options: &Options, now: Timestamp) -> Host {
         damage: marker.damage,
         accepted: marker.accepted,
         incomplete: marker.incomplete.clone(),
+        audited: marker.audited,
     }
 }
 

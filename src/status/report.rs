@@ -73,6 +73,8 @@ pub struct Host {
     pub accepted: u64,
     /// What was left out.
     pub incomplete: Vec<String>,
+    /// Since when every library was looked at in the source at least once.
+    pub audited: Option<Timestamp>,
 }
 
 impl Host {

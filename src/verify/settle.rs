@@ -232,6 +232,7 @@ impl Walked {
     pub(super) fn group(&self) -> Group<'_> {
         Group {
             libraries: self.libraries.iter().collect(),
+            ..Group::default()
         }
     }
 

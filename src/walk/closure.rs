@@ -5,7 +5,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{
-    Found, Group, Objects, Sight, WalkError, base_commit, content_store, find, roots,
+    Found, Group, Need, Objects, Sight, WalkError, base_commit, content_store, find, roots,
     tree::children,
 };
 use crate::object::{Kind, LibraryId, Object, Store};
@@ -30,8 +30,6 @@ struct Frame {
     object: Object,
     /// Decide whether `object` is closed.
     needed: Vec<Object>,
-    /// Are looked at as well, but do not decide: history that may be collected.
-    beside: Vec<Object>,
     next: usize,
     closed: bool,
 }
@@ -42,6 +40,10 @@ struct Pass<'a, S> {
     bad: &'a HashSet<Object>,
     valid_since: HashMap<LibraryId, Option<i64>>,
     content: HashMap<Store, Store>,
+    /// History that may be collected: it is looked at as well, but does not decide. It comes last, so that what is
+    /// needed elsewhere too is looked at as such.
+    beside: Vec<Object>,
+    need: Need,
     closure: Closure,
 }
 
@@ -65,12 +67,18 @@ pub(super) fn compute<S: Sight>(
             .iter()
             .map(|library| (Store::Library(library.id), content_store(library)))
             .collect(),
+        beside: Vec::new(),
+        need: Need::Required,
         closure: Closure::default(),
     };
     for library in &group.libraries {
         for root in roots(library).chain(base_commit(library)) {
             pass.from(root)?;
         }
+    }
+    pass.need = Need::Optional;
+    while let Some(commit) = pass.beside.pop() {
+        pass.from(commit)?;
     }
     Ok(pass.closure)
 }
@@ -82,11 +90,7 @@ impl<S: Sight> Pass<'_, S> {
         while let Some(frame) = stack.last_mut() {
             let index = frame.next;
             frame.next += 1;
-            let child = frame
-                .needed
-                .get(index)
-                .or_else(|| frame.beside.get(index - frame.needed.len()));
-            if let Some(child) = child.copied() {
+            if let Some(child) = frame.needed.get(index).copied() {
                 self.enter(child, &mut stack)?;
             } else if let Some(frame) = stack.pop() {
                 let closed = frame.closed
@@ -132,15 +136,14 @@ impl<S: Sight> Pass<'_, S> {
         Ok(())
     }
 
-    fn frame(&self, object: Object, bad: bool) -> Result<Frame, WalkError<S::Error>> {
+    fn frame(&mut self, object: Object, bad: bool) -> Result<Frame, WalkError<S::Error>> {
         let mut frame = Frame {
             object,
             needed: Vec::new(),
-            beside: Vec::new(),
             next: 0,
             closed: !bad,
         };
-        match find(self.source, self.sight, object)? {
+        match find(self.source, self.sight, object, self.need)? {
             // It came after the walk, which has not looked at what is below it. (A file may be bad for
             // its length alone.)
             Found::Good {
@@ -164,7 +167,7 @@ impl<S: Sight> Pass<'_, S> {
                     if self.parents_required(object.store, commit.ctime) {
                         frame.needed.extend(parents);
                     } else {
-                        frame.beside.extend(parents);
+                        self.beside.extend(parents);
                     }
                 }
                 Content::Fs(fs) => frame.needed = children(object.store, &fs),

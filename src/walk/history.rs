@@ -214,16 +214,18 @@ impl<S: Sight> Walker<'_, S> {
     }
 
     fn parents_again(&self, commit: Object) -> Result<Option<Lineage>, WalkError<S::Error>> {
-        Ok(match super::find(self.source, self.sight, commit)? {
-            super::Found::Good {
-                content: Content::Commit(commit),
-                ..
-            }
-            | super::Found::Rescued {
-                content: Content::Commit(commit),
-                ..
-            } => Some(Lineage::of(&commit)),
-            _ => None,
-        })
+        Ok(
+            match super::find(self.source, self.sight, commit, Need::Required)? {
+                super::Found::Good {
+                    content: Content::Commit(commit),
+                    ..
+                }
+                | super::Found::Rescued {
+                    content: Content::Commit(commit),
+                    ..
+                } => Some(Lineage::of(&commit)),
+                _ => None,
+            },
+        )
     }
 }

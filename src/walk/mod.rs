@@ -108,11 +108,36 @@ pub struct Finding {
     pub rescued: bool,
 }
 
+/// How closely blocks that are stored are looked at in the source. (Commits and fs objects that a walk comes by are always
+/// read.)
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Audit {
+    /// Not at all: they are stored.
+    #[default]
+    No,
+    /// Is there a file, and as long as it should be?
+    Look,
+    /// The same, and its bytes are what its name says.
+    Read,
+}
+
 /// What is to be walked together: libraries that share a store of fs objects and blocks.
 #[derive(Debug, Clone, Default)]
 pub struct Group<'a> {
     /// Origins come before their virtual libraries.
     pub libraries: Vec<&'a LibraryPointers>,
+    /// How closely to look at what is stored. Closed objects are passed by: who wants all of a library looked at sees to
+    /// it that nothing of it is closed.
+    pub audit: Audit,
+}
+
+/// Stored blocks that the source had lost: they are read whenever a walk comes by.
+#[derive(Debug, Clone, Default)]
+pub struct Doubts {
+    /// The blocks.
+    pub blocks: HashSet<Object>,
+    /// Pro with `skip_block_hash`: a block's id may be random, and its bytes prove nothing.
+    pub random_block_ids: bool,
 }
 
 /// Sorts libraries into groups. `one`: all into one, because the installation has folders that all
@@ -226,6 +251,7 @@ pub struct Walk<'a, S> {
     source: &'a dyn Objects,
     sight: &'a S,
     threads: Threads,
+    doubts: Doubts,
 }
 
 /// The walk of one group.
@@ -233,6 +259,8 @@ struct Walker<'a, S> {
     source: &'a dyn Objects,
     sight: &'a S,
     threads: &'a Threads,
+    doubts: &'a Doubts,
+    audit: Audit,
     /// What was passed in this walk, but for commits.
     seen: Seen,
     commits: HashMap<Object, history::Seen>,
@@ -260,7 +288,14 @@ impl<'a, S: Sight> Walk<'a, S> {
             source,
             sight,
             threads: Threads::default(),
+            doubts: Doubts::default(),
         }
+    }
+
+    /// The same, which does not believe that the source still has certain blocks.
+    #[must_use]
+    pub fn doubting(self, doubts: Doubts) -> Self {
+        Self { doubts, ..self }
     }
 
     /// Walks the libraries of a group.
@@ -277,6 +312,8 @@ impl<'a, S: Sight> Walk<'a, S> {
             source: self.source,
             sight: self.sight,
             threads: &self.threads,
+            doubts: &self.doubts,
+            audit: group.audit,
             seen: Seen::default(),
             commits: HashMap::new(),
             outcome: Outcome::default(),
@@ -309,7 +346,7 @@ impl<S: Sight> Walker<'_, S> {
         object: Object,
         asking: Asking,
     ) -> Result<Option<Fetched>, WalkError<S::Error>> {
-        let found = find(self.source, self.sight, object)?;
+        let found = find(self.source, self.sight, object, asking.need)?;
         self.had(object, found, asking)
     }
 
@@ -351,13 +388,14 @@ impl<S: Sight> Walker<'_, S> {
                 object,
                 trouble,
                 bytes,
+                stored,
             } => {
                 if let Some(bytes) = bytes {
                     self.sight
                         .salvage(object, bytes)
                         .map_err(WalkError::Sight)?;
                 }
-                self.record(object, asking, trouble, false);
+                self.record(object, asking, trouble, stored);
                 Ok(None)
             }
         }
@@ -398,6 +436,8 @@ enum Found {
         object: Object,
         trouble: Trouble,
         bytes: Option<Vec<u8>>,
+        /// The repository holds it, and nobody asked what it says.
+        stored: bool,
     },
 }
 
@@ -411,13 +451,16 @@ impl Found {
     }
 }
 
-/// Looks for a commit or fs object in every place where it may lie.
+/// Looks for a commit or fs object in every place where it may lie. What is required and stored is read from the
+/// repository if the source has lost it. History that was collected is not: it would all be fetched, object by object.
 fn find<S: Sight>(
     source: &dyn Objects,
     sight: &S,
     object: Object,
+    need: Need,
 ) -> Result<Found, WalkError<S::Error>> {
     let mut nowhere = (object, Trouble::Missing, None);
+    let mut stored = false;
     for store in source.places(object.store) {
         let object = Object { store, ..object };
         let entry = sight.known(&object).map_err(WalkError::Sight)?;
@@ -440,7 +483,12 @@ fn find<S: Sight>(
                 Err(fault) => (Trouble::Bad(fault), Some(bytes)),
             },
         };
-        if known && let Some(bytes) = sight.rescue(&object).map_err(WalkError::Sight)? {
+        let collected = need == Need::Optional && trouble == Trouble::Missing;
+        stored |= known && collected;
+        if known
+            && !collected
+            && let Some(bytes) = sight.rescue(&object).map_err(WalkError::Sight)?
+        {
             let content = check::check(&object, &bytes);
             if let Ok(content) = content {
                 return Ok(Found::Rescued {
@@ -459,6 +507,7 @@ fn find<S: Sight>(
         object,
         trouble,
         bytes,
+        stored,
     })
 }
 

@@ -3,7 +3,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
-use super::{Closure, Found, Objects, Sight, WalkError, content_store, find, roots};
+use super::{Closure, Found, Need, Objects, Sight, WalkError, content_store, find, roots};
 use crate::database::LibraryPointers;
 use crate::object::{Kind, Object};
 use crate::seafile::check::Content;
@@ -149,7 +149,7 @@ pub(super) fn content<S: Sight>(
     sight: &S,
     object: Object,
 ) -> Result<Option<Content>, WalkError<S::Error>> {
-    Ok(match find(source, sight, object)? {
+    Ok(match find(source, sight, object, Need::Required)? {
         Found::Good { content, .. } | Found::Rescued { content, .. } => Some(content),
         Found::Nowhere { .. } => None,
     })
@@ -184,6 +184,7 @@ mod tests {
         let bad: HashSet<Object> = blocks.collect();
         let group = Group {
             libraries: vec![library],
+            ..Group::default()
         };
         let walk = Walk::new(&source, &NothingKnown);
         let closure = walk.closure(&group, &bad).unwrap();

@@ -3,9 +3,12 @@
 
 use rayon::prelude::*;
 
-use super::{Asking, Fetched, Found, Objects, Sight, Trouble, WalkError, Walker, find, unreadable};
+use super::{
+    Asking, Audit, Fetched, Found, Need, Objects, Sight, Trouble, WalkError, Walker, find,
+    unreadable,
+};
 use crate::object::{Kind, Object, ObjectId, Store};
-use crate::seafile::check::{Content, block_lengths_fit};
+use crate::seafile::check::{self, Content, Fault, block_lengths_fit};
 use crate::seafile::fs::FsObject;
 
 /// So many fs objects are read at a time, by all threads together: what they hold is in memory.
@@ -26,8 +29,8 @@ struct Looked {
 
 /// A block, in whichever store it lies.
 enum Block {
-    /// It is stored, and this long.
-    Known(u64),
+    /// It is stored, and this long; perhaps the source has lost it.
+    Known(Object, u64, Option<Trouble>),
     /// It lies here, and is this long.
     New(Object, u64),
     /// It cannot be had.
@@ -50,7 +53,7 @@ impl<S: Sight> Walker<'_, S> {
                 let from = open.len().saturating_sub(READ_AT_ONCE);
                 let wanted: Vec<Object> = open.drain(from..).rev().collect();
                 let from = pending.len();
-                for looked in self.look(&wanted)? {
+                for looked in self.look(&wanted, asking.need)? {
                     self.take(looked, asking, &mut pending)?;
                 }
                 // What comes first is taken from the end.
@@ -77,17 +80,17 @@ impl<S: Sight> Walker<'_, S> {
     }
 
     /// Reads fs objects and finds their blocks, in the order that they are wanted in.
-    fn look(&self, wanted: &[Object]) -> Result<Vec<Looked>, WalkError<S::Error>> {
+    fn look(&self, wanted: &[Object], need: Need) -> Result<Vec<Looked>, WalkError<S::Error>> {
         if let [one] = wanted {
-            return Ok(vec![self.look_at(*one)?]);
+            return Ok(vec![self.look_at(*one, need)?]);
         }
-        let look = |object: &Object| self.look_at(*object);
+        let look = |object: &Object| self.look_at(*object, need);
         let look = || wanted.par_iter().map(look).collect();
         self.threads.get()?.install(look)
     }
 
-    fn look_at(&self, asked: Object) -> Result<Looked, WalkError<S::Error>> {
-        let found = find(self.source, self.sight, asked)?;
+    fn look_at(&self, asked: Object, need: Need) -> Result<Looked, WalkError<S::Error>> {
+        let found = find(self.source, self.sight, asked, need)?;
         let blocks: Vec<Object> = match found.content() {
             Some(Content::Fs(FsObject::File(file))) => {
                 let ids = file.blocks.iter().filter(|id| !id.is_empty());
@@ -96,7 +99,7 @@ impl<S: Sight> Walker<'_, S> {
             }
             _ => Vec::new(),
         };
-        let find = |block: &Object| Ok((*block, find_block(self.source, self.sight, *block)?));
+        let find = |block: &Object| Ok((*block, self.find_block(*block)?));
         let blocks = if blocks.len() < 2 * BLOCKS_EACH {
             blocks.iter().map(find).collect::<Result<_, _>>()?
         } else {
@@ -163,7 +166,18 @@ impl<S: Sight> Walker<'_, S> {
     ) -> Result<Option<u64>, WalkError<S::Error>> {
         let first = self.seen.insert(asked);
         match found {
-            Block::Known(length) => Ok(Some(length)),
+            Block::Known(object, length, trouble) => {
+                // What Seafile collected of history need not be kept.
+                let collected = asking.need == Need::Optional && trouble == Some(Trouble::Missing);
+                if first && self.audit != Audit::No && !collected {
+                    self.outcome.visited += 1;
+                    self.sight.visit(&object).map_err(WalkError::Sight)?;
+                }
+                if let Some(trouble) = trouble.filter(|_| first) {
+                    self.record(object, asking, trouble, true);
+                }
+                Ok(Some(length))
+            }
             Block::New(object, length) => {
                 let new = object == asked || self.seen.insert(object);
                 if first && new {
@@ -179,6 +193,75 @@ impl<S: Sight> Walker<'_, S> {
                 Ok(None)
             }
         }
+    }
+
+    fn find_block(&self, block: Object) -> Result<Block, WalkError<S::Error>> {
+        let mut trouble = Trouble::Missing;
+        for store in self.source.places(block.store) {
+            let object = Object { store, ..block };
+            if let Some(known) = self.sight.known(&object).map_err(WalkError::Sight)? {
+                let doubted = self.doubts.blocks.contains(&object);
+                let look = (self.audit != Audit::No || doubted) && !self.seen.contains(&block);
+                let read = self.audit == Audit::Read || doubted;
+                let trouble = if look {
+                    self.look_at_block(&block, known.length, read)?
+                } else {
+                    None
+                };
+                return Ok(Block::Known(object, known.length, trouble));
+            }
+            match self.source.len(&object) {
+                Ok(Some(length)) => return Ok(Block::New(object, length)),
+                Ok(None) => {}
+                Err(error) => trouble = unreadable(error).map_err(WalkError::Source)?,
+            }
+        }
+        Ok(Block::Nowhere(trouble))
+    }
+
+    /// Looks at a stored block in the source: what is wrong with it, in the best of all places where it may lie. One that
+    /// is not as long as it was is read.
+    fn look_at_block(
+        &self,
+        block: &Object,
+        length: u64,
+        read: bool,
+    ) -> Result<Option<Trouble>, WalkError<S::Error>> {
+        let mut worst = Trouble::Missing;
+        for store in self.source.places(block.store) {
+            let object = Object { store, ..*block };
+            let trouble = match self.source.len(&object) {
+                Ok(None) => continue,
+                Ok(Some(found)) if found == length && !read => None,
+                Ok(Some(_)) => self.read_block(&object, length)?,
+                Err(error) => Some(unreadable(error).map_err(WalkError::Source)?),
+            };
+            match trouble {
+                None => return Ok(None),
+                Some(trouble) => worst = trouble,
+            }
+        }
+        Ok(Some(worst))
+    }
+
+    fn read_block(
+        &self,
+        object: &Object,
+        length: u64,
+    ) -> Result<Option<Trouble>, WalkError<S::Error>> {
+        Ok(match self.source.read(object) {
+            Ok(None) => Some(Trouble::Missing),
+            Err(error) => Some(unreadable(error).map_err(WalkError::Source)?),
+            Ok(Some(bytes)) => match check::check(object, &bytes) {
+                Ok(_) => None,
+                Err(Fault::WrongId { .. })
+                    if self.doubts.random_block_ids && bytes.len() as u64 == length =>
+                {
+                    None
+                }
+                Err(fault) => Some(Trouble::Bad(fault)),
+            },
+        })
     }
 }
 
@@ -198,26 +281,6 @@ fn is_closed<S: Sight>(
         }
     }
     Ok(false)
-}
-
-fn find_block<S: Sight>(
-    source: &dyn Objects,
-    sight: &S,
-    block: Object,
-) -> Result<Block, WalkError<S::Error>> {
-    let mut trouble = Trouble::Missing;
-    for store in source.places(block.store) {
-        let object = Object { store, ..block };
-        if let Some(known) = sight.known(&object).map_err(WalkError::Sight)? {
-            return Ok(Block::Known(known.length));
-        }
-        match source.len(&object) {
-            Ok(Some(length)) => return Ok(Block::New(object, length)),
-            Ok(None) => {}
-            Err(error) => trouble = unreadable(error).map_err(WalkError::Source)?,
-        }
-    }
-    Ok(Block::Nowhere(trouble))
 }
 
 /// What a fs object points to.

@@ -32,6 +32,8 @@ struct Stage {
     memory: MemoryBackend,
     /// What a test took away from the destination: snapshots that name it are damaged.
     lost: Option<String>,
+    /// Runs look at everything, and compact.
+    full: bool,
 }
 
 impl Stage {
@@ -40,6 +42,7 @@ impl Stage {
             folder: tempfile::tempdir().unwrap(),
             memory: MemoryBackend::new(),
             lost: None,
+            full: false,
         }
     }
 
@@ -47,6 +50,7 @@ impl Stage {
     fn fork(&self) -> Self {
         let mut fork = Self::new();
         fork.lost.clone_from(&self.lost);
+        fork.full = self.full;
         for (key, bytes) in self.bytes() {
             fork.memory
                 .put_new(&Key::parse(&key).unwrap(), &bytes)
@@ -140,6 +144,7 @@ impl Stage {
             attempts_after: vec![Duration::ZERO; 2],
             workers: 1,
             list: true,
+            full: self.full,
             ..Options::default()
         };
         backup::run(context, &source.installation(), &options)

@@ -10,10 +10,12 @@
 )]
 
 mod accepted;
+mod audit;
 mod backup;
 mod by_hand;
 mod check;
 mod cli;
+mod compaction;
 mod crash;
 mod damage;
 mod destinations;

@@ -6,7 +6,12 @@
 //! goes on: each object carries the number of the run that last visited it, and counts as closed
 //! once that run has its marker, unless the store was visited in vain ([`Catalog::mark`]). So
 //! closing a library costs one row, and a run that dies closes nothing.
+//!
+//! An object that is stored a second time, by a compaction or because its commit was mended, keeps its row until the
+//! new pack is stored: what is to come waits in `replacement`. `pack_link` says which pack holds what the links of
+//! another lead to; it tells what lies in the files, also where the rows have moved on.
 
+mod compaction;
 mod examine;
 mod lookups;
 mod objects;
@@ -15,6 +20,7 @@ mod segments;
 #[cfg(test)]
 mod tests;
 
+pub use compaction::{Moving, Usage};
 pub use examine::{Condition, examine};
 use lookups::Lookups;
 pub use objects::{Known, Mark};
@@ -37,7 +43,7 @@ use crate::object::{Sha256, Store};
 use crate::time::Timestamp;
 
 /// Raised whenever the tables change; a catalog of another version is made anew.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 /// The cache of the connection that writes.
 const CACHE_KIB: i64 = 32 * 1024;
@@ -71,6 +77,12 @@ CREATE TABLE object (
     frame INTEGER NOT NULL, start INTEGER NOT NULL, length INTEGER NOT NULL, sha256 BLOB,
     link INTEGER, run INTEGER NOT NULL, mark INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (id, kind, store)) WITHOUT ROWID;
+CREATE TABLE replacement (
+    id BLOB NOT NULL, kind INTEGER NOT NULL, store INTEGER NOT NULL, pack INTEGER NOT NULL,
+    frame INTEGER NOT NULL, start INTEGER NOT NULL, length INTEGER NOT NULL, sha256 BLOB,
+    link INTEGER, run INTEGER NOT NULL, mark INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (pack, id, kind, store)) WITHOUT ROWID;
+CREATE TABLE pack_link (pack INTEGER NOT NULL, target INTEGER NOT NULL, PRIMARY KEY (pack, target)) WITHOUT ROWID;
 ";
 
 /// The newest marker of the chain, as the catalog knows it.
@@ -369,7 +381,16 @@ fn reset(
     alarms: Option<&str>,
 ) -> rusqlite::Result<()> {
     let tables = [
-        "meta", "run", "unclean", "store", "pack", "segment", "object", "salvaged",
+        "meta",
+        "run",
+        "unclean",
+        "store",
+        "pack",
+        "segment",
+        "object",
+        "salvaged",
+        "replacement",
+        "pack_link",
     ];
     let drops: String = tables
         .map(|table| format!("DROP TABLE IF EXISTS {table};"))

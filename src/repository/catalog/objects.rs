@@ -48,16 +48,16 @@ pub(super) fn kind_number(kind: Kind) -> i64 {
     }
 }
 
-struct Row {
+pub(super) struct Row {
     length: i64,
     run: i64,
     mark: i64,
     sha256: Option<[u8; 32]>,
-    pack: i64,
+    pub(super) pack: i64,
 }
 
 impl Row {
-    fn find(
+    pub(super) fn find(
         connection: &Connection,
         object: &Object,
         store: i64,
@@ -110,22 +110,36 @@ impl Catalog {
         })
     }
 
-    /// This run visited a stored object that was not closed.
-    pub fn visit(&self, object: &Object) -> Result<()> {
+    /// This run visited stored objects that were not closed.
+    pub fn visit(&self, objects: &[Object]) -> Result<()> {
+        self.touch(objects, "0")
+    }
+
+    /// This run came by stored objects when it listed a store. A walk may have come by them too: then it counts.
+    pub fn visit_listed(&self, objects: &[Object]) -> Result<()> {
+        self.touch(
+            objects,
+            &format!("CASE WHEN run = ?1 THEN mark ELSE {LISTED} END"),
+        )
+    }
+
+    fn touch(&self, objects: &[Object], mark: &str) -> Result<()> {
         self.with(|inner| {
-            let (run, store) = (inner.run, inner.store_number(object.store)?);
-            inner
-                .connection
-                .prepare_cached(
-                    "UPDATE object SET run = ?, mark = 0 WHERE id = ? AND kind = ? AND store = ?",
-                )?
-                .execute(params![
-                    run,
-                    object.id.as_bytes(),
-                    kind_number(object.kind),
-                    store
-                ])
-                .map(drop)
+            let run = inner.run;
+            let numbers = objects
+                .iter()
+                .map(|object| inner.store_number(object.store))
+                .collect::<rusqlite::Result<Vec<_>>>()?;
+            let transaction = inner.connection.transaction()?;
+            let sql = format!(
+                "UPDATE object SET run = ?1, mark = {mark} WHERE id = ?2 AND kind = ?3 AND store = ?4"
+            );
+            let mut update = transaction.prepare_cached(&sql)?;
+            for (Object { kind, id, .. }, store) in objects.iter().zip(numbers) {
+                update.execute(params![run, id.as_bytes(), kind_number(*kind), store])?;
+            }
+            drop(update);
+            transaction.commit()
         })
     }
 
@@ -175,10 +189,7 @@ impl Catalog {
         })?;
         let facts = self.facts.get();
         let object = |(id, kind, store, sha256): ([u8; 20], i64, i64, [u8; 32])| {
-            let kind = Kind::ALL
-                .into_iter()
-                .find(|known| kind_number(*known) == kind)?;
-            let object = Object::new(*facts.names.get(&store)?, kind, ObjectId::new(id));
+            let object = Object::new(*facts.names.get(&store)?, kind_of(kind)?, ObjectId::new(id));
             Some((object, Sha256::new(sha256)))
         };
         Ok(rows.into_iter().filter_map(object).collect())
@@ -285,6 +296,12 @@ fn set_mark(
             store
         ])
         .map(drop)
+}
+
+pub(super) fn kind_of(number: i64) -> Option<Kind> {
+    Kind::ALL
+        .into_iter()
+        .find(|kind| kind_number(*kind) == number)
 }
 
 struct FoundPlace {

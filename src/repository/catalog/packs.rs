@@ -3,7 +3,7 @@
 //! A pack is recorded *before* it is put, so that a run that dies between the put and its answer
 //! loses nothing: the next run finds the pack in the listing and adopts it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
@@ -105,25 +105,34 @@ impl Inner {
             self.facts.change().pending.insert(number);
         }
         let mark = if pack.walked { 0 } else { LISTED };
+        let mut targets = HashSet::new();
         for member in &pack.contents.members {
             if member.name.damaged {
                 insert_salvaged(&transaction, number, member, &numbers)?;
-            } else {
-                let is_there = insert_object(&transaction, number, member, &numbers, (run, mark))?;
-                if indexed && !is_there {
-                    return Ok(false);
-                }
+                continue;
             }
+            match find_target(&transaction, member, &numbers)? {
+                Some(Found::Own) => {}
+                Some(Found::Other { pack, .. }) if pack == number => {}
+                Some(Found::Other { pack, .. }) => {
+                    targets.insert(pack);
+                }
+                None if indexed => return Ok(false),
+                None => continue,
+            }
+            insert_object(&transaction, number, member, &numbers, (run, mark), stored)?;
         }
-        if stored {
-            add_counts(&transaction, pack.contents, &numbers)?;
+        for target in targets {
+            transaction
+                .prepare_cached("INSERT INTO pack_link (pack, target) VALUES (?, ?)")?
+                .execute([number, target])?;
         }
         transaction.commit().map(|()| true)
     }
 }
 
 impl Inner {
-    fn void_all(&mut self) -> rusqlite::Result<()> {
+    pub(super) fn void_all(&mut self) -> rusqlite::Result<()> {
         self.connection
             .execute("UPDATE store SET since = ?", [self.run])?;
         for since in self.facts.change().since.values_mut() {
@@ -154,14 +163,46 @@ fn link(member: &Member) -> Option<Store> {
     }
 }
 
-/// False: it is a link whose target is not stored, so it is not either.
+/// Where the bytes of a member are.
+enum Found {
+    /// In its own pack.
+    Own,
+    /// Where its link leads to.
+    Other { pack: i64, length: i64 },
+}
+
+/// `None`: it is a link whose target is not stored, so it is not either.
+fn find_target(
+    connection: &Connection,
+    member: &Member,
+    stores: &HashMap<Store, i64>,
+) -> rusqlite::Result<Option<Found>> {
+    let Some(target) = link(member) else {
+        return Ok(Some(Found::Own));
+    };
+    let Object { kind, id, .. } = member.name.object;
+    connection
+        .prepare_cached("SELECT pack, length FROM object WHERE id = ? AND kind = ? AND store = ?")?
+        .query_row(
+            params![id.as_bytes(), kind_number(kind), stores[&target]],
+            |row| {
+                Ok(Found::Other {
+                    pack: row.get(0)?,
+                    length: row.get(1)?,
+                })
+            },
+        )
+        .optional()
+}
+
 fn insert_object(
     transaction: &Transaction<'_>,
     pack: i64,
     member: &Member,
     stores: &HashMap<Store, i64>,
     (run, mark): (i64, i64),
-) -> rusqlite::Result<bool> {
+    is_there: bool,
+) -> rusqlite::Result<()> {
     let Object { store, kind, id } = member.name.object;
     let (frame, start, length, sha256, target) = match &member.place {
         Place::Data {
@@ -171,19 +212,19 @@ fn insert_object(
             sha256,
         } => (*frame, signed(*offset), signed(*len), *sha256, None),
         Place::Link { target } => {
-            let target = stores[target];
-            match target_length(transaction, &member.name.object, target)? {
-                Some(length) => (0, 0, length, None, Some(target)),
-                None => return Ok(false),
-            }
+            let Some(Found::Other { length, .. }) = find_target(transaction, member, stores)?
+            else {
+                return Ok(());
+            };
+            (0, 0, length, None, Some(stores[target]))
         }
     };
-    transaction
-        .prepare_cached(
-            "INSERT OR REPLACE INTO object (id, kind, store, pack, frame, start, length, sha256, link, run, mark)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        )?
-        .execute(params![
+    let insert = |into: &str| {
+        let sql = format!(
+            "INSERT {into} (id, kind, store, pack, frame, start, length, sha256, link, run, mark)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        );
+        transaction.prepare_cached(&sql)?.execute(params![
             id.as_bytes(),
             kind_number(kind),
             stores[&store],
@@ -196,7 +237,14 @@ fn insert_object(
             run,
             mark
         ])
-        .map(|_| true)
+    };
+    if is_there {
+        insert("OR REPLACE INTO object")?;
+    } else if insert("OR IGNORE INTO object")? == 0 {
+        // It is there already, and stays until this pack is.
+        insert("OR REPLACE INTO replacement")?;
+    }
+    Ok(())
 }
 
 fn insert_salvaged(
@@ -227,21 +275,6 @@ fn insert_salvaged(
         .map(drop)
 }
 
-/// `None`: the target is not stored.
-fn target_length(
-    transaction: &Transaction<'_>,
-    object: &Object,
-    target: i64,
-) -> rusqlite::Result<Option<i64>> {
-    transaction
-        .prepare_cached("SELECT length FROM object WHERE id = ? AND kind = ? AND store = ?")?
-        .query_row(
-            params![object.id.as_bytes(), kind_number(object.kind), target],
-            |row| row.get(0),
-        )
-        .optional()
-}
-
 fn add_counts(
     transaction: &Transaction<'_>,
     contents: &Contents,
@@ -255,9 +288,10 @@ fn add_counts(
     {
         let length = match &member.place {
             Place::Data { len, .. } => Some(signed(*len)),
-            Place::Link { target } => {
-                target_length(transaction, &member.name.object, stores[target])?
-            }
+            Place::Link { .. } => match find_target(transaction, member, stores)? {
+                Some(Found::Other { length, .. }) => Some(length),
+                _ => None,
+            },
         };
         let Some(length) = length else { continue };
         let (kinds, bytes) = counts.entry(stores[&member.name.object.store]).or_default();
@@ -273,6 +307,32 @@ fn add_counts(
         )?;
     }
     Ok(())
+}
+
+/// What a pack holds that was stored before is from now on where this pack says.
+fn take_places(transaction: &Transaction<'_>, pack: i64) -> rusqlite::Result<()> {
+    let counted = "SELECT o.store, o.kind, count(*), sum(o.length) FROM replacement AS r
+        JOIN object AS o ON o.id = r.id AND o.kind = r.kind AND o.store = r.store
+        JOIN pack AS p ON p.number = o.pack AND p.stored = 1 WHERE r.pack = ? GROUP BY o.store, o.kind";
+    let mut statement = transaction.prepare_cached(counted)?;
+    let rows = statement.query_map([pack], |row| {
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+    })?;
+    for counted in rows.collect::<rusqlite::Result<Vec<(i64, i64, i64, i64)>>>()? {
+        let (store, kind, objects, bytes) = counted;
+        let of = |wanted| if kind == wanted { objects } else { 0 };
+        transaction.execute(
+            "UPDATE store SET commits = commits - ?, fs = fs - ?, blocks = blocks - ?, bytes = bytes - ? WHERE number = ?",
+            [of(0), of(1), of(2), bytes, store],
+        )?;
+    }
+    transaction
+        .prepare_cached("INSERT OR REPLACE INTO object SELECT * FROM replacement WHERE pack = ?")?
+        .execute([pack])?;
+    transaction
+        .prepare_cached("DELETE FROM replacement WHERE pack = ?")?
+        .execute([pack])
+        .map(drop)
 }
 
 impl Catalog {
@@ -300,6 +360,7 @@ impl Catalog {
             let transaction = inner.connection.transaction()?;
             transaction.execute("UPDATE pack SET stored = 1 WHERE number = ?", [number])?;
             add_counts(&transaction, &contents, &stores)?;
+            take_places(&transaction, number)?;
             transaction.commit()?;
             inner.facts.change().pending.remove(&number);
             Ok(())
@@ -348,6 +409,8 @@ impl Catalog {
             }
             transaction.execute_batch(
                 "DELETE FROM salvaged WHERE pack IN lost;
+                 DELETE FROM replacement WHERE pack IN lost;
+                 DELETE FROM pack_link WHERE pack IN lost OR target IN lost;
                  UPDATE segment SET dirty = 1 WHERE number IN (SELECT segment FROM pack WHERE number IN lost);
                  DELETE FROM pack WHERE number IN lost;
                  DROP TABLE lost;",
@@ -370,7 +433,10 @@ impl Catalog {
             let transaction = inner.connection.transaction()?;
             for number in numbers {
                 transaction.execute("DELETE FROM object WHERE pack = ?", [number])?;
-                transaction.execute("DELETE FROM salvaged WHERE pack = ?", [number])?;
+                for table in ["salvaged", "replacement", "pack_link"] {
+                    transaction
+                        .execute(&format!("DELETE FROM {table} WHERE pack = ?"), [number])?;
+                }
                 transaction.execute("DELETE FROM pack WHERE number = ?", [number])?;
             }
             transaction.commit()?;
@@ -419,7 +485,7 @@ impl Catalog {
     }
 }
 
-fn recount(connection: &Connection) -> rusqlite::Result<()> {
+pub(super) fn recount(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(
         "UPDATE store SET commits = 0, fs = 0, blocks = 0, bytes = 0;
          UPDATE store SET commits = c.commits, fs = c.fs, blocks = c.blocks, bytes = c.bytes FROM

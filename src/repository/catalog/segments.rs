@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, params};
 
-use super::packs::{NewPack, PackRecord, hash, pack_kind, signed};
+use super::packs::{NewPack, PackRecord, hash, pack_kind, recount, signed};
 use super::{ADOPTING, Base, Catalog, set_base, set_meta};
 use crate::object::Sha256;
 use crate::repository::Result;
@@ -115,6 +115,7 @@ impl Catalog {
             let transaction = inner.connection.transaction()?;
             replace_segments(&transaction, segments)?;
             set_base(&transaction, base)?;
+            recount(&transaction)?;
             transaction.execute("DELETE FROM meta WHERE name = ?", [ADOPTING])?;
             transaction.commit()
         })

@@ -291,7 +291,7 @@ proptest! {
                     let (old, new): (Vec<&(u8, u8, u8)>, Vec<_>) =
                         objects.iter().partition(|name| model.stored.contains_key(name));
                     for name in &old {
-                        catalog.visit(&named(**name)).unwrap();
+                        catalog.visit(&[named(**name)]).unwrap();
                     }
                     let fresh: Vec<Object> = new.iter().map(|name| named(**name)).collect();
                     if !fresh.is_empty() {

@@ -12,7 +12,9 @@ use seawall::backup;
 use seawall::repository::{self, names};
 
 use super::{Stage, Truth, assert_kept};
+use crate::compaction::{add_library, delete_library};
 use crate::support::Source;
+use crate::synthetic::generator;
 
 const LOST: Fault = Fault::FailAfter(ErrorKind::Transient);
 const FAILS: Fault = Fault::FailBefore(ErrorKind::Transient);
@@ -177,6 +179,21 @@ fn a_backup_that_takes_from_the_repository_what_the_source_lost() {
     }
     let truth = sweep("backup that rescues", &stage, &source);
     assert!(truth.damage > 0);
+}
+
+#[test]
+fn a_compaction() {
+    let source = Source::example();
+    let gone = add_library(&source, 60, 80_000, 1);
+    let copied = add_library(&source, 5, 8000, 3);
+    let mut stage = backed_up(&source);
+    delete_library(&source, &gone);
+    generator::change(&source.path, 2, 2000, 5);
+    stage.full = true;
+    let report = stage.fork().backup_well(&source);
+    assert!(report.compacted.unwrap().packs > 0);
+    assert!(report.manifest.library(copied.parse().unwrap()).is_some());
+    sweep("compaction", &stage, &source);
 }
 
 /// The destination without what lies at `key`: reading it fails so.

@@ -24,6 +24,7 @@ struct Shared {
     delay: Duration,
     server: SocketAddr,
     accepted: AtomicUsize,
+    requests: AtomicU64,
     upward: AtomicU64,
     downward: AtomicU64,
     /// Bytes after which the next line is cut once; `u64::MAX` for never.
@@ -42,6 +43,7 @@ impl Proxy {
             delay: round_trip / 2,
             server: address(server),
             accepted: AtomicUsize::new(0),
+            requests: AtomicU64::new(0),
             upward: AtomicU64::new(0),
             downward: AtomicU64::new(0),
             cut_after: AtomicU64::new(u64::MAX),
@@ -63,6 +65,11 @@ impl Proxy {
     /// Connections taken so far.
     pub fn connections(&self) -> usize {
         self.shared.accepted.load(Ordering::SeqCst)
+    }
+
+    /// Requests of HTTP/1.1 from clients so far, as far as each comes in one piece.
+    pub fn requests(&self) -> u64 {
+        self.shared.requests.load(Ordering::SeqCst)
     }
 
     /// Bytes from clients so far.
@@ -146,6 +153,12 @@ impl Shared {
     }
 }
 
+/// The ends of request lines; an answer's first line is another.
+fn count_requests(bytes: &[u8]) -> u64 {
+    const END: &[u8] = b" HTTP/1.1\r\n";
+    bytes.windows(END.len()).filter(|end| *end == END).count() as u64
+}
+
 /// One direction: one thread reads, one writes what is due.
 fn pump(
     shared: Arc<Shared>,
@@ -162,6 +175,8 @@ fn pump(
             if count == 0 {
                 break;
             }
+            let requests = count_requests(&buffer[..count]);
+            shared.requests.fetch_add(requests, Ordering::SeqCst);
             if shared.count(counter(&shared), count as u64) {
                 shared.cut();
                 break;

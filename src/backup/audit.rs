@@ -1,0 +1,256 @@
+//! Which libraries are looked at in the source although their heads did not move: rot in the source is seen while the
+//! repository still has what it takes to mend it (docs/design.md, "Audit of the source").
+
+use std::collections::HashSet;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use super::{Error, Run, objects, seal};
+use crate::database::LibraryPointers;
+use crate::object::{Kind, LibraryId};
+use crate::repository::manifest::{self, Audited};
+use crate::seafile::folders::ObjectFolders;
+use crate::walk::{Audit, Doubts, Group};
+
+/// A share of the libraries that a run looks at, in turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Share {
+    /// So many parts.
+    pub parts: u32,
+    /// Of so many.
+    pub of: u32,
+    /// Blocks are read, not only measured.
+    pub read: bool,
+}
+
+/// A text that is no share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a share: give one like 1/30, or 1/30=read to read all blocks of that share")]
+pub struct ParseShareError;
+
+impl FromStr for Share {
+    type Err = ParseShareError;
+
+    fn from_str(text: &str) -> Result<Self, ParseShareError> {
+        let (share, read) = match text.split_once('=') {
+            Some((share, "read")) => (share, true),
+            Some(_) => return Err(ParseShareError),
+            None => (text, false),
+        };
+        let (parts, of) = share.split_once('/').ok_or(ParseShareError)?;
+        let number = |text: &str| {
+            let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+            let number = is_number.then(|| text.parse::<u32>().ok()).flatten();
+            number.ok_or(ParseShareError)
+        };
+        let (parts, of) = (number(parts)?, number(of)?);
+        if parts == 0 || parts > of {
+            return Err(ParseShareError);
+        }
+        Ok(Self { parts, of, read })
+    }
+}
+
+/// A group that could be looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Candidate {
+    /// The place in the chain of the run that last looked at all of it; 0: none is known.
+    last: u64,
+    /// Where it is among all groups.
+    position: usize,
+    /// Its objects.
+    objects: u64,
+}
+
+/// The groups whose turn it is in the run `now` of the chain: those that nobody looked at for the longest time, until they
+/// are the share of all objects. A large library does not come before its turn.
+fn in_turn(mut candidates: Vec<Candidate>, share: Share, now: u64) -> Vec<usize> {
+    let (parts, of) = (u128::from(share.parts), u128::from(share.of));
+    let all: u128 = candidates.iter().map(|one| u128::from(one.objects)).sum();
+    candidates.sort_unstable();
+    let is_due = |one: &Candidate| {
+        let runs = u128::from(now.saturating_sub(one.last));
+        // A chain that began again counts from the beginning.
+        one.last == 0 || one.last > now || runs * parts >= of
+    };
+    let mut chosen = Vec::new();
+    let mut objects = 0;
+    for one in candidates.into_iter().filter(is_due) {
+        if !chosen.is_empty() && objects * of >= all * parts {
+            break;
+        }
+        objects += u128::from(one.objects);
+        chosen.push(one.position);
+    }
+    chosen
+}
+
+impl Run<'_> {
+    /// Says which groups are to be looked at, once for all attempts, and sees to it that nothing of them is closed.
+    pub(super) fn audit<'a>(
+        &mut self,
+        mut groups: Vec<Group<'a>>,
+        source: &Arc<ObjectFolders>,
+    ) -> Result<Vec<Group<'a>>, Error> {
+        let audit = match self.options.verify_source {
+            Some(share) if share.read => Audit::Read,
+            Some(_) => Audit::Look,
+            None if self.options.full => Audit::Look,
+            None => return Ok(groups),
+        };
+        let audited = match self.audited.take() {
+            Some(audited) => audited,
+            None => self.choose(&groups),
+        };
+        let is_chosen = |group: &Group<'_>| {
+            let mut libraries = group.libraries.iter();
+            libraries.any(|library| audited.contains(&library.id))
+        };
+        for group in groups.iter_mut().filter(|group| is_chosen(group)) {
+            group.audit = audit;
+            let libraries = group.libraries.iter().copied();
+            for store in objects::stores(libraries, source) {
+                self.catalog.void_marks(store)?;
+            }
+        }
+        self.audited = Some(audited);
+        Ok(groups)
+    }
+
+    fn choose(&self, groups: &[Group<'_>]) -> HashSet<LibraryId> {
+        let positions: Vec<usize> = match self.options.verify_source {
+            None => (0..groups.len()).collect(),
+            Some(share) => {
+                let candidates = groups.iter().enumerate();
+                let candidates = candidates.filter_map(|(at, group)| self.candidate(at, group));
+                let now = seal::sequence(self.prepared.base.as_ref());
+                in_turn(candidates.collect(), share, now)
+            }
+        };
+        let chosen = positions.iter().flat_map(|at| &groups[*at].libraries);
+        chosen.map(|library| library.id).collect()
+    }
+
+    /// `None`: all of it is new, and read in any case.
+    fn candidate(&self, position: usize, group: &Group<'_>) -> Option<Candidate> {
+        let libraries = group.libraries.iter();
+        let known: Vec<&manifest::Library> = libraries
+            .filter_map(|library| self.base()?.library(library.id))
+            .collect();
+        let last = known.iter().map(|library| library.audited);
+        let last = last.map(|audited| audited.map_or(0, |audited| audited.sequence));
+        let objects = known.iter().map(|library| library.counts.objects());
+        Some(Candidate {
+            last: last.min()?,
+            position,
+            objects: objects.sum(),
+        })
+    }
+
+    /// When all of a library that was walked was last looked at: in this run, if it was chosen or is new.
+    pub(super) fn audited(&self, library: &LibraryPointers) -> Option<Audited> {
+        let chosen = self.audited.as_ref();
+        let is_chosen = chosen.is_some_and(|chosen| chosen.contains(&library.id));
+        let known = self.base().and_then(|base| {
+            // A new folder that is shared brings nothing new.
+            let origin = library.origin.as_ref();
+            base.library(library.id)
+                .or_else(|| base.library(origin?.library))
+        });
+        let was_stored = self.base().is_some_and(|base| {
+            let mut stores = base.unreferenced.iter();
+            known.is_some() || stores.any(|known| known.store == library.id)
+        });
+        if is_chosen || !was_stored {
+            return Some(Audited {
+                time: self.prepared.snapshot.started(),
+                sequence: seal::sequence(self.prepared.base.as_ref()),
+            });
+        }
+        known?.audited
+    }
+
+    /// Blocks that the source had lost when the base was made.
+    pub(super) fn doubts(&self) -> Doubts {
+        let damage = self.base().into_iter().flat_map(|base| &base.source_damage);
+        let blocks = damage.map(manifest::Damage::object);
+        Doubts {
+            blocks: blocks.filter(|block| block.kind == Kind::Block).collect(),
+            random_block_ids: crate::source::has_random_block_ids(self.installation),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn share(text: &str) -> Result<Share, ParseShareError> {
+        text.parse()
+    }
+
+    #[test]
+    fn shares() {
+        let all = Share {
+            parts: 1,
+            of: 1,
+            read: false,
+        };
+        assert_eq!(share("1/1"), Ok(all));
+        assert_eq!(share("1/1=read"), Ok(Share { read: true, ..all }));
+        assert_eq!(
+            share("2/30").map(|share| (share.parts, share.of)),
+            Ok((2, 30))
+        );
+        for bad in [
+            "",
+            "1",
+            "0/1",
+            "2/1",
+            "1/0",
+            "1/30=",
+            "1/30=look",
+            "+1/2",
+            "-1/2",
+            "1/2/3",
+            "1/99999999999",
+        ] {
+            assert_eq!(share(bad), Err(ParseShareError), "{bad}");
+        }
+    }
+
+    proptest! {
+        /// However groups differ in size: each has its turn, none before it has rested, and about the share is taken.
+        #[test]
+        fn each_group_has_its_turn(
+            objects in prop::collection::vec(1u64..100_000, 1..40),
+            parts in 1u32..4,
+            more in 0u32..30,
+        ) {
+            let share = Share { parts, of: parts + more, read: false };
+            let mut last = vec![0; objects.len()];
+            let all: u64 = objects.iter().sum();
+            let largest = *objects.iter().max().unwrap();
+            let rest = u64::from(share.of.div_ceil(share.parts));
+            for now in 2..2 + 4 * rest {
+                let candidates = objects.iter().zip(&last).enumerate();
+                let candidates = candidates.map(|(position, (objects, last))| Candidate {
+                    last: *last,
+                    position,
+                    objects: *objects,
+                });
+                let chosen = in_turn(candidates.collect(), share, now);
+                let taken: u64 = chosen.iter().map(|at| objects[*at]).sum();
+                prop_assert!(taken <= (all * u64::from(share.parts)).div_ceil(u64::from(share.of)) + largest);
+                for at in chosen {
+                    prop_assert!(last[at] == 0 || now - last[at] >= rest);
+                    last[at] = now;
+                }
+                if now > 1 + 2 * rest {
+                    prop_assert!(last.iter().all(|last| *last > 0 && now - last <= 2 * rest), "{now} {last:?}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! Compaction: what is still needed of packs that hold little else is stored again, from the source, and the new snapshot
+//! no longer names them (docs/design.md, "Compaction"). Older snapshots do; what becomes of the packs is for `prune`.
+//!
+//! It comes after a run has looked at everything: an object that the run did not come by is needed by nobody.
+
+use std::collections::{BTreeSet, HashSet};
+
+use super::Error;
+use super::objects::{Objects, Walked, assign};
+use super::packing::{BlockTrouble, PACK_BYTES, Totals};
+use super::sight::{BackupSight, SightError};
+use super::unreferenced::Leftovers;
+use crate::object::{Kind, Object, Store};
+use crate::repository::catalog::{Moving, Usage};
+use crate::seafile::check;
+use crate::seafile::folders::ObjectFolders;
+use crate::walk::{self, Need, Sight as _, Trouble, WalkError};
+
+/// A pack of which less than this part is needed is emptied: one of so many.
+const NEEDED: u64 = 2;
+/// A pack that is less than this part of a full one is tiny: one of so many.
+const TINY: u64 = 4;
+/// Tiny packs are emptied when there are more of them.
+const TINY_PACKS: usize = 100;
+/// So many objects are fetched from the catalog at a time.
+const AT_ONCE: u64 = 10_000;
+
+/// What a compaction did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Compacted {
+    /// Packs that the new snapshot does not name any more.
+    pub packs: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// What was stored in their stead.
+    pub totals: Totals,
+}
+
+/// Empties packs and forgets those that hold nothing any more.
+pub fn compact(
+    objects: &Objects<'_>,
+    walked: &mut [Walked],
+    leftovers: &Leftovers,
+) -> Result<Compacted, Error> {
+    let catalog = objects.catalog;
+    if !leftovers.unreadable.is_empty() {
+        // Nobody knows what is there.
+        return Ok(Compacted::default());
+    }
+    let usage = catalog.usage(&stores_with_loss(objects, walked), &rescued(walked))?;
+    let links = catalog.links()?;
+    let victims = without_linked(victims(&usage), &links);
+    if victims.is_empty() {
+        return Ok(Compacted::default());
+    }
+    let packs: Vec<i64> = victims.iter().copied().collect();
+    catalog.begin_moving(&packs)?;
+    let mut totals = Totals::default();
+    let mut troubles = Vec::new();
+    for links in [false, true] {
+        // What a link leads to is stored before the link is.
+        for walked in [true, false] {
+            let moved = move_objects(objects, links, walked)?;
+            totals.add(moved.0);
+            troubles.extend(moved.1);
+        }
+    }
+    let empty: BTreeSet<i64> = catalog.end_moving()?.into_iter().collect();
+    for trouble in troubles {
+        // It stays where it is stored.
+        assign(walked, trouble, true);
+    }
+    let retired = without_linked(empty, &catalog.links()?);
+    catalog.retire(&retired.iter().copied().collect::<Vec<_>>())?;
+    let of_retired = usage.iter().filter(|usage| retired.contains(&usage.pack));
+    Ok(Compacted {
+        packs: retired.len() as u64,
+        bytes: of_retired.map(|usage| usage.size).sum(),
+        totals,
+    })
+}
+
+/// Stores of which something required is lost: what it led to cannot be told from what nobody needs.
+fn stores_with_loss(objects: &Objects<'_>, walked: &[Walked]) -> HashSet<Store> {
+    let with_loss = walked
+        .iter()
+        .filter(|walked| walked.outcome.damage().next().is_some());
+    with_loss
+        .flat_map(|walked| walked.stores(objects.source))
+        .collect()
+}
+
+/// What only the repository has.
+fn rescued(walked: &[Walked]) -> Vec<Object> {
+    let findings = walked.iter().flat_map(|walked| &walked.outcome.findings);
+    let rescued = findings.filter(|finding| finding.rescued && finding.need == Need::Required);
+    rescued.map(|finding| finding.object).collect()
+}
+
+/// Packs that hold little, and the tiny ones if there are many.
+fn victims(usage: &[Usage]) -> BTreeSet<i64> {
+    let is_tiny = |usage: &&Usage| usage.size < PACK_BYTES / TINY;
+    let many = usage.iter().filter(is_tiny).count() > TINY_PACKS;
+    let is_victim = |usage: &&Usage| usage.live * NEEDED < usage.whole || many && is_tiny(usage);
+    let victims = usage.iter().filter(is_victim);
+    victims.map(|usage| usage.pack).collect()
+}
+
+/// Those to which no link leads from a pack that stays: links lead to packs that the same snapshot names.
+fn without_linked(mut victims: BTreeSet<i64>, links: &[(i64, i64)]) -> BTreeSet<i64> {
+    loop {
+        let stays = links
+            .iter()
+            .filter(|(pack, target)| victims.contains(target) && !victims.contains(pack));
+        let stays: Vec<i64> = stays.map(|(_, target)| *target).collect();
+        if stays.is_empty() {
+            return victims;
+        }
+        for pack in stays {
+            victims.remove(&pack);
+        }
+    }
+}
+
+/// Stores objects again: links or others, those that a walk came by or those that were listed.
+fn move_objects(
+    objects: &Objects<'_>,
+    links: bool,
+    walked: bool,
+) -> Result<(Totals, Vec<BlockTrouble>), Error> {
+    let objects = if walked {
+        Objects { ..*objects }
+    } else {
+        objects.listing()
+    };
+    if next_objects(&objects, links, walked, 0)?.1.is_none() {
+        return Ok(Default::default());
+    }
+    let (bad, totals, mut troubles) = objects.pack(|sight| {
+        let mut bad = Vec::new();
+        let mut after = 0;
+        loop {
+            let (moving, last) = next_objects(&objects, links, walked, after)
+                .map_err(|error| WalkError::Sight(error.into()))?;
+            let Some(last) = last else { return Ok(bad) };
+            for Moving { object, .. } in moving {
+                bad.extend(move_object(objects.source, sight, object)?);
+            }
+            after = last;
+        }
+    })?;
+    troubles.extend(bad);
+    Ok((totals, troubles))
+}
+
+/// The next objects that are to be moved, and the number of the last that was looked at.
+fn next_objects(
+    objects: &Objects<'_>,
+    links: bool,
+    walked: bool,
+    after: i64,
+) -> Result<(Vec<Moving>, Option<i64>), crate::repository::Error> {
+    let mut after = after;
+    loop {
+        let next = objects.catalog.moving(links, after, AT_ONCE)?;
+        let Some(last) = next.last().map(|moving| moving.number) else {
+            return Ok((Vec::new(), None));
+        };
+        let wanted: Vec<Moving> = next
+            .into_iter()
+            .filter(|moving| moving.walked == walked)
+            .collect();
+        if !wanted.is_empty() {
+            return Ok((wanted, Some(last)));
+        }
+        after = last;
+    }
+}
+
+/// Stores an object again, if the source has it as it should be.
+fn move_object(
+    source: &ObjectFolders,
+    sight: &BackupSight<'_>,
+    object: Object,
+) -> Result<Option<BlockTrouble>, WalkError<SightError>> {
+    if object.kind == Kind::Block {
+        sight.keep_block(object).map_err(WalkError::Sight)?;
+        return Ok(None);
+    }
+    let trouble = match source.read(&object) {
+        Ok(Some(bytes)) => match check::check(&object, &bytes) {
+            Ok(_) => {
+                sight.keep(object, bytes).map_err(WalkError::Sight)?;
+                return Ok(None);
+            }
+            Err(fault) => Trouble::Bad(fault),
+        },
+        Ok(None) => Trouble::Missing,
+        Err(error) => walk::unreadable(error).map_err(WalkError::Source)?,
+    };
+    Ok(Some(BlockTrouble { object, trouble }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn usage(pack: i64, size: u64, live: u64) -> Usage {
+        Usage {
+            pack,
+            size,
+            live,
+            whole: 1000,
+        }
+    }
+
+    #[test]
+    fn packs_of_which_less_than_half_is_needed_are_emptied_and_tiny_ones_when_there_are_many() {
+        let full = |pack, live| usage(pack, PACK_BYTES, live);
+        assert_eq!(
+            victims(&[full(1, 1000), full(2, 500), full(3, 499), full(4, 0)]),
+            BTreeSet::from([3, 4])
+        );
+        let tiny = |pack| usage(pack, PACK_BYTES / TINY - 1, 1000);
+        let mut packs: Vec<Usage> = (1..=100).map(tiny).collect();
+        packs.push(full(200, 1000));
+        assert_eq!(victims(&packs), BTreeSet::new());
+        packs.push(tiny(101));
+        assert_eq!(victims(&packs).len(), 101);
+    }
+
+    #[test]
+    fn what_a_pack_that_stays_links_to_stays_and_so_on() {
+        let all = BTreeSet::from([1, 2, 3, 4]);
+        // 3 stays because 9 does, 2 because 3 does; 4 only links.
+        let links = [(9, 3), (3, 2), (4, 2), (2, 8)];
+        assert_eq!(without_linked(all.clone(), &links), BTreeSet::from([1, 4]));
+        assert_eq!(without_linked(all.clone(), &[(4, 1), (1, 2)]), all);
+    }
+}

@@ -1,0 +1,289 @@
+//! What `seawall backup` says of a run.
+
+use std::sync::atomic::Ordering;
+
+use serde::Serialize;
+
+use crate::backup::{Compacted, Report};
+use crate::cli::destination;
+use crate::cli::output::{self, Output, bytes, count};
+use crate::cli::place::Joined;
+use crate::repository::manifest::{Damage, LibraryState, Manifest, count_objects};
+use crate::repository::names;
+
+/// The result for programs.
+#[derive(Serialize)]
+pub(super) struct Summary<'a> {
+    snapshot: String,
+    marker: String,
+    sequence: u64,
+    libraries: u64,
+    objects_stored: u64,
+    object_bytes: u64,
+    packs_stored: u64,
+    bytes_stored: u64,
+    databases_stored: usize,
+    file_groups_stored: usize,
+    visited: u64,
+    damage: &'a [Damage],
+    source_damage: &'a [Damage],
+    accepted: u64,
+    new_damage: u64,
+    new_source_damage: u64,
+    incomplete: &'a [String],
+    warnings: Vec<String>,
+    libraries_audited: usize,
+    packs_retired: Option<u64>,
+    attempts_lost_to_races: usize,
+    calls_made_again: u64,
+    longest_lock_ms: u128,
+}
+
+impl<'a> Summary<'a> {
+    pub(super) fn of(joined: &Joined, report: &'a Report) -> Self {
+        let Report {
+            marker,
+            manifest,
+            totals,
+            ..
+        } = report;
+        Self {
+            snapshot: marker.snapshot.to_string(),
+            marker: marker_place(joined, report),
+            sequence: marker.sequence,
+            libraries: manifest.libraries.len() as u64,
+            objects_stored: totals.objects,
+            object_bytes: totals.object_bytes,
+            packs_stored: totals.packs,
+            bytes_stored: totals.packed_bytes,
+            databases_stored: report.databases_stored,
+            file_groups_stored: report.groups_stored,
+            visited: report.visited,
+            damage: &manifest.damage,
+            source_damage: &manifest.source_damage,
+            accepted: marker.accepted,
+            new_damage: report.new_damage,
+            new_source_damage: report.new_source_damage,
+            incomplete: &marker.incomplete,
+            warnings: report.warnings(),
+            libraries_audited: report.audited,
+            packs_retired: report.compacted.map(|compacted| compacted.packs),
+            attempts_lost_to_races: report.races,
+            calls_made_again: destination::RETRIES.load(Ordering::Relaxed),
+            longest_lock_ms: report.locked_for.as_millis(),
+        }
+    }
+}
+
+fn marker_place(joined: &Joined, report: &Report) -> String {
+    let key = names::marker(report.marker.snapshot);
+    crate::repository::place::of_key(joined.repository.place(), &key)
+}
+
+/// What was backed up, what was proved, where the marker is.
+pub(super) fn print(joined: &Joined, report: &Report, output: Output) {
+    let Report {
+        marker,
+        manifest,
+        totals,
+        ..
+    } = report;
+    Output::warnings(&report.warnings());
+    print_damage(manifest, &manifest.damage, "is lost");
+    print_damage(
+        manifest,
+        &manifest.source_damage,
+        "is bad in the source, good in the repository",
+    );
+    output.detail(format_args!("source    {}", source_line(manifest)));
+    output.detail(format_args!(
+        "stored    {} ({}) in {} ({}), {} of {}, {} of {}",
+        count(totals.objects, "object", "objects"),
+        bytes(totals.object_bytes),
+        count(totals.packs, "pack", "packs"),
+        bytes(totals.packed_bytes),
+        report.databases_stored,
+        count(manifest.databases.len() as u64, "database", "databases"),
+        report.groups_stored,
+        count(
+            manifest.files.len() as u64,
+            "group of files",
+            "groups of files"
+        ),
+    ));
+    let counts = manifest.libraries.iter().map(|library| library.counts);
+    let (objects, total) = counts.fold((0, 0), |(objects, total), counts| {
+        (
+            objects + counts.commits + counts.fs + counts.blocks,
+            total + counts.bytes,
+        )
+    });
+    output.detail(format_args!(
+        "holds     {objects} objects ({}) of these libraries; {} ({}) in all",
+        bytes(total),
+        count(marker.packs, "pack", "packs"),
+        bytes(marker.bytes)
+    ));
+    output.detail(format_args!("proved    {}", proof_line(report)));
+    if let Some(known) = accepted_line(manifest) {
+        output.detail(format_args!("accepted  {known}"));
+    }
+    if report.audited > 0 {
+        let libraries = count(report.audited as u64, "library", "libraries");
+        output.detail(format_args!(
+            "audited   {libraries}, changed or not, in the source"
+        ));
+    }
+    if let Some(compacted) = &report.compacted {
+        output.detail(format_args!("compacted {}", compacted_line(compacted)));
+    }
+    if let Some(retries) = destination::retries() {
+        output.detail(format_args!("network   {retries}"));
+    }
+    output.detail(format_args!("snapshot  {}", marker.snapshot));
+    output.line(format_args!("marker    {}", marker_place(joined, report)));
+    if let Some(reasons) = reasons_to_read(report) {
+        output.line(format_args!("read      {reasons}"));
+    }
+}
+
+fn compacted_line(compacted: &Compacted) -> String {
+    let Compacted {
+        packs,
+        bytes: size,
+        totals,
+    } = compacted;
+    if *packs == 0 {
+        return "nothing: no pack is mostly of no use".into();
+    }
+    format!(
+        "{} ({}) into {} ({}); older snapshots still name them",
+        count(*packs, "pack", "packs"),
+        bytes(*size),
+        totals.packs,
+        bytes(totals.packed_bytes)
+    )
+}
+
+/// All that is known and no news, in one line.
+fn accepted_line(manifest: &Manifest) -> Option<String> {
+    let damage = manifest.damage.iter().chain(&manifest.source_damage);
+    let known = count_objects(damage.filter(|damage| damage.accepted.is_some()));
+    let objects = count(known, "damaged object", "damaged objects");
+    (known > 0).then(|| format!("{objects} known; `seawall damage list` names them"))
+}
+
+/// Why the exit status is 3, in one line that makes the subject of a mail; what is new comes first.
+fn reasons_to_read(report: &Report) -> Option<String> {
+    let lost = report.marker.damage - report.marker.accepted;
+    let source = count_objects(report.unaccepted_source_damage());
+    let reasons = [
+        (report.new_damage, "NEW damage: ", " lost"),
+        (report.new_source_damage, "NEW damage in the source: ", ""),
+        (
+            lost.saturating_sub(report.new_damage),
+            "known damage, not accepted: ",
+            " lost",
+        ),
+        (
+            source.saturating_sub(report.new_source_damage),
+            "known damage in the source, not accepted: ",
+            "",
+        ),
+    ];
+    let reasons = reasons.iter().filter(|(number, ..)| *number > 0);
+    let mut reasons: Vec<String> = reasons
+        .map(|(number, what, how)| format!("{what}{}{how}", count(*number, "object", "objects")))
+        .collect();
+    if !report.marker.incomplete.is_empty() {
+        reasons.push(format!("left out: {}", report.marker.incomplete.join(", ")));
+    }
+    if !report.alarms.is_empty() {
+        let alarms = report.alarms.len() as u64;
+        reasons.push(format!(
+            "the repository: {}",
+            count(alarms, "alarm", "alarms")
+        ));
+    }
+    report.needs_reading().then(|| reasons.join("; "))
+}
+
+fn source_line(manifest: &Manifest) -> String {
+    let libraries = &manifest.libraries;
+    let number = |is: &dyn Fn(&crate::repository::manifest::Library) -> bool| {
+        libraries.iter().filter(|library| is(library)).count()
+    };
+    format!(
+        "{}: Seafile {}, {} ({} virtual, {} in the trash)",
+        output::shown(&manifest.source.path),
+        manifest
+            .source
+            .seafile_version
+            .as_deref()
+            .unwrap_or("of unknown version"),
+        count(libraries.len() as u64, "library", "libraries"),
+        number(&|library| library.origin.is_some()),
+        number(&|library| library.state == LibraryState::Trash),
+    )
+}
+
+fn proof_line(report: &Report) -> String {
+    let Report {
+        marker, manifest, ..
+    } = report;
+    let mut line = match marker.damage {
+        0 => {
+            "every pointer in the databases leads to a verified object in the repository".to_owned()
+        }
+        lost => format!(
+            "all but {} that the databases point to are in the repository ({} new)",
+            count(lost, "object", "objects"),
+            report.new_damage
+        ),
+    };
+    if !manifest.source_damage.is_empty() {
+        line.push_str("; the source has lost some that the repository has");
+    }
+    if !marker.incomplete.is_empty() {
+        line.push_str("; left out: ");
+        line.push_str(&marker.incomplete.join(", "));
+    }
+    line
+}
+
+/// What nobody accepted, what is new first.
+fn print_damage(manifest: &Manifest, damage: &[Damage], what: &str) {
+    let mut shown: Vec<&Damage> = damage
+        .iter()
+        .filter(|damage| damage.accepted.is_none())
+        .collect();
+    shown.sort_by_key(|damage| !manifest.is_new(damage));
+    for damage in shown.iter().take(output::MOST_LINES) {
+        let name = manifest
+            .library(damage.library)
+            .and_then(|library| library.name.as_deref());
+        let path = damage
+            .paths
+            .first()
+            .map(|path| format!(", {}", output::shown(path)));
+        let new = if manifest.is_new(damage) { "NEW: " } else { "" };
+        Output::warning(format_args!(
+            "{new}{what}: {} ({}) in library {:?}{}",
+            damage.object(),
+            output::shown(&damage.detail),
+            name.unwrap_or("-"),
+            path.unwrap_or_default()
+        ));
+    }
+    let more = shown.iter().skip(output::MOST_LINES);
+    let new = more
+        .clone()
+        .filter(|damage| manifest.is_new(damage))
+        .count();
+    if more.len() > 0 {
+        Output::warning(format_args!(
+            "… and {} more ({new} NEW); `seawall damage list` names them all",
+            more.len()
+        ));
+    }
+}

@@ -1,0 +1,219 @@
+//! What a compaction asks the catalog: which packs hold little that is still needed, and what that is.
+
+use std::collections::{HashMap, HashSet};
+
+use rusqlite::{Connection, params};
+
+use super::objects::kind_of;
+use super::packs::{recount, signed};
+use super::{Catalog, Inner};
+use crate::object::{Object, ObjectId, Store};
+use crate::repository::Result;
+
+/// How much of a stored pack this run came by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// The catalog's number of the pack.
+    pub pack: i64,
+    /// Bytes stored.
+    pub size: u64,
+    /// Bytes of its tar that this run came by.
+    pub live: u64,
+    /// Bytes of its tar.
+    pub whole: u64,
+}
+
+/// An object that is to be stored again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moving {
+    /// Its number; they are in the order of their packs.
+    pub number: i64,
+    /// The object.
+    pub object: Object,
+    /// A walk came by; else it was listed.
+    pub walked: bool,
+}
+
+/// Bytes of a tar that a link takes: the record of its long target, and its own.
+const LINK_BYTES: u64 = 3 * 512;
+
+impl Catalog {
+    /// Packs of which something may be given up, with what this run came by in each. Left out are those with bad bytes
+    /// that are kept, those of which an object is in `held`, and those that hold something of a store in `stores`.
+    pub fn usage(&self, stores: &HashSet<Store>, held: &[Object]) -> Result<Vec<Usage>> {
+        self.with(|inner| {
+            let kept = inner.kept(stores, held)?;
+            let live = inner.live()?;
+            let sql = "SELECT number, size, frames FROM pack WHERE stored = 1 ORDER BY number";
+            let mut statement = inner.connection.prepare(sql)?;
+            let mut rows = statement.query([])?;
+            let mut found = Vec::new();
+            while let Some(row) = rows.next()? {
+                let pack = row.get(0)?;
+                let frames: Vec<(u64, u64, u64)> =
+                    serde_json::from_slice(row.get_ref(2)?.as_blob()?).unwrap_or_default();
+                // Of a pack whose frames cannot be read nothing is known.
+                if frames.is_empty() || kept.contains(&pack) {
+                    continue;
+                }
+                found.push(Usage {
+                    pack,
+                    size: u64::try_from(row.get::<_, i64>(1)?).unwrap_or_default(),
+                    live: live.get(&pack).copied().unwrap_or_default(),
+                    whole: frames.iter().map(|(_, _, plain_len)| plain_len).sum(),
+                });
+            }
+            Ok(found)
+        })
+    }
+
+    /// Which pack holds what the links of another lead to: (pack, target).
+    pub fn links(&self) -> Result<Vec<(i64, i64)>> {
+        self.with(|inner| {
+            let mut statement = inner
+                .connection
+                .prepare("SELECT pack, target FROM pack_link")?;
+            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            rows.collect()
+        })
+    }
+
+    /// Begins to empty packs: what they hold counts as not stored until [`Self::end_moving`], so that nothing new
+    /// links to it.
+    pub fn begin_moving(&self, packs: &[i64]) -> Result<()> {
+        self.with(|inner| {
+            let transaction = inner.connection.transaction()?;
+            transaction.execute_batch(
+                "DROP TABLE IF EXISTS temp.moving; DROP TABLE IF EXISTS temp.emptied;
+                 CREATE TEMP TABLE emptied (pack INTEGER PRIMARY KEY);
+                 CREATE TEMP TABLE moving (number INTEGER PRIMARY KEY, id BLOB, kind INTEGER, store INTEGER, mark INTEGER, link INTEGER)",
+            )?;
+            for pack in packs {
+                transaction.execute("INSERT INTO emptied VALUES (?)", [pack])?;
+            }
+            // Links last: they lead to what was moved before.
+            transaction.execute(
+                "INSERT INTO moving (id, kind, store, mark, link) SELECT id, kind, store, mark, link FROM object
+                 WHERE pack IN emptied AND run = ? ORDER BY link IS NOT NULL, pack, frame, start",
+                [inner.run],
+            )?;
+            transaction.commit()?;
+            inner.facts.change().pending.extend(packs);
+            Ok(())
+        })
+    }
+
+    /// The next objects to store again, after one's number: at most `most`, links or others.
+    pub fn moving(&self, links: bool, after: i64, most: u64) -> Result<Vec<Moving>> {
+        self.with(|inner| {
+            let facts = inner.facts.get();
+            let mut statement = inner.connection.prepare_cached(
+                "SELECT number, id, kind, store, mark FROM moving WHERE (link IS NOT NULL) = ? AND number > ?
+                 ORDER BY number LIMIT ?",
+            )?;
+            let mut rows = statement.query(params![links, after, signed(most)])?;
+            let mut found = Vec::new();
+            while let Some(row) = rows.next()? {
+                let (kind, store) = (kind_of(row.get(2)?), facts.names.get(&row.get(3)?));
+                let (Some(kind), Some(store)) = (kind, store) else {
+                    continue;
+                };
+                found.push(Moving {
+                    number: row.get(0)?,
+                    object: Object::new(*store, kind, ObjectId::new(row.get(1)?)),
+                    walked: row.get::<_, i64>(4)? != super::objects::LISTED,
+                });
+            }
+            Ok(found)
+        })
+    }
+
+    /// What was to be emptied counts as stored again; returns the packs that hold nothing any more.
+    pub fn end_moving(&self) -> Result<Vec<i64>> {
+        self.with(|inner| {
+            let mut statement = inner.connection.prepare(
+                "SELECT pack FROM emptied EXCEPT SELECT pack FROM object WHERE pack IN emptied AND run = ?",
+            )?;
+            let rows = statement.query_map([inner.run], |row| row.get(0))?;
+            let empty = rows.collect::<rusqlite::Result<_>>()?;
+            drop(statement);
+            inner
+                .connection
+                .execute_batch("DROP TABLE temp.moving; DROP TABLE temp.emptied")?;
+            inner.reload()?;
+            Ok(empty)
+        })
+    }
+
+    /// Forgets packs that the next snapshot need not name. Segments that index one of them are dirty. Whoever calls this
+    /// has voided all marks in this run: what it came by is not forgotten, and nothing else is closed.
+    pub fn retire(&self, packs: &[i64]) -> Result<()> {
+        self.with(|inner| {
+            let transaction = inner.connection.transaction()?;
+            transaction.execute_batch("CREATE TEMP TABLE retired (number INTEGER PRIMARY KEY)")?;
+            for pack in packs {
+                transaction.execute("INSERT INTO retired VALUES (?)", [pack])?;
+            }
+            transaction.execute_batch(
+                "DELETE FROM object WHERE pack IN retired;
+                 DELETE FROM pack_link WHERE pack IN retired;
+                 UPDATE segment SET dirty = 1 WHERE number IN (SELECT segment FROM pack WHERE number IN retired);
+                 DELETE FROM pack WHERE number IN retired;
+                 DROP TABLE retired;",
+            )?;
+            recount(&transaction)?;
+            transaction.commit()?;
+            inner.reload()
+        })
+    }
+}
+
+impl Inner {
+    /// By pack, the bytes of its tar that this run came by. One look at each object, in the order of the file.
+    fn live(&self) -> rusqlite::Result<HashMap<i64, u64>> {
+        let sql = "SELECT pack, length, link IS NOT NULL FROM object WHERE run = ?";
+        let mut statement = self.connection.prepare(sql)?;
+        let mut rows = statement.query([self.run])?;
+        let mut live: HashMap<i64, u64> = HashMap::new();
+        while let Some(row) = rows.next()? {
+            let length = u64::try_from(row.get::<_, i64>(1)?).unwrap_or_default();
+            let bytes = if row.get(2)? {
+                LINK_BYTES
+            } else {
+                512 + length.next_multiple_of(512)
+            };
+            *live.entry(row.get(0)?).or_default() += bytes;
+        }
+        Ok(live)
+    }
+
+    /// Packs that are not to be touched.
+    fn kept(&self, stores: &HashSet<Store>, held: &[Object]) -> rusqlite::Result<HashSet<i64>> {
+        let select = |sql: &str| {
+            let mut statement = self.connection.prepare(sql)?;
+            let rows = statement.query_map([], |row| row.get(0))?;
+            rows.collect::<rusqlite::Result<HashSet<i64>>>()
+        };
+        let mut kept = select("SELECT DISTINCT pack FROM salvaged")?;
+        let facts = self.facts.get();
+        let numbers = stores.iter().filter_map(|store| facts.stores.get(store));
+        let numbers: Vec<String> = numbers.map(ToString::to_string).collect();
+        if !numbers.is_empty() {
+            let list = numbers.join(",");
+            kept.extend(select(&format!(
+                "SELECT DISTINCT pack FROM object WHERE store IN ({list})"
+            ))?);
+        }
+        for object in held {
+            if let Some(store) = facts.stores.get(&object.store) {
+                kept.extend(pack_of(&self.connection, object, *store)?);
+            }
+        }
+        Ok(kept)
+    }
+}
+
+fn pack_of(connection: &Connection, object: &Object, store: i64) -> rusqlite::Result<Option<i64>> {
+    let row = super::objects::Row::find(connection, object, store)?;
+    Ok(row.map(|row| row.pack))
+}
