@@ -108,6 +108,13 @@ fn source(work: &Path, objects: usize) -> PathBuf {
         commits: 0,
     };
     synthetic::grow(&path, size, 7);
+    // As many as a small server has.
+    for (folder, count, len) in [
+        ("seahub-data/avatars", 5_000, 6_000),
+        ("seafile-server-11.0.13", 8_000, 9_000),
+    ] {
+        synthetic::files(&path.join(folder), count, len);
+    }
     path
 }
 

@@ -12,6 +12,7 @@
     reason = "a program that measures, and stops at what it does not expect"
 )]
 
+#[allow(dead_code, reason = "other benches use the rest")]
 #[path = "support/synthetic.rs"]
 mod synthetic;
 

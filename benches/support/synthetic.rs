@@ -91,6 +91,17 @@ pub fn change(top: &Path, one_of: usize, mean_len: usize, seed: u64) -> u64 {
     objects
 }
 
+/// Writes ordinary files of so many bytes in the mean, a hundred in a folder.
+pub fn files(folder: &Path, count: usize, mean_len: usize) {
+    let mut random = Random(count as u64 | 1);
+    for number in 0..count {
+        let folder = folder.join(format!("{:03}", number / 100));
+        fs::create_dir_all(&folder).unwrap();
+        let len = mean_len / 4 + random.below(mean_len * 3 / 2 + 1);
+        fs::write(folder.join(format!("{number:05}.dat")), random.body(len)).unwrap();
+    }
+}
+
 /// A library that is being written.
 struct Library {
     storage: PathBuf,

@@ -1,5 +1,6 @@
 //! The installation that the benches are run on is one that a server could have made.
 
+#[allow(dead_code, reason = "benches use the rest")]
 #[path = "../../benches/support/synthetic.rs"]
 pub mod generator;
 
