@@ -300,7 +300,7 @@ impl Run<'_> {
         let source = self.folders(&attempt.dumped.pointers);
         let objects = self.objects(&source);
         self.say("looking for stores that no library points to");
-        let leftovers = unreferenced::copy(
+        let mut leftovers = unreferenced::copy(
             &objects,
             self.options,
             &attempt.dumped.pointers,
@@ -312,6 +312,7 @@ impl Run<'_> {
         } else {
             None
         };
+        leftovers.count(&self.catalog)?;
         for walked in &mut attempt.walked {
             objects.close(walked, &self.discarded)?;
         }

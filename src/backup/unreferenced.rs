@@ -9,7 +9,8 @@ use super::sight::{BackupSight, SightError};
 use super::{Error, Options};
 use crate::database::Pointers;
 use crate::object::{Kind, Object, ObjectId, Store};
-use crate::repository::manifest::{Manifest, Unreferenced};
+use crate::repository::catalog::Catalog;
+use crate::repository::manifest::{Counts, Manifest, Unreferenced};
 use crate::seafile::check::{self, Content};
 use crate::seafile::folders::{Found, ObjectFolders, StoreEntry};
 use crate::walk::{Sight as _, Trouble, WalkError};
@@ -31,6 +32,14 @@ pub struct Leftovers {
 }
 
 impl Leftovers {
+    /// Says what the repository holds of each, once all is stored.
+    pub fn count(&mut self, catalog: &Catalog) -> Result<(), Error> {
+        for left in &mut self.stores {
+            left.counts = catalog.counts(Store::Library(left.store))?;
+        }
+        Ok(())
+    }
+
     /// Whether a store without a row has objects that are not what their names say. It may be a
     /// library whose row was lost; with `--everything` the same elsewhere is garbage.
     pub fn has_damage(&self) -> bool {
@@ -82,7 +91,6 @@ pub fn copy(
         let Store::Library(library) = store else {
             continue;
         };
-        let counts = objects.catalog.counts(store)?;
         let known = base.into_iter().flat_map(|base| &base.unreferenced);
         let known = known.into_iter().find(|known| known.store == library);
         let before = known.and_then(|known| known.newest.clone());
@@ -95,7 +103,7 @@ pub fn copy(
         left.stores.push(Unreferenced {
             store: library,
             garbage,
-            counts,
+            counts: Counts::default(),
             newest,
             valid_since: valid_since.max(row),
         });

@@ -34,6 +34,13 @@ impl Drop for Connected {
     }
 }
 
+/// A server that starts removes what others have in a folder that they share, also while they are installed.
+fn own_temporary_folder(kept: &TempDir) -> PathBuf {
+    let folder = kept.path().join("tmp");
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
 impl MariaDb {
     /// Starts one.
     pub fn start() -> Self {
@@ -44,6 +51,7 @@ impl MariaDb {
     pub fn with(more: &[&str]) -> Self {
         let kept = TempDir::new().unwrap();
         let data = kept.path().join("data");
+        let temporary = own_temporary_folder(&kept);
         let installed = Command::new(program("mariadb-install-db", "mariadb-server (Debian)"))
             .args([
                 "--no-defaults",
@@ -54,6 +62,7 @@ impl MariaDb {
             .arg("--auth-root-authentication-method=normal")
             .arg("--innodb-log-file-size=8M")
             .arg(format!("--datadir={}", data.display()))
+            .env("TMPDIR", &temporary)
             .stdin(Stdio::null())
             .output()
             .unwrap();
@@ -71,6 +80,7 @@ impl MariaDb {
         let folder = folder.parent().unwrap();
         let data = kept.path().join("data");
         fs::create_dir_all(data.join("mysql")).unwrap();
+        let temporary = own_temporary_folder(&kept);
         let mut sql = b"USE mysql;\n".to_vec();
         for name in ["mysql_system_tables.sql", "mysql_system_tables_data.sql"] {
             sql.extend(fs::read(folder.join("share").join(name)).unwrap());
@@ -91,6 +101,7 @@ impl MariaDb {
             .args(&first)
             .args(["--bootstrap", "--user=root", "--log-warnings=0"])
             .arg(path("datadir", &data))
+            .arg(path("tmpdir", &temporary))
             .stdin(fs::File::open(&file).unwrap())
             .output()
             .unwrap();
@@ -108,10 +119,8 @@ impl MariaDb {
             format!("--socket={}", socket.display()),
             format!("--pid-file={}", kept.path().join("pid").display()),
             format!("--port={port}"),
-            // A server that starts removes what others have in a folder that they share.
-            format!("--tmpdir={}", kept.path().join("tmp").display()),
+            format!("--tmpdir={}", own_temporary_folder(&kept).display()),
         ]);
-        fs::create_dir(kept.path().join("tmp")).unwrap();
         let fixed = [
             "--bind-address=127.0.0.1",
             "--innodb-buffer-pool-size=64M",
