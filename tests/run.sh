@@ -30,6 +30,12 @@ cargo clippy --quiet --locked --workspace --all-targets --all-features -- -D war
 RUSTDOCFLAGS="-D warnings" cargo doc --quiet --locked --workspace --no-deps --document-private-items
 
 echo "== tests"
+# Servers that many tests share are dropped by nobody: what they leave is removed here.
+SEAWALL_TEST_DATA=$(mktemp -d)
+SEAWALL_TEST_MEMORY=$(mktemp -d -p /dev/shm 2>/dev/null || mktemp -d)
+export SEAWALL_TEST_DATA SEAWALL_TEST_MEMORY
+trap 'rm -rf "$SEAWALL_TEST_DATA" "$SEAWALL_TEST_MEMORY"' EXIT
+chmod 755 "$SEAWALL_TEST_DATA" "$SEAWALL_TEST_MEMORY"
 # A test that hangs has to fail, and what a log that was cut has to say comes last.
 log=target/tests.log
 if ! timeout "${SEAWALL_TEST_LIMIT:-60m}" \

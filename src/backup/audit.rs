@@ -95,9 +95,15 @@ impl Run<'_> {
         let audit = match self.options.verify_source {
             Some(share) if share.read => Audit::Read,
             Some(_) => Audit::Look,
-            None if self.options.full => Audit::Look,
+            None if self.options.full || self.base_is_unreadable() => Audit::Look,
             None => return Ok(groups),
         };
+        if self.options.full || self.base_is_unreadable() {
+            // Of every attempt all: what such a run does not come by counts as needed by nobody, and without the base
+            // nobody knows what the source had lost.
+            let libraries = groups.iter().flat_map(|group| &group.libraries);
+            self.audited = Some(libraries.map(|library| library.id).collect());
+        }
         let audited = match self.audited.take() {
             Some(audited) => audited,
             None => self.choose(&groups),
@@ -118,15 +124,13 @@ impl Run<'_> {
     }
 
     fn choose(&self, groups: &[Group<'_>]) -> HashSet<LibraryId> {
-        let positions: Vec<usize> = match self.options.verify_source {
-            None => (0..groups.len()).collect(),
-            Some(share) => {
-                let candidates = groups.iter().enumerate();
-                let candidates = candidates.filter_map(|(at, group)| self.candidate(at, group));
-                let now = seal::sequence(self.prepared.base.as_ref());
-                in_turn(candidates.collect(), share, now)
-            }
+        let Some(share) = self.options.verify_source else {
+            return HashSet::new();
         };
+        let candidates = groups.iter().enumerate();
+        let candidates = candidates.filter_map(|(at, group)| self.candidate(at, group));
+        let now = seal::sequence(self.prepared.base.as_ref());
+        let positions = in_turn(candidates.collect(), share, now);
         let chosen = positions.iter().flat_map(|at| &groups[*at].libraries);
         chosen.map(|library| library.id).collect()
     }
@@ -168,6 +172,11 @@ impl Run<'_> {
             });
         }
         known?.audited
+    }
+
+    /// There is a snapshot to build on, and nobody can say what it holds.
+    fn base_is_unreadable(&self) -> bool {
+        self.prepared.base.is_some() && self.base().is_none()
     }
 
     /// Blocks that the source had lost when the base was made.

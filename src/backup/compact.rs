@@ -6,15 +6,17 @@
 use std::collections::{BTreeSet, HashSet};
 
 use super::Error;
-use super::objects::{Objects, Walked, assign};
+use super::dumps::Dumped;
+use super::objects::{Objects, Walked, owner};
 use super::packing::{BlockTrouble, PACK_BYTES, Totals};
 use super::sight::{BackupSight, SightError};
 use super::unreferenced::Leftovers;
 use crate::object::{Kind, Object, Store};
 use crate::repository::catalog::{Moving, Usage};
+use crate::repository::names::PackKind;
 use crate::seafile::check;
 use crate::seafile::folders::ObjectFolders;
-use crate::walk::{self, Need, Sight as _, Trouble, WalkError};
+use crate::walk::{self, Audit, Need, Sight as _, Trouble, WalkError};
 
 /// A pack of which less than this part is needed is emptied: one of so many.
 const NEEDED: u64 = 2;
@@ -32,44 +34,53 @@ pub struct Compacted {
     pub packs: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// What was stored in their stead.
+    /// What was stored in their stead, or to no avail: something of each of their packs could not be read.
     pub totals: Totals,
+    /// Why nothing was tried.
+    pub refused: Option<&'static str>,
 }
 
 /// Empties packs and forgets those that hold nothing any more.
 pub fn compact(
     objects: &Objects<'_>,
+    dumped: &Dumped,
     walked: &mut [Walked],
     leftovers: &Leftovers,
 ) -> Result<Compacted, Error> {
     let catalog = objects.catalog;
-    if !leftovers.unreadable.is_empty() {
-        // Nobody knows what is there.
-        return Ok(Compacted::default());
+    if let Some(refused) = refusal(dumped, walked, leftovers) {
+        return Ok(Compacted {
+            refused: Some(refused),
+            ..Compacted::default()
+        });
     }
-    let usage = catalog.usage(&stores_with_loss(objects, walked), &rescued(walked))?;
-    let links = catalog.links()?;
-    let victims = without_linked(victims(&usage), &links);
+    let mut held = stores_with_loss(objects, walked);
+    // What was a library, as far as it is on disk: what is not may be needed when its row is back.
+    let stores = leftovers.stores.iter().filter(|store| !store.garbage);
+    held.extend(stores.map(|store| Store::Library(store.store)));
+    let mut usage = catalog.usage(&held, &rescued(walked))?;
+    if objects.settings.random_block_ids {
+        // Nothing proves that the source still has the bytes that were stored.
+        usage.retain(|usage| usage.kind == PackKind::Trees || usage.live == 0);
+    }
+    let victims = without_linked(victims(&usage), &catalog.links()?);
     if victims.is_empty() {
         return Ok(Compacted::default());
     }
     let packs: Vec<i64> = victims.iter().copied().collect();
     catalog.begin_moving(&packs)?;
     let mut totals = Totals::default();
-    let mut troubles = Vec::new();
     for links in [false, true] {
         // What a link leads to is stored before the link is.
-        for walked in [true, false] {
-            let moved = move_objects(objects, links, walked)?;
-            totals.add(moved.0);
-            troubles.extend(moved.1);
+        for is_walked in [true, false] {
+            let (moved, troubles) = move_objects(objects, links, is_walked)?;
+            totals.add(moved);
+            if is_walked {
+                tell(walked, troubles);
+            }
         }
     }
     let empty: BTreeSet<i64> = catalog.end_moving()?.into_iter().collect();
-    for trouble in troubles {
-        // It stays where it is stored.
-        assign(walked, trouble, true);
-    }
     let retired = without_linked(empty, &catalog.links()?);
     catalog.retire(&retired.iter().copied().collect::<Vec<_>>())?;
     let of_retired = usage.iter().filter(|usage| retired.contains(&usage.pack));
@@ -77,7 +88,40 @@ pub fn compact(
         packs: retired.len() as u64,
         bytes: of_retired.map(|usage| usage.size).sum(),
         totals,
+        refused: None,
     })
+}
+
+/// Why it cannot be told what is needed by nobody.
+fn refusal(dumped: &Dumped, walked: &[Walked], leftovers: &Leftovers) -> Option<&'static str> {
+    let mut databases = dumped.databases.iter();
+    if !leftovers.unreadable.is_empty() {
+        Some("a store cannot be listed")
+    } else if !dumped.pointers.oddities.is_empty()
+        || databases.any(|database| !database.integrity.is_empty())
+    {
+        Some("the databases have rows that cannot be followed")
+    } else if walked.iter().any(|walked| walked.audit == Audit::No) {
+        Some("not all libraries were looked at")
+    } else {
+        None
+    }
+}
+
+/// What a move found altered is source damage: it stays where it is stored. What has vanished since the walk, a collector may
+/// have taken; what was bad then is told already.
+fn tell(walked: &mut [Walked], troubles: Vec<BlockTrouble>) {
+    for trouble in troubles {
+        let position = owner(walked, &trouble.object);
+        let Some(walked) = position.and_then(|position| walked.get_mut(position)) else {
+            continue;
+        };
+        let mut findings = walked.outcome.findings.iter();
+        let is_told = findings.any(|finding| finding.object == trouble.object);
+        if trouble.trouble != Trouble::Missing && !is_told {
+            walked.add(trouble, true);
+        }
+    }
 }
 
 /// Stores of which something required is lost: what it led to cannot be told from what nobody needs.
@@ -208,6 +252,7 @@ mod tests {
     fn usage(pack: i64, size: u64, live: u64) -> Usage {
         Usage {
             pack,
+            kind: PackKind::Blocks,
             size,
             live,
             whole: 1000,

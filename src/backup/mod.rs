@@ -44,6 +44,7 @@ use crate::seafile::files;
 use crate::source::{self, databases};
 use crate::time::Clock;
 use crate::walk::Doubts;
+use attempts::Attempt;
 use heartbeat::Heartbeat;
 use objects::Objects;
 use packing::{PackingError, Settings};
@@ -308,7 +309,8 @@ impl Run<'_> {
         )?;
         let compacted = if self.options.full {
             self.say("looking for packs that hold little that is needed");
-            Some(compact::compact(&objects, &mut attempt.walked, &leftovers)?)
+            let Attempt { dumped, walked } = &mut attempt;
+            Some(compact::compact(&objects, dumped, walked, &leftovers)?)
         } else {
             None
         };

@@ -140,7 +140,7 @@ impl Objects<'_> {
             })
             .collect();
         for trouble in troubles {
-            assign(&mut walked, trouble, false);
+            assign(&mut walked, trouble);
         }
         Ok((walked, totals))
     }
@@ -196,7 +196,11 @@ impl Objects<'_> {
         }
         let sight = self.sight(None);
         let walk = Walk::new(self.source.as_ref(), &sight);
-        let closure = |bad| walk.closure(&walked.group(), bad).map_err(walk_error);
+        let unfollowed = &walked.outcome.unfollowed;
+        let closure = |bad| {
+            let closure = walk.closure(&walked.group(), bad, unfollowed);
+            closure.map_err(walk_error)
+        };
         let whole = closure(&lost)?;
         let open = closure(&found)?;
         let marks = open.closed.iter().flat_map(|(object, closed)| {
@@ -259,33 +263,41 @@ fn walk_error(error: WalkError<SightError>) -> Error {
     }
 }
 
-/// A block that a worker found bad belongs to the group whose store it lies in.
-pub fn assign(walked: &mut [Walked], trouble: BlockTrouble, rescued: bool) {
-    let owner = |walked: &Walked| {
-        walked.libraries.iter().any(|library| {
-            walk::content_store(library) == trouble.object.store
-                || trouble.object.store == Store::Shared
-        })
-    };
+/// What a worker found bad belongs to the group whose store it lies in: a block that was there when the walk looked.
+fn assign(walked: &mut [Walked], trouble: BlockTrouble) {
     // Every block was asked for by a group; if none knows the store, it must not be forgotten.
-    let position = walked.iter().position(owner).unwrap_or_default();
-    let Some(walked) = walked.get_mut(position) else {
-        return;
+    let position = owner(walked, &trouble.object).unwrap_or_default();
+    if let Some(walked) = walked.get_mut(position) {
+        walked.add(trouble, false);
+    }
+}
+
+/// The group that looks into an object's store.
+pub fn owner(walked: &[Walked], object: &Object) -> Option<usize> {
+    let is_of = |library: &LibraryPointers| {
+        let own = Store::Library(library.id);
+        [own, walk::content_store(library), Store::Shared].contains(&object.store)
     };
-    let of_store = |library: &&LibraryPointers| Store::Library(library.id) == trouble.object.store;
-    let library = walked
-        .libraries
+    walked
         .iter()
-        .find(of_store)
-        .or(walked.libraries.first());
-    if let Some(library) = library {
-        walked.outcome.findings.push(Finding {
-            object: trouble.object,
-            library: library.id,
-            // Garbage collection takes blocks away, it never tears them.
-            need: Need::Required,
-            trouble: trouble.trouble,
-            rescued,
-        });
+        .position(|walked| walked.libraries.iter().any(is_of))
+}
+
+impl Walked {
+    /// Adds what the walk itself did not find. `rescued`: the repository has it.
+    pub fn add(&mut self, trouble: BlockTrouble, rescued: bool) {
+        let of_store =
+            |library: &&LibraryPointers| Store::Library(library.id) == trouble.object.store;
+        let library = self.libraries.iter().find(of_store);
+        if let Some(library) = library.or(self.libraries.first()) {
+            self.outcome.findings.push(Finding {
+                object: trouble.object,
+                library: library.id,
+                // Garbage collection takes blocks away, it never tears them.
+                need: Need::Required,
+                trouble: trouble.trouble,
+                rescued,
+            });
+        }
     }
 }

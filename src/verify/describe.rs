@@ -119,7 +119,7 @@ fn closure(
         return Ok(None);
     }
     let walk = Walk::new(source, &NothingKnown);
-    walk.closure(&walked.group(), damaged)
+    walk.closure(&walked.group(), damaged, &walked.outcome.unfollowed)
         .map(Some)
         .map_err(walk_error)
 }

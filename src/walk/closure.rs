@@ -38,6 +38,7 @@ struct Pass<'a, S> {
     source: &'a dyn Objects,
     sight: &'a S,
     bad: &'a HashSet<Object>,
+    unfollowed: &'a HashSet<Object>,
     valid_since: HashMap<LibraryId, Option<i64>>,
     content: HashMap<Store, Store>,
     /// History that may be collected: it is looked at as well, but does not decide. It comes last, so that what is
@@ -51,12 +52,13 @@ pub(super) fn compute<S: Sight>(
     source: &dyn Objects,
     sight: &S,
     group: &Group<'_>,
-    bad: &HashSet<Object>,
+    (bad, unfollowed): (&HashSet<Object>, &HashSet<Object>),
 ) -> Result<Closure, WalkError<S::Error>> {
     let mut pass = Pass {
         source,
         sight,
         bad,
+        unfollowed,
         valid_since: group
             .libraries
             .iter()
@@ -117,6 +119,12 @@ impl<S: Sight> Pass<'_, S> {
             if bad {
                 self.closure.closed.insert(object, false);
             }
+            return Ok(());
+        }
+        let mut places = self.source.places(object.store);
+        if places.any(|store| self.unfollowed.contains(&Object { store, ..object })) {
+            // Nobody looked at what is below it, whether it is there by now or can be had from the repository.
+            self.closure.closed.insert(object, false);
             return Ok(());
         }
         match self.sight.known(&object).map_err(WalkError::Sight)? {

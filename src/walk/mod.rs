@@ -194,6 +194,8 @@ pub struct Outcome {
     pub warnings: Vec<(LibraryId, ObjectId, CommitWarning)>,
     /// Objects passed, closed ones left out.
     pub visited: u64,
+    /// Stored history that the source has lost, or has torn: the walk did not go below it.
+    pub unfollowed: HashSet<Object>,
     /// The walk ended at history that an earlier one had left open: although nothing was found, not
     /// all that was passed is closed.
     pub passed_open: bool,
@@ -329,13 +331,14 @@ impl<'a, S: Sight> Walk<'a, S> {
     }
 
     /// Which objects of a group are closed, after a walk that found something; `bad` are those that
-    /// nobody has.
+    /// nobody has, `unfollowed` those below which that walk did not go.
     pub fn closure(
         &self,
         group: &Group<'_>,
         bad: &HashSet<Object>,
+        unfollowed: &HashSet<Object>,
     ) -> Result<Closure, WalkError<S::Error>> {
-        closure::compute(self.source, self.sight, group, bad)
+        closure::compute(self.source, self.sight, group, (bad, unfollowed))
     }
 }
 
@@ -394,6 +397,13 @@ impl<S: Sight> Walker<'_, S> {
                     self.sight
                         .salvage(object, bytes)
                         .map_err(WalkError::Sight)?;
+                }
+                if stored {
+                    self.outcome.unfollowed.insert(object);
+                    // Torn: that is rot, and the good one is kept. What is gone was collected.
+                    if trouble != Trouble::Missing {
+                        self.sight.visit(&object).map_err(WalkError::Sight)?;
+                    }
                 }
                 self.record(object, asking, trouble, stored);
                 Ok(None)
@@ -484,7 +494,7 @@ fn find<S: Sight>(
             },
         };
         let collected = need == Need::Optional && trouble == Trouble::Missing;
-        stored |= known && collected;
+        stored |= known && need == Need::Optional;
         if known
             && !collected
             && let Some(bytes) = sight.rescue(&object).map_err(WalkError::Sight)?

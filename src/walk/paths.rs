@@ -187,7 +187,7 @@ mod tests {
             ..Group::default()
         };
         let walk = Walk::new(&source, &NothingKnown);
-        let closure = walk.closure(&group, &bad).unwrap();
+        let closure = walk.closure(&group, &bad, &HashSet::new()).unwrap();
         let look =
             |limits| search(&source, &NothingKnown, library, &bad, &closure, limits).unwrap();
         let all = look((100, MAX_VISITS));

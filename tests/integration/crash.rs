@@ -34,6 +34,8 @@ struct Stage {
     lost: Option<String>,
     /// Runs look at everything, and compact.
     full: bool,
+    /// Only the run that dies is a full one.
+    full_once: bool,
 }
 
 impl Stage {
@@ -43,6 +45,7 @@ impl Stage {
             memory: MemoryBackend::new(),
             lost: None,
             full: false,
+            full_once: false,
         }
     }
 
@@ -50,7 +53,7 @@ impl Stage {
     fn fork(&self) -> Self {
         let mut fork = Self::new();
         fork.lost.clone_from(&self.lost);
-        fork.full = self.full;
+        (fork.full, fork.full_once) = (self.full, self.full_once);
         for (key, bytes) in self.bytes() {
             fork.memory
                 .put_new(&Key::parse(&key).unwrap(), &bytes)

@@ -288,6 +288,10 @@ impl World {
     }
 
     pub fn try_backup(&self, source: &Source) -> Result<Report, backup::Error> {
+        self.backup_of(&source.installation())
+    }
+
+    pub fn backup_of(&self, installation: &Installation) -> Result<Report, backup::Error> {
         // Another test's child process may hold a copy of an old lock for a moment, until it execs.
         let lock = (0..100)
             .find_map(|_| {
@@ -308,7 +312,7 @@ impl World {
             host: "host.example",
             progress: &|_| {},
         };
-        backup::run(context, &source.installation(), &self.options)
+        backup::run(context, installation, &self.options)
     }
 
     pub fn backup(&self, source: &Source) -> Report {

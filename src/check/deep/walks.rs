@@ -302,7 +302,7 @@ impl Pass<'_> {
                 .unwrap_or_else(PoisonError::into_inner);
             passed.into_iter().map(|object| (object, true)).collect()
         } else {
-            let closure = walk.closure(group, &bad);
+            let closure = walk.closure(group, &bad, &outcome.unfollowed);
             let closure = closure.map_err(|error| self.walk_error(error))?;
             let look = Look {
                 view: at.view,

@@ -152,9 +152,19 @@ fn compacted_line(compacted: &Compacted) -> String {
         packs,
         bytes: size,
         totals,
+        refused,
     } = compacted;
+    if let Some(refused) = refused {
+        return format!("nothing: {refused}");
+    }
+    if *packs == 0 && totals.objects > 0 {
+        let objects = count(totals.objects, "object was", "objects were");
+        return format!(
+            "nothing: {objects} stored anew, but something of each of their packs is only there"
+        );
+    }
     if *packs == 0 {
-        return "nothing: no pack is mostly of no use".into();
+        return "nothing: no pack is mostly of no use, or what is there may be needed".into();
     }
     format!(
         "{} ({}) into {} ({}); older snapshots still name them",

@@ -5,16 +5,19 @@ use std::collections::{HashMap, HashSet};
 use rusqlite::{Connection, params};
 
 use super::objects::kind_of;
-use super::packs::{recount, signed};
+use super::packs::{pack_kind, recount, signed};
 use super::{Catalog, Inner};
 use crate::object::{Object, ObjectId, Store};
 use crate::repository::Result;
+use crate::repository::names::PackKind;
 
 /// How much of a stored pack this run came by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Usage {
     /// The catalog's number of the pack.
     pub pack: i64,
+    /// What it holds.
+    pub kind: PackKind,
     /// Bytes stored.
     pub size: u64,
     /// Bytes of its tar that this run came by.
@@ -44,7 +47,8 @@ impl Catalog {
         self.with(|inner| {
             let kept = inner.kept(stores, held)?;
             let live = inner.live()?;
-            let sql = "SELECT number, size, frames FROM pack WHERE stored = 1 ORDER BY number";
+            let sql =
+                "SELECT number, size, frames, kind FROM pack WHERE stored = 1 ORDER BY number";
             let mut statement = inner.connection.prepare(sql)?;
             let mut rows = statement.query([])?;
             let mut found = Vec::new();
@@ -58,6 +62,7 @@ impl Catalog {
                 }
                 found.push(Usage {
                     pack,
+                    kind: pack_kind(row.get(3)?),
                     size: u64::try_from(row.get::<_, i64>(1)?).unwrap_or_default(),
                     live: live.get(&pack).copied().unwrap_or_default(),
                     whole: frames.iter().map(|(_, _, plain_len)| plain_len).sum(),

@@ -10,6 +10,8 @@ use rusqlite::Connection;
 /// The most connections: each has a cache of [`CACHE_KIB`].
 const MOST: usize = 4;
 const CACHE_KIB: i64 = 16 * 1024;
+/// As [`Lookups::long_log`].
+const LONG_LOG: u64 = 64 << 20;
 
 /// Connections that only read.
 #[derive(Debug)]
@@ -18,6 +20,8 @@ pub struct Lookups {
     readers: Vec<Mutex<Reader>>,
     /// How often something was written.
     written: AtomicU64,
+    /// Bytes of SQLite's log from which on it is taken back.
+    pub(super) long_log: u64,
 }
 
 /// A connection that leaves its transaction open from one look-up to the next, so that the file is not
@@ -39,6 +43,7 @@ impl Lookups {
             path: path.to_owned(),
             readers: (0..count).map(|_| Mutex::default()).collect(),
             written: AtomicU64::new(0),
+            long_log: LONG_LOG,
         }
     }
 
@@ -53,12 +58,23 @@ impl Lookups {
         work(reader.at(written, &self.path)?)
     }
 
-    /// Says that something was written. Transactions that nobody needs end: they would keep SQLite from
-    /// taking its log back into the file.
-    pub fn wrote(&self) -> rusqlite::Result<()> {
+    /// Says that something was written by `writer`. SQLite takes its log back into the file only while nobody reads what
+    /// is in it, and somebody always does: so when it has become long, look-ups wait for that.
+    pub fn wrote(&self, writer: &Connection) -> rusqlite::Result<()> {
         self.written.fetch_add(1, Ordering::SeqCst);
-        let mut idle = self.readers.iter().filter_map(try_lock);
-        idle.try_for_each(|mut reader| reader.end())
+        if self.log_len() < self.long_log || !writer.is_autocommit() {
+            let mut idle = self.readers.iter().filter_map(try_lock);
+            return idle.try_for_each(|mut reader| reader.end());
+        }
+        let mut readers: Vec<_> = self.readers.iter().map(lock).collect();
+        readers.iter_mut().try_for_each(|reader| reader.end())?;
+        writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+    }
+
+    fn log_len(&self) -> u64 {
+        let mut log = self.path.clone().into_os_string();
+        log.push("-wal");
+        std::fs::metadata(log).map_or(0, |metadata| metadata.len())
     }
 }
 

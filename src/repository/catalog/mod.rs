@@ -213,7 +213,8 @@ impl Catalog {
 
     fn with<T>(&self, work: impl FnOnce(&mut Inner) -> rusqlite::Result<T>) -> Result<T> {
         let mut inner = self.lock();
-        let worked = work(&mut inner).and_then(|value| self.lookups.wrote().map(|()| value));
+        let worked = work(&mut inner)
+            .and_then(|value| self.lookups.wrote(&inner.connection).map(|()| value));
         worked.map_err(|source| self.failed(source))
     }
 

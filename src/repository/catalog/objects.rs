@@ -233,7 +233,8 @@ impl Catalog {
             let Some(mut store) = facts.stores.get(&object.store).copied() else {
                 return Ok(None);
             };
-            for _ in 0..2 {
+            // A compaction can make a link of what another links to.
+            for _ in 0..MOST_LINKS {
                 let Some(found) = read_place(connection, object.kind, &object.id, store)? else {
                     return Ok(None);
                 };
@@ -297,6 +298,9 @@ fn set_mark(
         ])
         .map(drop)
 }
+
+/// Links to links that are followed.
+const MOST_LINKS: usize = 8;
 
 pub(super) fn kind_of(number: i64) -> Option<Kind> {
     Kind::ALL

@@ -105,6 +105,7 @@ impl Inner {
             self.facts.change().pending.insert(number);
         }
         let mark = if pack.walked { 0 } else { LISTED };
+        let own = own_objects(pack.contents);
         let mut targets = HashSet::new();
         for member in &pack.contents.members {
             if member.name.damaged {
@@ -113,7 +114,8 @@ impl Inner {
             }
             match find_target(&transaction, member, &numbers)? {
                 Some(Found::Own) => {}
-                Some(Found::Other { pack, .. }) if pack == number => {}
+                // The row may still lead to where it was stored before.
+                Some(Found::Other { .. }) if is_own(&own, member) => {}
                 Some(Found::Other { pack, .. }) => {
                     targets.insert(pack);
                 }
@@ -161,6 +163,21 @@ fn link(member: &Member) -> Option<Store> {
         Place::Link { target } => Some(target),
         Place::Data { .. } => None,
     }
+}
+
+/// The objects of which a pack holds the bytes, if there are links to ask for.
+fn own_objects(contents: &Contents) -> HashSet<Object> {
+    let members = contents.members.iter();
+    if members.clone().all(|member| link(member).is_none()) {
+        return HashSet::new();
+    }
+    let own = members.filter(|member| !member.name.damaged && link(member).is_none());
+    own.map(|member| member.name.object).collect()
+}
+
+fn is_own(own: &HashSet<Object>, link_member: &Member) -> bool {
+    let object = link_member.name.object;
+    link(link_member).is_some_and(|store| own.contains(&Object { store, ..object }))
 }
 
 /// Where the bytes of a member are.
@@ -403,7 +420,9 @@ impl Catalog {
                 transaction.execute("DELETE FROM object WHERE pack IN lost", [])?;
                 let more = "INSERT INTO lost SELECT DISTINCT pack FROM object AS o WHERE link IS NOT NULL AND NOT EXISTS
                     (SELECT 1 FROM object AS t WHERE t.id = o.id AND t.kind = o.kind AND t.store = o.link)";
-                if transaction.execute(more, [])? == 0 {
+                // Also one whose links' rows have moved on: they are in the pack all the same.
+                let linking = "INSERT OR IGNORE INTO lost SELECT pack FROM pack_link WHERE target IN lost";
+                if transaction.execute(more, [])? + transaction.execute(linking, [])? == 0 {
                     break;
                 }
             }

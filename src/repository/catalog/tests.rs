@@ -341,3 +341,43 @@ proptest! {
         }
     }
 }
+
+/// Somebody always looks something up while packs are stored.
+#[test]
+fn the_log_is_taken_back_while_look_ups_go_on() {
+    let (folder, mut catalog) = catalog();
+    const LONG: u64 = 512 << 10;
+    catalog.lookups.long_log = LONG;
+    catalog.begin_run().unwrap();
+    let objects = |pack: u8| {
+        let object = move |n: u16| {
+            let mut id = [pack.wrapping_mul(37); 20];
+            id[..2].copy_from_slice(&n.wrapping_mul(25_117).to_be_bytes());
+            Object::new(
+                Store::Library(LibraryId::new([1; 16])),
+                Kind::Block,
+                ObjectId::new(id),
+            )
+        };
+        (0..300).map(object).collect::<Vec<_>>()
+    };
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let log = folder.path().join("c.db-wal");
+    let mut longest = 0;
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    catalog.known(&objects(1)[0]).unwrap();
+                }
+            });
+        }
+        for pack in 0..60 {
+            store(&catalog, &objects(pack));
+            longest = longest.max(std::fs::metadata(&log).unwrap().len());
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    assert!(longest < 3 * LONG, "{longest}");
+    assert!(catalog.known(&objects(59)[299]).unwrap().is_some());
+}

@@ -12,7 +12,7 @@ use seawall::backup;
 use seawall::repository::{self, names};
 
 use super::{Stage, Truth, assert_kept};
-use crate::compaction::{add_library, delete_library};
+use crate::compaction::{add_library, copy_library, delete_library};
 use crate::support::Source;
 use crate::synthetic::generator;
 
@@ -56,7 +56,7 @@ fn sweep(name: &str, stage: &Stage, source: &Source) -> Truth {
     for (fault, retried) in FAULTS {
         for number in 0..count {
             let about = format!("{name}: {fault:?} at {number}, retried: {retried}");
-            let place = stage.fork();
+            let mut place = stage.fork();
             let before = place.bytes();
             let died = place.backup(failing(&place.memory, number, fault, retried), source);
             points += 1;
@@ -69,6 +69,7 @@ fn sweep(name: &str, stage: &Stage, source: &Source) -> Truth {
             assert_kept(&before, &place, &about);
             place.assert_good(&about);
             let crashed = place.bytes();
+            place.full &= !place.full_once;
             let report = place.backup_well(source);
             assert_kept(&crashed, &place, &about);
             truth.assert_held(&place, &report, &about);
@@ -181,19 +182,36 @@ fn a_backup_that_takes_from_the_repository_what_the_source_lost() {
     assert!(truth.damage > 0);
 }
 
-#[test]
-fn a_compaction() {
+/// A repository of which much is not needed any more, with links, and the source that needs the rest.
+fn to_compact() -> (Stage, Source) {
     let source = Source::example();
     let gone = add_library(&source, 60, 80_000, 1);
     let copied = add_library(&source, 5, 8000, 3);
-    let mut stage = backed_up(&source);
+    let first = backed_up(&source);
+    copy_library(&source, &copied, "c0b1");
+    let later = add_library(&source, 60, 20_000, 7);
+    first.backup_well(&source);
     delete_library(&source, &gone);
+    delete_library(&source, &later);
     generator::change(&source.path, 2, 2000, 5);
+    let mut stage = first;
     stage.full = true;
     let report = stage.fork().backup_well(&source);
-    assert!(report.compacted.unwrap().packs > 0);
-    assert!(report.manifest.library(copied.parse().unwrap()).is_some());
+    assert!(report.compacted.unwrap().packs > 1);
+    (stage, source)
+}
+
+#[test]
+fn a_compaction() {
+    let (stage, source) = to_compact();
     sweep("compaction", &stage, &source);
+}
+
+#[test]
+fn a_compaction_and_then_a_plain_run() {
+    let (mut stage, source) = to_compact();
+    stage.full_once = true;
+    sweep("compaction, then a plain run", &stage, &source);
 }
 
 /// The destination without what lies at `key`: reading it fails so.

@@ -8,6 +8,8 @@ use std::sync::{OnceLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use tempfile::TempDir;
+
 /// A server must answer within this time; machines that test are slow at times.
 const START: Duration = Duration::from_mins(1);
 
@@ -77,6 +79,14 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A folder for a server's data: in the one that a variable names, else in `usual`. Tests that share a server never drop it,
+/// so who starts them removes what is left (`tests/run.sh`).
+pub fn data_folder(variable: &str, usual: &Path) -> TempDir {
+    let named = std::env::var_os(variable).map(PathBuf::from);
+    let folder = TempDir::new_in(named.as_deref().unwrap_or(usual));
+    folder.or_else(|_| TempDir::new()).unwrap()
 }
 
 /// A loopback address.

@@ -3,10 +3,11 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::path::Path;
 
 use tempfile::TempDir;
 
-use crate::process::{Server, address, free_port, program};
+use crate::process::{Server, address, data_folder, free_port, program};
 
 /// A server with three parts in one process, its data in memory where there is such a place.
 #[derive(Debug)]
@@ -48,8 +49,7 @@ impl SeaweedFs {
     }
 
     fn launch(more: &[&str]) -> Self {
-        let kept = TempDir::new_in("/dev/shm").or_else(|_| TempDir::new());
-        let kept = kept.unwrap();
+        let kept = data_folder("SEAWALL_TEST_MEMORY", Path::new("/dev/shm"));
         let identities = kept.path().join("s3.json");
         fs::write(&identities, IDENTITIES).unwrap();
         let data = kept.path().join("data");
