@@ -14,11 +14,10 @@ use seawall::{restore, verify};
 
 use crate::audit::lost;
 use crate::backup::stored_objects;
-use crate::damage::{head, object_path, parent, root};
+use crate::damage::{head, object_path, parent};
 use crate::support::{DOCUMENTS, Source, World, files_below, run};
 use crate::synthetic::generator::{self, Size};
 
-const UNICODE: &str = "830ac5d7-2294-4f9c-ae5f-81500eb54e68";
 const KINDS: [&str; 3] = ["commits", "fs", "blocks"];
 
 /// Adds a library of so many files; its id.
@@ -404,27 +403,33 @@ fn what_is_left_of_a_store_without_a_row_keeps_all_of_it() {
 #[test]
 fn history_that_was_not_followed_is_walked_when_the_library_is_back_from_the_trash() {
     let (source, mut world) = (Source::example(), world());
-    let large = add_library(&source, 2500, 1500, 3);
+    let library = add_library(&source, 20, 1500, 1);
+    generator::change(&source.path, 2, 1500, 5);
+    // Of blocks little is left, of trees most.
+    let large = add_library(&source, 60, 80_000, 3);
     world.backup(&source);
-    let old = parent(&source, &head(&source, UNICODE));
-    let tree = root(&source, &old);
-    fs::remove_file(object_path(&source, &old)).unwrap();
+    let path = object_path(&source, &parent(&source, &head(&source, &library)));
+    let commit = fs::read(&path).unwrap();
+    fs::remove_file(&path).unwrap();
     source.sql(&format!(
-        "INSERT INTO RepoTrash SELECT '{UNICODE}', 'x', commit_id, 'a', 0, -1, 1 FROM Branch WHERE repo_id = '{UNICODE}';
-         DELETE FROM Repo WHERE repo_id = '{UNICODE}'"
+        "INSERT INTO RepoTrash SELECT '{library}', 'x', commit_id, 'a', 0, -1, 1 FROM Branch WHERE repo_id = '{library}';
+         DELETE FROM Repo WHERE repo_id = '{library}'"
     ));
     delete_library(&source, &large);
     world.options.full = true;
-    world.backup(&source);
+    let report = world.backup(&source);
+    assert_eq!(retired(&report), 1, "{:?}", report.compacted);
     world.options.full = false;
+    fs::write(&path, &commit).unwrap();
     source.sql(&format!(
-        "DELETE FROM RepoTrash WHERE repo_id = '{UNICODE}'; INSERT INTO Repo VALUES ('{UNICODE}')"
+        "DELETE FROM RepoTrash WHERE repo_id = '{library}'; INSERT INTO Repo VALUES ('{library}')"
     ));
     let report = world.backup(&source);
-    // The commit was given up with its pack, or is had from the repository; its tree is on disk in any case.
+    let fresh = World::local();
+    let wanted = self::held(&fresh, &fresh.backup(&source));
     let held = held(&world, &report);
-    let is_had = !held.contains(&old) || held.contains(&tree);
-    assert!(is_had, "{:?}", report.manifest.damage);
+    let lacking: Vec<_> = wanted.difference(&held).collect();
+    assert!(lacking.is_empty(), "{lacking:?}");
     assert_good(&world);
 }
 

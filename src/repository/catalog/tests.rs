@@ -346,8 +346,8 @@ proptest! {
 #[test]
 fn the_log_is_taken_back_while_look_ups_go_on() {
     let (folder, mut catalog) = catalog();
-    const LONG: u64 = 512 << 10;
-    catalog.lookups.long_log = LONG;
+    let long = 512 << 10;
+    catalog.lookups.long_log = long;
     catalog.begin_run().unwrap();
     let objects = |pack: u8| {
         let object = move |n: u16| {
@@ -378,6 +378,6 @@ fn the_log_is_taken_back_while_look_ups_go_on() {
         }
         done.store(true, std::sync::atomic::Ordering::Relaxed);
     });
-    assert!(longest < 3 * LONG, "{longest}");
+    assert!(longest < 3 * long, "{longest}");
     assert!(catalog.known(&objects(59)[299]).unwrap().is_some());
 }
