@@ -362,7 +362,7 @@ fn the_log_is_taken_back_while_look_ups_go_on() {
         (0..300).map(object).collect::<Vec<_>>()
     };
     let done = std::sync::atomic::AtomicBool::new(false);
-    let log = folder.path().join("c.db-wal");
+    let wal = folder.path().join("c.db-wal");
     let mut longest = 0;
     std::thread::scope(|scope| {
         for _ in 0..2 {
@@ -374,7 +374,7 @@ fn the_log_is_taken_back_while_look_ups_go_on() {
         }
         for pack in 0..60 {
             store(&catalog, &objects(pack));
-            longest = longest.max(std::fs::metadata(&log).unwrap().len());
+            longest = longest.max(std::fs::metadata(&wal).unwrap().len());
         }
         done.store(true, std::sync::atomic::Ordering::Relaxed);
     });
