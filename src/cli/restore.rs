@@ -14,6 +14,7 @@ use crate::repository::index;
 use crate::restore::{self, Options, Owner, Report, Scope};
 
 #[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct Arguments {
     /// A snapshot, the beginning of its name, or `latest`
     snapshot: String,
@@ -30,6 +31,10 @@ pub(super) struct Arguments {
     /// Everything but the databases
     #[arg(long)]
     data_only: bool,
+    /// Make the folder a warm standby, or complete one by what the snapshot has more: objects by name and length,
+    /// databases and ordinary files anew
+    #[arg(long, conflicts_with_all = ["databases_only", "data_only"])]
+    standby: bool,
     /// Only say what would be restored and what it takes
     #[arg(short = 'n', long)]
     dry_run: bool,
@@ -68,6 +73,7 @@ pub(super) fn run(
         owner,
         scope,
         dry_run: arguments.dry_run,
+        standby: arguments.standby,
         ..Options::new(absolute(&arguments.target))
     };
     let mut plan = None;
@@ -165,7 +171,17 @@ fn print(report: &Report, output: Output) {
         count(report.databases.len() as u64, "database", "databases"),
         count(report.files.files, "ordinary file", "ordinary files"),
     ));
-    output.detail(if report.lost.is_empty() {
+    if report.completed {
+        output.detail(format_args!(
+            "standby   {} were there by name and length, {} ({}) are new",
+            count(report.present.count(), "object", "objects"),
+            report.objects.count(),
+            bytes(report.objects.bytes)
+        ));
+    }
+    output.detail(if report.lost.is_empty() && report.completed {
+        "proved    every new object is what its name says; `seawall verify` proves all".to_owned()
+    } else if report.lost.is_empty() {
         "proved    every object is what its name says".to_owned()
     } else {
         format!(

@@ -8,7 +8,7 @@ use std::os::fd::AsFd as _;
 use rustix::fs::Mode;
 
 use super::error::Error;
-use super::folders::NewFile;
+use super::folders::{self, NewFile};
 use super::report::{Lost, LostKind};
 use super::stream::{self, Broken};
 use super::target::Target;
@@ -67,6 +67,10 @@ fn restore_one(
     }
     let mode = Mode::from_raw_mode(database.mode.unwrap_or(DEFAULT_MODE) & 0o777);
     rustix::fs::fchmod(file.file(), mode).map_err(|error| failed(error.into()))?;
+    // A log that a server left belongs to the database that is replaced: SQLite would play it into the new one.
+    for log in ["-wal", "-shm", "-journal"] {
+        folders::remove(folder.as_fd(), &format!("{name}{log}")).map_err(failed)?;
+    }
     file.finish().map_err(failed)
 }
 

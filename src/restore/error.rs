@@ -20,6 +20,20 @@ pub enum Error {
         /// The target.
         path: PathBuf,
     },
+    /// The target is a standby, and nobody asked to complete it.
+    #[error("the target {} is a standby", path.display())]
+    IsStandby {
+        /// The target.
+        path: PathBuf,
+    },
+    /// Seafile runs in the target.
+    #[error("Seafile runs in {} (process {pid})", path.display())]
+    Runs {
+        /// The target.
+        path: PathBuf,
+        /// One of its processes.
+        pid: u32,
+    },
     /// The target is a file or something else that is no folder.
     #[error("the target {} is not a folder", path.display())]
     NotAFolder {
@@ -96,6 +110,10 @@ impl Error {
             Self::NotEmpty { .. } | Self::NotAFolder { .. } => {
                 "give a folder that is empty or does not exist yet".into()
             }
+            Self::IsStandby { .. } => {
+                "to complete it by what the snapshot has more, add --standby".into()
+            }
+            Self::Runs { .. } => "stop it first: its databases are replaced".into(),
             Self::OtherUnfinished { .. } => {
                 "finish that restore, or remove the folder, or give another".into()
             }

@@ -98,6 +98,9 @@ impl Linker<'_> {
         if self.job.there == There::Unproved && is_whole(folders, folder, &name, object, None)? {
             return Ok(Outcome::Present);
         }
+        if self.job.there == There::Completed && folders::stat(folder, &name)?.is_some() {
+            return Ok(Outcome::Present);
+        }
         let from = self.targets.find(target)?;
         let Some((from, from_name)) = from else {
             return lost_unless_there(folder, &name);

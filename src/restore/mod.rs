@@ -36,11 +36,12 @@ pub use databases::SQL_FOLDER;
 pub use error::Error;
 pub use notes::NOTES;
 pub use report::{Files, Lost, LostKind, Needs, Objects, Report};
-pub use target::UNFINISHED;
+pub use target::{STANDBY, UNFINISHED};
 
 use crate::object::Sha256;
 use crate::repository::manifest::Manifest;
-use crate::repository::{Repository, Snapshot, index as stored_index, names};
+use crate::repository::names::{self, SnapshotId};
+use crate::repository::{Repository, Snapshot, index as stored_index};
 use index::Index;
 use notes::Notes;
 use packs::{Job, There};
@@ -96,6 +97,8 @@ pub struct Options {
     pub workers: usize,
     /// Only say what would be done.
     pub dry_run: bool,
+    /// The target is, or becomes, a standby: later snapshots complete it.
+    pub standby: bool,
 }
 
 impl Options {
@@ -110,6 +113,7 @@ impl Options {
                 .map_or(2, std::num::NonZero::get)
                 .min(USUAL_WORKERS),
             dry_run: false,
+            standby: false,
         }
     }
 }
@@ -123,7 +127,7 @@ pub fn run(
     options: &Options,
     progress: &dyn Fn(&str),
 ) -> Result<Report, Error> {
-    let state = target::look(&options.target, repository, snapshot)?;
+    let state = target::look(&options.target, repository, snapshot, options.standby)?;
     progress("reading the index");
     let manifest = stored_index::read_manifest(repository, &snapshot.marker)?;
     must_open(repository, snapshot, &manifest)?;
@@ -220,11 +224,23 @@ impl Restore<'_> {
             self.repository,
             self.snapshot,
         )?;
+        let earlier = if self.options.standby && self.state.has_content() {
+            target::earlier(&self.options.target)?
+        } else {
+            Vec::new()
+        };
+        if self.options.standby && !self.state.has_content() {
+            target.write_standby(self.repository, None)?;
+        }
         if let Some((index, survey)) = &objects {
             self.objects(index, survey, &target, &mut report)?;
         }
+        self.clear_earlier(&earlier, &target, &mut report)?;
         self.files(&target, &mut report)?;
         self.write_notes(&target, &report)?;
+        if self.options.standby {
+            target.write_standby(self.repository, Some(self.snapshot.id()))?;
+        }
         (self.progress)("waiting until everything is on disk");
         target.finish()?;
         Ok(report)
@@ -238,6 +254,7 @@ impl Restore<'_> {
             target: self.options.target.clone(),
             dry_run: self.options.dry_run,
             resumed: self.state.is_unfinished(),
+            completed: matches!(self.state, State::Standby { .. }),
             owner: self.owner,
             needs: Needs::default(),
             objects: Objects::default(),
@@ -273,7 +290,7 @@ impl Restore<'_> {
 
     fn check_space(&self, needs: &Needs) -> Result<(), Error> {
         let target = &self.options.target;
-        let present = if self.state.is_unfinished() {
+        let present = if self.state.has_content() {
             space::present(target)
         } else {
             Needs::default()
@@ -292,10 +309,10 @@ impl Restore<'_> {
             index,
             survey,
             target,
-            there: if self.state.is_unfinished() {
-                There::Unproved
-            } else {
-                There::Nothing
+            there: match self.state {
+                State::Unfinished { .. } => There::Unproved,
+                State::Standby { .. } => There::Completed,
+                State::Absent | State::Empty { .. } => There::Nothing,
             },
             random_block_ids: self.manifest.source.random_block_ids,
         };
@@ -318,6 +335,31 @@ impl Restore<'_> {
         Ok(())
     }
 
+    /// Removes the ordinary files of snapshots that a standby was completed to before: one that is gone since would go on
+    /// to count, an old `conf/.env` for one.
+    fn clear_earlier(
+        &self,
+        earlier: &[SnapshotId],
+        target: &Target,
+        report: &mut Report,
+    ) -> Result<(), Error> {
+        for id in earlier.iter().filter(|id| **id != self.snapshot.id()) {
+            let found = self.repository.snapshot(*id)?;
+            let manifest = found
+                .map(|snapshot| stored_index::read_manifest(self.repository, &snapshot.marker));
+            let Some(Ok(manifest)) = manifest else {
+                report.warnings.push(format!(
+                    "snapshot {id} cannot be read any more: ordinary files that only it had may be left in the standby"
+                ));
+                continue;
+            };
+            for group in &manifest.files {
+                ordinary::clear(self.repository, group, target)?;
+            }
+        }
+        Ok(())
+    }
+
     fn files(&self, target: &Target, report: &mut Report) -> Result<(), Error> {
         if self.options.scope.has_databases() {
             (self.progress)("restoring databases");
@@ -328,7 +370,7 @@ impl Restore<'_> {
         target.make_needed_folders(self.options.scope)?;
         if self.options.scope.has_data() {
             (self.progress)("restoring ordinary files");
-            let resumed = self.state.is_unfinished();
+            let resumed = self.state.has_content();
             let restored =
                 ordinary::restore(self.repository, &self.manifest, target, self.owner, resumed)?;
             report.files = restored.files;

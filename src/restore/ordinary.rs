@@ -109,7 +109,7 @@ fn restore_group(
 
 /// Makes way for a group: removes the files and links that an unfinished restore made of it.
 /// Folders stay.
-fn clear(repository: &Repository, group: &FileGroup, target: &Target) -> Result<(), Error> {
+pub fn clear(repository: &Repository, group: &FileGroup, target: &Target) -> Result<(), Error> {
     let mut folders = BTreeSet::new();
     let cleared = stream::read(repository, &group.parts, |stream| {
         clear_members(stream, target, &mut folders)

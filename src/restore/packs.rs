@@ -29,6 +29,8 @@ pub enum There {
     Nothing,
     /// What an unfinished restore left: believed once it is proved.
     Unproved,
+    /// What a finished restore made: believed if it is as long as it should be.
+    Completed,
     /// What this restore wrote.
     Ours,
 }

@@ -136,6 +136,8 @@ pub struct Report {
     pub dry_run: bool,
     /// An unfinished restore was taken up again.
     pub resumed: bool,
+    /// It completed a standby.
+    pub completed: bool,
     /// Who owns what was restored; `None`: who ran the restore.
     pub owner: Option<Owner>,
     /// What it takes.

@@ -1,5 +1,5 @@
 //! The folder that a restore fills: empty at first, or left by an unfinished restore of the same
-//! snapshot. While the restore goes on it holds `RESTORE-UNFINISHED.txt`, which is removed last.
+//! snapshot, or a standby. While the restore goes on it holds `RESTORE-UNFINISHED.txt`, which is removed last.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
@@ -19,6 +19,9 @@ use crate::repository::{Repository, Snapshot};
 /// Stands in the target until everything is restored.
 pub const UNFINISHED: &str = "RESTORE-UNFINISHED.txt";
 
+/// Stands in a standby: later snapshots may complete it.
+pub const STANDBY: &str = "SEAWALL-STANDBY.txt";
+
 /// The longest such file that is read.
 const MAX_UNFINISHED_BYTES: u64 = 64 << 10;
 
@@ -37,17 +40,32 @@ pub enum State {
         /// Whom it belongs to.
         owner: (u32, u32),
     },
+    /// A standby that a restore of this repository completed.
+    Standby {
+        /// Whom it belongs to.
+        owner: (u32, u32),
+    },
 }
 
 impl State {
-    /// Whether files may be there already.
+    /// Whether a restore broke off there.
     pub fn is_unfinished(self) -> bool {
         matches!(self, Self::Unfinished { .. })
+    }
+
+    /// Whether files may be there already.
+    pub fn has_content(self) -> bool {
+        matches!(self, Self::Unfinished { .. } | Self::Standby { .. })
     }
 }
 
 /// Looks at the target's path; refuses what a restore must not touch.
-pub fn look(path: &Path, repository: &Repository, snapshot: &Snapshot) -> Result<State, Error> {
+pub fn look(
+    path: &Path,
+    repository: &Repository,
+    snapshot: &Snapshot,
+    standby: bool,
+) -> Result<State, Error> {
     let failed = |source| Error::Write {
         path: path.to_owned(),
         source,
@@ -73,11 +91,27 @@ pub fn look(path: &Path, repository: &Repository, snapshot: &Snapshot) -> Result
     if is_empty(path).map_err(failed)? {
         return Ok(State::Empty { owner });
     }
-    match read_unfinished(path).map_err(failed)? {
+    let of_standby = read_title(path, STANDBY).map_err(failed)?;
+    let is_standby = of_standby.is_some_and(|title| {
+        let mut lines = title.lines();
+        lines.next_back() == Some(&of_repository(repository))
+    });
+    let unfinished = read_title(path, UNFINISHED).map_err(failed)?;
+    if is_standby && standby {
+        refuse_running(path)?;
+    }
+    match unfinished {
+        None if is_standby && standby => Ok(State::Standby { owner }),
+        None if is_standby => Err(Error::IsStandby {
+            path: path.to_owned(),
+        }),
         None => Err(Error::NotEmpty {
             path: path.to_owned(),
         }),
-        Some(of) if of == title(repository, snapshot.id()) => Ok(State::Unfinished { owner }),
+        // A standby may go on with a later snapshot than the one at which it broke off.
+        Some(of) if of == title(repository, snapshot.id()) || is_standby && standby => {
+            Ok(State::Unfinished { owner })
+        }
         Some(of) => Err(Error::OtherUnfinished {
             path: path.to_owned(),
             of: of.replace('\n', ", "),
@@ -104,12 +138,36 @@ fn is_empty(path: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
-/// The lines of the unfinished file that say what is being restored.
-fn read_unfinished(path: &Path) -> io::Result<Option<String>> {
+/// Refuses a folder in which Seafile runs, as far as its files of process numbers tell.
+fn refuse_running(path: &Path) -> Result<(), Error> {
+    // A folder that is not there, or cannot be listed, tells nothing.
+    let entries = fs::read_dir(path.join("pids")).into_iter().flatten();
+    for entry in entries.flatten() {
+        let number = fs::read_to_string(entry.path()).unwrap_or_default();
+        let Ok(number) = number.trim().parse::<u32>() else {
+            continue;
+        };
+        let command = fs::read(format!("/proc/{number}/cmdline")).unwrap_or_default();
+        let command = String::from_utf8_lossy(&command);
+        if ["seaf", "ccnet", "seahub"]
+            .iter()
+            .any(|word| command.contains(word))
+        {
+            return Err(Error::Runs {
+                path: path.to_owned(),
+                pid: number,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The lines of one of our files that say what is, or was, restored.
+fn read_title(path: &Path, name: &str) -> io::Result<Option<String>> {
     let opened = File::options()
         .read(true)
         .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
-        .open(path.join(UNFINISHED));
+        .open(path.join(name));
     let file = match opened {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other?,
@@ -122,9 +180,41 @@ fn read_unfinished(path: &Path) -> io::Result<Option<String>> {
 }
 
 fn title(repository: &Repository, snapshot: SnapshotId) -> String {
+    format!("snapshot {snapshot}\n{}", of_repository(repository))
+}
+
+fn of_repository(repository: &Repository) -> String {
+    format!("repository {}", repository.id().as_str())
+}
+
+/// Snapshots of which a standby may hold ordinary files: the one that it was completed to, and one at which that
+/// broke off.
+pub fn earlier(path: &Path) -> Result<Vec<SnapshotId>, Error> {
+    let mut snapshots = Vec::new();
+    for name in [STANDBY, UNFINISHED] {
+        let title = read_title(path, name).map_err(|source| Error::Write {
+            path: path.join(name),
+            source,
+        })?;
+        let title = title.unwrap_or_default();
+        let names = title
+            .lines()
+            .filter_map(|line| line.strip_prefix("snapshot "));
+        snapshots.extend(names.filter_map(|name| name.parse::<SnapshotId>().ok()));
+    }
+    snapshots.dedup();
+    Ok(snapshots)
+}
+
+fn standby_text(repository: &Repository, completed: Option<SnapshotId>) -> String {
+    let title = completed.map_or_else(
+        || of_repository(repository),
+        |snapshot| title(repository, snapshot),
+    );
     format!(
-        "snapshot {snapshot}\nrepository {}",
-        repository.id().as_str()
+        "This folder is a standby, made by `seawall restore --standby`. The same again completes it by what a later\n\
+         snapshot has more: databases and ordinary files are replaced, objects are added. Do not start Seafile here while\n\
+         that goes on. Remove this file when the folder becomes the server's own.\n\n{title}\n"
     )
 }
 
@@ -155,7 +245,9 @@ pub fn owner(
     }
     let existing = match state {
         State::Absent => None,
-        State::Empty { owner } | State::Unfinished { owner } => Some(owner),
+        State::Empty { owner } | State::Unfinished { owner } | State::Standby { owner } => {
+            Some(owner)
+        }
     };
     let existing = existing.filter(|(uid, _)| *uid != 0);
     let recorded = || {
@@ -276,6 +368,16 @@ impl Target {
         new_text(&self.folders, name, text)
             .and_then(NewFile::finish)
             .map_err(self.failed(name))
+    }
+
+    /// Says that the folder is a standby: from the beginning, so that one which breaks off can go on with a later
+    /// snapshot; and at the end, which snapshot it was completed to.
+    pub fn write_standby(
+        &self,
+        repository: &Repository,
+        completed: Option<SnapshotId>,
+    ) -> Result<(), Error> {
+        self.write_text(STANDBY, &standby_text(repository, completed))
     }
 
     /// Makes everything durable, and only then says that the restore is finished.

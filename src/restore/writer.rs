@@ -3,6 +3,8 @@
 use std::io::{self, Read as _};
 use std::os::fd::BorrowedFd;
 
+use rustix::fs::FileType;
+
 use super::error::{Error, loss};
 use super::folders::{self, Folders};
 use super::packs::{Done, Job, Task, There, Trouble};
@@ -74,7 +76,7 @@ impl<'a> Writer<'a> {
                 continue;
             };
             if self.is_present(&object, member)? {
-                if self.job.there == There::Unproved {
+                if self.job.there != There::Ours {
                     self.done.present.add(object.kind, len(member));
                 }
             } else {
@@ -95,6 +97,11 @@ impl<'a> Writer<'a> {
             (Some((folder, name)), There::Unproved) => {
                 let folders = self.job.target.folders();
                 is_whole(folders, folder, &name, object, Some(len(member)))
+            }
+            (Some((folder, name)), There::Completed) => {
+                let folders = self.job.target.folders();
+                Ok(has_length(folder, &name, object, len(member))?
+                    || is_whole(folders, folder, &name, object, Some(len(member)))?)
             }
             (Some((folder, name)), _) => Ok(folders::stat(folder, &name)?.is_some()),
         });
@@ -194,6 +201,17 @@ pub fn is_whole(
     }
     folders::remove(folder, name)?;
     Ok(false)
+}
+
+/// Whether a file is there and as long as it should be. A commit's bytes may be those of another place in the index, so it
+/// is read.
+fn has_length(folder: BorrowedFd<'_>, name: &str, object: &Object, len: u64) -> io::Result<bool> {
+    let stat = folders::stat(folder, name)?;
+    Ok(object.kind != Kind::Commit
+        && stat.is_some_and(|stat| {
+            FileType::from_raw_mode(stat.st_mode).is_file()
+                && u64::try_from(stat.st_size) == Ok(len)
+        }))
 }
 
 fn frame_of(member: &Member) -> u32 {

@@ -26,6 +26,7 @@ mod hostile;
 mod matrix;
 mod mysql;
 mod restore;
+mod standby;
 mod stories;
 mod stories2;
 mod support;
