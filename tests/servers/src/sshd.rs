@@ -5,7 +5,8 @@
     reason = "settings of a server that goes with the test"
 )]
 
-use std::fs::{self, Permissions};
+use std::fs::{self, OpenOptions, Permissions};
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
-use crate::process::{Server, free_port, program};
+use crate::process::{Server, data_folder, free_port, program};
 
 /// How a server is set up.
 #[derive(Debug, Clone, Default)]
@@ -50,7 +51,12 @@ impl Sshd {
     pub fn start(setup: &Setup) -> Self {
         separate_privileges();
         let settings = TempDir::new().unwrap();
-        let kept = TempDir::with_prefix_in("seawall-sshd-", served_below(setup)).unwrap();
+        // A folder above one to be seen as `/` must be root's alone, which temporary folders are not.
+        let kept = if setup.is_chroot {
+            data_folder("SEAWALL_TEST_CHROOT", Path::new("/var/lib"))
+        } else {
+            TempDir::new().unwrap()
+        };
         let folder = kept.path().join("home");
         fs::create_dir(&folder).unwrap();
         fs::set_permissions(kept.path(), Permissions::from_mode(0o755)).unwrap();
@@ -92,11 +98,12 @@ impl Sshd {
         self.settings.path().join("user")
     }
 
-    /// Lets another public key in too: a line of `authorized_keys`.
+    /// Lets another public key in too: a line of `authorized_keys`. Appended by one write, because other tests
+    /// add theirs, and log in, meanwhile.
     pub fn let_in(&self, line: &str) {
         let path = self.settings.path().join("authorized_keys");
-        let text = fs::read_to_string(&path).unwrap();
-        fs::write(path, format!("{text}{line}\n")).unwrap();
+        let mut keys = OpenOptions::new().append(true).open(path).unwrap();
+        keys.write_all(format!("{line}\n").as_bytes()).unwrap();
     }
 
     /// The public half of a host key: its kind and base64.
@@ -158,15 +165,6 @@ fn configuration(
     let lines = setup.lines.iter().chain(&lines);
     let lines: Vec<&str> = lines.map(String::as_str).collect();
     format!("{}\n", lines.join("\n"))
-}
-
-/// A folder above one to be seen as `/` must be root's alone, which temporary folders are not.
-fn served_below(setup: &Setup) -> PathBuf {
-    if setup.is_chroot {
-        "/var/lib".into()
-    } else {
-        std::env::temp_dir()
-    }
 }
 
 /// The folder that sshd wants to be there; the system's service would make it.
