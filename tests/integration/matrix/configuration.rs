@@ -4,10 +4,14 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
+use std::thread;
+use std::time::{Duration, SystemTime};
 
 use seawall::repository::{Configuration, Error};
+use seawall::time::Timestamp;
 
 use super::prepared::{content, prepared};
+use crate::restore;
 use crate::support::{World, tree};
 
 const KEY: &str = "seawall.json";
@@ -195,7 +199,11 @@ fn a_run_begins_no_chain_under_the_id_of_another_repository() {
 #[test]
 fn markers_of_two_repositories_are_nobodys() {
     let world = prepared().world.copy();
-    // A second repository of the same host, and its marker among the first's.
+    // A second repository of the same host, and its marker among the first's: newer by name, for a backup looks at no others.
+    let newest = restore::latest(&world).id().started();
+    while Timestamp::from_system(SystemTime::now()) <= newest {
+        thread::sleep(Duration::from_millis(50));
+    }
     let place = world.path("second");
     let place_text = place.to_str().unwrap();
     seawall(&world, "state", &["init", "-r", place_text]).ends(0, &["made"]);
