@@ -8,7 +8,7 @@ use super::ordinary::Ordinary;
 use super::seal::Summary;
 use super::unreferenced::Leftovers;
 use super::{Error, Run};
-use crate::database::{LibraryPointers, LibraryState, Oddity};
+use crate::database::{LibraryPointers, LibraryState, Oddity, Pointers};
 use crate::object::{Kind, LibraryId, Object, ObjectId, Store};
 use crate::repository::acceptances::Acceptances;
 use crate::repository::configuration::FORMAT;
@@ -24,6 +24,41 @@ pub struct Described {
     pub summary: Summary,
 }
 
+/// The first snapshot of this chain that had some damage, and every one since. Damage is known by its object: a library more
+/// that needs it is no news.
+struct FirstSeen {
+    lost: HashMap<Object, SnapshotId>,
+    of_source: HashMap<Object, SnapshotId>,
+    now: SnapshotId,
+}
+
+impl FirstSeen {
+    fn new(base: Option<&Manifest>, now: SnapshotId) -> Self {
+        let first = |damage: &[Damage]| {
+            let mut first: HashMap<Object, SnapshotId> = HashMap::new();
+            for known in damage {
+                let seen = first.entry(known.object()).or_insert(known.first_seen);
+                *seen = known.first_seen.min(*seen);
+            }
+            first
+        };
+        Self {
+            lost: base.map(|base| first(&base.damage)).unwrap_or_default(),
+            of_source: base
+                .map(|base| first(&base.source_damage))
+                .unwrap_or_default(),
+            now,
+        }
+    }
+
+    /// What nobody has any more is another matter than what the source alone had lost.
+    fn of(&self, object: &Object, rescued: bool) -> SnapshotId {
+        let of_source = rescued.then(|| self.of_source.get(object)).flatten();
+        let known = self.lost.get(object).into_iter().chain(of_source);
+        known.min().copied().unwrap_or(self.now)
+    }
+}
+
 /// Describes a run.
 pub fn describe(
     run: &Run<'_>,
@@ -32,6 +67,7 @@ pub fn describe(
     leftovers: &Leftovers,
     ordinary: &Ordinary,
 ) -> Result<Described, Error> {
+    let first_seen = FirstSeen::new(run.base(), run.prepared.snapshot);
     let mut damage = Vec::new();
     let mut source_damage = Vec::new();
     for walked in &attempt.walked {
@@ -46,7 +82,7 @@ pub fn describe(
                 // What the collector took of history is no damage, also if the repository has it.
                 if finding.need == Need::Required {
                     let paths = shown.cloned().unwrap_or_default();
-                    let entry = run.damage(finding, library.id, paths);
+                    let entry = run.damage(finding, library.id, paths, &first_seen);
                     if finding.rescued {
                         source_damage.push(entry);
                     } else {
@@ -56,7 +92,7 @@ pub fn describe(
             }
         }
     }
-    damage.extend(run.lost_by_database(attempt));
+    damage.extend(lost_by_database(&attempt.dumped.pointers, &first_seen));
     damage.sort_by_key(|damage| (damage.library, damage.object()));
     source_damage.sort_by_key(|damage: &Damage| (damage.library, damage.object()));
     run.mark_accepted(damage.iter_mut().chain(&mut source_damage));
@@ -85,7 +121,13 @@ pub fn describe(
 }
 
 impl Run<'_> {
-    fn damage(&self, finding: &Finding, library: LibraryId, paths: Vec<String>) -> Damage {
+    fn damage(
+        &self,
+        finding: &Finding,
+        library: LibraryId,
+        paths: Vec<String>,
+        first_seen: &FirstSeen,
+    ) -> Damage {
         let Object { store, kind, id } = finding.object;
         Damage {
             store,
@@ -95,26 +137,10 @@ impl Run<'_> {
             reason: finding.trouble.word().into(),
             detail: finding.trouble.to_string(),
             paths,
-            first_seen: self.first_seen(&finding.object, finding.rescued),
+            first_seen: first_seen.of(&finding.object, finding.rescued),
             kept: self.salvaged.kept(&finding.object),
             accepted: None,
         }
-    }
-
-    /// The first snapshot of this chain that had this damage, and every one since. Damage is known by
-    /// its object: a library more that needs it is no news. What nobody has any more is another
-    /// matter than what the source alone had lost.
-    fn first_seen(&self, object: &Object, rescued: bool) -> SnapshotId {
-        let of_source = self.base().filter(|_| rescued);
-        let of_source = of_source.into_iter().flat_map(|base| &base.source_damage);
-        let known = self.base().into_iter().flat_map(|base| &base.damage);
-        let known = known
-            .chain(of_source)
-            .filter(|known| known.object() == *object);
-        known
-            .map(|known| known.first_seen)
-            .min()
-            .unwrap_or(self.prepared.snapshot)
     }
 
     fn mark_accepted<'d>(&self, damage: impl Iterator<Item = &'d mut Damage>) {
@@ -130,45 +156,6 @@ impl Run<'_> {
             let acceptance = accepted.of(damage).filter(|given| !given.is_over(now));
             damage.accepted = acceptance.cloned();
         }
-    }
-
-    /// Libraries of which the database has lost where their data is. No object can be named; their
-    /// own empty commit stands for it.
-    fn lost_by_database(&self, attempt: &Attempt) -> Vec<Damage> {
-        let pointers = &attempt.dumped.pointers;
-        let no_head = pointers
-            .libraries
-            .iter()
-            .filter(|library| library.heads.is_empty())
-            .map(|library| {
-                let detail =
-                    "the database names no head commit; the store is copied whole".to_owned();
-                (library.id, "no-head", detail)
-            });
-        let no_origin = pointers.oddities.iter().filter_map(|oddity| match oddity {
-            Oddity::NoOrigin { library, origin } => {
-                let detail =
-                    format!("it is a folder of library {origin}, which the database does not have");
-                Some((*library, "no-origin", detail))
-            }
-            _ => None,
-        });
-        let damage = |(library, reason, detail): (LibraryId, &str, String)| {
-            let object = Object::new(Store::Library(library), Kind::Commit, ObjectId::EMPTY);
-            Damage {
-                store: object.store,
-                kind: object.kind,
-                id: object.id,
-                library,
-                reason: reason.into(),
-                detail,
-                paths: Vec::new(),
-                first_seen: self.first_seen(&object, false),
-                kept: None,
-                accepted: None,
-            }
-        };
-        no_head.chain(no_origin).map(damage).collect()
     }
 
     fn source(&self) -> manifest::Source {
@@ -200,10 +187,14 @@ impl Run<'_> {
         for walked in &attempt.walked {
             walked_by.extend(walked.libraries.iter().map(|library| (library.id, walked)));
         }
+        let mut damaged: HashMap<LibraryId, u64> = HashMap::new();
+        for damage in damage {
+            *damaged.entry(damage.library).or_default() += 1;
+        }
         let describe = |library: &LibraryPointers| {
             let walked = walked_by.get(&library.id).copied();
-            let damaged = damage.iter().filter(|damage| damage.library == library.id);
-            self.library(objects, library, walked, damaged.count() as u64)
+            let damaged = damaged.get(&library.id).copied().unwrap_or_default();
+            self.library(objects, library, walked, damaged)
         };
         attempt
             .dumped
@@ -370,6 +361,43 @@ impl Run<'_> {
         lines.extend(files.map(|warning| format!("{}: {}", warning.path.display(), warning.kind)));
         lines
     }
+}
+
+/// Libraries of which the database has lost where their data is. No object can be named; their
+/// own empty commit stands for it.
+fn lost_by_database(pointers: &Pointers, first_seen: &FirstSeen) -> Vec<Damage> {
+    let no_head = pointers
+        .libraries
+        .iter()
+        .filter(|library| library.heads.is_empty())
+        .map(|library| {
+            let detail = "the database names no head commit; the store is copied whole".to_owned();
+            (library.id, "no-head", detail)
+        });
+    let no_origin = pointers.oddities.iter().filter_map(|oddity| match oddity {
+        Oddity::NoOrigin { library, origin } => {
+            let detail =
+                format!("it is a folder of library {origin}, which the database does not have");
+            Some((*library, "no-origin", detail))
+        }
+        _ => None,
+    });
+    let damage = |(library, reason, detail): (LibraryId, &str, String)| {
+        let object = Object::new(Store::Library(library), Kind::Commit, ObjectId::EMPTY);
+        Damage {
+            store: object.store,
+            kind: object.kind,
+            id: object.id,
+            library,
+            reason: reason.into(),
+            detail,
+            paths: Vec::new(),
+            first_seen: first_seen.of(&object, false),
+            kept: None,
+            accepted: None,
+        }
+    };
+    no_head.chain(no_origin).map(damage).collect()
 }
 
 fn left_out(attempt: &Attempt, ordinary: &Ordinary) -> Vec<manifest::LeftOut> {

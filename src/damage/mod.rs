@@ -6,6 +6,8 @@ mod select;
 
 pub use select::{Id, ParseIdError, SelectError, Selection, id_of};
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 
 use crate::repository::acceptances::Acceptances;
@@ -125,9 +127,7 @@ pub fn accept(
     acceptance: &Acceptance,
 ) -> Result<Change, SelectError> {
     let given = |damage: &Damage, accepted: &mut Acceptances| {
-        let before = accepted.of(damage).cloned();
-        accepted.accept(damage, acceptance.clone());
-        before.as_ref() != Some(acceptance)
+        accepted.accept(damage, acceptance.clone()).as_ref() != Some(acceptance)
     };
     change(manifest, accepted, selection, given)
 }
@@ -149,24 +149,20 @@ fn change(
     apply: impl Fn(&Damage, &mut Acceptances) -> bool,
 ) -> Result<Change, SelectError> {
     let objects = selection.objects(manifest)?;
-    let mut changed = 0;
-    for object in &objects {
-        // One word for all libraries that need it, of both lists.
-        let listed = manifest.damage.iter().chain(&manifest.source_damage);
-        let mut is_changed = false;
-        let mut done: Vec<SnapshotId> = Vec::new();
-        for damage in listed.filter(|damage| damage.object() == *object) {
-            if !done.contains(&damage.first_seen) {
-                done.push(damage.first_seen);
-                is_changed |= apply(damage, accepted);
-            }
+    let mut done = HashSet::new();
+    let mut changed = HashSet::new();
+    // One word for all libraries that need it, of both lists.
+    for damage in manifest.all_damage() {
+        let object = damage.object();
+        let is_meant = objects.contains(&object) && done.insert((object, damage.first_seen));
+        if is_meant && apply(damage, accepted) {
+            changed.insert(object);
         }
-        changed += u64::from(is_changed);
     }
     accepted.forget_mended(manifest);
     Ok(Change {
         snapshot: manifest.snapshot,
         objects: objects.iter().map(ToString::to_string).collect(),
-        changed,
+        changed: changed.len() as u64,
     })
 }

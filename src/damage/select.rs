@@ -93,14 +93,15 @@ impl SelectError {
 
 impl Selection {
     /// The objects that are meant; an id that several stores have means all of them.
-    pub(super) fn objects(&self, manifest: &Manifest) -> Result<Vec<Object>, SelectError> {
-        let listed = || manifest.damage.iter().chain(&manifest.source_damage);
+    pub(super) fn objects(&self, manifest: &Manifest) -> Result<BTreeSet<Object>, SelectError> {
         let mut objects = BTreeSet::new();
         match self {
-            Self::All => objects.extend(listed().map(Damage::object)),
+            Self::All => objects.extend(manifest.all_damage().map(Damage::object)),
             Self::Ids(ids) => {
                 for id in ids {
-                    let matching = listed().filter(|damage| id_of(damage).starts_with(&id.0));
+                    let matching = manifest
+                        .all_damage()
+                        .filter(|damage| id_of(damage).starts_with(&id.0));
                     let names: BTreeSet<String> = matching.clone().map(id_of).collect();
                     match names.len() {
                         1 => objects.extend(matching.map(Damage::object)),
@@ -120,7 +121,7 @@ impl Selection {
                 }
             }
         }
-        Ok(objects.into_iter().collect())
+        Ok(objects)
     }
 }
 

@@ -4,17 +4,26 @@
 //! One acceptance is of one occurrence: an object, and the snapshot that first had it damaged. What is
 //! mended and breaks again has another first snapshot, so an old acceptance does not cover it.
 
+use std::collections::{BTreeMap, HashSet};
+
 use serde::{Deserialize, Serialize};
 
 use super::manifest::{Acceptance, Damage, Manifest};
 use super::names::SnapshotId;
-use crate::object::{Kind, ObjectId, Store};
+use crate::object::{Kind, Object, ObjectId, Store};
 
 /// The beginning of the file in the state folder.
 const COMMENT: &str = "# damage that was accepted; `seawall damage` changes this file\n";
 
-/// One occurrence of damage, and the word about it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// One occurrence of damage: the object, and the snapshot that first had it damaged.
+type Occurrence = (Object, SnapshotId);
+
+fn occurrence(damage: &Damage) -> Occurrence {
+    (damage.object(), damage.first_seen)
+}
+
+/// A line of the file.
+#[derive(Serialize, Deserialize)]
 struct Accepted {
     store: Store,
     kind: Kind,
@@ -24,22 +33,15 @@ struct Accepted {
     acceptance: Acceptance,
 }
 
-impl Accepted {
-    fn is_of(&self, damage: &Damage) -> bool {
-        (self.store, self.kind, self.id, self.first_seen)
-            == (damage.store, damage.kind, damage.id, damage.first_seen)
-    }
-}
-
 /// What is accepted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Acceptances(Vec<Accepted>);
+pub struct Acceptances(BTreeMap<Occurrence, Acceptance>);
 
 impl Acceptances {
     /// What a snapshot says was accepted when it was made.
     pub fn signed(manifest: &Manifest) -> Self {
         let mut signed = Self::default();
-        for damage in manifest.damage.iter().chain(&manifest.source_damage) {
+        for damage in manifest.all_damage() {
             if let Some(acceptance) = &damage.accepted {
                 signed.accept(damage, acceptance.clone());
             }
@@ -49,41 +51,37 @@ impl Acceptances {
 
     /// The word about some damage, whether it still holds or not.
     pub fn of(&self, damage: &Damage) -> Option<&Acceptance> {
-        let mut accepted = self.0.iter().filter(|accepted| accepted.is_of(damage));
-        accepted.next().map(|accepted| &accepted.acceptance)
+        self.0.get(&occurrence(damage))
     }
 
-    /// Accepts; a word that was given before is replaced.
-    pub fn accept(&mut self, damage: &Damage, acceptance: Acceptance) {
-        self.withdraw(damage);
-        self.0.push(Accepted {
-            store: damage.store,
-            kind: damage.kind,
-            id: damage.id,
-            first_seen: damage.first_seen,
-            acceptance,
-        });
+    /// Accepts; a word that was given before is replaced, and returned.
+    pub fn accept(&mut self, damage: &Damage, acceptance: Acceptance) -> Option<Acceptance> {
+        self.0.insert(occurrence(damage), acceptance)
     }
 
     /// Takes it back. Whether there was anything to take back.
     pub fn withdraw(&mut self, damage: &Damage) -> bool {
-        let before = self.0.len();
-        self.0.retain(|accepted| !accepted.is_of(damage));
-        self.0.len() < before
+        self.0.remove(&occurrence(damage)).is_some()
     }
 
     /// Forgets what a snapshot does not list any more: it was mended.
     pub fn forget_mended(&mut self, manifest: &Manifest) {
-        let listed = manifest.damage.iter().chain(&manifest.source_damage);
-        self.0
-            .retain(|accepted| listed.clone().any(|damage| accepted.is_of(damage)));
+        let listed: HashSet<Occurrence> = manifest.all_damage().map(occurrence).collect();
+        self.0.retain(|accepted, _| listed.contains(accepted));
     }
 
     /// A comment, then one JSON object a line, for people too.
     pub fn to_text(&self) -> Result<String, serde_json::Error> {
         let mut text = COMMENT.to_owned();
-        for accepted in &self.0 {
-            text.push_str(&serde_json::to_string(accepted)?);
+        for ((object, first_seen), acceptance) in &self.0 {
+            let Object { store, kind, id } = *object;
+            text.push_str(&serde_json::to_string(&Accepted {
+                store,
+                kind,
+                id,
+                first_seen: *first_seen,
+                acceptance: acceptance.clone(),
+            })?);
             text.push('\n');
         }
         Ok(text)
@@ -95,10 +93,20 @@ impl Acceptances {
     pub fn parse(text: &str) -> Result<Self, String> {
         let lines = text.lines().map(str::trim).enumerate();
         let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
-        let parse = |(number, line)| {
-            serde_json::from_str(line).map_err(|error| format!("line {}: {error}", number + 1))
-        };
-        lines.map(parse).collect::<Result<_, _>>().map(Self)
+        let mut accepted = Self::default();
+        for (number, line) in lines {
+            let Accepted {
+                store,
+                kind,
+                id,
+                first_seen,
+                acceptance,
+            } = serde_json::from_str(line)
+                .map_err(|error| format!("line {}: {error}", number + 1))?;
+            let object = Object::new(store, kind, id);
+            accepted.0.insert((object, first_seen), acceptance);
+        }
+        Ok(accepted)
     }
 }
 

@@ -27,7 +27,7 @@ pub struct Manifest {
     pub source: Source,
     /// The dumped databases, `seafile` first.
     pub databases: Vec<Database>,
-    /// Every library with a row: live, in the trash, virtual.
+    /// Every library with a row: live, in the trash, virtual. Sorted by id.
     pub libraries: Vec<Library>,
     /// Stores on disk that no row points to.
     pub unreferenced: Vec<Unreferenced>,
@@ -330,15 +330,17 @@ impl Manifest {
     /// Reads bytes whose SHA-256 was checked.
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
         let json = frames::decompress_bounded(bytes, MAX_BYTES)?;
-        let manifest: Self = serde_json::from_slice(&json).map_err(|error| Error::Malformed {
-            what: "a manifest".into(),
-            reason: error.to_string(),
-        })?;
+        let mut manifest: Self =
+            serde_json::from_slice(&json).map_err(|error| Error::Malformed {
+                what: "a manifest".into(),
+                reason: error.to_string(),
+            })?;
         if manifest.format > super::configuration::FORMAT {
             return Err(Error::NewerFormat {
                 found: manifest.format,
             });
         }
+        manifest.libraries.sort_by_key(|library| library.id);
         Ok(manifest)
     }
 
@@ -351,7 +353,15 @@ impl Manifest {
 
     /// The library of that id.
     pub fn library(&self, id: LibraryId) -> Option<&Library> {
-        self.libraries.iter().find(|library| library.id == id)
+        let at = self
+            .libraries
+            .binary_search_by_key(&id, |library| library.id);
+        self.libraries.get(at.ok()?)
+    }
+
+    /// What nobody has, then what the source alone lost.
+    pub fn all_damage(&self) -> impl Iterator<Item = &Damage> + Clone {
+        self.damage.iter().chain(&self.source_damage)
     }
 
     /// Whether damage of this snapshot was not in the one before.

@@ -177,8 +177,8 @@ fn compacted_line(compacted: &Compacted) -> String {
 
 /// All that is known and no news, in one line.
 fn accepted_line(manifest: &Manifest) -> Option<String> {
-    let damage = manifest.damage.iter().chain(&manifest.source_damage);
-    let known = count_objects(damage.filter(|damage| damage.accepted.is_some()));
+    let accepted = |damage: &&Damage| damage.accepted.is_some();
+    let known = count_objects(manifest.all_damage().filter(accepted));
     let objects = count(known, "damaged object", "damaged objects");
     (known > 0).then(|| format!("{objects} known; `seawall damage list` names them"))
 }
