@@ -4,24 +4,27 @@
 //! pack blocks; as many put what is finished as the destination takes at a time. Everything is
 //! bounded: memory is at most one pack and one object for each worker, and one pack for each put.
 
+mod open;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use open::Open;
 use seawall_backends::put_same;
 
 use super::heartbeat::Heartbeat;
 use super::sight::Salvaged;
 use crate::crypt::Content;
-use crate::object::{Kind, Object, Sha256};
+use crate::object::{Object, Sha256};
 use crate::repository::catalog::{Catalog, NewPack};
 use crate::repository::names::{self, PackKind};
-use crate::repository::pack::{self, MemberName, Pack, PackBuilder, PackOptions};
+use crate::repository::pack::{self, MemberName, Pack};
 use crate::repository::{self, Repository};
-use crate::seafile::check::{self, Fault};
+use crate::seafile::check::Fault;
 use crate::seafile::folders::ObjectFolders;
-use crate::walk::{self, Trouble};
+use crate::walk::{self, BadObject, Trouble};
 
 /// Stored bytes at which a pack is finished.
 pub const PACK_BYTES: u64 = 32 << 20;
@@ -148,9 +151,6 @@ impl From<seawall_backends::Error> for PackingError {
 }
 
 type Result<T, E = PackingError> = std::result::Result<T, E>;
-
-/// What is wrong with a block, and its bytes if there are any.
-type BadBlock = (Trouble, Option<Vec<u8>>);
 
 /// The pipeline has stopped; [`Packer::finish`] tells why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -355,7 +355,7 @@ impl Shared {
                     },
                     &bytes,
                 )?,
-                Err((trouble, bytes)) => {
+                Err(BadObject { trouble, bytes }) => {
                     if let Some(bytes) = bytes
                         && self.salvaged.is_new(object, Sha256::of(&bytes))
                     {
@@ -374,23 +374,20 @@ impl Shared {
         open.finish()
     }
 
-    /// The bytes of a block that is what its name says; else what is wrong, and the bytes there are.
-    fn read_block(&self, object: &Object) -> Result<Result<Vec<u8>, BadBlock>> {
-        let bytes = match self.source.read(object) {
-            Ok(Some(bytes)) => bytes,
-            Ok(None) => return Ok(Err((Trouble::Missing, None))),
-            Err(error) => {
-                let trouble = walk::unreadable(error).map_err(PackingError::Source)?;
-                return Ok(Err((trouble, None)));
-            }
-        };
-        Ok(match check::check(object, &bytes) {
-            Ok(_) => Ok(bytes),
-            Err(Fault::WrongId { .. }) if self.random_block_ids && !bytes.is_empty() => {
+    /// The bytes of a block that is what its name says.
+    fn read_block(&self, object: &Object) -> Result<Result<Vec<u8>, BadObject>> {
+        let read =
+            walk::read_checked(self.source.as_ref(), object).map_err(PackingError::Source)?;
+        Ok(match read {
+            Ok((_, bytes)) => Ok(bytes),
+            Err(BadObject {
+                trouble: Trouble::Bad(Fault::WrongId { .. }),
+                bytes: Some(bytes),
+            }) if self.random_block_ids => {
                 lock(&self.totals).unverifiable += 1;
                 Ok(bytes)
             }
-            Err(fault) => Err((Trouble::Bad(fault), Some(bytes))),
+            Err(bad) => Err(bad),
         })
     }
 
@@ -425,98 +422,5 @@ impl Shared {
         totals.packs += 1;
         totals.packed_bytes += size;
         Ok(())
-    }
-}
-
-/// A pack that is being built.
-struct Open<'a> {
-    shared: &'a Shared,
-    kind: PackKind,
-    packs: &'a Sender<(PackKind, Pack)>,
-    builder: PackBuilder,
-    /// Objects in the source behind the builder's members.
-    bytes: u64,
-}
-
-impl<'a> Open<'a> {
-    fn new(
-        shared: &'a Shared,
-        kind: PackKind,
-        packs: &'a Sender<(PackKind, Pack)>,
-    ) -> Result<Self> {
-        Ok(Self {
-            shared,
-            kind,
-            packs,
-            builder: Self::builder(shared)?,
-            bytes: 0,
-        })
-    }
-
-    fn builder(shared: &Shared) -> Result<PackBuilder> {
-        Ok(PackBuilder::new(PackOptions {
-            level: shared.level,
-            frame_bytes: FRAME_BYTES,
-        })?)
-    }
-
-    fn add(&mut self, name: MemberName, bytes: &[u8]) -> Result<()> {
-        let MemberName { object, damaged } = name;
-        let target = if damaged {
-            None
-        } else {
-            self.link_target(&object)?
-        };
-        let added = match target {
-            Some(store) => self.builder.add_link(object, store),
-            None => self.builder.add(name, bytes),
-        };
-        match added {
-            // Two libraries of an odd database may lead to one object: it is there, verified.
-            Err(pack::Error::Duplicate(_)) => return Ok(()),
-            added => added?,
-        }
-        self.bytes += bytes.len() as u64;
-        if self.builder.stored_len() >= PACK_BYTES || self.builder.is_full() {
-            self.finish_pack()?;
-        }
-        Ok(())
-    }
-
-    /// Another store that holds the same content, in this pack or in one that is stored. Both were
-    /// verified against the id; of a random block id that cannot be said.
-    fn link_target(&self, object: &Object) -> Result<Option<crate::object::Store>> {
-        if object.kind == Kind::Commit {
-            // Equal ids do not mean equal bytes: an id covers neither parents nor library.
-            return Ok(None);
-        }
-        if self.shared.random_block_ids && object.kind == Kind::Block {
-            // Nothing proves that two blocks of one random id are equal.
-            return Ok(None);
-        }
-        match self.builder.holds(object.kind, object.id) {
-            Some(store) if store != object.store => Ok(Some(store)),
-            _ => Ok(self.shared.catalog.same_content(object)?),
-        }
-    }
-
-    fn finish_pack(&mut self) -> Result<()> {
-        let next = Self::builder(self.shared)?;
-        let builder = std::mem::replace(&mut self.builder, next);
-        let mut totals = lock(&self.shared.totals);
-        totals.objects += builder.members() as u64;
-        totals.object_bytes += std::mem::take(&mut self.bytes);
-        drop(totals);
-        // The other end is gone only after a failure, which is recorded.
-        let _ = self.packs.send((self.kind, builder.finish()?));
-        Ok(())
-    }
-
-    fn finish(mut self) -> Result<()> {
-        if self.builder.is_empty() {
-            Ok(())
-        } else {
-            self.finish_pack()
-        }
     }
 }

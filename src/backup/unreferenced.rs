@@ -11,9 +11,9 @@ use crate::database::Pointers;
 use crate::object::{Kind, Object, ObjectId, Store};
 use crate::repository::catalog::Catalog;
 use crate::repository::manifest::{Counts, Manifest, Unreferenced};
-use crate::seafile::check::{self, Content};
+use crate::seafile::check::Content;
 use crate::seafile::folders::{Found, ObjectFolders, StoreEntry};
-use crate::walk::{Sight as _, Trouble, WalkError};
+use crate::walk::{self, BadObject, Sight as _, Trouble, WalkError};
 
 /// What came of it.
 #[derive(Default)]
@@ -206,27 +206,22 @@ fn copy_object(
         sight.keep_block(object).map_err(WalkError::Sight)?;
         return Ok(None);
     }
-    let bytes = match source.read(&object) {
-        Ok(Some(bytes)) => bytes,
-        // Collected since it was listed.
-        Ok(None) => return Ok(None),
-        Err(error) => {
-            left.bad
-                .push((object, Trouble::Unreadable(error.to_string())));
-            return Ok(None);
-        }
-    };
-    match check::check(&object, &bytes) {
-        Ok(content) => {
+    match walk::read_checked(source, &object).map_err(WalkError::Source)? {
+        Ok((content, bytes)) => {
             sight.keep(object, bytes).map_err(WalkError::Sight)?;
             Ok(match content {
                 Content::Commit(commit) => Some((commit.id, commit.ctime, commit.library_name)),
                 _ => None,
             })
         }
-        Err(fault) => {
-            sight.salvage(object, bytes).map_err(WalkError::Sight)?;
-            left.bad.push((object, Trouble::Bad(fault)));
+        Err(BadObject { trouble, bytes }) => {
+            if let Some(bytes) = bytes {
+                sight.salvage(object, bytes).map_err(WalkError::Sight)?;
+            }
+            // What is missing was collected since it was listed.
+            if trouble != Trouble::Missing {
+                left.bad.push((object, trouble));
+            }
             Ok(None)
         }
     }

@@ -10,9 +10,9 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::inventory::Inventory;
 use crate::object::Object;
-use crate::seafile::check::{self, Fault};
+use crate::seafile::check::Fault;
 use crate::seafile::folders::ObjectFolders;
-use crate::walk::{self, Group, Known, Outcome, Sight, Trouble, Walk, WalkError};
+use crate::walk::{self, BadObject, Group, Known, Outcome, Sight, Trouble, Walk, WalkError};
 
 /// Blocks that may wait for a worker.
 const QUEUE: usize = 256;
@@ -135,19 +135,23 @@ impl Readers<'_> {
 
     /// Reads and verifies a block.
     fn judge(&self, object: &Object) -> io::Result<Option<Trouble>> {
-        let bytes = match self.source.read(object) {
-            Ok(Some(bytes)) => bytes,
-            Ok(None) => return Ok(Some(Trouble::Missing)),
-            Err(error) => return walk::unreadable(error).map(Some),
+        let read = walk::read_checked(self.source, object)?;
+        let bytes = match &read {
+            Ok((_, bytes)) => Some(bytes),
+            Err(bad) => bad.bytes.as_ref(),
         };
-        self.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        Ok(match check::check(object, &bytes) {
+        let length = bytes.map_or(0, Vec::len) as u64;
+        self.bytes.fetch_add(length, Ordering::Relaxed);
+        Ok(match read {
             Ok(_) => None,
-            Err(Fault::WrongId { .. }) if self.random_block_ids => {
+            Err(BadObject {
+                trouble: Trouble::Bad(Fault::WrongId { .. }),
+                ..
+            }) if self.random_block_ids => {
                 self.unverifiable.fetch_add(1, Ordering::Relaxed);
                 None
             }
-            Err(fault) => Some(Trouble::Bad(fault)),
+            Err(bad) => Some(bad.trouble),
         })
     }
 }

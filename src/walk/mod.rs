@@ -11,6 +11,7 @@
 //! that both need counts as required.
 
 mod closure;
+mod find;
 mod history;
 mod needs;
 mod objects;
@@ -21,6 +22,8 @@ mod threads;
 mod tree;
 
 pub use closure::Closure;
+pub use find::{BadObject, read_checked};
+use find::{Found, find};
 pub use needs::{Needed, NeededBy, needs};
 pub use objects::Objects;
 pub use paths::{AffectedPaths, affected_paths};
@@ -32,7 +35,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 
 use crate::database::{LibraryPointers, LibraryState};
-use crate::object::{Kind, LibraryId, Object, ObjectId, Sha256, Store};
+use crate::object::{Kind, LibraryId, Object, ObjectId, Store};
 use crate::seafile::check::{self, CommitWarning, Content, Fault};
 use crate::seafile::commit::Commit;
 
@@ -425,114 +428,6 @@ impl<S: Sight> Walker<'_, S> {
     fn commit_warnings(&mut self, library: LibraryId, object: &Object, commit: &Commit) {
         for warning in check::commit_warnings(object, commit) {
             self.outcome.warnings.push((library, object.id, warning));
-        }
-    }
-}
-
-/// What came of looking for an object, first in the source, then with the sight.
-enum Found {
-    Good {
-        object: Object,
-        content: Content,
-        bytes: Vec<u8>,
-        known: bool,
-    },
-    Rescued {
-        object: Object,
-        content: Content,
-        trouble: Trouble,
-    },
-    Nowhere {
-        object: Object,
-        trouble: Trouble,
-        bytes: Option<Vec<u8>>,
-        /// The repository holds it, and nobody asked what it says.
-        stored: bool,
-    },
-}
-
-impl Found {
-    /// What the object says, if it can be had.
-    fn content(&self) -> Option<&Content> {
-        match self {
-            Self::Good { content, .. } | Self::Rescued { content, .. } => Some(content),
-            Self::Nowhere { .. } => None,
-        }
-    }
-}
-
-/// Looks for a commit or fs object in every place where it may lie. What is required and stored is read from the
-/// repository if the source has lost it. History that was collected is not: it would all be fetched, object by object.
-fn find<S: Sight>(
-    source: &dyn Objects,
-    sight: &S,
-    object: Object,
-    need: Need,
-) -> Result<Found, WalkError<S::Error>> {
-    let mut nowhere = (object, Trouble::Missing, None);
-    let mut stored = false;
-    for store in source.places(object.store) {
-        let object = Object { store, ..object };
-        let entry = sight.known(&object).map_err(WalkError::Sight)?;
-        let known = entry.is_some();
-        let (trouble, bytes) = match source.read(&object) {
-            Ok(None) => (Trouble::Missing, None),
-            Err(error) => (unreadable(error).map_err(WalkError::Source)?, None),
-            Ok(Some(bytes)) => match check::check(&object, &bytes) {
-                Ok(content) => {
-                    // A commit that was mended since it was stored: its id does not tell.
-                    let stored = entry.and_then(|entry| entry.sha256);
-                    let known = known && stored.is_none_or(|stored| stored == Sha256::of(&bytes));
-                    return Ok(Found::Good {
-                        object,
-                        content,
-                        bytes,
-                        known,
-                    });
-                }
-                Err(fault) => (Trouble::Bad(fault), Some(bytes)),
-            },
-        };
-        let collected = need == Need::Optional && trouble == Trouble::Missing;
-        stored |= known && need == Need::Optional;
-        if known
-            && !collected
-            && let Some(bytes) = sight.rescue(&object).map_err(WalkError::Sight)?
-        {
-            let content = check::check(&object, &bytes);
-            if let Ok(content) = content {
-                return Ok(Found::Rescued {
-                    object,
-                    content,
-                    trouble,
-                });
-            }
-        }
-        if nowhere.1 == Trouble::Missing && trouble != Trouble::Missing {
-            nowhere = (object, trouble, bytes);
-        }
-    }
-    let (object, trouble, bytes) = nowhere;
-    Ok(Found::Nowhere {
-        object,
-        trouble,
-        bytes,
-        stored,
-    })
-}
-
-/// A file that cannot be read is trouble with that object, unless the whole source is out of reach.
-pub fn unreadable(error: io::Error) -> io::Result<Trouble> {
-    match error.kind() {
-        io::ErrorKind::NotConnected
-        | io::ErrorKind::HostUnreachable
-        | io::ErrorKind::NetworkDown
-        | io::ErrorKind::StaleNetworkFileHandle
-        | io::ErrorKind::TimedOut => Err(error),
-        _ => {
-            let reason = std::error::Error::source(&error)
-                .map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
-            Ok(Trouble::Unreadable(reason))
         }
     }
 }

@@ -3,12 +3,10 @@
 
 use rayon::prelude::*;
 
-use super::{
-    Asking, Audit, Fetched, Found, Need, Objects, Sight, Trouble, WalkError, Walker, find,
-    unreadable,
-};
+use super::find::{BadObject, Found, find, read_checked, unreadable};
+use super::{Asking, Audit, Fetched, Need, Objects, Sight, Trouble, WalkError, Walker};
 use crate::object::{Kind, Object, ObjectId, Store};
-use crate::seafile::check::{self, Content, Fault, block_lengths_fit};
+use crate::seafile::check::{Content, Fault, block_lengths_fit};
 use crate::seafile::fs::FsObject;
 
 /// So many fs objects are read at a time, by all threads together: what they hold is in memory.
@@ -249,18 +247,14 @@ impl<S: Sight> Walker<'_, S> {
         object: &Object,
         length: u64,
     ) -> Result<Option<Trouble>, WalkError<S::Error>> {
-        Ok(match self.source.read(object) {
-            Ok(None) => Some(Trouble::Missing),
-            Err(error) => Some(unreadable(error).map_err(WalkError::Source)?),
-            Ok(Some(bytes)) => match check::check(object, &bytes) {
-                Ok(_) => None,
-                Err(Fault::WrongId { .. })
-                    if self.doubts.random_block_ids && bytes.len() as u64 == length =>
-                {
-                    None
-                }
-                Err(fault) => Some(Trouble::Bad(fault)),
-            },
+        let read = read_checked(self.source, object).map_err(WalkError::Source)?;
+        Ok(match read {
+            Ok(_) => None,
+            Err(BadObject {
+                trouble: Trouble::Bad(Fault::WrongId { .. }),
+                bytes: Some(bytes),
+            }) if self.doubts.random_block_ids && bytes.len() as u64 == length => None,
+            Err(bad) => Some(bad.trouble),
         })
     }
 }

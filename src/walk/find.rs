@@ -1,0 +1,143 @@
+//! Looking for one object: in the source, and if it is not there as it should be, with the sight.
+
+use std::io;
+
+use super::{Need, Objects, Sight, Trouble, WalkError};
+use crate::object::{Object, Sha256};
+use crate::seafile::check::{self, Content};
+
+/// An object that is not there, or not what its name says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadObject {
+    /// What is wrong.
+    pub trouble: Trouble,
+    /// What is there in its stead.
+    pub bytes: Option<Vec<u8>>,
+}
+
+/// Reads an object and checks it against its id. The outer error: the whole source is out of reach.
+pub fn read_checked(
+    source: &dyn Objects,
+    object: &Object,
+) -> io::Result<Result<(Content, Vec<u8>), BadObject>> {
+    let bad = |trouble| BadObject {
+        trouble,
+        bytes: None,
+    };
+    Ok(match source.read(object) {
+        Ok(Some(bytes)) => match check::check(object, &bytes) {
+            Ok(content) => Ok((content, bytes)),
+            Err(fault) => Err(BadObject {
+                trouble: Trouble::Bad(fault),
+                bytes: Some(bytes),
+            }),
+        },
+        Ok(None) => Err(bad(Trouble::Missing)),
+        Err(error) => Err(bad(unreadable(error)?)),
+    })
+}
+
+/// A file that cannot be read is trouble with that object, unless the whole source is out of reach.
+pub(super) fn unreadable(error: io::Error) -> io::Result<Trouble> {
+    match error.kind() {
+        io::ErrorKind::NotConnected
+        | io::ErrorKind::HostUnreachable
+        | io::ErrorKind::NetworkDown
+        | io::ErrorKind::StaleNetworkFileHandle
+        | io::ErrorKind::TimedOut => Err(error),
+        _ => {
+            let reason = std::error::Error::source(&error)
+                .map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
+            Ok(Trouble::Unreadable(reason))
+        }
+    }
+}
+
+/// What came of looking for an object, first in the source, then with the sight.
+pub(super) enum Found {
+    Good {
+        object: Object,
+        content: Content,
+        bytes: Vec<u8>,
+        known: bool,
+    },
+    Rescued {
+        object: Object,
+        content: Content,
+        trouble: Trouble,
+    },
+    Nowhere {
+        object: Object,
+        trouble: Trouble,
+        bytes: Option<Vec<u8>>,
+        /// The repository holds it, and nobody asked what it says.
+        stored: bool,
+    },
+}
+
+impl Found {
+    /// What the object says, if it can be had.
+    pub(super) fn content(&self) -> Option<&Content> {
+        match self {
+            Self::Good { content, .. } | Self::Rescued { content, .. } => Some(content),
+            Self::Nowhere { .. } => None,
+        }
+    }
+}
+
+/// Looks for a commit or fs object in every place where it may lie. What is required and stored is read from the
+/// repository if the source has lost it. History that was collected is not: it would all be fetched, object by object.
+pub(super) fn find<S: Sight>(
+    source: &dyn Objects,
+    sight: &S,
+    object: Object,
+    need: Need,
+) -> Result<Found, WalkError<S::Error>> {
+    let mut nowhere = (object, Trouble::Missing, None);
+    let mut stored = false;
+    for store in source.places(object.store) {
+        let object = Object { store, ..object };
+        let entry = sight.known(&object).map_err(WalkError::Sight)?;
+        let known = entry.is_some();
+        let BadObject { trouble, bytes } =
+            match read_checked(source, &object).map_err(WalkError::Source)? {
+                Ok((content, bytes)) => {
+                    // A commit that was mended since it was stored: its id does not tell.
+                    let stored = entry.and_then(|entry| entry.sha256);
+                    let known = known && stored.is_none_or(|stored| stored == Sha256::of(&bytes));
+                    return Ok(Found::Good {
+                        object,
+                        content,
+                        bytes,
+                        known,
+                    });
+                }
+                Err(bad) => bad,
+            };
+        let collected = need == Need::Optional && trouble == Trouble::Missing;
+        stored |= known && need == Need::Optional;
+        if known
+            && !collected
+            && let Some(bytes) = sight.rescue(&object).map_err(WalkError::Sight)?
+        {
+            let content = check::check(&object, &bytes);
+            if let Ok(content) = content {
+                return Ok(Found::Rescued {
+                    object,
+                    content,
+                    trouble,
+                });
+            }
+        }
+        if nowhere.1 == Trouble::Missing && trouble != Trouble::Missing {
+            nowhere = (object, trouble, bytes);
+        }
+    }
+    let (object, trouble, bytes) = nowhere;
+    Ok(Found::Nowhere {
+        object,
+        trouble,
+        bytes,
+        stored,
+    })
+}
