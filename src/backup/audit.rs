@@ -95,32 +95,37 @@ impl Run<'_> {
         let audit = match self.options.verify_source {
             Some(share) if share.read => Audit::Read,
             Some(_) => Audit::Look,
-            None if self.options.full || self.base_is_unreadable() => Audit::Look,
+            None if self.looks_at_all() => Audit::Look,
             None => return Ok(groups),
         };
-        if self.options.full || self.base_is_unreadable() {
-            // Of every attempt all: what such a run does not come by counts as needed by nobody, and without the base
-            // nobody knows what the source had lost.
+        if self.looks_at_all() {
+            // Of every attempt all.
             let libraries = groups.iter().flat_map(|group| &group.libraries);
             self.audited = Some(libraries.map(|library| library.id).collect());
+        } else if self.audited.is_none() {
+            self.audited = Some(self.choose(&groups));
         }
-        let audited = match self.audited.take() {
-            Some(audited) => audited,
-            None => self.choose(&groups),
-        };
+        let audited = self.audited.as_ref();
         let is_chosen = |group: &Group<'_>| {
             let mut libraries = group.libraries.iter();
-            libraries.any(|library| audited.contains(&library.id))
+            libraries.any(|library| audited.is_some_and(|audited| audited.contains(&library.id)))
         };
         for group in groups.iter_mut().filter(|group| is_chosen(group)) {
             group.audit = audit;
-            let libraries = group.libraries.iter().copied();
-            for store in objects::stores(libraries, source) {
-                self.catalog.void_marks(store)?;
+            if !self.looks_at_all() {
+                let libraries = group.libraries.iter().copied();
+                for store in objects::stores(libraries, source) {
+                    self.catalog.void_marks(store)?;
+                }
             }
         }
-        self.audited = Some(audited);
         Ok(groups)
+    }
+
+    /// Whether nothing is closed for this run: what a full one does not come by counts as needed by nobody, and without
+    /// the base nobody knows what the source had lost.
+    fn looks_at_all(&self) -> bool {
+        self.options.full || self.base_is_unreadable()
     }
 
     fn choose(&self, groups: &[Group<'_>]) -> HashSet<LibraryId> {

@@ -14,9 +14,8 @@ use super::unreferenced::Leftovers;
 use crate::object::{Kind, Object, Store};
 use crate::repository::catalog::{Moving, Usage};
 use crate::repository::names::PackKind;
-use crate::seafile::check;
 use crate::seafile::folders::ObjectFolders;
-use crate::walk::{self, Audit, Need, Sight as _, Trouble, WalkError};
+use crate::walk::{self, Audit, BadObject, Need, Sight as _, Trouble, WalkError};
 
 /// A pack of which less than this part is needed is emptied: one of so many.
 const NEEDED: u64 = 2;
@@ -177,48 +176,26 @@ fn move_objects(
     } else {
         objects.listing()
     };
-    if next_objects(&objects, links, walked, 0)?.1.is_none() {
+    let next = |after| objects.catalog.moving(links, walked, after, AT_ONCE);
+    if next(0)?.is_empty() {
         return Ok(Default::default());
     }
     let (bad, totals, mut troubles) = objects.pack(|sight| {
         let mut bad = Vec::new();
         let mut after = 0;
         loop {
-            let (moving, last) = next_objects(&objects, links, walked, after)
-                .map_err(|error| WalkError::Sight(error.into()))?;
-            let Some(last) = last else { return Ok(bad) };
+            let moving = next(after).map_err(|error| WalkError::Sight(error.into()))?;
+            let Some(last) = moving.last() else {
+                return Ok(bad);
+            };
+            after = last.number;
             for Moving { object, .. } in moving {
                 bad.extend(move_object(objects.source, sight, object)?);
             }
-            after = last;
         }
     })?;
     troubles.extend(bad);
     Ok((totals, troubles))
-}
-
-/// The next objects that are to be moved, and the number of the last that was looked at.
-fn next_objects(
-    objects: &Objects<'_>,
-    links: bool,
-    walked: bool,
-    after: i64,
-) -> Result<(Vec<Moving>, Option<i64>), crate::repository::Error> {
-    let mut after = after;
-    loop {
-        let next = objects.catalog.moving(links, after, AT_ONCE)?;
-        let Some(last) = next.last().map(|moving| moving.number) else {
-            return Ok((Vec::new(), None));
-        };
-        let wanted: Vec<Moving> = next
-            .into_iter()
-            .filter(|moving| moving.walked == walked)
-            .collect();
-        if !wanted.is_empty() {
-            return Ok((wanted, Some(last)));
-        }
-        after = last;
-    }
 }
 
 /// Stores an object again, if the source has it as it should be.
@@ -231,18 +208,13 @@ fn move_object(
         sight.keep_block(object).map_err(WalkError::Sight)?;
         return Ok(None);
     }
-    let trouble = match source.read(&object) {
-        Ok(Some(bytes)) => match check::check(&object, &bytes) {
-            Ok(_) => {
-                sight.keep(object, bytes).map_err(WalkError::Sight)?;
-                return Ok(None);
-            }
-            Err(fault) => Trouble::Bad(fault),
-        },
-        Ok(None) => Trouble::Missing,
-        Err(error) => walk::unreadable(error).map_err(WalkError::Source)?,
-    };
-    Ok(Some(BlockTrouble { object, trouble }))
+    match walk::read_checked(source, &object).map_err(WalkError::Source)? {
+        Ok((_, bytes)) => {
+            sight.keep(object, bytes).map_err(WalkError::Sight)?;
+            Ok(None)
+        }
+        Err(BadObject { trouble, .. }) => Ok(Some(BlockTrouble { object, trouble })),
+    }
 }
 
 #[cfg(test)]

@@ -95,6 +95,30 @@ fn a_block_that_was_torn_is_found_by_its_length_and_one_that_was_altered_by_its_
     assert_eq!(lost(&world.backup(&source)), (vec![block], 1));
 }
 
+/// Without the manifest nobody knows what the source had lost: all of it is looked at again.
+#[test]
+fn what_the_source_lost_is_told_also_when_the_manifest_is_lost() {
+    let (source, mut world) = (Source::example(), World::local());
+    world.backup(&source);
+    let block = a_block(&source, DOCUMENTS);
+    fs::remove_file(object_path(&source, &block)).unwrap();
+    world.options.verify_source = Some(all(false));
+    assert_eq!(lost(&world.backup(&source)), (vec![block], 1));
+    world.options.verify_source = None;
+    for key in world.keys() {
+        if key.starts_with("data/manifests/") {
+            fs::remove_file(world.repository_path().join(key)).unwrap();
+        }
+    }
+    let report = world.backup(&source);
+    assert_eq!(lost(&report).0, [block]);
+    assert_eq!(report.audited, report.manifest.libraries.len());
+    assert!(!report.alarms.is_empty());
+    // From here on it is known again.
+    let report = world.backup(&source);
+    assert_eq!((lost(&report), report.audited), ((vec![block], 0), 0));
+}
+
 /// What else can be lost without a head that moves.
 #[test]
 fn a_folder_and_a_commit_that_the_source_lost_are_found() {

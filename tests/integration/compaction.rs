@@ -1,5 +1,7 @@
 //! `backup --full`: what packs hold that are mostly of no use is stored anew, and nothing is lost by it.
 
+mod links;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -11,6 +13,7 @@ use seawall::object::Object;
 use seawall::repository::Snapshot;
 use seawall::seafile::discover::{Environment, discover};
 use seawall::{restore, verify};
+use tempfile::TempDir;
 
 use crate::audit::lost;
 use crate::backup::stored_objects;
@@ -75,6 +78,14 @@ pub fn copy_library(source: &Source, library: &str, begin: &str) -> String {
         "INSERT INTO Repo VALUES ('{copy}');
          INSERT INTO Branch SELECT name, '{copy}', commit_id FROM Branch WHERE repo_id = '{library}'"
     ));
+    copy
+}
+
+/// The installation as it is now: its folder is `haiwen` below this one.
+fn as_now(source: &Source) -> TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    let (from, to) = (source.path.to_str(), copy.path().to_str());
+    run("cp", &["-a", from.unwrap(), to.unwrap()]);
     copy
 }
 
@@ -165,15 +176,7 @@ fn a_deleted_library_leaves_and_older_snapshots_still_hold_it() {
     add_library(&source, 5, 8000, 1);
     let large = add_library(&source, 2500, 1500, 3);
     let before = world.backup(&source);
-    let then = tempfile::tempdir().unwrap();
-    run(
-        "cp",
-        &[
-            "-a",
-            source.path.to_str().unwrap(),
-            then.path().to_str().unwrap(),
-        ],
-    );
+    let then = as_now(&source);
     // Nothing to do yet.
     let nothing = full(&mut world, &source);
     assert_eq!(retired(&nothing), 0);
@@ -207,54 +210,6 @@ fn a_deleted_library_leaves_and_older_snapshots_still_hold_it() {
 }
 
 #[test]
-fn what_another_library_links_to_stays() {
-    let (source, mut world) = (Source::example(), world());
-    let origin = add_library(&source, 2000, 1500, 1);
-    world.backup(&source);
-    let copy = copy_library(&source, &origin, "c0b1");
-    world.backup(&source);
-    delete_library(&source, &origin);
-    // The packs with the copy's links are in use: so are the packs that they lead to.
-    let after = full(&mut world, &source);
-    assert_eq!(retired(&after), 0);
-    assert_restores(&world, &after, &source.path);
-    let store = copy.parse().unwrap();
-    let held = held(&world, &after);
-    assert!(held.iter().any(|object| object.store == store));
-}
-
-#[test]
-fn links_move_after_what_they_lead_to() {
-    let (source, mut world) = (Source::example(), world());
-    let origin = add_library(&source, 2000, 1500, 1);
-    world.backup(&source);
-    copy_library(&source, &origin, "c0b1");
-    copy_library(&source, &origin, "c0b2");
-    let neighbour = add_library(&source, 6000, 1500, 5);
-    world.backup(&source);
-    delete_library(&source, &origin);
-    delete_library(&source, &neighbour);
-    // What they led to is gone: one of each becomes an object of its own.
-    let after = full(&mut world, &source);
-    assert_eq!(retired(&after), 4);
-    assert_restores(&world, &after, &source.path);
-    // With both alive and a neighbour gone, each object is still stored once.
-    let (source, mut world) = (Source::example(), self::world());
-    let origin = add_library(&source, 500, 1500, 1);
-    let neighbour = add_library(&source, 2500, 1500, 5);
-    world.backup(&source);
-    copy_library(&source, &origin, "c0b1");
-    let other = add_library(&source, 2500, 1500, 7);
-    world.backup(&source);
-    delete_library(&source, &neighbour);
-    delete_library(&source, &other);
-    let after = full(&mut world, &source);
-    assert_eq!(retired(&after), 4);
-    assert_restores(&world, &after, &source.path);
-    assert!(after.marker.bytes < 1_500_000, "{:?}", after.marker);
-}
-
-#[test]
 fn many_tiny_packs_become_one() {
     let (source, mut world) = (Source::example(), World::local());
     add_library(&source, 20, 8000, 1);
@@ -264,16 +219,7 @@ fn many_tiny_packs_become_one() {
         generator::change(&source.path, 10, 2000, 2 * number + 3);
         let report = world.backup(&source);
         if number == 30 {
-            let then = tempfile::tempdir().unwrap();
-            run(
-                "cp",
-                &[
-                    "-a",
-                    source.path.to_str().unwrap(),
-                    then.path().to_str().unwrap(),
-                ],
-            );
-            middle = Some((report, then));
+            middle = Some((report, as_now(&source)));
         }
     }
     let before = world.backup(&source);
@@ -431,56 +377,6 @@ fn history_that_was_not_followed_is_walked_when_the_library_is_back_from_the_tra
     let lacking: Vec<_> = wanted.difference(&held).collect();
     assert!(lacking.is_empty(), "{lacking:?}");
     assert_good(&world);
-}
-
-#[test]
-fn a_pack_whose_links_moved_is_given_up_with_what_they_lead_to() {
-    let (source, mut world) = (Source::example(), world());
-    let origin = add_library(&source, 500, 1500, 1);
-    let neighbour = add_library(&source, 2500, 1500, 5);
-    let first = world.backup(&source);
-    let copy = copy_library(&source, &origin, "c0b1");
-    let other = add_library(&source, 2500, 1500, 7);
-    world.backup(&source);
-    delete_library(&source, &neighbour);
-    delete_library(&source, &other);
-    // One block of the second packs cannot be moved: they stay, and the first as well.
-    let block = source
-        .objects("blocks", DOCUMENTS)
-        .into_iter()
-        .chain(source.objects("blocks", &copy))
-        .next_back()
-        .unwrap();
-    let altered = fs::read(&block).unwrap();
-    fs::write(&block, vec![0; altered.len()]).unwrap();
-    world.options.full = true;
-    let report = world.backup(&source);
-    assert_eq!(report.marker.damage, 0);
-    world.options.full = false;
-    fs::write(&block, &altered).unwrap();
-    for pack in world
-        .keys()
-        .into_iter()
-        .filter(|key| key.starts_with("data/blocks/"))
-    {
-        let named = first.marker.started <= report.marker.started;
-        assert!(named);
-        let path = world.repository_path().join(&pack);
-        let bytes = fs::read(&path).unwrap();
-        fs::remove_file(&path).unwrap();
-        world.options.list = true;
-        let healed = world.backup(&source);
-        assert_eq!(healed.marker.damage, 0, "{pack}");
-        // What this snapshot names is whole, and so is what a host finds that only knows its lists.
-        let options = check::Options {
-            level: Level::Deep,
-            snapshot: Some("latest".into()),
-            ..check::Options::default()
-        };
-        let seen = check::run(&world.repository, &options, &|_| {}).unwrap();
-        assert!(seen.is_good(), "{pack}: {:?}", seen.problems);
-        fs::write(&path, &bytes).unwrap();
-    }
 }
 
 #[test]

@@ -4,25 +4,15 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use seawall::repository::{Snapshot, names};
+use seawall::repository::names;
 use seawall::restore::{self, Options, Report, STANDBY, UNFINISHED};
 use seawall_backends::{Backend, Operation, RecordingBackend};
 
 use crate::cli::User;
 use crate::compaction::add_library;
-use crate::restore::assert_same_files;
+use crate::restore::{assert_same_files, latest};
 use crate::support::{DOCUMENTS, Source, World, files_below};
 use crate::synthetic::generator;
-
-fn latest(world: &World) -> Snapshot {
-    world
-        .repository
-        .markers()
-        .unwrap()
-        .latest()
-        .unwrap()
-        .clone()
-}
 
 fn try_complete(world: &World, target: &Path) -> Result<Report, restore::Error> {
     let options = Options {

@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use rusqlite::{Connection, params};
 
-use super::objects::kind_of;
-use super::packs::{pack_kind, recount, signed};
+use super::objects::{LISTED, kind_of};
+use super::packs::{pack_kind, signed};
 use super::{Catalog, Inner};
 use crate::object::{Object, ObjectId, Store};
 use crate::repository::Result;
@@ -33,8 +33,6 @@ pub struct Moving {
     pub number: i64,
     /// The object.
     pub object: Object,
-    /// A walk came by; else it was listed.
-    pub walked: bool,
 }
 
 /// Bytes of a tar that a link takes: the record of its long target, and its own.
@@ -108,15 +106,17 @@ impl Catalog {
         })
     }
 
-    /// The next objects to store again, after one's number: at most `most`, links or others.
-    pub fn moving(&self, links: bool, after: i64, most: u64) -> Result<Vec<Moving>> {
+    /// The next objects to store again, after one's number: at most `most`, links or others, those that a walk came by or
+    /// those that were listed.
+    pub fn moving(&self, links: bool, walked: bool, after: i64, most: u64) -> Result<Vec<Moving>> {
         self.with(|inner| {
             let facts = inner.facts.get();
             let mut statement = inner.connection.prepare_cached(
-                "SELECT number, id, kind, store, mark FROM moving WHERE (link IS NOT NULL) = ? AND number > ?
-                 ORDER BY number LIMIT ?",
+                "SELECT number, id, kind, store FROM moving
+                 WHERE (link IS NOT NULL) = ? AND (mark <> ?) = ? AND number > ? ORDER BY number LIMIT ?",
             )?;
-            let mut rows = statement.query(params![links, after, signed(most)])?;
+            let wanted = params![links, LISTED, walked, after, signed(most)];
+            let mut rows = statement.query(wanted)?;
             let mut found = Vec::new();
             while let Some(row) = rows.next()? {
                 let (kind, store) = (kind_of(row.get(2)?), facts.names.get(&row.get(3)?));
@@ -126,7 +126,6 @@ impl Catalog {
                 found.push(Moving {
                     number: row.get(0)?,
                     object: Object::new(*store, kind, ObjectId::new(row.get(1)?)),
-                    walked: row.get::<_, i64>(4)? != super::objects::LISTED,
                 });
             }
             Ok(found)
@@ -147,28 +146,6 @@ impl Catalog {
                 .execute_batch("DROP TABLE temp.moving; DROP TABLE temp.emptied")?;
             inner.reload()?;
             Ok(empty)
-        })
-    }
-
-    /// Forgets packs that the next snapshot need not name. Segments that index one of them are dirty. Whoever calls this
-    /// has voided all marks in this run: what it came by is not forgotten, and nothing else is closed.
-    pub fn retire(&self, packs: &[i64]) -> Result<()> {
-        self.with(|inner| {
-            let transaction = inner.connection.transaction()?;
-            transaction.execute_batch("CREATE TEMP TABLE retired (number INTEGER PRIMARY KEY)")?;
-            for pack in packs {
-                transaction.execute("INSERT INTO retired VALUES (?)", [pack])?;
-            }
-            transaction.execute_batch(
-                "DELETE FROM object WHERE pack IN retired;
-                 DELETE FROM pack_link WHERE pack IN retired;
-                 UPDATE segment SET dirty = 1 WHERE number IN (SELECT segment FROM pack WHERE number IN retired);
-                 DELETE FROM pack WHERE number IN retired;
-                 DROP TABLE retired;",
-            )?;
-            recount(&transaction)?;
-            transaction.commit()?;
-            inner.reload()
         })
     }
 }

@@ -13,6 +13,7 @@
 
 mod compaction;
 mod examine;
+mod forget;
 mod lookups;
 mod objects;
 mod packs;

@@ -405,62 +405,9 @@ impl Catalog {
         })
     }
 
-    /// Forgets packs that are not at the destination (any more), and packs with a link to something
-    /// that they held. Segments that index one of them are dirty, and all marks of all stores are
-    /// void: an object may be closed because of what another store held. Every library is walked in
-    /// full, which reads metadata only.
-    pub fn drop_packs(&self, numbers: &[i64]) -> Result<()> {
-        self.with(|inner| {
-            let transaction = inner.connection.transaction()?;
-            transaction.execute_batch("CREATE TEMP TABLE lost (number INTEGER PRIMARY KEY)")?;
-            for number in numbers {
-                transaction.execute("INSERT OR IGNORE INTO lost VALUES (?)", [number])?;
-            }
-            loop {
-                transaction.execute("DELETE FROM object WHERE pack IN lost", [])?;
-                let more = "INSERT INTO lost SELECT DISTINCT pack FROM object AS o WHERE link IS NOT NULL AND NOT EXISTS
-                    (SELECT 1 FROM object AS t WHERE t.id = o.id AND t.kind = o.kind AND t.store = o.link)";
-                // Also one whose links' rows have moved on: they are in the pack all the same.
-                let linking = "INSERT OR IGNORE INTO lost SELECT pack FROM pack_link WHERE target IN lost";
-                if transaction.execute(more, [])? + transaction.execute(linking, [])? == 0 {
-                    break;
-                }
-            }
-            transaction.execute_batch(
-                "DELETE FROM salvaged WHERE pack IN lost;
-                 DELETE FROM replacement WHERE pack IN lost;
-                 DELETE FROM pack_link WHERE pack IN lost OR target IN lost;
-                 UPDATE segment SET dirty = 1 WHERE number IN (SELECT segment FROM pack WHERE number IN lost);
-                 DELETE FROM pack WHERE number IN lost;
-                 DROP TABLE lost;",
-            )?;
-            recount(&transaction)?;
-            transaction.commit()?;
-            inner.reload()?;
-            inner.void_all()
-        })
-    }
-
     /// Voids all marks of all stores: nothing is closed any more.
     pub fn void_all(&self) -> Result<()> {
         self.with(Inner::void_all)
-    }
-
-    /// Forgets packs whose put never succeeded. Nothing was closed because of them.
-    pub fn forget_pending(&self, numbers: &[i64]) -> Result<()> {
-        self.with(|inner| {
-            let transaction = inner.connection.transaction()?;
-            for number in numbers {
-                transaction.execute("DELETE FROM object WHERE pack = ?", [number])?;
-                for table in ["salvaged", "replacement", "pack_link"] {
-                    transaction
-                        .execute(&format!("DELETE FROM {table} WHERE pack = ?"), [number])?;
-                }
-                transaction.execute("DELETE FROM pack WHERE number = ?", [number])?;
-            }
-            transaction.commit()?;
-            inner.reload()
-        })
     }
 
     /// Voids all marks of a store: its library is not what it was when they were made.
