@@ -13,6 +13,7 @@ use crate::object::{Object, Store};
 use crate::repository::Repository;
 use crate::repository::catalog::{Catalog, Mark};
 use crate::repository::manifest::Manifest;
+use crate::repository::reader::Frames;
 use crate::seafile::commit::Commit;
 use crate::seafile::folders::ObjectFolders;
 use crate::walk::{self, Audit, Closure, Doubts, Finding, Group, Need, Outcome, Walk, WalkError};
@@ -176,6 +177,7 @@ impl Objects<'_> {
     fn sight<'a>(&'a self, packer: Option<&'a Packer>) -> BackupSight<'a> {
         BackupSight {
             repository: self.repository,
+            frames: Frames::default(),
             catalog: self.catalog,
             packer,
             salvaged: self.salvaged,

@@ -7,7 +7,8 @@ use super::heartbeat::Heartbeat;
 use super::packing::{Packer, Stopped};
 use crate::object::{Kind, Object, Sha256};
 use crate::repository::catalog::Catalog;
-use crate::repository::{self, Repository, reader};
+use crate::repository::reader::Frames;
+use crate::repository::{self, Repository};
 use crate::seafile::check;
 use crate::walk::{Known, Sight};
 
@@ -41,6 +42,8 @@ impl Salvaged {
 pub struct BackupSight<'a> {
     /// The repository, to read what the source lost.
     pub repository: &'a Repository,
+    /// What was read there last.
+    pub frames: Frames,
     /// What is known.
     pub catalog: &'a Catalog,
     /// Where what is new goes; `None` while closures are computed.
@@ -151,7 +154,7 @@ impl Sight for BackupSight<'_> {
         let Some((place, sha256)) = self.catalog.place(object)? else {
             return Ok(None);
         };
-        let bytes = match reader::read_object(self.repository, &place) {
+        let bytes = match self.frames.read_object(self.repository, &place) {
             Err(repository::Error::Backend(error)) if self.repository.is_out_of_reach(&error) => {
                 return Err(repository::Error::from(error).into());
             }

@@ -223,9 +223,13 @@ fn last_line(report: &Report, reported: &Reported<'_>, output: Output) {
         .as_ref()
         .filter(|data| data.subset != Subset::All);
     match (found, part, reported) {
-        (0, None, _) if report.level == Level::Deep => output.line(
-            "good      everything is there and decodes, and every pointer leads to an object",
-        ),
+        (0, None, _) if report.level == Level::Deep => {
+            let lost = report.deep.as_ref().is_some_and(|deep| deep.damage > 0);
+            let apart = if lost { " or to one that was lost before" } else { "" };
+            output.line(format_args!(
+                "good      everything is there and decodes, and every pointer leads to an object{apart}"
+            ));
+        }
         (0, None, _) => output.line("good      everything that the markers name is there"),
         (0, Some(data), _) => output.line(format_args!(
             "good      everything that the markers name is there; {} of {} were read",

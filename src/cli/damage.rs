@@ -3,7 +3,7 @@
 use anyhow::anyhow;
 use clap::{Args, Subcommand};
 
-use super::output::{self, Output, count, shown};
+use super::output::{self, MOST_LINES, Output, count, shown};
 use super::place::{self, Joined};
 use super::{CommandError, Global, Status};
 use crate::damage::{self, Change, Id, Listing, Newest, Row, Selection, State};
@@ -226,8 +226,12 @@ fn change(
 }
 
 fn print_change(change: &Change, what: &str, output: Output) -> Result<Status, CommandError> {
-    for object in &change.objects {
+    for object in change.objects.iter().take(MOST_LINES) {
         output.detail(format_args!("{what}: {object}"));
+    }
+    if change.objects.len() > MOST_LINES {
+        let more = change.objects.len() - MOST_LINES;
+        output.detail(format_args!("… and {more} more; --json has them all"));
     }
     let objects = count(change.objects.len() as u64, "object", "objects");
     output.line(match change.objects.len() {

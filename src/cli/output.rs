@@ -134,21 +134,21 @@ pub fn count(number: u64, one: &str, many: &str) -> String {
 
 /// Aligned columns; the last one is not padded.
 pub fn table(rows: &[Vec<String>]) -> String {
-    let width = |column: usize| {
-        rows.iter()
-            .filter_map(|row| row.get(column))
-            .map(|cell| cell.chars().count())
-            .max()
-            .unwrap_or(0)
-    };
+    let mut widths: Vec<usize> = Vec::new();
+    for row in rows {
+        widths.resize(widths.len().max(row.len()), 0);
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
     let mut text = String::new();
     for row in rows {
-        for (column, cell) in row.iter().enumerate() {
+        for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
             // Writing to a String cannot fail.
             let _ = if column + 1 == row.len() {
                 write!(text, "{cell}")
             } else {
-                write!(text, "{cell:<width$}  ", width = width(column))
+                write!(text, "{cell:<width$}  ")
             };
         }
         text.truncate(text.trim_end().len());

@@ -1,5 +1,10 @@
 //! Reads objects out of packs: one frame at a time by range, or a whole pack.
 
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use seawall_backends::Key;
+
 use super::marker::Named;
 use super::names::{self, PackKind};
 use super::pack::{self, Frame};
@@ -21,23 +26,64 @@ pub struct Place {
     pub length: u64,
 }
 
-/// Reads one object by a ranged read. The bytes are not verified: the caller checks them against
-/// the object's id, or a commit's SHA-256.
-pub fn read_object(repository: &Repository, place: &Place) -> Result<Vec<u8>> {
-    let key = names::pack(place.kind, &place.pack, repository.seal());
-    let range = place.frame.offset..place.frame.offset + place.frame.len;
-    let plain = pack::read_frame(&repository.open_range(&key, range)?, &place.frame)?;
-    let outside = || Error::Altered {
-        key: key.clone(),
-        problem: "does not hold what the index says".into(),
-    };
-    let start = usize::try_from(place.start).map_err(|_| outside())?;
-    let length = usize::try_from(place.length).map_err(|_| outside())?;
-    let end = start.checked_add(length).ok_or_else(outside)?;
-    plain
-        .get(start..end)
-        .map(<[u8]>::to_vec)
-        .ok_or_else(outside)
+/// So many frames are kept.
+const FRAMES: usize = 32;
+/// So many of their bytes.
+const FRAME_BYTES: usize = 32 << 20;
+
+/// The frames that were read last: what is asked for next often lies beside what was asked for.
+#[derive(Debug, Default)]
+pub struct Frames(Mutex<VecDeque<Read>>);
+
+/// A frame's pack, its offset in there, and its plain bytes.
+type Read = (Sha256, u64, Arc<Vec<u8>>);
+
+impl Frames {
+    /// Reads one object by a ranged read. The bytes are not verified: the caller checks them against
+    /// the object's id, or a commit's SHA-256.
+    pub fn read_object(&self, repository: &Repository, place: &Place) -> Result<Vec<u8>> {
+        let key = names::pack(place.kind, &place.pack, repository.seal());
+        let plain = match self.kept(place) {
+            Some(plain) => plain,
+            None => self.read(repository, &key, place)?,
+        };
+        let outside = || Error::Altered {
+            key: key.clone(),
+            problem: "does not hold what the index says".into(),
+        };
+        let start = usize::try_from(place.start).map_err(|_| outside())?;
+        let length = usize::try_from(place.length).map_err(|_| outside())?;
+        let end = start.checked_add(length).ok_or_else(outside)?;
+        plain
+            .get(start..end)
+            .map(<[u8]>::to_vec)
+            .ok_or_else(outside)
+    }
+
+    fn kept(&self, place: &Place) -> Option<Arc<Vec<u8>>> {
+        let frames = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_wanted =
+            |(pack, offset, _): &&Read| (*pack, *offset) == (place.pack, place.frame.offset);
+        frames
+            .iter()
+            .find(is_wanted)
+            .map(|(_, _, plain)| Arc::clone(plain))
+    }
+
+    fn read(&self, repository: &Repository, key: &Key, place: &Place) -> Result<Arc<Vec<u8>>> {
+        let range = place.frame.offset..place.frame.offset + place.frame.len;
+        let plain = pack::read_frame(&repository.open_range(key, range)?, &place.frame)?;
+        let plain = Arc::new(plain);
+        let mut frames = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        frames.push_back((place.pack, place.frame.offset, Arc::clone(&plain)));
+        let bytes = |frames: &VecDeque<Read>| -> usize {
+            frames.iter().map(|(_, _, plain)| plain.len()).sum()
+        };
+        while frames.len() > FRAMES || bytes(&frames) > FRAME_BYTES {
+            frames.pop_front();
+        }
+        Ok(plain)
+    }
 }
 
 /// Reads a whole pack of that size and checks its bytes against its name.

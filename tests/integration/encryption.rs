@@ -338,7 +338,9 @@ fn an_object_out_of_an_encrypted_pack_takes_a_little_of_it() {
     // What one object takes of its pack: the frame that it lies in, the header and the last piece.
     let read = |object: Object| {
         let (place, size) = &places[&object];
-        let bytes = reader::read_object(&repository, place).unwrap();
+        let bytes = reader::Frames::default()
+            .read_object(&repository, place)
+            .unwrap();
         assert_eq!(bytes, fs::read(source.path.join(object.path())).unwrap());
         let pack = names::pack(place.kind, &place.pack, repository.seal());
         let mut fetched = 0;
