@@ -202,7 +202,8 @@ impl Peer {
 
     fn init(&self) {
         let arguments: &[&str] = match self.name {
-            "seawall" | "restic" | "rustic" => &["init"],
+            "seawall" => &["init", "--unencrypted"],
+            "restic" | "rustic" => &["init"],
             "borg" => &["init", "--encryption", "none"],
             _ => return std::fs::create_dir(self.stored()).unwrap(),
         };

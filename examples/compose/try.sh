@@ -18,7 +18,7 @@ try() {
     local name="$1" url="$2"
     shift 2
     local reach=(-r "$url" --state-dir "$state/$name" "$@")
-    run backup "$SOURCE" "${reach[@]}" --init
+    run backup "$SOURCE" "${reach[@]}" --init --unencrypted
     run check --read-data "${reach[@]}"
     run restore latest "${reach[@]}" --target "$targets/$name"
     run verify "$targets/$name" "${reach[@]}"

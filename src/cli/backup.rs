@@ -11,7 +11,6 @@ use super::databases::{AlsoDatabases, Databases};
 use super::init;
 use super::output::{self, Output, bytes, count};
 use super::place::{self, Joined};
-use super::sheet::recovery_sheet;
 use super::{CommandError, Global, Status};
 use crate::backup::{self, Context, Options};
 use crate::repository::acceptances::Acceptances;
@@ -174,16 +173,11 @@ fn join(
             if arguments.init && matches!(error.status, Status::NoRepository | Status::NoKey) =>
         {
             let (joined, how) = init::join(global, &arguments.initial, state)?;
-            let sheet = joined.state.keep_sheet(&recovery_sheet(&joined, global)?)?;
-            let what = match how {
-                init::How::Made => "made",
-                init::How::Joined | init::How::PutAgain(_) => "joined",
-            };
-            output.detail(format_args!(
-                "{what} the repository {}; print the recovery sheet: {}\n",
-                joined.repository.place(),
-                sheet.display()
-            ));
+            init::present(&joined, &how, global, output)?;
+            if let (true, init::How::Made(Some(passphrase))) = (output.json, &how) {
+                // The report has no place for it, and nothing else tells it.
+                Output::warning(init::invented(passphrase));
+            }
             Ok(joined)
         }
         Err(mut error) if error.status == Status::NoRepository => {

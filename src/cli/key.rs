@@ -1,10 +1,11 @@
 //! `seawall key`: who signs, who can read, and how that changes.
 
-use age::secrecy::ExposeSecret as _;
+use age::secrecy::{ExposeSecret as _, SecretString};
 use anyhow::anyhow;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
+use super::init;
 use super::keys::{Keys, To};
 use super::output::{Output, count, shown};
 use super::place::{self, Joined};
@@ -205,15 +206,19 @@ fn recipients(
 fn encrypting(global: &Global, state: &StateFolder) -> Result<Joined, CommandError> {
     let joined = place::joined(global, state, WeakWrites::Refused)?;
     if joined.repository.seal() == Seal::None {
-        return Err(CommandError::new(
-            anyhow!(
-                "the repository at {} is not encrypted",
-                joined.repository.place()
-            ),
-            "make a new one in another place to encrypt: that is decided when a repository is made",
-        ));
+        return Err(not_encrypted(&joined.repository));
     }
     Ok(joined)
+}
+
+fn not_encrypted(repository: &Repository) -> CommandError {
+    CommandError::new(
+        anyhow!(
+            "the repository at {} is not encrypted: it has no keys to read it",
+            repository.place()
+        ),
+        "make a new one in another place to encrypt: that is decided when a repository is made",
+    )
 }
 
 fn add(global: &Global, to: &To, output: Output) -> Result<(), CommandError> {
@@ -223,24 +228,26 @@ fn add(global: &Global, to: &To, output: Output) -> Result<(), CommandError> {
     let mut recipients = joined.state.recipients()?;
     let before = recipients.texts().count();
     let given = to.recipients()?;
-    let wrapped = to.wrapped(&global.keys)?;
-    for text in given.texts() {
-        recipients.add(text).map_err(anyhow::Error::from)?;
-    }
-    if let Some((_, recipient)) = &wrapped {
-        recipients.add(recipient).map_err(anyhow::Error::from)?;
-    }
-    if given.is_empty() && wrapped.is_none() {
+    if !to.is_given() {
         return Err(CommandError::new(
             anyhow!("no recipient was given"),
             "give --recipient KEY, --recipients-file FILE or --with-passphrase",
         ));
     }
+    let new_key = to.new_key(&global.keys)?;
+    for text in given.texts() {
+        recipients.add(text).map_err(anyhow::Error::from)?;
+    }
+    if let Some(new) = &new_key {
+        recipients
+            .add(&new.recipient)
+            .map_err(anyhow::Error::from)?;
+    }
     joined.host_key.try_sealing_to(&recipients)?;
-    if let Some((wrapped, _)) = &wrapped {
+    if let Some(new) = &new_key {
         // The copy first: a key that lies in the repository alone could be lost there.
-        joined.state.keep_wrapped(wrapped)?;
-        wrapped.put(&**joined.repository.backend())?;
+        joined.state.keep_wrapped(&new.wrapped)?;
+        new.wrapped.put(&**joined.repository.backend())?;
     }
     joined.state.set_recipients(&recipients)?;
     output.line(format_args!(
@@ -255,7 +262,19 @@ fn add(global: &Global, to: &To, output: Output) -> Result<(), CommandError> {
         "What is stored already stays closed to it, so it restores no snapshot alone: keep the identities of before as well.",
     );
     output.detail("`seawall key rewrap` opens the lists of what is stored to it.");
+    if let Some(invented) = new_key.and_then(|new| new.invented) {
+        tell_invented(&invented, output);
+    }
     changed(global, output)
+}
+
+/// Shows a passphrase that seawall invented; nothing else keeps it.
+fn tell_invented(passphrase: &SecretString, output: Output) {
+    if output.json {
+        Output::warning(init::invented(passphrase));
+    } else {
+        output.line(init::invented(passphrase));
+    }
 }
 
 fn remove(global: &Global, recipient: &str, output: Output) -> Result<(), CommandError> {
@@ -317,7 +336,10 @@ enum Of {
 fn again(global: &Global, name: &str, of: Of, output: Output) -> Result<(), CommandError> {
     let state = global.existing_state()?;
     let lock = state.lock()?;
-    let joined = place::joined(global, &state, WeakWrites::Refused)?;
+    let joined = match of {
+        Of::ThisHost => encrypting(global, &state)?,
+        Of::Another => place::joined(global, &state, WeakWrites::Refused)?,
+    };
     let identities = global.keys.given()?;
     let repository = joined.repository.clone().with_identities(identities);
     let source = find(&repository, &joined, name, of)?;
@@ -435,13 +457,31 @@ fn find(
 
 fn export(global: &Global, output: Output) -> Result<(), CommandError> {
     let repository = global.open_silently()?;
+    if repository.seal() == Seal::None {
+        return Err(not_encrypted(&repository));
+    }
     let keys: &Keys = &global.keys;
     let secrets = keys.secrets_of_repository(&repository)?;
     if secrets.is_empty() {
+        let holds_any = repository
+            .backend()
+            .list(names::KEYS)
+            .any(|entry| entry.is_ok_and(|entry| names::is_wrapped_key(&entry.key)));
+        let (error, hint) = if holds_any {
+            (
+                "no passphrase was given",
+                "give it with --passphrase-file FILE or in SEAWALL_PASSPHRASE",
+            )
+        } else {
+            (
+                "the repository keeps no key behind a passphrase",
+                "its recipients' private keys lie elsewhere: `seawall key list` names the recipients",
+            )
+        };
         return Err(CommandError {
             status: Status::NoKey,
-            error: anyhow!("the repository keeps no key that this passphrase opens"),
-            hint: Some("give it with --passphrase-file FILE or in SEAWALL_PASSPHRASE".into()),
+            error: anyhow!(error),
+            hint: Some(hint.into()),
         });
     }
     for (key, secret) in &secrets {

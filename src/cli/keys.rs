@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use super::destination::{ask, secret};
 use super::output::Output;
+use super::passphrase::NewPassphrase;
 use super::{CommandError, Status};
 use crate::crypt::{self, AskPassphrase, Identities, IdentityError, Origin, Recipients};
 use crate::repository::wrapped::Wrapped;
@@ -78,17 +79,36 @@ impl To {
         self.with_passphrase
     }
 
-    /// A new key and its public half, if one behind a passphrase is wanted.
-    pub(super) fn wrapped(&self, keys: &Keys) -> Result<Option<(Wrapped, String)>, CommandError> {
+    /// Whether any of them is given.
+    pub(super) fn is_given(&self) -> bool {
+        self.with_passphrase || !self.recipient.is_empty() || !self.recipients_file.is_empty()
+    }
+
+    /// A new key, if one behind a passphrase is wanted.
+    pub(super) fn new_key(&self, keys: &Keys) -> Result<Option<NewKey>, CommandError> {
         if !self.with_passphrase {
             return Ok(None);
         }
-        let passphrase = keys.new_passphrase()?;
+        let NewPassphrase { secret, invented } = keys.new_passphrase()?;
         let (identity, recipient) = Identities::generate();
-        let bytes = crypt::wrap(&identity, passphrase).map_err(anyhow::Error::from)?;
+        let bytes = crypt::wrap(&identity, secret).map_err(anyhow::Error::from)?;
         let key = names::wrapped_key(&recipient);
-        Ok(Some((Wrapped { key, bytes }, recipient)))
+        Ok(Some(NewKey {
+            wrapped: Wrapped { key, bytes },
+            recipient,
+            invented,
+        }))
     }
+}
+
+/// A new key behind a passphrase.
+pub(super) struct NewKey {
+    /// What the repository keeps.
+    pub wrapped: Wrapped,
+    /// The public half.
+    pub recipient: String,
+    /// The passphrase, if seawall invented it: somebody has to be shown it.
+    pub invented: Option<SecretString>,
 }
 
 /// Each costs a second or more, and anybody who can write to the repository can add some.
@@ -220,25 +240,26 @@ impl Keys {
         Ok(self.passphrase.get_or_init(|| read).clone())
     }
 
-    /// One to be used from now on: asked twice on a terminal.
-    fn new_passphrase(&self) -> Result<SecretString, CommandError> {
+    /// One to be used from now on: asked twice on a terminal, where an empty answer makes one.
+    fn new_passphrase(&self) -> Result<NewPassphrase, CommandError> {
         if let Some(passphrase) = self.passphrase()? {
-            return Ok(passphrase);
+            return NewPassphrase::chosen(passphrase);
         }
-        let asked = ask("New passphrase of the repository").zip(ask("The same again"));
-        let Some((one, again)) = asked else {
-            return Err(CommandError::new(
+        let missing = || {
+            CommandError::new(
                 anyhow!("no passphrase was given"),
-                "give it with --passphrase-file FILE or in SEAWALL_PASSPHRASE",
-            ));
+                "give it with --passphrase-file FILE or in SEAWALL_PASSPHRASE; on a terminal seawall asks for it, or makes one",
+            )
         };
+        let one = ask("New passphrase of the repository (empty: make one)").ok_or_else(missing)?;
+        if one.expose_secret().is_empty() {
+            return NewPassphrase::invent();
+        }
+        let again = ask("The same again").ok_or_else(missing)?;
         if one.expose_secret() != again.expose_secret() {
             return Err(anyhow!("the two passphrases differ").into());
         }
-        if one.expose_secret().is_empty() {
-            return Err(anyhow!("an empty passphrase protects nothing").into());
-        }
-        Ok(one)
+        NewPassphrase::chosen(one)
     }
 }
 

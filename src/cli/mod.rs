@@ -14,6 +14,7 @@ mod key;
 mod keys;
 mod libraries;
 mod output;
+mod passphrase;
 mod place;
 mod restore;
 mod sheet;

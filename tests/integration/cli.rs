@@ -74,7 +74,48 @@ impl User {
         self.path("repository")
     }
 
+    /// The command with these arguments; what most tests are not about is as it should be: a new
+    /// repository is stored in the clear, and files with secrets are private.
     pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.as_typed(arguments);
+        if self.has_to_say_whether_to_encrypt(arguments) {
+            command.arg("--unencrypted");
+        }
+        for (option, file) in arguments.iter().zip(arguments.iter().skip(1)) {
+            let is_secret = ["-i", "--identity", "--ssh-key"].contains(option)
+                || ["password-file", "passphrase-file"]
+                    .iter()
+                    .any(|end| option.ends_with(end));
+            if is_secret && self.path(file).is_file() {
+                fs::set_permissions(self.path(file), fs::Permissions::from_mode(0o600)).unwrap();
+            }
+        }
+        command
+    }
+
+    /// Whether `init` wants a word, and none is there. A host that encrypts is left to say it itself.
+    fn has_to_say_whether_to_encrypt(&self, arguments: &[&str]) -> bool {
+        const WORDS: [&str; 4] = [
+            "--unencrypted",
+            "--recipient",
+            "--recipients-file",
+            "--with-passphrase",
+        ];
+        let makes = ["init", "--init"]
+            .iter()
+            .any(|word| arguments.contains(word));
+        let says = WORDS.iter().any(|word| arguments.contains(word));
+        let state = self.path("state");
+        let encrypts = || {
+            files_below(&state)
+                .iter()
+                .any(|path| path.ends_with("recipients"))
+        };
+        makes && !says && !(state.is_dir() && encrypts())
+    }
+
+    /// The command with these arguments and no others.
+    pub fn as_typed(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_seawall"));
         command
             .env_clear()
@@ -211,7 +252,7 @@ fn init_prints_the_recovery_sheet_and_joins_what_is_there() {
     assert!(
         user.run(&["init"])
             .succeeds()
-            .contains("joined the repository")
+            .contains("already; nothing changed")
     );
     let repository = user.repository();
     let joined = other.run(&["init", "-r", repository.to_str().unwrap()]);
@@ -230,6 +271,52 @@ fn init_prints_the_recovery_sheet_and_joins_what_is_there() {
     let listed = user.run(&["snapshots"]);
     assert!(listed.stderr.contains("unpinned key"), "{}", listed.stderr);
     assert_eq!(listed.stdout.lines().count(), 3);
+}
+
+/// Whether a new repository is encrypted is final: nobody gets one in the clear by saying nothing.
+#[test]
+fn a_new_repository_has_to_be_told_whether_to_encrypt() {
+    let user = User::new();
+    let top = example();
+    let typed = |arguments: &[&str]| Ran::of(user.as_typed(arguments).output().unwrap());
+    let words = [
+        "--recipient",
+        "--recipients-file",
+        "--with-passphrase",
+        "--unencrypted",
+        "final",
+    ];
+    typed(&["init"]).fails(1, &words);
+    typed(&["backup", top.to_str().unwrap(), "--init"]).fails(1, &words);
+    assert!(!user.repository().exists(), "a refusal makes nothing");
+    typed(&["init", "--unencrypted", "--with-passphrase"]).fails(2, &["cannot be used with"]);
+    let made = typed(&["init", "--unencrypted"]);
+    let said = made.succeeds();
+    assert!(said.contains("not encrypted, and that is final"), "{said}");
+    // Who joins need not say it again; what is said must be so.
+    let again = typed(&["init"]);
+    let said = again.succeeds();
+    assert!(said.contains("already; nothing changed"), "{said}");
+    let other = User::new();
+    let place = user.repository();
+    let as_other = |arguments: &[&str]| {
+        let mut command = other.as_typed(arguments);
+        Ran::of(
+            command
+                .args(["-r", place.to_str().unwrap()])
+                .output()
+                .unwrap(),
+        )
+    };
+    let public = crate::encryption::age_key(&other, "office.key").1;
+    as_other(&["init", "--recipient", &public]).fails(1, &["is not encrypted"]);
+    as_other(&["backup", top.to_str().unwrap(), "--init"]).succeeds();
+    let sealed = User::new();
+    sealed.run(&["init", "--recipient", &public]).succeeds();
+    let place = sealed.repository();
+    other
+        .run(&["init", "--unencrypted", "-r", place.to_str().unwrap()])
+        .fails(1, &["is encrypted", "leave --unencrypted out"]);
 }
 
 #[test]

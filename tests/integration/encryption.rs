@@ -225,7 +225,7 @@ fn what_cannot_be_encrypted_to_is_refused_before_anything_is_made() {
         .run(&["init", "--recipient", &public])
         .fails(1, &["is not encrypted"]);
     // Another host has recipients of its own.
-    let mut command = user.command(&["init"]);
+    let mut command = user.as_typed(&["init"]);
     let other = command.env("SEAWALL_STATE_DIR", user.path("other"));
     Ran::of(other.output().unwrap()).fails(12, &["has no recipients", "--recipient"]);
 }

@@ -150,7 +150,7 @@ fn report(what: &str, phases: &BTreeMap<String, usize>, left: usize) {
 fn a_killed_backup_is_made_good_by_the_next() {
     let source = larger();
     let from = source.path.to_str().unwrap();
-    let backup = ["backup", from, "--init"];
+    let backup = ["backup", from, "--init", "--unencrypted"];
     let (mut phases, mut left) = (BTreeMap::new(), 0);
     let undisturbed = Host::new();
     let started = Instant::now();
@@ -205,7 +205,12 @@ fn a_killed_restore_goes_on() {
     let host = Host::new();
     let source = larger();
     host.succeeds(
-        &["backup", source.path.to_str().unwrap(), "--init"],
+        &[
+            "backup",
+            source.path.to_str().unwrap(),
+            "--init",
+            "--unencrypted",
+        ],
         "backup",
     );
     let restore_to = |target: &str| ["restore", "latest", "--target", target].map(str::to_owned);
@@ -249,7 +254,12 @@ fn a_restore_killed_at_its_very_beginning_can_be_begun_again() {
     let host = Host::new();
     let source = Source::example();
     host.succeeds(
-        &["backup", source.path.to_str().unwrap(), "--init"],
+        &[
+            "backup",
+            source.path.to_str().unwrap(),
+            "--init",
+            "--unencrypted",
+        ],
         "backup",
     );
     fs::create_dir(host.path("target")).unwrap();

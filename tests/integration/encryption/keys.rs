@@ -45,6 +45,83 @@ fn a_key_behind_a_passphrase_lies_in_the_repository() {
     restore(&user, "b", &[&right[..], &["-i", "kept.age"]].concat()).succeeds();
 }
 
+/// The file that a passphrase protects lies where many may try.
+#[test]
+fn a_weak_passphrase_is_refused_before_anything_is_made() {
+    let user = User::new();
+    let init = [
+        "init",
+        "--with-passphrase",
+        "--passphrase-file",
+        "passphrase",
+    ];
+    for weak in ["a", "elevenchars", "aaaaaaaaaaaaaaaaaaaa"] {
+        fs::write(user.path("passphrase"), format!("{weak}\n")).unwrap();
+        let refused = user.run(&init);
+        refused.fails(1, &["too weak", "may try passphrases"]);
+        assert!(
+            !refused.stderr.contains("elevenchars"),
+            "{}",
+            refused.stderr
+        );
+        assert!(!user.repository().exists(), "{weak}");
+    }
+    fs::write(user.path("passphrase"), "twelve chars\n").unwrap();
+    let made = user.run(&init);
+    let said = made.succeeds();
+    assert!(said.contains("Write the passphrase down"), "{said}");
+    assert!(
+        !said.contains("private key of one"),
+        "there is none: {said}"
+    );
+    fs::write(user.path("passphrase"), "b\n").unwrap();
+    let added = [
+        "key",
+        "add",
+        "--with-passphrase",
+        "--passphrase-file",
+        "passphrase",
+    ];
+    user.run(&added).fails(1, &["too weak"]);
+}
+
+/// A repository that was made before weak ones were refused.
+#[test]
+fn an_existing_key_behind_a_short_passphrase_still_opens() {
+    let user = User::new();
+    fs::write(user.path("passphrase"), "correct horse battery staple\n").unwrap();
+    let right = ["--passphrase-file", "passphrase"];
+    user.run(&[&["init", "--with-passphrase"], &right[..]].concat())
+        .succeeds();
+    user.run(&["backup", example().to_str().unwrap()])
+        .succeeds();
+    let exported = user.run(&[&["key", "export"], &right[..]].concat());
+    let secret = exported.succeeds().lines().last().unwrap();
+    let wrapped = seawall::crypt::wrap(secret, "a".into()).unwrap();
+    let mut kept = files_below(&user.repository().join("keys"));
+    kept.retain(|path| path.extension().is_some_and(|end| end == "age"));
+    write(&kept[0], &wrapped);
+    fs::write(user.path("short"), "a\n").unwrap();
+    restore(&user, "a", &["--passphrase-file", "short"]).succeeds();
+    is_whole(&user, "a");
+}
+
+#[test]
+fn keys_of_a_repository_without_encryption_are_nothing_to_write_again() {
+    let user = User::new();
+    user.backup(&example()).succeeds();
+    let before = files_below(&user.repository());
+    user.run(&["key", "rewrap"]).fails(1, &["is not encrypted"]);
+    assert_eq!(files_below(&user.repository()), before);
+    let exported = user.run(&["key", "export"]);
+    exported.fails(1, &["is not encrypted"]);
+    assert!(
+        !exported.stderr.contains("passphrase"),
+        "{}",
+        exported.stderr
+    );
+}
+
 /// A plugin for age, as that of a security key would be: it wraps file keys by turning their bits over.
 const PLUGIN: &str = r#"#!/usr/bin/env python3
 import base64, sys

@@ -92,7 +92,7 @@ fn init_writes_it_anew(world: &World) {
     let again = Configuration::parse(&fs::read(path(world)).unwrap()).unwrap();
     assert_eq!(again.id, *world.repository.id());
     assert_eq!(again.created, prepared().snapshots[0].id.started());
-    seawall(world, "state", &["init"]).ends(0, &["joined"]);
+    seawall(world, "state", &["init"]).ends(0, &["already"]);
     seawall(world, "state", &["check", "--read-data"]).ends(0, &["good"]);
     seawall(world, "state", &["backup", source()]).ends(0, &["0 objects"]);
 }
@@ -206,7 +206,12 @@ fn markers_of_two_repositories_are_nobodys() {
     }
     let place = world.path("second");
     let place_text = place.to_str().unwrap();
-    seawall(&world, "state", &["init", "-r", place_text]).ends(0, &["made"]);
+    seawall(
+        &world,
+        "state",
+        &["init", "--unencrypted", "-r", place_text],
+    )
+    .ends(0, &["made"]);
     seawall(&world, "state", &["backup", source(), "-r", place_text]).ends(0, &[]);
     let marker = fs::read_dir(place.join("markers")).unwrap().next().unwrap();
     let marker = marker.unwrap();
