@@ -25,6 +25,7 @@ mod b2;
 pub mod conformance;
 mod destination;
 mod error;
+mod exposure;
 mod faulty;
 #[cfg(any(feature = "s3", feature = "opendal", feature = "b2"))]
 mod http;
@@ -57,6 +58,7 @@ mod weak;
 pub use b2::B2Backend;
 pub use destination::{Destination, Remote, Scheme};
 pub use error::{Error, ErrorKind, Result};
+pub use exposure::{Exposure, refuse_exposed};
 pub use faulty::{Fault, FaultyBackend, Plan};
 pub use key::{InvalidKey, Key};
 pub use limit::LimitedBackend;

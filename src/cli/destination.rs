@@ -1,6 +1,7 @@
 //! Options about how a destination is reached, the same for every verb.
 
 use std::num::{NonZeroU64, NonZeroUsize};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
-use seawall_backends::{Error, Options, RetryPolicy, Ssh};
+use seawall_backends::{Error, Exposure, Options, RetryPolicy, Ssh};
 use secrecy::SecretString;
 
 use super::CommandError;
@@ -190,12 +191,13 @@ pub(super) fn secret(
         let secret = secret.filter(|secret| !secret.is_empty());
         return Ok(secret.map(SecretString::from));
     };
-    let read = || {
+    let mut exposure = Exposure::Private;
+    let mut read = || {
         use std::io::Read as _;
         let mut text = String::new();
-        std::fs::File::open(path)?
-            .take(MAX_SECRET_BYTES)
-            .read_to_string(&mut text)?;
+        let file = std::fs::File::open(path)?;
+        exposure = Exposure::of(path, &file.metadata()?);
+        file.take(MAX_SECRET_BYTES).read_to_string(&mut text)?;
         let line = text.lines().next().unwrap_or_default().to_owned();
         zeroize::Zeroize::zeroize(&mut text);
         std::io::Result::Ok(line)
@@ -206,11 +208,39 @@ pub(super) fn secret(
             let hint = format!("the secret is the first line of that file; or set {variable}");
             CommandError::new(error, hint)
         })?;
+    must_be_private(path, exposure)?;
     if line.is_empty() {
         let error = anyhow!("{} begins with an empty line", path.display());
         return Err(CommandError::new(error, "the secret is its first line"));
     }
     Ok(Some(line.into()))
+}
+
+/// Refuses a file with a secret that others can read too, as ssh does; warns where only its owner can change that.
+pub(super) fn must_be_private(path: &Path, exposure: Exposure) -> Result<(), CommandError> {
+    let about = || {
+        let mode = path
+            .metadata()
+            .map_or(0, |metadata| metadata.mode() & 0o7777);
+        format!(
+            "{} has mode {mode:04o}: other users can read the secret in it",
+            path.display()
+        )
+    };
+    match exposure {
+        Exposure::Private => Ok(()),
+        Exposure::Open => Err(CommandError::new(
+            anyhow!(about()),
+            format!("chmod 600 {}", shell(&path.to_string_lossy())),
+        )),
+        Exposure::OpenByItsOwner => {
+            Output::warning(format_args!(
+                "{}; its owner can close it: chmod 640",
+                about()
+            ));
+            Ok(())
+        }
+    }
 }
 
 /// A number and its unit, which may be empty.
@@ -343,6 +373,22 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secret");
         std::fs::write(&path, "hunter2 \r\nmore").unwrap();
+        let set_mode = |mode| {
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+            std::fs::set_permissions(&path, mode).unwrap();
+        };
+        for mode in [0o644, 0o640, 0o666, 0o604] {
+            set_mode(mode);
+            let refused = secret(Some(&path), "NO_SUCH_VARIABLE").unwrap_err();
+            assert!(
+                refused
+                    .error
+                    .to_string()
+                    .contains(&format!("mode {mode:04o}"))
+            );
+            assert!(refused.hint.unwrap().starts_with("chmod 600 "));
+        }
+        set_mode(0o600);
         let read = secret(Some(&path), "NO_SUCH_VARIABLE").unwrap().unwrap();
         assert_eq!(read.expose_secret(), "hunter2 ");
         std::fs::write(&path, "\nx").unwrap();

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use age::secrecy::{ExposeSecret as _, SecretString};
 use anyhow::{Context as _, anyhow};
 use clap::Args;
-use seawall_backends::Key;
+use seawall_backends::{Exposure, Key};
 use zeroize::Zeroizing;
 
-use super::destination::{ask, secret};
+use super::destination::{ask, must_be_private, secret};
 use super::output::Output;
 use super::passphrase::NewPassphrase;
 use super::{CommandError, Status};
@@ -127,6 +127,11 @@ impl Keys {
         let mut all = Identities::default();
         for path in &self.identity {
             let bytes = read(path, crypt::MAX_IDENTITY_BYTES)?;
+            if holds_open_secret(&bytes)
+                && let Ok(metadata) = path.metadata()
+            {
+                must_be_private(path, Exposure::of(path, &metadata))?;
+            }
             let name = path.display().to_string();
             all.extend(self.parse(&bytes, &name)?);
         }
@@ -261,6 +266,12 @@ impl Keys {
         }
         NewPassphrase::chosen(one)
     }
+}
+
+/// Whether an identity file opens what is stored without a passphrase or a plugin's device.
+fn holds_open_secret(bytes: &[u8]) -> bool {
+    let holds = |text: &[u8]| bytes.windows(text.len()).any(|window| window == text);
+    holds(b"AGE-SECRET-KEY-1") || holds(b"PRIVATE KEY-----")
 }
 
 fn is_unasked(error: &CommandError) -> bool {

@@ -22,6 +22,7 @@ mod snapshots;
 mod status;
 mod verify;
 
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -132,8 +133,12 @@ fn command() -> clap::Command {
 
 /// Runs the command line; the process ends with what this returns.
 pub fn main() -> ExitCode {
-    let cli = Cli::from_arg_matches_mut(&mut command().get_matches())
-        .unwrap_or_else(|error| error.exit());
+    let cli = match command().try_get_matches() {
+        Ok(mut matches) => {
+            Cli::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| error.exit())
+        }
+        Err(text) => return print_help_or_usage(&text),
+    };
     let output = Output {
         json: cli.global.json,
         loudness: cli.global.loudness(),
@@ -155,12 +160,42 @@ pub fn main() -> ExitCode {
         Verb::Damage(arguments) => damage::run(&cli.global, arguments, output),
         Verb::Key(arguments) => key::run(&cli.global, arguments, output),
     };
-    match result {
-        Ok(status) => ExitCode::from(status as u8),
-        Err(error) => {
-            print_failure(&error);
-            ExitCode::from(error.status as u8)
+    let status = result.unwrap_or_else(|error| {
+        print_failure(&error);
+        error.status
+    });
+    ExitCode::from(after_output(status) as u8)
+}
+
+/// Prints what clap has to say: help that was asked for, or what is wrong with the line.
+fn print_help_or_usage(text: &clap::Error) -> ExitCode {
+    if text.use_stderr() {
+        text.exit();
+    }
+    let printed = text.print();
+    let status = if printed.is_err_and(|error| error.kind() != io::ErrorKind::BrokenPipe) {
+        Output::failure("cannot write to the standard output", None);
+        Status::Failed
+    } else {
+        after_output(Status::Done)
+    };
+    ExitCode::from(status as u8)
+}
+
+/// The exit status, once the output is out. A result that could not be written is no success.
+fn after_output(status: Status) -> Status {
+    match (output::loss(), status) {
+        (Some(error), Status::Done | Status::ReadTheReport) => {
+            Output::failure(
+                &format!("cannot write the result to the standard output: {error}"),
+                Some(&format!(
+                    "the work itself was finished, with exit status {}; `seawall snapshots` and `seawall status` show what is stored",
+                    status as u8
+                )),
+            );
+            Status::Failed
         }
+        _ => status,
     }
 }
 

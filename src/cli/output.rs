@@ -2,6 +2,7 @@
 
 use std::fmt::{Display, Write as _};
 use std::io::{self, Write as _};
+use std::sync::OnceLock;
 
 /// How much to say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,8 +31,9 @@ impl Output {
     /// A line of the result; nothing in JSON mode.
     pub fn line(self, text: impl Display) {
         if !self.json {
-            // Whoever closed the pipe does not want to read it.
-            let _ = writeln!(io::stdout().lock(), "{}", visible(&text.to_string()));
+            let written = writeln!(io::stdout().lock(), "{}", visible(&text.to_string()));
+            // Whoever closed the pipe, as `head` does, has read enough.
+            note_loss(written, |error| error.kind() != io::ErrorKind::BrokenPipe);
         }
     }
 
@@ -82,10 +84,32 @@ impl Output {
     pub fn json(self, value: &impl serde::Serialize) -> anyhow::Result<()> {
         if self.json {
             let text = serde_json::to_string(value)?;
-            let _ = writeln!(io::stdout().lock(), "{text}");
+            // Half a JSON object is none: here a closed pipe is a loss too.
+            note_loss(writeln!(io::stdout().lock(), "{text}"), |_| true);
         }
         Ok(())
     }
+}
+
+/// The first loss of output in this process.
+static LOSS: OnceLock<io::Error> = OnceLock::new();
+
+/// Remembers that a part of the result was not written.
+fn note_loss(written: io::Result<()>, counts: impl Fn(&io::Error) -> bool) {
+    if let Err(error) = written
+        && counts(&error)
+    {
+        // Only the first one matters.
+        let _ = LOSS.set(error);
+    }
+}
+
+/// Why a part of the result was not written, if so. A report that nobody gets must not look like a good end.
+pub fn loss() -> Option<&'static io::Error> {
+    note_loss(io::stdout().lock().flush(), |error| {
+        error.kind() != io::ErrorKind::BrokenPipe
+    });
+    LOSS.get()
 }
 
 /// Bytes for people: `512 B`, `32.0 MiB`.

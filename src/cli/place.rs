@@ -111,11 +111,13 @@ impl Global {
     /// The state folder of a host that has one; makes nothing.
     pub(super) fn existing_state(&self) -> Result<StateFolder, CommandError> {
         let path = self.state_path()?;
-        StateFolder::existing(&path).ok_or_else(|| CommandError {
+        let state = StateFolder::existing(&path).ok_or_else(|| CommandError {
             status: Status::NoKey,
             error: anyhow!("this host has no state folder {}", path.display()),
             hint: Some("run this on the host that is backed up, or give --state-dir DIR".into()),
-        })
+        })?;
+        state.refuse_other_owner()?;
+        Ok(state)
     }
 
     /// Opens the repository to read; this host need not know it, nor have a place for a state folder.

@@ -3,7 +3,7 @@
 use seawall_backends::{self as backends, ErrorKind, Key};
 
 use super::place::shell;
-use super::{RepositoryId, frames, names, note, pack, place, sums};
+use super::{RepositoryId, frames, names, note, owner, pack, place, sums};
 use crate::crypt::{OpenError, SealError};
 
 /// What can go wrong with a repository.
@@ -159,6 +159,16 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// The state folder belongs to another user.
+    #[error("the state folder {} belongs to {owner}, and this is {this}", path.display())]
+    OtherOwner {
+        /// The folder.
+        path: std::path::PathBuf,
+        /// Whose it is.
+        owner: String,
+        /// Who runs this.
+        this: String,
+    },
     /// Another process works with this state folder.
     #[error("another run is busy with {}{}", path.display(), holder.as_deref().map(|holder| format!(" ({holder})")).unwrap_or_default())]
     Busy {
@@ -255,6 +265,15 @@ impl Error {
                 "wait until it has ended; if it was killed, its lock went with it".into()
             }
             Self::Voided { .. } => "run the backup again: nothing that it stored is stored twice".into(),
+            Self::OtherOwner { owner, .. } => other_owner_hint(owner),
+            Self::State { path, source } if source.kind() == std::io::ErrorKind::PermissionDenied => {
+                not_yours_hint(path)
+            }
+            Self::Catalog { path, source }
+                if is_denied(source) && owner::other_owner(path).is_some() =>
+            {
+                not_yours_hint(path)
+            }
             Self::Catalog { source, .. } if is_full(source) => {
                 "make room there and run the same again: nothing that was stored is lost".into()
             }
@@ -271,7 +290,10 @@ impl Error {
                 path.display()
             ),
             Self::Spool { .. } => "set TMPDIR to a folder with room for the dumped databases and all commits and folders".into(),
-            Self::State { .. } => "give another folder with --state-dir, or make this one writable".into(),
+            Self::State { path, .. } => format!(
+                "make {} writable for this user; a host that has no state folder yet may have it elsewhere: --state-dir DIR",
+                path.display()
+            ),
             Self::Backend(error) => match error.kind() {
                 _ if error.hint().is_some() => return error.hint().map(str::to_owned),
                 ErrorKind::NoSpace => {
@@ -293,6 +315,43 @@ fn opener(any: bool) -> &'static str {
     } else {
         "no key was given to open"
     }
+}
+
+/// Another state folder would have another host's key, and everything would be stored again.
+fn other_owner_hint(owner: &str) -> String {
+    match owner.strip_prefix("user ") {
+        _ if owner == "root" => "run it as root: sudo seawall …".to_owned(),
+        Some(uid) => format!(
+            "run it as its owner, who could not use what another leaves there: sudo -u '#{uid}' seawall …"
+        ),
+        None => format!(
+            "run it as its owner, who could not use what another leaves there: sudo -u {owner} seawall …"
+        ),
+    }
+}
+
+/// What another user's run left.
+fn not_yours_hint(path: &std::path::Path) -> String {
+    match owner::other_owner(path) {
+        Some(owner) => format!(
+            "it belongs to {owner}, as after a run as {owner}. Give it back: sudo chown -R {}: {}",
+            owner::this_user(),
+            shell(&path.display().to_string())
+        ),
+        None => format!(
+            "check the permissions of {} and of the folders above it; a host that has no state folder yet may have it elsewhere: --state-dir DIR",
+            path.display()
+        ),
+    }
+}
+
+/// Whether a catalog may not be opened or written.
+fn is_denied(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode;
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied)
+    )
 }
 
 /// Whether the disk that a catalog lies on is full.

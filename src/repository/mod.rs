@@ -22,6 +22,7 @@ pub mod manifest;
 pub mod marker;
 pub mod names;
 pub mod note;
+pub mod owner;
 pub mod pack;
 pub mod parts;
 pub mod place;

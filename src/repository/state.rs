@@ -16,7 +16,7 @@ use super::host_key::HostKey;
 use super::identity::Voucher;
 use super::note::VerifyingKey;
 use super::wrapped::Wrapped;
-use super::{Error, Result, names};
+use super::{Error, Result, names, owner};
 use crate::crypt::Recipients;
 use crate::time::Clock;
 
@@ -55,6 +55,7 @@ impl Drop for Lock {
 impl StateFolder {
     /// Opens the folder; makes it, readable by its owner alone, if it is not there.
     pub fn open(path: &Path) -> Result<Self> {
+        owner::refuse_other(path)?;
         make_folder(path)?;
         Ok(Self {
             path: path.to_owned(),
@@ -66,6 +67,11 @@ impl StateFolder {
         path.is_dir().then(|| Self {
             path: path.to_owned(),
         })
+    }
+
+    /// Refuses a folder in which this user would leave what its owner cannot use, or may not write.
+    pub fn refuse_other_owner(&self) -> Result<()> {
+        owner::refuse_other(&self.path)
     }
 
     /// Where it is.

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, Stat, Uid};
 use rustix::io::Errno;
 
 const FOLDER: OFlags = OFlags::RDONLY
@@ -78,7 +78,12 @@ impl Folder {
             Err(error) => return Err(error.into()),
         };
         match self.open(name)? {
-            Some(folder) => Ok((folder, made)),
+            Some(folder) => {
+                if made {
+                    self.give_to_owner(&*folder.0)?;
+                }
+                Ok((folder, made))
+            }
             None => Err(invalid(format!("{name} is no folder"))),
         }
     }
@@ -110,7 +115,25 @@ impl Folder {
     pub(super) fn write_new(&self, name: &str) -> io::Result<File> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let handle = rustix::fs::openat(&*self.0, name, flags, Mode::RUSR | Mode::WUSR)?;
+        self.give_to_owner(&handle)?;
         Ok(handle.into())
+    }
+
+    /// Gives what root made in another user's folder to that user, who could not read it otherwise.
+    fn give_to_owner(&self, made: impl AsFd) -> io::Result<()> {
+        if !rustix::process::geteuid().is_root() {
+            return Ok(());
+        }
+        let folder = rustix::fs::fstat(&*self.0)?;
+        if rustix::fs::fstat(&made)?.st_uid == folder.st_uid {
+            return Ok(());
+        }
+        let (uid, gid) = (Uid::from_raw(folder.st_uid), Gid::from_raw(folder.st_gid));
+        match rustix::fs::fchown(&made, Some(uid), Some(gid)) {
+            // A file system that knows no owners, or a server that believes no root: it stays whose it is.
+            Ok(()) | Err(Errno::PERM | Errno::INVAL | Errno::NOTSUP | Errno::NOSYS) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Opens a file to lock it: network file systems want one that can be written to. One that is a

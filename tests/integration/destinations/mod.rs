@@ -42,6 +42,7 @@ impl Place {
     fn run(&self, user: &User, arguments: &[&str]) -> Ran {
         let mut command = user.command(arguments);
         command.args(["-r", &self.url]).args(&self.arguments);
+        user.make_secrets_private(&self.arguments);
         for (name, value) in &self.variables {
             command.env(name, value);
         }

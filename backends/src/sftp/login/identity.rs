@@ -6,10 +6,10 @@ use std::sync::Arc;
 use russh::keys::agent::AgentIdentity;
 use russh::keys::{PrivateKey, PublicKey};
 
-use crate::Result;
 use crate::destination::invalid;
 use crate::sftp::files;
 use crate::sftp::route::Identity;
+use crate::{Result, refuse_exposed};
 
 /// A key that may be offered.
 pub(super) struct Candidate {
@@ -54,6 +54,11 @@ pub(super) fn read(identity: &Identity) -> Result<Option<Candidate>> {
         public,
         from: From::File(file.clone(), opened),
     };
+    if text.contains("PRIVATE KEY-----") {
+        // ssh does not take such a key either.
+        let metadata = std::fs::metadata(file).map_err(crate::Error::from)?;
+        refuse_exposed(file, &metadata)?;
+    }
     if let Ok(key) = russh::keys::decode_secret_key(&text, None) {
         let public = key.public_key().clone();
         return Ok(Some(candidate(public, Some(Arc::new(key)))));

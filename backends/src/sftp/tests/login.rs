@@ -75,6 +75,31 @@ fn an_agent_signs() {
     }
 }
 
+/// As ssh does: a key that is named is refused, one that is only found is passed over.
+#[test]
+fn a_key_file_that_others_can_read_is_not_used() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut access = access();
+    let path = new_key(&access, "ed25519", "");
+    let set = |mode| {
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    access.options.ssh.identities = vec![path.clone()];
+    access.open();
+    for mode in [0o644, 0o640, 0o666] {
+        set(mode);
+        let (kind, text) = refused(&access);
+        assert_eq!(kind, ErrorKind::Invalid, "{text}");
+        assert!(text.contains(&format!("mode {mode:04o}")), "{text}");
+        assert!(
+            text.contains(&format!("chmod 600 {}", path.display())),
+            "{text}"
+        );
+    }
+    set(0o400);
+    access.open();
+}
+
 #[test]
 fn an_agent_that_is_not_there_is_told() {
     let mut access = access();
