@@ -124,6 +124,8 @@ impl Keys {
 
     /// The identities that are named.
     pub(super) fn given(&self) -> Result<Identities, CommandError> {
+        // Whether or not it turns out to be needed: a file that cannot be used is told at once.
+        self.passphrase()?;
         let mut all = Identities::default();
         for path in &self.identity {
             let bytes = read(path, crypt::MAX_IDENTITY_BYTES)?;
