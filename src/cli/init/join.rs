@@ -223,7 +223,10 @@ impl Newcomer<'_> {
                 (repository.guarded(self.weak)?, How::Joined)
             }
         };
-        Ok((self.remember(state, repository, recipients, wrapped)?, how))
+        Ok((
+            self.remember(state, repository, recipients, wrapped.as_ref())?,
+            how,
+        ))
     }
 
     /// Keeps on this host what it has to know of the repository.
@@ -232,7 +235,7 @@ impl Newcomer<'_> {
         state: &StateFolder,
         repository: Repository,
         recipients: Recipients,
-        wrapped: Option<Wrapped>,
+        wrapped: Option<&Wrapped>,
     ) -> Result<Joined, CommandError> {
         let of_repository = state.repository(repository.id())?;
         if self.weak == WeakWrites::Accepted {
@@ -241,7 +244,7 @@ impl Newcomer<'_> {
         of_repository.trust(&self.host_key.verifying())?;
         let pinned = of_repository.trusted()?;
         let repository = repository.with_pinned(pinned);
-        if let Some(wrapped) = &wrapped {
+        if let Some(wrapped) = wrapped {
             of_repository.keep_wrapped(wrapped)?;
         }
         if !recipients.is_empty() {
