@@ -235,7 +235,7 @@ impl<'a> Seawall<'a> {
     /// The repository is made before the clock runs.
     fn new(way: Way<'a>) -> Self {
         let new = Self(way);
-        must(&mut new.command("init").arg("--unencrypted"));
+        must(new.command("init").arg("--unencrypted"));
         new
     }
 
