@@ -15,6 +15,7 @@ pub mod proof;
 pub mod repository;
 pub mod restore;
 pub mod seafile;
+pub mod snapshot;
 pub mod source;
 pub mod status;
 pub mod time;

@@ -15,6 +15,7 @@ need openssl openssl
 need age age
 need setpriv util-linux
 need cc gcc
+need strace strace
 if ((${#packages[@]})); then
     sudo=""
     [ "$(id -u)" = 0 ] || sudo=sudo

@@ -35,12 +35,18 @@ pub(super) struct Arguments {
     /// databases and ordinary files anew
     #[arg(long, conflicts_with_all = ["databases_only", "data_only"])]
     standby: bool,
+    /// With --standby: the snapshot may be older than the one that the folder was completed to
+    #[arg(long, requires = "standby")]
+    older: bool,
     /// Only say what would be restored and what it takes
     #[arg(short = 'n', long)]
     dry_run: bool,
     #[command(flatten)]
     importing: Importing,
 }
+
+/// How many files that are not whole are named.
+const MAX_FILES: usize = 100;
 
 /// The result for programs.
 #[derive(Serialize)]
@@ -74,6 +80,7 @@ pub(super) fn run(
         scope,
         dry_run: arguments.dry_run,
         standby: arguments.standby,
+        older: arguments.older,
         ..Options::new(absolute(&arguments.target))
     };
     let mut plan = None;
@@ -146,6 +153,20 @@ fn print(report: &Report, output: Output) {
             objects.unwrap_or_default()
         ));
     }
+    for file in report.lost_files.iter().take(MAX_FILES) {
+        let library = file.library_name.clone();
+        let library = library.unwrap_or_else(|| file.id.to_string());
+        Output::warning(format_args!(
+            "not whole: {} in {}",
+            shown(&file.text()),
+            shown(&library)
+        ));
+    }
+    if report.lost_files.len() > MAX_FILES || report.lost_files_cut {
+        Output::warning(format_args!(
+            "more files are not whole: see RESTORE-NOTES.txt and --json"
+        ));
+    }
     if report.dry_run {
         output.line(format_args!(
             "would restore {} to {}: {} in {} files and folders, from {} ({})",
@@ -178,6 +199,21 @@ fn print(report: &Report, output: Output) {
             report.objects.count(),
             bytes(report.objects.bytes)
         ));
+    }
+    for (counts, what) in [
+        (&report.set_aside, "that no restored pointer leads to"),
+        (
+            &report.unproved,
+            "are in place, though a lost commit hides whether the head leads to them",
+        ),
+    ] {
+        let commits = counts.iter().map(|count| count.commits).sum();
+        if commits > 0 {
+            output.detail(format_args!(
+                "commits   {} {what}: see RESTORE-NOTES.txt",
+                count(commits, "commit", "commits")
+            ));
+        }
     }
     output.detail(if report.lost.is_empty() && report.completed {
         "proved    every new object is what its name says; `seawall verify` proves all".to_owned()

@@ -170,6 +170,25 @@ pub fn decompress_bounded(bytes: &[u8], max: u64) -> Result<Vec<u8>, Error> {
     Ok(plain)
 }
 
+/// As many of a frame's first plain bytes as a damaged frame gives, at most `max`. Its checksum is not asked: nothing is
+/// proved of them.
+pub fn decompress_beginning(frame: &[u8], max: u64) -> Vec<u8> {
+    let mut plain = Vec::new();
+    let Ok(mut decoder) = zstd::stream::read::Decoder::with_buffer(frame) else {
+        return plain;
+    };
+    if decoder.window_log_max(WINDOW_LOG).is_err() {
+        return plain;
+    }
+    let mut decoder = decoder.take(max);
+    // An error takes what the same call had decoded along: small steps lose little.
+    let mut step = [0; 512];
+    while let Ok(len @ 1..) = decoder.read(&mut step) {
+        plain.extend_from_slice(&step[..len]);
+    }
+    plain
+}
+
 /// The sorts of skippable frames that seawall writes; a stock `zstd -d` passes over both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Skippable {
@@ -334,6 +353,24 @@ pub(super) mod tests {
             put(folder.path(), "frame", &frame);
             shell(folder.path(), "zstd -tq --memory=8MB < frame");
         }
+    }
+
+    #[test]
+    fn a_damaged_frame_gives_its_beginning() {
+        let mut plain = noise(600_000, 3);
+        plain.extend(vec![7; 200_000]);
+        let frame = compress_frame(&plain, 3).unwrap();
+        assert!(decompress_beginning(&frame, u64::MAX) == plain);
+        assert_eq!(decompress_beginning(&frame, 10), &plain[..10]);
+        let mut flipped = frame.clone();
+        flipped[300_000] ^= 1;
+        let beginning = decompress_beginning(&flipped, plain.len() as u64);
+        assert!(beginning.len() > 250_000);
+        assert!(beginning[..250_000] == plain[..250_000]);
+        let cut = decompress_beginning(&frame[..400_000], u64::MAX);
+        assert!(cut.len() > 250_000 && plain.starts_with(&cut));
+        assert_eq!(decompress_beginning(b"no frame at all", 100), b"");
+        assert_eq!(decompress_beginning(b"", 100), b"");
     }
 
     #[test]

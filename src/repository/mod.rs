@@ -29,6 +29,7 @@ pub mod place;
 pub(crate) mod pool;
 pub mod reader;
 pub mod readers;
+pub mod remains;
 pub mod runs;
 mod sealing;
 pub mod segment;

@@ -2,11 +2,13 @@
 //! manifest.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::io::{self, Read, Write as _};
 use std::os::fd::AsFd as _;
 
 use rustix::fs::Mode;
 
+use super::commits;
 use super::error::Error;
 use super::folders::{self, NewFile};
 use super::report::{Lost, LostKind};
@@ -41,6 +43,43 @@ pub fn restore(
         }
     }
     Ok((roles, lost))
+}
+
+/// Moves aside what an earlier restore put in the place of a database that was not restored now: older or newer pointers
+/// beside these commits would set clients back. Returns a line for each.
+pub fn set_aside_older(
+    manifest: &Manifest,
+    earlier: &[Manifest],
+    restored: &[String],
+    target: &Target,
+) -> Result<Vec<String>, Error> {
+    let places = |manifest: &Manifest, is_wanted: &dyn Fn(&Database) -> bool| -> BTreeSet<String> {
+        let wanted = manifest.databases.iter().filter(|one| is_wanted(one));
+        let places = wanted.filter_map(|database| place(database).ok());
+        places.map(Cow::into_owned).collect()
+    };
+    let is_restored = |database: &Database| restored.contains(&database.role);
+    let in_place = places(manifest, &is_restored);
+    let mut strange = places(manifest, &|database| !is_restored(database));
+    for manifest in earlier {
+        strange.extend(places(manifest, &|_| true));
+    }
+    let mut moved = Vec::new();
+    for path in strange.difference(&in_place) {
+        let failed = |error| target.failed(path)(error);
+        // The database first: a log alone is nothing that SQLite opens.
+        if commits::set_aside_file(target.folders(), path).map_err(failed)? {
+            moved.push(format!(
+                "{path} is of another snapshot, and was moved to {}/{path}",
+                commits::ASIDE
+            ));
+        }
+        for log in ["-wal", "-shm", "-journal"] {
+            let path = format!("{path}{log}");
+            commits::set_aside_file(target.folders(), &path).map_err(target.failed(&path))?;
+        }
+    }
+    Ok(moved)
 }
 
 fn restore_one(

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::causes::chain;
+use crate::repository::names::SnapshotId;
 use crate::repository::{self, Repository};
 use crate::unpack;
 
@@ -25,6 +26,16 @@ pub enum Error {
     IsStandby {
         /// The target.
         path: PathBuf,
+    },
+    /// The standby is at a later snapshot.
+    #[error("the standby {} is at the later snapshot {at}; {to} is older", path.display())]
+    GoesBack {
+        /// The target.
+        path: PathBuf,
+        /// What it was completed to.
+        at: SnapshotId,
+        /// What was asked for.
+        to: SnapshotId,
     },
     /// Seafile runs in the target.
     #[error("Seafile runs in {} (process {pid})", path.display())]
@@ -112,6 +123,9 @@ impl Error {
             }
             Self::IsStandby { .. } => {
                 "to complete it by what the snapshot has more, add --standby".into()
+            }
+            Self::GoesBack { .. } => {
+                "to go back, add --older: sync clients that have newer files will stop with an error until somebody acts on them".into()
             }
             Self::Runs { .. } => "stop it first: its databases are replaced".into(),
             Self::OtherUnfinished { .. } => {

@@ -8,11 +8,13 @@ use super::error::{Error, loss};
 use super::report::{Lost, LostKind};
 use super::survey::{Survey, Wanted};
 use crate::object::Sha256;
+use crate::repository::bounded::MAX_STORED_BYTES;
 use crate::repository::index::List;
 use crate::repository::manifest::Manifest;
 use crate::repository::marker::Named;
 use crate::repository::names::{self, PackKind};
-use crate::repository::pack::{self, Place};
+use crate::repository::pack::{self, Contents, Place};
+use crate::repository::remains::Remains;
 use crate::repository::segment::Line;
 use crate::repository::{self, Repository, Snapshot, reader};
 
@@ -180,12 +182,33 @@ fn read_line(
     kind: PackKind,
     name: &Sha256,
 ) -> Result<Line, repository::Error> {
-    let (bytes, size) = reader::read_pack(repository, kind, name)?;
-    let (contents, _) = pack::read_contents(&bytes)?;
+    let (contents, size) = match reader::read_pack(repository, kind, name) {
+        Ok((bytes, size)) => (pack::read_contents(&bytes)?.0, size),
+        Err(error) => {
+            let contents = remaining_contents(repository, kind, name)?;
+            contents.ok_or(error)?
+        }
+    };
     Ok(Line {
         pack: *name,
         kind,
         size,
         contents,
     })
+}
+
+/// The table of contents of a pack that is not what it was, if it can be read; and how long that pack is now. Each object
+/// in it is checked against its own id.
+fn remaining_contents(
+    repository: &Repository,
+    kind: PackKind,
+    name: &Sha256,
+) -> Result<Option<(Contents, u64)>, repository::Error> {
+    let Some(remains) = Remains::fetch(repository, kind, name, MAX_STORED_BYTES)? else {
+        return Ok(None);
+    };
+    let contents = pack::read_contents(&remains.with_gaps());
+    Ok(contents
+        .ok()
+        .map(|(contents, _)| (contents, remains.size())))
 }

@@ -1,19 +1,22 @@
 //! The verb `restore`: a snapshot becomes an installation again, in an empty folder.
 //!
 //! The order: marker (verified by the caller), sums, manifest, lists, segments; the space that is
-//! needed; then objects, links, databases, and ordinary files last. Each stored thing is believed
+//! needed; then objects, links, databases and ordinary files, and last of all commits get their places. Each stored thing is believed
 //! only by a SHA-256 that the marker leads to, and each object only by its own id. What the
 //! repository lost does not stop a restore: it is counted and reported. What failed to be read or
 //! written does; the same call again goes on from there.
 //!
 //! Not here: restoring into a folder with content, single libraries and files, database servers.
 
+mod clients;
+mod commits;
 mod databases;
 mod error;
 mod folders;
 mod index;
 mod links;
 mod losses;
+mod lost_files;
 mod notes;
 mod old_host;
 mod ordinary;
@@ -32,10 +35,11 @@ use std::path::PathBuf;
 use seawall_backends::Key;
 use serde::Serialize;
 
+pub use commits::ASIDE;
 pub use databases::SQL_FOLDER;
 pub use error::Error;
 pub use notes::NOTES;
-pub use report::{Files, Lost, LostKind, Needs, Objects, Report};
+pub use report::{Files, Lost, LostFile, LostKind, Needs, Objects, Report, StoreCount};
 pub use target::{STANDBY, UNFINISHED};
 
 use crate::object::Sha256;
@@ -99,6 +103,8 @@ pub struct Options {
     pub dry_run: bool,
     /// The target is, or becomes, a standby: later snapshots complete it.
     pub standby: bool,
+    /// The standby may go back to an older snapshot than the one that it was completed to.
+    pub older: bool,
 }
 
 impl Options {
@@ -114,6 +120,7 @@ impl Options {
                 .min(USUAL_WORKERS),
             dry_run: false,
             standby: false,
+            older: false,
         }
     }
 }
@@ -128,6 +135,20 @@ pub fn run(
     progress: &dyn Fn(&str),
 ) -> Result<Report, Error> {
     let state = target::look(&options.target, repository, snapshot, options.standby)?;
+    let earlier = if options.standby && state.has_content() {
+        target::earlier(&options.target)?
+    } else {
+        Vec::new()
+    };
+    let newest = earlier.iter().copied().max_by_key(|id| id.started());
+    let went_back = newest.filter(|newest| snapshot.id().started() < newest.started());
+    if let Some(newest) = went_back.filter(|_| !options.older) {
+        return Err(Error::GoesBack {
+            path: options.target.clone(),
+            at: newest,
+            to: snapshot.id(),
+        });
+    }
     progress("reading the index");
     let manifest = stored_index::read_manifest(repository, &snapshot.marker)?;
     must_open(repository, snapshot, &manifest)?;
@@ -139,6 +160,8 @@ pub fn run(
         options,
         owner,
         state,
+        earlier,
+        went_back,
         progress,
     };
     restore.run()
@@ -165,7 +188,13 @@ fn must_open(
     let is_mixed = !snapshot.marker.partly.is_empty();
     if is_mixed {
         for named in &snapshot.marker.lists {
-            let packs = stored_index::List::read(repository, named)?.packs;
+            let packs = match stored_index::List::read(repository, named) {
+                Ok(list) => list.packs,
+                Err(error) => {
+                    error::loss(repository, error)?;
+                    continue;
+                }
+            };
             let some = [0, packs.len() / 2, packs.len().saturating_sub(1)];
             looked_at.extend(some.iter().filter_map(|&at| {
                 let (kind, pack) = packs.get(at)?;
@@ -197,6 +226,10 @@ struct Restore<'a> {
     options: &'a Options,
     owner: Option<Owner>,
     state: State,
+    /// Snapshots that the standby has something of.
+    earlier: Vec<SnapshotId>,
+    /// A later one among them: the standby goes back.
+    went_back: Option<SnapshotId>,
     progress: &'a dyn Fn(&str),
 }
 
@@ -224,19 +257,25 @@ impl Restore<'_> {
             self.repository,
             self.snapshot,
         )?;
-        let earlier = if self.options.standby && self.state.has_content() {
-            target::earlier(&self.options.target)?
-        } else {
-            Vec::new()
-        };
         if self.options.standby && !self.state.has_content() {
             target.write_standby(self.repository, None)?;
         }
         if let Some((index, survey)) = &objects {
             self.objects(index, survey, &target, &mut report)?;
+            if self.state.has_content() {
+                target.sync()?;
+            }
         }
-        self.clear_earlier(&earlier, &target, &mut report)?;
-        self.files(&target, &mut report)?;
+        let earlier = self.read_earlier(&mut report)?;
+        ordinary::clear_earlier(self.repository, &earlier, &target)?;
+        self.files(&target, &earlier, &mut report)?;
+        if objects.is_some() {
+            if self.state.has_content() {
+                target.sync()?;
+            }
+            commits::place(target.folders()).map_err(target.failed("seafile-data/storage"))?;
+            self.name_lost_files(&target, &mut report)?;
+        }
         self.write_notes(&target, &report)?;
         if self.options.standby {
             target.write_standby(self.repository, Some(self.snapshot.id()))?;
@@ -255,6 +294,7 @@ impl Restore<'_> {
             dry_run: self.options.dry_run,
             resumed: self.state.is_unfinished(),
             completed: matches!(self.state, State::Standby { .. }),
+            went_back_from: self.went_back,
             owner: self.owner,
             needs: Needs::default(),
             objects: Objects::default(),
@@ -262,9 +302,14 @@ impl Restore<'_> {
             hard_links: 0,
             copies: 0,
             unverifiable: 0,
+            set_aside: Vec::new(),
+            unproved: Vec::new(),
             databases: Vec::new(),
             files: Files::default(),
             lost: Vec::new(),
+            lost_files: Vec::new(),
+            lost_files_cut: false,
+            remains: Objects::default(),
             salvaged: 0,
             damage: self.snapshot.marker.damage,
             accepted: self.snapshot.marker.accepted,
@@ -322,6 +367,7 @@ impl Restore<'_> {
         let linked = links::make(job)?;
         let losses = losses::count(job, &self.manifest, &done.troubles)?;
         report.objects = done.written;
+        report.remains = done.remains;
         report.present = done.present;
         report.present.join(linked.present);
         report.unverifiable = done.unverifiable;
@@ -332,40 +378,48 @@ impl Restore<'_> {
             .lost
             .extend(losses::of_links(&self.manifest, &linked));
         report.warnings.extend(losses.warnings);
+        (self.progress)("looking which commits the databases lead to");
+        let settled = commits::settle(job, &self.manifest)?;
+        report.set_aside = settled.set_aside.into_iter().map(StoreCount::of).collect();
+        report.unproved = settled.unproved.into_iter().map(StoreCount::of).collect();
         Ok(())
     }
 
-    /// Removes the ordinary files of snapshots that a standby was completed to before: one that is gone since would go on
-    /// to count, an old `conf/.env` for one.
-    fn clear_earlier(
-        &self,
-        earlier: &[SnapshotId],
-        target: &Target,
-        report: &mut Report,
-    ) -> Result<(), Error> {
-        for id in earlier.iter().filter(|id| **id != self.snapshot.id()) {
+    /// The manifests of other snapshots that a standby was completed to before: what only they have would go on to
+    /// count, an old `conf/.env` for one.
+    fn read_earlier(&self, report: &mut Report) -> Result<Vec<Manifest>, Error> {
+        let mut manifests = Vec::new();
+        for id in self.earlier.iter().filter(|id| **id != self.snapshot.id()) {
             let found = self.repository.snapshot(*id)?;
             let manifest = found
                 .map(|snapshot| stored_index::read_manifest(self.repository, &snapshot.marker));
-            let Some(Ok(manifest)) = manifest else {
+            if let Some(Ok(manifest)) = manifest {
+                manifests.push(manifest);
+            } else {
                 report.warnings.push(format!(
                     "snapshot {id} cannot be read any more: ordinary files that only it had may be left in the standby"
                 ));
-                continue;
-            };
-            for group in &manifest.files {
-                ordinary::clear(self.repository, group, target)?;
             }
         }
-        Ok(())
+        Ok(manifests)
     }
 
-    fn files(&self, target: &Target, report: &mut Report) -> Result<(), Error> {
+    fn files(
+        &self,
+        target: &Target,
+        earlier: &[Manifest],
+        report: &mut Report,
+    ) -> Result<(), Error> {
         if self.options.scope.has_databases() {
             (self.progress)("restoring databases");
             let (roles, lost) = databases::restore(self.repository, &self.manifest, target)?;
             report.databases = roles;
             report.lost.extend(lost);
+            if self.state.has_content() {
+                let moved =
+                    databases::set_aside_older(&self.manifest, earlier, &report.databases, target)?;
+                report.warnings.extend(moved);
+            }
         }
         target.make_needed_folders(self.options.scope)?;
         if self.options.scope.has_data() {
@@ -377,6 +431,19 @@ impl Restore<'_> {
             report.lost.extend(restored.lost);
             report.warnings.extend(restored.warnings);
         }
+        Ok(())
+    }
+
+    fn name_lost_files(&self, target: &Target, report: &mut Report) -> Result<(), Error> {
+        let hit = report.lost.iter().flat_map(|lost| &lost.libraries);
+        let hit: std::collections::HashSet<String> = hit.cloned().collect();
+        if hit.is_empty() {
+            return Ok(());
+        }
+        (self.progress)("looking which files are hit");
+        let found = lost_files::find(target.path(), &self.manifest, &hit);
+        let found = found.map_err(target.failed("seafile-data/storage"))?;
+        (report.lost_files, report.lost_files_cut) = (found.files, found.is_cut);
         Ok(())
     }
 

@@ -112,9 +112,9 @@ impl Notes<'_> {
         if !lost.is_empty() {
             page.line("");
             page.paragraph(
-                "The repository lost what is listed here. Another snapshot may still have it. \
-                 `seawall verify` names the files that are hit.",
+                "The repository lost what is listed here. Another snapshot may still have it.",
             );
+            self.lost_files(page);
         }
         if *damage > 0 {
             page.paragraph(&format!(
@@ -156,7 +156,7 @@ impl Notes<'_> {
         text
     }
 
-    fn name_of(&self, id: &str) -> String {
+    pub(super) fn name_of(&self, id: &str) -> String {
         let library = id.parse().ok().and_then(|id| self.manifest.library(id));
         match library.and_then(|library| library.name.as_deref()) {
             Some(name) => format!("\"{}\" ({id})", plain(name)),
@@ -183,44 +183,6 @@ impl Notes<'_> {
             page.item(&format!("and {more} more: `seawall verify` lists them all"));
         }
         page.line("");
-    }
-
-    fn clients(&self, page: &mut Page) {
-        page.title("Keep sync clients out until you have checked everything");
-        page.paragraph(&format!(
-            "The state here is of {}. Sync clients may hold newer files, and may be the last to \
-             hold them. Keep the server unreachable for clients (firewall, or stop the web \
-             server) while you check it in the browser.",
-            moment(self.manifest.started)
-        ));
-        page.paragraph(
-            "Observed with Seafile 11.0.13 (SQLite, fileserver in C) and the sync client 8.0.10, \
-             once each, on a small library:",
-        );
-        page.item(
-            "Databases and objects both of the older moment, as restored here: clients with newer \
-             states stop with an error (\"Server error\") and try again every half minute. \
-             Their files stay as they are; nothing is uploaded, so such a library stays stuck \
-             until somebody acts on that client.",
-        );
-        page.item(
-            "Older databases over newer objects: clients SILENTLY REVERT their users' newer \
-             files at the next poll: new ones deleted, changed ones set back, no conflict copy. So \
-             never copy objects of a later state into this folder, and never put these databases \
-             over a newer seafile-data.",
-        );
-        page.line("");
-        page.paragraph(
-            "Not tested: other client and server versions, the fileserver in Go, encrypted \
-             libraries, and whether removing sync tokens (as seaf-fsck does after a repair) makes \
-             clients merge. What should be safe for a user, though not tested either: copy the \
-             client's folder elsewhere, unsync, sync again, then copy back what is missing.",
-        );
-        page.paragraph(
-            "Libraries that were made after the moment above are unknown to this server. By \
-             Seafile's source, clients unlink them and their files stay on disk; this was not \
-             tested. Users who made one have to upload it again.",
-        );
     }
 
     fn libraries(&self, page: &mut Page) {
@@ -374,7 +336,8 @@ fn library_line(library: &Library) -> String {
     format!("  {}  \"{name}\"", time.map_or_else(no_time, moment))
 }
 
-fn moment(time: Timestamp) -> String {
+/// A moment, for people.
+pub(super) fn moment(time: Timestamp) -> String {
     time.to_string().replace('T', " ").replace('Z', " UTC")
 }
 

@@ -107,12 +107,48 @@ fn restore_group(
     }
 }
 
-/// Makes way for a group: removes the files and links that an unfinished restore made of it.
-/// Folders stay.
-pub fn clear(repository: &Repository, group: &FileGroup, target: &Target) -> Result<(), Error> {
+/// Makes way for the ordinary files of a snapshot in a standby that was completed to others: removes theirs, and then
+/// their folders where nothing else is in them.
+pub fn clear_earlier(
+    repository: &Repository,
+    earlier: &[Manifest],
+    target: &Target,
+) -> Result<(), Error> {
     let mut folders = BTreeSet::new();
+    for group in earlier.iter().flat_map(|manifest| &manifest.files) {
+        folders.extend(clear(repository, group, target)?);
+    }
+    // What is inside of a folder comes before it.
+    for path in folders.iter().rev() {
+        remove_folder(target, path).map_err(target.failed(&path.to_string_lossy()))?;
+    }
+    Ok(())
+}
+
+fn remove_folder(target: &Target, path: &Path) -> io::Result<()> {
+    let folder = find(target, path.parent().unwrap_or(Path::new("")))?;
+    let (Some(folder), Some(name)) = (folder, path.file_name()) else {
+        return Ok(());
+    };
+    match rustix::fs::unlinkat(&folder, name, AtFlags::REMOVEDIR) {
+        // Something is in it, or mounted on it; or it is no folder any more.
+        Ok(())
+        | Err(Errno::NOENT | Errno::NOTEMPTY | Errno::EXIST | Errno::BUSY | Errno::NOTDIR) => {
+            Ok(())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Makes way for a group: removes the files and links that a restore made of it. Folders stay: returns their paths.
+fn clear(
+    repository: &Repository,
+    group: &FileGroup,
+    target: &Target,
+) -> Result<BTreeSet<PathBuf>, Error> {
+    let (mut folders, mut members) = (BTreeSet::new(), BTreeSet::new());
     let cleared = stream::read(repository, &group.parts, |stream| {
-        clear_members(stream, target, &mut folders)
+        clear_members(stream, target, &mut folders, &mut members)
     });
     match cleared {
         // What cannot be read here is found and told when the group is restored.
@@ -122,20 +158,23 @@ pub fn clear(repository: &Repository, group: &FileGroup, target: &Target) -> Res
     for folder in folders {
         clear_temporaries(target, &folder).map_err(target.failed(&folder.to_string_lossy()))?;
     }
-    Ok(())
+    Ok(members)
 }
 
 fn clear_members(
     stream: &mut dyn Read,
     target: &Target,
     folders: &mut BTreeSet<PathBuf>,
+    members: &mut BTreeSet<PathBuf>,
 ) -> Result<(), Broken> {
     let lost = |error: io::Error| Broken::Lost(error.to_string());
     let mut archive = tar::Archive::new(stream);
     for entry in archive.entries().map_err(lost)? {
         let entry = entry.map_err(lost)?;
         let path = entry.path().map_err(lost)?.into_owned();
-        if !entry.header().entry_type().is_dir() {
+        if entry.header().entry_type().is_dir() {
+            members.insert(path);
+        } else {
             let failed = |source| Broken::Fatal(target.failed(&path.to_string_lossy())(source));
             remove(target, &path).map_err(failed)?;
             folders.insert(path.parent().unwrap_or(Path::new("")).to_owned());

@@ -89,6 +89,8 @@ pub struct Done {
     pub present: Objects,
     /// Blocks whose id proves nothing.
     pub unverifiable: u64,
+    /// Objects that came from packs that are not as they should be.
+    pub remains: Objects,
     /// Packs that are not as they should be.
     pub troubles: Vec<Trouble>,
 }
@@ -98,6 +100,7 @@ impl Done {
         self.written.join(other.written);
         self.present.join(other.present);
         self.unverifiable += other.unverifiable;
+        self.remains.join(other.remains);
         self.troubles.extend(other.troubles);
     }
 }

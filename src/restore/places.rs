@@ -1,10 +1,12 @@
-//! Where objects lie in the target: folders as Seafile's server expects them.
+//! Where objects lie in the target: folders as Seafile's server expects them. Commits are written beside and get their
+//! places last ([`super::commits`]).
 
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
+use super::commits::{staged_path, take_out};
 use super::folders::{self, Folders};
-use crate::object::Object;
+use crate::object::{Kind, Object};
 
 /// Finds the folders of objects; remembers the one that was used last, since objects come sorted.
 #[derive(Debug)]
@@ -26,14 +28,24 @@ impl<'a> ObjectPlaces<'a> {
         }
     }
 
-    /// The folder that an object lies in, made if need be, and its name there.
+    /// The folder that an object is written to, made if need be, and its name there.
     pub fn make(&mut self, object: &Object) -> io::Result<(BorrowedFd<'_>, String)> {
-        let path = object.path();
+        let is_commit = object.kind == Kind::Commit;
+        let path = if is_commit {
+            staged_path(object)
+        } else {
+            object.path()
+        };
         let (store, first, name) = split(&path);
         if !self.is_at(store, first) {
             let parent = match self.store.take() {
                 Some((path, folder)) if path == store => folder,
-                _ => self.folders.enter(store)?,
+                _ => {
+                    if is_commit {
+                        take_out(self.folders, object.store)?;
+                    }
+                    self.folders.enter(store)?
+                }
             };
             let folder = self.folders.enter_from(parent.as_fd(), first)?;
             self.stay(store, parent, first, folder);
@@ -41,10 +53,24 @@ impl<'a> ObjectPlaces<'a> {
         self.here(name)
     }
 
-    /// The same, if that folder is there.
+    /// Where an object is, if its folder is there.
     pub fn find(&mut self, object: &Object) -> io::Result<Option<(BorrowedFd<'_>, String)>> {
-        let path = object.path();
-        let (store, first, name) = split(&path);
+        if object.kind != Kind::Commit {
+            return self.find_at(&object.path());
+        }
+        // Another worker may move the store from its place to where commits wait, while this one looks.
+        for path in [staged_path(object), object.path()] {
+            if let Some((folder, name)) = self.find_at(&path)?
+                && folders::stat(folder, &name)?.is_some()
+            {
+                return self.find_at(&path);
+            }
+        }
+        self.find_at(&staged_path(object))
+    }
+
+    fn find_at(&mut self, path: &str) -> io::Result<Option<(BorrowedFd<'_>, String)>> {
+        let (store, first, name) = split(path);
         if !self.is_at(store, first) {
             let Some(parent) = self.folders.find(store)? else {
                 return Ok(None);

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::Owner;
-use crate::object::Kind;
+use super::page::plain;
+use crate::object::{Kind, LibraryId, Store};
 use crate::repository::names::SnapshotId;
 use crate::time::Timestamp;
 
@@ -91,6 +92,50 @@ pub struct Lost {
     pub libraries: Vec<String>,
 }
 
+/// A file that is not whole, because of what the repository lost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LostFile {
+    /// Its library.
+    #[serde(rename = "library")]
+    pub id: LibraryId,
+    /// The library's name, if it has one.
+    pub library_name: Option<String>,
+    /// Its path in the library; a folder ends in `/`.
+    pub path: String,
+    /// `None`: users see it. Else the time of the newest version that has it, in seconds since 1970.
+    pub version: Option<i64>,
+}
+
+impl LostFile {
+    /// Its path, and where it shows if users do not see it.
+    pub fn text(&self) -> String {
+        let path = plain(&self.path);
+        match self.version.map(Timestamp::from_seconds) {
+            None => path,
+            Some(Some(time)) => format!("{path} (history only, in the version of {time})"),
+            Some(None) => format!("{path} (history only)"),
+        }
+    }
+}
+
+/// How many commits of a library something is said of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StoreCount {
+    /// The library's id, or `shared` for the store of Seafile 1 and 2.
+    pub library: String,
+    /// How many.
+    pub commits: u64,
+}
+
+impl StoreCount {
+    pub(super) fn of((store, commits): (Store, u64)) -> Self {
+        Self {
+            library: store.to_string(),
+            commits,
+        }
+    }
+}
+
 /// Ordinary files.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Files {
@@ -138,6 +183,8 @@ pub struct Report {
     pub resumed: bool,
     /// It completed a standby.
     pub completed: bool,
+    /// The later snapshot that the standby had been completed to: it went back.
+    pub went_back_from: Option<SnapshotId>,
     /// Who owns what was restored; `None`: who ran the restore.
     pub owner: Option<Owner>,
     /// What it takes.
@@ -152,12 +199,23 @@ pub struct Report {
     pub copies: u64,
     /// Blocks whose id proves nothing (Pro's `skip_block_hash`).
     pub unverifiable: u64,
+    /// Commits that no restored pointer leads to: they are in the folder [`super::ASIDE`].
+    pub set_aside: Vec<StoreCount>,
+    /// Commits that are in place although nothing proves that a pointer leads to them: a head or a part of the history
+    /// is lost.
+    pub unproved: Vec<StoreCount>,
     /// Roles of the databases that were put in place.
     pub databases: Vec<String>,
     /// Ordinary files.
     pub files: Files,
     /// What the repository should have given and did not.
     pub lost: Vec<Lost>,
+    /// Files that are hit by that, as far as they can be named.
+    pub lost_files: Vec<LostFile>,
+    /// More files than these are hit.
+    pub lost_files_cut: bool,
+    /// Objects that were had from packs that are not as they should be.
+    pub remains: Objects,
     /// Members with bytes that were bad in the source already: left out.
     pub salvaged: u64,
     /// Objects that were lost in the source already when the snapshot was made.

@@ -380,6 +380,12 @@ impl Target {
         self.write_text(STANDBY, &standby_text(repository, completed))
     }
 
+    /// Makes everything so far durable, so that a power cut keeps the order of what was done.
+    pub fn sync(&self) -> Result<(), Error> {
+        let root = self.folders.root();
+        rustix::fs::syncfs(root).map_err(|error| self.failed("")(error.into()))
+    }
+
     /// Makes everything durable, and only then says that the restore is finished.
     pub fn finish(self) -> Result<(), Error> {
         let root = self.folders.root();

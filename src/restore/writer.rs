@@ -13,6 +13,7 @@ use crate::object::{Kind, Object};
 use crate::proof::{Proof, prove, prove_id};
 use crate::repository::pack::{self, Member, Place};
 use crate::repository::reader;
+use crate::repository::remains::Remains;
 use crate::repository::segment::Line;
 
 /// Permissions of objects, as Seafile's server makes them.
@@ -52,9 +53,47 @@ impl<'a> Writer<'a> {
             Err(error) => {
                 let problem = loss(repository, error)?;
                 self.trouble(task, problem);
-                Ok(())
+                self.remains(task, &wanted)
             }
         }
+    }
+
+    /// Writes what can be had of a bad pack. What cannot is missing in the end, and counted then.
+    fn remains(&mut self, task: &Task, wanted: &[Wanted<'_>]) -> Result<(), Error> {
+        let (repository, line) = (self.job.index.repository(), task.line());
+        let remains = match Remains::fetch(repository, line.kind, &line.pack, line.size) {
+            Ok(Some(remains)) => remains,
+            Ok(None) => return Ok(()),
+            Err(error) => return loss(repository, error).map(drop),
+        };
+        for chunk in wanted.chunk_by(|a, b| frame_of(a.1) == frame_of(b.1)) {
+            let number = frame_of(chunk[0].1) as usize;
+            let Some(frame) = line.contents.frames.get(number) else {
+                continue;
+            };
+            let left = remains.frame(frame);
+            // Nothing but the frame's checksum speaks for a block with a random id.
+            let random_block_ids = self.job.random_block_ids && left.is_whole;
+            let mut sorted = chunk.to_vec();
+            sorted.sort_unstable_by_key(|(object, _)| *object);
+            for (object, member) in sorted {
+                let proved = pack::member_bytes(&left.plain, member)
+                    .map_err(|error| error.to_string())
+                    .and_then(|bytes| Ok((bytes, prove(member, bytes, random_block_ids)?)));
+                if let Ok((bytes, proof)) = proved {
+                    self.write_proved(&object, bytes, proof)?;
+                    self.done.remains.add(object.kind, bytes.len() as u64);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn write_proved(&mut self, object: &Object, bytes: &[u8], proof: Proof) -> Result<(), Error> {
+        self.write(object, bytes)
+            .map_err(self.job.target.failed(&object.path()))?;
+        self.done.unverifiable += u64::from(proof == Proof::Unverifiable);
+        Ok(())
     }
 
     fn trouble(&mut self, task: &Task, problem: String) {
@@ -138,14 +177,12 @@ impl<'a> Writer<'a> {
             .map_err(|error| format!("{object}: {error}"))
             .and_then(|bytes| Ok((bytes, prove(member, bytes, self.job.random_block_ids)?)));
         match proved {
-            Ok((bytes, proof)) => {
-                self.write(object, bytes)
-                    .map_err(self.job.target.failed(&object.path()))?;
-                self.done.unverifiable += u64::from(proof == Proof::Unverifiable);
+            Ok((bytes, proof)) => self.write_proved(object, bytes, proof),
+            Err(problem) => {
+                self.trouble(task, problem);
+                Ok(())
             }
-            Err(problem) => self.trouble(task, problem),
         }
-        Ok(())
     }
 
     fn write(&mut self, object: &Object, bytes: &[u8]) -> io::Result<()> {

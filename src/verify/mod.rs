@@ -15,7 +15,6 @@ mod report;
 mod rows;
 mod settle;
 mod sight;
-mod snapshot;
 
 pub use report::{
     Changed, Damage, DamagedLibrary, DatabaseState, HistoryIncomplete, LeftoverSort, Leftovers,
@@ -33,6 +32,7 @@ use crate::object::{LibraryId, Object};
 use crate::repository::manifest::{self, Manifest};
 use crate::seafile::discover::{Installation, Warning};
 use crate::seafile::folders::ObjectFolders;
+use crate::snapshot;
 use crate::source::{self, databases as sources};
 use databases::Databases;
 use inventory::Inventory;

@@ -10,6 +10,7 @@
 //! walk goes through all that is required before it looks at anything optional, so that an object
 //! that both need counts as required.
 
+mod ancestry;
 mod closure;
 mod find;
 mod history;
@@ -21,6 +22,7 @@ mod sight;
 mod threads;
 mod tree;
 
+pub use ancestry::{Ancestry, CommitNode, Reachable};
 pub use closure::Closure;
 pub use find::{BadObject, read_checked};
 use find::{Found, find};

@@ -1,6 +1,8 @@
 //! `docs/restore-by-hand.md`, followed to the letter: every block of the page, in order, in one
 //! shell, without seawall.
 
+mod others;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;

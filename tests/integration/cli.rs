@@ -144,6 +144,12 @@ impl User {
         self.run(&["backup", source.to_str().unwrap(), "--init"])
     }
 
+    /// The name of the only snapshot, or of the newest.
+    pub fn only_marker(&self) -> String {
+        let marker = self.only("markers");
+        marker.file_name().unwrap().to_str().unwrap().to_owned()
+    }
+
     fn only(&self, folder: &str) -> PathBuf {
         files_below(&self.repository().join(folder)).pop().unwrap()
     }

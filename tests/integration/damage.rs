@@ -15,7 +15,7 @@ use crate::support::{CLEANED, DOCUMENTS, Source, Told, World, files_below, run};
 
 const PHOTOS: &str = "5dbd46b1-17a4-4b5c-839d-8a9946370e27";
 const TRASH: &str = "c07b0565-e6ea-4a5d-9d4b-d5219d9b014b";
-const UNICODE: &str = "830ac5d7-2294-4f9c-ae5f-81500eb54e68";
+pub const UNICODE: &str = "830ac5d7-2294-4f9c-ae5f-81500eb54e68";
 
 /// Acts between the dump of Seafile's database and the walk.
 fn world_with(action: impl Fn(usize) + Send + Sync + 'static) -> World {

@@ -18,9 +18,9 @@ use crate::support::Source;
 const PASSWORD: &str = "pass'w\"ord-of-seafile";
 
 /// The example, moved to a server.
-struct Moved {
-    source: Source,
-    server: &'static MariaDb,
+pub struct Moved {
+    pub source: Source,
+    pub server: &'static MariaDb,
     /// In the names of its databases.
     number: usize,
 }
@@ -38,7 +38,7 @@ fn server() -> &'static MariaDb {
 }
 
 impl Moved {
-    fn example() -> Self {
+    pub fn example() -> Self {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let moved = Self {
             source: Source::example(),
@@ -61,7 +61,7 @@ impl Moved {
     }
 
     /// As old installations call them, with a hyphen.
-    fn name(&self, role: &str) -> String {
+    pub fn name(&self, role: &str) -> String {
         format!("{role}-db{}", self.number)
     }
 
@@ -114,7 +114,7 @@ impl Moved {
         );
     }
 
-    fn path(&self) -> &str {
+    pub fn path(&self) -> &str {
         self.source.path.to_str().unwrap()
     }
 

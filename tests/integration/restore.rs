@@ -99,9 +99,9 @@ pub fn example() -> Source {
     source
 }
 
-const PHOTOS: &str = "5dbd46b1-17a4-4b5c-839d-8a9946370e27";
+pub const PHOTOS: &str = "5dbd46b1-17a4-4b5c-839d-8a9946370e27";
 /// A second library with the content of [`PHOTOS`], as after a copy by a user.
-const COPIED: &str = "aaaaaaaa-17a4-4b5c-839d-8a9946370e27";
+pub const COPIED: &str = "aaaaaaaa-17a4-4b5c-839d-8a9946370e27";
 
 fn share(source: &Source) {
     for kind in ["commits", "fs", "blocks"] {
@@ -170,7 +170,7 @@ fn assert_same_database(source: &Path, target: &Path) {
 }
 
 /// Every restored object, by what its path says.
-fn objects_in(target: &Path) -> BTreeMap<Object, PathBuf> {
+pub fn objects_in(target: &Path) -> BTreeMap<Object, PathBuf> {
     files_below(&target.join("seafile-data/storage"))
         .into_iter()
         .map(|path| {
@@ -205,7 +205,7 @@ fn assert_all_objects(source: &Source, world: &World, target: &Path) {
 }
 
 /// Which packs the newest snapshot names.
-fn lines(world: &World) -> Vec<Line> {
+pub fn lines(world: &World) -> Vec<Line> {
     let marker = latest(world).marker;
     let lists = marker
         .lists
@@ -216,7 +216,7 @@ fn lines(world: &World) -> Vec<Line> {
         .collect()
 }
 
-fn pack_path(world: &World, line: &Line) -> PathBuf {
+pub fn pack_path(world: &World, line: &Line) -> PathBuf {
     let key = names::pack(line.kind, &line.pack, world.repository.seal());
     world.repository_path().join(key.as_str())
 }
@@ -258,7 +258,7 @@ fn members(line: &Line) -> usize {
 }
 
 /// Replaces a stored file behind the backend's back.
-fn alter(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+pub fn alter(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
     let mut bytes = fs::read(path).unwrap();
     change(&mut bytes);
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
@@ -490,7 +490,12 @@ fn without_an_owner_root_gives_it_to_whom_the_databases_belonged() {
 }
 
 /// Restores from a repository with one bad pack: only its objects are missing.
-fn assert_loses_only(source: &Source, world: &World, line: &Line) -> Report {
+fn assert_loses_only(
+    source: &Source,
+    world: &World,
+    line: &Line,
+    is_expected: impl Fn(u64) -> bool,
+) -> Report {
     let target = world.path("target");
     let report = restored(world, &target);
     assert!(report.needs_reading());
@@ -501,10 +506,11 @@ fn assert_loses_only(source: &Source, world: &World, line: &Line) -> Report {
         .collect();
     assert_eq!(packs.len(), 1, "{:#?}", report.lost);
     assert!(packs[0].name.contains(&line.pack.to_string()));
-    assert_eq!(packs[0].objects, Some(data_members(line)));
+    let count = packs[0].objects.unwrap();
+    assert!(is_expected(count), "{count}");
     assert!(!packs[0].libraries.is_empty());
     let links = report.lost.iter().find(|lost| lost.kind == LostKind::Links);
-    let lost = data_members(line) + links.and_then(|lost| lost.objects).unwrap_or(0);
+    let lost = count + links.and_then(|lost| lost.objects).unwrap_or(0);
     let all: usize = lines(world).iter().map(members).sum();
     assert_eq!(objects_in(&target).len() as u64, all as u64 - lost);
     assert_same_files(&source.path, &target);
@@ -534,7 +540,8 @@ fn a_missing_pack_is_told_and_the_rest_restored() {
     };
     let line = lines(&world).into_iter().find(holds).unwrap();
     fs::remove_file(pack_path(&world, &line)).unwrap();
-    let report = assert_loses_only(&source, &world, &line);
+    let all = data_members(&line);
+    let report = assert_loses_only(&source, &world, &line, |count| count == all);
     assert!(
         report.lost.iter().any(|lost| lost.kind == LostKind::Links),
         "shared blocks are lost twice"
@@ -548,7 +555,8 @@ fn a_truncated_pack_is_told_and_the_rest_restored() {
     alter(&pack_path(&world, &line), |bytes| {
         bytes.truncate(bytes.len() / 2);
     });
-    assert_loses_only(&source, &world, &line);
+    let all = data_members(&line);
+    assert_loses_only(&source, &world, &line, |count| 0 < count && count <= all);
 }
 
 #[test]
@@ -556,7 +564,8 @@ fn a_flipped_byte_is_told_and_the_rest_restored() {
     let (source, world) = backed_up();
     let line = a_pack(&world, PackKind::Blocks);
     alter(&pack_path(&world, &line), |bytes| bytes[100] ^= 1);
-    assert_loses_only(&source, &world, &line);
+    let all = data_members(&line);
+    assert_loses_only(&source, &world, &line, |count| 0 < count && count <= all);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::repository::manifest::{self, Manifest};
 
 /// What a manifest says about where data is. A restore puts all libraries into the default storage
 /// class.
-pub(super) fn pointers(manifest: &Manifest) -> Pointers {
+pub fn pointers(manifest: &Manifest) -> Pointers {
     let mut libraries: Vec<LibraryPointers> = manifest.libraries.iter().map(library).collect();
     libraries.sort_by_key(|library| library.id);
     libraries.dedup_by_key(|library| library.id);

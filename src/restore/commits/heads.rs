@@ -1,0 +1,57 @@
+//! What a snapshot's databases point to, as far as it decides which commits may be there.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::object::{LibraryId, ObjectId};
+use crate::repository::manifest::Manifest;
+
+/// The pointers of one library's commits.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Heads {
+    /// Where its branches stand.
+    pub heads: Vec<ObjectId>,
+    /// Commits at which virtual libraries were last merged with it.
+    pub bases: Vec<ObjectId>,
+    /// When the newest head was made, if a head could be read.
+    pub time: Option<i64>,
+    /// No row says where its data is, so the backup took all commits that it found.
+    pub is_listed: bool,
+}
+
+impl Heads {
+    /// Every commit that something points to.
+    pub fn all(&self) -> impl Iterator<Item = ObjectId> + '_ {
+        self.heads.iter().chain(&self.bases).copied()
+    }
+}
+
+/// Those of all libraries. A store that is not among them has no commit that anything points to.
+pub fn of(manifest: &Manifest) -> HashMap<LibraryId, Heads> {
+    let mut all: HashMap<LibraryId, Heads> = HashMap::new();
+    for library in &manifest.libraries {
+        let heads = all.entry(library.id).or_default();
+        let commits = library.heads.iter().map(|(_, commit)| *commit);
+        heads.heads.extend(commits.filter(|id| !id.is_empty()));
+        heads.time = heads.time.max(library.head_time);
+        if let Some(origin) = &library.origin {
+            let base = origin.base_commit.filter(|base| !base.is_empty());
+            all.entry(origin.library).or_default().bases.extend(base);
+        }
+    }
+    let with_row: HashSet<LibraryId> = manifest
+        .libraries
+        .iter()
+        .map(|library| library.id)
+        .collect();
+    for id in &with_row {
+        if let Some(heads) = all.get_mut(id) {
+            heads.is_listed = heads.heads.is_empty();
+        }
+    }
+    for store in &manifest.unreferenced {
+        if !store.garbage || manifest.source.everything {
+            all.entry(store.store).or_default().is_listed |= !with_row.contains(&store.store);
+        }
+    }
+    all
+}

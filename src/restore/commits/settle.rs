@@ -1,0 +1,359 @@
+//! Decides which commits stay, and moves the others aside, before the databases are put in place.
+//!
+//! A commit stays if a pointer of the snapshot leads to it. Where that cannot be told (no row names a head, or the head or
+//! a commit of its history is lost), those commits stay that the snapshot holds, that are not newer than
+//! what is known of the head, and that do not descend from it: they are history, and no client is set back by them.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::io::{self, Read as _};
+use std::os::fd::{AsFd as _, OwnedFd};
+
+use super::super::error::Error;
+use super::super::folders::{self, Folders};
+use super::super::packs::Job;
+use super::aside::move_aside;
+use super::heads::{self, Heads};
+use super::staging::{self, live_store, names_in, remove_empty, staged_store, take_out};
+use crate::object::{Kind, LibraryId, Object, ObjectId, Store};
+use crate::repository::manifest::Manifest;
+use crate::seafile::check::{self, Content};
+use crate::seafile::commit::MAX_COMMIT_BYTES;
+use crate::walk::{Ancestry, CommitNode, Reachable};
+
+/// What came of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// How many commits of each store were moved aside.
+    pub set_aside: BTreeMap<Store, u64>,
+    /// How many commits of each store stay although nothing proves that a pointer leads to them.
+    pub unproved: BTreeMap<Store, u64>,
+}
+
+/// Looks at the commits of every store in the target.
+pub fn settle(job: Job<'_>, manifest: &Manifest) -> Result<Settled, Error> {
+    let mut settler = Settler {
+        job,
+        folders: job.target.folders(),
+        heads: heads::of(manifest),
+        shared: Ancestry::default(),
+        shared_kept: HashSet::new(),
+        settled: Settled::default(),
+    };
+    settler.all()?;
+    Ok(settler.settled)
+}
+
+struct Settler<'a> {
+    job: Job<'a>,
+    folders: &'a Folders,
+    heads: HashMap<LibraryId, Heads>,
+    /// The commits of the store that all libraries share.
+    shared: Ancestry,
+    /// Those of them that a library leads to.
+    shared_kept: HashSet<ObjectId>,
+    settled: Settled,
+}
+
+/// The commits of one store.
+#[derive(Default)]
+struct Commits {
+    ancestry: Ancestry,
+    /// Files with a commit's name that are none.
+    bad: Vec<ObjectId>,
+}
+
+impl Settler<'_> {
+    fn all(&mut self) -> Result<(), Error> {
+        let stores = self.on_disk(staging::COMMITS, |folders| staging::stores(folders))?;
+        let shared = if stores.contains(&Store::Shared) {
+            self.read(Store::Shared)?
+        } else {
+            Commits::default()
+        };
+        self.shared = shared.ancestry.clone();
+        let mut doubtful = BTreeSet::new();
+        for store in &stores {
+            if let Store::Library(library) = store
+                && !self.library(*library)?
+            {
+                doubtful.insert(*store);
+            }
+        }
+        self.without_a_store(&stores, &mut doubtful);
+        let packed = self.packed(&doubtful)?;
+        for store in &doubtful {
+            if let Store::Library(library) = store {
+                self.doubtful(*library, &packed)?;
+            }
+        }
+        if stores.contains(&Store::Shared) {
+            let is_doubtful = doubtful.contains(&Store::Shared);
+            self.shared_store(&shared, is_doubtful.then_some(&packed))?;
+        }
+        Ok(())
+    }
+
+    /// Keeps what the library's pointers lead to; `false` if that cannot be told, and nothing was moved.
+    fn library(&mut self, library: LibraryId) -> Result<bool, Error> {
+        let store = Store::Library(library);
+        let commits = self.read(store)?;
+        let heads = self.heads.get(&library).cloned().unwrap_or_default();
+        let reachable = self.reachable(&commits.ancestry, &heads);
+        let is_whole = reachable.commits.len() >= commits.ancestry.len()
+            && commits
+                .ancestry
+                .iter()
+                .all(|(id, _)| reachable.commits.contains(id));
+        if !is_whole && (heads.is_listed || !reachable.gaps.is_empty()) {
+            return Ok(false);
+        }
+        self.keep(store, &commits, &reachable.commits)?;
+        Ok(true)
+    }
+
+    fn reachable(&mut self, own: &Ancestry, heads: &Heads) -> Reachable {
+        let mut reachable = own.reachable(heads.all(), &self.shared);
+        // That a base commit is lost says nothing of what is behind a head.
+        let is_base = |id: &ObjectId| heads.bases.contains(id) && !heads.heads.contains(id);
+        reachable
+            .gaps
+            .retain(|(id, child)| child.is_some() || !is_base(id));
+        let shared = reachable.commits.iter();
+        let shared = shared.filter(|id| own.get(id).is_none());
+        self.shared_kept.extend(shared.copied());
+        reachable
+    }
+
+    /// Libraries all of whose commits are in the shared store; and whether it is in doubt.
+    fn without_a_store(&mut self, stores: &BTreeSet<Store>, doubtful: &mut BTreeSet<Store>) {
+        if self.shared.is_empty() {
+            return;
+        }
+        let all: Vec<(LibraryId, Heads)> = self.heads.clone().into_iter().collect();
+        let mut is_doubtful = !doubtful.is_empty();
+        for (library, heads) in all {
+            if !stores.contains(&Store::Library(library)) {
+                let reachable = self.reachable(&Ancestry::default(), &heads);
+                is_doubtful |= heads.is_listed || !reachable.gaps.is_empty();
+            }
+        }
+        if is_doubtful {
+            doubtful.insert(Store::Shared);
+        }
+    }
+
+    /// The commits that the snapshot's packs hold of some stores.
+    fn packed(&self, stores: &BTreeSet<Store>) -> Result<HashSet<Object>, Error> {
+        let mut packed = HashSet::new();
+        if stores.is_empty() {
+            return Ok(packed);
+        }
+        for list in 0..self.job.index.len() {
+            let lines = self.job.index.lines(list)?;
+            let members = lines.iter().flat_map(|line| &line.contents.members);
+            let objects = members.map(|member| member.name).filter(|name| {
+                name.object.kind == Kind::Commit
+                    && !name.damaged
+                    && stores.contains(&name.object.store)
+            });
+            packed.extend(objects.map(|name| name.object));
+        }
+        Ok(packed)
+    }
+
+    fn doubtful(&mut self, library: LibraryId, packed: &HashSet<Object>) -> Result<(), Error> {
+        let store = Store::Library(library);
+        let commits = self.read(store)?;
+        let heads = self.heads.get(&library).cloned().unwrap_or_default();
+        let reachable = self.reachable(&commits.ancestry, &heads);
+        let mut kept = reachable.commits.clone();
+        let likely = likely(&commits.ancestry, &reachable, &heads, |id| {
+            packed.contains(&Object::new(store, Kind::Commit, id))
+        });
+        // What is behind these was brought by an earlier snapshot.
+        let behind = commits.ancestry.reachable(likely, &self.shared);
+        let added = behind.commits.iter();
+        let added = added.filter(|id| commits.ancestry.get(id).is_some() && !kept.contains(*id));
+        let unproved = added.count() as u64;
+        self.shared_kept.extend(&behind.commits);
+        kept.extend(behind.commits);
+        if unproved > 0 {
+            self.settled.unproved.insert(store, unproved);
+        }
+        self.keep(store, &commits, &kept)
+    }
+
+    fn shared_store(
+        &mut self,
+        commits: &Commits,
+        packed: Option<&HashSet<Object>>,
+    ) -> Result<(), Error> {
+        let mut kept = std::mem::take(&mut self.shared_kept);
+        if let Some(packed) = packed {
+            let newer = commits.ancestry.descendants(&kept);
+            let ids = commits.ancestry.iter().map(|(id, _)| *id);
+            let likely = ids.filter(|id| {
+                let object = Object::new(Store::Shared, Kind::Commit, *id);
+                packed.contains(&object) && !newer.contains(id)
+            });
+            kept.extend(likely);
+        }
+        self.keep(Store::Shared, commits, &kept)
+    }
+
+    /// Moves aside what is not to stay in a store.
+    fn keep(
+        &mut self,
+        store: Store,
+        commits: &Commits,
+        kept: &HashSet<ObjectId>,
+    ) -> Result<(), Error> {
+        let ids = commits.ancestry.iter().map(|(id, _)| id);
+        let mut gone: Vec<ObjectId> = ids.filter(|id| !kept.contains(*id)).copied().collect();
+        gone.extend(&commits.bad);
+        if gone.is_empty() {
+            return Ok(());
+        }
+        gone.sort_unstable();
+        let moved = self.on_disk(&live_store(store), |folders| {
+            take_out(folders, store)?;
+            for id in &gone {
+                move_commit(folders, &Object::new(store, Kind::Commit, *id))?;
+            }
+            remove_empty_folders(folders, store)
+        });
+        moved?;
+        self.settled.set_aside.insert(store, gone.len() as u64);
+        Ok(())
+    }
+
+    fn read(&self, store: Store) -> Result<Commits, Error> {
+        self.on_disk(&live_store(store), |folders| {
+            merge(folders, store)?;
+            let mut commits = Commits::default();
+            for path in [staged_store(store), live_store(store)] {
+                if let Some(folder) = folders.find(&path)? {
+                    read_commits(&folder, store, &mut commits)?;
+                    break;
+                }
+            }
+            Ok(commits)
+        })
+    }
+
+    fn on_disk<T>(
+        &self,
+        path: &str,
+        work: impl FnOnce(&Folders) -> io::Result<T>,
+    ) -> Result<T, Error> {
+        work(self.folders).map_err(self.job.target.failed(path))
+    }
+}
+
+/// Commits that are behind a gap as far as can be told: not newer than what the gap is behind, and not made upon what a
+/// pointer leads to. Of a library of which no row names a head, all.
+fn likely(
+    own: &Ancestry,
+    reachable: &Reachable,
+    heads: &Heads,
+    is_packed: impl Fn(ObjectId) -> bool,
+) -> Vec<ObjectId> {
+    let times = reachable.gaps.iter();
+    let times = times.map(|(_, child)| child.or(heads.time).unwrap_or(i64::MAX));
+    let latest = times.max().unwrap_or(i64::MIN);
+    let newer = own.descendants(&reachable.commits);
+    let is_likely = |id: &ObjectId, node: &CommitNode| {
+        heads.is_listed || node.ctime <= latest && !newer.contains(id)
+    };
+    own.iter()
+        .filter(|(id, node)| is_likely(id, node) && is_packed(**id))
+        .map(|(id, _)| *id)
+        .collect()
+}
+
+/// Every file of a store's folder that has a commit's name.
+fn read_commits(folder: &OwnedFd, store: Store, commits: &mut Commits) -> io::Result<()> {
+    for first in names_in(folder)? {
+        if first.len() != 2 {
+            continue;
+        }
+        let Some(folder) = folders::find_from(folder.as_fd(), &first)? else {
+            continue;
+        };
+        for rest in names_in(&folder)? {
+            let Ok(id) = format!("{first}{rest}").parse() else {
+                continue;
+            };
+            match read_commit(&folder, &rest, &Object::new(store, Kind::Commit, id))? {
+                Some(node) => commits.ancestry.insert(id, node),
+                None => commits.bad.push(id),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A commit; `None` for anything else.
+fn read_commit(folder: &OwnedFd, name: &str, object: &Object) -> io::Result<Option<CommitNode>> {
+    let file = match folders::open_file(folder.as_fd(), name) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut bytes = Vec::new();
+    file.take(MAX_COMMIT_BYTES as u64 + 1)
+        .read_to_end(&mut bytes)?;
+    Ok(match check::check(object, &bytes) {
+        Ok(Content::Commit(commit)) => Some(CommitNode::of(&commit)),
+        _ => None,
+    })
+}
+
+/// A store that waits and is in place too, since somebody made it anew after a restore broke off, becomes one that waits.
+fn merge(folders: &Folders, store: Store) -> io::Result<()> {
+    let (staged, live) = (staged_store(store), live_store(store));
+    let (Some(_), Some(there)) = (folders.find(&staged)?, folders.find(&live)?) else {
+        return Ok(());
+    };
+    for first in names_in(&there)? {
+        let Some(from) = folders::find_from(there.as_fd(), &first)? else {
+            continue;
+        };
+        let to = folders.enter(&format!("{staged}/{first}"))?;
+        for name in names_in(&from)? {
+            if folders::stat(to.as_fd(), &name)?.is_some() {
+                move_aside(
+                    folders,
+                    (from.as_fd(), &name),
+                    &format!("{live}/{first}/{name}"),
+                )?;
+            } else {
+                rustix::fs::renameat(&from, &name, &to, &name)?;
+            }
+        }
+        remove_empty(folders, &live, &first)?;
+    }
+    let (above, name) = live.rsplit_once('/').unwrap_or(("", &live));
+    remove_empty(folders, above, name)
+}
+
+fn move_commit(folders: &Folders, object: &Object) -> io::Result<()> {
+    let path = staging::staged_path(object);
+    let (above, name) = path.rsplit_once('/').unwrap_or(("", &path));
+    if let Some(folder) = folders.find(above)? {
+        move_aside(folders, (folder.as_fd(), name), &object.path())?;
+    }
+    Ok(())
+}
+
+fn remove_empty_folders(folders: &Folders, store: Store) -> io::Result<()> {
+    let staged = staged_store(store);
+    let Some(folder) = folders.find(&staged)? else {
+        return Ok(());
+    };
+    for first in names_in(&folder)? {
+        remove_empty(folders, &staged, &first)?;
+    }
+    let (above, name) = staged.rsplit_once('/').unwrap_or(("", &staged));
+    remove_empty(folders, above, name)
+}

@@ -1,0 +1,123 @@
+//! The folder in which commits wait until the databases are in place: one folder for each store, which has all commits
+//! that the store will have. Seafile does not know it.
+//!
+//! A store of a standby that gets new commits is moved here whole, by one rename, before the first of them is written. So
+//! at each moment a store's own folder has either the commits that belong to the databases that are there, or none. Without
+//! its head Seafile serves no library, and clients keep their files.
+
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+
+use rustix::fs::{AtFlags, Dir};
+use rustix::io::Errno;
+
+use super::super::folders::{self, Folders};
+use crate::object::{Object, Store};
+
+/// Beside the folder of commits, so that a rename leads from one to the other.
+const STAGED: &str = "seafile-data/storage/seawall-commits";
+/// The folder of the stores of libraries.
+pub(super) const COMMITS: &str = "seafile-data/storage/commits";
+/// The store of Seafile 1 and 2, which all libraries shared.
+const SHARED: &str = "seafile-data/commits";
+
+/// The folder of a store's commits while they wait.
+pub(super) fn staged_store(store: Store) -> String {
+    format!("{STAGED}/{store}")
+}
+
+/// The folder of a store's commits as Seafile knows it.
+pub(super) fn live_store(store: Store) -> String {
+    match store {
+        Store::Library(library) => format!("{COMMITS}/{library}"),
+        Store::Shared => SHARED.to_owned(),
+    }
+}
+
+/// Where a commit waits.
+pub fn staged_path(object: &Object) -> String {
+    let id = object.id.to_string();
+    let (first, rest) = id.split_at(2);
+    format!("{}/{first}/{rest}", staged_store(object.store))
+}
+
+/// Moves a store that is in place to where commits wait, unless it waits there already.
+pub fn take_out(folders: &Folders, store: Store) -> io::Result<()> {
+    let staged = folders.enter(STAGED)?;
+    let name = store.to_string();
+    if folders::stat(staged.as_fd(), &name)?.is_some() {
+        return Ok(());
+    }
+    let live = live_store(store);
+    let (above, live) = live.rsplit_once('/').unwrap_or(("", &live));
+    let Some(above) = folders.find(above)? else {
+        return Ok(());
+    };
+    match rustix::fs::renameat(&above, live, &staged, &name) {
+        // There is none, or another worker was first.
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Gives every store that waits its place. Returns how many there were.
+pub fn place(folders: &Folders) -> io::Result<u64> {
+    let Some(staged) = folders.find(STAGED)? else {
+        return Ok(0);
+    };
+    let mut placed = 0;
+    for store in stores_in(&staged)? {
+        let live = live_store(store);
+        let (above, live) = live.rsplit_once('/').unwrap_or(("", &live));
+        let above = folders.enter(above)?;
+        rustix::fs::renameat(&staged, store.to_string(), &above, live)?;
+        placed += 1;
+    }
+    let (above, name) = STAGED.rsplit_once('/').unwrap_or(("", STAGED));
+    remove_empty(folders, above, name)?;
+    Ok(placed)
+}
+
+/// Every store that has a folder in one of the two places.
+pub(super) fn stores(folders: &Folders) -> io::Result<std::collections::BTreeSet<Store>> {
+    let mut stores = std::collections::BTreeSet::new();
+    for path in [STAGED, COMMITS] {
+        if let Some(folder) = folders.find(path)? {
+            stores.extend(stores_in(&folder)?);
+        }
+    }
+    if folders.find(SHARED)?.is_some() {
+        stores.insert(Store::Shared);
+    }
+    Ok(stores)
+}
+
+fn stores_in(folder: &OwnedFd) -> io::Result<Vec<Store>> {
+    let names = names_in(folder)?;
+    Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
+}
+
+/// Names in a folder that are text; objects and stores have no others.
+pub(super) fn names_in(folder: &OwnedFd) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in Dir::read_from(folder)? {
+        if let Ok(name) = entry?.file_name().to_str()
+            && name != "."
+            && name != ".."
+        {
+            names.push(name.to_owned());
+        }
+    }
+    Ok(names)
+}
+
+/// Removes a folder if nothing is in it.
+pub(super) fn remove_empty(folders: &Folders, above: &str, name: &str) -> io::Result<()> {
+    let Some(above) = folders.find(above)? else {
+        return Ok(());
+    };
+    match rustix::fs::unlinkat(&above, name, AtFlags::REMOVEDIR) {
+        Ok(()) | Err(Errno::NOENT | Errno::NOTEMPTY | Errno::EXIST) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
