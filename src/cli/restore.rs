@@ -139,20 +139,8 @@ fn number_or(name: &str, file: &str) -> Result<u32, CommandError> {
         .ok_or_else(unknown)
 }
 
-fn print(report: &Report, output: Output) {
-    Output::warnings(&report.warnings);
-    for lost in &report.lost {
-        let objects = lost
-            .objects
-            .map(|objects| format!(", {}", count(objects, "object", "objects")));
-        Output::warning(format_args!(
-            "lost: {} {}: {}{}",
-            lost.kind.word(),
-            shown(&lost.name),
-            shown(&lost.problem),
-            objects.unwrap_or_default()
-        ));
-    }
+/// Which files are hit by what the repository lost.
+fn print_lost_files(report: &Report) {
     for file in report.lost_files.iter().take(MAX_FILES) {
         let library = file.library_name.clone();
         let library = library.unwrap_or_else(|| file.id.to_string());
@@ -167,6 +155,42 @@ fn print(report: &Report, output: Output) {
             "more files are not whole: see RESTORE-NOTES.txt and --json"
         ));
     }
+}
+
+/// Commits that are not where Seafile looks, or are there in doubt.
+fn print_commits(report: &Report, output: Output) {
+    for (counts, what) in [
+        (&report.set_aside, "that no restored pointer leads to"),
+        (
+            &report.unproved,
+            "are in place, though a lost commit hides whether the head leads to them",
+        ),
+    ] {
+        let commits = counts.iter().map(|count| count.commits).sum();
+        if commits > 0 {
+            output.detail(format_args!(
+                "commits   {} {what}: see RESTORE-NOTES.txt",
+                count(commits, "commit", "commits")
+            ));
+        }
+    }
+}
+
+fn print(report: &Report, output: Output) {
+    Output::warnings(&report.warnings);
+    for lost in &report.lost {
+        let objects = lost
+            .objects
+            .map(|objects| format!(", {}", count(objects, "object", "objects")));
+        Output::warning(format_args!(
+            "lost: {} {}: {}{}",
+            lost.kind.word(),
+            shown(&lost.name),
+            shown(&lost.problem),
+            objects.unwrap_or_default()
+        ));
+    }
+    print_lost_files(report);
     if report.dry_run {
         output.line(format_args!(
             "would restore {} to {}: {} in {} files and folders, from {} ({})",
@@ -200,21 +224,7 @@ fn print(report: &Report, output: Output) {
             bytes(report.objects.bytes)
         ));
     }
-    for (counts, what) in [
-        (&report.set_aside, "that no restored pointer leads to"),
-        (
-            &report.unproved,
-            "are in place, though a lost commit hides whether the head leads to them",
-        ),
-    ] {
-        let commits = counts.iter().map(|count| count.commits).sum();
-        if commits > 0 {
-            output.detail(format_args!(
-                "commits   {} {what}: see RESTORE-NOTES.txt",
-                count(commits, "commit", "commits")
-            ));
-        }
-    }
+    print_commits(report, output);
     output.detail(if report.lost.is_empty() && report.completed {
         "proved    every new object is what its name says; `seawall verify` proves all".to_owned()
     } else if report.lost.is_empty() {

@@ -45,7 +45,7 @@ pub fn find(
     };
     for group in walk::groups(&with_heads, false) {
         let is_hit = |library: &&LibraryPointers| libraries.contains(&library.id.to_string());
-        if group.libraries.iter().any(|library| is_hit(&library)) {
+        if group.libraries.iter().any(is_hit) {
             search.group(&group).map_err(|error| match error {
                 WalkError::Source(error) => error,
                 WalkError::Sight(never) => match never {},

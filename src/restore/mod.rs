@@ -140,7 +140,7 @@ pub fn run(
     } else {
         Vec::new()
     };
-    let newest = earlier.iter().copied().max_by_key(|id| id.started());
+    let newest = earlier.iter().copied().max_by_key(SnapshotId::started);
     let went_back = newest.filter(|newest| snapshot.id().started() < newest.started());
     if let Some(newest) = went_back.filter(|_| !options.older) {
         return Err(Error::GoesBack {

@@ -168,6 +168,10 @@ pub struct Needs {
 
 /// What a restore did.
 #[derive(Debug, Clone, Serialize)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a field of its own for programs"
+)]
 pub struct Report {
     /// The repository's URL or path.
     pub repository: String,

@@ -74,7 +74,7 @@ fn in_frame_at(line: &Line, at: u64) -> BTreeSet<Object> {
 }
 
 /// The files that are named are those that `verify` finds.
-fn assert_named(world: &World, report: &Report, target: &Path) {
+fn assert_named(report: &Report, target: &Path) {
     let found = discover(target, &Environment::default()).unwrap();
     let spool = tempfile::tempdir().unwrap();
     let options = verify::Options {
@@ -93,9 +93,15 @@ fn assert_named(world: &World, report: &Report, target: &Path) {
         .iter()
         .filter(|file| file.version.is_none());
     let named = named.map(|file| (file.id.to_string(), file.path.clone()));
-    assert_eq!(named.collect::<BTreeSet<_>>(), expected);
+    let named: BTreeSet<_> = named.collect();
+    let difference: Vec<_> = named.symmetric_difference(&expected).take(5).collect();
+    assert!(
+        difference.is_empty(),
+        "{} and {}: {difference:?}",
+        named.len(),
+        expected.len()
+    );
     assert!(!report.lost_files_cut);
-    let _ = world;
 }
 
 #[test]
@@ -131,7 +137,7 @@ fn a_flipped_byte_costs_no_more_than_what_it_hits() {
         assert!(report.remains.count() > 0);
         assert!(report.needs_reading());
         assert!(!report.lost_files.is_empty());
-        assert_named(&world, &report, &target);
+        assert_named(&report, &target);
         let notes = fs::read_to_string(target.join(seawall::restore::NOTES)).unwrap();
         let file = &report.lost_files[0];
         assert!(notes.contains("not whole"), "{notes}");
@@ -159,7 +165,7 @@ fn of_a_truncated_pack_the_beginning_comes_back() {
     let missing = missing(&world, &target);
     assert!(missing.is_disjoint(&first), "the first frame is whole");
     assert!(!missing.is_empty());
-    assert_named(&world, &report, &target);
+    assert_named(&report, &target);
 }
 
 #[test]
@@ -250,7 +256,7 @@ fn of_an_encrypted_pack_only_the_sealed_piece_is_lost() {
     let flipped = restore("flipped");
     let lost = flipped["lost"][0]["objects"].as_u64().unwrap();
     let all = flipped["remains"]["blocks"].as_u64().unwrap() + lost;
-    assert!(lost > 0 && lost < 100 && all > 250, "{lost} of {all}");
+    assert!(lost > 0 && lost < 100 && all > 200, "{lost} of {all}");
     assert!(!flipped["lost_files"].as_array().unwrap().is_empty());
     alter(path, |bytes| {
         *bytes = whole.clone();

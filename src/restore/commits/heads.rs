@@ -9,7 +9,7 @@ use crate::repository::manifest::Manifest;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Heads {
     /// Where its branches stand.
-    pub heads: Vec<ObjectId>,
+    pub branches: Vec<ObjectId>,
     /// Commits at which virtual libraries were last merged with it.
     pub bases: Vec<ObjectId>,
     /// When the newest head was made, if a head could be read.
@@ -21,7 +21,7 @@ pub struct Heads {
 impl Heads {
     /// Every commit that something points to.
     pub fn all(&self) -> impl Iterator<Item = ObjectId> + '_ {
-        self.heads.iter().chain(&self.bases).copied()
+        self.branches.iter().chain(&self.bases).copied()
     }
 }
 
@@ -31,7 +31,7 @@ pub fn of(manifest: &Manifest) -> HashMap<LibraryId, Heads> {
     for library in &manifest.libraries {
         let heads = all.entry(library.id).or_default();
         let commits = library.heads.iter().map(|(_, commit)| *commit);
-        heads.heads.extend(commits.filter(|id| !id.is_empty()));
+        heads.branches.extend(commits.filter(|id| !id.is_empty()));
         heads.time = heads.time.max(library.head_time);
         if let Some(origin) = &library.origin {
             let base = origin.base_commit.filter(|base| !base.is_empty());
@@ -45,7 +45,7 @@ pub fn of(manifest: &Manifest) -> HashMap<LibraryId, Heads> {
         .collect();
     for id in &with_row {
         if let Some(heads) = all.get_mut(id) {
-            heads.is_listed = heads.heads.is_empty();
+            heads.is_listed = heads.branches.is_empty();
         }
     }
     for store in &manifest.unreferenced {

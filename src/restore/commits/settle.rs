@@ -64,7 +64,7 @@ struct Commits {
 
 impl Settler<'_> {
     fn all(&mut self) -> Result<(), Error> {
-        let stores = self.on_disk(staging::COMMITS, |folders| staging::stores(folders))?;
+        let stores = self.on_disk(staging::COMMITS, staging::stores)?;
         let shared = if stores.contains(&Store::Shared) {
             self.read(Store::Shared)?
         } else {
@@ -114,7 +114,7 @@ impl Settler<'_> {
     fn reachable(&mut self, own: &Ancestry, heads: &Heads) -> Reachable {
         let mut reachable = own.reachable(heads.all(), &self.shared);
         // That a base commit is lost says nothing of what is behind a head.
-        let is_base = |id: &ObjectId| heads.bases.contains(id) && !heads.heads.contains(id);
+        let is_base = |id: &ObjectId| heads.bases.contains(id) && !heads.branches.contains(id);
         reachable
             .gaps
             .retain(|(id, child)| child.is_some() || !is_base(id));

@@ -15,7 +15,7 @@ use crate::encryption::age_key;
 use crate::mysql::Moved;
 use crate::restore::{alter, example, latest, lines, objects_in, pack_path};
 use crate::reverts::{rolled_back, set_aside, unreachable_commits};
-use crate::support::{DOCUMENTS, Source, World, files_below};
+use crate::support::{DOCUMENTS, World, files_below};
 
 fn page(user: &User, answers: &[(&str, &str)]) -> Output {
     Command::new("sh")
@@ -64,15 +64,13 @@ fn databases_on_a_server_encrypted_and_plain() {
             moved.name("seafile")
         );
         assert_eq!(new.sql(&heads), moved.server.sql(&heads));
-        let port = new.port.to_string();
-        let mut verify = vec!["verify", target.to_str().unwrap(), "--database-port", &port];
-        verify.extend(["--database-user", "root", "--database-host", "127.0.0.1"]);
-        new.sql(
-            "CREATE USER root@'127.0.0.1' IDENTIFIED BY ''; GRANT ALL ON *.* TO root@'127.0.0.1'",
-        );
-        let empty = user.path("no password");
-        fs::write(&empty, "\n").unwrap();
-        verify.extend(["--database-password-file", empty.to_str().unwrap()]);
+        new.sql("CREATE USER looker@'%' IDENTIFIED BY 'word'; GRANT ALL ON *.* TO looker@'%'");
+        let (port, password) = (new.port.to_string(), user.path("password"));
+        fs::write(&password, "word\n").unwrap();
+        let mut verify = vec!["verify", target.to_str().unwrap()];
+        verify.extend(["--database-host", "127.0.0.1", "--database-port", &port]);
+        verify.extend(["--database-user", "looker", "--database-password-file"]);
+        verify.push(password.to_str().unwrap());
         user.run(&verify).succeeds();
     }
 }
@@ -155,8 +153,8 @@ fn out_of_a_bad_pack_the_good_frames_are_taken() {
 /// The copied library of the example shares all of its blocks with another one, which comes first in the packs.
 #[test]
 fn one_library_comes_with_what_it_shares() {
-    let (source, world) = (example(), World::local());
-    world.backup(&source);
+    let world = World::local();
+    world.backup(&example());
     for library in [crate::restore::PHOTOS, crate::restore::COPIED] {
         let target = world.path(&format!("by hand {}", &library[..4]));
         succeed(&follow(&world, &target, &[("LIBRARY", library)]));
@@ -178,5 +176,4 @@ fn one_library_comes_with_what_it_shares() {
         }
         assert_eq!(fs::read_dir(&alone).unwrap().count(), 3);
     }
-    let _: &Source = &source;
 }
