@@ -2,6 +2,8 @@
 //! databases and its ordinary files are. Shared by backup and verify.
 
 pub mod databases;
+pub mod doubt;
+pub mod readings;
 
 use std::path::PathBuf;
 
@@ -78,12 +80,14 @@ pub fn scan_options(
         data_dir: installation.data_dir.clone(),
         skip_paths,
         program_folder: program.map(|name| name.to_string_lossy().into_owned()),
+        conf_dir: (installation.conf_dir.clone())
+            .filter(|_| !installation.top.join("conf").is_dir()),
         followed_links: installation
             .links
             .iter()
             .map(|link| link.path.clone())
             .collect(),
         excludes: excludes.to_vec(),
-        also: also.to_vec(),
+        also: [also, &installation.outside].concat(),
     }
 }

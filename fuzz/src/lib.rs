@@ -24,8 +24,8 @@ pub use repository::{
     sums, time, verifying_key,
 };
 pub use seafile::{
-    binary_fs, commit, database, database_log, dotenv, dump_text, folder_names, fs, inflated, ini,
-    json_fs, object_path, python, settings, statements, storage_classes,
+    binary_fs, commit, compose, database, database_log, dotenv, dump_text, folder_names, fs,
+    inflated, ini, json_fs, link, object_path, python, settings, statements, storage_classes,
 };
 pub use stored::{contents, frame, frames, members, pack, parts, unpack};
 
@@ -58,7 +58,7 @@ targets! {
     record false, identity false, recipients false, sealed false,
     frame false, frames false, contents false, pack false, members false, parts false, unpack true,
     commit false, fs false, json_fs false, binary_fs false, inflated false, object_path false,
-    folder_names true, ini false, dotenv false, python false, settings true, storage_classes true,
+    folder_names true, ini false, dotenv false, compose false, link false, python false, settings true, storage_classes true,
     database true, database_log true, dump_text false, statements false,
 }
 

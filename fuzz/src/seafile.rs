@@ -8,10 +8,12 @@ use seawall::database::pointers::read_pointers;
 use seawall::database::sqlite::{SqliteSource, copy_all};
 use seawall::object::{Kind, Object};
 use seawall::seafile::commit::{Commit, MAX_COMMIT_BYTES};
-use seawall::seafile::config::dotenv::Dotenv;
-use seawall::seafile::config::ini::Ini;
+use seawall::seafile::config::compose::services;
+use seawall::seafile::config::dotenv::{self, Dotenv};
+use seawall::seafile::config::ini::{self, Ini};
 use seawall::seafile::config::python::PythonSettings;
-use seawall::seafile::discover::{Environment, discover};
+use seawall::seafile::config::template::expand;
+use seawall::seafile::discover::{Environment, discover, link_text};
 use seawall::seafile::folders::{Found, ObjectFolders, StoreEntry};
 use seawall::seafile::fs::{self as format, FsObject};
 
@@ -157,18 +159,23 @@ impl std::io::Read for Slow<'_> {
     }
 }
 
-/// seafile.conf and ccnet.conf.
+/// seafile.conf, ccnet.conf and seafevents.conf.
 pub fn ini(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    let ini = Ini::parse(&text);
     let lines = text.lines().count();
-    assert!(ini.ignored_lines().iter().all(|&line| line <= lines));
-    for section in ["database", "fileserver", "storage", "Database"] {
-        for key in ["type", "host", "port", "dir"] {
-            if let Some(value) = ini.get(section, key) {
-                assert!(ini.has_section(section) && value.line <= lines);
-                let _ = (value.unescaped(), value.is_true());
+    for reader in [ini::Reader::Glib, ini::Reader::ConfigParser] {
+        let ini = Ini::parse(&text, reader);
+        assert!(ini.ignored_lines().iter().all(|&line| line <= lines));
+        for section in ["database", "fileserver", "storage", "Database", "DATABASE"] {
+            for key in ["type", "host", "port", "dir", "password"] {
+                if let Some(value) = ini.get(section, key) {
+                    assert!(ini.has_section(section) && value.line <= lines);
+                    let _ = (value.unescaped(), value.as_go_reads(), value.is_true());
+                    assert!(ini.interpolated(section, key).is_some());
+                }
             }
+            let misspelled = ini.misspelled(section, &["host"]);
+            assert!(misspelled.iter().all(|&line| line <= lines));
         }
     }
 }
@@ -176,10 +183,38 @@ pub fn ini(data: &[u8]) {
 /// `.env`.
 pub fn dotenv(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    let dotenv = Dotenv::parse(&text);
-    for (name, _) in dotenv.iter() {
-        assert!(!name.is_empty());
-        assert!(dotenv.get(name).is_some());
+    for reader in dotenv::Reader::ALL {
+        let outside = |name: &str| (name == "HOME").then(|| "/root".to_owned());
+        let dotenv = Dotenv::parse(&text, reader, &outside);
+        for (name, _) in dotenv.iter() {
+            assert!(!name.is_empty());
+            assert!(dotenv.get(name).is_some());
+        }
+    }
+}
+
+/// Compose files.
+pub fn compose(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let lines = text.split('\n').count() + text.matches('\r').count();
+    let Ok(services) = services(&text) else {
+        return;
+    };
+    for service in services {
+        for (name, value) in &service.environment {
+            let Some(value) = value else { continue };
+            assert!(value.line <= lines, "{name}");
+            let _ = expand(&value.text, &|name| {
+                (name == "HOME").then(|| "/root".into())
+            });
+        }
+    }
+}
+
+/// A file in the place of a link.
+pub fn link(data: &[u8]) {
+    if let Some(target) = link_text(data) {
+        assert!(!target.as_os_str().is_empty());
     }
 }
 

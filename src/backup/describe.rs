@@ -306,10 +306,7 @@ impl Run<'_> {
         add(unreadable, "rows-unreadable");
         add(!leftovers.unreadable.is_empty(), "stores-unreadable");
         add(leftovers.has_damage(), "stores-damaged");
-        add(
-            self.installation.docker_env_missing && self.options.also.is_empty(),
-            "docker-env",
-        );
+        add(self.installation.docker_env_missing, "docker-env");
         words
     }
 

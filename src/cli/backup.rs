@@ -11,14 +11,15 @@ use super::databases::{AlsoDatabases, Databases};
 use super::init;
 use super::output::{self, Output, bytes, count};
 use super::place::{self, Joined};
+use super::source_places::SourcePlaces;
 use super::{CommandError, Global, Status};
 use crate::backup::{self, Context, Options};
 use crate::repository::acceptances::Acceptances;
 use crate::repository::state::RepositoryState;
-use crate::seafile::discover::{Installation, discover};
+use crate::seafile::discover::{Certainty, Doubt, Installation, Warning, discover};
 use crate::seafile::files;
-use crate::source;
-use crate::time::Clock;
+use crate::source::{self, readings};
+use crate::time::{Clock, Timestamp};
 
 #[derive(Debug, Args)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
@@ -31,6 +32,8 @@ pub(super) struct Arguments {
     init: bool,
     #[command(flatten)]
     initial: init::Joining,
+    #[command(flatten)]
+    places: SourcePlaces,
     #[command(flatten)]
     databases: Databases,
     #[command(flatten)]
@@ -66,11 +69,15 @@ pub(super) fn run(
     output: Output,
 ) -> Result<Status, CommandError> {
     let environment = (arguments.databases).environment_with(&arguments.also_databases)?;
-    let installation = discover(&arguments.source, &environment)?;
+    let environment = environment.with_options(arguments.places.options(&arguments.also));
+    let mut installation = discover(&arguments.source, &environment)?;
+    if !arguments.dry_run {
+        readings::settle(&mut installation);
+    }
+    let mut options = options(arguments);
     for warning in &installation.warnings {
         Output::warning(warning);
     }
-    let mut options = options(arguments);
     if arguments.dry_run {
         return dry_run(&installation, &options, output);
     }
@@ -88,6 +95,9 @@ pub(super) fn run(
     let joined = join(global, arguments, &state, output)?;
     options.accepted = accepted(&joined.state);
     let spool = state.clean_spool(&lock)?;
+    if let Some(doubt) = installation.doubt.clone() {
+        doubted(&mut installation, &doubt, &spool)?;
+    }
     let host = place::host_name();
     let context = Context {
         repository: &joined.repository,
@@ -99,13 +109,62 @@ pub(super) fn run(
         progress: &|text| output.progress(text),
     };
     let report = backup::run(context, &installation, &options)?;
-    report::print(&joined, &report, output);
+    let told: Vec<String> = installation
+        .warnings
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    report::print(&joined, &report, &told, output);
     output.json(&report::Summary::of(&joined, &report))?;
     Ok(if report.needs_reading() {
         Status::ReadTheReport
     } else {
         Status::Done
     })
+}
+
+/// Compares databases that something speaks against with the objects. Those that were found by what
+/// the program does not go by are refused if the libraries went on after them; else both times are
+/// told.
+fn doubted(
+    installation: &mut Installation,
+    doubt: &Doubt,
+    spool: &Path,
+) -> Result<(), CommandError> {
+    let compared = source::doubt::compare(installation, spool).map_err(backup::Error::from)?;
+    let time = |seconds: Option<i64>| {
+        let time = seconds.and_then(Timestamp::from_seconds);
+        time.map_or_else(
+            || "of an unknown time".to_owned(),
+            |time| format!("of {time}"),
+        )
+    };
+    let times = format!(
+        "the newest commit that these databases name is {}, the newest on disk {}",
+        time(compared.newest_head),
+        time(compared.newest_on_disk)
+    );
+    let went_on = compared.went_on.len() as u64;
+    if went_on == 0 && *doubt != Doubt::OtherDatabases {
+        return Ok(());
+    }
+    let text = if went_on > 0 {
+        let libraries = count(went_on, "library", "libraries");
+        format!("{times}: {libraries} went on after them, so these are not the databases in use")
+    } else {
+        times
+    };
+    if let (Doubt::DeadConfiguration(from), true) = (doubt, went_on > 0) {
+        return Err(CommandError::new(
+            anyhow::anyhow!("{from}: {text}"),
+            "give the container's own settings with --env-file, or name the server and the \
+             databases with --database-host and --database-name",
+        ));
+    }
+    let warning = Warning::Compared { text };
+    Output::warning(&warning);
+    installation.warnings.push(warning);
+    Ok(())
 }
 
 /// What the administrator accepted. A file that cannot be read keeps nobody from backing up: then all
@@ -131,6 +190,7 @@ fn keep_out(
     let also = arguments.also.iter().map(|path| place::real(path));
     let inside = [installation.top.clone(), installation.data_dir.clone()]
         .into_iter()
+        .chain(installation.conf_dir.clone())
         .chain(also)
         .find(|folder| real.starts_with(folder));
     match inside {
@@ -200,7 +260,8 @@ fn dry_run(
             vec![
                 finding.what.clone(),
                 output::shown(&finding.value),
-                finding.from.clone(),
+                finding.sure.to_string(),
+                output::shown(&finding.from),
             ]
         })
         .collect();
@@ -255,6 +316,7 @@ struct Found<'a> {
     what: &'a str,
     value: &'a str,
     from: &'a str,
+    sure: Certainty,
 }
 
 impl<'a> Found<'a> {
@@ -263,6 +325,7 @@ impl<'a> Found<'a> {
             what: &finding.what,
             value: &finding.value,
             from: &finding.from,
+            sure: finding.sure,
         }
     }
 }

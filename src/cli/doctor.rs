@@ -6,15 +6,19 @@ use clap::Args;
 
 use super::databases::{AlsoDatabases, Databases};
 use super::output::{Output, count, shown};
+use super::source_places::SourcePlaces;
 use super::{CommandError, Global, Status, place};
 use crate::doctor::{self, Finding, Level, Report, Setup};
 use crate::seafile::discover::{Environment, Installation, discover};
+use crate::source::readings;
 use crate::time::Clock;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// The installation's top folder; without it only destination and state folder are looked at
     source: Option<PathBuf>,
+    #[command(flatten)]
+    places: SourcePlaces,
     #[command(flatten)]
     databases: Databases,
     #[command(flatten)]
@@ -47,6 +51,7 @@ pub(super) fn run(
     };
     doctor::destination(&mut report, &setup);
     let environment = (arguments.databases).environment_with(&arguments.also_databases)?;
+    let environment = environment.with_options(arguments.places.options(&[]));
     let installation = arguments
         .source
         .as_deref()
@@ -67,7 +72,10 @@ pub(super) fn run(
 
 fn find(report: &mut Report, source: &Path, environment: &Environment) -> Option<Installation> {
     match discover(source, environment) {
-        Ok(installation) => Some(installation),
+        Ok(mut installation) => {
+            readings::settle(&mut installation);
+            Some(installation)
+        }
         Err(error) => {
             let next = error.hint();
             report.error("installation", &error, next);

@@ -19,6 +19,7 @@ mod place;
 mod restore;
 mod sheet;
 mod snapshots;
+mod source_places;
 mod status;
 mod verify;
 

@@ -1,7 +1,7 @@
 //! `seawall verify`: is an installation whole, live or restored?
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -9,9 +9,11 @@ use clap::Args;
 use super::databases::Databases;
 use super::output::{MOST_LINES, Output, bytes, count, shown};
 use super::place::{self, warn_unpinned};
+use super::source_places::SourcePlaces;
 use super::{CommandError, Global, Status};
 use crate::repository::index;
 use crate::seafile::discover::{Installation, discover, discover_without_databases};
+use crate::source::readings;
 use crate::time::Timestamp;
 use crate::verify::{self, Damage, LeftoverSort, Options, Report};
 
@@ -30,6 +32,8 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "SNAPSHOT")]
     snapshot: Option<String>,
     #[command(flatten)]
+    places: SourcePlaces,
+    #[command(flatten)]
     databases: Databases,
 }
 
@@ -44,8 +48,8 @@ pub(super) fn run(
         ..Options::default()
     };
     let (installation, report) = match &arguments.snapshot {
-        None => by_databases(&arguments.folder, &arguments.databases, &options, output)?,
-        Some(name) => by_snapshot(global, name, &arguments.folder, &options, output)?,
+        None => by_databases(arguments, &options, output)?,
+        Some(name) => by_snapshot(global, name, arguments, &options, output)?,
     };
     for warning in &installation.warnings {
         Output::warning(warning);
@@ -62,7 +66,7 @@ pub(super) fn run(
 fn by_snapshot(
     global: &Global,
     name: &str,
-    folder: &Path,
+    arguments: &Arguments,
     options: &Options,
     output: Output,
 ) -> Result<(Installation, Report), CommandError> {
@@ -73,7 +77,8 @@ fn by_snapshot(
     let repository = global.unlocked_for(repository, snapshot)?;
     let manifest = index::read_manifest(&repository, &snapshot.marker)
         .map_err(|error| place::name_recipients(error.into(), snapshot))?;
-    let installation = discover_without_databases(folder, &place::environment())?;
+    let environment = place::environment().with_options(arguments.places.options(&[]));
+    let installation = discover_without_databases(&arguments.folder, &environment)?;
     output.detail(format_args!("snapshot  {}", snapshot.id()));
     let report = verify::run_by_snapshot(&installation, &manifest, options, &|text| {
         output.progress(text);
@@ -82,12 +87,14 @@ fn by_snapshot(
 }
 
 fn by_databases(
-    folder: &Path,
-    databases: &Databases,
+    arguments: &Arguments,
     options: &Options,
     output: Output,
 ) -> Result<(Installation, Report), CommandError> {
-    let installation = discover(folder, &databases.environment()?)?;
+    let environment = arguments.databases.environment()?;
+    let environment = environment.with_options(arguments.places.options(&[]));
+    let mut installation = discover(&arguments.folder, &environment)?;
+    readings::settle(&mut installation);
     // Not in the state folder: a machine that only verifies needs none.
     let spool = tempfile::Builder::new()
         .prefix("seawall-verify-")

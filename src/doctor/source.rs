@@ -43,7 +43,8 @@ pub fn source(report: &mut Report, installation: &Installation) -> Databases {
     let bytes = look_at_databases(report, installation);
     look_at_objects(report, installation);
     for warning in &installation.warnings {
-        let next = matches!(warning, Warning::DockerEnvMissing).then(|| also(&installation.top));
+        let is_docker = matches!(warning, Warning::DockerEnvMissing { .. });
+        let next = is_docker.then(|| env_file(&installation.top));
         report.note("installation", warning.to_string(), next);
     }
     Databases { bytes }
@@ -171,7 +172,7 @@ fn entries(folder: &Path, most: usize) -> Result<Vec<PathBuf>, (PathBuf, io::Err
 }
 
 /// What of docker's files is to be found above the installation.
-fn also(top: &Path) -> String {
+fn env_file(top: &Path) -> String {
     let names = [
         ".env",
         "docker-compose.yml",
@@ -182,12 +183,18 @@ fn also(top: &Path) -> String {
     let there = folders.flat_map(|folder| names.iter().map(|name| folder.join(name)));
     let options: Vec<String> = there
         .filter(|path| path.is_file())
-        .map(|path| format!("--also {}", path.display()))
+        .map(|path| {
+            let is_env = path.extension().is_none();
+            let option = if is_env { "--env-file" } else { "--also" };
+            format!("{option} {}", path.display())
+        })
         .collect();
     if options.is_empty() {
-        "back them up too: seawall backup --also /path/to/.env --also /path/to/docker-compose.yml"
-            .into()
+        "use it and back it up too: seawall backup --env-file /path/to/.env".into()
     } else {
-        format!("back them up too: seawall backup {}", options.join(" "))
+        format!(
+            "use them and back them up too: seawall backup {}",
+            options.join(" ")
+        )
     }
 }

@@ -129,13 +129,13 @@ pub fn on_servers(installation: &Installation) -> Vec<(String, Server, String)> 
     };
     let place = |database: &MysqlDatabase| {
         let name = database.name.value.clone();
-        (database.role.to_string(), server(database), name)
+        (database.role.to_string(), server_of(database), name)
     };
     databases.iter().map(place).collect()
 }
 
 /// How one is reached.
-fn server(database: &MysqlDatabase) -> Server {
+pub(super) fn server_of(database: &MysqlDatabase) -> Server {
     let text = |setting: &Option<crate::seafile::discover::Setting<String>>| {
         setting.as_ref().map(|setting| setting.value.clone())
     };

@@ -19,6 +19,7 @@ mod compaction;
 mod crash;
 mod damage;
 mod destinations;
+mod docker;
 mod documented;
 mod encryption;
 mod full;

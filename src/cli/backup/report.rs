@@ -80,15 +80,18 @@ fn marker_place(joined: &Joined, report: &Report) -> String {
     crate::repository::place::of_key(joined.repository.place(), &key)
 }
 
-/// What was backed up, what was proved, where the marker is.
-pub(super) fn print(joined: &Joined, report: &Report, output: Output) {
+/// What was backed up, what was proved, where the marker is. `told` are warnings that were printed when
+/// the run began.
+pub(super) fn print(joined: &Joined, report: &Report, told: &[String], output: Output) {
     let Report {
         marker,
         manifest,
         totals,
         ..
     } = report;
-    Output::warnings(&report.warnings());
+    let mut warnings = report.warnings();
+    warnings.retain(|warning| !told.contains(warning));
+    Output::warnings(&warnings);
     print_damage(manifest, &manifest.damage, "is lost");
     print_damage(
         manifest,

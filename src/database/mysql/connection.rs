@@ -8,6 +8,7 @@ use mysql_async::{Conn, Row, Value};
 use tokio::runtime::{Builder, Runtime};
 
 use super::error::{Error, ErrorKind};
+use super::literal;
 use super::server::Server;
 
 /// A server that does not answer a login is not there.
@@ -127,6 +128,12 @@ impl Connection {
     /// Runs a statement whose rows nobody wants.
     pub fn run(&self, statement: &str) -> Result<(), Error> {
         self.each(statement, |_| Ok::<_, Error>(()))
+    }
+
+    /// Makes a database the one that statements are about; an error tells one that is not there from
+    /// one that the account may not see.
+    pub fn use_database(&self, name: &str) -> Result<(), Error> {
+        self.run(&format!("USE {}", literal::name(name)))
     }
 
     /// The first cell of the first row.

@@ -9,9 +9,12 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 
+pub mod compose;
 pub mod dotenv;
 pub mod ini;
 pub mod python;
+pub mod template;
+pub mod yaml;
 
 /// The longest configuration file that is read, in bytes.
 pub const MAX_BYTES: u64 = 1 << 20;

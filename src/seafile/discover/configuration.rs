@@ -2,14 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
+use super::container::{self, Container};
+use super::dotenvs::EnvFile;
 use super::error::DiscoverError;
+use super::folders::{self, Folders};
 use super::origin::{Environment, Origin, Setting};
-use super::places::{inside, is_file};
+use super::places::{CONF, is_file};
+use super::program::Program;
 use super::warning::Warning;
-use crate::seafile::config::dotenv::Dotenv;
-use crate::seafile::config::ini::{Ini, IniValue};
+use crate::seafile::config;
+use crate::seafile::config::dotenv::Reader;
+use crate::seafile::config::ini::{self, Ini, IniValue};
 use crate::seafile::config::python::PythonSettings;
-use crate::seafile::config::{self};
 
 /// The files, by what they configure.
 #[derive(Debug)]
@@ -24,7 +28,9 @@ pub(super) struct Configuration {
     pub seahub: PythonFile,
     /// What was handed in, and `.env` files of the installation.
     pub environment: Environment,
-    /// The files that were read, inside the installation.
+    /// What docker's files say.
+    pub container: Container,
+    /// The files that were read, as messages name them.
     pub files: Vec<PathBuf>,
     /// Whether one of them is a `.env`.
     pub has_dotenv: bool,
@@ -47,14 +53,23 @@ pub(super) struct PythonFile {
 }
 
 impl IniFile {
-    /// A value as the server reads it, and its line.
+    /// A value as the server reads it, and its line; then as the file server in Go does, if it reads
+    /// the line otherwise.
     pub(super) fn get(&self, section: &str, key: &str) -> Option<Setting<String>> {
-        self.value(section, key, IniValue::unescaped)
+        let found = self.value(section, key, IniValue::unescaped)?;
+        let of_go = self.value(section, key, IniValue::as_go_reads);
+        Some(found.or_else_try(of_go))
     }
 
-    /// A value as Python programs read it, and its line.
-    pub(super) fn get_raw(&self, section: &str, key: &str) -> Option<Setting<String>> {
-        self.value(section, key, |value| value.text.clone())
+    /// A value as seafevents reads it, and its line. Since 2026 a blank with `#` or `;` begins a
+    /// comment there.
+    pub(super) fn get_of_events(&self, section: &str, key: &str) -> Option<Setting<String>> {
+        let text = self.ini.interpolated(section, key)?;
+        let uncommented = ini::without_comment(&text).to_owned();
+        let found = self.value(section, key, |_| text.clone())?;
+        let of_2026 = self.value(section, key, |_| uncommented.clone());
+        let as_it_stands = self.value(section, key, |value| value.text.clone());
+        Some(found.or_else_try(of_2026).or_else_try(as_it_stands))
     }
 
     /// Whether it says yes, if it says anything.
@@ -74,52 +89,78 @@ impl IniFile {
     }
 }
 
+/// Keys of each file's section of databases, as its program spells them.
+const SEAFILE_KEYS: [&str; 7] = [
+    "type",
+    "host",
+    "port",
+    "user",
+    "password",
+    "db_name",
+    "unix_socket",
+];
+const CCNET_KEYS: [&str; 7] = [
+    "ENGINE",
+    "HOST",
+    "PORT",
+    "USER",
+    "PASSWD",
+    "DB",
+    "UNIX_SOCKET",
+];
+
 /// Reads files of one installation and remembers which were there.
 struct Loader<'a> {
-    top: &'a Path,
-    data_dir: &'a Path,
+    folders: &'a Folders,
     files: Vec<PathBuf>,
+    has_conf: bool,
     warnings: &'a mut Vec<Warning>,
 }
 
 impl Configuration {
     /// Reads the files: in `conf/` since Seafile 5, beside the data before.
     pub(super) fn load(
-        top: &Path,
-        data_dir: &Path,
+        folders: &Folders,
+        program: &Program,
         mut environment: Environment,
         warnings: &mut Vec<Warning>,
     ) -> Result<Self, DiscoverError> {
+        let mut container = container::look(folders, program, &mut environment, warnings)?;
         let mut loader = Loader {
-            top,
-            data_dir,
-            files: Vec::new(),
+            folders,
+            files: container.files.clone(),
+            has_conf: false,
             warnings,
         };
-        let seafile = loader.ini(["conf/seafile.conf", "seafile-data/seafile.conf"])?;
-        let ccnet = loader.ini(["conf/ccnet.conf", "ccnet/ccnet.conf"])?;
-        let seafevents = loader.ini(["conf/seafevents.conf", "pro-data/seafevents.conf"])?;
-        let before = loader.files.len();
-        for path in ["conf/.env", ".env"] {
-            if let Some(dotenv) = loader.dotenv(path)? {
-                environment.add_dotenv(Path::new(path), &dotenv);
-            }
+        let glib = ini::Reader::Glib;
+        let seafile = loader.ini(["conf/seafile.conf", "seafile-data/seafile.conf"], glib)?;
+        loader.tell_misspelled(&seafile, "database", &SEAFILE_KEYS);
+        let ccnet = loader.ini(["conf/ccnet.conf", "ccnet/ccnet.conf"], glib)?;
+        if program.is_at_least(12, 0) != Some(true) {
+            loader.tell_misspelled(&ccnet, "Database", &CCNET_KEYS);
         }
-        let has_dotenv = loader.files.len() > before;
+        let seafevents = loader.ini(
+            ["conf/seafevents.conf", "pro-data/seafevents.conf"],
+            ini::Reader::ConfigParser,
+        )?;
+        loader.tell_misspelled(&seafevents, "DATABASE", &[]);
+        let has_dotenv = loader.dotenvs(program, &container, &mut environment)?;
+        let image = environment.get("SEAFILE_IMAGE").cloned();
+        container.image = container.image.or(image);
         let seahub = loader.python(
             ["conf/seahub_settings.py", "seahub_settings.py"],
             &environment,
         )?;
-        let files = loader.files;
         Ok(Self {
             seafile,
             ccnet,
             seafevents,
             seahub,
             environment,
-            has_dotenv,
-            has_conf: files.iter().any(|file| file.starts_with("conf")),
-            files,
+            has_dotenv: has_dotenv || container.is_known,
+            container,
+            has_conf: loader.has_conf,
+            files: loader.files,
         })
     }
 }
@@ -129,47 +170,83 @@ impl Loader<'_> {
     fn first(&mut self, paths: [&str; 2]) -> Result<(PathBuf, Option<String>), DiscoverError> {
         for path in paths {
             if let Some(text) = self.text(path)? {
-                return Ok((PathBuf::from(path), Some(text)));
+                return Ok((self.folders.shown(path), Some(text)));
             }
         }
-        Ok((PathBuf::from(paths[0]), None))
+        Ok((self.folders.shown(paths[0]), None))
     }
 
     fn text(&mut self, path: &str) -> Result<Option<String>, DiscoverError> {
-        let place = inside(self.top, self.data_dir, path);
+        let place = self.folders.inside(path);
         if !is_file(&place)? {
             return Ok(None);
         }
         let text =
             config::read_text(&place).map_err(|error| DiscoverError::config(&place, error))?;
         if text.is_some() {
-            self.files.push(PathBuf::from(path));
+            self.note(path);
         }
         Ok(text)
     }
 
-    fn ini(&mut self, paths: [&str; 2]) -> Result<IniFile, DiscoverError> {
+    fn note(&mut self, path: &str) {
+        self.has_conf |= Path::new(path).starts_with(CONF);
+        self.files.push(self.folders.shown(path));
+    }
+
+    fn ini(&mut self, paths: [&str; 2], reader: ini::Reader) -> Result<IniFile, DiscoverError> {
         let (path, text) = self.first(paths)?;
-        let ini = Ini::parse(&text.unwrap_or_default());
+        let ini = Ini::parse(&text.unwrap_or_default(), reader);
         self.tell_ignored(&path, ini.ignored_lines());
         Ok(IniFile { path, ini })
     }
 
-    fn dotenv(&mut self, path: &str) -> Result<Option<Dotenv>, DiscoverError> {
-        let Some(text) = self.text(path)? else {
-            return Ok(None);
+    /// `.env` files inside the installation, and those near it that may be its own.
+    fn dotenvs(
+        &mut self,
+        program: &Program,
+        container: &Container,
+        environment: &mut Environment,
+    ) -> Result<bool, DiscoverError> {
+        // Seafile's scripts source the file; without them it is docker's.
+        let reader = if program.is_named {
+            Reader::Shell
+        } else {
+            Reader::Compose
         };
-        let dotenv = Dotenv::parse(&text);
-        self.tell_ignored(Path::new(path), dotenv.ignored_lines());
-        let unexpanded = dotenv
-            .iter()
-            .filter(|(name, value)| value.has_reference && name.starts_with("SEAFILE_MYSQL_DB_"));
-        self.warnings
-            .extend(unexpanded.map(|(name, value)| Warning::Unexpanded {
-                at: Origin::Line(PathBuf::from(path), value.line),
-                name: name.to_owned(),
-            }));
-        Ok(Some(dotenv))
+        let mut has_any = false;
+        for path in ["conf/.env", ".env"] {
+            has_any |= self.dotenv(path, reader, environment)?;
+        }
+        // Services of distributions name a file of their own: seafile.env.
+        for place in folders::env_files(&self.folders.conf_dir) {
+            let name = place.file_name().and_then(|name| name.to_str());
+            if let Some(name) = name.filter(|name| *name != ".env") {
+                has_any |= self.dotenv(&format!("{CONF}/{name}"), Reader::Systemd, environment)?;
+            }
+        }
+        for file in &container.likely {
+            file.apply(environment, self.warnings);
+            self.files.push(file.path.clone());
+            has_any = true;
+        }
+        Ok(has_any)
+    }
+
+    fn dotenv(
+        &mut self,
+        path: &str,
+        reader: Reader,
+        environment: &mut Environment,
+    ) -> Result<bool, DiscoverError> {
+        let variable = |name: &str| environment.value(name);
+        let (place, shown) = (self.folders.inside(path), self.folders.shown(path));
+        let file = EnvFile::read(&place, &shown, reader, &variable)?;
+        if let Some(file) = &file {
+            file.apply(environment, self.warnings);
+            self.note(path);
+        }
+        Ok(file.is_some())
     }
 
     fn python(
@@ -181,6 +258,14 @@ impl Loader<'_> {
         let variable = |name: &str| environment.get(name).map(|setting| setting.value.clone());
         let settings = PythonSettings::parse(&text.unwrap_or_default(), &variable);
         Ok(PythonFile { path, settings })
+    }
+
+    fn tell_misspelled(&mut self, file: &IniFile, section: &str, keys: &[&str]) {
+        let lines = file.ini.misspelled(section, keys).into_iter();
+        self.warnings.extend(lines.map(|line| Warning::Misspelled {
+            at: Origin::Line(file.path.clone(), line),
+            wanted: format!("that of [{section}] or of a key in it"),
+        }));
     }
 
     fn tell_ignored(&mut self, path: &Path, lines: &[usize]) {

@@ -3,7 +3,6 @@
 
 use std::fmt;
 
-use super::Seen;
 use super::django;
 use super::error::DiscoverError;
 use super::mysql::{self, MysqlSettings};
@@ -11,6 +10,7 @@ use super::origin::{Origin, Setting};
 use super::places::is_file;
 use super::sqlite::{self, SqliteFile};
 use super::warning::Warning;
+use super::{Doubt, Seen};
 
 /// What a database is for. `Display` gives the name that dumps have.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -81,6 +81,11 @@ pub(super) fn databases(
 }
 
 fn engine(seen: &Seen) -> Result<Setting<Engine>, DiscoverError> {
+    let overrides = seen.configuration.environment.overrides();
+    if let Some(option) = overrides.first_option() {
+        let from = Origin::Option(option.to_owned());
+        return Ok(Setting::new(Engine::Mysql, from));
+    }
     if let Some(named) = seen.configuration.seafile.get("database", "type") {
         return named_engine("the database", named);
     }
@@ -155,8 +160,8 @@ fn missing_sqlite(seafile: &SqliteFile, named_by: &Origin, mysql: Option<Origin>
             "{from} names a MySQL server, but the server takes SQLite unless seafile.conf has \
              type = mysql in [database]"
         ),
-        None => "if the databases are on MySQL: where are the settings? With docker, give the \
-                 .env file that lies beside the compose file"
+        None => "if the databases are on MySQL, say where: --env-file FILE (docker's .env, which \
+                 lies beside the compose file), or --database-host and --database-user"
             .to_owned(),
     };
     DiscoverError::Missing {
@@ -187,6 +192,37 @@ fn refuse_mixture(seen: &Seen) -> Result<(), DiscoverError> {
 pub(super) fn ccnet_is_sqlite(seen: &Seen) -> Result<bool, DiscoverError> {
     let has_own_setting = seen.program.is_at_least(12, 0) == Some(false);
     Ok(has_own_setting && !ccnet_is_mysql(seen)?)
+}
+
+/// What speaks against the databases that were found, for a look at what they point to: values that the
+/// program does not go by, or databases of another kind that lie there too.
+pub(super) fn doubt(
+    seen: &Seen,
+    database: &DatabaseKind,
+    warnings: &mut Vec<Warning>,
+) -> Option<Doubt> {
+    if let DatabaseKind::Mysql(settings) = database
+        && let Some(dead) = settings.taken_from_dead()
+    {
+        let advice = match seen.configuration.container.seen.first() {
+            Some(seen) => format!(
+                "give the container's own settings: --env-file {}",
+                seen.display()
+            ),
+            None => "give the container's own settings with --env-file".to_owned(),
+        };
+        let at = dead.clone();
+        warnings.push(Warning::DeadConfiguration { at, advice });
+        return Some(Doubt::DeadConfiguration(dead.clone()));
+    }
+    let is_beside = |warning: &Warning| {
+        matches!(
+            warning,
+            Warning::SqliteBesideMysql { .. } | Warning::MysqlBesideSqlite { .. }
+        )
+    };
+    let is_doubtful = warnings.iter().any(is_beside);
+    is_doubtful.then_some(Doubt::OtherDatabases)
 }
 
 fn warn_of_leftover_sqlite(

@@ -13,6 +13,31 @@ pub(super) fn engine(seen: &Seen) -> Option<Setting<String>> {
     Some(Setting::new(engine.text()?, from))
 }
 
+/// Where a setting stands that only running the file would tell.
+pub(super) fn unknown(seen: &Seen, key: &str) -> Option<Origin> {
+    let file = &seen.configuration.seahub;
+    let at = |line| Origin::Line(file.path.clone(), line);
+    let Some(databases) = file.settings.get("DATABASES") else {
+        return file.settings.imports_everything().map(at);
+    };
+    let located = file.settings.get_in("DATABASES", &["default", key]);
+    let is_unknown = |value: &Value| {
+        matches!(
+            value,
+            Value::Dynamic | Value::Environment(_) | Value::List(_) | Value::Dict(_)
+        )
+    };
+    match located {
+        Some(located) => is_unknown(&located.value).then(|| at(located.line)),
+        // Set by an import that is not followed.
+        None if file.settings.get_in("DATABASES", &["default"]).is_none() => file
+            .settings
+            .imports_everything()
+            .map(|_| at(databases.line)),
+        None => None,
+    }
+}
+
 /// `DATABASES['default']` of `seahub_settings.py`.
 pub(super) struct Django<'a> {
     seen: &'a Seen<'a>,
@@ -25,7 +50,7 @@ impl<'a> Django<'a> {
     pub(super) fn new(seen: &'a Seen<'a>, warnings: &'a mut Vec<Warning>) -> Self {
         let settings = &seen.configuration.seahub.settings;
         let has_database = settings.get("DATABASES").is_some();
-        let mut django = Self {
+        let django = Self {
             seen,
             warnings,
             has_database,
@@ -33,7 +58,8 @@ impl<'a> Django<'a> {
         if let Some(line) = settings.imports_everything()
             && !has_database
         {
-            django.warn(line, "import *".to_owned());
+            let at = Origin::Line(seen.configuration.seahub.path.clone(), line);
+            django.warnings.push(Warning::NotFollowed { at });
         }
         django
     }
@@ -47,7 +73,9 @@ impl<'a> Django<'a> {
         let located = file.settings.get_in("DATABASES", &path)?;
         if let Some(text) = located.text() {
             let from = Origin::Line(file.path.clone(), located.line);
-            return (!text.is_empty()).then(|| Setting::new(text, from));
+            let setting =
+                || super::mysql::dead_in_docker(self.seen, Setting::new(text.clone(), from));
+            return (!text.is_empty()).then(setting);
         }
         self.warn_unknown(keys, located);
         None

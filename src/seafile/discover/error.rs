@@ -39,6 +39,14 @@ pub enum DiscoverError {
         /// The next step.
         advice: String,
     },
+    /// What is there can be taken in more ways than one.
+    #[error("{what}")]
+    Unclear {
+        /// What was seen.
+        what: String,
+        /// Which option decides.
+        advice: String,
+    },
     /// A configuration file says something that makes no sense.
     #[error("{path}: {why}")]
     Invalid {
@@ -95,7 +103,9 @@ impl DiscoverError {
             }
             Self::Read { source, .. } => (source.kind() == io::ErrorKind::PermissionDenied)
                 .then(|| "run seawall as the user that Seafile runs as, or as root".to_owned()),
-            Self::Missing { advice, .. } | Self::Unsupported { advice, .. } => Some(advice.clone()),
+            Self::Missing { advice, .. }
+            | Self::Unclear { advice, .. }
+            | Self::Unsupported { advice, .. } => Some(advice.clone()),
             Self::Invalid { .. } => None,
         }
     }

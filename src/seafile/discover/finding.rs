@@ -2,7 +2,8 @@
 
 use super::database::DatabaseKind;
 use super::mysql::MysqlDatabase;
-use super::origin::Origin;
+use super::origin::{Certainty, Origin};
+use super::program::Edition;
 use super::sqlite::SqliteFile;
 use super::storage::{self, ObjectStorage};
 use super::{Installation, Seen};
@@ -17,6 +18,8 @@ pub struct Finding {
     pub value: String,
     /// What says so: a line of a file, a variable, or the place itself.
     pub from: String,
+    /// How sure it is.
+    pub sure: Certainty,
 }
 
 /// A list of findings in the making.
@@ -28,6 +31,7 @@ impl Findings {
             what: what.into(),
             value: value.into(),
             from: from.to_string(),
+            sure: from.certainty(),
         });
     }
 }
@@ -47,7 +51,8 @@ pub(super) fn findings(
         let from = Origin::Path(file.clone());
         findings.add("configuration", file.display().to_string(), &from);
     }
-    places(&mut findings, installation);
+    dead(&mut findings, seen);
+    places(&mut findings, seen, installation);
     match &installation.database {
         DatabaseKind::Sqlite(files) => {
             findings.add("databases", "SQLite", databases_from);
@@ -71,10 +76,10 @@ pub(super) fn findings(
 }
 
 fn program(findings: &mut Findings, seen: &Seen, installation: &Installation) {
-    let edition = if installation.pro {
-        "Professional"
-    } else {
-        "Community"
+    let edition = match seen.edition() {
+        Some(Edition::Professional) => "Professional",
+        Some(Edition::Community) => "Community",
+        None => "of unknown edition",
     };
     match &seen.program.version {
         Some(version) => {
@@ -89,10 +94,29 @@ fn program(findings: &mut Findings, seen: &Seen, installation: &Installation) {
     }
 }
 
-fn places(findings: &mut Findings, installation: &Installation) {
+/// Files that are there and that the version does not read.
+fn dead(findings: &mut Findings, seen: &Seen) {
+    let ccnet = &seen.configuration.ccnet;
+    let is_there = seen.configuration.files.contains(&ccnet.path);
+    if is_there && seen.program.is_at_least(12, 0) == Some(true) {
+        let version = seen.program.major().unwrap_or(12);
+        let from = Origin::Path(ccnet.path.clone());
+        let value = format!("Seafile {version} does not read it");
+        findings.add("dead configuration", value, &from);
+    }
+}
+
+fn places(findings: &mut Findings, seen: &Seen, installation: &Installation) {
     let data_dir = installation.data_dir.display().to_string();
-    let from = Origin::Path("seafile-data".into());
-    findings.add("data folder", data_dir, &from);
+    findings.add("data folder", data_dir, &seen.folders.data_from);
+    if let Some(conf_dir) = &installation.conf_dir {
+        let folder = conf_dir.display().to_string();
+        findings.add("configuration folder", folder, &seen.folders.conf_from);
+    }
+    for path in &installation.outside {
+        let from = Origin::Path(path.clone());
+        findings.add("backed up too", path.display().to_string(), &from);
+    }
     for link in &installation.links {
         let from = Origin::Path(link.path.clone());
         findings.add("link followed", link.target.display().to_string(), &from);

@@ -7,10 +7,14 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 mod configuration;
+mod container;
 mod database;
 mod django;
+mod dotenvs;
 mod error;
 mod finding;
+mod folders;
+mod latest;
 mod mysql;
 mod origin;
 mod overrides;
@@ -26,16 +30,18 @@ mod tests;
 pub use database::{DatabaseKind, Role};
 pub use error::DiscoverError;
 pub use finding::Finding;
+pub use latest::link_text;
 pub use mysql::{MysqlDatabase, MysqlSettings};
-pub use origin::{Environment, Origin, Setting};
-pub use overrides::DatabaseOverrides;
+pub use origin::{Certainty, Environment, Origin, Setting};
+pub use overrides::{DatabaseOverrides, SourceOptions};
 pub use places::FollowedLink;
 pub use sqlite::SqliteFile;
 pub use storage::{ObjectRoots, ObjectStorage, StorageClass};
 pub use warning::Warning;
 
 use configuration::Configuration;
-use program::Program;
+use folders::Folders;
+use program::{Edition, Program};
 
 /// How an installation is laid out, by what is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +54,11 @@ pub enum Layout {
     ConfigFolder,
     /// As [`Self::ConfigFolder`], without the program: docker's volume, or a copy of the data.
     DockerVolume,
+    /// Configuration or data in a place of its own: a distribution's package, or as the
+    /// administrator says.
+    Apart,
+    /// Data without any configuration.
+    Unknown,
 }
 
 impl fmt::Display for Layout {
@@ -57,8 +68,19 @@ impl fmt::Display for Layout {
             Self::ConfigBeside => "Seafile 3 or 4, configuration beside the data",
             Self::ConfigFolder => "Seafile 5 or later, configuration in conf",
             Self::DockerVolume => "docker's volume or a copy without the program",
+            Self::Apart => "configuration or data in a place of its own",
+            Self::Unknown => "unknown: there is no configuration",
         })
     }
+}
+
+/// What speaks against the databases that were found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Doubt {
+    /// They were found by what the program in use does not go by.
+    DeadConfiguration(Origin),
+    /// Databases of another kind lie there too.
+    OtherDatabases,
 }
 
 /// What an installation consists of.
@@ -76,6 +98,11 @@ pub struct Installation {
     pub program_folder: Option<PathBuf>,
     /// The real place of `seafile-data`, absolute.
     pub data_dir: PathBuf,
+    /// The configuration folder, if it is not `conf` in the top folder.
+    pub conf_dir: Option<PathBuf>,
+    /// Files and folders outside that belong to the installation: docker's `.env` and compose files,
+    /// or configuration that has no place inside.
+    pub outside: Vec<PathBuf>,
     /// The links that are followed, outer ones first. `seafile-data` is among them whenever it is
     /// somewhere else, by a link or by `ccnet/seafile.ini`.
     pub links: Vec<FollowedLink>,
@@ -87,8 +114,10 @@ pub struct Installation {
     pub skip_block_hash: bool,
     /// `[history] keep_days`: for libraries without a limit of their own; negative means for ever.
     pub history_keep_days: Option<Setting<i64>>,
-    /// Whether this looks like docker's volume and has no `.env`.
+    /// Whether this looks like docker's volume, and no `.env` is in it, near it or given.
     pub docker_env_missing: bool,
+    /// Why the databases may not be those of these objects, if something speaks against it.
+    pub doubt: Option<Doubt>,
     /// Everything above for people, with its origin; no secrets.
     pub findings: Vec<Finding>,
     /// What the administrator should know.
@@ -99,6 +128,7 @@ pub struct Installation {
 struct Seen<'a> {
     top: &'a Path,
     data_dir: &'a Path,
+    folders: &'a Folders,
     program: &'a Program,
     configuration: &'a Configuration,
 }
@@ -114,6 +144,12 @@ impl Seen<'_> {
 
     /// Where a path of the configuration is: docker's paths are those of the container.
     fn on_this_machine(&self, named: &Path) -> PathBuf {
+        if let Some(root) = &self.folders.root {
+            let place = folders::on_disk(root, self.top, named);
+            if place.exists() {
+                return place;
+            }
+        }
         if self.program.folder.is_none() {
             for volume in ["/shared/seafile", "/opt/seafile", "/shared"] {
                 if let Ok(rest) = named.strip_prefix(volume) {
@@ -129,28 +165,41 @@ impl Seen<'_> {
 
     fn layout(&self) -> Layout {
         let has_storage = self.data_dir.join("storage").exists();
+        let is_beside = !self.configuration.files.is_empty();
+        if self.folders.conf_is_apart() || self.folders.data_is_apart() {
+            return Layout::Apart;
+        }
         match (self.configuration.has_conf, has_storage) {
-            (true, _) if self.program.folder.is_none() && self.is_without_program() => {
-                Layout::DockerVolume
-            }
+            (true, _) if !self.program.is_named => Layout::DockerVolume,
             (true, _) => Layout::ConfigFolder,
-            (false, true) => Layout::ConfigBeside,
+            (false, true) if is_beside || self.program.is_named => Layout::ConfigBeside,
+            (false, true) => Layout::Unknown,
             (false, false) => Layout::SharedStore,
         }
     }
 
-    /// No folder of a program told the version: docker's stamp at most.
-    fn is_without_program(&self) -> bool {
-        let version = self.program.version.as_ref();
-        version.is_none_or(|version| version.from == Program::stamp_origin())
+    /// Whether this is docker's volume of a version whose container goes by its environment, whatever
+    /// `conf/` says.
+    fn goes_by_environment(&self) -> bool {
+        self.layout() == Layout::DockerVolume && self.program.is_at_least(12, 0) == Some(true)
     }
 
-    /// The Professional edition by its folder's name; without one by what only it has.
-    fn is_pro(&self, layout: Layout) -> bool {
+    /// The edition by the program's or image's name; without one by what only the Professional has.
+    fn edition(&self) -> Option<Edition> {
+        if let Some(known) = &self.program.edition {
+            return Some(known.value);
+        }
         let variable = self.configuration.environment.get("IS_PRO_VERSION");
-        let has_sign = variable.is_some_and(|variable| variable.value == "true")
-            || self.top.join("pro-data").exists();
-        self.program.is_pro || (layout == Layout::DockerVolume && has_sign)
+        match variable.map(|variable| variable.value.as_str()) {
+            Some("true") => Some(Edition::Professional),
+            Some("false") => Some(Edition::Community),
+            _ if self.program.is_named => None,
+            _ => self
+                .top
+                .join("pro-data")
+                .exists()
+                .then_some(Edition::Professional),
+        }
     }
 }
 
@@ -183,15 +232,19 @@ fn look(
 ) -> Result<Installation, DiscoverError> {
     let mut warnings = Vec::new();
     let top = places::top(top)?;
-    let mut program = Program::find(&top)?;
-    let data_dir = places::data_dir(&top, &program, &mut warnings)?;
-    places::expect_traces(&top, &data_dir)?;
-    program.look_for_stamp(&data_dir)?;
-    let links = places::followed_links(&top, &data_dir, &mut warnings)?;
-    let configuration = Configuration::load(&top, &data_dir, environment.clone(), &mut warnings)?;
+    let mut program = Program::find(&top, &mut warnings)?;
+    let folders = Folders::find(&top, &program, environment.options(), &mut warnings)?;
+    program.look_for_stamp(&top, &folders.data_dir)?;
+    let links = places::followed_links(&folders, &mut warnings)?;
+    let configuration =
+        Configuration::load(&folders, &program, environment.clone(), &mut warnings)?;
+    if let Some(image) = &configuration.container.image {
+        program.look_at_image(image);
+    }
     let seen = Seen {
         top: &top,
-        data_dir: &data_dir,
+        data_dir: &folders.data_dir,
+        folders: &folders,
         program: &program,
         configuration: &configuration,
     };
@@ -205,7 +258,7 @@ fn describe(
     mut warnings: Vec<Warning>,
     need: Databases,
 ) -> Result<Installation, DiscoverError> {
-    let object_storage = storage::object_storage(seen)?;
+    let object_storage = storage::object_storage(seen, &mut warnings)?;
     let (database, databases_from) = match database::databases(seen, &mut warnings) {
         Err(_) if need == Databases::MayBeLost => {
             (DatabaseKind::Sqlite(Vec::new()), Origin::Default)
@@ -213,10 +266,15 @@ fn describe(
         found => found?,
     };
     let layout = seen.layout();
-    let docker_env_missing = layout == Layout::DockerVolume && !seen.configuration.has_dotenv;
+    let also = &seen.configuration.environment.options().also;
+    let docker_env_missing = layout == Layout::DockerVolume
+        && !seen.configuration.has_dotenv
+        && !also.iter().any(|path| holds_docker_files(path));
     if docker_env_missing {
-        warnings.push(Warning::DockerEnvMissing);
+        let seen = seen.configuration.container.seen.clone();
+        warnings.push(Warning::DockerEnvMissing { seen });
     }
+    let doubt = database::doubt(seen, &database, &mut warnings);
     let seafile = &seen.configuration.seafile;
     let skip_block_hash = seafile.is_true("fileserver", "skip_block_hash");
     let keep_days = seafile.get("history", "keep_days");
@@ -225,9 +283,11 @@ fn describe(
         top: seen.top.to_owned(),
         layout,
         program_version: version.map(|version| version.value.clone()),
-        pro: seen.is_pro(layout),
+        pro: seen.edition() == Some(Edition::Professional),
         program_folder: seen.program.folder.clone(),
         data_dir: seen.data_dir.to_owned(),
+        conf_dir: (seen.folders.conf_is_apart()).then(|| seen.folders.conf_dir.clone()),
+        outside: outside(seen),
         links,
         database,
         object_storage,
@@ -235,9 +295,47 @@ fn describe(
         history_keep_days: keep_days
             .and_then(|days| Some(Setting::new(days.value.parse().ok()?, days.from))),
         docker_env_missing,
+        doubt,
         findings: Vec::new(),
         warnings,
     };
     installation.findings = finding::findings(seen, &installation, &databases_from);
     Ok(installation)
+}
+
+/// What belongs to the installation and lies outside of it.
+fn outside(seen: &Seen) -> Vec<PathBuf> {
+    let container = &seen.configuration.container;
+    let likely = container.likely.iter().map(|file| file.path.clone());
+    let mut outside: Vec<PathBuf> = container.files.iter().cloned().chain(likely).collect();
+    // A configuration folder elsewhere takes the place of `conf`, if that is free.
+    if seen.folders.conf_is_apart() && seen.top.join(places::CONF).is_dir() {
+        outside.push(seen.folders.conf_dir.clone());
+    }
+    let is_inside = |path: &PathBuf| {
+        let real = std::fs::canonicalize(path);
+        real.is_ok_and(|real| {
+            real.starts_with(seen.top) || real.starts_with(&seen.folders.conf_dir)
+        }) && *path != seen.folders.conf_dir
+    };
+    outside.retain(|path| !is_inside(path));
+    outside.sort();
+    outside.dedup();
+    outside
+}
+
+/// Whether a path of `--also` is docker's file of variables or a compose file, or a folder with one.
+fn holds_docker_files(path: &Path) -> bool {
+    let is_one = |path: &Path| {
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        [".env", ".yml", ".yaml"]
+            .iter()
+            .any(|end| name.ends_with(end))
+            && path.is_file()
+    };
+    is_one(path) || folders::entries(path).iter().any(|path| is_one(path))
 }

@@ -6,7 +6,7 @@ use super::Seen;
 use super::database::{self, Role};
 use super::django::{self, Django};
 use super::error::DiscoverError;
-use super::origin::{Origin, Setting};
+use super::origin::{Certainty, Origin, Setting};
 use super::sqlite::{self, SqliteFile};
 use super::warning::Warning;
 use crate::seafile::config::Secret;
@@ -51,6 +51,17 @@ pub struct MysqlSettings {
 }
 
 impl MysqlSettings {
+    /// What the place or the name of Seafile's own database was taken from, if the program does not go
+    /// by it.
+    pub(super) fn taken_from_dead(&self) -> Option<&Origin> {
+        let first = self.databases.first()?;
+        let host = first.host.as_ref().map(|host| &host.from);
+        let socket = first.unix_socket.as_ref().map(|socket| &socket.from);
+        let place = socket.or(host);
+        let mut origins = place.into_iter().chain([&first.name.from]);
+        origins.find(|from| from.certainty() == Certainty::Guess)
+    }
+
     /// What names the server of Seafile's own database.
     pub(super) fn named_by(&self) -> Origin {
         let first = self.databases.first();
@@ -79,8 +90,8 @@ pub(super) fn settings(
     if !has_place && !overrides.has_place() {
         return Err(no_server(seen));
     }
-    let name = seen.variable("SEAFILE_MYSQL_DB_SEAFILE_DB_NAME");
-    let name = name.or_else(|| seen.configuration.seafile.get("database", "db_name"));
+    let conf = || seen.configuration.seafile.get("database", "db_name");
+    let name = name(seen, "SEAFILE", conf(), "seafile_db");
     let mut databases = vec![server.clone().database(Role::Seafile, name, "seafile_db")];
     let mut files = Vec::new();
     if database::ccnet_is_sqlite(seen)? {
@@ -107,12 +118,52 @@ pub(super) fn settings(
 }
 
 fn no_server(seen: &Seen) -> DiscoverError {
+    let file = match seen.configuration.container.seen.first() {
+        Some(seen) => seen.display().to_string(),
+        None => "FILE, the .env that lies beside the compose file".to_owned(),
+    };
     DiscoverError::Missing {
         what: "the host of the MySQL server".to_owned(),
         path: seen.top.join(&seen.configuration.seafile.path),
         from: Origin::Default,
-        advice: "with docker, give the .env file that lies beside the compose file".to_owned(),
+        advice: format!(
+            "with docker, add --env-file {file}; or say it with --database-host or \
+             --database-socket"
+        ),
     }
+}
+
+/// The name of a database: a variable's, then the configuration's. A container from 12 on gets the
+/// usual name from its compose file where nothing else is set, so what `conf/` says is tried last.
+fn name(
+    seen: &Seen,
+    role: &str,
+    of_conf: Option<Setting<String>>,
+    usual: &str,
+) -> Option<Setting<String>> {
+    let variable = seen.variable(&format!("SEAFILE_MYSQL_DB_{role}_DB_NAME"));
+    let is_known = seen.variable("SEAFILE_MYSQL_DB_HOST").is_some()
+        || seen.configuration.environment.overrides().has_place();
+    let of_conf = of_conf.map(|name| dead_in_docker(seen, name));
+    if variable.is_some() || !seen.goes_by_environment() || !is_known {
+        return variable.or(of_conf);
+    }
+    let usual = Setting::new(usual.to_owned(), Origin::Default);
+    Some(usual.or_else_try(of_conf))
+}
+
+/// A setting of `conf/`, marked if a container of this version does not go by it.
+pub(super) fn dead_in_docker<T>(seen: &Seen, setting: Setting<T>) -> Setting<T> {
+    if !seen.goes_by_environment() {
+        return setting;
+    }
+    let version = seen.program.major().unwrap_or(12);
+    let why = format!("which a container of version {version} does not go by");
+    let from = match setting.from {
+        dead @ Origin::Dead(..) => dead,
+        from => Origin::Dead(Box::new(from), why),
+    };
+    Setting { from, ..setting }
 }
 
 /// How to reach a server.
@@ -133,7 +184,7 @@ impl Server {
     /// `[database]` of `seafile.conf`.
     fn of_seafile(seen: &Seen) -> Self {
         let file = &seen.configuration.seafile;
-        let get = |key| file.get("database", key);
+        let get = |key| Some(dead_in_docker(seen, file.get("database", key)?));
         let is_true = |key| file.is_true("database", key).is_some_and(|yes| yes.value);
         // From 12 on the server has no setting for it.
         let has_socket = seen.program.is_at_least(12, 0) != Some(true);
@@ -194,7 +245,7 @@ impl Server {
 
     /// `[DATABASE]` of `seafevents.conf`, which uses the database of the web interface.
     fn of_seafevents(seen: &Seen) -> Self {
-        let get = |key| seen.configuration.seafevents.get_raw("DATABASE", key);
+        let get = |key| seen.configuration.seafevents.get_of_events("DATABASE", key);
         Self {
             host: get("host"),
             port: get("port").and_then(port),
@@ -263,11 +314,12 @@ fn port(setting: Setting<String>) -> Option<Setting<u16>> {
 
 /// Up to 11 `ccnet.conf`; from 12 on the server of Seafile's own database.
 fn ccnet(seen: &Seen, seafile: &Server) -> MysqlDatabase {
-    let name = seen.variable("SEAFILE_MYSQL_DB_CCNET_DB_NAME");
     if seen.program.is_at_least(12, 0) == Some(true) {
+        let name = name(seen, "CCNET", None, "ccnet_db");
         return seafile.clone().database(Role::Ccnet, name, "ccnet_db");
     }
-    let name = name.or_else(|| seen.configuration.ccnet.get("Database", "DB"));
+    let conf = seen.configuration.ccnet.get("Database", "DB");
+    let name = name(seen, "CCNET", conf, "ccnet_db");
     let server = Server::of_ccnet(seen).or(seafile);
     server.database(Role::Ccnet, name, "ccnet_db")
 }
@@ -279,23 +331,67 @@ fn seahub(
     warnings: &mut Vec<Warning>,
 ) -> Result<Option<MysqlDatabase>, DiscoverError> {
     let engine = django::engine(seen);
-    let events_name = seen.configuration.seafevents.get_raw("DATABASE", "name");
+    let events_name = seen
+        .configuration
+        .seafevents
+        .get_of_events("DATABASE", "name");
+    let variable = seen.variable("SEAFILE_MYSQL_DB_SEAHUB_DB_NAME");
+    let is_told = variable.is_some() || seen.goes_by_environment();
     match &engine {
         Some(engine) if engine.value.contains("sqlite") => return Ok(None),
         Some(engine) if !engine.value.contains("mysql") => return Err(unsupported(engine)),
         _ => {}
     }
     let mut django = Django::new(seen, warnings);
-    let is_unknown = !django.has_database && events_name.is_none();
+    if !is_told {
+        refuse_unknown(seen, events_name.is_some())?;
+    }
+    let is_named = seen
+        .configuration
+        .environment
+        .overrides()
+        .name_of(&Role::Seahub)
+        .is_some();
+    let is_unknown = !django.has_database && events_name.is_none() && !is_named;
     if is_unknown && seen.program.is_at_least(12, 0) == Some(false) {
         // Nothing in the settings means a file, up to 11.
         return Ok(None);
     }
     let server = Server::of_django(seen, &mut django);
-    let name = seen.variable("SEAFILE_MYSQL_DB_SEAHUB_DB_NAME");
-    let name = name.or_else(|| django.text(&["NAME"])).or(events_name);
+    let conf = django.text(&["NAME"]).or(events_name);
+    let name = name(seen, "SEAHUB", conf, "seahub_db");
     let server = server.or(&Server::of_seafevents(seen)).or(seafile);
     Ok(Some(server.database(Role::Seahub, name, "seahub_db")))
+}
+
+/// What the file computes when it runs is not guessed: another installation on the same server may
+/// have the usual name. seafevents uses the same database, and says its name in plain text.
+fn refuse_unknown(seen: &Seen, events_know: bool) -> Result<(), DiscoverError> {
+    let overrides = seen.configuration.environment.overrides();
+    let is_named = overrides.name_of(&Role::Seahub).is_some();
+    let is_placed = overrides.has_place() || is_named || events_know;
+    let keys = [
+        ("NAME", is_named || events_know),
+        ("HOST", is_placed),
+        ("ENGINE", is_placed),
+    ];
+    let unknown = keys.into_iter().filter(|(_, is_known)| !is_known);
+    let found = unknown
+        .map(|(key, _)| (key, django::unknown(seen, key)))
+        .find_map(|(key, at)| Some((key, at?)));
+    match found {
+        None => Ok(()),
+        Some((key, at)) => Err(DiscoverError::Unclear {
+            what: format!(
+                "the database of the web interface is not known: {key} of {at} is known only when \
+                 Seafile runs"
+            ),
+            advice: "say its name with --database-name seahub=NAME (SHOW DATABASES on the server \
+                     lists them); it is looked for on the server of Seafile's own database, or on \
+                     that of --database-host"
+                .to_owned(),
+        }),
+    }
 }
 
 fn unsupported(engine: &Setting<String>) -> DiscoverError {

@@ -1,10 +1,28 @@
-//! What the administrator says of database servers against the installation's configuration: a
-//! container's configuration names a host that only its network knows.
+//! What the administrator says against the installation's own configuration: of database servers (a
+//! container's configuration names a host that only its network knows), and of where files and
+//! folders lie.
+
+use std::path::PathBuf;
 
 use super::database::Role;
 use super::mysql::MysqlDatabase;
 use super::origin::{Origin, Setting};
 use crate::seafile::config::Secret;
+
+/// Where files and folders of an installation lie.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SourceOptions {
+    /// Files with the container's variables; later ones count before earlier ones.
+    pub env_files: Vec<PathBuf>,
+    /// The folder with `storage` in it.
+    pub data_dir: Option<PathBuf>,
+    /// The folder with `seafile.conf` in it.
+    pub conf_dir: Option<PathBuf>,
+    /// Whether objects lie on the disk, whatever the configuration says of object storage.
+    pub objects_on_disk: bool,
+    /// What is backed up besides the installation, and so need not be asked for.
+    pub also: Vec<PathBuf>,
+}
 
 /// What counts instead of the configuration, for all databases that are on a server.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,6 +46,28 @@ pub struct DatabaseOverrides {
 }
 
 impl DatabaseOverrides {
+    /// The first option that says anything: databases are on a server then, whatever else is found.
+    pub(super) fn first_option(&self) -> Option<&'static str> {
+        let given = [
+            (self.host.is_some(), "--database-host"),
+            (self.socket.is_some(), "--database-socket"),
+            (self.port.is_some(), "--database-port"),
+            (self.user.is_some(), "--database-user"),
+            (self.password.is_some(), "--database-password-file"),
+            (self.ca_file.is_some(), "--database-ca-file"),
+            (!self.names.is_empty(), "--database-name"),
+            (!self.also.is_empty(), "--also-database"),
+        ];
+        let given = given.into_iter().find(|(is_given, _)| *is_given);
+        given.map(|(_, option)| option)
+    }
+
+    /// The name that is given for a role's database.
+    pub(super) fn name_of(&self, role: &Role) -> Option<&String> {
+        let mut names = self.names.iter();
+        names.find(|(given, _)| given == role).map(|(_, name)| name)
+    }
+
     /// Whether it says where the server is.
     pub(super) fn has_place(&self) -> bool {
         self.host.is_some() || self.socket.is_some()
@@ -61,8 +101,7 @@ impl DatabaseOverrides {
             database.use_ssl = true;
             database.skip_verify = false;
         }
-        let name = self.names.iter().find(|(role, _)| *role == database.role);
-        if let Some(name) = set(name.map(|(_, name)| name), "--database-name") {
+        if let Some(name) = set(self.name_of(&database.role), "--database-name") {
             database.name = name;
         }
     }

@@ -5,7 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::error::DiscoverError;
-use super::origin::Origin;
+use super::folders::Folders;
+use super::latest;
+use super::origin::{Origin, Setting};
 use super::program::Program;
 use super::warning::Warning;
 use crate::object::Kind;
@@ -15,6 +17,8 @@ use crate::seafile::config::{self, is_absence};
 pub(super) const DATA: &str = "seafile-data";
 /// Up to 7.0: a file with the data folder's path.
 const DATA_POINTER: &str = "ccnet/seafile.ini";
+/// The configuration folder's name inside an installation, wherever it really is.
+pub(super) const CONF: &str = "conf";
 
 /// A link whose target is taken for what lies at its path. All other links are kept as links.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +48,7 @@ fn metadata(path: &Path) -> Result<Option<fs::Metadata>, DiscoverError> {
 }
 
 /// The target of a link, if there is a link; it need not exist.
-fn link_target(path: &Path) -> Result<Option<PathBuf>, DiscoverError> {
+pub(super) fn link_target(path: &Path) -> Result<Option<PathBuf>, DiscoverError> {
     match fs::read_link(path) {
         Ok(target) => Ok(Some(target)),
         // What is no link gives EINVAL.
@@ -53,7 +57,12 @@ fn link_target(path: &Path) -> Result<Option<PathBuf>, DiscoverError> {
     }
 }
 
-fn real_path(path: &Path) -> Result<PathBuf, DiscoverError> {
+/// Whether an error says that there is nothing at a path, or a link that leads to itself.
+pub(super) fn is_absence_or_loop(error: &io::Error) -> bool {
+    is_absence(error) || error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
+}
+
+pub(super) fn real_path(path: &Path) -> Result<PathBuf, DiscoverError> {
     fs::canonicalize(path).map_err(|error| DiscoverError::read(path, error))
 }
 
@@ -67,50 +76,60 @@ pub(super) fn top(given: &Path) -> Result<PathBuf, DiscoverError> {
     }
 }
 
+/// Where the data folder is, and what says so.
+pub(super) type DataFolder = Setting<PathBuf>;
+
 /// Finds the data folder: since 7.1 always `seafile-data`, before that where `ccnet/seafile.ini`
 /// says. Without a known version, `seafile-data` wins: old pointers are left behind by upgrades.
+/// `None` if neither is there.
 pub(super) fn data_dir(
     top: &Path,
     program: &Program,
     warnings: &mut Vec<Warning>,
-) -> Result<PathBuf, DiscoverError> {
+) -> Result<Option<DataFolder>, DiscoverError> {
+    // A share without links makes a file of one.
     let own = top.join(DATA);
+    let own = latest::stand_in(&own).unwrap_or(own);
     let has_own = is_folder(&own)?;
+    let own_folder = || real_path(&own).map(|real| Setting::new(real, Origin::Path(DATA.into())));
     let pointer = match program.is_at_least(7, 1) {
         Some(true) => None,
         None if has_own => None,
         Some(false) | None => data_pointer(top)?,
     };
     let Some(named) = pointer else {
-        return if has_own {
-            real_path(&own)
-        } else {
-            Err(no_data_dir(top, &own)?)
+        return match link_target(&own)? {
+            _ if has_own => own_folder().map(Some),
+            Some(target) => Err(missing_folder(
+                "the data folder",
+                &target,
+                Origin::Path(PathBuf::from(DATA)),
+            )),
+            None => Ok(None),
         };
     };
+    let pointer = Origin::Path(DATA_POINTER.into());
     if !is_folder(&named)? {
         if !has_own {
-            return Err(missing_folder(
-                "the data folder",
-                &named,
-                Origin::Path(DATA_POINTER.into()),
-            ));
+            return Err(missing_folder("the data folder", &named, pointer));
         }
-        let used = real_path(&own)?;
+        let used = own_folder()?;
         warnings.push(Warning::DataFolderElsewhere {
             named,
-            used: used.clone(),
+            from: pointer,
+            used: used.value.clone(),
         });
-        return Ok(used);
+        return Ok(Some(used));
     }
     let used = real_path(&named)?;
     if has_own && real_path(&own)? != used {
         warnings.push(Warning::DataFolderElsewhere {
             named,
+            from: pointer.clone(),
             used: used.clone(),
         });
     }
-    Ok(used)
+    Ok(Some(Setting::new(used, pointer)))
 }
 
 /// The path in `ccnet/seafile.ini`; a relative one is meant from the top.
@@ -121,17 +140,6 @@ fn data_pointer(top: &Path) -> Result<Option<PathBuf>, DiscoverError> {
         .as_deref()
         .and_then(|text| text.lines().map(str::trim).find(|line| !line.is_empty()));
     Ok(line.map(|line| top.join(line)))
-}
-
-fn no_data_dir(top: &Path, own: &Path) -> Result<DiscoverError, DiscoverError> {
-    Ok(match link_target(own)? {
-        Some(target) => missing_folder(
-            "the data folder",
-            &target,
-            Origin::Path(PathBuf::from(DATA)),
-        ),
-        None => not_an_installation(top),
-    })
 }
 
 pub(super) fn missing_folder(what: &str, path: &Path, from: Origin) -> DiscoverError {
@@ -155,24 +163,16 @@ const TRACES: [&str; 6] = [
 
 /// Refuses a data folder that nothing of Seafile goes with, such as docker's `/opt/seafile-data`
 /// seen from `/opt`.
-pub(super) fn expect_traces(top: &Path, data_dir: &Path) -> Result<(), DiscoverError> {
+pub(super) fn expect_traces(folders: &Folders) -> Result<(), DiscoverError> {
     for trace in TRACES {
-        if metadata(&inside(top, data_dir, trace))?.is_some() {
+        if metadata(&folders.inside(trace))?.is_some() {
             return Ok(());
         }
     }
-    Err(not_an_installation(top))
+    Err(not_an_installation(&folders.top))
 }
 
-/// The real place of a path inside the installation.
-pub(super) fn inside(top: &Path, data_dir: &Path, path: &str) -> PathBuf {
-    match Path::new(path).strip_prefix(DATA) {
-        Ok(rest) => data_dir.join(rest),
-        Err(_) => top.join(path),
-    }
-}
-
-fn not_an_installation(top: &Path) -> DiscoverError {
+pub(super) fn not_an_installation(top: &Path) -> DiscoverError {
     let near = ["haiwen", "seafile", "seafile-data/seafile"]
         .iter()
         .map(|name| top.join(name))
@@ -181,7 +181,7 @@ fn not_an_installation(top: &Path) -> DiscoverError {
     DiscoverError::NotAnInstallation {
         top: top.to_owned(),
         looked_for: format!(
-            "{DATA} (or the folder that {DATA_POINTER} names) and one of {}",
+            "{DATA} (or the folder that {DATA_POINTER} or --data-dir names) and one of {}",
             TRACES.join(", ")
         ),
         near,
@@ -197,20 +197,26 @@ fn looks_like_installation(top: &Path) -> bool {
 /// The links that are followed, outer ones first. Links of ordinary files that point nowhere are
 /// warnings; where objects should be, an error: a disk may not be mounted.
 pub(super) fn followed_links(
-    top: &Path,
-    data_dir: &Path,
+    folders: &Folders,
     warnings: &mut Vec<Warning>,
 ) -> Result<Vec<FollowedLink>, DiscoverError> {
+    let Folders { top, data_dir, .. } = folders;
     let mut links = Vec::new();
     let own = top.join(DATA);
-    if own != data_dir {
+    if own != *data_dir {
         links.push(FollowedLink {
             path: DATA.into(),
-            target: data_dir.to_owned(),
+            target: data_dir.clone(),
+        });
+    }
+    if folders.conf_is_apart() {
+        links.push(FollowedLink {
+            path: CONF.into(),
+            target: folders.conf_dir.clone(),
         });
     }
     for path in object_places() {
-        let place = inside(top, data_dir, &path);
+        let place = folders.inside(&path);
         if let Some(target) = link_target(&place)? {
             if metadata(&place)?.is_none() {
                 let what = "the target of a link";

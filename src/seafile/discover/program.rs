@@ -1,94 +1,211 @@
-//! The version of Seafile that an installation runs, told by names alone.
+//! The version of Seafile that an installation runs, told by names and by text, never by running it.
 
 use std::cmp::Reverse;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::error::DiscoverError;
+use super::latest::{self, LATEST, Latest};
 use super::origin::{Origin, Setting};
-use crate::seafile::config::{self, is_absence};
+use super::places::is_folder;
+use super::warning::Warning;
+use crate::seafile::config;
 
-/// The link that Seafile's own scripts keep on the version in use.
-const LATEST: &str = "seafile-server-latest";
 /// Docker's start script keeps the version here, in the data folder.
 const VERSION_STAMP: &str = "current_version";
+/// The service of NixOS keeps the version and the kind of databases here, in the top folder.
+const NIX_STAMP: &str = "server-setup";
+/// Where a program says its version.
+const SEAHUB_VERSION: &str = "seahub/seahub/settings.py";
+
+/// Which of the two editions runs. The community's ignores what only the other's reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Edition {
+    Community,
+    Professional,
+}
 
 /// The program, as far as it lies in the installation.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Program {
     /// `11.0.13`, and what says so.
     pub version: Option<Setting<String>>,
-    /// Whether the folder is named as the Professional edition's.
-    pub is_pro: bool,
+    /// Which edition, by its folder's name.
+    pub edition: Option<Setting<Edition>>,
     /// Its folder, inside the installation.
     pub folder: Option<PathBuf>,
+    /// Whether a link or a folder in the top folder told of it: docker's volume has neither.
+    pub is_named: bool,
 }
 
 impl Program {
     /// Looks at the link and the folders in the installation's top.
-    pub(super) fn find(top: &Path) -> Result<Self, DiscoverError> {
-        if let Some(program) = Self::from_link(top)? {
-            return Ok(program);
-        }
-        let entries = fs::read_dir(top).map_err(|error| DiscoverError::read(top, error))?;
-        let mut folders = Vec::new();
-        for entry in entries {
-            let entry = entry.map_err(|error| DiscoverError::read(top, error))?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if let Some((is_pro, version)) = parse_name(&name)
-                && entry.path().is_dir()
-            {
-                folders.push((Reverse(numbers(&version)), name, version, is_pro));
+    pub(super) fn find(top: &Path, warnings: &mut Vec<Warning>) -> Result<Self, DiscoverError> {
+        let found = match latest::look(top)? {
+            Some(Latest::Folder) => Some(Self::of_copied_folder(top)?),
+            Some(Latest::Link(target)) => Self::of_target(top, &target, warnings)?,
+            Some(Latest::File(target)) => {
+                let found = Self::of_target(top, &target, &mut Vec::new())?;
+                let used = found.as_ref().and_then(|found| found.folder.clone());
+                warnings.push(Warning::LatestIsFile { used });
+                found
             }
-        }
-        folders.sort();
-        let newest = folders.into_iter().next();
-        Ok(
-            newest.map_or_else(Self::default, |(_, name, version, is_pro)| Self {
-                version: Some(Setting::new(version, Origin::Path(PathBuf::from(&name)))),
-                is_pro,
-                folder: Some(PathBuf::from(name)),
-            }),
-        )
+            Some(Latest::Strange) => {
+                warnings.push(Warning::LatestIsFile { used: None });
+                None
+            }
+            None => None,
+        };
+        let mut found = match found {
+            Some(found) => found,
+            None => Self::newest(top)?,
+        };
+        found.is_named = found.version.is_some() || found.folder.is_some();
+        Ok(found)
     }
 
-    fn from_link(top: &Path) -> Result<Option<Self>, DiscoverError> {
-        let link = top.join(LATEST);
-        let target = match fs::read_link(&link) {
-            Ok(target) => target,
-            Err(error) if is_absence(&error) || link.is_dir() => return Ok(None),
-            Err(error) => return Err(DiscoverError::read(&link, error)),
-        };
-        let parsed = target
-            .file_name()
-            .and_then(|name| parse_name(name.to_str()?));
-        let real = fs::canonicalize(&link).ok();
-        let folder = real.and_then(|real| Some(real.strip_prefix(top).ok()?.to_owned()));
-        let from = Origin::Path(PathBuf::from(LATEST));
-        Ok(Some(Self {
-            is_pro: parsed.as_ref().is_some_and(|&(is_pro, _)| is_pro),
-            version: parsed.map(|(_, version)| Setting::new(version, from)),
-            folder,
+    /// Without the link: the newest that is there.
+    fn newest(top: &Path) -> Result<Self, DiscoverError> {
+        let newest = folders(top)?.into_iter().next();
+        Ok(newest.map_or_else(Self::default, |name| {
+            let from = Origin::Path(PathBuf::from(&name));
+            Self::named(&name, &from).with_folder(PathBuf::from(name))
         }))
     }
 
-    /// Takes docker's version stamp if no folder told a version.
-    pub(super) fn look_for_stamp(&mut self, data_dir: &Path) -> Result<(), DiscoverError> {
-        if self.version.is_some() {
-            return Ok(());
+    /// By the name of a folder.
+    fn named(name: &str, from: &Origin) -> Self {
+        let parsed = parse_name(name);
+        let setting = |(edition, version)| {
+            let version = Setting::new(version, from.clone());
+            (Setting::new(edition, from.clone()), version)
+        };
+        let (edition, version) = parsed.map(setting).unzip();
+        Self {
+            version,
+            edition,
+            ..Self::default()
         }
-        let path = data_dir.join(VERSION_STAMP);
-        let text = config::read_text(&path).map_err(|error| DiscoverError::config(&path, error))?;
-        let version = text.unwrap_or_default().trim().to_owned();
-        if version.starts_with(|character: char| character.is_ascii_digit()) && version.len() < 40 {
-            self.version = Some(Setting::new(version, Self::stamp_origin()));
+    }
+
+    fn with_folder(mut self, folder: PathBuf) -> Self {
+        self.folder = Some(folder);
+        self
+    }
+
+    /// The program that a link leads to. One that lies here under the link's last part is the one in
+    /// use, also where an absolute link leads to where the installation was before it moved.
+    fn of_target(
+        top: &Path,
+        target: &Path,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<Option<Self>, DiscoverError> {
+        let from = Origin::Path(PathBuf::from(LATEST));
+        let real = fs::canonicalize(top.join(target)).ok();
+        let inside = real
+            .as_deref()
+            .and_then(|real| real.strip_prefix(top).ok())
+            .filter(|inside| *inside != Path::new(""));
+        let last = latest::last_part(target).filter(|last| *last != LATEST);
+        let of_real = real.as_deref().and_then(latest::last_part);
+        let named = last.into_iter().chain(of_real);
+        let program = named
+            .map(|name| Self::named(name, &from))
+            .find(|program| program.version.is_some())
+            .unwrap_or_default();
+        if let Some(inside) = inside {
+            let folder = inside.to_owned();
+            return Ok(Some(program.with_folder(folder)));
+        }
+        let here = last.filter(|name| parse_name(name).is_some());
+        if let Some(name) = here
+            && is_folder(&top.join(name))?
+        {
+            let folder = PathBuf::from(name);
+            warnings.push(Warning::LatestLeadsOut {
+                target: target.to_owned(),
+                used: folder.clone(),
+            });
+            return Ok(Some(program.with_folder(folder)));
+        }
+        Ok(program.version.is_some().then_some(program))
+    }
+
+    /// A copy that followed the link: the program lies under the link's name.
+    fn of_copied_folder(top: &Path) -> Result<Self, DiscoverError> {
+        let folder = top.join(LATEST);
+        let from = Origin::Path(Path::new(LATEST).join(SEAHUB_VERSION));
+        let mut program = Self::default().with_folder(PathBuf::from(LATEST));
+        program.version = version_inside(&folder)?.map(|version| Setting::new(version, from));
+        let is_pro = is_folder(&folder.join("pro"))?;
+        if is_pro || program.version.is_some() {
+            let edition = if is_pro {
+                Edition::Professional
+            } else {
+                Edition::Community
+            };
+            program.edition = Some(Setting::new(edition, Origin::Path(PathBuf::from(LATEST))));
+        }
+        // The same program may lie beside it under its own name.
+        let beside = folders(top)?;
+        if let (None, [name]) = (&program.version, &beside[..]) {
+            let from = Origin::Path(PathBuf::from(name));
+            let named = Self::named(name, &from);
+            program.version = named.version;
+            program.edition = program.edition.or(named.edition);
+        }
+        Ok(program)
+    }
+
+    /// Takes a version stamp, docker's or NixOS's, if no folder told a version.
+    pub(super) fn look_for_stamp(
+        &mut self,
+        top: &Path,
+        data_dir: &Path,
+    ) -> Result<(), DiscoverError> {
+        let places = [
+            (
+                data_dir.join(VERSION_STAMP),
+                Origin::Path(Path::new("seafile-data").join(VERSION_STAMP)),
+            ),
+            (top.join(NIX_STAMP), Origin::Path(NIX_STAMP.into())),
+        ];
+        for (path, from) in places {
+            if self.version.is_some() {
+                return Ok(());
+            }
+            let text =
+                config::read_text(&path).map_err(|error| DiscoverError::config(&path, error))?;
+            let text = text.unwrap_or_default();
+            let version = text.trim();
+            // NixOS writes `11.0.12-mysql`.
+            let version = version.strip_suffix("-mysql").unwrap_or(version);
+            let version = version.strip_suffix("-sqlite").unwrap_or(version);
+            if is_version(version) {
+                self.version = Some(Setting::new(version.to_owned(), from));
+            }
         }
         Ok(())
     }
 
-    /// What a version is from that only docker's stamp tells.
-    pub(super) fn stamp_origin() -> Origin {
-        Origin::Path(Path::new("seafile-data").join(VERSION_STAMP))
+    /// Takes what the image of a container says, where nothing else says more.
+    pub(super) fn look_at_image(&mut self, image: &Setting<String>) {
+        let (name, tag) = image.value.rsplit_once(':').unwrap_or((&image.value, ""));
+        let edition = if name.ends_with("seafile-pro-mc") {
+            Some(Edition::Professional)
+        } else if name.ends_with("seafile-mc") {
+            Some(Edition::Community)
+        } else {
+            None
+        };
+        let from = &image.from;
+        if self.edition.is_none() {
+            self.edition = edition.map(|edition| Setting::new(edition, from.clone()));
+        }
+        let version = tag.split('-').next().unwrap_or_default();
+        if self.version.is_none() && edition.is_some() && is_version(version) {
+            self.version = Some(Setting::new(version.to_owned(), from.clone()));
+        }
     }
 
     /// Whether the version is at least this one; `None` if no version is known.
@@ -96,14 +213,59 @@ impl Program {
         let version = self.version.as_ref()?;
         Some(numbers(&version.value) >= vec![major, minor])
     }
+
+    /// `12` of 12.0.14, for messages.
+    pub(super) fn major(&self) -> Option<u32> {
+        numbers(&self.version.as_ref()?.value).first().copied()
+    }
+}
+
+fn is_version(text: &str) -> bool {
+    text.starts_with(|character: char| character.is_ascii_digit())
+        && text.len() < 40
+        && text.chars().all(|character| character.is_ascii_graphic())
+}
+
+/// The program folders in the top folder, newest first.
+fn folders(top: &Path) -> Result<Vec<String>, DiscoverError> {
+    let entries = fs::read_dir(top).map_err(|error| DiscoverError::read(top, error))?;
+    let mut folders = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|error| DiscoverError::read(top, error))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if let Some((_, version)) = parse_name(&name)
+            && entry.path().is_dir()
+        {
+            folders.push((Reverse(numbers(&version)), name));
+        }
+    }
+    folders.sort();
+    Ok(folders.into_iter().map(|(_, name)| name).collect())
+}
+
+/// What a program says of itself: `SEAFILE_VERSION = '11.0.13'`.
+fn version_inside(folder: &Path) -> Result<Option<String>, DiscoverError> {
+    let path = folder.join(SEAHUB_VERSION);
+    let text = config::read_text(&path).map_err(|error| DiscoverError::config(&path, error))?;
+    let text = text.unwrap_or_default();
+    let version = text.lines().find_map(|line| {
+        let (name, value) = line.split_once('=')?;
+        (name.trim() == "SEAFILE_VERSION").then(|| value.trim().trim_matches(['\'', '"']))
+    });
+    Ok(version
+        .filter(|version| is_version(version))
+        .map(str::to_owned))
 }
 
 /// Reads `seafile-server-11.0.13` or `seafile-pro-server-11.0.13`.
-fn parse_name(name: &str) -> Option<(bool, String)> {
-    let community = name.strip_prefix("seafile-server-");
-    let version = community.or_else(|| name.strip_prefix("seafile-pro-server-"))?;
-    let is_version = version.starts_with(|character: char| character.is_ascii_digit());
-    is_version.then(|| (community.is_none(), version.to_owned()))
+fn parse_name(name: &str) -> Option<(Edition, String)> {
+    let (edition, version) = if let Some(version) = name.strip_prefix("seafile-server-") {
+        (Edition::Community, version)
+    } else {
+        let version = name.strip_prefix("seafile-pro-server-")?;
+        (Edition::Professional, version)
+    };
+    is_version(version).then(|| (edition, version.to_owned()))
 }
 
 /// The numbers of a version, to be compared.
@@ -129,7 +291,7 @@ mod tests {
     fn names_tell_the_edition() {
         assert_eq!(
             parse_name("seafile-pro-server-9.0.1"),
-            Some((true, "9.0.1".to_owned()))
+            Some((Edition::Professional, "9.0.1".to_owned()))
         );
         assert_eq!(parse_name("seafile-server-latest"), None);
         assert_eq!(parse_name("seafile-data"), None);

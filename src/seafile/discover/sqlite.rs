@@ -7,6 +7,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::Seen;
 use super::database::Role;
+use super::django;
 use super::error::DiscoverError;
 use super::places::{DATA, is_file};
 use super::warning::Warning;
@@ -66,6 +67,10 @@ pub(super) fn seahub_file(
     warnings: &mut Vec<Warning>,
 ) -> Result<Option<SqliteFile>, DiscoverError> {
     let settings = &seen.configuration.seahub.settings;
+    if let Some(at) = django::unknown(seen, "NAME") {
+        let setting = "DATABASES['default']['NAME']".to_owned();
+        warnings.push(Warning::NotLiteral { at, setting });
+    }
     let named =
         settings
             .get_in("DATABASES", &["default", "NAME"])

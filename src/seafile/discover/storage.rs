@@ -6,9 +6,13 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::Seen;
+use super::configuration::Configuration;
 use super::error::DiscoverError;
+use super::folders;
 use super::origin::{Origin, Setting};
 use super::places::{self, is_folder};
+use super::program::Edition;
+use super::warning::Warning;
 use crate::object::Kind;
 use crate::seafile::config;
 
@@ -77,6 +81,13 @@ impl ObjectStorage {
     }
 }
 
+/// The Professional edition's section for each kind of object.
+const SECTIONS: [(Kind, &str); 3] = [
+    (Kind::Commit, "commit_object_backend"),
+    (Kind::Fs, "fs_object_backend"),
+    (Kind::Block, "block_backend"),
+];
+
 /// The settings that choose.
 enum Storage {
     Folders,
@@ -85,14 +96,27 @@ enum Storage {
 }
 
 /// Reads the settings and looks whether the folders are there.
-pub(super) fn object_storage(seen: &Seen) -> Result<ObjectStorage, DiscoverError> {
-    refuse_encryption(seen)?;
+pub(super) fn object_storage(
+    seen: &Seen,
+    warnings: &mut Vec<Warning>,
+) -> Result<ObjectStorage, DiscoverError> {
+    let ignored = why_ignored(seen)?;
+    if ignored.is_none() {
+        refuse_encryption(seen)?;
+    }
     let mut shared_folders = false;
     for kind in Kind::ALL {
         shared_folders |= is_folder(&seen.data_dir.join(kind.folder()))?;
     }
     let usual = ObjectRoots::below(|_| seen.data_dir.to_owned());
-    let (roots, classes, from) = match storage(seen)? {
+    let chosen = match ignored {
+        Some(why) => {
+            warnings.extend(dead_settings(seen, &why));
+            Storage::Folders
+        }
+        None => storage(seen)?,
+    };
+    let (roots, classes, from) = match chosen {
         Storage::Folders => (usual, Vec::new(), Origin::Default),
         Storage::Sections => {
             let (roots, from) = section_roots(seen)?;
@@ -127,6 +151,99 @@ fn expect_storage(seen: &Seen, roots: &ObjectRoots) -> Result<(), DiscoverError>
         return Err(places::missing_folder(what, &storage, Origin::Default));
     }
     Ok(())
+}
+
+/// Why the program does not read settings of object storage, if it is so. The community edition opens
+/// the folders in its data folder without looking at them (`common/block-mgr.c`, `obj-store.c`). Where
+/// the edition is not known, the administrator decides.
+fn why_ignored(seen: &Seen) -> Result<Option<String>, DiscoverError> {
+    let is_on_disk = seen.configuration.environment.options().objects_on_disk;
+    match seen.edition() {
+        Some(Edition::Community) => {
+            let from = seen.program.edition.as_ref().map(|edition| &edition.from);
+            let from = from.map(|from| format!(" ({from})")).unwrap_or_default();
+            Ok(Some(format!(
+                "the community edition{from} does not read it"
+            )))
+        }
+        None if is_on_disk => Ok(Some("--objects-on-disk was given".to_owned())),
+        None => {
+            let settings = settings_of_other_storage(seen);
+            match settings.into_iter().next() {
+                Some(setting) if holds_objects(seen) => Err(unclear(seen, &setting)),
+                _ => Ok(None),
+            }
+        }
+        Some(Edition::Professional) => Ok(None),
+    }
+}
+
+fn unclear(seen: &Seen, setting: &Setting<String>) -> DiscoverError {
+    DiscoverError::Unclear {
+        what: format!(
+            "{} says that objects are not in folders ({}), but {} holds blocks, and which edition of \
+             Seafile runs is not known",
+            setting.from,
+            setting.value,
+            seen.data_dir.join("storage/blocks").display()
+        ),
+        advice:
+            "the community edition does not read that setting: if it is the one that runs, add \
+                 --objects-on-disk; the Professional's object storage cannot be backed up yet"
+                .to_owned(),
+    }
+}
+
+fn holds_objects(seen: &Seen) -> bool {
+    let blocks = seen.data_dir.join("storage").join(Kind::Block.folder());
+    folders::entries(&blocks).iter().any(|path| path.is_dir())
+}
+
+/// Settings that put objects elsewhere than into the data folder.
+fn settings_of_other_storage(seen: &Seen) -> Vec<Setting<String>> {
+    let Configuration {
+        seafile,
+        environment,
+        ..
+    } = seen.configuration;
+    let is_13 = seen.program.is_at_least(13, 0) != Some(false);
+    let variable = environment.get("SEAF_SERVER_STORAGE_TYPE");
+    let variable = variable.filter(|variable| is_13 && variable.value != "disk");
+    let describe = |what: String, setting: &Setting<String>| {
+        let text = format!("{what} = {}", setting.value);
+        Setting::new(text, setting.from.clone())
+    };
+    let mut found: Vec<Setting<String>> = variable
+        .map(|setting| describe("SEAF_SERVER_STORAGE_TYPE".to_owned(), setting))
+        .into_iter()
+        .collect();
+    let classes = seafile.get("storage", "enable_storage_classes");
+    let is_on = seafile.is_true("storage", "enable_storage_classes");
+    if let (Some(classes), true) = (classes, is_on.is_some_and(|on| on.value)) {
+        found.push(describe("enable_storage_classes".to_owned(), &classes));
+    }
+    for (_, section) in SECTIONS {
+        let name = seafile
+            .get(section, "name")
+            .filter(|name| name.value != "fs");
+        if let Some(setting) = name.or_else(|| seafile.get(section, "dir")) {
+            found.push(describe(format!("[{section}]"), &setting));
+        }
+    }
+    if let Some(key) = seafile.get("store_crypt", "key_path") {
+        found.push(describe("[store_crypt]".to_owned(), &key));
+    }
+    found
+}
+
+fn dead_settings(seen: &Seen, why: &str) -> Vec<Warning> {
+    let settings = settings_of_other_storage(seen).into_iter();
+    let warning = |setting: Setting<String>| Warning::DeadStorage {
+        at: setting.from,
+        what: setting.value,
+        why: why.to_owned(),
+    };
+    settings.map(warning).collect()
 }
 
 /// Objects that Seafile encrypts itself do not match their ids: nothing could be verified.
@@ -184,11 +301,7 @@ fn section_roots(seen: &Seen) -> Result<(ObjectRoots, Origin), DiscoverError> {
     let file = &seen.configuration.seafile;
     let mut from = Origin::Default;
     let mut folders = Vec::new();
-    for (kind, section) in [
-        (Kind::Commit, "commit_object_backend"),
-        (Kind::Fs, "fs_object_backend"),
-        (Kind::Block, "block_backend"),
-    ] {
+    for (kind, section) in SECTIONS {
         if let Some(name) = file.get(section, "name")
             && name.value != "fs"
         {
@@ -257,11 +370,11 @@ struct BackendEntry {
 fn classes(seen: &Seen) -> Result<Vec<StorageClass>, DiscoverError> {
     let file = &seen.configuration.seafile;
     let Some(named) = file.get("storage", "storage_classes_file") else {
-        let path = seen.top.join(&file.path);
+        let path = seen.folders.inside("conf/seafile.conf");
         let why = "storage classes are enabled, but [storage] has no storage_classes_file";
         return Err(DiscoverError::invalid(&path, why));
     };
-    let path = seen.top.join("conf").join(&named.value);
+    let path = seen.folders.conf_dir.join(&named.value);
     let path = seen.on_this_machine(&path);
     let text = config::read_text(&path).map_err(|error| DiscoverError::config(&path, error))?;
     let Some(text) = text else {

@@ -15,6 +15,8 @@ pub struct ScanOptions {
     pub top: PathBuf,
     /// Where `seafile-data` really lies; that place in the top folder may be a link, or absent.
     pub data_dir: PathBuf,
+    /// Where `conf` really lies, if nothing of that name is in the top folder.
+    pub conf_dir: Option<PathBuf>,
     /// Inside paths that are stored in other ways and not looked at here: object folders, dumped
     /// databases with their `-journal`, `-wal` and `-shm`.
     pub skip_paths: Vec<PathBuf>,

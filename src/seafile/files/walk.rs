@@ -19,6 +19,9 @@ const HUGE_BYTES: u64 = 1 << 30;
 /// The folder inside an installation that [`ScanOptions::data_dir`] stands for.
 const SEAFILE_DATA: &str = "seafile-data";
 
+/// The folder inside an installation that [`ScanOptions::conf_dir`] stands for.
+const CONF: &str = "conf";
+
 /// The folder inside an installation where paths from outside are kept.
 const EXTRA: &str = "extra";
 
@@ -59,8 +62,9 @@ pub(super) struct Walk<'a> {
     rules: Rules,
     skipped: HashSet<&'a Path>,
     followed: HashSet<&'a Path>,
-    /// Device and inode of the top folder and the data folder, which are stored once only.
-    own_folders: [(u64, u64); 2],
+    /// Device and inode of the top folder, the data folder and the configuration folder, which are
+    /// stored once only.
+    own_folders: Vec<(u64, u64)>,
     pending: Vec<Pending>,
     matches: BTreeMap<usize, u64>,
     scan: Scan,
@@ -70,12 +74,16 @@ impl<'a> Walk<'a> {
     pub(super) fn new(options: &'a ScanOptions) -> Result<Self, Error> {
         let mut followed: HashSet<&Path> = paths(&options.followed_links);
         followed.insert(Path::new(SEAFILE_DATA));
+        let mut own_folders = vec![identity_of(&options.top)?, identity_of(&options.data_dir)?];
+        if let Some(conf_dir) = &options.conf_dir {
+            own_folders.push(identity_of(conf_dir)?);
+        }
         Ok(Self {
             options,
             rules: Rules::new(&options.excludes)?,
             skipped: paths(&options.skip_paths),
             followed,
-            own_folders: [identity_of(&options.top)?, identity_of(&options.data_dir)?],
+            own_folders,
             pending: Vec::new(),
             matches: BTreeMap::new(),
             scan: Scan {
@@ -96,12 +104,16 @@ impl<'a> Walk<'a> {
         let data_dir = &self.options.data_dir;
         fs::read_dir(data_dir).map_err(failed(data_dir))?;
         let mut names = names_in(top).map_err(failed(top))?;
-        names.retain(|name| name != SEAFILE_DATA);
+        let conf_dir = self.options.conf_dir.as_ref();
+        names.retain(|name| name != SEAFILE_DATA && (conf_dir.is_none() || name != CONF));
         for name in names {
             let source = top.join(&name);
             self.visit(PathBuf::from(name), source, Place::Top);
         }
         self.visit(PathBuf::from(SEAFILE_DATA), data_dir.clone(), Place::Top);
+        if let Some(conf_dir) = &self.options.conf_dir {
+            self.visit(PathBuf::from(CONF), conf_dir.clone(), Place::Top);
+        }
         self.drain();
         Ok(())
     }
@@ -267,7 +279,8 @@ impl<'a> Walk<'a> {
         if matches!(place, Place::Top) && is_program_folder(name) && in_use != Some(name) {
             return Some(Reason::OtherProgram);
         }
-        let again = name != SEAFILE_DATA && self.own_folders.contains(&found.identity());
+        let again =
+            name != SEAFILE_DATA && name != CONF && self.own_folders.contains(&found.identity());
         again.then_some(Reason::Installation)
     }
 

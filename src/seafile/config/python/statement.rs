@@ -56,12 +56,24 @@ impl<'a> Reader<'a> {
         };
         match self.block {
             Block::Definition => {}
-            _ if word == "from" && tokens.iter().any(|token| token.kind == Kind::Sign('*')) => {
-                self.settings.imports_everything = Some(first.line);
-            }
-            Block::Condition => self.forget_assigned(tokens),
+            _ if word == "from" || word == "import" => self.import(first.line, tokens),
+            _ if is_execution(tokens) => self.settings.imports_everything = Some(first.line),
+            Block::Condition => self.condition(tokens),
             Block::File => self.simple(tokens),
         }
+    }
+
+    /// What is imported is known to the file that it is from, and to nobody else.
+    fn import(&mut self, line: usize, tokens: &[Token]) {
+        if tokens.iter().any(|token| token.kind == Kind::Sign('*')) {
+            self.settings.imports_everything = Some(line);
+            return;
+        }
+        // `from module import NAME`, `import NAME as OTHER`: the names behind the last `import`.
+        let is_import =
+            |token: &Token| matches!(&token.kind, Kind::Name(name) if &**name == "import");
+        let at = tokens.iter().rposition(is_import).unwrap_or_default();
+        self.spoil(tokens.get(at + 1..).unwrap_or_default());
     }
 
     /// An assignment at the top level, or something that may change what a name holds.
@@ -135,6 +147,21 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Code that may or may not run. Of `NAME['a']['b'] = …` only that entry is unknown then.
+    fn condition(&mut self, tokens: &[Token]) {
+        let (targets, right) = split_assignment(tokens);
+        let is_entry = |target: &&[Token]| place(target).is_some_and(|(_, path)| !path.is_empty());
+        match right {
+            Some(_) if targets.iter().all(is_entry) && targets.len() <= MAX_DEPTH => {
+                let line = tokens.first().map_or(0, |token| token.line);
+                for target in targets {
+                    self.assign(target, &dynamic(line));
+                }
+            }
+            _ => self.forget_assigned(tokens),
+        }
+    }
+
     /// Code that may or may not run: what it assigns is no literal from here on.
     fn forget_assigned(&mut self, tokens: &[Token]) {
         for pair in tokens.windows(2) {
@@ -155,6 +182,18 @@ fn dynamic(line: usize) -> Located {
         value: Value::Dynamic,
         line,
     }
+}
+
+/// `exec(…)`, `globals().update(…)`: may set any name.
+fn is_execution(tokens: &[Token]) -> bool {
+    let [first, open, ..] = tokens else {
+        return false;
+    };
+    let Kind::Name(name) = &first.kind else {
+        return false;
+    };
+    let is_call = open.kind == Kind::Sign('(');
+    is_call && matches!(&**name, "exec" | "execfile" | "globals" | "locals" | "vars")
 }
 
 /// Whether a name before this token may be changed by the statement.

@@ -151,6 +151,12 @@ fn what_code_may_change_is_not_a_literal() {
         "change(A)",
         "if x:\n    A = 2",
         "try:\n  pass\nexcept E: A['a'] = 2",
+        "try:\n  pass\nexcept E:\n  A[x] = 2",
+        "from secrets import A",
+        "from secrets import (B,\n  A)",
+        "from secrets import B as A",
+        "import A",
+        "try:\n  from secrets import A\nexcept E: pass",
         "if x: y(); A = 3",
         "for i in x:\n    y(); A = 3",
         "A, B = 1, 2",
@@ -176,7 +182,37 @@ fn what_code_may_change_is_not_a_literal() {
 }
 
 #[test]
+fn what_a_condition_sets_is_unknown_and_its_neighbours_are_not() {
+    let settings = parse(
+        "A = {'a': {'b': 1, 'c': 2}, 'd': 3}\nif x:\n    A['a']['b'] = 4\nelse:\n    A['e'] = 5\n",
+    );
+    let value = |path: &[&str]| settings.get_in("A", path).unwrap().value.clone();
+    assert_eq!(value(&["a", "b"]), Value::Dynamic);
+    assert_eq!(value(&["a", "c"]), Value::Int(2));
+    assert_eq!(value(&["d"]), Value::Int(3));
+    assert_eq!(value(&["e"]), Value::Dynamic);
+}
+
+#[test]
+fn names_that_are_imported_are_not_known() {
+    let settings =
+        parse("from secrets import DATABASES, KEY as SECRET\nimport os, sys as system\n");
+    for name in ["DATABASES", "SECRET", "os", "system"] {
+        assert_eq!(settings.get(name).unwrap().value, Value::Dynamic, "{name}");
+    }
+    assert_eq!(settings.get("other"), None);
+}
+
+#[test]
 fn imports_of_everything_are_told() {
+    assert_eq!(
+        parse("exec(open('x').read())").imports_everything(),
+        Some(1)
+    );
+    assert_eq!(
+        parse("a = 1\nglobals().update(x)").imports_everything(),
+        Some(2)
+    );
     assert_eq!(
         parse("A = 1\nfrom local import *").imports_everything(),
         Some(2)

@@ -117,7 +117,11 @@ fn up_to_7_0_the_data_folder_is_where_the_pointer_says() {
     let used = real.clone();
     assert_eq!(
         installation.warnings,
-        [Warning::DataFolderElsewhere { named, used }]
+        [Warning::DataFolderElsewhere {
+            named,
+            from: Origin::Path("ccnet/seafile.ini".into()),
+            used
+        }]
     );
     let DatabaseKind::Sqlite(files) = &installation.database else {
         panic!()
@@ -223,10 +227,14 @@ fn docker_is_recognised_and_its_version_stamp_read() {
     assert_eq!(installation.layout, Layout::DockerVolume);
     assert_eq!(installation.program_version.as_deref(), Some("12.0.14"));
     assert!(installation.docker_env_missing && !installation.pro);
-    assert_eq!(installation.warnings, [Warning::DockerEnvMissing]);
+    let seen = Vec::new();
+    assert_eq!(installation.warnings[0], Warning::DockerEnvMissing { seen });
 
     let fake = fake
-        .file("conf/.env", "JWT_PRIVATE_KEY=hunter2\n")
+        .file(
+            "conf/.env",
+            "JWT_PRIVATE_KEY=hunter2\nSEAFILE_MYSQL_DB_HOST=db\n",
+        )
         .folder("pro-data");
     let installation = fake.discover().unwrap();
     assert!(!installation.docker_env_missing && installation.pro);

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::object::Kind;
 
+mod cases;
 mod layouts;
 mod mysql;
 mod storage;

@@ -1,0 +1,149 @@
+//! Reads `.env` files. Three programs read such files, each by rules of its own: docker compose the
+//! one beside its compose file, a shell the `conf/.env` of an installation of Seafile 12 or later, and
+//! systemd the one that a distribution's service names. [`Reader`] says whose rules count.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+mod value;
+
+/// The program that reads a `.env` file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reader {
+    /// docker compose: `$$` is one `$`, single quotes keep everything, `NAME: value` is a setting,
+    /// and blanks in a value need no quotes.
+    Compose,
+    /// A shell that sources the file: Seafile's own start scripts.
+    Shell,
+    /// systemd's `EnvironmentFile`: nothing is expanded.
+    Systemd,
+}
+
+impl Reader {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Compose, Self::Shell, Self::Systemd];
+}
+
+/// One value and where it stands.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DotenvValue {
+    /// The text as the reader takes it, with variables put in.
+    pub text: String,
+    /// The line on which the variable's name stands, counted from 1.
+    pub line: usize,
+    /// A variable that the value names and nothing sets: it counts as empty.
+    pub unset: Option<String>,
+}
+
+impl fmt::Debug for DotenvValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "(value of line {})", self.line)
+    }
+}
+
+/// The variables of one `.env` file; the last of several equal names wins.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Dotenv {
+    values: BTreeMap<String, DotenvValue>,
+    ignored_lines: Vec<usize>,
+}
+
+impl Dotenv {
+    /// Reads a text. Every text is taken: see [`Self::ignored_lines`]. `variable` gives the variables
+    /// that are set outside of the file; they count before those that the file set further up.
+    pub fn parse(text: &str, reader: Reader, variable: &dyn Fn(&str) -> Option<String>) -> Self {
+        let mut dotenv = Self::default();
+        let mut rest = super::without_byte_order_mark(text);
+        let mut number = 1;
+        while !rest.is_empty() {
+            let line = rest.split('\n').next().unwrap_or_default();
+            let mut used = line.len();
+            if let Some((name, after)) = setting(line, reader) {
+                let known = |name: &str| {
+                    let above = || Some(dotenv.values.get(name)?.text.clone());
+                    variable(name).or_else(above)
+                };
+                let start = line.len() - after.len();
+                let read = value::read(reader, &rest[start..], after, &known);
+                used = start + read.len;
+                let value = DotenvValue {
+                    text: read.text,
+                    line: number,
+                    unset: read.unset,
+                };
+                dotenv.values.insert(name.to_owned(), value);
+            } else if !is_comment(line, reader) {
+                dotenv.ignored_lines.push(number);
+            }
+            let end = rest[used..]
+                .find('\n')
+                .map_or(rest.len(), |at| used + at + 1);
+            number += rest[..end].matches('\n').count();
+            rest = &rest[end..];
+        }
+        dotenv
+    }
+
+    /// A variable's value, which may be empty.
+    pub fn get(&self, name: &str) -> Option<&DotenvValue> {
+        self.values.get(name)
+    }
+
+    /// All variables, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &DotenvValue)> {
+        self.values
+            .iter()
+            .map(|(name, value)| (name.as_str(), value))
+    }
+
+    /// Whether nothing is set.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// Lines that are neither comment nor setting, counted from 1.
+    pub fn ignored_lines(&self) -> &[usize] {
+        &self.ignored_lines
+    }
+}
+
+fn is_comment(line: &str, reader: Reader) -> bool {
+    let line = line.trim();
+    line.is_empty() || line.starts_with('#') || reader == Reader::Systemd && line.starts_with(';')
+}
+
+/// Splits `export NAME = rest` into the name and what follows the sign. For a shell nothing may
+/// stand between, but a file that one cannot source is read as it was meant.
+fn setting(line: &str, reader: Reader) -> Option<(&str, &str)> {
+    if is_comment(line, reader) {
+        return None;
+    }
+    let signs: &[char] = match reader {
+        Reader::Compose => &['=', ':'],
+        Reader::Shell | Reader::Systemd => &['='],
+    };
+    let (name, rest) = line.split_at(line.find(signs)?);
+    let name = name.trim();
+    let name = match name.strip_prefix("export") {
+        Some(after) if after.starts_with(char::is_whitespace) => after.trim_start(),
+        _ => name,
+    };
+    let is_name = |character: char| character.is_ascii_alphanumeric() || "_.-".contains(character);
+    let is_valid = !name.is_empty() && name.chars().all(is_name);
+    let rest = &rest[1..];
+    is_valid.then(|| {
+        // Behind a comment sign no quote begins a value.
+        let trimmed = rest.trim_start_matches([' ', '\t']);
+        (
+            name,
+            if trimmed.starts_with('#') {
+                rest
+            } else {
+                trimmed
+            },
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests;

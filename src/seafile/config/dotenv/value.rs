@@ -1,0 +1,288 @@
+//! One value of a `.env` file, as each of its readers takes it.
+
+use super::Reader;
+use crate::seafile::config::template::{self, Expanded};
+
+/// What a value says, and how much of the text it took.
+pub(super) struct ReadValue {
+    pub text: String,
+    /// A variable that it names and nothing sets.
+    pub unset: Option<String>,
+    /// Bytes.
+    pub len: usize,
+}
+
+/// Reads the value at the start of `rest`, whose first line is `line`.
+pub(super) fn read(
+    reader: Reader,
+    rest: &str,
+    line: &str,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> ReadValue {
+    match reader {
+        Reader::Compose => compose(rest, line, variable),
+        Reader::Shell | Reader::Systemd => word(reader, rest, line, variable),
+    }
+}
+
+impl ReadValue {
+    fn literal(text: &str, len: usize) -> Self {
+        let text = text.to_owned();
+        let unset = None;
+        Self { text, unset, len }
+    }
+
+    fn expanded(expanded: Expanded, len: usize) -> Self {
+        let Expanded { text, unset } = expanded;
+        Self { text, unset, len }
+    }
+}
+
+/// compose-go's `dotenv` package.
+fn compose(rest: &str, line: &str, variable: &dyn Fn(&str) -> Option<String>) -> ReadValue {
+    let quote = rest.chars().next();
+    let quoted = quote
+        .filter(|quote| matches!(quote, '\'' | '"'))
+        .and_then(|quote| Some((quote, until_quote(&rest[1..], quote)?)));
+    match quoted {
+        Some(('"', (text, len))) => {
+            let expanded = template::expand(&unescaped(&text), variable);
+            ReadValue::expanded(expanded, len + 1)
+        }
+        Some((_, (text, len))) => ReadValue::literal(&text, len + 1),
+        None => ReadValue::expanded(template::expand(bare(line), variable), line.len()),
+    }
+}
+
+/// The text up to a quote that no backslash escapes, and its length with that quote. Other escapes
+/// stay as they are.
+fn until_quote(rest: &str, quote: char) -> Option<(String, usize)> {
+    let mut text = String::new();
+    let mut characters = rest.char_indices();
+    while let Some((at, character)) = characters.next() {
+        if character == quote {
+            return Some((text, at + 1));
+        }
+        if character != '\\' {
+            text.push(character);
+            continue;
+        }
+        let (_, escaped) = characters.next()?;
+        if escaped != quote {
+            text.push('\\');
+        }
+        text.push(escaped);
+    }
+    None
+}
+
+/// The escapes of double quotes; `\$` becomes `$$`, which stands for one `$`.
+fn unescaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        if character != '\\' {
+            out.push(character);
+            continue;
+        }
+        match characters.next() {
+            Some('n') => out.push('\n'),
+            Some('r') => out.push('\r'),
+            Some('t') => out.push('\t'),
+            Some('$') => out.push_str("$$"),
+            Some(other @ ('"' | '\\')) => out.push(other),
+            Some(other) => out.extend(['\\', other]),
+            None => out.push('\\'),
+        }
+    }
+    out
+}
+
+/// A value without quotes ends where a blank and `#` begin a comment. `NAME= # why` is empty, and
+/// `NAME=#x` is `#x`.
+fn bare(line: &str) -> &str {
+    let comment = line
+        .char_indices()
+        .find(|&(at, character)| character == '#' && line[..at].ends_with(char::is_whitespace));
+    line[..comment.map_or(line.len(), |(at, _)| at)].trim()
+}
+
+/// A word of the shell, or of systemd's `EnvironmentFile`, which expands nothing and knows no
+/// comment behind a value.
+fn word(
+    reader: Reader,
+    rest: &str,
+    line: &str,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> ReadValue {
+    let is_shell = reader == Reader::Shell;
+    let mut word = Word {
+        is_shell,
+        variable,
+        text: String::new(),
+        kept: 0,
+        unset: None,
+    };
+    let blank = line.len() - line.trim_start_matches([' ', '\t']).len();
+    let mut at = blank;
+    // `NAME= # why`: the shell ends the word at the blank.
+    if is_shell && blank > 0 {
+        return ReadValue::literal(line_without_comment(line), line.len());
+    }
+    while let Some(character) = rest[at..].chars().next() {
+        let after = &rest[at + character.len_utf8()..];
+        let used = match character {
+            '\n' => break,
+            '\'' | '"' => {
+                let used = word.quoted(after, character);
+                word.kept = word.text.len();
+                used
+            }
+            '\\' => Some(word.escaped(after)),
+            '#' if is_shell && at == blank => return ReadValue::literal("", line.len()),
+            ' ' | '\t' | ';' | '&' | '|' | '<' | '>' if is_shell => return word.end(line, at),
+            '$' | '`' if is_shell => Some(word.reference(&rest[at..]).saturating_sub(1)),
+            other => {
+                word.text.push(other);
+                Some(0)
+            }
+        };
+        match used {
+            Some(used) => at += character.len_utf8() + used,
+            // A quote without an end: a syntax error there, and the line as it stands here.
+            None => return ReadValue::literal(line.trim(), line.len()),
+        }
+    }
+    // Blanks at the end of the line go, those in quotes stay.
+    let (kept, bare) = word.text.split_at(word.kept);
+    let bare = if is_shell {
+        bare.trim_end_matches('\r')
+    } else {
+        bare.trim_end()
+    };
+    ReadValue {
+        text: format!("{kept}{bare}"),
+        unset: word.unset,
+        len: at,
+    }
+}
+
+fn line_without_comment(line: &str) -> &str {
+    if line.trim_start().starts_with('#') {
+        ""
+    } else {
+        bare(line)
+    }
+}
+
+/// A word in the making.
+struct Word<'a> {
+    is_shell: bool,
+    variable: &'a dyn Fn(&str) -> Option<String>,
+    text: String,
+    /// So much of the text stood in quotes, or before such.
+    kept: usize,
+    unset: Option<String>,
+}
+
+impl Word<'_> {
+    /// Reads what follows an opening quote; `None` without an end.
+    fn quoted(&mut self, after: &str, quote: char) -> Option<usize> {
+        if quote == '\'' {
+            let end = after.find('\'')?;
+            self.text.push_str(&after[..end]);
+            return Some(end + 1);
+        }
+        let mut at = 0;
+        loop {
+            let character = after[at..].chars().next()?;
+            let rest = &after[at + character.len_utf8()..];
+            match character {
+                '"' => return Some(at + 1),
+                '\\' => {
+                    let escaped = rest.chars().next()?;
+                    if !matches!(escaped, '"' | '\\' | '$' | '`' | '\n') {
+                        self.text.push('\\');
+                    }
+                    if escaped != '\n' {
+                        self.text.push(escaped);
+                    }
+                    at += 1 + escaped.len_utf8();
+                }
+                '$' | '`' if self.is_shell => at += self.reference(&after[at..]),
+                other => {
+                    self.text.push(other);
+                    at += other.len_utf8();
+                }
+            }
+        }
+    }
+
+    /// What a backslash outside quotes protects.
+    fn escaped(&mut self, after: &str) -> usize {
+        match after.chars().next() {
+            Some('\n') | None => after.len().min(1),
+            Some(other) => {
+                self.text.push(other);
+                other.len_utf8()
+            }
+        }
+    }
+
+    /// A reference at the start of `rest`, and its length. Commands and the shell's own variables
+    /// (`$$` is its number) cannot be told.
+    fn reference(&mut self, rest: &str) -> usize {
+        let len = reference_len(rest);
+        let text = &rest[..len];
+        let is_name = text.len() > 1 && !text.starts_with("$$") && !text.starts_with("$(");
+        if text.starts_with('$') && is_name {
+            let expanded = template::expand(text, self.variable);
+            self.text.push_str(&expanded.text);
+            self.unset = self.unset.take().or(expanded.unset);
+        } else if text == "$" {
+            self.text.push('$');
+        } else {
+            self.text.push_str(text);
+            self.unset.get_or_insert_with(|| text.to_owned());
+        }
+        len
+    }
+
+    /// The end of the word; what follows in the line must be a comment, else the shell would run it
+    /// as a command, and the line counts as it stands.
+    fn end(self, line: &str, at: usize) -> ReadValue {
+        let after = line[at.min(line.len())..].trim_start();
+        if at <= line.len() && !after.is_empty() && !after.starts_with('#') {
+            return ReadValue::literal(bare(line), line.len());
+        }
+        ReadValue {
+            text: self.text,
+            unset: self.unset,
+            len: at,
+        }
+    }
+}
+
+/// The length of `$NAME`, `${…}`, `$(…)`, `$$` or a command in backquotes, in bytes.
+fn reference_len(rest: &str) -> usize {
+    let is_part = |character: char| character == '_' || character.is_ascii_alphanumeric();
+    let after = &rest[1..];
+    let closed = |open: &str, close: char| {
+        let inside = after.strip_prefix(open)?;
+        let line = inside.split('\n').next().unwrap_or_default();
+        Some(1 + open.len() + line.find(close)? + 1)
+    };
+    if rest.starts_with('`') {
+        let line = after.split('\n').next().unwrap_or_default();
+        return line.find('`').map_or(1, |end| end + 2);
+    }
+    let found = closed("{", '}').or_else(|| closed("(", ')'));
+    if let Some(len) = found {
+        return len;
+    }
+    match after.chars().next() {
+        Some('$') => 2,
+        Some(first) if is_part(first) => 1 + after.find(|c| !is_part(c)).unwrap_or(after.len()),
+        _ => 1,
+    }
+}

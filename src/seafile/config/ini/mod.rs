@@ -1,0 +1,175 @@
+//! Reads INI files as the program does that owns the file. The server in C reads `seafile.conf` and
+//! `ccnet.conf` as `GLib` key files; seafevents reads `seafevents.conf` with Python's `ConfigParser`.
+//! They differ in what one line says, so [`Reader`] says whose rules count. This does not write, and
+//! it keeps neither comments nor order.
+//!
+//! For both, names of sections and keys count as they are spelled, a section that stands twice is
+//! one, and the last of several equal keys wins.
+
+use std::collections::BTreeMap;
+
+mod value;
+
+pub use value::{IniValue, without_comment};
+
+/// The program that reads an INI file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reader {
+    /// `GLib`'s key files: keys as they are spelled, `=` only.
+    Glib,
+    /// Python's `ConfigParser`: keys in lower case, `=` or `:`, values of several lines, `%%` for one
+    /// `%`, and `[DEFAULT]` for all sections.
+    ConfigParser,
+}
+
+/// The section whose keys count in all others, for `ConfigParser`.
+const DEFAULT: &str = "DEFAULT";
+
+/// The keys of one section.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Section {
+    /// The line of its first heading, counted from 1; 0 for what stands before any.
+    line: usize,
+    keys: BTreeMap<String, IniValue>,
+}
+
+/// The settings of one INI file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ini {
+    reader: Reader,
+    sections: BTreeMap<String, Section>,
+    ignored_lines: Vec<usize>,
+}
+
+impl Ini {
+    /// Reads a text. Every text is taken: see [`Self::ignored_lines`].
+    pub fn parse(text: &str, reader: Reader) -> Self {
+        let mut ini = Self {
+            reader,
+            sections: BTreeMap::new(),
+            ignored_lines: Vec::new(),
+        };
+        let mut section = String::new();
+        let mut last_key: Option<String> = None;
+        let text = super::without_byte_order_mark(text);
+        for (number, whole) in text.lines().enumerate() {
+            let (number, line) = (number + 1, whole.trim());
+            if line.is_empty() || line.starts_with(['#', ';']) {
+                continue;
+            }
+            if ini.continues(&section, last_key.as_deref(), whole) {
+                continue;
+            }
+            last_key = None;
+            if let Some(name) = section_name(line, reader) {
+                name.clone_into(&mut section);
+                let added = ini.sections.entry(section.clone()).or_default();
+                if added.line == 0 {
+                    added.line = number;
+                }
+            } else if let Some((key, value)) = key_and_value(line, reader) {
+                let value = IniValue::new(value, number);
+                let keys = &mut ini.sections.entry(section.clone()).or_default().keys;
+                keys.insert(key.clone(), value);
+                last_key = Some(key);
+            } else {
+                ini.ignored_lines.push(number);
+            }
+        }
+        ini
+    }
+
+    /// `ConfigParser` takes an indented line for more of the value above.
+    fn continues(&mut self, section: &str, last_key: Option<&str>, line: &str) -> bool {
+        let is_indented = line.starts_with([' ', '\t']);
+        if self.reader != Reader::ConfigParser || !is_indented {
+            return false;
+        }
+        let keys = self.sections.get_mut(section).map(|found| &mut found.keys);
+        let value = keys.zip(last_key).and_then(|(keys, key)| keys.get_mut(key));
+        match value {
+            Some(value) => {
+                value.text.push('\n');
+                value.text.push_str(line.trim());
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// A value; an empty one counts as none, as it does for Seafile.
+    pub fn get(&self, section: &str, key: &str) -> Option<&IniValue> {
+        let keys = &self.sections.get(section)?.keys;
+        let of_all = || match self.reader {
+            Reader::ConfigParser => self.sections.get(DEFAULT)?.keys.get(key),
+            Reader::Glib => None,
+        };
+        let value = keys.get(key).or_else(of_all)?;
+        (!value.text.is_empty()).then_some(value)
+    }
+
+    /// A value with `%(key)s` and `%%` put in as `ConfigParser` does; as it stands where that would
+    /// fail.
+    pub fn interpolated(&self, section: &str, key: &str) -> Option<String> {
+        let value = self.get(section, key)?;
+        let of_key = |key: &str| Some(self.get(section, &key.to_lowercase())?.text.clone());
+        Some(value::interpolate(&value.text, &of_key).unwrap_or_else(|| value.text.clone()))
+    }
+
+    /// Whether a section stands there, with or without keys.
+    pub fn has_section(&self, section: &str) -> bool {
+        self.sections.contains_key(section)
+    }
+
+    /// The lines of sections and keys that look like this section, and that no program takes for
+    /// it: `[ database ]` or `[Database]` for `database`. Counted from 1.
+    pub fn misspelled(&self, section: &str, keys: &[&str]) -> Vec<usize> {
+        let is_like =
+            |name: &str, wanted: &str| name != wanted && name.trim().eq_ignore_ascii_case(wanted);
+        let sections = self.sections.iter();
+        let sections = sections
+            .filter(|(name, _)| is_like(name, section))
+            .map(|(_, found)| found.line);
+        let found = self.sections.get(section).into_iter();
+        let of_section = found.flat_map(|found| &found.keys);
+        let keys = of_section
+            .filter(|(name, _)| keys.iter().any(|key| is_like(name, key)))
+            .map(|(_, value)| value.line);
+        let mut lines: Vec<usize> = sections.chain(keys).collect();
+        lines.sort_unstable();
+        lines
+    }
+
+    /// Lines that are neither comment, section nor setting, counted from 1.
+    pub fn ignored_lines(&self) -> &[usize] {
+        &self.ignored_lines
+    }
+}
+
+/// The name in `[name]`, blanks and all. What follows the bracket is taken as a comment.
+fn section_name(line: &str, reader: Reader) -> Option<&str> {
+    let line = line.strip_prefix('[')?;
+    let end = match reader {
+        Reader::Glib => line.find(']'),
+        Reader::ConfigParser => line.rfind(']'),
+    };
+    end.map(|end| &line[..end])
+}
+
+/// Splits at the first sign.
+fn key_and_value(line: &str, reader: Reader) -> Option<(String, &str)> {
+    let signs: &[char] = match reader {
+        Reader::Glib => &['='],
+        Reader::ConfigParser => &['=', ':'],
+    };
+    let (key, value) = line.split_at(line.find(signs)?);
+    let key = key.trim();
+    let key = match reader {
+        Reader::Glib => key.to_owned(),
+        Reader::ConfigParser => key.to_lowercase(),
+    };
+    (!key.is_empty()).then(|| (key, value[1..].trim()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,250 @@
+//! YAML as a tree with lines, read in bounded work. Anchors and merge keys (`<<`) are followed, since
+//! compose files use them; an alias shares what it names, so that no file grows by them.
+
+use std::sync::Arc;
+
+use saphyr_parser::{Event, Parser};
+
+/// How deeply lists and mappings may nest.
+const MAX_DEPTH: usize = 64;
+/// So many values are read of one file.
+const MAX_NODES: usize = 100_000;
+/// How far merge keys are followed.
+const MAX_MERGES: usize = 8;
+
+/// One value.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// Its line, counted from 1.
+    pub line: usize,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone)]
+enum Kind {
+    Scalar(String),
+    List(Vec<Arc<Node>>),
+    Mapping(Vec<(Arc<Node>, Arc<Node>)>),
+}
+
+impl Node {
+    /// Its text, if it is neither a list nor a mapping. `null` and `~` without quotes are texts too.
+    pub fn text(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Scalar(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The values of a list; none of anything else.
+    pub fn items(&self) -> &[Arc<Node>] {
+        match &self.kind {
+            Kind::List(items) => items,
+            _ => &[],
+        }
+    }
+
+    /// The value of a key, also of a mapping that is merged in.
+    pub fn get(&self, key: &str) -> Option<&Arc<Node>> {
+        self.get_within(key, MAX_MERGES)
+    }
+
+    fn get_within(&self, key: &str, levels: usize) -> Option<&Arc<Node>> {
+        let Kind::Mapping(pairs) = &self.kind else {
+            return None;
+        };
+        let named = |wanted: &str| {
+            pairs
+                .iter()
+                .rev()
+                .find(|(name, _)| name.text() == Some(wanted))
+        };
+        if let Some((_, value)) = named(key) {
+            return Some(value);
+        }
+        let (_, merged) = named("<<").filter(|_| levels > 0)?;
+        let of_list = merged.items().iter().map(Arc::as_ref);
+        let mut all = std::iter::once(merged.as_ref()).chain(of_list);
+        all.find_map(|node| node.get_within(key, levels - 1))
+    }
+
+    /// The keys of a mapping and their values, without those that are merged in.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &Arc<Node>)> {
+        let pairs: &[(Arc<Node>, Arc<Node>)] = match &self.kind {
+            Kind::Mapping(pairs) => pairs,
+            _ => &[],
+        };
+        pairs
+            .iter()
+            .filter_map(|(key, value)| Some((key.text()?, value)))
+    }
+
+    /// The mappings that are merged into this one.
+    pub fn merged(&self) -> Vec<Arc<Node>> {
+        let Some((_, merged)) = self.pairs().find(|(key, _)| *key == "<<") else {
+            return Vec::new();
+        };
+        match &merged.kind {
+            Kind::List(items) => items.clone(),
+            _ => vec![merged.clone()],
+        }
+    }
+}
+
+/// Reads the first document of a text; the error says where it ends to be YAML.
+pub fn parse(text: &str) -> Result<Option<Arc<Node>>, String> {
+    let mut builder = Builder::default();
+    for event in Parser::new_from_str(text) {
+        let (event, span) = event.map_err(|error| error.to_string())?;
+        builder.take(event, span.start.line())?;
+        if builder.root.is_some() {
+            break;
+        }
+    }
+    Ok(builder.root)
+}
+
+/// A list or mapping that is not closed yet.
+struct Open {
+    anchor: usize,
+    line: usize,
+    is_mapping: bool,
+    items: Vec<Arc<Node>>,
+}
+
+#[derive(Default)]
+struct Builder {
+    open: Vec<Open>,
+    anchors: Vec<(usize, Arc<Node>)>,
+    nodes: usize,
+    root: Option<Arc<Node>>,
+}
+
+impl Builder {
+    fn take(&mut self, event: Event<'_>, line: usize) -> Result<(), String> {
+        let too_large = |what| format!("line {line}: {what}: this is no compose file");
+        self.nodes += 1;
+        if self.nodes > MAX_NODES {
+            return Err(too_large("too many values"));
+        }
+        if self.open.len() > MAX_DEPTH {
+            return Err(too_large("nested too deeply"));
+        }
+        match event {
+            Event::Scalar(text, _, anchor, _) => {
+                self.close(anchor, line, Kind::Scalar(text.into_owned()));
+            }
+            Event::Alias(anchor) => {
+                // An alias inside of what it names is not known yet, and names nothing.
+                let known = self.anchors.iter().rev().find(|(id, _)| *id == anchor);
+                let node = known.map(|(_, node)| node.clone());
+                let nothing = || Node::new(line, Kind::Scalar(String::new()));
+                self.add(node.unwrap_or_else(nothing));
+            }
+            Event::SequenceStart(anchor, _) => self.open(anchor, line, false),
+            Event::MappingStart(anchor, _) => self.open(anchor, line, true),
+            Event::SequenceEnd | Event::MappingEnd => {
+                if let Some(open) = self.open.pop() {
+                    let kind = if open.is_mapping {
+                        Kind::Mapping(pairs(open.items))
+                    } else {
+                        Kind::List(open.items)
+                    };
+                    self.close(open.anchor, open.line, kind);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, anchor: usize, line: usize, is_mapping: bool) {
+        self.open.push(Open {
+            anchor,
+            line,
+            is_mapping,
+            items: Vec::new(),
+        });
+    }
+
+    fn close(&mut self, anchor: usize, line: usize, kind: Kind) {
+        let node = Node::new(line, kind);
+        if anchor > 0 {
+            self.anchors.push((anchor, node.clone()));
+        }
+        self.add(node);
+    }
+
+    fn add(&mut self, node: Arc<Node>) {
+        match self.open.last_mut() {
+            Some(open) => open.items.push(node),
+            None => self.root = Some(node),
+        }
+    }
+}
+
+impl Node {
+    fn new(line: usize, kind: Kind) -> Arc<Self> {
+        Arc::new(Self { line, kind })
+    }
+}
+
+fn pairs(items: Vec<Arc<Node>>) -> Vec<(Arc<Node>, Arc<Node>)> {
+    let mut items = items.into_iter();
+    std::iter::from_fn(|| Some((items.next()?, items.next()?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn trees_have_lines_and_share_what_is_anchored() {
+        let text = "x-env: &env\n  A: 1\n  B: two\nservices:\n  web:\n    list: [a, 'b: c']\n    \
+                    environment:\n      <<: *env\n      B: \"own\"\n  other:\n    environment:\n      <<: [*env]\n";
+        let root = parse(text).unwrap().unwrap();
+        let web = root.get("services").unwrap().get("web").unwrap();
+        let environment = web.get("environment").unwrap();
+        let read = |key: &str| environment.get(key).and_then(|node| node.text());
+        assert_eq!(
+            (read("A"), read("B"), read("C")),
+            (Some("1"), Some("own"), None)
+        );
+        assert_eq!(environment.get("B").unwrap().line, 9);
+        assert_eq!(web.get("list").unwrap().items()[1].text(), Some("b: c"));
+        let other = root.get("services").unwrap().get("other").unwrap();
+        let other = other.get("environment").unwrap();
+        assert_eq!(other.get("A").unwrap().text(), Some("1"));
+        assert_eq!(other.merged().len(), 1);
+        assert_eq!(root.pairs().count(), 2);
+    }
+
+    #[test]
+    fn what_is_no_yaml_is_told_and_nothing_grows() {
+        assert!(parse("a: [b").is_err());
+        assert!(parse("").unwrap().is_none());
+        assert!(parse(&"[".repeat(10_000)).is_err());
+        assert!(parse(&format!("[{}]", "a,".repeat(200_000))).is_err());
+        let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x]\n");
+        for n in 1..40 {
+            let line = format!(
+                "a{n}: &a{n} [{}]\n",
+                vec![format!("*a{}", n - 1); 9].join(", ")
+            );
+            bomb.push_str(&line);
+        }
+        assert!(parse(&bomb).unwrap().unwrap().get("a39").is_some());
+        let itself = parse("a: &a\n  <<: *a\n  b: 1\n");
+        if let Ok(Some(itself)) = itself {
+            assert!(itself.get("a").unwrap().get("c").is_none());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_ends(text in "[a-c:\\[\\]{}&*<>|'\"#,\n -]{0,60}") {
+            let _ = parse(&text);
+        }
+    }
+}

@@ -1,0 +1,452 @@
+//! What docker gives Seafile's container: the variables of a compose file and of the `.env` file beside
+//! it. From version 12 on a container goes by them, and they lie outside of its volume. They are read
+//! from where `--env-file` says, else from near the installation, if a compose file there mounts it.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use super::dotenvs::EnvFile;
+use super::error::DiscoverError;
+use super::folders::{self, Folders};
+use super::origin::{Environment, Origin, Setting};
+use super::program::Program;
+use super::warning::Warning;
+use crate::seafile::config;
+use crate::seafile::config::compose::{self, ComposeText, Mount, Service};
+use crate::seafile::config::dotenv::Reader;
+use crate::seafile::config::template::{self, Expanded};
+
+/// Where the container sees its volume.
+const SHARED: &str = "/shared";
+/// Images of Seafile's server end like this.
+const IMAGES: [&str; 2] = ["seafile-mc", "seafile-pro-mc"];
+/// A folder with more compose files than this is no compose project.
+const MOST_FILES: usize = 50;
+/// Folders above the top one that are looked at, with their own folders.
+const LEVELS: usize = 2;
+
+/// What was found of a container.
+#[derive(Debug, Default)]
+pub(super) struct Container {
+    /// Files outside of the installation that belong to it.
+    pub files: Vec<PathBuf>,
+    /// Files near it that may belong to it, and were not taken.
+    pub seen: Vec<PathBuf>,
+    /// Files near it to be taken where nothing else says anything.
+    pub likely: Vec<EnvFile>,
+    /// The image.
+    pub image: Option<Setting<String>>,
+    /// Whether a `.env` or a compose file was taken.
+    pub is_known: bool,
+}
+
+/// Looks, and adds the container's variables to those that are known.
+pub(super) fn look(
+    folders: &Folders,
+    program: &Program,
+    environment: &mut Environment,
+    warnings: &mut Vec<Warning>,
+) -> Result<Container, DiscoverError> {
+    let given = environment.options().env_files.clone();
+    let mut looker = Looker {
+        folders,
+        container: Container::default(),
+    };
+    if given.is_empty() {
+        if !program.is_named && !folders.conf_is_apart() {
+            looker.near(environment, warnings)?;
+        }
+    } else {
+        looker.given(&given, program, environment, warnings)?;
+    }
+    let mut container = looker.container;
+    container.files.sort();
+    container.files.dedup();
+    Ok(container)
+}
+
+struct Looker<'a> {
+    folders: &'a Folders,
+    container: Container,
+}
+
+/// Containers of Seafile in one folder's compose files.
+struct Project {
+    files: Vec<PathBuf>,
+    /// Each with the file that it stands in.
+    services: Vec<(PathBuf, Service)>,
+    /// Whether one of them mounts the installation.
+    mounts: bool,
+}
+
+impl Looker<'_> {
+    /// Reads what the administrator names, and the compose files beside it.
+    fn given(
+        &mut self,
+        given: &[PathBuf],
+        program: &Program,
+        environment: &mut Environment,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<(), DiscoverError> {
+        // As for docker, a later file counts before an earlier one.
+        let mut files = Vec::new();
+        for path in given.iter().rev() {
+            let reader = reader_of(path, program, self.folders);
+            let variable = |name: &str| environment.value(name);
+            let file = EnvFile::read(path, path, reader, &variable)?;
+            let file = file.ok_or_else(|| missing(path))?;
+            if file.is_empty() {
+                let why = "has no line NAME=value: this is no file of variables";
+                return Err(DiscoverError::invalid(path, why));
+            }
+            files.push(file);
+        }
+        let mut projects: Vec<&Path> = given.iter().filter_map(|path| path.parent()).collect();
+        projects.dedup();
+        for folder in projects {
+            if let Some(project) = self.project(folder, &files, environment)? {
+                self.take(folder, &project, &files, None, environment, warnings)?;
+            }
+        }
+        for file in &files {
+            file.apply(environment, warnings);
+            self.container.files.push(file.path.clone());
+        }
+        self.container.is_known = true;
+        Ok(())
+    }
+
+    /// Looks around the installation.
+    fn near(
+        &mut self,
+        environment: &mut Environment,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<(), DiscoverError> {
+        let mut found: Vec<(PathBuf, Project, Vec<EnvFile>)> = Vec::new();
+        let folders = self.folders_near();
+        for folder in &folders {
+            let variable = |name: &str| environment.value(name);
+            let path = folder.join(".env");
+            // What cannot be read near an installation need not be its own.
+            let file = is_trusted(&path, &self.folders.top)
+                .then(|| {
+                    EnvFile::read(&path, &path, Reader::Compose, &variable)
+                        .ok()
+                        .flatten()
+                })
+                .flatten();
+            let files: Vec<EnvFile> = file.into_iter().collect();
+            match self.project(folder, &files, environment)? {
+                Some(project) if project.mounts => found.push((folder.clone(), project, files)),
+                Some(project) => {
+                    let dotenv = files.into_iter().map(|file| file.path);
+                    let seen = dotenv.chain(project.files).next();
+                    self.container.seen.extend(seen);
+                }
+                None => self.alone(folder, files),
+            }
+        }
+        let doubt = match &found[..] {
+            [_, (second, ..), ..] => {
+                Some(format!("and {} mounts this folder too", second.display()))
+            }
+            _ => None,
+        };
+        for (number, (folder, project, files)) in found.into_iter().enumerate() {
+            if number > 0 {
+                self.container.seen.extend(project.files);
+                continue;
+            }
+            let doubted = |file: EnvFile| match &doubt {
+                Some(why) => file.doubted(why),
+                None => file,
+            };
+            let files: Vec<EnvFile> = files.into_iter().map(doubted).collect();
+            self.take(
+                &folder,
+                &project,
+                &files,
+                doubt.as_deref(),
+                environment,
+                warnings,
+            )?;
+            for file in &files {
+                file.apply(environment, warnings);
+                self.container.files.push(file.path.clone());
+            }
+            self.container.is_known = true;
+        }
+        if self.container.is_known {
+            self.container.likely.clear();
+        }
+        Ok(())
+    }
+
+    /// A `.env` above the installation, without a compose file that says whose it is.
+    fn alone(&mut self, folder: &Path, files: Vec<EnvFile>) {
+        for file in files.into_iter().filter(EnvFile::is_seafiles) {
+            let names_this = file
+                .text("SEAFILE_VOLUME")
+                .map(|volume| self.is_mounted(folder, volume, SHARED));
+            let is_above = self.folders.top.starts_with(folder);
+            match names_this {
+                Some(true) => self.container.likely.push(file),
+                None if is_above => {
+                    let why = "which lies above the installation and does not name it";
+                    self.container.likely.push(file.doubted(why));
+                }
+                _ => self.container.seen.push(file.path),
+            }
+        }
+    }
+
+    /// The folders above the top one, and those in them; none that anybody may write to.
+    fn folders_near(&self) -> Vec<PathBuf> {
+        let top = &self.folders.top;
+        let mut near = Vec::new();
+        for above in top.ancestors().skip(1).take(LEVELS) {
+            if !is_trusted(above, top) {
+                continue;
+            }
+            near.push(above.to_owned());
+            let inside = folders::entries(above).into_iter();
+            near.extend(
+                inside.filter(|path| {
+                    path.is_dir() && !top.starts_with(path) && is_trusted(path, top)
+                }),
+            );
+        }
+        near
+    }
+
+    /// The containers of Seafile in a folder's compose files.
+    fn project(
+        &self,
+        folder: &Path,
+        files: &[EnvFile],
+        environment: &Environment,
+    ) -> Result<Option<Project>, DiscoverError> {
+        let mut services = Vec::new();
+        for path in compose_files(folder) {
+            let text = match config::read_text(&path) {
+                Ok(text) => text.unwrap_or_default(),
+                Err(config::ReadError::TooLong) => continue,
+                Err(_) if !is_trusted(&path, &self.folders.top) => continue,
+                Err(error) => return Err(DiscoverError::config(&path, error)),
+            };
+            // A file that docker cannot read either is no compose file.
+            let found = compose::services(&text).unwrap_or_default();
+            services.extend(found.into_iter().map(|service| (path.clone(), service)));
+        }
+        let variable = variables(files, environment);
+        let expand = |text: &str| template::expand(text, &variable).text;
+        let mounts = |service: &Service| {
+            let mut mounts = service.mounts.iter();
+            mounts.any(|mount| {
+                let (source, target) = source_and_target(mount, &expand);
+                self.is_mounted(folder, &source, &target)
+            })
+        };
+        let is_seafile = |service: &Service| {
+            let image = service.image.as_ref().map(|image| expand(&image.text));
+            image.is_some_and(|image| is_seafile_image(&image))
+        };
+        let has_image = services.iter().any(|(_, service)| is_seafile(service));
+        let is_ours = |service: &Service| {
+            if has_image {
+                is_seafile(service)
+            } else {
+                mounts(service)
+            }
+        };
+        let names: Vec<String> = services
+            .iter()
+            .filter(|(_, service)| is_ours(service))
+            .map(|(_, service)| service.name.clone())
+            .collect();
+        let is_mounted = services.iter().any(|(_, service)| mounts(service));
+        // A file may add to a container that another one describes.
+        services.retain(|(_, service)| names.contains(&service.name));
+        let mut files: Vec<PathBuf> = services.iter().map(|(path, _)| path.clone()).collect();
+        files.dedup();
+        Ok((!services.is_empty()).then_some(Project {
+            files,
+            services,
+            mounts: is_mounted,
+        }))
+    }
+
+    /// Takes the variables of a project's containers.
+    fn take(
+        &mut self,
+        folder: &Path,
+        project: &Project,
+        files: &[EnvFile],
+        doubt: Option<&str>,
+        environment: &mut Environment,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<(), DiscoverError> {
+        let setting = |path: &Path, text: &ComposeText, expanded: Expanded| {
+            let line = Origin::Line(path.to_owned(), text.line);
+            let from = match doubt {
+                Some(why) => Origin::Likely(Box::new(line), why.to_owned()),
+                None => line,
+            };
+            Setting::new(expanded.text, from)
+        };
+        let mut found = Vec::new();
+        let mut env_files = Vec::new();
+        {
+            let variable = variables(files, environment);
+            for (path, service) in &project.services {
+                for (name, text) in &service.environment {
+                    let Some(text) = text else { continue };
+                    let expanded = template::expand(&text.text, &variable);
+                    if expanded.unset.is_none() {
+                        found.push((name.clone(), setting(path, text, expanded)));
+                    }
+                }
+                if let Some(image) = &service.image {
+                    let expanded = template::expand(&image.text, &variable);
+                    let image = setting(path, image, expanded);
+                    self.container.image.get_or_insert(image);
+                }
+                for file in &service.env_files {
+                    let file = template::expand(&file.text, &variable).text;
+                    let path = folder.join(file);
+                    env_files.extend(EnvFile::read(&path, &path, Reader::Compose, &variable)?);
+                }
+            }
+        }
+        for (name, setting) in found {
+            environment.add(&name, setting);
+        }
+        for file in &env_files {
+            file.apply(environment, warnings);
+            self.container.files.push(file.path.clone());
+        }
+        self.container.files.extend(project.files.iter().cloned());
+        let listed = files.iter().find_map(|file| file.text("COMPOSE_FILE"));
+        let separator = |file: &EnvFile| file.text("COMPOSE_PATH_SEPARATOR").map(str::to_owned);
+        let separator = files
+            .iter()
+            .find_map(separator)
+            .unwrap_or_else(|| ":".into());
+        let listed = listed.unwrap_or_default().split(separator.as_str());
+        let listed = listed.filter(|name| !name.is_empty());
+        let there = listed
+            .map(|name| folder.join(name))
+            .filter(|path| path.is_file());
+        self.container.files.extend(there);
+        Ok(())
+    }
+
+    /// Whether a folder that is mounted is this installation, or one of its parts. A path is also
+    /// looked for below the folders that the two have in common: a mounted snapshot has a root of its
+    /// own.
+    fn is_mounted(&self, folder: &Path, source: &str, target: &str) -> bool {
+        let Folders {
+            top,
+            data_dir,
+            conf_dir,
+            ..
+        } = self.folders;
+        let is_ours = |path: &Path| {
+            let Ok(path) = fs::canonicalize(path) else {
+                return false;
+            };
+            let is_volume = target == SHARED
+                && top.file_name().is_some_and(|name| name == "seafile")
+                && top.parent() == Some(&path);
+            is_volume || path == *top || path == *data_dir || path == *conf_dir
+        };
+        let source = Path::new(source);
+        let Ok(below) = source.strip_prefix("/") else {
+            return is_ours(&folder.join(source));
+        };
+        let mut roots = folder.ancestors().filter(|root| top.starts_with(root));
+        roots.any(|root| is_ours(&root.join(below)))
+    }
+}
+
+/// Variables of the process, then those of files.
+fn variables<'a>(
+    files: &'a [EnvFile],
+    environment: &'a Environment,
+) -> impl Fn(&str) -> Option<String> + 'a {
+    move |name| {
+        let of_file = || files.iter().find_map(|file| file.text(name));
+        let outside = environment.value(name);
+        outside.or_else(|| of_file().map(str::to_owned))
+    }
+}
+
+fn source_and_target(mount: &Mount, expand: &dyn Fn(&str) -> String) -> (String, String) {
+    match mount {
+        Mount::Long(source, target) => (expand(&source.text), expand(&target.text)),
+        Mount::Short(text) => {
+            let text = expand(&text.text);
+            let mut parts = text.split(':').map(str::to_owned);
+            let source = parts.next().unwrap_or_default();
+            (source, parts.next().unwrap_or_default())
+        }
+    }
+}
+
+fn is_seafile_image(image: &str) -> bool {
+    let last = image.rsplit('/').next().unwrap_or_default();
+    let name = last.split([':', '@']).next().unwrap_or_default();
+    IMAGES.contains(&name)
+}
+
+/// A folder's compose files; those that override others first.
+fn compose_files(folder: &Path) -> Vec<PathBuf> {
+    let name = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    };
+    let entries = folders::entries(folder).into_iter();
+    let mut files: Vec<PathBuf> = entries
+        .filter(|path| {
+            let ending = path.extension().unwrap_or_default();
+            (ending == "yml" || ending == "yaml") && path.is_file()
+        })
+        .collect();
+    files.truncate(MOST_FILES);
+    files.sort_by_key(|path| !name(path).contains("override"));
+    files
+}
+
+/// Whose rules count for a file of `--env-file`.
+fn reader_of(path: &Path, program: &Program, folders: &Folders) -> Reader {
+    let is_in_conf = path
+        .parent()
+        .is_some_and(|parent| parent == folders.conf_dir);
+    let is_dotenv = path.file_name().is_some_and(|name| name == ".env");
+    match (is_dotenv, is_in_conf) {
+        (true, true) if program.is_named => Reader::Shell,
+        (false, true) if folders.conf_is_apart() => Reader::Systemd,
+        _ => Reader::Compose,
+    }
+}
+
+fn missing(path: &Path) -> DiscoverError {
+    DiscoverError::Missing {
+        what: "the file of variables".to_owned(),
+        path: path.to_owned(),
+        from: Origin::Option("--env-file".to_owned()),
+        advice: "give the .env file that lies beside the compose file".to_owned(),
+    }
+}
+
+/// Whether only those could have written something who may change the installation as well: root,
+/// this user, and its owner.
+fn is_trusted(path: &Path, top: &Path) -> bool {
+    const OTHERS_WRITE: u32 = 0o002;
+    let (Ok(metadata), Ok(top)) = (fs::metadata(path), fs::metadata(top)) else {
+        return false;
+    };
+    let owners = [0, rustix::process::geteuid().as_raw(), top.uid()];
+    owners.contains(&metadata.uid()) && metadata.mode() & OTHERS_WRITE == 0
+}

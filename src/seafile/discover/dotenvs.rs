@@ -1,0 +1,125 @@
+//! `.env` files of an installation, each read as the program does that uses it; where another program
+//! would take a value otherwise, that reading is kept to fall back on.
+
+use std::path::{Path, PathBuf};
+
+use super::error::DiscoverError;
+use super::origin::{Environment, Origin, Setting};
+use super::warning::Warning;
+use crate::seafile::config;
+use crate::seafile::config::dotenv::{Dotenv, Reader};
+
+/// Variables that say where the databases are.
+const DATABASE: &str = "SEAFILE_MYSQL_DB_";
+/// Variables whose value decides something here, by how they begin.
+const DECISIVE: [&str; 3] = [DATABASE, "SEAF_SERVER_STORAGE_TYPE", "SEAFILE_VOLUME"];
+/// Variables by which a file is known to be Seafile's.
+const SEAFILES: [&str; 4] = [
+    DATABASE,
+    "SEAFILE_SERVER_",
+    "SEAFILE_VOLUME",
+    "JWT_PRIVATE_KEY",
+];
+/// More lines that are no setting say nothing new about a file.
+const MOST_IGNORED: usize = 3;
+
+/// A `.env` file that was read.
+#[derive(Debug)]
+pub(super) struct EnvFile {
+    /// The file itself.
+    pub path: PathBuf,
+    /// As messages name it.
+    shown: PathBuf,
+    dotenv: Dotenv,
+    others: Vec<Dotenv>,
+    /// Why it may not be this installation's, if that is so.
+    doubt: Option<String>,
+}
+
+impl EnvFile {
+    /// Reads a file; `None` if there is none. `variable` gives what is set outside of it.
+    pub(super) fn read(
+        path: &Path,
+        shown: &Path,
+        reader: Reader,
+        variable: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Option<Self>, DiscoverError> {
+        let text = match config::read_text(path) {
+            Ok(text) => text,
+            // A folder of that name, as docker makes one where a file to be mounted is missing.
+            Err(_) if path.is_dir() => None,
+            Err(error) => return Err(DiscoverError::config(path, error)),
+        };
+        let Some(text) = text else { return Ok(None) };
+        let others = Reader::ALL.into_iter().filter(|other| *other != reader);
+        Ok(Some(Self {
+            path: path.to_owned(),
+            shown: shown.to_owned(),
+            dotenv: Dotenv::parse(&text, reader, variable),
+            others: others
+                .map(|other| Dotenv::parse(&text, other, variable))
+                .collect(),
+            doubt: None,
+        }))
+    }
+
+    /// Says why it may not be this installation's.
+    pub(super) fn doubted(mut self, why: &str) -> Self {
+        self.doubt = Some(why.to_owned());
+        self
+    }
+
+    /// A variable's text.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.dotenv.get(name).map(|value| value.text.as_str())
+    }
+
+    /// Whether nothing is set in it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.dotenv.is_empty()
+    }
+
+    /// Whether it sets variables of Seafile.
+    pub(super) fn is_seafiles(&self) -> bool {
+        let mut names = self.dotenv.iter().map(|(name, _)| name);
+        names.any(|name| SEAFILES.iter().any(|begin| name.starts_with(begin)))
+    }
+
+    /// Puts its variables into an environment, and says what is odd about the file.
+    pub(super) fn apply(&self, environment: &mut Environment, warnings: &mut Vec<Warning>) {
+        for (name, value) in self.dotenv.iter() {
+            let from = self.origin(value.line);
+            let mut setting = Setting::new(value.text.clone(), from);
+            if name.starts_with(DATABASE) {
+                for other in &self.others {
+                    let reading = other
+                        .get(name)
+                        .map(|other| Setting::new(other.text.clone(), self.origin(other.line)));
+                    setting = setting.or_else_try(reading);
+                }
+            }
+            environment.add(name, setting);
+            if let Some(unset) = &value.unset
+                && DECISIVE.iter().any(|begin| name.starts_with(begin))
+            {
+                warnings.push(Warning::Unset {
+                    at: Origin::Line(self.shown.clone(), value.line),
+                    name: name.to_owned(),
+                    unset: unset.clone(),
+                });
+            }
+        }
+        let lines = self.dotenv.ignored_lines().iter().take(MOST_IGNORED);
+        warnings.extend(lines.map(|&line| Warning::IgnoredLine {
+            at: Origin::Line(self.shown.clone(), line),
+        }));
+    }
+
+    fn origin(&self, line: usize) -> Origin {
+        let line = Origin::Line(self.shown.clone(), line);
+        match &self.doubt {
+            Some(why) => Origin::Likely(Box::new(line), why.clone()),
+            None => line,
+        }
+    }
+}
