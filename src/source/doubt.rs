@@ -122,7 +122,6 @@ fn descends(folders: &ObjectFolders, library: LibraryId, from: ObjectId, to: Obj
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "tests need no durable files")]
 mod tests {
     use super::*;
     use crate::database::pointers::Head;

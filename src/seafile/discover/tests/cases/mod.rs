@@ -1,0 +1,108 @@
+//! Configurations from the field, in `tests/cases`, each a tree with the files that decide. What git
+//! does not keep (empty folders, objects) is made here.
+
+use super::*;
+
+mod docker;
+mod places;
+mod programs;
+mod readers;
+
+/// A copy of a configuration, with folders of objects.
+struct Case {
+    folder: TempDir,
+    source: PathBuf,
+}
+
+impl Case {
+    /// `source` and `data` are folders of the tree; each program folder named gets made.
+    fn new(name: &str, source: &str, data: &str, programs: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let from = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/cases")
+            .join(name);
+        let copied = std::process::Command::new("cp")
+            .arg("-a")
+            .arg(from.join("."))
+            .arg(folder.path())
+            .status();
+        assert!(copied.unwrap().success());
+        let root = fs::canonicalize(folder.path()).unwrap();
+        let source = fs::canonicalize(root.join(source)).unwrap();
+        let case = Self { folder, source };
+        for kind in ["commits", "fs", "blocks"] {
+            case.make(&format!("{data}/storage/{kind}"));
+        }
+        for program in programs {
+            fs::create_dir_all(case.source.join(program)).unwrap();
+        }
+        case
+    }
+
+    fn root(&self) -> PathBuf {
+        fs::canonicalize(self.folder.path()).unwrap()
+    }
+
+    fn make(&self, path: &str) {
+        fs::create_dir_all(self.root().join(path)).unwrap();
+    }
+
+    fn find(&self) -> Result<Installation, DiscoverError> {
+        self.find_with(SourceOptions::default(), DatabaseOverrides::default())
+    }
+
+    fn find_with(
+        &self,
+        options: SourceOptions,
+        overrides: DatabaseOverrides,
+    ) -> Result<Installation, DiscoverError> {
+        let environment = Environment::default()
+            .with_options(options)
+            .with_overrides(overrides);
+        discover(&self.source, &environment)
+    }
+
+    fn with_env_file(&self, path: &str) -> Result<Installation, DiscoverError> {
+        let options = SourceOptions {
+            env_files: vec![self.root().join(path)],
+            ..SourceOptions::default()
+        };
+        self.find_with(options, DatabaseOverrides::default())
+    }
+}
+
+/// `host:port user names password` of all three databases on MySQL.
+fn servers(installation: &Installation) -> Vec<String> {
+    let text = |setting: &Option<Setting<String>>| {
+        let value = setting.as_ref().map(|setting| setting.value.clone());
+        value.unwrap_or_default()
+    };
+    let databases = mysql_settings(installation).databases.iter();
+    let line = |database: &MysqlDatabase| {
+        let place = match &database.unix_socket {
+            Some(socket) => socket.value.clone(),
+            None => format!("{}:{}", text(&database.host), database.port.value),
+        };
+        let password = database.password.as_ref();
+        let password = password.map(|password| password.value.reveal().to_owned());
+        format!(
+            "{} {place} {} {}",
+            database.name.value,
+            text(&database.user),
+            password.unwrap_or_default()
+        )
+    };
+    databases.map(line).collect()
+}
+
+fn texts(installation: &Installation) -> String {
+    let texts = installation.warnings.iter().map(ToString::to_string);
+    texts.collect::<Vec<_>>().join("\n")
+}
+
+fn host(host: &str) -> DatabaseOverrides {
+    DatabaseOverrides {
+        host: Some(host.to_owned()),
+        ..DatabaseOverrides::default()
+    }
+}
