@@ -134,11 +134,7 @@ fn each_thing_that_is_wrong_is_named() {
             |_, source| {
                 let path = source.path.join("conf/seafile.conf");
                 let text = fs::read_to_string(&path).unwrap();
-                fs::write(
-                    path,
-                    format!("{text}\n[block_backend]\nname = s3\nbucket = b\n"),
-                )
-                .unwrap();
+                fs::write(path, format!("{text}\n[database]\ntype = pgsql\n")).unwrap();
             },
             "s3",
         ),
