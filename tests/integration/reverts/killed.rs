@@ -5,16 +5,16 @@ use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::unreachable_commits;
 use crate::cli::User;
 use crate::compaction::add_library;
 use crate::damage::UNICODE;
-use crate::support::{Source, run};
+use crate::support::{Source, rounds, run};
 use crate::synthetic::generator;
 
-const LIMIT: Duration = Duration::from_secs(110);
+const STAGED: &str = "seafile-data/storage/seawall-commits";
 
 /// Runs `seawall` and kills it at the n-th of these calls of one of its threads; whether that happened.
 fn killed(user: &User, arguments: &[&str], calls: &str, number: usize) -> bool {
@@ -23,17 +23,7 @@ fn killed(user: &User, arguments: &[&str], calls: &str, number: usize) -> bool {
     let inject = format!("inject={calls}:signal=SIGKILL:when={number}");
     let mut strace = Command::new("strace");
     strace
-        .args([
-            "-f",
-            "--seccomp-bpf",
-            "-qq",
-            "-o",
-            "/dev/null",
-            "-e",
-            &trace,
-            "-e",
-            &inject,
-        ])
+        .args(["-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject])
         .arg(program.get_program())
         .args(program.get_args())
         .env_clear()
@@ -60,38 +50,44 @@ fn killed(user: &User, arguments: &[&str], calls: &str, number: usize) -> bool {
     was_killed
 }
 
-/// Dies at every point of a restore into a copy of `from`, and goes on; returns how many points there were.
+/// Dies at every point of a restore into a copy of `from`, and goes on; returns at how many points. On a machine that is too
+/// busy for all of them it leaves some out (`SEAWALL_LONG`: none).
 fn sweep(user: &User, from: &Path, arguments: &[&str]) -> usize {
     let begun = Instant::now();
     let target = user.path("target");
     let all = [arguments, &["--target", target.to_str().unwrap()]].concat();
-    for number in 1.. {
-        assert!(begun.elapsed() < LIMIT, "{number} points took {LIMIT:?}");
+    let (mut number, mut points) = (1, 0);
+    loop {
         if target.exists() {
             fs::remove_dir_all(&target).unwrap();
         }
+        // Nothing in a target is written in place.
         run(
             "cp",
-            &["-a", from.to_str().unwrap(), target.to_str().unwrap()],
+            &["-al", from.to_str().unwrap(), target.to_str().unwrap()],
         );
         let was_killed = killed(user, &all, "renameat,renameat2,unlinkat", number);
         let about = format!("{arguments:?} killed at {number}");
         assert_eq!(unreachable_commits(&target), [] as [PathBuf; 0], "{about}");
         if !was_killed {
-            return number - 1;
+            return points;
         }
-        // Each fifth goes on; a restore that goes on is swept elsewhere.
-        if number % 5 == 0 {
+        points += 1;
+        // Some go on; a restore that goes on is swept elsewhere.
+        if points % 7 == 0 {
             user.run(&all).succeeds();
             assert_eq!(unreachable_commits(&target), [] as [PathBuf; 0], "{about}");
-            assert!(
-                !target.join("seafile-data/storage/seawall-commits").exists(),
-                "{about}"
-            );
+            assert!(!target.join(STAGED).exists(), "{about}");
             user.run(&["verify", target.to_str().unwrap()]).succeeds();
         }
+        number += match begun.elapsed().as_secs() {
+            _ if rounds(0, 1) > 0 => 1,
+            ..40 => 1,
+            40..70 => 3,
+            70..90 => 10,
+            _ => 40,
+        };
     }
-    unreachable!()
 }
 
 /// A user with two snapshots, of which the second has a newer head and one library less; and standbys at both.
