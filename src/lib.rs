@@ -19,6 +19,7 @@ pub mod snapshot;
 pub mod source;
 pub mod status;
 pub mod time;
+pub mod units;
 pub mod unpack;
 pub mod verify;
 pub mod walk;

@@ -12,10 +12,10 @@ use super::init;
 use super::output::{self, Output, bytes, count};
 use super::place::{self, Joined};
 use super::source_places::SourcePlaces;
-use super::{CommandError, Global, Status};
+use super::{CommandError, Global, Status, apart};
 use crate::backup::{self, Context, Options};
 use crate::repository::acceptances::Acceptances;
-use crate::repository::state::RepositoryState;
+use crate::repository::state::{RepositoryState, StateFolder};
 use crate::seafile::discover::{Certainty, Doubt, Installation, Warning, discover};
 use crate::seafile::files;
 use crate::source::{self, readings};
@@ -90,6 +90,11 @@ pub(super) fn run(
         &global.state_path()?,
         "the state folder",
     )?;
+    // A host that backs up already goes on, and `doctor` tells it.
+    let known = StateFolder::existing(&global.state_path()?);
+    if arguments.init && known.is_none_or(|state| !state.host_key_path().exists()) {
+        apart::repository_and_state(global)?;
+    }
     let state = global.state()?;
     let lock = state.lock()?;
     let joined = join(global, arguments, &state, output)?;

@@ -4,7 +4,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::output::{MOST_LINES, Output, bytes, count, shown};
-use super::{CommandError, Global, Status};
+use super::{CommandError, Global, Status, commands};
 use crate::check::{
     self, Deep, Information, Level, Options, ParseSubsetError, Problem, ProblemKind, ReadData,
     Recorded, Report, Subset,
@@ -241,9 +241,9 @@ fn last_line(report: &Report, reported: &Reported<'_>, output: Output) {
                 "problems  {found}; give --trust KEY from the recovery sheet to prove who made the backup"
             ));
         }
-        (_, _, Reported::No) => output.line(format_args!(
+        (_, _, Reported::No) => output.line(commands::complete(&format!(
             "problems  {found}; `seawall check --report` tells the next backup, which stores anew what the source still has"
-        )),
+        ))),
         (_, _, Reported::Nothing) => output.line(format_args!(
             "problems  {found}; there is nothing to report that is not reported already, or that a backup could store anew"
         )),

@@ -1,6 +1,7 @@
 //! Options about how database servers are reached, for verbs that read an installation.
 
-use std::path::PathBuf;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use clap::Args;
@@ -9,7 +10,8 @@ use secrecy::ExposeSecret as _;
 use super::CommandError;
 use super::destination::secret;
 use super::place;
-use crate::database::mysql::{Address, Server, Tls};
+use crate::database::mysql::{Address, LOGIN_REFUSED, Server, Tls};
+use crate::repository::place::shell;
 use crate::seafile::config::Secret;
 use crate::seafile::discover::{DatabaseOverrides, Environment, Role};
 
@@ -125,6 +127,86 @@ impl Databases {
                 skip_verify: false,
             }),
         })
+    }
+
+    /// The options that lead to the server, as words of a shell, each with a space before it. A password in the
+    /// environment is there when they are pasted.
+    pub(super) fn words(&self) -> String {
+        let mut words = String::new();
+        let mut add = |option: &str, value: &str| {
+            // Writing to a String cannot fail.
+            let _ = write!(words, " {option} {}", shell(value));
+        };
+        if let Some(host) = &self.host {
+            add("--database-host", host);
+        }
+        if let Some(port) = self.port {
+            add("--database-port", &port.to_string());
+        }
+        let path = |path: &Path| place::absolute(path).to_string_lossy().into_owned();
+        if let Some(socket) = &self.socket {
+            add("--database-socket", &path(socket.as_ref()));
+        }
+        if let Some(user) = &self.user {
+            add("--database-user", user);
+        }
+        if let Some(file) = &self.password_file {
+            add("--database-password-file", &path(file));
+        }
+        if let Some(file) = &self.ca_file {
+            add("--database-ca-file", &path(file.as_ref()));
+        }
+        words
+    }
+
+    /// The names that were given here, in the same way.
+    pub(super) fn given_names(&self) -> String {
+        let names = self.name.iter();
+        let names: Vec<(String, &str)> = names
+            .map(|(role, name)| (role.to_string(), name.as_str()))
+            .collect();
+        Self::name_words(names.iter().map(|(role, name)| (role.as_str(), *name)))
+    }
+
+    /// Options that name databases, as words of a shell.
+    pub(super) fn name_words<'a>(names: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+        let word = |(role, name)| format!(" --database-name {}", shell(&format!("{role}={name}")));
+        names.map(word).collect()
+    }
+
+    /// The error, with who it was that a server refused, where these options name the account.
+    pub(super) fn blame(&self, mut error: CommandError) -> CommandError {
+        error.hint = error.hint.map(|hint| self.blame_hint(hint));
+        error
+    }
+
+    /// The same of a hint. The layers between do not tell whose error it is, and pass the hint on.
+    pub(super) fn blame_hint(&self, hint: String) -> String {
+        let is_named = self.user.is_some() || self.password_file.is_some();
+        if hint == LOGIN_REFUSED && is_named {
+            self.refused()
+        } else {
+            hint
+        }
+    }
+
+    fn refused(&self) -> String {
+        let account = match &self.user {
+            Some(user) => format!("the account {user} of --database-user"),
+            None => "the account of Seafile's configuration".to_owned(),
+        };
+        let password = match (
+            &self.password_file,
+            std::env::var_os("SEAWALL_DATABASE_PASSWORD"),
+        ) {
+            (Some(file), _) => format!("the password in {}", file.display()),
+            (None, Some(_)) => "the password in SEAWALL_DATABASE_PASSWORD".to_owned(),
+            (None, None) => "no password".to_owned(),
+        };
+        format!(
+            "the server refuses {account} with {password} from this host: accounts are of a name and a host ('{}'@'%')",
+            self.user.as_deref().unwrap_or("seafile")
+        )
     }
 
     /// Refuses names for roles that are not among these.

@@ -7,7 +7,7 @@ use clap::Args;
 use super::databases::{AlsoDatabases, Databases};
 use super::output::{Output, count, shown};
 use super::source_places::SourcePlaces;
-use super::{CommandError, Global, Status, place};
+use super::{CommandError, Global, Status, commands, place};
 use crate::doctor::{self, Finding, Level, Report, Setup};
 use crate::seafile::discover::{Environment, Installation, discover};
 use crate::source::readings;
@@ -133,7 +133,7 @@ fn print_finding(finding: &Finding, output: Output) {
     };
     let next = next
         .as_ref()
-        .map(|next| format!("\n          next: {}", shown(next)));
+        .map(|next| format!("\n          next: {}", shown(&commands::complete(next))));
     let lines = format!(
         "{label:9} {what}: {}{}",
         shown(text),

@@ -1,41 +1,51 @@
-//! `restore --import-databases`: loads what was restored as SQL text into a server.
+//! `restore --import-databases` and `--import-only`: loads what is restored as SQL text into a server.
 //!
 //! Into a server that is named here, never one that is guessed: the restored configuration names the
 //! server that the backup came from, which may be alive. Into empty databases, or in the place of what
-//! is there, which is dumped before and kept under another name.
+//! is there, which is dumped before and kept under another name. Everything that can stand in the way is looked
+//! for before anything is restored or loaded: the dumps are read for it.
+
+mod load;
+mod refusals;
+
+pub(super) use refusals::not_restored;
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::BufReader;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use clap::Args;
 use serde::Serialize;
 
 use super::CommandError;
 use super::databases::Databases;
-use super::output::{Output, bytes, count, shown};
-use crate::database::mysql::{
-    Address, Found, LoadError, Loaded, Progress, Replaced, Server, Target, load, replace,
-};
-use crate::repository::manifest::{self, Manifest};
-use crate::restore::SQL_FOLDER;
-use crate::seafile::discover::{Environment, discover};
-use crate::source::databases::{keep_dumps, on_servers};
+use super::output::{Output, count, shown};
+use crate::database::mysql::{DumpNeeds, Found, Server, Target, Wanted, must_take};
+use crate::repository::Repository;
+use crate::repository::manifest::{self, Database, Manifest};
+use crate::restore::{self, Commands, ImportRecord, LoadedDatabase};
 
 #[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct Importing {
     /// Load the databases into empty ones of the server that --database-host or --database-socket
     /// names
-    #[arg(long, conflicts_with = "data_only")]
+    #[arg(long, conflicts_with = "data_only", group = "loading")]
     import_databases: bool,
+    /// Restore nothing: load the databases of a target that this snapshot was restored into, and go on where an import
+    /// broke off
+    #[arg(
+        long,
+        group = "loading",
+        conflicts_with_all = ["data_only", "databases_only", "standby", "owner"]
+    )]
+    import_only: bool,
     /// Put them in the place of what is there, which is dumped into the target first, and kept on
     /// the server under another name
-    #[arg(long, requires = "import_databases")]
+    #[arg(long, requires = "loading")]
     replace_databases: bool,
     /// Load even into the server that the restored configuration names
-    #[arg(long, requires = "import_databases")]
+    #[arg(long, requires = "loading")]
     into_configured_server: bool,
     #[command(flatten)]
     databases: Databases,
@@ -50,262 +60,262 @@ pub(super) struct Imported {
     rows: u64,
     /// The database that holds what was there before.
     before: Option<String>,
+    /// An earlier attempt had loaded it.
+    earlier: bool,
     notes: Vec<String>,
+}
+
+impl Imported {
+    fn of_record(record: &ImportRecord) -> Self {
+        Self {
+            role: record.role.clone(),
+            database: record.name.clone(),
+            tables: record.tables,
+            rows: record.rows,
+            before: record.before.clone(),
+            earlier: true,
+            notes: Vec::new(),
+        }
+    }
+
+    fn to_note(&self) -> LoadedDatabase {
+        LoadedDatabase {
+            role: self.role.clone(),
+            name: self.database.clone(),
+            tables: self.tables,
+            rows: self.rows,
+            before: self.before.clone(),
+        }
+    }
+}
+
+/// Where the dumps are before they are loaded.
+#[derive(Clone, Copy)]
+pub(super) enum Dumps<'a> {
+    /// In the repository: nothing is restored yet.
+    Stored(&'a Repository),
+    /// In a target that was restored.
+    Restored(&'a Path),
 }
 
 /// What is to be loaded where: found out before anything is restored.
 pub(super) struct Plan {
     server: Server,
+    identity: String,
     databases: Vec<Planned>,
     is_replacing: bool,
-    into_configured_server: bool,
+    /// The command that goes on after a break.
+    go_on: String,
+    /// The command that verifies what was loaded.
+    verify: String,
+    /// The command that backs up the new server.
+    backup: String,
 }
 
 /// One database of it.
 struct Planned {
     role: String,
+    sha256: String,
+    stored: Database,
     found: Found,
+    /// An earlier attempt loaded it out of the same target.
+    loaded: Option<ImportRecord>,
 }
 
 impl Importing {
     /// Whether databases are to be loaded.
     pub(super) fn is_wanted(&self) -> bool {
-        self.import_databases
+        self.import_databases || self.import_only
+    }
+
+    /// Whether nothing is to be restored.
+    pub(super) fn is_import_only(&self) -> bool {
+        self.import_only
     }
 
     /// Looks at the server, and refuses what would stand in the way.
-    pub(super) fn plan(&self, manifest: &Manifest, output: Output) -> Result<Plan, CommandError> {
+    pub(super) fn plan(
+        &self,
+        dumps: Dumps<'_>,
+        manifest: &Manifest,
+        commands: &Commands,
+        output: Output,
+    ) -> Result<Plan, CommandError> {
+        let plan = self.try_plan(dumps, manifest, commands, output);
+        plan.map_err(|error| self.databases.blame(error))
+    }
+
+    fn try_plan(
+        &self,
+        dumps: Dumps<'_>,
+        manifest: &Manifest,
+        commands: &Commands,
+        output: Output,
+    ) -> Result<Plan, CommandError> {
         let server = self.databases.server()?;
+        let named = self.named(manifest)?;
+        let wanted: Vec<&str> = named.iter().map(|(_, name)| name.as_str()).collect();
+        let found = Target::examine(&server, &wanted)?;
+        tell(&found, output);
+        self.must_not_be_the_source(manifest, &found)?;
+        if !self.into_configured_server {
+            refusals::configured(&server, dumps, manifest)?;
+        }
+        let records = match dumps {
+            Dumps::Stored(_) => Vec::new(),
+            Dumps::Restored(target) => restore::records(target),
+        };
+        let databases = named.into_iter().zip(&found.databases);
+        let databases: Vec<Planned> = databases
+            .map(|((stored, _), there)| {
+                let loaded = records.iter().find(|record| {
+                    record.role == stored.role
+                        && record.sha256 == stored.sha256
+                        && record.identity == found.identity
+                        && record.name == there.name
+                        && !there.is_empty()
+                });
+                Planned {
+                    role: stored.role.clone(),
+                    sha256: stored.sha256.to_string(),
+                    stored: stored.clone(),
+                    found: there.clone(),
+                    loaded: loaded.cloned(),
+                }
+            })
+            .collect();
+        let open = databases.iter().filter(|planned| planned.loaded.is_none());
+        let open: Vec<&Planned> = open.collect();
+        self.refuse_what_is_there(&found, &open)?;
+        self.must_take(&server, &found, dumps, &open, output)?;
+        let verify = self.verify(commands, &databases);
+        Ok(Plan {
+            go_on: self.go_on(commands),
+            verify,
+            backup: commands.backup.clone(),
+            server,
+            identity: found.identity,
+            databases,
+            is_replacing: self.replace_databases,
+        })
+    }
+
+    /// The databases of a snapshot that were on a server, and what each will be called.
+    fn named<'m>(
+        &self,
+        manifest: &'m Manifest,
+    ) -> Result<Vec<(&'m Database, String)>, CommandError> {
         let databases = manifest.databases.iter();
-        let (roles, names): (Vec<String>, Vec<String>) = databases
+        let named: Vec<(&Database, String)> = databases
             .filter(|database| database.engine == manifest::MYSQL)
             .map(|database| {
                 let name = self.databases.name_of(&database.role);
                 let name = name.or_else(|| database.name.clone());
-                (
-                    database.role.clone(),
-                    name.unwrap_or_else(|| database.role.clone()),
-                )
+                (database, name.unwrap_or_else(|| database.role.clone()))
             })
-            .unzip();
-        if roles.is_empty() {
+            .collect();
+        if named.is_empty() {
             let error = anyhow!("the snapshot has no database that was on a server");
-            return Err(CommandError::new(error, "leave out --import-databases"));
+            let hint = "leave out --import-databases or --import-only";
+            return Err(CommandError::new(error, hint));
         }
+        let roles: Vec<String> = named.iter().map(|(one, _)| one.role.clone()).collect();
         self.databases.must_know(&roles)?;
         let mut seen = BTreeSet::new();
-        if let Some(twice) = names.iter().find(|name| !seen.insert(*name)) {
+        if let Some((_, twice)) = named.iter().find(|(_, name)| !seen.insert(name)) {
             let error = anyhow!("two databases would be loaded into {}", shown(twice));
             return Err(CommandError::new(
                 error,
                 "give each a name of its own with --database-name",
             ));
         }
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let found = Target::examine(&server, &names)?;
-        output.detail(format_args!(
-            "server    {} ({}{})",
-            found.server,
-            found.version,
-            if found.host.is_empty() {
-                String::new()
-            } else {
-                format!(", on {}", shown(&found.host))
-            }
-        ));
-        for database in &found.databases {
-            output.detail(format_args!("          {}", describe(database)));
-        }
-        self.must_not_be_the_source(manifest, &found)?;
-        if !found.sees_others {
-            self.refuse_blind(&found)?;
-        }
-        for database in &found.databases {
-            self.refuse(&found, database)?;
-        }
-        let databases = roles.into_iter().zip(found.databases);
-        Ok(Plan {
-            server,
-            databases: databases
-                .map(|(role, found)| Planned { role, found })
-                .collect(),
-            is_replacing: self.replace_databases,
-            into_configured_server: self.into_configured_server,
-        })
+        Ok(named)
     }
 
-    /// Refuses the server that the dumps come from: it may be alive, and in use by who did not mean to
-    /// replace it.
-    fn must_not_be_the_source(
+    /// Reads the dumps, and asks whether the server takes what is in them.
+    fn must_take(
         &self,
-        manifest: &Manifest,
+        server: &Server,
         found: &Target,
+        dumps: Dumps<'_>,
+        open: &[&Planned],
+        output: Output,
     ) -> Result<(), CommandError> {
-        let mut databases = manifest.databases.iter();
-        let is_it = databases.any(|database| database.identity.as_ref() == Some(&found.identity));
-        if !is_it || self.into_configured_server {
-            return Ok(());
+        let mut needs: Vec<Option<DumpNeeds>> = Vec::new();
+        for planned in open {
+            output.progress(&format!("reading the dump of {}", planned.role));
+            needs.push(refusals::read(dumps, &planned.stored)?);
         }
-        let error = anyhow!(
-            "{} is the server that was backed up: it may be alive",
-            found.server
-        );
-        Err(CommandError::new(
-            error,
-            "nothing was restored; if it is the right one, add --into-configured-server",
-        ))
+        let both = open.iter().zip(&needs);
+        let wanted: Vec<Wanted<'_>> = both
+            .map(|(planned, needs)| Wanted {
+                name: &planned.found.name,
+                needs: needs.as_ref(),
+                is_replaced: planned.is_replaced(self.replace_databases),
+            })
+            .collect();
+        must_take(server, &wanted)?;
+        let bytes = needs.iter().flatten().map(|needs| needs.bytes).sum();
+        refusals::room(found, bytes)
     }
 
-    /// Without PROCESS an account does not see who else is connected.
-    fn refuse_blind(&self, found: &Target) -> Result<(), CommandError> {
-        const WHAT: &str = "the account has no PROCESS privilege: connections of others to these databases are not seen";
-        let has_something = found.databases.iter().any(|database| !database.is_empty());
-        if !self.replace_databases || !has_something {
-            Output::warning(WHAT);
-            return Ok(());
-        }
-        Err(CommandError::new(
-            anyhow!("{WHAT}"),
-            "nothing was restored; GRANT PROCESS ON *.* to the account, to replace what is there",
-        ))
-    }
-
-    /// Refuses what is in use, and what has something in it that is not to be replaced.
-    fn refuse(&self, found: &Target, database: &Found) -> Result<(), CommandError> {
-        if !database.used_by.is_empty() {
-            return Err(LoadError::InUse {
-                server: found.server.clone(),
-                database: shown(&database.name),
-                by: shown(&database.used_by.join("; ")),
+    fn go_on(&self, commands: &Commands) -> String {
+        let mut words = format!("{}{}", commands.import, self.databases.words());
+        words.push_str(&self.databases.given_names());
+        for (is_given, option) in [
+            (self.replace_databases, " --replace-databases"),
+            (self.into_configured_server, " --into-configured-server"),
+        ] {
+            if is_given {
+                words.push_str(option);
             }
-            .into());
         }
-        if database.is_empty() || self.replace_databases {
-            return Ok(());
-        }
-        let error = anyhow!(
-            "the database {} on {} is not empty",
-            shown(&database.name),
-            found.server
-        );
-        Err(CommandError::new(
-            error,
-            "nothing was restored; choose other names with --database-name seafile=NEW, or add --replace-databases",
-        ))
+        words
+    }
+
+    /// Names stand in it where the restored configuration has others.
+    fn verify(&self, commands: &Commands, databases: &[Planned]) -> String {
+        let renamed = databases
+            .iter()
+            .filter(|planned| planned.stored.name.as_deref() != Some(planned.found.name.as_str()));
+        let names = renamed.map(|planned| (planned.role.as_str(), planned.found.name.as_str()));
+        let names = Databases::name_words(names);
+        format!("{}{}{names}", commands.verify, self.databases.words())
+    }
+}
+
+impl Planned {
+    /// Whether something is there that is replaced: what a broken attempt left counts as nothing.
+    fn is_replaced(&self, is_replacing: bool) -> bool {
+        is_replacing && !self.found.is_empty() && !self.is_half_loaded()
+    }
+
+    /// Whether an attempt to load this dump broke off there.
+    fn is_half_loaded(&self) -> bool {
+        self.found.unfinished.as_deref() == Some(self.sha256.as_str())
     }
 }
 
 impl Plan {
-    /// Loads the dumps of those of these roles that lie in the target.
-    pub(super) fn run(
-        &self,
-        target: &Path,
-        roles: &[String],
-        output: Output,
-    ) -> Result<Vec<Imported>, CommandError> {
-        if !self.into_configured_server {
-            refuse_configured(&self.server, target)?;
-        }
-        let databases = self.databases.iter();
-        let wanted: Vec<&Planned> = databases
-            .filter(|planned| roles.contains(&planned.role))
-            .collect();
-        if self.is_replacing {
-            self.keep(&wanted, target, output)?;
-        }
-        let mut imported: Vec<Imported> = Vec::new();
-        for planned in wanted {
-            match self.import(planned, target, output) {
-                Ok(done) => imported.push(done),
-                Err(error) => return Err(after(&imported, error)),
-            }
-        }
-        Ok(imported)
-    }
-
-    /// Dumps what is going to be replaced, all as of one moment.
-    fn keep(&self, wanted: &[&Planned], target: &Path, output: Output) -> Result<(), CommandError> {
-        let kept: Vec<(String, &str)> = wanted
-            .iter()
-            .filter(|planned| !planned.found.is_empty())
-            .map(|planned| {
-                let file = format!("before-{}", planned.role);
-                (file, planned.found.name.as_str())
-            })
-            .collect();
-        if kept.is_empty() {
-            return Ok(());
-        }
-        let names: Vec<(&str, &str)> = kept
-            .iter()
-            .map(|(file, name)| (file.as_str(), *name))
-            .collect();
-        let folder = target.join(SQL_FOLDER);
-        for (path, len) in keep_dumps(&self.server, &names, &folder)? {
-            output.detail(format_args!(
-                "kept      what is there: {} ({})",
-                shown(&path.display().to_string()),
-                bytes(len)
-            ));
-        }
-        Ok(())
-    }
-
-    fn import(
-        &self,
-        planned: &Planned,
-        target: &Path,
-        output: Output,
-    ) -> Result<Imported, CommandError> {
-        let (role, name) = (&planned.role, planned.found.name.as_str());
-        let path: PathBuf = target.join(SQL_FOLDER).join(format!("{role}.sql"));
-        let file = File::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let mut dump = BufReader::new(file);
-        let mut table = String::new();
-        let mut progress = |progress: &Progress| {
-            if progress.table != table {
-                table.clone_from(&progress.table);
-                output.progress(&format!("loading {name}: {table}"));
-            }
-        };
-        let done = if self.is_replacing {
-            replace(&self.server, name, &mut dump, &mut progress)
-        } else {
-            let loaded = load(&self.server, name, &mut dump, &mut progress);
-            loaded.map(|loaded| Replaced {
-                loaded,
-                before: None,
-            })
-        };
-        let Replaced { loaded, before } = done?;
-        say(role, name, &loaded, before.as_deref(), output);
-        Ok(Imported {
-            role: role.clone(),
-            database: name.to_owned(),
-            tables: loaded.tables,
-            rows: loaded.rows,
-            before,
-            notes: loaded.notes,
-        })
+    /// The command that verifies what was loaded.
+    pub(super) fn verify(&self) -> &str {
+        &self.verify
     }
 }
 
-fn say(role: &str, name: &str, loaded: &Loaded, before: Option<&str>, output: Output) {
-    for note in &loaded.notes {
-        Output::warning(format_args!("{}: {}", shown(name), shown(note)));
-    }
+fn tell(found: &Target, output: Output) {
     output.detail(format_args!(
-        "loaded    {} into {}: {}, {}",
-        role,
-        shown(name),
-        count(loaded.tables, "table", "tables"),
-        count(loaded.rows, "row", "rows")
+        "server    {} ({}{})",
+        found.server,
+        found.version,
+        if found.host.is_empty() {
+            String::new()
+        } else {
+            format!(", on {}", shown(&found.host))
+        }
     ));
-    if let Some(before) = before {
-        output.detail(format_args!(
-            "          what was there is in {} until you drop it",
-            shown(before)
-        ));
+    for database in &found.databases {
+        output.detail(format_args!("          {}", describe(database)));
     }
 }
 
@@ -314,6 +324,9 @@ fn describe(database: &Found) -> String {
     if !database.exists {
         return format!("{name}: is not there, and will be made");
     }
+    if database.unfinished.is_some() {
+        return format!("{name}: half loaded by an attempt that broke off");
+    }
     let rows = database.tables.iter().map(|(_, rows)| rows).sum();
     format!(
         "{name}: {}, about {}, used by {}",
@@ -321,54 +334,4 @@ fn describe(database: &Found) -> String {
         count(rows, "row", "rows"),
         count(database.used_by.len() as u64, "connection", "connections")
     )
-}
-
-/// What the administrator has to know of the databases before the one that failed.
-fn after(imported: &[Imported], error: CommandError) -> CommandError {
-    if imported.is_empty() {
-        return error;
-    }
-    let done = imported.iter().map(|one| match &one.before {
-        None => shown(&one.database),
-        Some(before) => format!("{} (before: {})", shown(&one.database), shown(before)),
-    });
-    let done: Vec<String> = done.collect();
-    let done = format!("these were loaded already: {}", done.join(", "));
-    CommandError {
-        hint: Some(match error.hint {
-            Some(hint) => format!("{hint}; {done}"),
-            None => done,
-        }),
-        ..error
-    }
-}
-
-/// The server that the restored configuration names may not be the one that was dumped, as where a
-/// replica was. One on this machine says nothing: it is another machine's.
-fn refuse_configured(server: &Server, target: &Path) -> Result<(), CommandError> {
-    // A configuration that cannot be read names no server.
-    let Ok(installation) = discover(target, &Environment::default()) else {
-        return Ok(());
-    };
-    let configured = on_servers(&installation);
-    let is_it = |configured: &Server| match &configured.address {
-        Address::Tcp { host, .. } => !is_this_machine(host) && configured.address == server.address,
-        Address::Socket(_) => false,
-    };
-    let Some((_, configured, _)) = configured.iter().find(|(_, server, _)| is_it(server)) else {
-        return Ok(());
-    };
-    let error = anyhow!(
-        "{} is the server that the restored configuration names: the one that was backed up may be alive there",
-        configured.address
-    );
-    Err(CommandError::new(
-        error,
-        "nothing was loaded; if it is the right one, add --into-configured-server",
-    ))
-}
-
-fn is_this_machine(host: &str) -> bool {
-    let address: Result<std::net::IpAddr, _> = host.parse();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }

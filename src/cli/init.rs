@@ -12,7 +12,7 @@ use super::keys::To;
 use super::output::{Output, count};
 use super::place::Joined;
 use super::sheet::recovery_sheet;
-use super::{CommandError, Global, Status};
+use super::{CommandError, Global, Status, apart, commands};
 use crate::crypt::Seal;
 use crate::repository::guard::WeakWrites;
 use crate::repository::{self, names};
@@ -64,6 +64,7 @@ pub(super) fn run(
     arguments: &Joining,
     output: Output,
 ) -> Result<Status, CommandError> {
+    apart::repository_and_state(global)?;
     let state = global.state()?;
     let _lock = state.lock()?;
     let (joined, how) = join(global, arguments, &state)?;
@@ -186,11 +187,11 @@ fn tell_of_others(joined: &Joined, output: Output) -> Result<(), CommandError> {
             Seal::None => "",
             Seal::Age => " -i IDENTITY",
         };
-        output.line(format_args!(
+        output.line(commands::complete(&format!(
             "\nAnother host stored {} there. If that was this server, go on from it, and nothing is stored again:\n  seawall key adopt --trust '{}'{identity}",
             newest.id(),
             newest.signed_by.key()
-        ));
+        )));
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use super::keys::{Keys, To};
 use super::output::{Output, count, shown};
 use super::place::{self, Joined};
 use super::sheet::recovery_sheet;
-use super::{CommandError, Global, Status};
+use super::{CommandError, Global, Status, commands};
 use crate::backup::{self, Context};
 use crate::crypt::{Recipients, Seal};
 use crate::repository::guard::WeakWrites;
@@ -261,7 +261,9 @@ fn add(global: &Global, to: &To, output: Output) -> Result<(), CommandError> {
     output.line(
         "What is stored already stays closed to it, so it restores no snapshot alone: keep the identities of before as well.",
     );
-    output.detail("`seawall key rewrap` opens the lists of what is stored to it.");
+    output.detail(commands::complete(
+        "`seawall key rewrap` opens the lists of what is stored to it.",
+    ));
     if let Some(invented) = new_key.and_then(|new| new.invented) {
         tell_invented(&invented, output);
     }

@@ -122,6 +122,13 @@ impl Keys {
         !self.identity.is_empty()
     }
 
+    /// The options that name files, and the files.
+    pub(super) fn files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        let identities = self.identity.iter().map(|path| ("-i", path.as_path()));
+        let passphrase = self.passphrase_file.as_deref();
+        identities.chain(passphrase.map(|path| ("--passphrase-file", path)))
+    }
+
     /// The identities that are named.
     pub(super) fn given(&self) -> Result<Identities, CommandError> {
         // Whether or not it turns out to be needed: a file that cannot be used is told at once.

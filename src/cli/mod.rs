@@ -1,8 +1,10 @@
 //! The command line. One file a verb: arguments, library call, output. Nothing else in seawall
 //! prints, reads the environment or ends the process.
 
+mod apart;
 mod backup;
 mod check;
+mod commands;
 mod damage;
 mod databases;
 mod destination;
@@ -134,12 +136,12 @@ fn command() -> clap::Command {
 
 /// Runs the command line; the process ends with what this returns.
 pub fn main() -> ExitCode {
-    let cli = match command().try_get_matches() {
-        Ok(mut matches) => {
-            Cli::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| error.exit())
-        }
+    let matches = match command().try_get_matches() {
+        Ok(matches) => matches,
         Err(text) => return print_help_or_usage(&text),
     };
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    commands::remember(&matches, &cli.global);
     let output = Output {
         json: cli.global.json,
         loudness: cli.global.loudness(),
@@ -203,5 +205,6 @@ fn after_output(status: Status) -> Status {
 /// Prints why a verb failed: the chain of causes in one line, then what to do next.
 fn print_failure(failure: &CommandError) {
     let text = causes::chain(failure.error.as_ref());
-    Output::failure(&text, failure.hint.as_deref());
+    let hint = failure.hint.as_deref().map(commands::complete);
+    Output::failure(&text, hint.as_deref());
 }

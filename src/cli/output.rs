@@ -4,6 +4,8 @@ use std::fmt::{Display, Write as _};
 use std::io::{self, Write as _};
 use std::sync::OnceLock;
 
+pub use crate::units::{bytes, count};
+
 /// How much to say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Loudness {
@@ -112,22 +114,6 @@ pub fn loss() -> Option<&'static io::Error> {
     LOSS.get()
 }
 
-/// Bytes for people: `512 B`, `32.0 MiB`.
-pub fn bytes(count: u64) -> String {
-    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
-    if count < 1024 {
-        return format!("{count} B");
-    }
-    let mut value = count;
-    let mut unit = 0;
-    while value >= 1024 * 1024 && unit + 1 < UNITS.len() {
-        value /= 1024;
-        unit += 1;
-    }
-    let tenths = value * 10 / 1024;
-    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
-}
-
 /// A while for people, in two units at most: `40 seconds`, `3 hours 20 minutes`, `2 days 1 hour`.
 pub fn while_(seconds: u64) -> String {
     const UNITS: [(u64, &str); 4] = [
@@ -149,11 +135,6 @@ pub fn while_(seconds: u64) -> String {
         }
         _ => text,
     }
-}
-
-/// `1 library`, `2 libraries`.
-pub fn count(number: u64, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 /// Aligned columns; the last one is not padded.

@@ -1,17 +1,18 @@
 //! `seawall restore`: brings a snapshot back, into an empty folder.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use clap::Args;
 use serde::Serialize;
 
-use super::import::{Imported, Importing};
+use super::import::{self, Dumps, Imported, Importing};
 use super::output::{Output, bytes, count, shown};
 use super::place::{absolute, name_recipients, warn_unpinned};
-use super::{CommandError, Global, Status};
-use crate::repository::index;
-use crate::restore::{self, Options, Owner, Report, Scope};
+use super::{CommandError, Global, Status, apart, commands};
+use crate::repository::names::SnapshotId;
+use crate::repository::{Repository, Snapshot, index};
+use crate::restore::{self, Commands, Options, Owner, Report, Scope};
 
 #[derive(Debug, Args)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
@@ -75,27 +76,44 @@ pub(super) fn run(
         _ => Scope::default(),
     };
     let owner = arguments.owner.as_deref().map(parse_owner).transpose()?;
+    let target = absolute(&arguments.target);
+    let reach = commands::reach(global);
+    let commands = Commands::new(snapshot, &target, &reach);
+    if arguments.importing.is_import_only() {
+        return import_only(&repository, snapshot, arguments, &commands, output);
+    }
+    apart::target(global, &arguments.target)?;
     let options = Options {
         owner,
         scope,
         dry_run: arguments.dry_run,
         standby: arguments.standby,
         older: arguments.older,
-        ..Options::new(absolute(&arguments.target))
+        commands: Some(commands.clone()),
+        ..Options::new(target)
     };
     let mut plan = None;
     if arguments.importing.is_wanted() {
         let manifest = index::read_manifest(&repository, &snapshot.marker)?;
-        plan = Some(arguments.importing.plan(&manifest, output)?);
+        let dumps = Dumps::Stored(&repository);
+        plan = Some(
+            arguments
+                .importing
+                .plan(dumps, &manifest, &commands, output)?,
+        );
     }
-    let report = restore::run(&repository, snapshot, &options, &|text| {
+    let mut report = restore::run(&repository, snapshot, &options, &|text| {
         output.progress(text);
     })
-    .map_err(|error| name_recipients(error.into(), snapshot))?;
+    .map_err(|error| name_recipients(goes_on(error, &commands), snapshot))?;
     print(&report, output);
     let mut imported = Vec::new();
     if let Some(plan) = plan.filter(|_| !arguments.dry_run) {
         imported = plan.run(&report.target, &report.databases, output)?;
+        report.next = vec![plan.verify().to_owned()];
+    }
+    if !arguments.dry_run {
+        print_next(&report.target, &report.next, output);
     }
     output.json(&Outcome {
         report: &report,
@@ -226,7 +244,8 @@ fn print(report: &Report, output: Output) {
     }
     print_commits(report, output);
     output.detail(if report.lost.is_empty() && report.completed {
-        "proved    every new object is what its name says; `seawall verify` proves all".to_owned()
+        "proved    every new object is what its name says; the verification below proves all"
+            .to_owned()
     } else if report.lost.is_empty() {
         "proved    every object is what its name says".to_owned()
     } else {
@@ -237,19 +256,79 @@ fn print(report: &Report, output: Output) {
     });
     if report.damage > 0 {
         output.detail(format_args!(
-            "damaged   {} lost before the backup was made ({} accepted): RESTORE-NOTES.txt names their files",
-            count(report.damage, "object", "objects"),
+            "damaged   {} lost before the backup was made ({} accepted): RESTORE-NOTES.txt names what they hit",
+            count(report.damage, "object was", "objects were"),
             report.accepted
         ));
     }
     output.detail(format_args!("state of  {}", report.started));
-    output.detail(format_args!(
-        "next      read {}/RESTORE-NOTES.txt,",
-        report.target.display()
-    ));
-    output.detail(format_args!(
-        "          then: seawall verify {}",
-        report.target.display()
-    ));
-    output.line(format_args!("target    {}", report.target.display()));
+}
+
+/// What comes next, in commands that can be pasted.
+fn print_next(target: &Path, next: &[String], output: Output) {
+    let (target, notes) = (target.display(), restore::NOTES);
+    output.detail(format_args!("next      read {target}/{notes},"));
+    for command in next {
+        output.detail(format_args!("          then: {command}"));
+    }
+    output.line(format_args!("target    {target}"));
+}
+
+/// The result of an import alone, for programs.
+#[derive(Serialize)]
+struct ImportOutcome<'a> {
+    snapshot: SnapshotId,
+    target: &'a Path,
+    imported: Vec<Imported>,
+    next: Vec<String>,
+}
+
+/// Loads the databases of a folder that was restored before.
+fn import_only(
+    repository: &Repository,
+    snapshot: &Snapshot,
+    arguments: &Arguments,
+    commands: &Commands,
+    output: Output,
+) -> Result<Status, CommandError> {
+    let manifest = index::read_manifest(repository, &snapshot.marker)
+        .map_err(|error| name_recipients(error.into(), snapshot))?;
+    let target = absolute(&arguments.target);
+    restore::must_be_restored(&target).map_err(import::not_restored)?;
+    let dumps = Dumps::Restored(&target);
+    let plan = arguments
+        .importing
+        .plan(dumps, &manifest, commands, output)?;
+    let (mut imported, mut next) = (Vec::new(), Vec::new());
+    if !arguments.dry_run {
+        let databases = manifest.databases.iter();
+        let roles: Vec<String> = databases.map(|database| database.role.clone()).collect();
+        imported = plan.run(&target, &roles, output)?;
+        next.push(plan.verify().to_owned());
+        print_next(&target, &next, output);
+    }
+    output.json(&ImportOutcome {
+        snapshot: snapshot.id(),
+        target: &target,
+        imported,
+        next,
+    })?;
+    Ok(Status::Done)
+}
+
+/// A target that a restore has filled already may lack its databases only.
+fn goes_on(error: restore::Error, commands: &Commands) -> CommandError {
+    let is_restored = match &error {
+        restore::Error::NotEmpty { path } => path.join(restore::SQL_FOLDER).is_dir(),
+        _ => false,
+    };
+    let mut error = CommandError::from(error);
+    if is_restored {
+        let hint = error.hint.unwrap_or_default();
+        error.hint = Some(format!(
+            "{hint}; if only its databases are to be loaded: {} and the same --database options",
+            commands.import
+        ));
+    }
+    error
 }

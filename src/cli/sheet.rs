@@ -58,6 +58,12 @@ On restore day, on any machine that can read the repository:
   seawall -r {word} --trust '{key}'{identity} restore latest --target /srv/haiwen
   seawall verify /srv/haiwen
 
+Where the databases were on MySQL or MariaDB, instead of these two, with what the NEW server is called, and then the
+`seawall verify` line that it prints:
+
+  seawall -r {word} --trust '{key}'{identity} restore latest --target /srv/haiwen --import-databases \\
+    --database-host HOST --database-user USER --database-password-file FILE
+
 Without seawall: docs/restore-by-hand.md (sha256sum, zstd, tar, sqlite3).
 {keys}",
         id = joined.repository.id(),

@@ -1,9 +1,12 @@
 //! `seawall verify`: is an installation whole, live or restored?
 
+mod ahead;
+
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::anyhow;
 use clap::Args;
 
 use super::databases::Databases;
@@ -11,11 +14,14 @@ use super::output::{MOST_LINES, Output, bytes, count, shown};
 use super::place::{self, warn_unpinned};
 use super::source_places::SourcePlaces;
 use super::{CommandError, Global, Status};
+use crate::database::mysql::ErrorKind;
 use crate::repository::index;
+use crate::repository::place::shell;
 use crate::seafile::discover::{Installation, discover, discover_without_databases};
 use crate::source::readings;
 use crate::time::Timestamp;
 use crate::verify::{self, Damage, LeftoverSort, Options, Report};
+use crate::{database, restore};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -45,8 +51,11 @@ pub(super) fn run(
     let options = Options {
         leftovers: !arguments.no_leftovers,
         second_look: Duration::from_secs(arguments.second_look),
+        // Only a restored folder is known to have no databases that are newer than the snapshot.
+        databases_elsewhere: arguments.snapshot.is_some() && !is_restored(&arguments.folder),
         ..Options::default()
     };
+    must_be_finished(&arguments.folder)?;
     let (installation, report) = match &arguments.snapshot {
         None => by_databases(arguments, &options, output)?,
         Some(name) => by_snapshot(global, name, arguments, &options, output)?,
@@ -54,13 +63,73 @@ pub(super) fn run(
     for warning in &installation.warnings {
         Output::warning(warning);
     }
-    print(&report, output);
+    print(&report, &arguments.folder, output);
     output.json(&report)?;
     Ok(if report.is_good() {
         Status::Done
     } else {
         Status::ReadTheReport
     })
+}
+
+/// Whether a restore filled a folder.
+fn is_restored(folder: &Path) -> bool {
+    [restore::NOTES, restore::STANDBY, restore::SQL_FOLDER]
+        .iter()
+        .any(|name| folder.join(name).symlink_metadata().is_ok())
+}
+
+/// Refuses a folder that a restore has not filled yet: its databases come last.
+fn must_be_finished(folder: &Path) -> Result<(), CommandError> {
+    if folder.join(restore::UNFINISHED).symlink_metadata().is_err() {
+        return Ok(());
+    }
+    Err(CommandError::new(
+        anyhow!("{}: this restore is unfinished", folder.display()),
+        format!(
+            "run it again: the same `seawall restore` goes on where it stopped ({} says of which snapshot)",
+            restore::UNFINISHED
+        ),
+    ))
+}
+
+/// Adds what to do where a restored folder's databases are not where its configuration says.
+fn after_restore(folder: &Path, mut error: CommandError) -> CommandError {
+    let folder_word = place::absolute(folder);
+    let folder_word = folder_word.to_string_lossy();
+    let folder_word = shell(&folder_word);
+    let command = match restore::restored_from(folder) {
+        Some(from) => format!(
+            "`seawall verify {folder_word} --snapshot {} -r {}`",
+            shell(&from.snapshot),
+            shell(&from.repository)
+        ),
+        None => format!("`seawall verify {folder_word} --snapshot latest -r REPOSITORY`"),
+    };
+    let hint = format!(
+        "if this folder was restored, and its databases are not in place: {command}; if they were loaded into \
+         another server, name it with --database-host, --database-port and --database-user"
+    );
+    error.hint = Some(match error.hint {
+        Some(first) => format!("{first}\n{hint}"),
+        None => hint,
+    });
+    error
+}
+
+/// Whether a server, or a database on it, was not to be had.
+fn is_out_of_reach(error: &verify::Error) -> bool {
+    let verify::Error::Database(database::Error::Server(error)) = error else {
+        return false;
+    };
+    matches!(
+        error.kind(),
+        ErrorKind::Unreachable
+            | ErrorKind::NoDatabase
+            | ErrorKind::Login
+            | ErrorKind::Denied(_)
+            | ErrorKind::Lost
+    )
 }
 
 fn by_snapshot(
@@ -79,7 +148,10 @@ fn by_snapshot(
         .map_err(|error| place::name_recipients(error.into(), snapshot))?;
     let environment = place::environment().with_options(arguments.places.options(&[]));
     let installation = discover_without_databases(&arguments.folder, &environment)?;
-    output.detail(format_args!("snapshot  {}", snapshot.id()));
+    output.line(format_args!(
+        "databases  none was asked: snapshot {} says what should be there",
+        snapshot.id()
+    ));
     let report = verify::run_by_snapshot(&installation, &manifest, options, &|text| {
         output.progress(text);
     })?;
@@ -91,9 +163,23 @@ fn by_databases(
     options: &Options,
     output: Output,
 ) -> Result<(Installation, Report), CommandError> {
+    let folder = arguments.folder.as_path();
     let environment = arguments.databases.environment()?;
     let environment = environment.with_options(arguments.places.options(&[]));
-    let mut installation = discover(&arguments.folder, &environment)?;
+    let mut installation = discover(folder, &environment).map_err(|error| {
+        let error = CommandError::from(error);
+        match restore::restored_from(folder) {
+            // The hint would look for configuration that a restore without databases cannot have.
+            Some(_) => after_restore(
+                folder,
+                CommandError {
+                    hint: None,
+                    ..error
+                },
+            ),
+            None => error,
+        }
+    })?;
     readings::settle(&mut installation);
     // Not in the state folder: a machine that only verifies needs none.
     let spool = tempfile::Builder::new()
@@ -108,11 +194,43 @@ fn by_databases(
         })?;
     let report = verify::run(&installation, spool.path(), options, &|text| {
         output.progress(text);
+    });
+    let report = report.map_err(|error| {
+        let is_out_of_reach = is_out_of_reach(&error);
+        let error = arguments.databases.blame(error.into());
+        if is_out_of_reach {
+            after_restore(folder, error)
+        } else {
+            error
+        }
     })?;
+    print_databases(&report, output);
     Ok((installation, report))
 }
 
-fn print(report: &Report, output: Output) {
+/// Which databases said what should be there: with a restored folder it may be another server's than one thinks.
+fn print_databases(report: &Report, output: Output) {
+    let (files, on_servers): (Vec<_>, Vec<_>) = report
+        .databases
+        .iter()
+        .partition(|database| database.from.is_none());
+    let mut label = "databases  ";
+    for database in on_servers {
+        let from = database.from.as_deref().unwrap_or_default();
+        output.line(format_args!(
+            "{label}{} ({})",
+            shown(&database.path),
+            shown(from)
+        ));
+        label = "           ";
+    }
+    if !files.is_empty() {
+        let paths: Vec<String> = files.iter().map(|database| shown(&database.path)).collect();
+        output.line(format_args!("{label}{} (SQLite)", paths.join(", ")));
+    }
+}
+
+fn print(report: &Report, folder: &Path, output: Output) {
     Output::warnings(&report.warnings);
     print_notes(report, output);
     output.detail(format_args!(
@@ -122,6 +240,7 @@ fn print(report: &Report, output: Output) {
         bytes(report.bytes_read)
     ));
     print_problems(report, output);
+    ahead::print(report, folder, output);
     output.line(last_line(report));
 }
 
@@ -158,9 +277,14 @@ fn print_problems(report: &Report, output: Output) {
         ));
     }
     for library in report.damaged_libraries.iter().take(MOST_LINES) {
-        let newest = match library.in_newest_state {
-            0 => "only in its history".to_owned(),
-            some => format!("{some} of them in its newest state"),
+        let newest = match (library.in_newest_state, library.in_base) {
+            (0, 0) => "only in its history".to_owned(),
+            (0, base) if base == library.damaged => {
+                "only for merging with the library that it is a part of".to_owned()
+            }
+            (0, _) => "only in its history and for merging with the library that it is a part of"
+                .to_owned(),
+            (some, _) => format!("{some} of them in its newest state"),
         };
         let trash = if library.in_trash {
             ", in the trash"
@@ -181,18 +305,24 @@ fn print_problems(report: &Report, output: Output) {
     for hint in report.hints.iter().take(MOST_LINES) {
         output.line(format_args!("hint      {}", shown(hint)));
     }
-    if !report.is_whole() {
-        for step in NEXT_STEPS {
-            output.line(format_args!("next      {step}"));
-        }
+    if report.damaged > 0
+        || report
+            .databases
+            .iter()
+            .any(|database| !database.problems.is_empty())
+    {
+        output.line(format_args!("next      {DO_NOT}"));
+    }
+    // A row that was lost is no file: the hints say how it comes back.
+    if report.damage.iter().any(|damage| damage.file.is_some()) {
+        output.line(format_args!("next      {COPY_BACK}"));
     }
 }
 
-const NEXT_STEPS: [&str; 2] = [
-    "do not run seaf-gc (it may delete what is left) nor seaf-fsck -r (it makes the loss final)",
-    "`seawall restore` a snapshot elsewhere and copy what is damaged from there to its old place (same name, owner, \
-     mode 0600); then verify once more",
-];
+const DO_NOT: &str =
+    "do not run seaf-gc (it may delete what is left) nor seaf-fsck -r (it makes the loss final)";
+const COPY_BACK: &str = "`seawall restore` a snapshot elsewhere and copy what is damaged from there to its old place \
+                         (same name, owner, mode 0600); then verify once more";
 
 /// Tells good from bad at once.
 fn last_line(report: &Report) -> String {
@@ -215,6 +345,13 @@ fn last_line(report: &Report) -> String {
         what.push(format!(
             "{objects} in {}",
             count(damaged, "library", "libraries")
+        ));
+    }
+    let reverting = report.would_revert().count() as u64;
+    if reverting > 0 {
+        what.push(format!(
+            "clients of {} would be set back",
+            count(reverting, "library", "libraries")
         ));
     }
     let whole = report.libraries.saturating_sub(damaged);
@@ -267,23 +404,39 @@ fn print_notes(report: &Report, output: Output) {
     print_unreached(report, output);
 }
 
+/// What no pointer leads to: garbage where everything can be read, and perhaps data where something cannot.
 fn print_unreached(report: &Report, output: Output) {
-    let objects: u64 = report.unreached.iter().map(|entry| entry.objects).sum();
-    if objects == 0 {
-        return;
+    let (below, garbage): (Vec<_>, Vec<_>) = report
+        .unreached
+        .iter()
+        .partition(|entry| entry.below_damage);
+    for (entries, what) in [
+        (
+            garbage,
+            "that nothing points to: garbage, or uploads that go on",
+        ),
+        (
+            below,
+            "that only what is damaged may point to: keep them, they may be all that is left of it",
+        ),
+    ] {
+        let objects: u64 = entries.iter().map(|entry| entry.objects).sum();
+        if objects == 0 {
+            continue;
+        }
+        let stores: HashSet<_> = entries.iter().map(|entry| entry.store).collect();
+        let length = entries.iter().map(|entry| entry.bytes).sum();
+        let bad = match entries.iter().map(|entry| entry.bad).sum() {
+            0 => String::new(),
+            bad => format!("; {bad} of them torn, which harms nobody"),
+        };
+        output.detail(format_args!(
+            "note      {} ({}) in {} {what}{bad}",
+            count(objects, "object", "objects"),
+            bytes(length),
+            count(stores.len() as u64, "store", "stores"),
+        ));
     }
-    let stores: HashSet<_> = report.unreached.iter().map(|entry| entry.store).collect();
-    let length = report.unreached.iter().map(|entry| entry.bytes).sum();
-    let bad = match report.unreached.iter().map(|entry| entry.bad).sum() {
-        0 => String::new(),
-        bad => format!("; {bad} of them torn, which harms nobody"),
-    };
-    output.detail(format_args!(
-        "note      {} ({}) in {} that nothing points to: garbage, or uploads that go on{bad}",
-        count(objects, "object", "objects"),
-        bytes(length),
-        count(stores.len() as u64, "store", "stores"),
-    ));
 }
 
 /// Paths that are shown for one damaged object; JSON has them all.

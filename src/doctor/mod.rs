@@ -6,6 +6,7 @@ mod destination;
 mod room;
 mod source;
 mod state;
+mod writable;
 
 use std::path::{Path, PathBuf};
 

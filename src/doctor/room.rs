@@ -3,6 +3,8 @@
 use std::io;
 use std::path::Path;
 
+use crate::units::bytes;
+
 /// What a file system has, and has left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Room {
@@ -35,7 +37,7 @@ impl Room {
             || (self.inodes > 0 && self.free_inodes < self.inodes / 20)
     }
 
-    /// `12.3 GiB free of 40.0 GiB, 1200000 files`, with bytes as the caller writes them.
+    /// `12.3 GiB free of 40.0 GiB, and room for 1200000 files`.
     pub fn text(&self) -> String {
         let files = if self.inodes > 0 {
             format!(", and room for {} files", self.free_inodes)
@@ -43,9 +45,9 @@ impl Room {
             String::new()
         };
         format!(
-            "{} MiB free of {} MiB{files}",
-            self.free_bytes >> 20,
-            self.bytes >> 20
+            "{} free of {}{files}",
+            bytes(self.free_bytes),
+            bytes(self.bytes)
         )
     }
 }

@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Report;
+use super::writable::writable;
 use crate::database;
 use crate::database::mysql::Snapshot;
 use crate::object::Kind;
+use crate::repository::place::shell;
 use crate::seafile::discover::{Installation, ObjectRoots, Warning};
 use crate::source::{databases, sqlite_sources};
 
@@ -40,6 +42,7 @@ pub fn source(report: &mut Report, installation: &Installation) -> Databases {
         ),
     );
     owner(report, installation);
+    writable(report, installation);
     let bytes = look_at_databases(report, installation);
     look_at_objects(report, installation);
     for warning in &installation.warnings {
@@ -181,20 +184,19 @@ fn env_file(top: &Path) -> String {
     ];
     let folders = top.ancestors().skip(1).take(3);
     let there = folders.flat_map(|folder| names.iter().map(|name| folder.join(name)));
+    let word = |path: &Path| shell(&path.to_string_lossy()).into_owned();
     let options: Vec<String> = there
         .filter(|path| path.is_file())
         .map(|path| {
             let is_env = path.extension().is_none();
             let option = if is_env { "--env-file" } else { "--also" };
-            format!("{option} {}", path.display())
+            format!("{option} {}", word(&path))
         })
         .collect();
-    if options.is_empty() {
-        "use it and back it up too: seawall backup --env-file /path/to/.env".into()
+    let options = if options.is_empty() {
+        "--env-file /path/to/.env".to_owned()
     } else {
-        format!(
-            "use them and back them up too: seawall backup {}",
-            options.join(" ")
-        )
-    }
+        options.join(" ")
+    };
+    format!("use them and back them up too: `seawall backup {} {options}`", word(top))
 }

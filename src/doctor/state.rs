@@ -12,6 +12,7 @@ use crate::repository::place::shell;
 use crate::repository::state::{RepositoryState, StateFolder};
 use crate::repository::wrapped::{Condition, Wrapped};
 use crate::repository::{Repository, names};
+use crate::units::bytes;
 
 /// Looks at the state folder. `databases`: what is copied to its spool.
 pub fn state(report: &mut Report, setup: &Setup<'_>, databases: Option<&Databases>) {
@@ -91,19 +92,16 @@ fn spool(report: &mut Report, path: &Path, databases: Option<&Databases>) {
         Ok(room) if room.free_bytes < needed => report.bad(
             "spool",
             format!(
-                "{} has {}; copies of the databases may take {} MiB",
+                "{} has {}; copies of the databases may take {}",
                 path.display(),
                 room.text(),
-                needed >> 20
+                bytes(needed)
             ),
             "make room, or give a state folder on a larger disk with --state-dir",
         ),
         Ok(_) => report.ok(
             "spool",
-            format!(
-                "room for copies of the databases ({} MiB)",
-                needed.div_ceil(1 << 20)
-            ),
+            format!("room for copies of the databases ({})", bytes(needed)),
         ),
         Err(error) => report.error("spool", &error, None),
     }

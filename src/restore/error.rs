@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::causes::chain;
 use crate::repository::names::SnapshotId;
 use crate::repository::{self, Repository};
+use crate::units::bytes;
 use crate::unpack;
 
 /// Why a restore stopped. What was restored stays, and the same call again goes on from there.
@@ -66,7 +67,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// The target's file system is too small.
-    #[error("{} has {available} bytes free; the restore needs {needed}", path.display())]
+    #[error("{} has {} free; the restore needs {}", path.display(), bytes(*available), bytes(*needed))]
     NoSpace {
         /// The target.
         path: PathBuf,

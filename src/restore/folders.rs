@@ -13,7 +13,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, RenameFlags, Stat, Uid};
 use rustix::io::Errno;
 
-use super::Owner;
+use super::{Owner, SQL_FOLDER};
 
 /// What the names of files begin with that are not whole yet.
 pub const TEMPORARY: &str = ".seawall-";
@@ -63,8 +63,8 @@ impl Folders {
         self.root.as_fd()
     }
 
-    /// Opens a folder by its path of plain names; makes what is missing on the way, with the
-    /// permissions that this process gives, as Seafile's server does.
+    /// Opens a folder by its path of plain names; makes what is missing on the way. Nobody else may write there,
+    /// whatever this process's umask is.
     pub fn enter(&self, path: &str) -> io::Result<OwnedFd> {
         self.enter_from(self.root(), path)
     }
@@ -83,7 +83,7 @@ impl Folders {
     }
 
     fn make(&self, folder: BorrowedFd<'_>, name: &str) -> io::Result<OwnedFd> {
-        match rustix::fs::mkdirat(folder, name, Mode::from_raw_mode(0o777)) {
+        match rustix::fs::mkdirat(folder, name, folder_mode(name)) {
             Ok(()) => {
                 let made = open_folder(folder, name)?.ok_or(io::ErrorKind::NotFound)?;
                 self.give_new(&made)?;
@@ -173,6 +173,11 @@ impl Folders {
         self.give_new(&file.file)?;
         Ok(file)
     }
+}
+
+/// Dumps hold hashes of passwords: their folder is private.
+fn folder_mode(name: &str) -> Mode {
+    Mode::from_raw_mode(if name == SQL_FOLDER { 0o700 } else { 0o755 })
 }
 
 /// Opens a folder in a folder; `None` if nothing has that name.

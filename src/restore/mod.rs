@@ -13,10 +13,13 @@ mod commits;
 mod databases;
 mod error;
 mod folders;
+mod history;
+mod import;
 mod index;
 mod links;
 mod losses;
 mod lost_files;
+mod next;
 mod notes;
 mod old_host;
 mod ordinary;
@@ -25,6 +28,7 @@ mod page;
 mod places;
 mod report;
 mod space;
+mod steps;
 mod stream;
 mod survey;
 mod target;
@@ -38,8 +42,14 @@ use serde::Serialize;
 pub use commits::ASIDE;
 pub use databases::SQL_FOLDER;
 pub use error::Error;
+pub use import::{
+    ImportRecord, NotRestored, RestoredFrom, configuration, dump_path, must_be_restored, read_dump,
+    read_restored, record, records, restored_from,
+};
+pub use next::Commands;
 pub use notes::NOTES;
 pub use report::{Files, Lost, LostFile, LostKind, Needs, Objects, Report, StoreCount};
+pub use steps::{Imports, LoadedDatabase, note_imports};
 pub use target::{STANDBY, UNFINISHED};
 
 use crate::object::Sha256;
@@ -105,6 +115,8 @@ pub struct Options {
     pub standby: bool,
     /// The standby may go back to an older snapshot than the one that it was completed to.
     pub older: bool,
+    /// The commands that the notes name; `None`: without options that only the caller knows.
+    pub commands: Option<Commands>,
 }
 
 impl Options {
@@ -121,6 +133,7 @@ impl Options {
             dry_run: false,
             standby: false,
             older: false,
+            commands: None,
         }
     }
 }
@@ -276,6 +289,8 @@ impl Restore<'_> {
             commits::place(target.folders()).map_err(target.failed("seafile-data/storage"))?;
             self.name_lost_files(&target, &mut report)?;
         }
+        let scope = self.options.scope;
+        report.next = next::next(scope, &self.manifest, &report.databases, &self.commands());
         self.write_notes(&target, &report)?;
         if self.options.standby {
             target.write_standby(self.repository, Some(self.snapshot.id()))?;
@@ -314,6 +329,7 @@ impl Restore<'_> {
             damage: self.snapshot.marker.damage,
             accepted: self.snapshot.marker.accepted,
             warnings: Vec::new(),
+            next: Vec::new(),
         }
     }
 
@@ -447,8 +463,14 @@ impl Restore<'_> {
         Ok(())
     }
 
+    fn commands(&self) -> Commands {
+        let plain = || Commands::plain(self.repository, self.snapshot, &self.options.target);
+        self.options.commands.clone().unwrap_or_else(plain)
+    }
+
     fn write_notes(&self, target: &Target, report: &Report) -> Result<(), Error> {
         let source = &self.manifest.source;
+        let commands = self.commands();
         let old_host = old_host::lines(target.folders(), &[&source.host, &source.path]);
         let notes = Notes {
             repository: self.repository,
@@ -457,6 +479,9 @@ impl Restore<'_> {
             options: self.options,
             report,
             old_host: &old_host,
+            extra: &old_host::extra(target.folders()),
+            history: &history::places(target.path(), &self.manifest),
+            commands: &commands,
         };
         target.write_text(NOTES, &notes.text())
     }

@@ -3,15 +3,16 @@
 
 use std::fmt::Write as _;
 
-use super::databases::SQL_FOLDER;
+use super::history::Places;
+use super::next::{Commands, has_sql, verified};
 use super::old_host;
 use super::page::{Page, plain};
 use super::report::{Lost, Report};
-use super::{Options, Scope};
-use crate::repository::manifest::{self, Database, Library, LibraryState, Manifest};
-use crate::repository::place::shell;
+use super::{Options, Scope, steps};
+use crate::repository::manifest::{Damage, Library, LibraryState, Manifest};
 use crate::repository::{Repository, Snapshot};
 use crate::time::Timestamp;
+use crate::units::count;
 
 /// The file's name in the target.
 pub const NOTES: &str = "RESTORE-NOTES.txt";
@@ -33,6 +34,12 @@ pub struct Notes<'a> {
     pub report: &'a Report,
     /// Configuration that names the old host.
     pub old_host: &'a [old_host::Line],
+    /// Files that were backed up besides the installation.
+    pub extra: &'a [String],
+    /// Where damage shows that no path of the newest state needs.
+    pub history: &'a Places,
+    /// What to run next.
+    pub commands: &'a Commands,
 }
 
 impl Notes<'_> {
@@ -44,9 +51,14 @@ impl Notes<'_> {
         self.clients(&mut page);
         self.libraries(&mut page);
         self.new_host(&mut page);
-        self.sql(&mut page);
+        steps::to_load(
+            &mut page,
+            self.manifest,
+            &self.report.databases,
+            &self.commands.import,
+        );
         self.owner(&mut page);
-        next(&mut page);
+        self.next(&mut page);
         page.finish()
     }
 
@@ -102,9 +114,19 @@ impl Notes<'_> {
         } = self.report;
         page.title("What is missing");
         if lost.is_empty() && *damage == 0 && warnings.is_empty() {
-            page.paragraph(
-                "Nothing: every object was checked by its id, databases and files by their SHA-256.",
-            );
+            page.paragraph(match self.options.scope {
+                Scope::Everything => {
+                    "Nothing: every object was checked by its id, databases and files by their SHA-256."
+                }
+                Scope::Data => {
+                    "Nothing of the data: every object was checked by its id, files by their SHA-256. \
+                     The databases were not asked for, and are not here."
+                }
+                Scope::Databases => {
+                    "Nothing of the databases: each was checked by its SHA-256. Objects and files were \
+                     not asked for, and are not here."
+                }
+            });
         }
         for lost in lost {
             page.item(&self.lost_text(lost));
@@ -117,9 +139,14 @@ impl Notes<'_> {
             self.lost_files(page);
         }
         if *damage > 0 {
+            let were = count(*damage, "object was", "objects were");
+            let left = match *salvaged {
+                0 => String::new(),
+                1 => " (one left bad bytes, which are kept in the repository)".into(),
+                some => format!(" ({some} left bad bytes, which are kept in the repository)"),
+            };
             page.paragraph(&format!(
-                "{damage} objects were lost on the old server already when the backup was made \
-                 ({salvaged} of them left bad bytes, which are kept in the repository). \
+                "{were} lost on the old server already when the backup was made{left}. \
                  These files are hit:"
             ));
             self.damaged_paths(page);
@@ -140,7 +167,7 @@ impl Notes<'_> {
 
     fn lost_text(&self, lost: &Lost) -> String {
         let count = match lost.objects {
-            Some(count) => format!(", {count} objects"),
+            Some(lost) => format!(", {}", count(lost, "object", "objects")),
             None => String::new(),
         };
         let mut text = format!(
@@ -167,7 +194,7 @@ impl Notes<'_> {
     fn damaged_paths(&self, page: &mut Page) {
         let mut lines = self.manifest.damage.iter().flat_map(|damage| {
             let library = self.name_of(&damage.library.to_string());
-            let object = format!("{library}: {} ({})", damage.object(), damage.reason);
+            let object = self.without_path(&library, damage);
             let paths = damage
                 .paths
                 .iter()
@@ -180,9 +207,19 @@ impl Notes<'_> {
         }
         let more = lines.count();
         if more > 0 {
-            page.item(&format!("and {more} more: `seawall verify` lists them all"));
+            page.item(&format!(
+                "and {more} more: `{}` lists them all",
+                self.commands.verify_by_snapshot
+            ));
         }
         page.line("");
+    }
+
+    /// Damage that no path of the newest state needs: the object, and where it shows if that is known.
+    fn without_path(&self, library: &str, damage: &Damage) -> String {
+        let known = self.history.get(&(damage.library, damage.object()));
+        let known = known.map_or(String::new(), |place| format!("{}; ", plain(place)));
+        format!("{library}: {known}{} ({})", damage.object(), damage.reason)
     }
 
     fn libraries(&self, page: &mut Page) {
@@ -254,6 +291,7 @@ impl Notes<'_> {
             page.line(&format!("  and {} more", self.old_host.len() - MAX_LINES));
         }
         page.line("");
+        self.extra(page);
         for (path, target) in &self.manifest.source.links {
             page.item(&format!(
                 "{path} was a link to {target}; it is a plain folder now."
@@ -267,36 +305,24 @@ impl Notes<'_> {
         ));
     }
 
-    /// Databases that belong on a server lie here as text.
-    fn sql(&self, page: &mut Page) {
-        let on_server = |database: &&Database| {
-            database.engine == manifest::MYSQL && self.report.databases.contains(&database.role)
-        };
-        let databases: Vec<&Database> = self.manifest.databases.iter().filter(on_server).collect();
-        let Some(first) = databases.first() else {
+    /// What was backed up from elsewhere, as docker's `.env` and compose file.
+    fn extra(&self, page: &mut Page) {
+        if self.extra.is_empty() {
             return;
-        };
-        page.title("Load the databases into a server");
-        page.paragraph(&format!(
-            "They were on a server of version {} and lie here as SQL text. Load them into a server \
-             that holds nothing under these names. The configuration still names the OLD server: \
-             never load over a database that is in use.",
-            first
-                .server
-                .as_deref()
-                .map_or_else(|| "unknown".into(), plain)
-        ));
-        for database in databases {
-            let name = database
-                .name
-                .as_deref()
-                .map_or_else(|| database.role.clone(), plain);
-            let file = format!("{SQL_FOLDER}/{}.sql", plain(&database.role));
-            page.line(&format!("  {name}:"));
-            page.line("    make it empty, as the second line of the file says (CREATE DATABASE)");
-            page.line(&format!("    mariadb {} < {file}", shell(&name)));
         }
-        page.paragraph("The last line of each file says that it is whole.");
+        page.paragraph(
+            "These files were backed up from outside of the installation (--also). They lie below extra/, each \
+             under its old path. Nothing reads them there: put back what the new server needs, and change the \
+             hosts and ports in it first.",
+        );
+        for path in self.extra.iter().take(MAX_LINES) {
+            let old = path.strip_prefix("extra").unwrap_or(path);
+            page.line(&format!("  {path}  (was {old})"));
+        }
+        if self.extra.len() > MAX_LINES {
+            page.line(&format!("  and {} more", self.extra.len() - MAX_LINES));
+        }
+        page.line("");
     }
 
     fn owner(&self, page: &mut Page) {
@@ -309,22 +335,21 @@ impl Notes<'_> {
             "{text}. Seafile's server, seaf-fsck and seaf-gc refuse to work for any other user \
              than the owner of seafile-data: run them as that user, or `chown -R` the folder."
         ));
+        page.paragraph(
+            "Owners are kept by number, and another image or machine may use another number. In a container with \
+             NON_ROOT=true Seafile runs as user 8000: restore with `--owner 8000:8000`, or run \
+             `chown -R 8000:8000` on this folder. This tells whether its owner can write where Seafile has to:",
+        );
+        page.line(&format!("  {}", self.commands.doctor));
+        page.line("");
     }
-}
 
-fn next(page: &mut Page) {
-    page.title("Next steps");
-    page.line("  1. seawall verify .");
-    page.line("     (in this folder; it reads and checks every object again)");
-    page.line("  2. change the lines above");
-    page.line("  3. start Seafile, look at it in the browser, clients still locked out");
-    page.line("  4. tell users what is missing, then let clients in");
-    page.line("  5. seawall backup");
-    page.paragraph("");
-    page.paragraph(
-        "Do not run seaf-gc or `seaf-fsck -r` before step 1 is clean: both destroy what \
-         could still be put back.",
-    );
+    fn next(&self, page: &mut Page) {
+        let scope = self.options.scope;
+        let how = verified(scope, self.manifest, &self.report.databases);
+        let has_sql = has_sql(self.manifest, &self.report.databases);
+        steps::next(page, scope, how, self.commands, has_sql);
+    }
 }
 
 fn library_line(library: &Library) -> String {

@@ -56,6 +56,28 @@ pub fn lines(folders: &Folders, names: &[&str]) -> Vec<Line> {
     found
 }
 
+/// Files that were backed up besides the installation, by their paths in the target.
+pub fn extra(folders: &Folders) -> Vec<String> {
+    let mut found = Vec::new();
+    for (folder, names) in below_extra(folders) {
+        found.extend(names.iter().map(|name| format!("{folder}/{name}")));
+    }
+    found.sort();
+    found
+}
+
+/// Folders below `extra`, each with the names of its files.
+fn below_extra(folders: &Folders) -> Vec<(String, Vec<String>)> {
+    let mut found = Vec::new();
+    let mut pending = vec!["extra".to_owned()];
+    while let Some(folder) = pending.pop().filter(|_| found.len() < MAX_FOLDERS) {
+        let (below, names) = names_in(folders, &folder);
+        pending.extend(below.iter().map(|name| format!("{folder}/{name}")));
+        found.push((folder, names));
+    }
+    found
+}
+
 fn files(folders: &Folders) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for folder in ["", "conf", "ccnet", "seafile-data", "pro-data"] {
@@ -74,12 +96,7 @@ fn files(folders: &Folders) -> BTreeSet<String> {
                 .map(inside),
         );
     }
-    let mut pending = vec!["extra".to_owned()];
-    let mut seen = 0;
-    while let Some(folder) = pending.pop().filter(|_| seen < MAX_FOLDERS) {
-        seen += 1;
-        let (below, names) = names_in(folders, &folder);
-        pending.extend(below.iter().map(|name| format!("{folder}/{name}")));
+    for (folder, names) in below_extra(folders) {
         let of_interest = names.iter().filter(|name| is_configuration(name));
         found.extend(of_interest.map(|name| format!("{folder}/{name}")));
     }

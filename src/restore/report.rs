@@ -228,6 +228,8 @@ pub struct Report {
     pub accepted: u64,
     /// What the administrator should know, one line each.
     pub warnings: Vec<String>,
+    /// What to run next, in order; each can be pasted, but for a server that only the administrator knows.
+    pub next: Vec<String>,
 }
 
 impl Report {

@@ -3,7 +3,8 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, OFlags};
@@ -300,7 +301,11 @@ impl Target {
             path: path.to_owned(),
         };
         if state == State::Absent {
-            fs::create_dir_all(path).map_err(failed)?;
+            let made = fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o755)
+                .create(path);
+            made.map_err(failed)?;
         }
         let folders = Folders::open(path, owner).map_err(failed)?;
         if state == State::Absent {
@@ -365,9 +370,7 @@ impl Target {
 
     /// Writes a private text file at the top, over an older one.
     pub fn write_text(&self, name: &str, text: &str) -> Result<(), Error> {
-        new_text(&self.folders, name, text)
-            .and_then(NewFile::finish)
-            .map_err(self.failed(name))
+        put_text(&self.folders, name, text).map_err(self.failed(name))
     }
 
     /// Says that the folder is a standby: from the beginning, so that one which breaks off can go on with a later
@@ -395,6 +398,26 @@ impl Target {
             .and_then(|()| Ok(rustix::fs::fsync(root)?));
         done.map_err(self.failed(""))
     }
+}
+
+/// Puts a private text file at the top, over an older one.
+pub(super) fn put_text(folders: &Folders, name: &str, text: &str) -> io::Result<()> {
+    new_text(folders, name, text).and_then(NewFile::finish)
+}
+
+/// The same in a folder below, and durable under its name.
+pub(super) fn put_text_in(
+    folders: &Folders,
+    folder: &str,
+    name: &str,
+    text: &str,
+) -> io::Result<()> {
+    let folder = folders.enter(folder)?;
+    let mut file = folders.new_file(folder.as_fd(), name, 0o600)?;
+    file.file().write_all(text.as_bytes())?;
+    file.file().sync_all()?;
+    file.finish()?;
+    Ok(rustix::fs::fsync(&folder)?)
 }
 
 /// A private file with this text, on disk but not under its name yet.

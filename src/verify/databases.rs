@@ -5,8 +5,9 @@ use std::path::Path;
 use super::report::DatabaseState;
 use super::{Error, rows};
 use crate::causes::chain;
+use crate::database::mysql::{self, Target};
 use crate::database::{self, Pointers, SqliteCopy, SqliteSource};
-use crate::seafile::discover::{Installation, SqliteFile};
+use crate::seafile::discover::{DatabaseKind, Installation, MysqlDatabase, Origin, SqliteFile};
 use crate::source;
 use crate::source::databases::{SEAFILE, SeafileDatabase, files, on_servers};
 
@@ -37,13 +38,7 @@ pub(super) fn read(installation: &Installation, spool: &Path) -> Result<Database
         .zip(&copies)
         .map(|(file, copy)| state(file, copy))
         .collect();
-    let on_servers = on_servers(installation).into_iter();
-    let states_of_servers = on_servers.map(|(role, server, name)| DatabaseState {
-        role,
-        path: format!("{name} on {}", server.address),
-        problems: Vec::new(),
-    });
-    states.splice(0..0, states_of_servers);
+    states.splice(0..0, on_the_servers(installation)?);
     let pointers = match position {
         Some(position) => {
             let copy = copies.into_iter().nth(position);
@@ -60,6 +55,62 @@ pub(super) fn read(installation: &Installation, spool: &Path) -> Result<Database
         states,
         seafile: Some(seafile),
     })
+}
+
+/// The databases on servers. Nothing is read from those that do not name libraries; but whether they are there is
+/// seen: a restored folder may have lost one.
+fn on_the_servers(installation: &Installation) -> Result<Vec<DatabaseState>, Error> {
+    let mut states = Vec::new();
+    for ((role, server, name), from) in on_servers(installation)
+        .into_iter()
+        .zip(origins(installation))
+    {
+        let problems = match Target::examine(&server, &[&name]) {
+            Ok(target) => target.databases.iter().filter_map(problem).collect(),
+            // Without it nothing says what should be there.
+            Err(error) if role == SEAFILE => return Err(database::Error::from(error).into()),
+            Err(error) => vec![chain(&error)],
+        };
+        let path = format!("{name} on {}", server.address);
+        if role == SEAFILE && !problems.is_empty() {
+            // What can be read of it tells more.
+            SeafileDatabase::Server(server, name).pointers(Path::new(""))?;
+        }
+        states.push(DatabaseState {
+            role,
+            path,
+            from: Some(from),
+            problems,
+        });
+    }
+    Ok(states)
+}
+
+fn problem(found: &mysql::Found) -> Option<String> {
+    if !found.exists {
+        Some("is not there, or this account may not see it".to_owned())
+    } else if found.unfinished.is_some() {
+        Some("is half loaded: an import broke off; `restore --import-only` goes on".to_owned())
+    } else if found.tables.is_empty() {
+        Some("has no tables that this account may see".to_owned())
+    } else {
+        None
+    }
+}
+
+/// What names the server of each database: a file without its line, or an option.
+fn origins(installation: &Installation) -> Vec<String> {
+    let DatabaseKind::Mysql(settings) = &installation.database else {
+        return Vec::new();
+    };
+    let origin = |database: &MysqlDatabase| {
+        let address = database.unix_socket.as_ref().or(database.host.as_ref());
+        match address.map_or(&database.name.from, |address| &address.from) {
+            Origin::Line(path, _) => path.display().to_string(),
+            other => other.to_string(),
+        }
+    };
+    settings.databases.iter().map(origin).collect()
 }
 
 /// Whether an error says something of the database, and not of the computer or the moment.
@@ -93,6 +144,7 @@ fn state(file: &SqliteFile, copy: &Result<SqliteCopy, database::Error>) -> Datab
     DatabaseState {
         role: file.role.to_string(),
         path: file.path.to_string_lossy().into_owned(),
+        from: None,
         problems: match copy {
             Ok(copy) => copy.integrity.clone(),
             Err(error) => vec![chain(error)],

@@ -124,7 +124,7 @@ fn closure(
         .map_err(walk_error)
 }
 
-fn walk_error(error: WalkError<std::convert::Infallible>) -> Error {
+pub(super) fn walk_error(error: WalkError<std::convert::Infallible>) -> Error {
     match error {
         WalkError::Source(error) => Error::Source(error),
         WalkError::Sight(never) => match never {},
@@ -136,9 +136,11 @@ fn add(report: &mut Report, damage: Damage) {
     let known = report.damaged_libraries.iter_mut();
     let known = known.rev().find(|known| known.library == damage.library);
     let newest = u64::from(damage.in_newest_state);
+    let base = u64::from(damage.version.as_ref().is_some_and(|version| version.base));
     if let Some(known) = known {
         known.damaged += 1;
         known.in_newest_state += newest;
+        known.in_base += base;
     } else {
         report.damaged_libraries.push(DamagedLibrary {
             library: damage.library,
@@ -146,6 +148,7 @@ fn add(report: &mut Report, damage: Damage) {
             in_trash: damage.in_trash,
             damaged: 1,
             in_newest_state: newest,
+            in_base: base,
         });
     }
     if report.damage.len() < MAX_DAMAGE {
@@ -293,4 +296,20 @@ pub(super) fn loose_stores(report: &mut Report, source: &ObjectFolders, pointers
             in_trash: pointers.library(store).is_some(),
         })
         .collect();
+}
+
+/// Marks objects that may lie below damage: nobody can call them garbage.
+pub(super) fn mark_below_damage(report: &mut Report, pointers: &Pointers) {
+    let damage = report.damage.iter();
+    let opaque = damage.filter(|damage| damage.object.kind != Kind::Block);
+    let mut stores = HashSet::new();
+    for damage in opaque {
+        stores.insert(damage.object.store);
+        stores.insert(Store::Library(damage.library));
+        stores.extend(pointers.library(damage.library).map(walk::content_store));
+    }
+    for entry in &mut report.unreached {
+        entry.below_damage =
+            entry.store == Store::Shared && !stores.is_empty() || stores.contains(&entry.store);
+    }
 }

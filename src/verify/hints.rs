@@ -1,9 +1,10 @@
 //! What damage looks like as a whole: a disk that is not mounted or a row that was lost looks like
 //! thousands of lost objects.
 
+use super::ahead;
 use super::report::{DamagedLibrary, Report};
 use crate::database::{LibraryPointers, Pointers};
-use crate::object::{Kind, Object, ObjectId, Store};
+use crate::object::{Kind, LibraryId, Object, ObjectId, Store};
 use crate::seafile::check::{self, Content};
 use crate::seafile::folders::ObjectFolders;
 use crate::walk::content_store;
@@ -21,6 +22,13 @@ pub(super) fn hints(report: &Report, source: &ObjectFolders, pointers: &Pointers
                     .or_else(|| lost_folders(source, library, damaged)),
             );
         }
+    }
+    for damage in report
+        .damage
+        .iter()
+        .filter(|damage| damage.reason == "no-head")
+    {
+        hints.extend(lost_branch(source, damage.library, damage.in_trash));
     }
     let unreadable = report.damage.iter();
     let unreadable = unreadable.filter(|damage| damage.reason == "unreadable");
@@ -45,6 +53,24 @@ pub(super) fn hints(report: &Report, source: &ObjectFolders, pointers: &Pointers
         );
     }
     hints
+}
+
+/// A library without a head has all of its data: its row in Branch is what has to come back.
+fn lost_branch(source: &ObjectFolders, library: LibraryId, in_trash: bool) -> Option<String> {
+    if in_trash {
+        return None;
+    }
+    let (commit, ends) = ahead::lost_head(source, library)?;
+    let which = if ends == 1 {
+        "its only newest commit".to_owned()
+    } else {
+        format!("the newest of {ends} commits that nothing follows")
+    };
+    Some(format!(
+        "library {library} lost its row in Branch, no file: with Seafile stopped, put it back: \
+         INSERT INTO Branch (name, repo_id, commit_id) VALUES ('master', '{library}', '{commit}'); \
+         that is {which}; a snapshot's `seawall libraries` tells its head of then"
+    ))
 }
 
 /// A virtual library without its row looks as if all of it was lost: its root is in another store.

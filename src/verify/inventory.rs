@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use super::ahead::Beside;
 use super::report::{LeftoverSort, Leftovers, Unreached};
 use crate::object::{Kind, Object, Store};
 use crate::seafile::check;
@@ -23,18 +24,32 @@ pub(super) struct Inventory {
     unreached: BTreeMap<(Store, Kind), Unreached>,
     /// Folders that could not be listed.
     pub warnings: Vec<String>,
+    /// Libraries with commits that no pointer leads to.
+    pub beside: Vec<Beside>,
+    lists_leftovers: bool,
 }
 
 impl Inventory {
-    pub(super) fn new(data_dir: &Path) -> Self {
+    /// `lists_leftovers`: all of a store is listed, not only its commits.
+    pub(super) fn new(data_dir: &Path, lists_leftovers: bool) -> Self {
         Self {
             data_dir: data_dir.to_owned(),
+            lists_leftovers,
             ..Self::default()
         }
     }
 
     /// Lists the stores of a group, of which a walk reached something.
     pub(super) fn group(&mut self, source: &ObjectFolders, group: &Group<'_>, reached: &Reached) {
+        let libraries = group.libraries.iter();
+        self.beside
+            .extend(libraries.filter_map(|library| Beside::of(source, library, reached)));
+        if self.lists_leftovers {
+            self.leftovers_of(source, group, reached);
+        }
+    }
+
+    fn leftovers_of(&mut self, source: &ObjectFolders, group: &Group<'_>, reached: &Reached) {
         let mut stores = BTreeSet::new();
         for library in &group.libraries {
             let content = walk::content_store(library);
@@ -93,6 +108,7 @@ impl Inventory {
                 objects: 0,
                 bytes: 0,
                 bad: 0,
+                below_damage: false,
                 examples: Vec::new(),
             });
         entry.objects += 1;

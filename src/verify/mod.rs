@@ -7,6 +7,7 @@
 //!
 //! Not here: comparing with what a repository holds, and putting back what is lost (`heal`).
 
+mod ahead;
 mod databases;
 mod describe;
 mod hints;
@@ -17,8 +18,8 @@ mod settle;
 mod sight;
 
 pub use report::{
-    Changed, Damage, DamagedLibrary, DatabaseState, HistoryIncomplete, LeftoverSort, Leftovers,
-    LooseStore, MAX_DAMAGE, MAX_WARNINGS, ObjectName, Report, Unreached, Version,
+    Ahead, Changed, Damage, DamagedLibrary, DatabaseState, HistoryIncomplete, LeftoverSort,
+    Leftovers, LooseStore, MAX_DAMAGE, MAX_WARNINGS, ObjectName, Report, Unreached, Version,
 };
 
 use std::borrow::Cow;
@@ -50,6 +51,9 @@ pub struct Options {
     pub most_paths: usize,
     /// Also list the folders of objects, for what no pointer leads to.
     pub leftovers: bool,
+    /// The pointers are a snapshot's, and the installation may have databases that went on since: commits newer than
+    /// the snapshot's heads are no damage then.
+    pub databases_elsewhere: bool,
 }
 
 impl Default for Options {
@@ -59,6 +63,7 @@ impl Default for Options {
             second_look: Duration::from_secs(2),
             most_paths: 10_000,
             leftovers: true,
+            databases_elsewhere: false,
         }
     }
 }
@@ -185,15 +190,15 @@ fn run_with(
         },
         totals: settle::Totals::default(),
     };
-    let mut inventory = options
-        .leftovers
-        .then(|| Inventory::new(&installation.data_dir));
-    let found = run.walk(&mut walker, inventory.as_mut())?;
+    let mut inventory = Inventory::new(&installation.data_dir, options.leftovers);
+    let found = run.walk(&mut walker, Some(&mut inventory))?;
     let mut report = run.describe(&walker, &found)?;
-    if let Some(mut inventory) = inventory {
+    report.ahead = run.ahead(&inventory, found.has_waited)?;
+    if options.leftovers {
         inventory.unfinished();
         report.warnings.append(&mut inventory.warnings);
         (report.leftovers, report.unreached) = inventory.finish();
+        describe::mark_below_damage(&mut report, &databases.pointers);
     }
     report.warnings.extend(unknown_classes);
     let missing = installation.warnings.iter();
@@ -222,6 +227,8 @@ struct Found {
     headless: Vec<LibraryPointers>,
     /// Libraries that changed meanwhile, and their objects that nobody can judge.
     changed: BTreeMap<LibraryId, u64>,
+    /// The second look was waited for.
+    has_waited: bool,
 }
 
 impl Run<'_> {
@@ -269,7 +276,34 @@ impl Run<'_> {
             groups,
             headless,
             changed,
+            has_waited: true,
         })
+    }
+
+    /// Commits newer than the heads. A server that runs writes a commit before it moves the head: so the heads are
+    /// read again, later.
+    fn ahead(&self, inventory: &Inventory, has_waited: bool) -> Result<Vec<Ahead>, Error> {
+        let beside = inventory.beside.iter();
+        let beside: Vec<_> = beside.filter(|library| library.is_ahead()).collect();
+        if beside.is_empty() {
+            return Ok(Vec::new());
+        }
+        if !has_waited {
+            (self.progress)("commits are newer than heads: looking again");
+            std::thread::sleep(self.options.second_look);
+        }
+        let now = self.pointers_now()?;
+        let mut found = Vec::new();
+        for library in beside {
+            let ahead = library
+                .describe(self.folders, &now)
+                .map_err(describe::walk_error)?;
+            found.extend(ahead.map(|ahead| Ahead {
+                is_elsewhere: self.options.databases_elsewhere,
+                ..ahead
+            }));
+        }
+        Ok(found)
     }
 
     /// A snapshot's pointers do not change.

@@ -32,6 +32,8 @@ pub struct Report {
     pub lost_before: Vec<Damage>,
     /// The libraries that [`Self::damage`] is about, all of them; every other library is whole.
     pub damaged_libraries: Vec<DamagedLibrary>,
+    /// Libraries with commits newer than their head: clients would be set back. Damage, but for uploads that go on.
+    pub ahead: Vec<Ahead>,
     /// What the damage looks like as a whole, and what to do about it.
     pub hints: Vec<String>,
     /// Libraries with history that Seafile has collected; no damage.
@@ -57,7 +59,16 @@ impl Report {
     /// Whether no damage was found.
     pub fn is_whole(&self) -> bool {
         let mut databases = self.databases.iter();
-        self.damaged == 0 && databases.all(|database| database.problems.is_empty())
+        self.damaged == 0
+            && databases.all(|database| database.problems.is_empty())
+            && self.would_revert().next().is_none()
+    }
+
+    /// Libraries of which clients would lose newer files.
+    pub fn would_revert(&self) -> impl Iterator<Item = &Ahead> {
+        self.ahead
+            .iter()
+            .filter(|ahead| !ahead.is_upload && !ahead.is_elsewhere)
     }
 
     /// Whether everything is as it should be. Otherwise exit status 3.
@@ -71,8 +82,10 @@ impl Report {
 pub struct DatabaseState {
     /// `seafile`, `usermgr` …
     pub role: String,
-    /// Its path inside the installation.
+    /// Its path inside the installation, or its name and the server that was asked.
     pub path: String,
+    /// What names that server: a file of the configuration, or an option. `None`: it is a file.
+    pub from: Option<String>,
     /// What `PRAGMA integrity_check` says, or why it cannot be read; empty if it is sound.
     pub problems: Vec<String>,
 }
@@ -119,6 +132,28 @@ pub struct Version {
     pub base: bool,
 }
 
+/// A library with commits that are newer than its head and that no pointer leads to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Ahead {
+    /// The library.
+    pub library: LibraryId,
+    /// Its name.
+    pub library_name: Option<String>,
+    /// What the database says is its newest state.
+    pub head: ObjectId,
+    /// The newest of these commits.
+    pub newest: ObjectId,
+    /// When that was made, in seconds since 1970.
+    pub newest_time: Option<i64>,
+    /// All of them, newest first.
+    pub commits: Vec<ObjectId>,
+    /// None of them has its whole tree: a client uploads, or broke off. No damage.
+    pub is_upload: bool,
+    /// The head is a snapshot's, and the installation's own databases, which were not asked, may be as new as these
+    /// commits. No damage.
+    pub is_elsewhere: bool,
+}
+
 /// A library with damage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DamagedLibrary {
@@ -132,6 +167,8 @@ pub struct DamagedLibrary {
     pub damaged: u64,
     /// Those of them that its newest state needs.
     pub in_newest_state: u64,
+    /// Those of them that only the merging with its origin needs.
+    pub in_base: u64,
 }
 
 /// Files in one folder, or below it, that are no objects.
@@ -172,6 +209,8 @@ pub struct Unreached {
     pub bytes: u64,
     /// Those that are not what their name says. Of blocks only empty ones are noticed.
     pub bad: u64,
+    /// A folder or commit of a library that uses the store is damaged: what lies below it cannot be told from garbage.
+    pub below_damage: bool,
     /// Some of the bad ones.
     pub examples: Vec<ObjectId>,
 }

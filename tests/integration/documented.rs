@@ -76,7 +76,7 @@ fn dependencies_point_one_way() {
                 vec!["repository", "crypt", "walk", "source", "unpack", "proof"]
             }
             "repository" => vec!["seafile", "database", "walk", "source", "unpack", "proof"],
-            "causes" | "crypt" | "object" | "time" => vec![
+            "causes" | "crypt" | "object" | "time" | "units" => vec![
                 "repository",
                 "seafile",
                 "database",

@@ -26,6 +26,7 @@ mod full;
 mod hostile;
 mod matrix;
 mod mysql;
+mod notes;
 mod remains;
 mod restore;
 mod reverts;

@@ -1,6 +1,8 @@
 //! An installation whose databases are on MariaDB, as a user meets it: found, backed up, checked,
 //! restored, loaded by hand, verified.
 
+mod import;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;

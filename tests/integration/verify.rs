@@ -1,7 +1,8 @@
 //! `verify` of installations: no false alarm on real ones, every kind of damage by library and path,
 //! and nothing but damage when the server changes things meanwhile.
 
-mod contents;
+mod ahead;
+pub mod contents;
 mod history;
 mod leftovers;
 mod objects;

@@ -5,9 +5,9 @@ use std::sync::atomic::Ordering;
 use serde::Serialize;
 
 use crate::backup::{Compacted, Report};
-use crate::cli::destination;
 use crate::cli::output::{self, Output, bytes, count};
 use crate::cli::place::Joined;
+use crate::cli::{commands, destination};
 use crate::repository::manifest::{Damage, LibraryState, Manifest, count_objects};
 use crate::repository::names;
 
@@ -183,7 +183,11 @@ fn accepted_line(manifest: &Manifest) -> Option<String> {
     let accepted = |damage: &&Damage| damage.accepted.is_some();
     let known = count_objects(manifest.all_damage().filter(accepted));
     let objects = count(known, "damaged object", "damaged objects");
-    (known > 0).then(|| format!("{objects} known; `seawall damage list` names them"))
+    (known > 0).then(|| {
+        commands::complete(&format!(
+            "{objects} known; `seawall damage list` names them"
+        ))
+    })
 }
 
 /// Why the exit status is 3, in one line that makes the subject of a mail; what is new comes first.
@@ -294,9 +298,9 @@ fn print_damage(manifest: &Manifest, damage: &[Damage], what: &str) {
         .filter(|damage| manifest.is_new(damage))
         .count();
     if more.len() > 0 {
-        Output::warning(format_args!(
+        Output::warning(commands::complete(&format!(
             "… and {} more ({new} NEW); `seawall damage list` names them all",
             more.len()
-        ));
+        )));
     }
 }

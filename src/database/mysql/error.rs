@@ -3,6 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
+/// The hint where a server refuses a login. Whoever named the account otherwise says so instead.
+pub const LOGIN_REFUSED: &str = "the account and password of Seafile's configuration are refused from this host: \
+                                 see --database-user and --database-password-file";
+
 /// A server that could not be asked, or an answer that no dump can be made of.
 #[derive(Debug, thiserror::Error)]
 #[error("{server}: {what}")]
@@ -93,10 +97,7 @@ impl Error {
                 "does the server run, and can this host reach it? A name that only docker's network knows \
                  needs a published port or the socket on the host: see --database-host and --database-socket"
             }
-            ErrorKind::Login => {
-                "the account and password of Seafile's configuration are refused from this host: \
-                 see --database-user and --database-password-file"
-            }
+            ErrorKind::Login => LOGIN_REFUSED,
             ErrorKind::Denied(grant) => return Some(format!("let an administrator run: {grant}")),
             ErrorKind::Locked => {
                 "somebody holds a lock on a table (ALTER, LOCK TABLES, a long transaction): \

@@ -21,10 +21,10 @@ mod text;
 
 pub use connection::{Connection, Vendor};
 pub use dump::{DumpError, Totals, is_complete};
-pub use error::{Error, ErrorKind};
+pub use error::{Error, ErrorKind, LOGIN_REFUSED};
 pub use load::{
-    Found, LoadError, Loaded, Progress, Replaced, SplitError, Statement, Statements, Target, load,
-    replace,
+    DumpNeeds, Found, LoadError, Loaded, Progress, Replaced, SplitError, Statement, Statements,
+    Target, Wanted, load, load_marked, must_take, replace, unmark,
 };
 pub use server::{Address, Server, Tls};
 pub use snapshot::Snapshot;

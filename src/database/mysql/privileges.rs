@@ -6,8 +6,55 @@ use super::error::{Error, ErrorKind};
 use super::literal;
 use super::schema::Schema;
 
-/// Refuses an account that lacks something, by the statement that would give it.
+/// Refuses an account that lacks something that a dump takes.
 pub(super) fn check(connection: &Connection, databases: &[(String, Schema)]) -> Result<(), Error> {
+    let wanted = databases.iter();
+    let wanted: Vec<_> = wanted
+        .map(|(name, schema)| (name.clone(), needed(schema)))
+        .collect();
+    must_have(connection, &wanted)
+}
+
+/// Refuses an account that lacks some of these privileges, by the statements that would give them.
+pub(super) fn must_have(
+    connection: &Connection,
+    wanted: &[(String, Vec<&'static str>)],
+) -> Result<(), Error> {
+    let (account, sets) = own(connection)?;
+    let (mut grants, mut what) = (Vec::new(), Vec::new());
+    for (database, needed) in wanted {
+        let has = |privilege: &str| sets.iter().any(|grants| grants.has(privilege, database));
+        let mut lacking: Vec<&str> = Vec::new();
+        for privilege in needed {
+            if !has(privilege) && !lacking.contains(privilege) {
+                lacking.push(privilege);
+            }
+        }
+        if !lacking.is_empty() {
+            let privileges = lacking.join(", ");
+            let place = literal::name(database);
+            grants.push(format!("GRANT {privileges} ON {place}.* TO {account}"));
+            what.push(format!("{privileges} on the database {database}"));
+        }
+    }
+    if grants.is_empty() {
+        return Ok(());
+    }
+    Err(Error::new(
+        connection.server(),
+        ErrorKind::Denied(grants.join("; ")),
+        format!("the account lacks {}", what.join(", and ")),
+    ))
+}
+
+/// Whether the account has SUPER, which stands above what binary logs forbid.
+pub(super) fn is_super(connection: &Connection) -> Result<bool, Error> {
+    let (_, sets) = own(connection)?;
+    Ok(sets.iter().any(|grants| grants.has_everywhere("SUPER")))
+}
+
+/// The account as a statement names it, and what it was given, by itself and by roles.
+fn own(connection: &Connection) -> Result<(String, Vec<Grants>), Error> {
     let own = connection.rows("SHOW GRANTS")?;
     let mut account = String::new();
     let mut sets = vec![Grants::default()];
@@ -20,26 +67,7 @@ pub(super) fn check(connection: &Connection, databases: &[(String, Schema)]) -> 
         }
     }
     sets.extend(of_roles(connection)?);
-    for (database, schema) in databases {
-        let has = |privilege: &&str| sets.iter().any(|grants| grants.has(privilege, database));
-        let lacking = needed(schema).into_iter().filter(|one| !has(one));
-        let lacking: Vec<&str> = lacking.collect();
-        if lacking.is_empty() {
-            continue;
-        }
-        let privileges = lacking.join(", ");
-        let grant = format!(
-            "GRANT {privileges} ON {}.* TO {account}",
-            literal::name(database)
-        );
-        let what = format!("the account lacks {privileges} on the database {database}");
-        return Err(Error::new(
-            connection.server(),
-            ErrorKind::Denied(grant),
-            what,
-        ));
-    }
-    Ok(())
+    Ok((account, sets))
 }
 
 /// What the roles give that are in force in this session; `MariaDB` lists them apart, `MySQL` all of them
@@ -109,6 +137,15 @@ impl Grants {
             None if place.starts_with("*.* ") && !is_revoked => self.all.push((privileges, None)),
             None => {}
         }
+    }
+
+    /// Whether a privilege holds for all databases.
+    fn has_everywhere(&self, privilege: &str) -> bool {
+        let mut everywhere = self.all.iter().filter(|(_, place)| place.is_none());
+        everywhere.any(|(given, _)| {
+            let mut given = given.iter();
+            given.any(|given| given == privilege || given == "ALL PRIVILEGES")
+        })
     }
 
     /// What holds for all databases, or of what holds for some the most specific: servers go by that one

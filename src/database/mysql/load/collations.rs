@@ -38,6 +38,12 @@ impl Collations {
         })
     }
 
+    /// Whether the server knows neither this one nor one that is near to it.
+    pub(super) fn is_unknown(&mut self, name: &str) -> bool {
+        let lower = name.to_ascii_lowercase();
+        !self.known.contains(&lower) && self.replacement(name).is_none()
+    }
+
     /// What somebody should know.
     pub(super) fn notes(&self) -> Vec<String> {
         let note = |(old, new): (&String, &String)| {
@@ -119,6 +125,42 @@ fn defines(text: &[u8]) -> bool {
         let (begin, _) = text.split_at(text.len().min(word.len()));
         begin.eq_ignore_ascii_case(word)
     })
+}
+
+/// The collations that a statement names, if it defines something.
+pub(super) fn named(text: &[u8], escapes: bool) -> Vec<String> {
+    if !defines(text) {
+        return Vec::new();
+    }
+    let names = names(text, escapes).into_iter();
+    names
+        .map(|(start, end)| String::from_utf8_lossy(&text[start..end]).into_owned())
+        .collect()
+}
+
+/// Whether these words stand in the code of a statement, one after the other.
+pub(super) fn has_words(text: &[u8], escapes: bool, wanted: &[&str]) -> bool {
+    let mut at = 0;
+    let mut seen = 0;
+    while let Some(token) = token(&text[at..], true, escapes, b' ').filter(|token| token.len > 0) {
+        let end = at + token.len;
+        if token.sort == Sort::Code {
+            for (start, stop) in words(&text[at..end]) {
+                let word = &text[at + start..at + stop];
+                let is_next = |seen: usize| word.eq_ignore_ascii_case(wanted[seen].as_bytes());
+                seen = if is_next(seen) {
+                    seen + 1
+                } else {
+                    usize::from(is_next(0))
+                };
+                if seen == wanted.len() {
+                    return true;
+                }
+            }
+        }
+        at = end;
+    }
+    false
 }
 
 /// Where collations are named.

@@ -2,6 +2,7 @@
 
 use super::{Progress, SplitError};
 use crate::database::mysql::{DumpError, Error, ErrorKind};
+use crate::units::{bytes, count};
 
 pub(super) type Result<T> = std::result::Result<T, LoadError>;
 
@@ -51,6 +52,28 @@ pub enum LoadError {
         /// The database.
         database: String,
     },
+    /// The server lacks something that the dump has.
+    #[error("{server}: {}{what}", of_database(database))]
+    Unfit {
+        /// The server.
+        server: String,
+        /// The database; empty: all of them.
+        database: String,
+        /// What is lacking.
+        what: String,
+        /// What to do about it.
+        hint: &'static str,
+    },
+    /// The database was left half loaded from another dump.
+    #[error(
+        "{server}: the database {database} was left half loaded, from another dump than this one"
+    )]
+    OtherUnfinished {
+        /// The server.
+        server: String,
+        /// The database.
+        database: String,
+    },
     /// A statement failed.
     #[error("the database {database}, line {line} of its dump, after {}", far(at))]
     Statement {
@@ -65,7 +88,7 @@ pub enum LoadError {
     },
     /// The server does not take so long a statement.
     #[error(
-        "{server}: the table {table} needs a max_allowed_packet of {needed} bytes, and it is {allowed}"
+        "{server}: the table {table} needs a max_allowed_packet of {}, and it is {}", bytes(*needed as u64), bytes(*allowed as u64)
     )]
     Packet {
         /// The server.
@@ -143,6 +166,14 @@ pub enum LoadError {
     },
 }
 
+fn of_database(name: &str) -> String {
+    if name.is_empty() {
+        String::new()
+    } else {
+        format!("the database {name}: ")
+    }
+}
+
 fn far(at: &Progress) -> String {
     let Progress {
         tables,
@@ -153,7 +184,11 @@ fn far(at: &Progress) -> String {
     if table.is_empty() {
         return "nothing".to_owned();
     }
-    format!("{tables} tables and {rows} rows (the last table is {table})")
+    format!(
+        "{} and {} (the last table is {table})",
+        count(*tables, "table", "tables"),
+        count(*rows, "row", "rows")
+    )
 }
 
 impl LoadError {
@@ -167,10 +202,16 @@ impl LoadError {
             Self::Statement { source, .. } => match source.hint() {
                 Some(hint) if *source.kind() != ErrorKind::Lost => return Some(hint),
                 _ => {
-                    "a database that was to be replaced is as it was; what was loaded into an empty one is no use: drop it before the next attempt"
+                    "a database that was to be replaced is as it was; one that was empty is loaded again when the restore goes on with --import-only"
                 }
             },
             Self::Unclear { .. } => "look at both before anything else; nothing was dropped",
+            Self::Unfit { hint, .. } => hint,
+            Self::OtherUnfinished { database, .. } => {
+                return Some(format!(
+                    "nothing of it is of use: DROP DATABASE `{database}`, or choose another name with --database-name"
+                ));
+            }
             Self::NotEmpty { .. } => "choose another name, or replace what is there",
             Self::LowerCase { .. } => {
                 "load it into a server that was set up with lower_case_table_names=1, as the old one was"

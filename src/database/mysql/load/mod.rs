@@ -9,6 +9,7 @@ mod error;
 mod old;
 mod replace;
 mod statements;
+mod survey;
 mod target;
 
 use std::borrow::Cow;
@@ -19,6 +20,7 @@ pub use error::LoadError;
 use error::Result;
 pub use replace::{Replaced, replace};
 pub use statements::{SplitError, Statement, Statements};
+pub use survey::{DumpNeeds, Wanted, must_take, unmark};
 pub use target::{Found, Target};
 
 use super::connection::cell_text;
@@ -79,6 +81,44 @@ pub fn load(
     let mut dump = Dump::begin(dump)?;
     let mut loader = Loader::new(&connection, database, progress)?;
     loader.create(&dump.head, found.exists)?;
+    loader.load(&mut dump, |_, _| Ok(true))?;
+    Ok(loader.loaded())
+}
+
+/// Like [`load`], for a load that may break off and go on: while it lasts a table in the database says which dump is
+/// loaded (`mark`), and what an earlier attempt with the same mark left is dropped first. The table stays: the caller
+/// notes what was loaded, and then calls [`unmark`].
+///
+/// # Errors
+///
+/// As [`load`]; [`LoadError::OtherUnfinished`] for what an attempt with another mark left.
+pub fn load_marked(
+    server: &Server,
+    database: &str,
+    mark: &str,
+    dump: &mut dyn Read,
+    progress: &mut dyn FnMut(&Progress),
+) -> Result<Loaded> {
+    let connection = Connection::open(server)?;
+    let mut found = Found::examine(&connection, database)?;
+    found.must_be_unused(&connection)?;
+    match found.unfinished.as_deref() {
+        Some(of) if of == mark => {
+            connection.run(&format!("DROP DATABASE {}", literal::name(database)))?;
+            found = Found::examine(&connection, database)?;
+        }
+        Some(_) => {
+            return Err(LoadError::OtherUnfinished {
+                server: connection.server().to_string(),
+                database: database.to_owned(),
+            });
+        }
+        None => found.must_be_empty(&connection)?,
+    }
+    let mut dump = Dump::begin(dump)?;
+    let mut loader = Loader::new(&connection, database, progress)?;
+    loader.create(&dump.head, found.exists)?;
+    survey::mark(&connection, database, mark)?;
     loader.load(&mut dump, |_, _| Ok(true))?;
     Ok(loader.loaded())
 }
@@ -150,7 +190,6 @@ impl<'a> Loader<'a> {
         database: &str,
         progress: &'a mut dyn FnMut(&Progress),
     ) -> Result<Self> {
-        let packet = connection.text("SELECT @@max_allowed_packet")?;
         let mode = format!("SET SESSION sql_mode = '{GONE_MODE}'");
         let has_gone_mode = match connection.run(&mode) {
             Ok(()) => {
@@ -164,7 +203,7 @@ impl<'a> Loader<'a> {
             connection,
             database: database.to_owned(),
             collations: Collations::of(connection)?,
-            packet: packet.and_then(|text| text.parse().ok()).unwrap_or(1 << 20),
+            packet: survey::packet(connection)?,
             has_gone_mode,
             at: Progress::default(),
             progress,

@@ -361,6 +361,11 @@ impl Drop for Dropped<'_> {
     }
 }
 
+/// Names like those of the databases that a replacement makes: the new one and that of before.
+pub(super) fn names_beside(database: &str) -> [String; 2] {
+    ["__seawall_00000000", "__before_20260101000000"].map(|suffix| with_suffix(database, suffix))
+}
+
 /// A name that is free, for what was there until now.
 fn name_before(connection: &Connection, database: &str) -> Result<String> {
     let suffix = format!("__before_{}", Utc::now().format("%Y%m%d%H%M%S"));

@@ -1,5 +1,6 @@
 //! What is on a server before anything is loaded into it.
 
+use super::survey::{MARK, marked};
 use super::{LoadError, Result};
 use crate::database::mysql::connection::cell_text;
 use crate::database::mysql::{Connection, Error, Server, literal, schema};
@@ -17,6 +18,8 @@ pub struct Target {
     pub host: String,
     /// Whether connections of other accounts are seen: only then is a database known to be unused.
     pub sees_others: bool,
+    /// Where it keeps its data, in its own file system.
+    pub data_dir: String,
     /// What was asked for.
     pub databases: Vec<Found>,
 }
@@ -32,6 +35,8 @@ pub struct Found {
     pub tables: Vec<(String, u64)>,
     /// How many procedures, functions and events it has.
     pub programs: usize,
+    /// The dump that it is being loaded from, if a load broke off.
+    pub unfinished: Option<String>,
     /// Connections that use it: `user from host: what it does`.
     pub used_by: Vec<String>,
 }
@@ -52,6 +57,7 @@ impl Target {
             identity: connection.identity()?,
             version: connection.version().to_owned(),
             host: connection.text("SELECT @@hostname")?.unwrap_or_default(),
+            data_dir: connection.text("SELECT @@datadir")?.unwrap_or_default(),
             sees_others: sees_others.is_some_and(|count| count != "0"),
             databases: databases.collect::<std::result::Result<_, _>>()?,
         })
@@ -73,8 +79,12 @@ impl Found {
         tables.sort();
         let routines = about("ROUTINE_NAME", "ROUTINES", "ROUTINE_SCHEMA")?.len();
         let events = about("EVENT_NAME", "EVENTS", "EVENT_SCHEMA")?.len();
+        let is_marked = tables.iter().any(|(table, _)| table == MARK);
+        let unfinished = is_marked.then(|| marked(connection, name)).transpose()?;
         Ok(Self {
             name: name.to_owned(),
+            // A mark without its row was cut off too.
+            unfinished: unfinished.map(Option::unwrap_or_default),
             exists: !about("SCHEMA_NAME", "SCHEMATA", "SCHEMA_NAME")?.is_empty(),
             tables,
             programs: routines + events,

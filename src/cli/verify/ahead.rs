@@ -1,0 +1,88 @@
+//! Commits newer than a library's head: what they would do, and how they are moved aside.
+
+use std::path::Path;
+
+use super::name;
+use crate::cli::output::{MOST_LINES, Output, count};
+use crate::cli::place::absolute;
+use crate::object::{Kind, Object, Store};
+use crate::repository::place::shell;
+use crate::time::Timestamp;
+use crate::verify::{Ahead, Report};
+
+/// Where such commits are moved to: outside of what Seafile reads.
+const ASIDE: &str = "seawall-set-aside";
+
+pub(super) fn print(report: &Report, folder: &Path, output: Output) {
+    for ahead in &report.ahead {
+        let (level, what) = match (ahead.is_upload, ahead.is_elsewhere) {
+            (true, _) => (
+                "note      ",
+                "their files are not all there: a client uploads, or broke off",
+            ),
+            (_, true) => (
+                "note      ",
+                "with the databases of this snapshot, clients that have one of them would silently revert",
+            ),
+            _ => (
+                "damaged   ",
+                "clients that have one of them would silently revert their users' newer files",
+            ),
+        };
+        let time = ahead.newest_time.and_then(Timestamp::from_seconds);
+        let time = time.map_or(String::new(), |time| format!(" of {time}"));
+        let line = format!(
+            "{level}{} ({}): {} newer than its head {} and no pointer leads to them, the newest is {}{time}: {what}",
+            name(ahead.library_name.as_deref()),
+            ahead.library,
+            count(ahead.commits.len() as u64, "commit is", "commits are"),
+            ahead.head,
+            ahead.newest,
+        );
+        if level.starts_with("damaged") {
+            output.line(line);
+        } else {
+            output.detail(line);
+        }
+    }
+    if report.would_revert().next().is_some() {
+        output.line(
+            "next      keep sync clients out. If these commits are the newer state, restore the databases that belong \
+             to them. If the databases shall count, stop Seafile and move the commits aside, then verify once more:",
+        );
+        for line in moves(report.would_revert(), folder).take(MOST_LINES) {
+            output.line(format_args!("          {line}"));
+        }
+        let all: usize = report.would_revert().map(|ahead| ahead.commits.len()).sum();
+        if all > MOST_LINES {
+            output.line(format_args!(
+                "          … and {} more commits; --json has them all",
+                all - MOST_LINES
+            ));
+        }
+    }
+}
+
+/// One command for each commit.
+fn moves<'a>(
+    ahead: impl Iterator<Item = &'a Ahead> + 'a,
+    folder: &'a Path,
+) -> impl Iterator<Item = String> + 'a {
+    let folder = absolute(folder);
+    ahead.flat_map(move |ahead| {
+        let store = Store::Library(ahead.library);
+        let paths = ahead.commits.iter();
+        let paths = paths.map(move |id| Object::new(store, Kind::Commit, *id).path());
+        let folder = folder.clone();
+        paths.map(move |path| {
+            let to = folder.join(ASIDE).join(&path);
+            let to = to
+                .parent()
+                .unwrap_or(&folder)
+                .to_string_lossy()
+                .into_owned();
+            let from = folder.join(&path).to_string_lossy().into_owned();
+            format!("mkdir -p {0} && mv {1} {0}/", shell(&to), shell(&from))
+        })
+    })
+}

@@ -1,0 +1,241 @@
+//! What loading databases into a server needs of a restore: their dumps and the configuration before anything is
+//! restored, whether a folder holds what a snapshot's restore left, and a record of what was loaded from it.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::Digest as _;
+
+use super::Owner;
+use super::databases::SQL_FOLDER;
+use super::error::Error;
+use super::folders::{self, Folders};
+use super::stream::{self, Broken};
+use super::target::{STANDBY, UNFINISHED, put_text_in};
+use crate::object::Sha256;
+use crate::repository::Repository;
+use crate::repository::manifest::{Database, Manifest};
+use crate::unpack::{UnpackOptions, Unpacker};
+
+/// The record of what was loaded, beside the dumps.
+const RECORD: &str = "imported.json";
+/// No record is longer.
+const MAX_RECORD_BYTES: u64 = 1 << 20;
+/// The longest group of files that is looked into for configuration.
+const MAX_CONFIGURATION_BYTES: u64 = 64 << 20;
+/// Groups of ordinary files in which configuration lies.
+const CONFIGURATION: [&str; 3] = ["top level", "conf", "ccnet"];
+
+/// Reads a stored dump through `read`. `None`: the repository has lost it, which the restore will tell.
+pub fn read_dump<T>(
+    repository: &Repository,
+    database: &Database,
+    read: impl FnOnce(&mut dyn Read) -> T,
+) -> Result<Option<T>, Error> {
+    match stream::read(repository, &database.parts, |stream| Ok(read(stream))) {
+        Ok((read, seen)) if seen.sha256 == database.sha256 => Ok(Some(read)),
+        Ok(_) | Err(Broken::Lost(_)) => Ok(None),
+        Err(Broken::Fatal(error)) => Err(error),
+    }
+}
+
+/// Puts a snapshot's configuration alone into an empty folder, which then looks like an installation. What is lost or
+/// too long is left out.
+pub fn configuration(
+    repository: &Repository,
+    manifest: &Manifest,
+    folder: &Path,
+) -> Result<(), Error> {
+    let mut unpacker = Unpacker::new(folder, &UnpackOptions::default())?;
+    for group in &manifest.files {
+        let is_wanted = CONFIGURATION.contains(&group.label.as_str());
+        if !is_wanted || group.size > MAX_CONFIGURATION_BYTES {
+            continue;
+        }
+        let done = stream::read(repository, &group.parts, |stream| {
+            unpacker
+                .unpack(stream)
+                .map_err(|error| Broken::Lost(error.to_string()))
+        });
+        if let Err(Broken::Fatal(error)) = done {
+            return Err(error);
+        }
+    }
+    unpacker.finish()?;
+    for kind in ["blocks", "commits", "fs"] {
+        let path = folder.join("seafile-data/storage").join(kind);
+        fs::create_dir_all(&path).map_err(|source| Error::Write { path, source })?;
+    }
+    Ok(())
+}
+
+/// What a restored folder says that it was restored from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestoredFrom {
+    /// The repository's URL or path, as it was then.
+    pub repository: String,
+    /// The snapshot's name.
+    pub snapshot: String,
+}
+
+/// Reads the notes of a restored folder. `None`: it is none, or somebody removed them.
+pub fn restored_from(folder: &Path) -> Option<RestoredFrom> {
+    let text = fs::read(folder.join(super::NOTES)).ok()?;
+    let text = String::from_utf8_lossy(&text);
+    let field = |name: &str| {
+        let mut lines = text.lines().take(30);
+        let value = lines.find_map(|line| line.strip_prefix("  ")?.strip_prefix(name));
+        value.map(|value| value.trim().to_owned())
+    };
+    Some(RestoredFrom {
+        repository: field("repository ")?,
+        snapshot: field("snapshot ")?,
+    })
+}
+
+/// Why databases cannot be loaded out of a folder.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotRestored {
+    /// Nothing was restored there.
+    #[error("{} holds no restored databases", _0.display())]
+    Nothing(PathBuf),
+    /// The restore was not finished.
+    #[error("the restore into {} is not finished", _0.display())]
+    Unfinished(PathBuf),
+    /// It is another snapshot's, or was changed.
+    #[error("{} is not the dump that this snapshot has: its {what} differs", path.display())]
+    Other {
+        /// The dump.
+        path: PathBuf,
+        /// Length or SHA-256.
+        what: &'static str,
+    },
+    /// It cannot be read.
+    #[error("cannot read {}", path.display())]
+    Unreadable {
+        /// What.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Where a database's dump lies in a target.
+pub fn dump_path(target: &Path, role: &str) -> PathBuf {
+    target.join(SQL_FOLDER).join(format!("{role}.sql"))
+}
+
+/// Whether a finished restore left its dumps in this folder.
+pub fn must_be_restored(target: &Path) -> Result<(), NotRestored> {
+    let is_there = |name: &str| target.join(name).symlink_metadata().is_ok();
+    if is_there(UNFINISHED) {
+        return Err(NotRestored::Unfinished(target.to_owned()));
+    }
+    let is_ours = is_there(super::NOTES) || is_there(STANDBY);
+    if is_ours || is_there(SQL_FOLDER) {
+        return Ok(());
+    }
+    Err(NotRestored::Nothing(target.to_owned()))
+}
+
+/// Reads a restored dump, which must be the one that the manifest names, through `read`.
+pub fn read_restored<T>(
+    target: &Path,
+    database: &Database,
+    read: impl FnOnce(&mut dyn Read) -> T,
+) -> Result<T, NotRestored> {
+    let path = dump_path(target, &database.role);
+    let unreadable = |source| NotRestored::Unreadable {
+        path: path.clone(),
+        source,
+    };
+    let other = |what| NotRestored::Other {
+        path: path.clone(),
+        what,
+    };
+    let mut file = File::open(&path).map_err(unreadable)?;
+    let mut hasher = sha2::Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    let mut len = 0;
+    loop {
+        let read = file.read(&mut buffer).map_err(unreadable)?;
+        if read == 0 {
+            break;
+        }
+        hasher.update(&buffer[..read]);
+        len += read as u64;
+    }
+    if len != database.size {
+        return Err(other("length"));
+    }
+    if Sha256::new(hasher.finalize().into()) != database.sha256 {
+        return Err(other("SHA-256"));
+    }
+    let file = File::open(&path).map_err(unreadable)?;
+    Ok(read(&mut io::BufReader::with_capacity(1 << 20, file)))
+}
+
+/// A database that was loaded out of a target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportRecord {
+    /// `seafile`, `ccnet` …
+    pub role: String,
+    /// Account and address of the server, as they were given.
+    pub server: String,
+    /// What tells that server from others.
+    pub identity: String,
+    /// The database's name there.
+    pub name: String,
+    /// Which dump.
+    pub sha256: Sha256,
+    /// Its tables.
+    pub tables: u64,
+    /// Their rows.
+    pub rows: u64,
+    /// The database that holds what was there before.
+    pub before: Option<String>,
+}
+
+/// What was loaded out of a target so far. A record that cannot be read tells nothing.
+pub fn records(target: &Path) -> Vec<ImportRecord> {
+    let read = || -> io::Result<Vec<u8>> {
+        let folders = Folders::open(target, None)?;
+        let folder = folders.find(SQL_FOLDER)?.ok_or(io::ErrorKind::NotFound)?;
+        let file = folders::open_file(std::os::fd::AsFd::as_fd(&folder), RECORD)?;
+        let mut bytes = Vec::new();
+        file.take(MAX_RECORD_BYTES).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let records = read().ok();
+    records
+        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+        .unwrap_or_default()
+}
+
+/// Records that a database was loaded, durably; what was recorded of its role before is replaced.
+pub fn record(target: &Path, record: ImportRecord) -> Result<(), Error> {
+    let failed = |source: io::Error| Error::Write {
+        path: target.join(SQL_FOLDER).join(RECORD),
+        source,
+    };
+    let mut all = records(target);
+    all.retain(|known| known.role != record.role);
+    all.push(record);
+    let text = serde_json::to_string_pretty(&all).map_err(|error| failed(error.into()))?;
+    let owner = owner_of(target).map_err(failed)?;
+    let folders = Folders::open(target, owner).map_err(failed)?;
+    put_text_in(&folders, SQL_FOLDER, RECORD, &text).map_err(failed)
+}
+
+/// Who owns a restored folder, where that may be somebody else than this process.
+fn owner_of(target: &Path) -> io::Result<Option<Owner>> {
+    let metadata = fs::metadata(target)?;
+    Ok(rustix::process::geteuid().is_root().then(|| Owner {
+        uid: metadata.uid(),
+        gid: Some(metadata.gid()),
+    }))
+}

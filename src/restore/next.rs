@@ -1,0 +1,106 @@
+//! What comes after a restore, as commands that can be pasted. Which options reach this repository and this
+//! state folder only the caller knows.
+
+use std::path::Path;
+
+use super::Scope;
+use crate::repository::manifest::{self, Manifest};
+use crate::repository::place::shell;
+use crate::repository::{Repository, Snapshot};
+
+/// The role of the database that names the libraries.
+const SEAFILE: &str = "seafile";
+/// What names a server; only the administrator knows which it will be.
+pub(super) const SERVER_OPTIONS: &str =
+    "--database-host HOST --database-user USER --database-password-file FILE";
+
+/// Commands about one restored folder, each whole and quoted for a shell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Commands {
+    /// Verifies the folder by the databases in it.
+    pub verify: String,
+    /// Verifies it by what the snapshot says of its libraries.
+    pub verify_by_snapshot: String,
+    /// Loads its databases; options that name the server have to follow.
+    pub import: String,
+    /// Backs it up, as the server that it becomes.
+    pub backup: String,
+    /// Tells whether Seafile can run there, and be backed up.
+    pub doctor: String,
+}
+
+impl Commands {
+    /// With `reach`: the options that name the repository, beginning with a space.
+    pub fn new(snapshot: &Snapshot, target: &Path, reach: &str) -> Self {
+        let target = std::path::absolute(target).unwrap_or_else(|_| target.to_owned());
+        let target = target.to_string_lossy();
+        let (target, id) = (shell(&target), snapshot.id());
+        Self {
+            verify: format!("seawall verify {target}"),
+            verify_by_snapshot: format!("seawall verify {target} --snapshot {id}{reach}"),
+            import: format!("seawall restore {id}{reach} --target {target} --import-only"),
+            backup: format!("seawall backup {target}{reach}"),
+            doctor: format!("seawall doctor {target}{reach}"),
+        }
+    }
+
+    /// For callers without options of their own.
+    pub(super) fn plain(repository: &Repository, snapshot: &Snapshot, target: &Path) -> Self {
+        let reach = format!(" -r {}", shell(repository.place()));
+        Self::new(snapshot, target, &reach)
+    }
+}
+
+/// How what was restored is verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verified {
+    /// By the databases that lie in it.
+    ByDatabases,
+    /// By the snapshot: the databases are not in place, or not yet.
+    BySnapshot,
+    /// Not at all: there is no data.
+    Not,
+}
+
+/// How a folder with this much of a snapshot, and these databases, is verified.
+pub(super) fn verified(scope: Scope, manifest: &Manifest, restored: &[String]) -> Verified {
+    if scope == Scope::Databases {
+        return Verified::Not;
+    }
+    let is_in_place = manifest.databases.iter().any(|database| {
+        database.role == SEAFILE
+            && database.engine == manifest::SQLITE
+            && restored.contains(&database.role)
+    });
+    if is_in_place {
+        Verified::ByDatabases
+    } else {
+        Verified::BySnapshot
+    }
+}
+
+/// Whether databases lie there as text, to be loaded.
+pub(super) fn has_sql(manifest: &Manifest, restored: &[String]) -> bool {
+    let mut databases = manifest.databases.iter();
+    databases
+        .any(|database| database.engine == manifest::MYSQL && restored.contains(&database.role))
+}
+
+/// The commands that come next.
+pub(super) fn next(
+    scope: Scope,
+    manifest: &Manifest,
+    restored: &[String],
+    commands: &Commands,
+) -> Vec<String> {
+    let mut next = Vec::new();
+    match verified(scope, manifest, restored) {
+        Verified::ByDatabases => next.push(commands.verify.clone()),
+        Verified::BySnapshot => next.push(commands.verify_by_snapshot.clone()),
+        Verified::Not => {}
+    }
+    if has_sql(manifest, restored) {
+        next.push(format!("{} {SERVER_OPTIONS}", commands.import));
+    }
+    next
+}
