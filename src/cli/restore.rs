@@ -257,7 +257,7 @@ fn print(report: &Report, output: Output) {
     if report.damage > 0 {
         output.detail(format_args!(
             "damaged   {} lost before the backup was made ({} accepted): RESTORE-NOTES.txt names what they hit",
-            count(report.damage, "object was", "objects were"),
+            count(report.damage, "object", "objects"),
             report.accepted
         ));
     }

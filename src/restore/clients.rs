@@ -79,7 +79,7 @@ impl Notes<'_> {
             page.paragraph(
                 "A head or a part of the history of these libraries is lost, so nothing proves that their databases \
                  lead to the commits that are here. They are in place, since no client is set back while the lost \
-                 commit is missing. If you put that commit back, run `seawall verify` before clients come in.",
+                 commit is missing. If you put that commit back, verify this folder again (\"Next steps\") before clients come in.",
             );
             self.stores(page, &self.report.unproved);
         }

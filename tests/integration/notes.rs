@@ -89,7 +89,7 @@ fn damage_is_named_with_its_files_and_counted_in_english() {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(line.contains("history only, in the version of"), "{text}");
     assert!(line.contains(&format!(": {file};")), "{file}: {text}");
-    assert!(printed.contains("1 object was lost before"), "{printed}");
+    assert!(printed.contains("1 object lost before"), "{printed}");
     assert_eq!(head(&source, DOCUMENTS).id, library.head().id);
 }
 

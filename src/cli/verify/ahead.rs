@@ -7,11 +7,9 @@ use crate::cli::output::{MOST_LINES, Output, count};
 use crate::cli::place::absolute;
 use crate::object::{Kind, Object, Store};
 use crate::repository::place::shell;
+use crate::restore::ASIDE;
 use crate::time::Timestamp;
 use crate::verify::{Ahead, Report};
-
-/// Where such commits are moved to: outside of what Seafile reads.
-const ASIDE: &str = "seawall-set-aside";
 
 pub(super) fn print(report: &Report, folder: &Path, output: Output) {
     for ahead in &report.ahead {
