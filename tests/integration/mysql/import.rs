@@ -329,8 +329,7 @@ fn programs_that_a_binary_log_forbids_are_refused_beforehand() {
             let connection = Connection::open(&account(user)).unwrap();
             connection.run("USE d").unwrap();
             let itself = connection.run(text);
-            connection.run("DROP FUNCTION IF EXISTS f").unwrap();
-            connection.run("DROP TRIGGER IF EXISTS g").unwrap();
+            server.sql("USE d; DROP FUNCTION IF EXISTS f; DROP TRIGGER IF EXISTS g");
             let needs = DumpNeeds::read(&mut dump(text).as_bytes()).unwrap();
             let wanted = [Wanted {
                 name: "d",
