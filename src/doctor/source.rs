@@ -198,5 +198,8 @@ fn env_file(top: &Path) -> String {
     } else {
         options.join(" ")
     };
-    format!("use them and back them up too: `seawall backup {} {options}`", word(top))
+    format!(
+        "use them and back them up too: `seawall backup {} {options}`",
+        word(top)
+    )
 }
