@@ -43,7 +43,10 @@ fn settle_one(database: &mut MysqlDatabase) -> Vec<Warning> {
         let next = match error.kind() {
             ErrorKind::Login => next(tried.password.as_mut(), role, "password"),
             ErrorKind::Unreachable => next(tried.host.as_mut(), role, "host"),
-            ErrorKind::NoDatabase => next(Some(&mut tried.name), role, "name"),
+            // An account that may not see other databases is told nothing of those that do not exist.
+            ErrorKind::NoDatabase | ErrorKind::Denied(_) => {
+                next(Some(&mut tried.name), role, "name")
+            }
             _ => None,
         };
         match next {

@@ -20,6 +20,7 @@ mod crash;
 mod damage;
 mod destinations;
 mod docker;
+mod docker_mysql;
 mod documented;
 mod encryption;
 mod full;

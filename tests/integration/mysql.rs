@@ -17,7 +17,7 @@ use crate::cli::User;
 use crate::support::Source;
 
 /// The databases' passwords: they must be seen nowhere.
-const PASSWORD: &str = "pass'w\"ord-of-seafile";
+pub const PASSWORD: &str = "pass'w\"ord-of-seafile";
 
 /// The example, moved to a server.
 pub struct Moved {
@@ -121,7 +121,7 @@ impl Moved {
     }
 
     /// One number out of Seafile's own database.
-    fn sql(&self, statement: &str) -> String {
+    pub fn sql(&self, statement: &str) -> String {
         let name = self.name("seafile");
         self.server.sql(&format!("USE `{name}`; {statement}"))
     }

@@ -314,11 +314,19 @@ fn port(setting: Setting<String>) -> Option<Setting<u16>> {
 
 /// Up to 11 `ccnet.conf`; from 12 on the server of Seafile's own database.
 fn ccnet(seen: &Seen, seafile: &Server) -> MysqlDatabase {
-    if seen.program.is_at_least(12, 0) == Some(true) {
-        let name = name(seen, "CCNET", None, "ccnet_db");
-        return seafile.clone().database(Role::Ccnet, name, "ccnet_db");
-    }
     let conf = seen.configuration.ccnet.get("Database", "DB");
+    if seen.program.is_at_least(12, 0) == Some(true) {
+        let variable = seen.variable("SEAFILE_MYSQL_DB_CCNET_DB_NAME");
+        let usual = || Setting::new("ccnet_db".to_owned(), Origin::Default);
+        // Nobody reads ccnet.conf any more; in a volume it may be all that is left of the name.
+        let dead = conf
+            .filter(|_| seen.goes_by_environment())
+            .map(|name| dead_in_docker(seen, name));
+        let name = variable.unwrap_or_else(|| usual().or_else_try(dead));
+        return seafile
+            .clone()
+            .database(Role::Ccnet, Some(name), "ccnet_db");
+    }
     let name = name(seen, "CCNET", conf, "ccnet_db");
     let server = Server::of_ccnet(seen).or(seafile);
     server.database(Role::Ccnet, name, "ccnet_db")

@@ -136,7 +136,7 @@ fn each_thing_that_is_wrong_is_named() {
                 let text = fs::read_to_string(&path).unwrap();
                 fs::write(path, format!("{text}\n[database]\ntype = pgsql\n")).unwrap();
             },
-            "s3",
+            "pgsql",
         ),
         (
             |_, source| {
