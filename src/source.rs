@@ -3,6 +3,7 @@
 
 pub mod databases;
 pub mod doubt;
+pub mod presence;
 pub mod readings;
 
 use std::path::PathBuf;

@@ -88,7 +88,14 @@ impl Run<'_> {
             .count()
             > 1;
         self.void_changed(&libraries)?;
-        let groups = self.audit(walk::groups(&libraries, one), &source)?;
+        self.say("looking for the libraries on disk");
+        self.look_at_source(&libraries, &source)?;
+        if self.is_full() && before.is_none() {
+            // Whatever a full run does not come by is closed by nothing.
+            self.catalog.void_all()?;
+        }
+        let mut groups = self.audit(walk::groups(&libraries, one), &source)?;
+        self.suspect(&mut groups, &source)?;
         let (mut walked, groups, lost) = keep_unchanged(before, groups, raced);
         for walked in lost {
             self.discarded.extend(walked.stores(&source));

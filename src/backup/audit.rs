@@ -28,6 +28,13 @@ pub struct Share {
 #[error("not a share: give one like 1/30, or 1/30=read to read all blocks of that share")]
 pub struct ParseShareError;
 
+impl Share {
+    /// Whether it is everything.
+    pub fn is_all(self) -> bool {
+        self.parts == self.of
+    }
+}
+
 impl FromStr for Share {
     type Err = ParseShareError;
 
@@ -51,6 +58,9 @@ impl FromStr for Share {
     }
 }
 
+/// In place of a run's place in the chain: it was read when the first run stored it, and not looked at since.
+const STORED: u64 = 0;
+
 /// A group that could be looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Candidate {
@@ -63,7 +73,7 @@ struct Candidate {
 }
 
 /// The groups whose turn it is in the run `now` of the chain: those that nobody looked at for the longest time, until they
-/// are the share of all objects. A large library does not come before its turn.
+/// are the share of all objects. What is larger than the share rests until all others had their turn.
 fn in_turn(mut candidates: Vec<Candidate>, share: Share, now: u64) -> Vec<usize> {
     let (parts, of) = (u128::from(share.parts), u128::from(share.of));
     let all: u128 = candidates.iter().map(|one| u128::from(one.objects)).sum();
@@ -71,7 +81,8 @@ fn in_turn(mut candidates: Vec<Candidate>, share: Share, now: u64) -> Vec<usize>
     let is_due = |one: &Candidate| {
         let runs = u128::from(now.saturating_sub(one.last));
         // A chain that began again counts from the beginning.
-        one.last == 0 || one.last > now || runs * parts >= of
+        let is_small = u128::from(one.objects) * of <= all * parts;
+        one.last == STORED || one.last > now || runs * parts >= of || is_small && runs > 0
     };
     let mut chosen = Vec::new();
     let mut objects = 0;
@@ -98,6 +109,13 @@ impl Run<'_> {
             None if self.looks_at_all() => Audit::Look,
             None => return Ok(groups),
         };
+        // Of what is gone as a whole every object would be named, and read from the repository.
+        if self.source_is_gone()
+            && !self.looks_at_all()
+            && !self.options.verify_source.is_some_and(Share::is_all)
+        {
+            return Ok(groups);
+        }
         if self.looks_at_all() {
             // Of every attempt all.
             let libraries = groups.iter().flat_map(|group| &group.libraries);
@@ -125,7 +143,12 @@ impl Run<'_> {
     /// Whether nothing is closed for this run: what a full one does not come by counts as needed by nobody, and without
     /// the base nobody knows what the source had lost.
     fn looks_at_all(&self) -> bool {
-        self.options.full || self.base_is_unreadable()
+        self.is_full() || self.base_is_unreadable()
+    }
+
+    /// Whether this is a full run, and there is a source to look at.
+    pub(super) fn is_full(&self) -> bool {
+        self.options.full && !self.source_is_gone()
     }
 
     fn choose(&self, groups: &[Group<'_>]) -> HashSet<LibraryId> {
@@ -170,10 +193,13 @@ impl Run<'_> {
             let mut stores = base.unreferenced.iter();
             known.is_some() || stores.any(|known| known.store == library.id)
         });
-        if is_chosen || !was_stored {
+        if is_chosen || !was_stored && !self.source_is_gone() {
+            // What the first run stored has its turn at once, a share in each run.
+            let is_first = self.prepared.base.is_none() && !is_chosen;
+            let now = seal::sequence(self.prepared.base.as_ref());
             return Some(Audited {
                 time: self.prepared.snapshot.started(),
-                sequence: seal::sequence(self.prepared.base.as_ref()),
+                sequence: if is_first { STORED } else { now },
             });
         }
         known?.audited
@@ -258,7 +284,8 @@ mod tests {
                 let taken: u64 = chosen.iter().map(|at| objects[*at]).sum();
                 prop_assert!(taken <= (all * u64::from(share.parts)).div_ceil(u64::from(share.of)) + largest);
                 for at in chosen {
-                    prop_assert!(last[at] == 0 || now - last[at] >= rest);
+                    let is_small = objects[at] * u64::from(share.of) <= all * u64::from(share.parts);
+                    prop_assert!(last[at] == 0 || now - last[at] >= rest || is_small);
                     last[at] = now;
                 }
                 if now > 1 + 2 * rest {

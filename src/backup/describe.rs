@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 
 use super::attempts::Attempt;
+use super::heads::RolledBack;
 use super::objects::{Objects, Walked};
 use super::ordinary::Ordinary;
 use super::seal::Summary;
 use super::unreferenced::Leftovers;
-use super::{Error, Run};
+use super::{Error, Run, shared};
 use crate::database::{LibraryPointers, LibraryState, Oddity, Pointers};
 use crate::object::{Kind, LibraryId, Object, ObjectId, Store};
 use crate::repository::acceptances::Acceptances;
@@ -66,6 +67,7 @@ pub fn describe(
     attempt: &Attempt,
     leftovers: &Leftovers,
     ordinary: &Ordinary,
+    rolled_back: &RolledBack,
 ) -> Result<Described, Error> {
     let first_seen = FirstSeen::new(run.base(), run.prepared.snapshot);
     let mut damage = Vec::new();
@@ -115,7 +117,12 @@ pub fn describe(
         damage,
         source_damage,
         left_out: left_out(attempt, ordinary),
-        warnings: run.warnings(attempt, leftovers, ordinary),
+        warnings: [
+            run.gone_warnings(attempt),
+            rolled_back.lines(),
+            run.warnings(attempt, leftovers, ordinary),
+        ]
+        .concat(),
     };
     Ok(Described { manifest, summary })
 }
@@ -143,7 +150,7 @@ impl Run<'_> {
         }
     }
 
-    fn mark_accepted<'d>(&self, damage: impl Iterator<Item = &'d mut Damage>) {
+    pub(super) fn mark_accepted<'d>(&self, damage: impl Iterator<Item = &'d mut Damage>) {
         let signed;
         let accepted = if let Some(accepted) = &self.options.accepted {
             accepted
@@ -252,7 +259,7 @@ impl Run<'_> {
             valid_since: library.valid_since,
             history_days: library.history_days,
             head_time: head_time(objects, library, before),
-            counts: objects.catalog.counts(store)?,
+            counts: shared::counts(objects, library, before)?,
             closed: match library.state {
                 LibraryState::Live => walked.is_some() && !heads_open && !base_open,
                 // Only the head is required; gaps in history leave it open for the walk.
@@ -291,6 +298,7 @@ impl Run<'_> {
             };
             add(true, word);
         }
+        add(self.source_is_gone(), manifest::SOURCE_GONE);
         add(
             attempt
                 .dumped
@@ -316,12 +324,8 @@ impl Run<'_> {
         leftovers: &Leftovers,
         ordinary: &Ordinary,
     ) -> Vec<String> {
-        let mut lines: Vec<String> = self
-            .installation
-            .warnings
-            .iter()
-            .map(ToString::to_string)
-            .collect();
+        let installation = self.installation.warnings.iter();
+        let mut lines: Vec<String> = installation.map(ToString::to_string).collect();
         if let Some(other) = self
             .base()
             .filter(|base| base.source.path != self.source().path)

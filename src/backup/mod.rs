@@ -8,19 +8,23 @@ mod audit;
 mod compact;
 mod describe;
 mod dumps;
+mod heads;
 mod heartbeat;
 mod objects;
 mod ordinary;
 mod packing;
 mod prepare;
+mod presence;
 mod rewrap;
 mod seal;
+mod shared;
 mod sight;
 mod stream;
 mod unreferenced;
 
 pub use audit::{ParseShareError, Share};
 pub use compact::Compacted;
+pub use heads::{HeadChange, MovedHead, RolledBack, Vanished};
 pub use packing::{PACK_BYTES, Totals};
 pub use rewrap::rewrap;
 
@@ -36,11 +40,12 @@ use crate::object::{LibraryId, Store};
 use crate::repository::acceptances::Acceptances;
 use crate::repository::catalog::Catalog;
 use crate::repository::host_key::HostKey;
-use crate::repository::manifest::{Damage, Manifest, count_objects};
+use crate::repository::manifest::{Counts, Damage, Manifest, count_objects};
 use crate::repository::marker::Marker;
 use crate::repository::{self, Repository};
 use crate::seafile::discover::Installation;
 use crate::seafile::files;
+use crate::source::presence::SourceGone;
 use crate::source::{self, databases};
 use crate::time::Clock;
 use crate::walk::Doubts;
@@ -50,6 +55,7 @@ use objects::Objects;
 use packing::{PackingError, Settings};
 use prepare::Prepared;
 use sight::Salvaged;
+use unreferenced::Leftovers;
 
 /// What a run needs besides its options.
 #[derive(Clone, Copy)]
@@ -70,6 +76,9 @@ pub struct Context<'a> {
     pub progress: &'a dyn Fn(&str),
 }
 
+/// Random objects that each run looks for.
+const SAMPLES: usize = 20;
+
 /// What the user chose.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -87,6 +96,8 @@ pub struct Options {
     pub full: bool,
     /// A share of what did not change is looked at in the source.
     pub verify_source: Option<Share>,
+    /// So many random objects are looked for in the source, whatever changed.
+    pub samples: usize,
     /// Threads that read and pack blocks.
     pub workers: usize,
     /// The zstd level of packs.
@@ -107,6 +118,7 @@ impl Default for Options {
             list: false,
             full: false,
             verify_source: None,
+            samples: SAMPLES,
             workers: std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
             level: 3,
             second_look: Duration::from_secs(2),
@@ -195,6 +207,8 @@ pub struct Report {
     pub databases_stored: usize,
     /// Groups of ordinary files that changed and were stored.
     pub groups_stored: usize,
+    /// What the repository holds of these libraries.
+    pub holds: Counts,
     /// Objects that the walk passed.
     pub visited: u64,
     /// Objects that nobody has, and that the last snapshot did not list so.
@@ -207,6 +221,10 @@ pub struct Report {
     pub audited: usize,
     /// What a full run stored anew, and no longer names.
     pub compacted: Option<Compacted>,
+    /// Everything in the source, or much of it, is gone: one alarm instead of many.
+    pub source_gone: Option<SourceGone>,
+    /// What the databases lost since the last snapshot.
+    pub rolled_back: RolledBack,
     /// Attempts that a race with the server made void.
     pub races: usize,
     /// The longest time that a database was locked.
@@ -227,6 +245,25 @@ impl Report {
             || !self.marker.incomplete.is_empty()
             || self.unaccepted_source_damage().next().is_some()
             || !self.alarms.is_empty()
+            || !self.rolled_back.is_empty()
+    }
+
+    /// Whether everything that the databases say was read and looked at. What else is left out are ordinary files, to
+    /// which no pointer leads.
+    pub fn looked_at_all(&self) -> bool {
+        let of_files = [
+            "also-missing",
+            "files-unreadable",
+            "files-changed",
+            "docker-env",
+        ];
+        let words = &self.marker.incomplete;
+        words.iter().all(|word| of_files.contains(&word.as_str()))
+    }
+
+    /// Whether every pointer in the databases was followed to a verified object in the repository.
+    pub fn is_proved(&self) -> bool {
+        self.looked_at_all() && self.marker.damage == 0 && !self.manifest.libraries.is_empty()
     }
 
     /// What the source has lost, the repository has, and nobody accepted.
@@ -249,6 +286,7 @@ struct Run<'a> {
     discarded: HashSet<Store>,
     /// Libraries that are looked at whether they changed or not, once they are chosen.
     audited: Option<HashSet<LibraryId>>,
+    looked: presence::Looked,
     doubts: Doubts,
     totals: Totals,
     races: usize,
@@ -275,6 +313,7 @@ pub fn run(
         heartbeat: Arc::new(heartbeat),
         discarded: HashSet::new(),
         audited: None,
+        looked: presence::Looked::default(),
         doubts: Doubts::default(),
         totals: Totals::default(),
         races: 0,
@@ -294,28 +333,10 @@ impl Run<'_> {
 
     fn finish(mut self) -> Result<Report, Error> {
         let mut attempt = self.attempts()?;
+        self.look_again(&attempt.walked);
         let source = self.folders(&attempt.dumped.pointers);
         let objects = self.objects(&source);
-        self.say("looking for stores that no library points to");
-        let mut leftovers = unreferenced::copy(
-            &objects,
-            self.options,
-            &attempt.dumped.pointers,
-            self.base(),
-        )?;
-        let compacted = if self.options.full {
-            self.say("looking for packs that hold little that is needed");
-            let Attempt { dumped, walked } = &mut attempt;
-            Some(compact::compact(&objects, dumped, walked, &leftovers)?)
-        } else {
-            None
-        };
-        leftovers.count(&self.catalog)?;
-        for walked in &mut attempt.walked {
-            objects.close(walked, &self.discarded)?;
-        }
-        let discarded: Vec<Store> = self.discarded.iter().copied().collect();
-        self.catalog.mark(&discarded, std::iter::empty())?;
+        let (leftovers, compacted) = self.beside_walk(&objects, &mut attempt)?;
         self.say("storing ordinary files");
         let ordinary = ordinary::store(
             self.context.repository,
@@ -328,7 +349,16 @@ impl Run<'_> {
             ),
             self.prepared.snapshot.started().seconds(),
         )?;
-        let described = describe::describe(&self, &objects, &attempt, &leftovers, &ordinary)?;
+        let rolled_back = self.rolled_back(&objects, &attempt, &leftovers)?;
+        let described = describe::describe(
+            &self,
+            &objects,
+            &attempt,
+            &leftovers,
+            &ordinary,
+            &rolled_back,
+        )?;
+        let holds = shared::holds(&objects, &described.manifest)?;
         self.totals.add(leftovers.totals);
         self.totals.add(
             compacted
@@ -358,6 +388,7 @@ impl Run<'_> {
             totals: self.totals,
             databases_stored: attempt.dumped.stored,
             groups_stored: ordinary.stored,
+            holds,
             visited: attempt
                 .walked
                 .iter()
@@ -365,11 +396,41 @@ impl Run<'_> {
                 .sum(),
             alarms: [self.prepared.alarms, ordinary.alarms].concat(),
             audited: self.audited.map_or(0, |audited| audited.len()),
+            source_gone: self.looked.gone,
+            rolled_back,
             compacted,
             races: self.races,
             locked_for: attempt.dumped.locked_for,
             manifest,
         })
+    }
+
+    /// What the walk does not do: stores without a row, compaction, and what is closed although something was found.
+    fn beside_walk(
+        &self,
+        objects: &Objects<'_>,
+        attempt: &mut Attempt,
+    ) -> Result<(Leftovers, Option<Compacted>), Error> {
+        self.say("looking for stores that no library points to");
+        let mut leftovers =
+            unreferenced::copy(objects, self.options, &attempt.dumped.pointers, self.base())?;
+        if self.source_is_gone() {
+            leftovers.keep(self.base(), &attempt.dumped.pointers);
+        }
+        let compacted = if self.is_full() {
+            self.say("looking for packs that hold little that is needed");
+            let Attempt { dumped, walked } = &mut *attempt;
+            Some(compact::compact(objects, dumped, walked, &leftovers)?)
+        } else {
+            None
+        };
+        leftovers.count(&self.catalog)?;
+        for walked in &mut attempt.walked {
+            objects.close(walked, &self.discarded)?;
+        }
+        let discarded: Vec<Store> = self.discarded.iter().copied().collect();
+        self.catalog.mark(&discarded, std::iter::empty())?;
+        Ok((leftovers, compacted))
     }
 
     fn folders(&self, pointers: &Pointers) -> Arc<crate::seafile::folders::ObjectFolders> {

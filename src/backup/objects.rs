@@ -16,7 +16,9 @@ use crate::repository::manifest::Manifest;
 use crate::repository::reader::Frames;
 use crate::seafile::commit::Commit;
 use crate::seafile::folders::ObjectFolders;
-use crate::walk::{self, Audit, Closure, Doubts, Finding, Group, Need, Outcome, Walk, WalkError};
+use crate::walk::{
+    self, Audit, Closure, Doubts, Finding, Group, Need, Outcome, Sight as _, Walk, WalkError,
+};
 
 /// What a run needs to walk.
 pub struct Objects<'a> {
@@ -220,10 +222,34 @@ impl Objects<'_> {
 
     /// When a commit was made, if the source tells.
     pub fn commit_time(&self, commit: Object) -> Option<i64> {
+        Some(self.commit_of_source(commit)?.ctime)
+    }
+
+    fn commit_of_source(&self, commit: Object) -> Option<Commit> {
         self.source.places(commit.store).find_map(|store| {
             let bytes = self.source.read(&Object { store, ..commit }).ok()??;
-            Some(Commit::parse(&bytes).ok()?.ctime)
+            Commit::parse(&bytes).ok()
         })
+    }
+
+    /// A commit, of the source or else of the repository, if either has it.
+    pub fn commit(&self, commit: Object) -> Result<Option<Box<Commit>>, Error> {
+        if let Some(found) = self.commit_of_source(commit) {
+            return Ok(Some(Box::new(found)));
+        }
+        for store in self.source.places(commit.store) {
+            let stored = self.stored(&Object { store, ..commit })?;
+            if let Some(found) = stored.and_then(|bytes| Commit::parse(&bytes).ok()) {
+                return Ok(Some(Box::new(found)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// An object's bytes of the repository, if it has them.
+    pub fn stored(&self, object: &Object) -> Result<Option<Vec<u8>>, Error> {
+        let stored = self.sight(None).rescue(object);
+        stored.map_err(|error| walk_error(WalkError::Sight(error)))
     }
 
     /// Where in a library's newest state its damage shows.

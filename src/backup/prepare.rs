@@ -97,9 +97,8 @@ pub fn prepare(context: &Context<'_>, options: &Options, catalog: &Catalog) -> R
         absent: &absent,
     };
     let rewrite = compare(repository, catalog, &seen, &mut alarms)?;
-    if options.full || base.is_some() && base_manifest.is_none() {
-        // Of a full run, whatever it does not come by is closed by nothing. Without the manifest, nothing says what
-        // libraries were when their marks were made.
+    if base.is_some() && base_manifest.is_none() {
+        // Nothing says what libraries were when their marks were made.
         catalog.void_all()?;
     }
     let listed = listed.filter(|_| !due).unwrap_or(now);

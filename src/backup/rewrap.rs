@@ -11,7 +11,7 @@ use super::seal::{self, Segments};
 use super::{Context, Error};
 use crate::repository::catalog::Catalog;
 use crate::repository::index::{self, List};
-use crate::repository::marker::Marker;
+use crate::repository::marker::{Marker, Retired};
 use crate::repository::readers::Readers;
 use crate::repository::{self, Snapshot, names, runs};
 
@@ -62,6 +62,23 @@ pub fn rewrap(context: &Context<'_>, source: &Snapshot) -> Result<Marker, Error>
         there.judge(&part.key, len, part.size)?;
     }
     manifest.snapshot = snapshot;
+    let mut retired = seal::retired(base.as_ref());
+    let of_source = Retired {
+        last: source.id(),
+        key: source.signed_by.key().clone(),
+    };
+    let is_another = of_source.key != context.host_key.verifying();
+    let more = source
+        .marker
+        .retired
+        .iter()
+        .cloned()
+        .chain(is_another.then_some(of_source));
+    for other in more {
+        if !retired.contains(&other) {
+            retired.push(other);
+        }
+    }
     // Packs, dumps and files stay sealed to those that they were sealed to.
     let readers = Readers::after([&source.marker.readers()], &repository.recipients());
     let marker = Marker {
@@ -73,6 +90,7 @@ pub fn rewrap(context: &Context<'_>, source: &Snapshot) -> Result<Marker, Error>
         partly: readers.partly,
         keys: seal::keys(repository, Some(source)),
         lists: segments.lists(),
+        retired,
         unknown: Vec::new(),
         ..source.marker.clone()
     };

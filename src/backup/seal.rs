@@ -12,7 +12,7 @@ use crate::object::Sha256;
 use crate::repository::catalog::{Base, Catalog, SegmentRecord};
 use crate::repository::index::List;
 use crate::repository::manifest::Manifest;
-use crate::repository::marker::{Marker, Named};
+use crate::repository::marker::{Marker, Named, Retired};
 use crate::repository::names::{self, PackKind, SnapshotId};
 use crate::repository::pack::Contents;
 use crate::repository::segment::{FULL_BYTES, Header, Line, SegmentWriter};
@@ -86,6 +86,7 @@ pub fn seal(
             .iter()
             .map(|segment| segment.list.clone())
             .collect(),
+        retired: retired(prepared.base.as_ref()),
         unknown: Vec::new(),
     };
     let sha256 = put_marker(context, &marker)?;
@@ -111,6 +112,12 @@ pub(super) fn sequence(base: Option<&Snapshot>) -> u64 {
 /// What a marker after this one says of it.
 pub(super) fn previous(base: Option<&Snapshot>) -> Option<(SnapshotId, Sha256)> {
     base.map(|base| (base.id(), base.sha256))
+}
+
+/// Host keys that the chain goes on from: each marker says it, since older ones may be forgotten.
+pub(super) fn retired(base: Option<&Snapshot>) -> Vec<Retired> {
+    base.map(|base| base.marker.retired.clone())
+        .unwrap_or_default()
 }
 
 /// The keys behind a passphrase that open something: this host's, and what the snapshot before needs.

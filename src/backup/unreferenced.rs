@@ -40,6 +40,16 @@ impl Leftovers {
         Ok(())
     }
 
+    /// Keeps what the base had of stores without a row, where they could not be looked for.
+    pub fn keep(&mut self, base: Option<&Manifest>, pointers: &Pointers) {
+        for known in base.into_iter().flat_map(|base| &base.unreferenced) {
+            let is_listed = self.stores.iter().any(|left| left.store == known.store);
+            if !is_listed && pointers.library(known.store).is_none() {
+                self.stores.push(known.clone());
+            }
+        }
+    }
+
     /// Whether a store without a row has objects that are not what their names say. It may be a
     /// library whose row was lost; with `--everything` the same elsewhere is garbage.
     pub fn has_damage(&self) -> bool {

@@ -29,7 +29,8 @@ use crate::repository::names::{self, SnapshotId};
 use crate::repository::snapshots::{Markers, Snapshot};
 use crate::repository::{Error, Repository, Result};
 use deep::Spool;
-use problems::Problems;
+use problems::{Known, Problems};
+use seawall_backends::Key;
 
 /// How far a check looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
@@ -57,6 +58,8 @@ pub struct Options {
     pub workers: usize,
     /// A snapshot that has to be there: the newest that this host made.
     pub expected: Option<SnapshotId>,
+    /// Bad stored files that the administrator knows of. One that a newest snapshot needs counts all the same.
+    pub accepted: Vec<Key>,
 }
 
 impl Default for Options {
@@ -65,6 +68,7 @@ impl Default for Options {
             level: Level::default(),
             snapshot: None,
             expected: None,
+            accepted: Vec::new(),
             subset: Subset::All,
             workers: std::thread::available_parallelism()
                 .map_or(2, std::num::NonZero::get)
@@ -149,7 +153,16 @@ pub fn run(repository: &Repository, options: &Options, progress: &dyn Fn(&str)) 
         )?);
     }
     let bytes_read = needs.bytes_read() + read.bytes;
-    let problems = problems.finish(repository, &mut information)?;
+    let known = Known {
+        newest: markers
+            .living_and_retired()
+            .0
+            .iter()
+            .map(|chain| chain.newest.id())
+            .collect(),
+        is_accepted: &|key| options.accepted.contains(key),
+    };
+    let problems = problems.finish(repository, &known, &mut information)?;
     let amount = needs.amount();
     Ok(Report {
         level: options.level,

@@ -47,13 +47,23 @@ impl Problems {
     pub(super) fn finish(
         self,
         repository: &Repository,
+        known: &Known<'_>,
         information: &mut Information,
     ) -> Result<Vec<Problem>> {
         let forgotten = self.forgotten(repository)?;
-        let mut problems: Vec<Problem> = self
-            .found
-            .into_iter()
+        let found = self.found.into_iter();
+        let found: Vec<Found> = found
             .filter_map(|found| found.without(&forgotten))
+            .collect();
+        let accepted = |found: &&Found| known.accepts(found);
+        let lacking: HashSet<SnapshotId> = found
+            .iter()
+            .filter(accepted)
+            .flat_map(|found| found.snapshots.iter().copied())
+            .collect();
+        let mut problems: Vec<Problem> = found
+            .into_iter()
+            .map(|found| found.judged(known, &lacking))
             .collect();
         problems.sort_by(|a, b| (&a.key, a.kind, &a.detail).cmp(&(&b.key, b.kind, &b.detail)));
         information.forgotten_meanwhile = forgotten.into_iter().collect();
@@ -87,22 +97,56 @@ fn is_forgotten(repository: &Repository, snapshot: SnapshotId) -> Result<bool> {
     }
 }
 
+/// What is known besides what a check finds.
+pub(super) struct Known<'a> {
+    /// The newest snapshot of each chain.
+    pub newest: HashSet<SnapshotId>,
+    /// Whether the administrator accepted that a stored file is bad.
+    pub is_accepted: &'a dyn Fn(&Key) -> bool,
+}
+
+impl Known<'_> {
+    fn is_healed(&self, found: &Found) -> bool {
+        let is_newest = |snapshot| self.newest.contains(snapshot);
+        !found.snapshots.is_empty() && !found.snapshots.iter().any(is_newest)
+    }
+
+    /// Only a bad file is accepted, not a bad signature or a gap in the chain.
+    fn accepts(&self, found: &Found) -> bool {
+        names::may_be_absent(&found.key) && self.is_healed(found) && (self.is_accepted)(&found.key)
+    }
+}
+
 impl Found {
-    fn without(mut self, forgotten: &HashSet<SnapshotId>) -> Option<Problem> {
+    /// `lacking`: snapshots that lack what an accepted file held, so that pointers in them lead nowhere.
+    fn judged(mut self, known: &Known<'_>, lacking: &HashSet<SnapshotId>) -> Problem {
+        let healed = known.is_healed(&self);
+        let follows = self.kind == ProblemKind::Unresolved
+            && self
+                .snapshots
+                .iter()
+                .all(|snapshot| lacking.contains(snapshot));
+        let accepted = known.accepts(&self) || healed && follows;
+        let affected = self.snapshots.len() as u64;
+        self.snapshots.truncate(MAX_SNAPSHOTS);
+        Problem {
+            key: self.key,
+            kind: self.kind,
+            detail: self.detail,
+            snapshots: self.snapshots,
+            affected,
+            healed,
+            accepted,
+        }
+    }
+
+    fn without(mut self, forgotten: &HashSet<SnapshotId>) -> Option<Self> {
         let before = self.snapshots.len();
         self.snapshots
             .retain(|snapshot| !forgotten.contains(snapshot));
         if before > 0 && self.snapshots.is_empty() {
             return None;
         }
-        let affected = self.snapshots.len() as u64;
-        self.snapshots.truncate(MAX_SNAPSHOTS);
-        Some(Problem {
-            key: self.key,
-            kind: self.kind,
-            detail: self.detail,
-            snapshots: self.snapshots,
-            affected,
-        })
+        Some(self)
     }
 }

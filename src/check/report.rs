@@ -36,9 +36,14 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether nothing is wrong. Otherwise exit status 3.
+    /// Whether there is a backup and nothing is wrong with it that is not accepted. Otherwise exit status 3.
     pub fn is_good(&self) -> bool {
-        self.problems.is_empty()
+        self.snapshots > 0 && self.open_problems().next().is_none()
+    }
+
+    /// What is wrong and not accepted.
+    pub fn open_problems(&self) -> impl Iterator<Item = &Problem> {
+        self.problems.iter().filter(|problem| !problem.accepted)
     }
 }
 
@@ -91,6 +96,10 @@ pub struct Problem {
     pub snapshots: Vec<SnapshotId>,
     /// How many need it.
     pub affected: u64,
+    /// No host's newest snapshot needs it: what it held was stored anew, or is needed no more.
+    pub healed: bool,
+    /// It is healed, and the administrator knows that older snapshots lack what it held.
+    pub accepted: bool,
 }
 
 /// Kinds of problems; serialised as stable words.

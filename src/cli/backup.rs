@@ -114,6 +114,7 @@ pub(super) fn run(
         progress: &|text| output.progress(text),
     };
     let report = backup::run(context, &installation, &options)?;
+    place::remember(&joined.state, global.url()?);
     let told: Vec<String> = installation
         .warnings
         .iter()
@@ -245,7 +246,10 @@ fn join(
             }
             Ok(joined)
         }
-        Err(mut error) if error.status == Status::NoRepository => {
+        Err(mut error)
+            if error.status == Status::NoRepository
+                && place::stored_before(global, global.url()?, None).is_none() =>
+        {
             error.hint = Some("add --init to make it, or give the place where it is".into());
             Err(error)
         }

@@ -14,6 +14,7 @@ use crate::repository::catalog::{self, Condition};
 use crate::repository::names::SnapshotId;
 use crate::repository::state::StateFolder;
 use crate::time::Clock;
+use seawall_backends::Key;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -61,6 +62,7 @@ pub(super) fn run(
         subset: arguments.read_data.unwrap_or_default(),
         snapshot: arguments.snapshot.clone(),
         expected: newest_of_this_host(global, &repository),
+        accepted: accepted_faults(global, &repository),
         ..Options::default()
     };
     let report = check::run(&repository, &options, &|text| output.progress(text))?;
@@ -102,6 +104,22 @@ fn newest_of_this_host(global: &Global, repository: &Repository) -> Option<Snaps
     }
 }
 
+/// Bad stored files that the administrator of this host accepted. A list that cannot be read accepts nothing.
+fn accepted_faults(global: &Global, repository: &Repository) -> Vec<Key> {
+    let known = global.state_path().ok();
+    let known = known.and_then(|state| StateFolder::existing_repository(&state, repository.id()));
+    match known.map(|known| known.accepted_faults()).transpose() {
+        Ok(accepted) => accepted
+            .map(|accepted| accepted.keys(Clock::system().now()))
+            .unwrap_or_default(),
+        Err(error) => {
+            let error = anyhow::Error::from(error);
+            Output::warning(format_args!("no bad file counts as accepted: {error:#}"));
+            Vec::new()
+        }
+    }
+}
+
 /// The report, and what was done about it.
 #[derive(Serialize)]
 struct Whole<'a> {
@@ -113,9 +131,10 @@ struct Whole<'a> {
 fn print(report: &Report, output: Output) {
     // What is wrong with stored files comes first: what they held cannot resolve.
     let is_pointer = |problem: &&Problem| problem.kind == ProblemKind::Unresolved;
-    let (pointers, things): (Vec<_>, Vec<_>) = report.problems.iter().partition(is_pointer);
+    let (pointers, things): (Vec<_>, Vec<_>) = report.open_problems().partition(is_pointer);
     print_problems(&things, output);
     print_problems(&pointers, output);
+    print_accepted(report, output);
     for note in notes(&report.information) {
         output.detail(format_args!("note      {note}"));
     }
@@ -162,8 +181,13 @@ fn print_problems(problems: &[&Problem], output: Output) {
         } else {
             format!(" (needed by {}{more})", names.join(", "))
         };
+        let healed = if problem.healed {
+            "; healed since: no newest snapshot needs it"
+        } else {
+            ""
+        };
         output.line(format_args!(
-            "bad       {} {}{needed}",
+            "bad       {} {}{needed}{healed}",
             problem.key,
             shown(&problem.detail)
         ));
@@ -172,6 +196,23 @@ fn print_problems(problems: &[&Problem], output: Output) {
         let more = problems.len() - MOST_LINES;
         output.line(format_args!(
             "bad       … and {more} more; --json has them all"
+        ));
+    }
+}
+
+/// What is known, in one line: no newer snapshot needs it, and nothing brings it back.
+fn print_accepted(report: &Report, output: Output) {
+    let accepted = report.problems.iter().filter(|problem| problem.accepted);
+    let number = accepted.clone().count() as u64;
+    if number > 0 {
+        let affected = accepted
+            .map(|problem| problem.affected)
+            .max()
+            .unwrap_or_default();
+        output.detail(format_args!(
+            "accepted  {} healed since; {} something; `seawall damage list` names them",
+            count(number, "fault", "faults"),
+            count(affected, "older snapshot lacks", "older snapshots lack")
         ));
     }
 }
@@ -217,11 +258,15 @@ enum Reported<'a> {
 
 /// The verdict, and the next step.
 fn last_line(report: &Report, reported: &Reported<'_>, output: Output) {
-    let found = report.problems.len();
+    let found = report.open_problems().count();
+    let are_healed = report.open_problems().all(|problem| problem.healed);
     let part = report
         .data
         .as_ref()
         .filter(|data| data.subset != Subset::All);
+    if report.snapshots == 0 && found == 0 {
+        return output.line("nothing   there is no snapshot here, so nothing is backed up; is this the right place?");
+    }
     match (found, part, reported) {
         (0, None, _) if report.level == Level::Deep => {
             let lost = report.deep.as_ref().is_some_and(|deep| deep.damage > 0);
@@ -236,7 +281,10 @@ fn last_line(report: &Report, reported: &Reported<'_>, output: Output) {
             bytes(data.read.bytes),
             bytes(data.of.bytes)
         )),
-        _ if report.problems.iter().all(|problem| problem.kind == ProblemKind::Unpinned) => {
+        _ if are_healed => output.line(format_args!(
+            "problems  {found}, healed since: only older snapshots lack something; `seawall check --report`, if it was not recorded yet, then `seawall damage accept --faults` ends this alarm"
+        )),
+        _ if report.open_problems().all(|problem| problem.kind == ProblemKind::Unpinned) => {
             output.line(format_args!(
                 "problems  {found}; give --trust KEY from the recovery sheet to prove who made the backup"
             ));

@@ -1,7 +1,10 @@
 //! `seawall damage`: lists what is damaged, and accepts what is known.
 
+mod faults;
+
 use anyhow::anyhow;
 use clap::{Args, Subcommand};
+use serde::Serialize;
 
 use super::output::{self, MOST_LINES, Output, count, shown};
 use super::place::{self, Joined};
@@ -46,11 +49,14 @@ struct Accept {
 #[derive(Debug, Args)]
 struct Selected {
     /// Ids of objects, or the first six digits or more; for damage of a library's row the library's
-    #[arg(value_name = "ID", required_unless_present = "all")]
+    #[arg(value_name = "ID", required_unless_present_any = ["all", "faults"])]
     ids: Vec<Id>,
     /// All that is listed
     #[arg(long, conflicts_with = "ids")]
     all: bool,
+    /// All bad stored files that are healed: no newest snapshot needs them, and older ones lack what they held
+    #[arg(long, conflicts_with_all = ["ids", "all"])]
+    faults: bool,
 }
 
 impl Selected {
@@ -75,6 +81,9 @@ pub(super) fn run(
             let acceptance = acceptance(accept)?;
             let _lock = state.lock()?;
             let joined = place::joined(global, &state, WeakWrites::Refused)?;
+            if accept.selected.faults {
+                return faults::change(&joined, Some(&acceptance), output);
+            }
             let change = change(&joined, |manifest, accepted| {
                 damage::accept(
                     manifest,
@@ -88,6 +97,9 @@ pub(super) fn run(
         What::Unaccept(selected) => {
             let _lock = state.lock()?;
             let joined = place::joined(global, &state, WeakWrites::Refused)?;
+            if selected.faults {
+                return faults::change(&joined, None, output);
+            }
             let change = change(&joined, |manifest, accepted| {
                 damage::unaccept(manifest, accepted, &selected.selection())
             })?;
@@ -167,8 +179,22 @@ fn list(joined: &Joined, output: Output) -> Result<Status, CommandError> {
         );
         output.line(output::table(&rows));
     }
-    output.json(&listing)?;
+    let faults = faults::read(joined)?;
+    faults::print(&faults, output);
+    output.json(&Listed {
+        listing: &listing,
+        faults,
+    })?;
     Ok(Status::Done)
+}
+
+/// What is listed, for programs.
+#[derive(Serialize)]
+struct Listed<'a> {
+    #[serde(flatten)]
+    listing: &'a Listing,
+    /// Bad stored files of the repository.
+    faults: Vec<faults::Fault>,
 }
 
 fn cells(row: &Row, what: &str) -> Vec<String> {

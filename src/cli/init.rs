@@ -40,6 +40,10 @@ pub(super) struct Joining {
     /// Do not encrypt: whoever can read the destination reads all files and the configuration's passwords
     #[arg(long, conflicts_with_all = ["recipient", "recipients_file", "with_passphrase"])]
     unencrypted: bool,
+    /// Begin a new repository where this host stored before and its repository is lost for good (not where a disk is
+    /// merely not mounted)
+    #[arg(long)]
+    anew: bool,
     #[command(flatten)]
     to: To,
 }

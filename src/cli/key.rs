@@ -376,7 +376,7 @@ fn again(global: &Global, name: &str, of: Of, output: Output) -> Result<(), Comm
         keep_keys(&repository, &joined, &source)?;
         joined.state.trust(source.signed_by.key())?;
         output.detail(
-            "The next backup of this host goes on from it; what is stored is not stored again.",
+            "The next backup of this host goes on from it; what is stored is not stored again. `status` waits no more for the key of before.",
         );
     }
     Ok(output.json(&serde_json::json!({

@@ -34,7 +34,11 @@ pub(super) fn run(
     let mut rows = vec![head.map(Into::into).to_vec()];
     rows.extend(manifest.libraries.iter().map(cells));
     output.detail(format_args!("snapshot {}", snapshot.id()));
-    output.line(output::table(&rows));
+    if manifest.libraries.is_empty() {
+        output.line("The databases listed no library.");
+    } else {
+        output.line(output::table(&rows));
+    }
     for store in &manifest.unreferenced {
         let what = if store.garbage {
             "deleted for good, left out"

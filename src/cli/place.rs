@@ -13,9 +13,10 @@ use crate::repository::guard::WeakWrites;
 use crate::repository::host_key::HostKey;
 use crate::repository::identity::{self, Vouched, Voucher};
 use crate::repository::note::VerifyingKey;
-use crate::repository::state::{RepositoryState, StateFolder};
-use crate::repository::{self, Repository, Snapshot, names};
+use crate::repository::state::{self, RepositoryState, StateFolder, StoredBefore};
+use crate::repository::{self, Repository, RepositoryId, Snapshot, names};
 use crate::seafile::discover::Environment;
+use crate::time::Clock;
 
 impl Global {
     /// How the destination is reached.
@@ -199,8 +200,72 @@ impl Global {
     }
 }
 
+/// How a place may have been written down: as it is given, and where its links lead now.
+fn spellings(url: &str) -> Vec<String> {
+    let Some(path) = backends::local_path(url) else {
+        return vec![url.trim_end_matches('/').to_owned()];
+    };
+    let mut spellings = vec![absolute(&path), real(&path)];
+    spellings.dedup();
+    let text = |path: PathBuf| path.to_string_lossy().trim_end_matches('/').to_owned();
+    spellings.into_iter().map(text).collect()
+}
+
+/// Remembers that this host stored there: then an empty place is a disk that is not mounted.
+pub(super) fn remember(state: &RepositoryState, url: &str) {
+    if let Err(error) = state.remember_place(&spellings(url), Clock::system().now()) {
+        let error = anyhow::Error::from(error);
+        Output::warning(format_args!(
+            "where this host stored is not remembered: {error:#}"
+        ));
+    }
+}
+
+/// The administrator begins anew at a place: what this host stored there before does not count any more.
+pub(super) fn begin_anew(
+    state: &StateFolder,
+    url: &str,
+    repository: &RepositoryId,
+) -> Result<(), CommandError> {
+    Ok(state::forget_others(
+        state.path(),
+        &spellings(url),
+        repository,
+    )?)
+}
+
+/// What this host knows of a place where its repository is not, or another one than `found`.
+pub(super) fn stored_before(
+    global: &Global,
+    url: &str,
+    found: Option<&RepositoryId>,
+) -> Option<StoredBefore> {
+    let state = global.state_path().ok()?;
+    state::stored_before(&state, &spellings(url), found).ok()?
+}
+
+/// The next step where this host stored before and nothing is left.
+pub(super) fn is_mounted(before: &StoredBefore) -> String {
+    format!(
+        "this host stored here on {} (repository {}): is the disk mounted, and the name right? If that repository is lost \
+         for good, `init --anew` begins a new one",
+        before.at, before.repository
+    )
+}
+
 /// Opens the repository at a place.
 pub(super) fn open_existing(global: &Global, url: &str) -> Result<Repository, CommandError> {
+    open_there(global, url).map_err(|mut error| {
+        if error.status == Status::NoRepository
+            && let Some(before) = stored_before(global, url, None)
+        {
+            error.hint = Some(is_mounted(&before));
+        }
+        error
+    })
+}
+
+fn open_there(global: &Global, url: &str) -> Result<Repository, CommandError> {
     let options = global.options()?;
     let backend = backends::open(url, &options).map_err(|error| match error.kind() {
         ErrorKind::NotFound => repository::Error::NoRepository { place: url.into() }.into(),

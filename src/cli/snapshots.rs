@@ -6,6 +6,7 @@ use super::output::{self, Output};
 use super::place::warn_unpinned;
 use super::{CommandError, Global, Status};
 use crate::repository::Snapshot;
+use crate::repository::faults::Faults;
 use crate::time::Timestamp;
 
 #[derive(Serialize)]
@@ -20,12 +21,14 @@ struct Row {
     damage: u64,
     accepted: u64,
     incomplete: Vec<String>,
+    /// Stored files that it needs and that a check recorded as bad.
+    bad_files: u64,
     /// To whom it was sealed; none: to nobody.
     recipients: Vec<String>,
 }
 
 impl Row {
-    fn of(snapshot: &Snapshot) -> Self {
+    fn of(snapshot: &Snapshot, faults: &Faults) -> Self {
         let marker = &snapshot.marker;
         Self {
             snapshot: marker.snapshot.to_string(),
@@ -38,6 +41,7 @@ impl Row {
             damage: marker.damage,
             accepted: marker.accepted,
             incomplete: marker.incomplete.clone(),
+            bad_files: faults.of(snapshot.id()),
             recipients: marker.recipients.clone(),
         }
     }
@@ -56,6 +60,13 @@ impl Row {
                 .iter()
                 .map(|word| format!("incomplete: {word}")),
         );
+        if self.bad_files > 0 {
+            state.push(output::count(
+                self.bad_files,
+                "stored file bad",
+                "stored files bad",
+            ));
+        }
         let state = if state.is_empty() {
             "whole".into()
         } else {
@@ -87,7 +98,9 @@ pub(super) fn run(global: &Global, output: Output) -> Result<Status, CommandErro
     if !repository.pinned().is_empty() {
         markers.snapshots.iter().for_each(warn_unpinned);
     }
-    let rows: Vec<Row> = markers.snapshots.iter().map(Row::of).collect();
+    let faults = Faults::read(&repository, &markers.snapshots)?;
+    let row = |snapshot| Row::of(snapshot, &faults);
+    let rows: Vec<Row> = markers.snapshots.iter().map(row).collect();
     if rows.is_empty() {
         output.line("There is no snapshot yet.");
     } else {

@@ -119,6 +119,15 @@ fn print(report: &Report, output: Output) {
     for host in &report.hosts {
         print_host(host, report, output);
     }
+    for retired in &report.retired {
+        output.detail(format_args!(
+            "retired   {} ({}): {}, its last; host {} goes on from it",
+            shown(&retired.name),
+            retired.host,
+            retired.snapshot,
+            retired.by
+        ));
+    }
     for key in &report.without {
         output.line(format_args!(
             "missing   no snapshot by the trusted key {key}"
@@ -157,6 +166,9 @@ fn print_host(host: &Host, report: &Report, output: Output) {
             .iter()
             .map(|word| format!("incomplete: {}", shown(word))),
     );
+    if host.bad_files > 0 {
+        state.push(count(host.bad_files, "stored file bad", "stored files bad"));
+    }
     if state.is_empty() {
         state.push("whole".into());
     }

@@ -329,6 +329,9 @@ fn last_line(report: &Report) -> String {
     if report.is_good() {
         return "good      every pointer leads to an object that is what its name says".to_owned();
     }
+    if report.is_whole() && report.libraries == 0 {
+        return "nothing   the databases list no library, so nothing was verified; are they this server's?".to_owned();
+    }
     if report.is_whole() {
         return "problems  libraries changed too often to be judged; verify once more".to_owned();
     }

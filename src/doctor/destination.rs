@@ -230,7 +230,7 @@ fn clock(report: &mut Report, markers: &Markers, now: Timestamp) {
 
 fn runs_and_ages(report: &mut Report, runs: Vec<runs::Seen>, markers: &Markers, now: Timestamp) {
     let hours = |since: Timestamp| now.since(since).as_secs() / 3600;
-    for chain in markers.chains() {
+    for chain in markers.living_and_retired().0 {
         let newest = chain.newest;
         let text = format!("{}, {} hours ago", newest.id(), hours(newest.stored));
         report.ok("last backup", text);

@@ -3,6 +3,7 @@
 //! nothing (docs/design.md, "Watching", says what it proves).
 
 mod destination;
+mod objects;
 mod room;
 mod source;
 mod state;

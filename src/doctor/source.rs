@@ -1,24 +1,20 @@
 //! Can this user back up that installation?
 
-use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::fs;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use super::Report;
 use super::writable::writable;
+use super::{Report, objects};
 use crate::database;
 use crate::database::mysql::Snapshot;
-use crate::object::Kind;
 use crate::repository::place::shell;
-use crate::seafile::discover::{Installation, ObjectRoots, Warning};
+use crate::seafile::discover::{Installation, Warning};
 use crate::source::{databases, sqlite_sources};
 
 /// How long to wait for a database that is busy.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// So many libraries of each kind are tried.
-const SAMPLE: usize = 20;
 
 /// What a backup copies to its spool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +40,7 @@ pub fn source(report: &mut Report, installation: &Installation) -> Databases {
     owner(report, installation);
     writable(report, installation);
     let bytes = look_at_databases(report, installation);
-    look_at_objects(report, installation);
+    objects::objects(report, installation);
     for warning in &installation.warnings {
         let is_docker = matches!(warning, Warning::DockerEnvMissing { .. });
         let next = is_docker.then(|| env_file(&installation.top));
@@ -108,70 +104,6 @@ fn look_at_databases(report: &mut Report, installation: &Installation) -> u64 {
         }
     }
     bytes
-}
-
-fn look_at_objects(report: &mut Report, installation: &Installation) {
-    let storage = &installation.object_storage;
-    let classes = storage.classes.iter().map(|class| &class.roots);
-    let roots: Vec<&ObjectRoots> = std::iter::once(&storage.roots).chain(classes).collect();
-    for kind in Kind::ALL {
-        let mut tried = 0;
-        let mut failed = None;
-        for root in &roots {
-            match sample(root.folder(kind)) {
-                Ok(count) => tried += count,
-                Err(error) => failed = failed.or(Some(error)),
-            }
-        }
-        match failed {
-            None => report.ok(
-                "objects",
-                format!(
-                    "{}: one of each of {tried} libraries is readable",
-                    kind.folder()
-                ),
-            ),
-            Some((path, error)) => report.bad(
-                "objects",
-                format!("{}: {error}", path.display()),
-                "run seawall as the user that Seafile runs as, or as root",
-            ),
-        }
-    }
-}
-
-/// Reads a byte of an object of each of some libraries. A folder that is not there has none.
-fn sample(folder: &Path) -> Result<usize, (PathBuf, io::Error)> {
-    let mut tried = 0;
-    for library in entries(folder, SAMPLE)? {
-        for beginning in entries(&library, 1)? {
-            for object in entries(&beginning, 1)? {
-                let read = File::open(&object).and_then(|mut file| file.read(&mut [0]));
-                read.map_err(|error| (object, error))?;
-                tried += 1;
-            }
-        }
-    }
-    Ok(tried)
-}
-
-fn entries(folder: &Path, most: usize) -> Result<Vec<PathBuf>, (PathBuf, io::Error)> {
-    let about = |error| (folder.to_owned(), error);
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        // A file beside the folders, or one that the collector just removed.
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-            ) =>
-        {
-            return Ok(Vec::new());
-        }
-        Err(error) => return Err(about(error)),
-    };
-    let paths = entries.map(|entry| entry.map(|entry| entry.path()));
-    paths.take(most).collect::<Result<_, _>>().map_err(about)
 }
 
 /// What of docker's files is to be found above the installation.

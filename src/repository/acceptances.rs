@@ -6,11 +6,13 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use seawall_backends::Key;
 use serde::{Deserialize, Serialize};
 
 use super::manifest::{Acceptance, Damage, Manifest};
 use super::names::SnapshotId;
 use crate::object::{Kind, Object, ObjectId, Store};
+use crate::time::Timestamp;
 
 /// The beginning of the file in the state folder.
 const COMMENT: &str = "# damage that was accepted; `seawall damage` changes this file\n";
@@ -110,6 +112,77 @@ impl Acceptances {
     }
 }
 
+/// The beginning of the file of faults in the state folder.
+const FAULTS_COMMENT: &str =
+    "# stored files that are bad, and that was accepted; `seawall damage` changes this file\n";
+
+/// A line of that file.
+#[derive(Serialize, Deserialize)]
+struct AcceptedFault {
+    key: String,
+    #[serde(flatten)]
+    acceptance: Acceptance,
+}
+
+/// Bad stored files that the administrator knows of: older snapshots lack what they held, for good.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AcceptedFaults(BTreeMap<Key, Acceptance>);
+
+impl AcceptedFaults {
+    /// Whether a bad file is accepted.
+    pub fn holds(&self, key: &Key, now: Timestamp) -> bool {
+        self.0.get(key).is_some_and(|given| !given.is_over(now))
+    }
+
+    /// All that hold.
+    pub fn keys(&self, now: Timestamp) -> Vec<Key> {
+        let holding = self.0.iter().filter(|(_, given)| !given.is_over(now));
+        holding.map(|(key, _)| key.clone()).collect()
+    }
+
+    /// Accepts; whether that is news.
+    pub fn accept(&mut self, key: &Key, acceptance: &Acceptance) -> bool {
+        self.0.insert(key.clone(), acceptance.clone()).as_ref() != Some(acceptance)
+    }
+
+    /// Takes it back; whether there was anything to take back.
+    pub fn withdraw(&mut self, key: &Key) -> bool {
+        self.0.remove(key).is_some()
+    }
+
+    /// A comment, then one JSON object a line.
+    pub fn to_text(&self) -> Result<String, serde_json::Error> {
+        let mut text = FAULTS_COMMENT.to_owned();
+        for (key, acceptance) in &self.0 {
+            let line = AcceptedFault {
+                key: key.to_string(),
+                acceptance: acceptance.clone(),
+            };
+            text.push_str(&serde_json::to_string(&line)?);
+            text.push('\n');
+        }
+        Ok(text)
+    }
+
+    /// Reads [`Self::to_text`] back.
+    ///
+    /// Errors: the number of the first line that cannot be read, and why.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut accepted = Self::default();
+        for (number, line) in text.lines().map(str::trim).enumerate() {
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let bad = |reason: String| format!("line {}: {reason}", number + 1);
+            let AcceptedFault { key, acceptance } =
+                serde_json::from_str(line).map_err(|error| bad(error.to_string()))?;
+            let key = Key::parse(&key).map_err(|error| bad(error.to_string()))?;
+            accepted.0.insert(key, acceptance);
+        }
+        Ok(accepted)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,6 +235,29 @@ mod tests {
         );
         let error = Acceptances::parse(&format!("{text}oops\n")).unwrap_err();
         assert!(error.starts_with("line 4:"), "{error}");
+    }
+
+    #[test]
+    fn accepted_faults_round_trip() {
+        let key = |text: &str| Key::parse(text).unwrap();
+        let mut accepted = AcceptedFaults::default();
+        assert!(accepted.accept(&key("data/blocks/ab/x"), &acceptance("disk 3")));
+        assert!(!accepted.accept(&key("data/blocks/ab/x"), &acceptance("disk 3")));
+        let text = accepted.to_text().unwrap();
+        assert_eq!(AcceptedFaults::parse(&text), Ok(accepted.clone()));
+        assert!(
+            AcceptedFaults::parse(&format!("{text}oops\n"))
+                .unwrap_err()
+                .starts_with("line 3:")
+        );
+        let at = |text: &str| text.parse().unwrap();
+        assert!(accepted.holds(&key("data/blocks/ab/x"), at("2026-12-30T00:00:00Z")));
+        assert!(!accepted.holds(&key("data/blocks/ab/x"), at("2027-01-02T00:00:00Z")));
+        assert!(!accepted.holds(&key("data/blocks/ab/y"), at("2026-12-30T00:00:00Z")));
+        assert!(
+            accepted.withdraw(&key("data/blocks/ab/x"))
+                && !accepted.withdraw(&key("data/blocks/ab/x"))
+        );
     }
 
     #[test]

@@ -25,7 +25,40 @@ impl Chain<'_> {
     }
 }
 
+/// A chain that another one went on from.
+#[derive(Debug, Clone, Copy)]
+pub struct RetiredChain<'a> {
+    /// The chain that ended.
+    pub chain: Chain<'a>,
+    /// The newest snapshot of the chain that says so.
+    pub by: &'a Snapshot,
+}
+
 impl Markers {
+    /// Chains that go on, and those that ended because another one went on from them. Only who is vouched for as well
+    /// retires a key that somebody vouches for. A key that signed again since then is not retired.
+    pub fn living_and_retired(&self) -> (Vec<Chain<'_>>, Vec<RetiredChain<'_>>) {
+        let chains = self.chains();
+        let retires = |by: &&Chain<'_>, chain: &Chain<'_>| {
+            let mut ended = by.newest.marker.retired.iter();
+            by.key() != chain.key()
+                && (by.is_pinned() || !chain.is_pinned())
+                && ended
+                    .any(|retired| retired.key == *chain.key() && chain.newest.id() <= retired.last)
+        };
+        let (mut living, mut ended) = (Vec::new(), Vec::new());
+        for chain in &chains {
+            match chains.iter().find(|by| retires(by, chain)) {
+                Some(by) => ended.push(RetiredChain {
+                    chain: *chain,
+                    by: by.newest,
+                }),
+                None => living.push(*chain),
+            }
+        }
+        (living, ended)
+    }
+
     /// Every chain, in order of its newest snapshot's name. Sequences decide, since a host's clock
     /// may have been wrong.
     pub fn chains(&self) -> Vec<Chain<'_>> {

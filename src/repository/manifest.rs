@@ -77,6 +77,9 @@ pub struct Part {
     pub sha256: Sha256,
 }
 
+/// The word of `incomplete` for a night on which the source was gone: what is stored stays.
+pub const SOURCE_GONE: &str = "source-gone";
+
 /// The engine of a database that is a SQLite file, and is stored as one.
 pub const SQLITE: &str = "sqlite";
 /// The engine of a database on MySQL or MariaDB, stored as SQL text.

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use seawall_backends::Key;
 
 use super::names::SnapshotId;
+use super::note::VerifyingKey;
 use super::readers::Readers;
 use crate::crypt::Seal;
 use crate::object::Sha256;
@@ -28,6 +29,15 @@ pub struct Named {
     pub size: u64,
     /// Where they are.
     pub key: Key,
+}
+
+/// A host key that stores no more: its chain ended, and nobody waits for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retired {
+    /// The last snapshot that it signed, as far as was known.
+    pub last: SnapshotId,
+    /// The key.
+    pub key: VerifyingKey,
 }
 
 /// What a marker says.
@@ -70,6 +80,8 @@ pub struct Marker {
     pub sums: Named,
     /// Every list that the snapshot needs, in the order in which to unpack.
     pub lists: Vec<Named>,
+    /// Host keys that this chain goes on from.
+    pub retired: Vec<Retired>,
     /// Lines that this version does not know. A reader ignores them; what deletes or signs refuses.
     pub unknown: Vec<String>,
 }
@@ -132,6 +144,9 @@ impl Marker {
         for list in &self.lists {
             line("list", list);
         }
+        for Retired { last, key } in &self.retired {
+            line("retired", &format_args!("{last} {key}"));
+        }
         text
     }
 
@@ -183,6 +198,7 @@ struct Fields<'a> {
     partly: Vec<String>,
     keys: Vec<Named>,
     lists: Vec<Named>,
+    retired: Vec<Retired>,
     unknown: Vec<String>,
 }
 
@@ -209,6 +225,7 @@ impl<'a> Fields<'a> {
         let (name, value) = line.split_once(' ').ok_or_else(bad)?;
         match name {
             "list" => self.lists.push(parse_named(value).ok_or_else(bad)?),
+            "retired" => self.retired.push(parse_retired(value).ok_or_else(bad)?),
             "incomplete" => self.incomplete.push(value.to_owned()),
             "recipient" => self.recipients.push(value.to_owned()),
             "partly" => self.partly.push(value.to_owned()),
@@ -274,9 +291,18 @@ impl<'a> Fields<'a> {
             partly: self.partly,
             keys: self.keys,
             lists: self.lists,
+            retired: self.retired,
             unknown: self.unknown,
         })
     }
+}
+
+fn parse_retired(text: &str) -> Option<Retired> {
+    let (last, key) = text.split_once(' ')?;
+    Some(Retired {
+        last: last.parse().ok()?,
+        key: key.parse().ok()?,
+    })
 }
 
 fn parse_named(text: &str) -> Option<Named> {
@@ -303,6 +329,14 @@ mod tests {
         }
     }
 
+    fn retired() -> Retired {
+        let host_key = crate::repository::host_key::HostKey::generate("old.example").unwrap();
+        Retired {
+            last: "2026-11-21T20-40-05Z-1234".parse().unwrap(),
+            key: host_key.verifying(),
+        }
+    }
+
     fn marker(lists: u8, incomplete: Vec<String>, previous: bool) -> Marker {
         let time = Timestamp::from_seconds(1_795_383_248).unwrap();
         let snapshot = "2026-11-22T20-40-05Z-9f3c".parse().unwrap();
@@ -325,6 +359,7 @@ mod tests {
             partly: (1..lists % 3).map(|n| format!("age1{n} x")).collect(),
             keys: (0..lists % 2).map(|_| named(7)).collect(),
             lists: (0..lists).map(named).collect(),
+            retired: (0..lists % 3).map(|_| retired()).collect(),
             unknown: Vec::new(),
         }
     }

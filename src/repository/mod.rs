@@ -13,6 +13,7 @@ pub mod catalog;
 pub mod chains;
 pub mod configuration;
 mod error;
+pub mod faults;
 pub mod frames;
 pub mod guard;
 pub mod host_key;

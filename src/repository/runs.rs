@@ -167,6 +167,31 @@ pub fn absent_keys(backend: &dyn Backend) -> Result<HashSet<Key>, Error> {
     Ok(absent)
 }
 
+/// Reads every damage record: the keys that a check found bad. Only to tell people, so what makes no sense is passed over.
+pub fn damaged_keys(backend: &dyn Backend) -> Result<HashSet<Key>, Error> {
+    let mut damaged = HashSet::new();
+    let mut left = MAX_BYTES;
+    for entry in backend.list(names::RUNS) {
+        let entry = entry?;
+        if names::parse_run(&entry.key).is_some() {
+            continue;
+        }
+        let bytes = match bounded::get_listed(backend, &entry, left) {
+            Ok(Some(bytes)) => bytes,
+            Err(error) if error.kind() == ErrorKind::Transient => return Err(error.into()),
+            Ok(None) | Err(_) => continue,
+        };
+        left -= bytes.len() as u64;
+        let text = String::from_utf8_lossy(&bytes);
+        let Some(lines) = text.strip_prefix(DAMAGE) else {
+            continue;
+        };
+        let keys = lines.lines().filter_map(|line| line.strip_prefix("key "));
+        damaged.extend(keys.filter_map(|key| Key::parse(key).ok()));
+    }
+    Ok(damaged)
+}
+
 fn read_record(record: &Key, bytes: &[u8], absent: &mut HashSet<Key>) -> Result<(), Error> {
     let malformed = |reason: &str| Error::Malformed {
         what: record.to_string(),

@@ -1,6 +1,11 @@
 //! The state folder of a host: its key, what it trusts, its catalogs, its spool. All of it but the
 //! host key can be lost without loss of a backup.
 
+mod accepted;
+mod places;
+
+pub use places::{StoredBefore, forget_others, stored_before};
+
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -9,7 +14,6 @@ use std::path::{Path, PathBuf};
 use seawall_backends::Key;
 use zeroize::Zeroizing;
 
-use super::acceptances::Acceptances;
 use super::configuration::RepositoryId;
 use super::guard::WeakWrites;
 use super::host_key::HostKey;
@@ -231,35 +235,6 @@ impl RepositoryState {
         Ok(())
     }
 
-    fn accepted_path(&self) -> PathBuf {
-        self.path.join("accepted")
-    }
-
-    /// Damage that the administrator accepted; `None`: nobody has said anything here.
-    pub fn accepted(&self) -> Result<Option<Acceptances>> {
-        let path = self.accepted_path();
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(Error::State { path, source }),
-        };
-        let parsed = Acceptances::parse(&text);
-        parsed.map(Some).map_err(|reason| Error::Malformed {
-            what: path.display().to_string(),
-            reason,
-        })
-    }
-
-    /// Remembers what is accepted, in place of what was.
-    pub fn set_accepted(&self, accepted: &Acceptances) -> Result<()> {
-        let path = self.accepted_path();
-        let text = accepted.to_text().map_err(|error| Error::Malformed {
-            what: path.display().to_string(),
-            reason: error.to_string(),
-        })?;
-        replace(&path, text.as_bytes())
-    }
-
     fn recipients_path(&self) -> PathBuf {
         self.path.join("recipients")
     }
@@ -464,23 +439,6 @@ mod tests {
         drop(lock);
         assert_eq!(fs::read(folder.path().join("lock")).unwrap(), b"");
         assert!(state.lock().is_ok());
-    }
-
-    #[test]
-    fn what_is_accepted_is_remembered_and_nothing_is_not_no_word() {
-        let folder = tempfile::tempdir().unwrap();
-        let state = StateFolder::open(folder.path()).unwrap();
-        let repository = state.repository(&RepositoryId::random().unwrap()).unwrap();
-        assert_eq!(repository.accepted().unwrap(), None);
-        let none = Acceptances::default();
-        repository.set_accepted(&none).unwrap();
-        assert_eq!(repository.accepted().unwrap(), Some(none));
-        replace(&repository.accepted_path(), b"oops\n").unwrap();
-        let error = repository.accepted().unwrap_err().to_string();
-        assert!(
-            error.contains("accepted") && error.contains("line 1"),
-            "{error}"
-        );
     }
 
     #[test]

@@ -11,6 +11,9 @@ use serde_json::Value;
 /// Real commits have 500 bytes; a longer file than this is not read as one.
 pub const MAX_COMMIT_BYTES: usize = 16 << 20;
 
+/// How the description of what `seaf-fsck -r` makes begins.
+const REPAIRED: &str = "Repaired by system";
+
 /// One version of a library.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Commit {
@@ -53,6 +56,9 @@ pub struct Commit {
     /// The form of the library's fs objects: 0 is binary, 1 is JSON.
     #[serde(default, deserialize_with = "small_number")]
     pub version: u32,
+    /// Whether `seaf-fsck -r` made it: files that it could not read are empty in it.
+    #[serde(default, deserialize_with = "flag")]
+    pub repaired: bool,
     /// Whether the library was set to keep no history.
     #[serde(default, deserialize_with = "flag")]
     pub no_local_history: bool,
@@ -86,6 +92,11 @@ impl Commit {
     /// The commits before it: none, one, or two for a merge.
     pub fn parents(&self) -> impl Iterator<Item = ObjectId> + use<> {
         self.parent.into_iter().chain(self.second_parent)
+    }
+
+    /// Whether `seaf-fsck -r` made it, by its mark or by its words.
+    pub fn is_repair(&self) -> bool {
+        self.repaired || self.description.starts_with(REPAIRED)
     }
 
     /// Computes the id anew. It covers root, creator, description and time: not parents, not the

@@ -1,18 +1,19 @@
 //! The verb `status`: how old is the newest snapshot of each host, and is it whole? From any machine
 //! that can read, without keys (docs/design.md, "Watching"). It reads markers, public keys and the
-//! names in `data/runs/`, and nothing else.
+//! names in `data/runs/`; where a damage record lies there, also lists and sums of the newest snapshots.
 
 mod report;
 
-pub use report::{Bad, Clock, Host, Report, Run, Trouble};
+pub use report::{Bad, Clock, Host, Report, Retired, Run, Trouble};
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::repository::chains::Chain;
+use crate::repository::faults::Faults;
 use crate::repository::names::{self, SnapshotId};
 use crate::repository::note::VerifyingKey;
-use crate::repository::{Repository, Result, runs};
+use crate::repository::{Repository, Result, Snapshot, runs};
 use crate::time::Timestamp;
 
 /// The storage's time of a marker and the marker's own may differ by this: a day, as for retention.
@@ -39,9 +40,18 @@ pub fn run(repository: &Repository, options: &Options, now: Timestamp) -> Result
         host.is_none_or(|host| snapshot.host() == *host)
     };
     let chains = markers.chains();
+    let (living, retired) = match &options.host {
+        None => markers.living_and_retired(),
+        // Whoever asks for a host by name gets it.
+        Some(_) => (markers.chains(), Vec::new()),
+    };
     let unfinished = runs::unfinished(runs, &markers).into_iter();
-    let hosts = chains.iter().filter(|chain| asked(&chain.newest.id()));
-    let hosts = hosts.map(|chain| host(chain, options, now)).collect();
+    let hosts = living.iter().filter(|chain| asked(&chain.newest.id()));
+    let newest: Vec<Snapshot> = living.iter().map(|chain| chain.newest.clone()).collect();
+    let faults = Faults::read(repository, &newest)?;
+    let hosts = hosts
+        .map(|chain| host(chain, &faults, options, now))
+        .collect();
     let bad = markers.bad.iter().filter(|bad| {
         let snapshot = names::parse_marker(&bad.key);
         snapshot.is_none_or(|snapshot| asked(&snapshot))
@@ -53,6 +63,7 @@ pub fn run(repository: &Repository, options: &Options, now: Timestamp) -> Result
         max_age: options.max_age.map(|age| age.as_secs()),
         host: options.host.clone(),
         hosts,
+        retired: retired.iter().map(Retired::of).collect(),
         without: without(repository, &chains, options),
         unfinished: unfinished
             .filter(|run| asked(&run.snapshot))
@@ -79,7 +90,7 @@ fn without(repository: &Repository, chains: &[Chain<'_>], options: &Options) -> 
     silent.into_iter().collect()
 }
 
-fn host(chain: &Chain<'_>, options: &Options, now: Timestamp) -> Host {
+fn host(chain: &Chain<'_>, faults: &Faults, options: &Options, now: Timestamp) -> Host {
     let newest = chain.newest;
     let marker = &newest.marker;
     let name = chain.key().name();
@@ -112,6 +123,7 @@ fn host(chain: &Chain<'_>, options: &Options, now: Timestamp) -> Host {
         damage: marker.damage,
         accepted: marker.accepted,
         incomplete: marker.incomplete.clone(),
+        bad_files: faults.of(newest.id()),
         audited: marker.audited,
     }
 }

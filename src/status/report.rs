@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::repository::chains::RetiredChain;
 use crate::repository::names::SnapshotId;
 use crate::repository::snapshots::BadMarker;
 use crate::time::Timestamp;
@@ -21,6 +22,8 @@ pub struct Report {
     pub host: Option<String>,
     /// The newest snapshot of each chain, oldest name first.
     pub hosts: Vec<Host>,
+    /// Hosts that another one went on from: nobody waits for them.
+    pub retired: Vec<Retired>,
     /// Pinned keys that signed no snapshot.
     pub without: Vec<String>,
     /// Runs without a marker that are newer than the newest snapshot of their host.
@@ -73,6 +76,8 @@ pub struct Host {
     pub accepted: u64,
     /// What was left out.
     pub incomplete: Vec<String>,
+    /// Stored files that its newest snapshot needs and that a check recorded as bad: the next backup heals them.
+    pub bad_files: u64,
     /// Since when every library was looked at in the source at least once.
     pub audited: Option<Timestamp>,
 }
@@ -80,7 +85,36 @@ pub struct Host {
 impl Host {
     /// Whether its report has to be read.
     pub fn needs_reading(&self) -> bool {
-        self.damage > self.accepted || !self.incomplete.is_empty()
+        self.damage > self.accepted || !self.incomplete.is_empty() || self.bad_files > 0
+    }
+}
+
+/// A host whose chain ended: the server moved, or has another key.
+#[derive(Debug, Clone, Serialize)]
+pub struct Retired {
+    /// The end of its snapshots' names.
+    pub host: String,
+    /// The host's name, as in its key.
+    pub name: String,
+    /// The verification key.
+    pub key: String,
+    /// Its last snapshot.
+    pub snapshot: SnapshotId,
+    /// The host that goes on from it: the end of its snapshots' names.
+    pub by: String,
+}
+
+impl Retired {
+    pub(super) fn of(retired: &RetiredChain<'_>) -> Self {
+        let key = retired.chain.key();
+        let name = key.name();
+        Self {
+            host: retired.chain.newest.id().host(),
+            name: name.strip_prefix("seawall-").unwrap_or(name).to_owned(),
+            key: key.to_string(),
+            snapshot: retired.chain.newest.id(),
+            by: retired.by.id().host(),
+        }
     }
 }
 

@@ -73,7 +73,9 @@ impl Report {
 
     /// Whether everything is as it should be. Otherwise exit status 3.
     pub fn is_good(&self) -> bool {
-        self.is_whole() && self.changed.iter().all(|changed| changed.unsettled == 0)
+        self.libraries > 0
+            && self.is_whole()
+            && self.changed.iter().all(|changed| changed.unsettled == 0)
     }
 }
 

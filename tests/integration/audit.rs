@@ -123,7 +123,8 @@ fn what_the_source_lost_is_told_also_when_the_manifest_is_lost() {
 /// What else can be lost without a head that moves.
 #[test]
 fn a_folder_and_a_commit_that_the_source_lost_are_found() {
-    for pick in [root, |_: &Source, commit: &Object| *commit] {
+    let older = |source: &Source, commit: &Object| parent(source, commit);
+    for pick in [root, older] {
         let (source, mut world) = (Source::example(), World::local());
         world.backup(&source);
         let object = pick(&source, &head(&source, DOCUMENTS));
@@ -160,8 +161,8 @@ fn libraries_have_their_turn() {
         assert!(report.marker.sequence - oldest.sequence <= 6, "{seen:?}");
         assert_eq!(report.marker.audited, Some(oldest.time));
     }
-    // Nobody's turn comes at once after a run that read everything; then all of them come.
-    assert_eq!(seen[0], 0, "{seen:?}");
+    // From the first night on.
+    assert!(seen[0] > 0, "{seen:?}");
     assert!(seen.iter().sum::<usize>() >= walked(&first), "{seen:?}");
 }
 

@@ -254,9 +254,9 @@ fn one_snapshot_can_be_checked_alone() {
 }
 
 #[test]
-fn a_repository_without_snapshots_is_good() {
+fn a_repository_without_snapshots_is_not_good() {
     let world = World::local();
     let report = checked(&world.repository, Level::Data);
-    assert!(report.is_good());
+    assert!(!report.is_good() && report.problems.is_empty());
     assert_eq!((report.snapshots, report.things), (0, 0));
 }

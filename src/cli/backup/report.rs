@@ -4,11 +4,12 @@ use std::sync::atomic::Ordering;
 
 use serde::Serialize;
 
-use crate::backup::{Compacted, Report};
+use crate::backup::{Compacted, Report, RolledBack};
 use crate::cli::output::{self, Output, bytes, count};
 use crate::cli::place::Joined;
 use crate::cli::{commands, destination};
-use crate::repository::manifest::{Damage, LibraryState, Manifest, count_objects};
+use crate::object::{LibraryId, Store};
+use crate::repository::manifest::{Damage, LibraryState, Manifest, SOURCE_GONE, count_objects};
 use crate::repository::names;
 
 /// The result for programs.
@@ -33,6 +34,12 @@ pub(super) struct Summary<'a> {
     incomplete: &'a [String],
     warnings: Vec<String>,
     libraries_audited: usize,
+    /// Every pointer in the databases was followed to a verified object in the repository.
+    proved: bool,
+    /// Heads that did not go forward, and libraries that lost their rows, since the last snapshot.
+    rolled_back: &'a RolledBack,
+    /// Everything in the source is gone: what was seen.
+    source_gone: Option<&'a str>,
     packs_retired: Option<u64>,
     attempts_lost_to_races: usize,
     calls_made_again: u64,
@@ -67,6 +74,9 @@ impl<'a> Summary<'a> {
             incomplete: &marker.incomplete,
             warnings: report.warnings(),
             libraries_audited: report.audited,
+            proved: report.is_proved(),
+            rolled_back: &report.rolled_back,
+            source_gone: report.source_gone.as_ref().map(|gone| gone.text.as_str()),
             packs_retired: report.compacted.map(|compacted| compacted.packs),
             attempts_lost_to_races: report.races,
             calls_made_again: destination::RETRIES.load(Ordering::Relaxed),
@@ -89,12 +99,17 @@ pub(super) fn print(joined: &Joined, report: &Report, told: &[String], output: O
         totals,
         ..
     } = report;
+    let gone = report.source_gone.as_ref();
+    if let Some(gone) = gone {
+        output.line(format_args!("ALARM     {}", output::shown(&gone.text)));
+    }
     let mut warnings = report.warnings();
-    warnings.retain(|warning| !told.contains(warning));
+    warnings
+        .retain(|warning| !told.contains(warning) && gone.is_none_or(|gone| gone.text != *warning));
     Output::warnings(&warnings);
-    print_damage(manifest, &manifest.damage, "is lost");
+    print_damage(report, &manifest.damage, "is lost");
     print_damage(
-        manifest,
+        report,
         &manifest.source_damage,
         "is bad in the source, good in the repository",
     );
@@ -114,20 +129,14 @@ pub(super) fn print(joined: &Joined, report: &Report, told: &[String], output: O
             "groups of files"
         ),
     ));
-    let counts = manifest.libraries.iter().map(|library| library.counts);
-    let (objects, total) = counts.fold((0, 0), |(objects, total), counts| {
-        (
-            objects + counts.commits + counts.fs + counts.blocks,
-            total + counts.bytes,
-        )
-    });
     output.detail(format_args!(
-        "holds     {objects} objects ({}) of these libraries; {} ({}) in all",
-        bytes(total),
+        "holds     {} objects ({}) of these libraries; {} ({}) in all",
+        report.holds.objects(),
+        bytes(report.holds.bytes),
         count(marker.packs, "pack", "packs"),
         bytes(marker.bytes)
     ));
-    output.detail(format_args!("proved    {}", proof_line(report)));
+    output.detail(proof_line(report));
     if let Some(known) = accepted_line(manifest) {
         output.detail(format_args!("accepted  {known}"));
     }
@@ -209,11 +218,25 @@ fn reasons_to_read(report: &Report) -> Option<String> {
         ),
     ];
     let reasons = reasons.iter().filter(|(number, ..)| *number > 0);
-    let mut reasons: Vec<String> = reasons
-        .map(|(number, what, how)| format!("{what}{}{how}", count(*number, "object", "objects")))
+    let reasons = reasons
+        .map(|(number, what, how)| format!("{what}{}{how}", count(*number, "object", "objects")));
+    let gone = report.source_gone.iter();
+    let mut reasons: Vec<String> = gone
+        .map(|_| "THE SOURCE IS GONE: is its disk mounted?".to_owned())
+        .chain(reasons)
         .collect();
-    if !report.marker.incomplete.is_empty() {
-        reasons.push(format!("left out: {}", report.marker.incomplete.join(", ")));
+    let RolledBack { heads, vanished } = &report.rolled_back;
+    if !heads.is_empty() {
+        let heads = count(heads.len() as u64, "head", "heads");
+        reasons.push(format!("{heads} did not go forward"));
+    }
+    if !vanished.is_empty() {
+        let libraries = count(vanished.len() as u64, "library", "libraries");
+        reasons.push(format!("{libraries} without their rows"));
+    }
+    let left_out = words(&report.marker.incomplete);
+    if !left_out.is_empty() {
+        reasons.push(format!("left out: {}", left_out.join(", ")));
     }
     if !report.alarms.is_empty() {
         let alarms = report.alarms.len() as u64;
@@ -244,17 +267,37 @@ fn source_line(manifest: &Manifest) -> String {
     )
 }
 
+/// Words of `incomplete` but the one that has a line of its own.
+fn words(incomplete: &[String]) -> Vec<&str> {
+    let words = incomplete.iter().map(String::as_str);
+    words.filter(|word| *word != SOURCE_GONE).collect()
+}
+
+/// What was proved, with the line's label. "Proved" is said only where everything was looked at.
 fn proof_line(report: &Report) -> String {
     let Report {
         marker, manifest, ..
     } = report;
-    let mut line = match marker.damage {
-        0 => {
-            "every pointer in the databases leads to a verified object in the repository".to_owned()
+    if report.source_gone.is_some() {
+        return "kept      what earlier backups stored stays as it is; nothing of tonight's source could be looked at"
+            .to_owned();
+    }
+    if manifest.libraries.is_empty() {
+        return "nothing   the databases list no library, so there was nothing to prove".to_owned();
+    }
+    let objects = count(marker.damage, "object", "objects");
+    let mut line = match (report.looked_at_all(), marker.damage) {
+        (true, 0) => {
+            "proved    every pointer in the databases leads to a verified object in the repository"
+                .to_owned()
         }
-        lost => format!(
-            "all but {} that the databases point to are in the repository ({} new)",
-            count(lost, "object", "objects"),
+        (true, _) => format!(
+            "proved    all but {objects} that the databases point to are in the repository ({} new)",
+            report.new_damage
+        ),
+        (false, 0) => "in part   what could be read leads to verified objects in the repository; the rest was not looked at".to_owned(),
+        (false, _) => format!(
+            "in part   of what could be read, all but {objects} are in the repository ({} new); the rest was not looked at",
             report.new_damage
         ),
     };
@@ -268,12 +311,26 @@ fn proof_line(report: &Report) -> String {
     line
 }
 
-/// What nobody accepted, what is new first.
-fn print_damage(manifest: &Manifest, damage: &[Damage], what: &str) {
-    let mut shown: Vec<&Damage> = damage
-        .iter()
-        .filter(|damage| damage.accepted.is_none())
-        .collect();
+/// What nobody accepted, what is new first. Of libraries that are gone as a whole a number has to do.
+fn print_damage(report: &Report, damage: &[Damage], what: &str) {
+    let manifest = &report.manifest;
+    let gone = report.source_gone.as_ref();
+    // A shared folder lacks what its origin lost.
+    let is_gone = |damage: &Damage| {
+        gone.is_some_and(|gone| {
+            let of_store = |library: &LibraryId| Store::Library(*library) == damage.store;
+            gone.libraries.contains(&damage.library) || gone.libraries.iter().any(of_store)
+        })
+    };
+    let open = damage.iter().filter(|damage| damage.accepted.is_none());
+    let (of_gone, mut shown): (Vec<&Damage>, Vec<&Damage>) =
+        open.partition(|damage| is_gone(damage));
+    if !of_gone.is_empty() {
+        let objects = count(count_objects(of_gone), "object", "objects");
+        Output::warning(format_args!(
+            "{objects} of the libraries that are gone {what}; `seawall damage list` names them"
+        ));
+    }
     shown.sort_by_key(|damage| !manifest.is_new(damage));
     for damage in shown.iter().take(output::MOST_LINES) {
         let name = manifest

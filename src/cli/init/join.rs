@@ -70,6 +70,31 @@ pub(in crate::cli) fn join(
     }
 }
 
+/// Where this host stored before, a second repository would only hide that the first is not there.
+fn refuse_unmounted(
+    global: &Global,
+    url: &str,
+    found: Option<&Repository>,
+    state: &StateFolder,
+) -> Result<(), CommandError> {
+    let found = found.map(Repository::id);
+    let is_joined = |id| StateFolder::existing_repository(state.path(), id).is_some();
+    let before = place::stored_before(global, url, found);
+    let Some(before) = before.filter(|_| !found.is_some_and(is_joined)) else {
+        return Ok(());
+    };
+    let what = if found.is_some() {
+        "another repository"
+    } else {
+        "no repository"
+    };
+    Err(CommandError {
+        status: Status::NoRepository,
+        error: anyhow!("there is {what} at {url} now, and this host stored there before"),
+        hint: Some(place::is_mounted(&before)),
+    })
+}
+
 /// What is at a place, or what was made of it.
 fn look(
     global: &Global,
@@ -80,11 +105,17 @@ fn look(
     let error = match place::open_existing(global, url) {
         Ok(repository) => {
             repository.refuse_other()?;
+            if !arguments.anew {
+                refuse_unmounted(global, url, Some(&repository), state)?;
+            }
             return Ok(there(repository, state));
         }
         Err(error) => error,
     };
     if error.status == Status::NoRepository {
+        if !arguments.anew {
+            refuse_unmounted(global, url, None, state)?;
+        }
         // Before anything is made there.
         if !arguments.says_whether_to_encrypt() {
             return Err(undecided(url, state)?);
@@ -252,6 +283,10 @@ impl Newcomer<'_> {
         }
         let repository = place::to_write(self.global, repository, recipients, &self.host_key)?;
         let repository = repository.with_wrapped(of_repository.wrapped()?);
+        if self.arguments.anew {
+            place::begin_anew(state, self.url, repository.id())?;
+        }
+        place::remember(&of_repository, self.url);
         Ok(Joined {
             repository,
             host_key: self.host_key,

@@ -331,7 +331,17 @@ impl Assembly {
     ) -> Option<T> {
         let text = cell.into_text().unwrap_or_default();
         let parsed = text.parse().ok();
-        if parsed.is_none() {
+        if parsed.is_some() {
+            return parsed;
+        }
+        let parsed = text.to_ascii_lowercase().parse().ok();
+        if parsed.is_some() {
+            self.rest.oddities.push(Oddity::Capitals {
+                table: table.name,
+                column: table.columns[column],
+                text: excerpt(&text),
+            });
+        } else {
             self.rest.oddities.push(Oddity::Unreadable {
                 table: table.name,
                 column: table.columns[column],

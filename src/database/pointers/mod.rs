@@ -139,6 +139,16 @@ pub enum Oddity {
         /// What it holds.
         text: String,
     },
+    /// An id in capital letters. It was read as the same id in small ones, as MySQL compares it; on SQLite Seafile itself
+    /// does not find it.
+    Capitals {
+        /// The table.
+        table: &'static str,
+        /// The column.
+        column: &'static str,
+        /// What it holds.
+        text: String,
+    },
     /// A library without any branch: the database has lost where its data is.
     NoBranch {
         /// The library.
@@ -201,6 +211,16 @@ impl fmt::Display for Oddity {
                 text,
             } => {
                 write!(f, "{table}.{column} makes no sense: {text:?}")
+            }
+            Self::Capitals {
+                table,
+                column,
+                text,
+            } => {
+                write!(
+                    f,
+                    "{table}.{column} has an id in capital letters, which was read in small ones: {text:?}"
+                )
             }
             Self::NoBranch { library } => write!(f, "library {library} has no branch"),
             Self::NoHeadInTrash { library } => {

@@ -47,7 +47,7 @@ impl Reader {
     }
 
     /// Opens without waiting for a FIFO's writer, without following a link.
-    fn open(&self, path: &Path) -> io::Result<File> {
+    pub(super) fn open(&self, path: &Path) -> io::Result<File> {
         let flags =
             OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
         if self.without_access_time.load(Ordering::Relaxed) {

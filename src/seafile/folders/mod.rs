@@ -10,6 +10,7 @@
 
 mod file;
 mod listing;
+mod store;
 
 use crate::object::{Kind, LibraryId, Object, Store};
 use file::Reader;

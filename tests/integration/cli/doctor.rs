@@ -45,7 +45,7 @@ fn a_good_setup_is_good_and_nothing_is_changed() {
         "ok        installation: ",
         "ok        user: ",
         "ok        database: seafile: readable",
-        "ok        objects: blocks: one of each of ",
+        "ok        objects: 10 of 10 libraries have objects",
         "ok        state folder: ",
         "ok        host key: ",
         "ok        joined: ",

@@ -1,0 +1,319 @@
+//! Heads that did not go forward since the last snapshot, and libraries whose rows are gone: what a database that was
+//! rolled back, or `seaf-fsck -r`, leaves behind (docs/design.md, "A head that went back"). All pointers resolve on such
+//! a night, and users lose their work all the same: so it is told, with both commits.
+
+use std::collections::{BinaryHeap, HashSet};
+
+use serde::Serialize;
+
+use super::attempts::Attempt;
+use super::objects::Objects;
+use super::unreferenced::Leftovers;
+use super::{Error, Run};
+use crate::database::{LibraryPointers, Pointers};
+use crate::object::{Kind, LibraryId, Object, ObjectId, Store};
+use crate::repository::manifest::{self, LibraryState, Manifest};
+use crate::seafile::commit::Commit;
+use crate::time::Timestamp;
+
+/// So many commits are read to find one in a library's history, at most.
+const MOST_COMMITS: usize = 200_000;
+/// Libraries that vanish together in smaller numbers were deleted.
+const FEWEST_VANISHED: usize = 3;
+
+/// What became of a library's head.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "how", rename_all = "kebab-case")]
+pub enum HeadChange {
+    /// The new head is one of the old one's ancestors.
+    WentBack,
+    /// The new head does not come from the old one.
+    Replaced,
+    /// Between both, or instead of the old one, is a commit that `seaf-fsck -r` made.
+    Repaired {
+        /// That commit.
+        commit: ObjectId,
+    },
+}
+
+/// A library whose head did not go forward.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MovedHead {
+    /// The library.
+    pub library: LibraryId,
+    /// Its name.
+    pub name: Option<String>,
+    /// The head in the last snapshot.
+    pub from: ObjectId,
+    /// When that commit was made, in seconds since 1970.
+    pub from_time: Option<i64>,
+    /// The head now.
+    pub to: ObjectId,
+    /// When that one was made.
+    pub to_time: Option<i64>,
+    /// What happened.
+    #[serde(flatten)]
+    pub change: HeadChange,
+}
+
+/// What the databases lost since the last snapshot.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct RolledBack {
+    /// Libraries whose head did not go forward.
+    pub heads: Vec<MovedHead>,
+    /// Libraries of the last snapshot that have no row any more, though nobody deleted them.
+    pub vanished: Vec<Vanished>,
+}
+
+/// A library without a row that had one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Vanished {
+    /// The library.
+    pub library: LibraryId,
+    /// Its name.
+    pub name: Option<String>,
+    /// Whether its objects are still on disk.
+    pub on_disk: bool,
+}
+
+impl Run<'_> {
+    /// Compares with the last snapshot.
+    pub(super) fn rolled_back(
+        &self,
+        objects: &Objects<'_>,
+        attempt: &Attempt,
+        leftovers: &Leftovers,
+    ) -> Result<RolledBack, Error> {
+        let Some(base) = self.base() else {
+            return Ok(RolledBack::default());
+        };
+        let mut heads = Vec::new();
+        for library in &attempt.dumped.pointers.libraries {
+            if let Some(before) = base.library(library.id) {
+                heads.extend(moved(objects, before, library)?);
+            }
+        }
+        let vanished = if self.source_is_gone() {
+            // Nobody can say what is still on disk.
+            vanished(base, &attempt.dumped.pointers, &HashSet::new())
+        } else {
+            let stores = leftovers.stores.iter().filter(|left| !left.garbage);
+            vanished(
+                base,
+                &attempt.dumped.pointers,
+                &stores.map(|left| left.store).collect(),
+            )
+        };
+        Ok(RolledBack { heads, vanished })
+    }
+}
+
+/// Libraries that were deleted pass through the trash or `GarbageRepos`, and then their objects go. One that has lost its
+/// row and not its objects was not deleted; nor were many at once.
+fn vanished(base: &Manifest, pointers: &Pointers, on_disk: &HashSet<LibraryId>) -> Vec<Vanished> {
+    let was_live = |library: &&manifest::Library| {
+        library.state == LibraryState::Live && library.origin.is_none()
+    };
+    let known: Vec<&manifest::Library> = base.libraries.iter().filter(was_live).collect();
+    let is_gone = |library: &&&manifest::Library| {
+        pointers.library(library.id).is_none() && !pointers.garbage.contains(&library.id)
+    };
+    let gone: Vec<&&manifest::Library> = known.iter().filter(is_gone).collect();
+    let are_many = 2 * gone.len() >= known.len() && gone.len() >= FEWEST_VANISHED.min(known.len());
+    let told = gone
+        .into_iter()
+        .filter(|library| are_many || on_disk.contains(&library.id));
+    told.map(|library| Vanished {
+        library: library.id,
+        name: library.name.clone(),
+        on_disk: on_disk.contains(&library.id),
+    })
+    .collect()
+}
+
+/// Whether a head went another way than forward.
+fn moved(
+    objects: &Objects<'_>,
+    before: &manifest::Library,
+    library: &LibraryPointers,
+) -> Result<Option<MovedHead>, Error> {
+    let now: Vec<ObjectId> = library.heads.iter().map(|head| head.commit).collect();
+    let gone = before.heads.iter().map(|(_, commit)| *commit);
+    let Some(from) = gone.into_iter().find(|commit| !now.contains(commit)) else {
+        return Ok(None);
+    };
+    let Some(to) = now.first().copied() else {
+        return Ok(None);
+    };
+    let store = Store::Library(library.id);
+    let history = History { objects, store };
+    let forward = history.search(&now, from)?;
+    let change = if let Some(commit) = forward.repairs.first()
+        && history.is_new_repair(*commit, from)?
+    {
+        HeadChange::Repaired { commit: *commit }
+    } else if forward.found {
+        return Ok(None);
+    } else if history.search(&[from], to)?.found {
+        HeadChange::WentBack
+    } else if forward.cut_short {
+        // History that was collected may have led there.
+        return Ok(None);
+    } else {
+        HeadChange::Replaced
+    };
+    let time = |id| Ok::<_, Error>(history.read(id)?.map(|commit| commit.ctime));
+    Ok(Some(MovedHead {
+        library: library.id,
+        name: library.name.clone(),
+        from,
+        from_time: time(from)?,
+        to,
+        to_time: time(to)?,
+        change,
+    }))
+}
+
+/// The commits of one library.
+struct History<'a> {
+    objects: &'a Objects<'a>,
+    store: Store,
+}
+
+/// What came of looking for a commit among ancestors.
+struct Searched {
+    found: bool,
+    /// Some commits could not be read, or there were too many.
+    cut_short: bool,
+    /// Commits of `seaf-fsck -r` on the way.
+    repairs: Vec<ObjectId>,
+}
+
+impl History<'_> {
+    fn read(&self, id: ObjectId) -> Result<Option<Box<Commit>>, Error> {
+        self.objects
+            .commit(Object::new(self.store, Kind::Commit, id))
+    }
+
+    /// Looks for `wanted` among `from` and their ancestors, newest first.
+    fn search(&self, from: &[ObjectId], wanted: ObjectId) -> Result<Searched, Error> {
+        let mut searched = Searched {
+            found: false,
+            cut_short: false,
+            repairs: Vec::new(),
+        };
+        let mut seen: HashSet<ObjectId> = from.iter().copied().collect();
+        let mut open: BinaryHeap<(i64, ObjectId)> = from.iter().map(|id| (i64::MAX, *id)).collect();
+        while let Some((_, id)) = open.pop() {
+            if id == wanted {
+                searched.found = true;
+                return Ok(searched);
+            }
+            let commit = self.read(id)?.filter(|_| seen.len() < MOST_COMMITS);
+            let Some(commit) = commit else {
+                searched.cut_short = true;
+                continue;
+            };
+            if commit.is_repair() {
+                searched.repairs.push(id);
+            }
+            for parent in commit.parents() {
+                if parent == wanted {
+                    searched.found = true;
+                }
+                if seen.insert(parent) {
+                    open.push((commit.ctime, parent));
+                }
+            }
+            if searched.found {
+                return Ok(searched);
+            }
+        }
+        Ok(searched)
+    }
+
+    /// Whether a repair was made since the last snapshot, whose head was `before`.
+    fn is_new_repair(&self, repair: ObjectId, before: ObjectId) -> Result<bool, Error> {
+        Ok(!self.search(&[before], repair)?.found)
+    }
+}
+
+impl RolledBack {
+    /// Whether anything is to be told.
+    pub fn is_empty(&self) -> bool {
+        self.heads.is_empty() && self.vanished.is_empty()
+    }
+
+    /// Lines for people: what happened as a whole, then each library.
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        let back = self
+            .heads
+            .iter()
+            .filter(|head| !matches!(head.change, HeadChange::Repaired { .. }));
+        if back.count() > 0 {
+            lines.push(
+                "heads went back since the last snapshot: was a database restored? Sync clients will revert their users' newer \
+                 files; stop the server, and see \"A head that went back\" in docs/design.md before they connect"
+                    .to_owned(),
+            );
+        }
+        lines.extend(self.heads.iter().map(MovedHead::line));
+        if !self.vanished.is_empty() {
+            lines.push(format!(
+                "{} of the last snapshot have no row in the databases any more, and nobody deleted them: were the databases \
+                 restored or made anew? Older snapshots have their rows",
+                if self.vanished.len() == 1 { "1 library".to_owned() } else { format!("{} libraries", self.vanished.len()) }
+            ));
+        }
+        lines.extend(self.vanished.iter().map(Vanished::line));
+        lines
+    }
+}
+
+fn named(library: LibraryId, name: Option<&str>) -> String {
+    name.map_or_else(
+        || format!("library {library}"),
+        |name| format!("library {name:?} ({library})"),
+    )
+}
+
+impl MovedHead {
+    fn line(&self) -> String {
+        let at = |commit: ObjectId, time: Option<i64>| {
+            let time = time.and_then(Timestamp::from_seconds);
+            time.map_or_else(|| commit.to_string(), |time| format!("{commit} ({time})"))
+        };
+        let library = named(self.library, self.name.as_deref());
+        let (from, to) = (at(self.from, self.from_time), at(self.to, self.to_time));
+        match self.change {
+            HeadChange::WentBack => {
+                format!(
+                    "{library}: its head went back from {from} to {to}, which is an older version of it"
+                )
+            }
+            HeadChange::Replaced => {
+                format!(
+                    "{library}: its head was {from}, and is {to} now, which does not come from it"
+                )
+            }
+            HeadChange::Repaired { commit } => format!(
+                "{library}: seaf-fsck repaired it (commit {commit}): its head was {from}, and is {to} now. Files may have been \
+                 emptied or removed; the last snapshot has them"
+            ),
+        }
+    }
+}
+
+impl Vanished {
+    fn line(&self) -> String {
+        let library = named(self.library, self.name.as_deref());
+        if self.on_disk {
+            format!(
+                "{library} has no row any more; its objects are still on disk, and are copied whole"
+            )
+        } else {
+            format!("{library} has no row any more")
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Is the source still there? A night on which no head moved looks at nothing else in the source, so each run looks for
+//! the heads, the folders and some random objects (docs/design.md, "Is the source still there"). One thing that is gone
+//! is looked for by the walk, and named. Everything gone at once is one alarm.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+
+use super::attempts::Attempt;
+use super::objects::{self, Walked};
+use super::{Error, Run};
+use crate::database::LibraryPointers;
+use crate::object::{Kind, LibraryId, Object, Store};
+use crate::repository;
+use crate::repository::manifest::{Counts, Damage, Manifest};
+use crate::seafile::folders::ObjectFolders;
+use crate::source::presence::{
+    Expectations, Expected, Presence, Random, Sampling, SourceGone, look,
+};
+use crate::walk::{self, Audit, Group, Need, Trouble};
+
+/// What this run knows of the source.
+#[derive(Debug, Default)]
+pub(super) struct Looked {
+    presence: Presence,
+    /// Libraries of which something seems to be gone: the walk says what.
+    suspected: BTreeSet<LibraryId>,
+    /// Everything seems to be gone.
+    pub gone: Option<SourceGone>,
+}
+
+impl Run<'_> {
+    /// Looks, before the walk. Cheap: a few `stat`s for each library.
+    pub(super) fn look_at_source(
+        &mut self,
+        libraries: &[LibraryPointers],
+        source: &Arc<ObjectFolders>,
+    ) -> Result<(), Error> {
+        let known_lost: HashSet<Object> = self.known_damage().map(Damage::object).collect();
+        let accepted = self.accepted_stores();
+        let shared = self.catalog.counts(Store::Shared)?;
+        let of_kind = |counts: &Counts, kind| match kind {
+            Kind::Commit => counts.commits,
+            Kind::Fs => counts.fs,
+            Kind::Block => counts.blocks,
+        };
+        let base = self.base();
+        let holds = |kind: Kind, store: Store| {
+            let Store::Library(library) = store else {
+                return false;
+            };
+            let known = base.and_then(|base| base.library(library));
+            let own = known.map_or(0, |known| of_kind(&known.counts, kind));
+            own > 0 || source.places(store).count() > 1 && of_kind(&shared, kind) > 0
+        };
+        let is_known_lost = |object: &Object| {
+            accepted.contains(&(object.store, object.kind))
+                && (object.id.is_empty() || known_lost.contains(object))
+        };
+        let expectations = Expectations {
+            holds: &holds,
+            is_known_lost: &is_known_lost,
+        };
+        let mut presence = look(source, libraries, &expectations);
+        let judge = |object: &Object| {
+            let known = (!known_lost.contains(object))
+                .then(|| self.catalog.known(object).ok().flatten())
+                .flatten();
+            known.map_or(Expected::Ignored, |known| {
+                Expected::File((object.kind == Kind::Block).then_some(known.length))
+            })
+        };
+        let weight = |library: &LibraryPointers| {
+            let known = self.base().and_then(|base| base.library(library.id));
+            known.map_or(0, |known| known.counts.objects())
+        };
+        let sampling = Sampling {
+            folders: source.as_ref(),
+            libraries: libraries
+                .iter()
+                .map(|library| (library, weight(library)))
+                .collect(),
+            judge: &judge,
+        };
+        presence.sample(&sampling, &mut Random::new(seed()?), self.options.samples);
+        let gone = presence.alarm();
+        let suspected: BTreeSet<LibraryId> = if gone.is_some() {
+            BTreeSet::new()
+        } else {
+            let samples = presence.missing_samples().iter();
+            let samples = samples.map(|sample| sample.library);
+            presence.gone().into_keys().chain(samples).collect()
+        };
+        if let Some(gone) = &gone {
+            self.say(&gone.text);
+        }
+        self.looked = Looked {
+            presence,
+            suspected,
+            gone,
+        };
+        Ok(())
+    }
+
+    /// Has the walk go through the libraries of which something seems to be gone.
+    pub(super) fn suspect(
+        &self,
+        groups: &mut [Group<'_>],
+        source: &Arc<ObjectFolders>,
+    ) -> Result<(), Error> {
+        // What the source had lost already is come by in any case: the way to it is open.
+        let known: HashSet<LibraryId> = self.known_damage().map(|damage| damage.library).collect();
+        let is_suspected = |group: &Group<'_>| {
+            let mut libraries = group.libraries.iter();
+            libraries.any(|library| self.looked.suspected.contains(&library.id))
+        };
+        for group in groups.iter_mut().filter(|group| is_suspected(group)) {
+            group.audit = group.audit.max(Audit::Look);
+            if group
+                .libraries
+                .iter()
+                .all(|library| known.contains(&library.id))
+            {
+                continue;
+            }
+            for store in objects::stores(group.libraries.iter().copied(), source) {
+                self.catalog.void_marks(store)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// After the walk: a store whose folder is empty, and of which something is missed, is gone too. On a first backup
+    /// nothing else tells it.
+    pub(super) fn look_again(&mut self, walked: &[Walked]) {
+        for walked in walked {
+            let missed = walked.outcome.findings.iter();
+            let missed = missed.filter(|finding| {
+                finding.need == Need::Required && finding.trouble == Trouble::Missing
+            });
+            for finding in missed {
+                let of_store = |library: &&LibraryPointers| {
+                    walk::content_store(library) == finding.object.store
+                        || Store::Library(library.id) == finding.object.store
+                };
+                let owner = walked.libraries.iter().find(of_store);
+                let library = owner.map_or(finding.library, |library| library.id);
+                self.looked.presence.missed(library, finding.object.kind);
+            }
+        }
+        if let Some(gone) = self.looked.presence.alarm() {
+            self.looked.gone = Some(gone);
+        }
+    }
+
+    /// Whether nothing of the source can be judged in this run.
+    pub(super) fn source_is_gone(&self) -> bool {
+        self.looked.gone.is_some()
+    }
+
+    /// One line if everything is gone; else a line for each library of which much is gone, if the walk confirms it.
+    pub(super) fn gone_warnings(&self, attempt: &Attempt) -> Vec<String> {
+        if let Some(gone) = &self.looked.gone {
+            return vec![gone.text.clone()];
+        }
+        let walked = &attempt.walked;
+        let missed: HashSet<(LibraryId, Kind)> = walked
+            .iter()
+            .flat_map(|walked| &walked.outcome.findings)
+            .filter(|finding| finding.need == Need::Required)
+            .map(|finding| (finding.library, finding.object.kind))
+            .collect();
+        let mut lines = Vec::new();
+        for (library, kinds) in self.looked.presence.gone() {
+            for kind in kinds
+                .into_iter()
+                .filter(|kind| missed.contains(&(library, *kind)))
+            {
+                let what = match kind {
+                    Kind::Commit => "its newest commit is gone".to_owned(),
+                    Kind::Fs | Kind::Block => {
+                        format!("its folder {}/{library} is gone or empty", kind.folder())
+                    }
+                };
+                lines.push(format!(
+                    "library {library}: {what}: was it removed, or is a disk not mounted?"
+                ));
+            }
+        }
+        lines
+    }
+
+    fn known_damage(&self) -> impl Iterator<Item = &Damage> {
+        self.base().into_iter().flat_map(Manifest::all_damage)
+    }
+
+    /// Stores of which the administrator accepted that objects of a kind are lost.
+    fn accepted_stores(&self) -> HashSet<(Store, Kind)> {
+        let mut damage: Vec<Damage> = self.known_damage().cloned().collect();
+        self.mark_accepted(damage.iter_mut());
+        let accepted = damage.iter().filter(|damage| damage.accepted.is_some());
+        accepted.map(|damage| (damage.store, damage.kind)).collect()
+    }
+}
+
+fn seed() -> Result<u64, Error> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(|error| repository::Error::Random(error.to_string()))?;
+    Ok(u64::from_ne_bytes(bytes))
+}

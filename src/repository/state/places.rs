@@ -1,0 +1,140 @@
+//! Where this host has stored: a place that is empty now, and was not, is a disk that is not mounted rather than a place
+//! for a new repository.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::{RepositoryState, of_repositories, replace};
+use crate::repository::configuration::RepositoryId;
+use crate::repository::{Error, Result};
+use crate::time::Timestamp;
+
+/// A repository that this host stored in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredBefore {
+    /// Which one.
+    pub repository: RepositoryId,
+    /// When it last did, or joined it.
+    pub at: Timestamp,
+}
+
+impl RepositoryState {
+    fn places_path(&self) -> PathBuf {
+        self.path.join("places")
+    }
+
+    /// The places of this repository, each with the last time that this host stored there. A line that makes no sense is
+    /// passed over: nothing but a warning rests on it.
+    fn places(&self) -> Result<Vec<(Timestamp, String)>> {
+        let path = self.places_path();
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(source) => return Err(Error::State { path, source }),
+        };
+        let lines = text.lines().filter_map(|line| line.split_once(' '));
+        let parsed = lines.filter_map(|(time, place)| Some((time.parse().ok()?, place.to_owned())));
+        Ok(parsed.collect())
+    }
+
+    fn set_places(&self, places: &[(Timestamp, String)]) -> Result<()> {
+        let lines: Vec<String> = places
+            .iter()
+            .map(|(time, place)| format!("{time} {place}\n"))
+            .collect();
+        replace(&self.places_path(), lines.concat().as_bytes())
+    }
+
+    /// Remembers that this host stored there, under each of a place's spellings.
+    pub fn remember_place(&self, spellings: &[String], now: Timestamp) -> Result<()> {
+        let mut places = self.places()?;
+        places.retain(|(_, place)| !spellings.contains(place));
+        // A line is a place.
+        let kept = spellings
+            .iter()
+            .filter(|place| !place.contains(char::is_control));
+        places.extend(kept.map(|place| (now, place.clone())));
+        self.set_places(&places)
+    }
+
+    fn forget_place(&self, spellings: &[String]) -> Result<()> {
+        let mut places = self.places()?;
+        let before = places.len();
+        places.retain(|(_, place)| !spellings.contains(place));
+        if places.len() < before {
+            self.set_places(&places)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// The repository that this host last stored in at a place, if there is any but `other_than`. Makes nothing.
+pub fn stored_before(
+    state: &Path,
+    spellings: &[String],
+    other_than: Option<&RepositoryId>,
+) -> Result<Option<StoredBefore>> {
+    let mut found = Vec::new();
+    for (repository, known) in of_repositories(state)? {
+        if other_than == Some(&repository) {
+            continue;
+        }
+        let places = known.places()?.into_iter();
+        let here = places.filter(|(_, place)| spellings.contains(place));
+        found.extend(here.map(|(at, _)| StoredBefore {
+            repository: repository.clone(),
+            at,
+        }));
+    }
+    Ok(found.into_iter().max_by_key(|found| found.at))
+}
+
+/// The administrator said that a place is another repository's from now on.
+pub fn forget_others(state: &Path, spellings: &[String], now: &RepositoryId) -> Result<()> {
+    for (repository, known) in of_repositories(state)? {
+        if repository != *now {
+            known.forget_place(spellings)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::repository::state::StateFolder;
+
+    #[test]
+    fn a_place_is_remembered_with_its_last_time_until_it_is_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateFolder::open(folder.path()).unwrap();
+        let ids = [(), ()].map(|()| RepositoryId::random().unwrap());
+        let time = |seconds| Timestamp::from_seconds(seconds).unwrap();
+        let here = ["/backup".to_owned(), "/mnt/disk".to_owned()];
+        let there = ["s3://bucket".to_owned()];
+        let stored = |place: &[String], other: Option<&RepositoryId>| {
+            let found = stored_before(folder.path(), place, other).unwrap();
+            found.map(|found| (found.repository, found.at))
+        };
+        assert_eq!(stored(&here, None), None);
+        let known = state.repository(&ids[0]).unwrap();
+        for seconds in [10, 20] {
+            known.remember_place(&here, time(seconds)).unwrap();
+        }
+        assert_eq!(stored(&here[1..], None), Some((ids[0].clone(), time(20))));
+        assert_eq!(known.places().unwrap().len(), 2);
+        assert_eq!(stored(&there, None), None);
+        assert_eq!(stored(&here, Some(&ids[0])), None);
+        state
+            .repository(&ids[1])
+            .unwrap()
+            .remember_place(&here, time(30))
+            .unwrap();
+        assert_eq!(stored(&here, None), Some((ids[1].clone(), time(30))));
+        forget_others(folder.path(), &here, &ids[1]).unwrap();
+        assert_eq!(stored(&here, Some(&ids[1])), None);
+        assert_eq!(stored(&here, None), Some((ids[1].clone(), time(30))));
+    }
+}

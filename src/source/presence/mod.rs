@@ -1,0 +1,309 @@
+//! Is what the databases point to still on disk? A few `stat`s for each library and some random objects tell a disk that
+//! is not mounted, or was wiped, on the first night on which nothing else looks there (docs/design.md, "Is the source
+//! still there").
+//!
+//! It only looks. What follows from it is `backup`'s and `doctor`'s to say.
+
+mod sample;
+
+pub use sample::{Expected, MissingSample, Random, Sampling};
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use rayon::prelude::*;
+
+use crate::database::LibraryPointers;
+use crate::object::{Kind, LibraryId, Object, Store};
+use crate::seafile::folders::ObjectFolders;
+use crate::walk::content_store;
+
+/// Questions at a time: on network folders it is their number that counts.
+const THREADS: usize = 16;
+/// More libraries than a person reads the names of.
+const MOST_NAMED: u64 = 20;
+/// So many libraries are named in any case, unless they are all.
+const FEW: u64 = 3;
+/// From so many missing samples on, half of them being missing is no chance.
+const FEWEST_SAMPLES: usize = 3;
+
+/// What of a store is on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OnDisk {
+    /// Something is there.
+    Filled,
+    /// Nothing is there, and nobody said that there should be.
+    Nothing,
+    /// Nothing is there, which is known.
+    KnownLost,
+    /// Nothing is there, and something should be.
+    Gone,
+}
+
+/// What is known of an installation besides what its databases say.
+pub struct Expectations<'a> {
+    /// Whether the folder of a kind of a store has to hold something.
+    pub holds: &'a (dyn Fn(Kind, Store) -> bool + Sync),
+    /// Whether an object, or any object of that kind and store, is known to be lost and need not be looked for.
+    pub is_known_lost: &'a (dyn Fn(&Object) -> bool + Sync),
+}
+
+/// What a look at the source found.
+#[derive(Debug, Default)]
+pub struct Presence {
+    /// For each library and kind what is on disk; of virtual libraries only commits, which are their own.
+    stores: BTreeMap<(LibraryId, Kind), (OnDisk, PathBuf)>,
+    /// The first errors, which say why.
+    errors: Vec<String>,
+    /// Random objects that were looked for.
+    sampled: usize,
+    /// Those that are not there.
+    missing: Vec<MissingSample>,
+}
+
+/// Everything, or much of it, is gone at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceGone {
+    /// One line for people.
+    pub text: String,
+    /// Libraries whose objects are gone.
+    pub libraries: BTreeSet<LibraryId>,
+    /// Libraries that were looked at.
+    pub of: u64,
+    /// Folders in which much is gone; none: only random objects tell it.
+    pub roots: Vec<PathBuf>,
+}
+
+/// Looks for each library's head and folders.
+pub fn look(
+    folders: &ObjectFolders,
+    libraries: &[LibraryPointers],
+    expectations: &Expectations<'_>,
+) -> Presence {
+    let look = |library: &LibraryPointers| look_at(folders, library, expectations);
+    let threads = rayon::ThreadPoolBuilder::new().num_threads(THREADS).build();
+    let found: Vec<Found> = match threads {
+        Ok(threads) => threads.install(|| libraries.par_iter().flat_map_iter(look).collect()),
+        // Slower, and as good.
+        Err(_) => libraries.iter().flat_map(look).collect(),
+    };
+    let mut presence = Presence::default();
+    for Found {
+        library,
+        kind,
+        state,
+        root,
+        error,
+    } in found
+    {
+        presence.stores.insert((library, kind), (state, root));
+        if let Some(error) = error.filter(|_| presence.errors.len() < 3)
+            && !presence.errors.contains(&error)
+        {
+            presence.errors.push(error);
+        }
+    }
+    presence
+}
+
+struct Found {
+    library: LibraryId,
+    kind: Kind,
+    state: OnDisk,
+    root: PathBuf,
+    error: Option<String>,
+}
+
+fn look_at(
+    folders: &ObjectFolders,
+    library: &LibraryPointers,
+    expectations: &Expectations<'_>,
+) -> Vec<Found> {
+    let kinds = if library.origin.is_some() {
+        &Kind::ALL[..1]
+    } else {
+        &Kind::ALL[..]
+    };
+    let look = |&kind: &Kind| {
+        let store = if kind == Kind::Commit {
+            Store::Library(library.id)
+        } else {
+            content_store(library)
+        };
+        let looked = match kind {
+            Kind::Commit => heads(folders, library, expectations),
+            Kind::Fs | Kind::Block => folder(folders, kind, store, expectations),
+        };
+        let (state, error) = looked.unwrap_or_else(|error| (OnDisk::Gone, Some(error.to_string())));
+        let root = folders.root(kind, place(folders, kind, store));
+        Found {
+            library: library.id,
+            kind,
+            state,
+            root,
+            error,
+        }
+    };
+    kinds.iter().map(look).collect()
+}
+
+/// Where a store's objects lie or lay: in the folder that all libraries shared if there is no other.
+fn place(folders: &ObjectFolders, kind: Kind, store: Store) -> Store {
+    let has_root = |place: &Store| folders.root(kind, *place).is_dir();
+    match folders.places(store).count() {
+        1 => store,
+        _ => folders.places(store).find(has_root).unwrap_or(store),
+    }
+}
+
+fn heads(
+    folders: &ObjectFolders,
+    library: &LibraryPointers,
+    expectations: &Expectations<'_>,
+) -> std::io::Result<(OnDisk, Option<String>)> {
+    let store = Store::Library(library.id);
+    for head in &library.heads {
+        let head = Object::new(store, Kind::Commit, head.commit);
+        if !is_there(folders, &head)? && !(expectations.is_known_lost)(&head) {
+            return Ok((OnDisk::Gone, None));
+        }
+    }
+    Ok((OnDisk::Filled, None))
+}
+
+/// Whether a file with something in it is at any of an object's places.
+fn is_there(folders: &ObjectFolders, object: &Object) -> std::io::Result<bool> {
+    for store in folders.places(object.store) {
+        if folders
+            .len(&Object { store, ..*object })?
+            .is_some_and(|len| len > 0)
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn folder(
+    folders: &ObjectFolders,
+    kind: Kind,
+    store: Store,
+    expectations: &Expectations<'_>,
+) -> std::io::Result<(OnDisk, Option<String>)> {
+    for place in folders.places(store) {
+        if folders.is_filled(kind, place)? {
+            return Ok((OnDisk::Filled, None));
+        }
+    }
+    let any = Object::new(store, kind, crate::object::ObjectId::EMPTY);
+    let state = match (
+        (expectations.is_known_lost)(&any),
+        (expectations.holds)(kind, store),
+    ) {
+        (true, _) => OnDisk::KnownLost,
+        (false, true) => OnDisk::Gone,
+        (false, false) => OnDisk::Nothing,
+    };
+    Ok((state, None))
+}
+
+impl Presence {
+    /// Looks for random objects as well, each on a way from a library's head.
+    pub fn sample(&mut self, sampling: &Sampling<'_>, random: &mut Random, samples: usize) {
+        let (looked, missing) = sampling.take(random, samples);
+        self.sampled += looked;
+        self.missing.extend(missing);
+    }
+
+    /// A walk missed objects of a kind in a library's store: if nothing at all is there, the store is gone.
+    pub fn missed(&mut self, library: LibraryId, kind: Kind) {
+        if let Some((state, _)) = self.stores.get_mut(&(library, kind))
+            && *state == OnDisk::Nothing
+        {
+            *state = OnDisk::Gone;
+        }
+    }
+
+    /// Random objects that are not there.
+    pub fn missing_samples(&self) -> &[MissingSample] {
+        &self.missing
+    }
+
+    /// Random objects that were looked for.
+    pub fn sampled(&self) -> usize {
+        self.sampled
+    }
+
+    /// Libraries that were looked at.
+    pub fn libraries(&self) -> u64 {
+        let commits = self.stores.keys().filter(|(_, kind)| *kind == Kind::Commit);
+        commits.count() as u64
+    }
+
+    /// Libraries of which something is gone, each with the kinds of it.
+    pub fn gone(&self) -> BTreeMap<LibraryId, Vec<Kind>> {
+        let mut gone: BTreeMap<LibraryId, Vec<Kind>> = BTreeMap::new();
+        for ((library, kind), (state, _)) in &self.stores {
+            if *state == OnDisk::Gone {
+                gone.entry(*library).or_default().push(*kind);
+            }
+        }
+        gone
+    }
+
+    /// Whether so much is gone that it is one matter and not many: all that should be in one place, half of it, more
+    /// libraries than a person reads the names of, or half of the random objects.
+    pub fn alarm(&self) -> Option<SourceGone> {
+        let gone = self.gone();
+        let mut places: BTreeMap<&PathBuf, (u64, u64)> = BTreeMap::new();
+        for (state, root) in self
+            .stores
+            .values()
+            .filter(|(state, _)| *state != OnDisk::Nothing && *state != OnDisk::KnownLost)
+        {
+            let (gone, all) = places.entry(root).or_default();
+            *gone += u64::from(*state == OnDisk::Gone);
+            *all += 1;
+        }
+        let libraries = self.libraries();
+        let is_wide = |(gone, all): (u64, u64)| {
+            let is_all = gone == all && (all > 1 || libraries == 1);
+            gone > 0 && (is_all || gone > FEW && 2 * gone >= all || gone > MOST_NAMED)
+        };
+        places.retain(|_, counts| is_wide(*counts));
+        let half = 2 * self.missing.len() >= self.sampled && self.missing.len() >= FEWEST_SAMPLES;
+        if places.is_empty() && !half {
+            return None;
+        }
+        let mut text = if places.is_empty() {
+            format!(
+                "the source is gone: of {} random objects that the databases lead to {} are not there",
+                self.sampled,
+                self.missing.len()
+            )
+        } else {
+            let roots: Vec<String> = places
+                .keys()
+                .map(|root| root.display().to_string())
+                .collect();
+            format!(
+                "the source is gone: {} of {} libraries lack their objects in {}",
+                gone.len(),
+                libraries,
+                roots.join(", ")
+            )
+        };
+        if !self.errors.is_empty() {
+            // Writing to a String cannot fail.
+            let _ = write!(text, " ({})", self.errors.join("; "));
+        }
+        text.push_str(": is its disk mounted?");
+        Some(SourceGone {
+            text,
+            libraries: gone.into_keys().collect(),
+            of: libraries,
+            roots: places.into_keys().cloned().collect(),
+        })
+    }
+}

@@ -1,0 +1,281 @@
+//! Heads that went back since the last snapshot, and libraries that lost their rows.
+
+use std::fs;
+
+use seawall::backup::{HeadChange, Report};
+use seawall::object::{Object, ObjectId};
+use sha1::{Digest as _, Sha1};
+
+use crate::cli::User;
+use crate::damage::{head, object_path, parent};
+use crate::support::{DOCUMENTS, Source, World};
+
+/// A library that shares no folder.
+const UNICODE: &str = "830ac5d7-2294-4f9c-ae5f-81500eb54e68";
+
+fn set_head(source: &Source, library: &str, commit: &str) {
+    source.sql(&format!(
+        "UPDATE Branch SET commit_id = '{commit}' WHERE repo_id = '{library}'"
+    ));
+}
+
+fn parsed(source: &Source, commit: &Object) -> serde_json::Value {
+    serde_json::from_slice(&fs::read(object_path(source, commit)).unwrap()).unwrap()
+}
+
+/// A commit beside another one, of the same tree.
+fn make_commit(
+    source: &Source,
+    like: &Object,
+    parent: Option<&Object>,
+    description: &str,
+) -> Object {
+    let mut commit = parsed(source, like);
+    commit["description"] = description.into();
+    commit["parent_id"] = parent.map_or(serde_json::Value::Null, |parent| {
+        parent.id.to_string().into()
+    });
+    commit["second_parent_id"] = serde_json::Value::Null;
+    let text = |name: &str| commit[name].as_str().map(ToOwned::to_owned);
+    let mut hash = Sha1::new();
+    for part in [
+        text("root_id"),
+        text("creator"),
+        text("creator_name"),
+        text("description"),
+    ]
+    .into_iter()
+    .flatten()
+    {
+        hash.update(part);
+        hash.update([0]);
+    }
+    hash.update(commit["ctime"].as_i64().unwrap().to_be_bytes());
+    let id = ObjectId::new(hash.finalize().into()).to_string();
+    commit["commit_id"] = id.clone().into();
+    let made = Object {
+        id: id.parse().unwrap(),
+        ..*like
+    };
+    let path = object_path(source, &made);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, serde_json::to_vec(&commit).unwrap()).unwrap();
+    made
+}
+
+fn changes(report: &Report) -> Vec<HeadChange> {
+    let heads = report.rolled_back.heads.iter();
+    heads.map(|head| head.change.clone()).collect()
+}
+
+#[test]
+fn a_head_that_went_back_is_told_with_both_commits_on_that_night() {
+    let (source, world) = (Source::example(), World::local());
+    world.backup(&source);
+    let new = head(&source, DOCUMENTS);
+    let old = parent(&source, &parent(&source, &new));
+    set_head(&source, DOCUMENTS, &old.id.to_string());
+    let report = world.backup(&source);
+    assert_eq!(changes(&report), [HeadChange::WentBack]);
+    assert!(report.needs_reading());
+    let told = report.warnings();
+    let line = told.iter().find(|line| line.contains(DOCUMENTS)).unwrap();
+    assert!(
+        line.contains(&new.id.to_string()) && line.contains(&old.id.to_string()),
+        "{line}"
+    );
+    // The night after it is the state that there is.
+    let report = world.backup(&source);
+    assert!(report.rolled_back.is_empty() && !report.needs_reading());
+    // Forward again.
+    set_head(&source, DOCUMENTS, &new.id.to_string());
+    let report = world.backup(&source);
+    assert!(report.rolled_back.is_empty() && !report.needs_reading());
+}
+
+#[test]
+fn a_head_that_went_back_is_told_also_where_the_newer_commits_are_gone() {
+    let (source, world) = (Source::example(), World::local());
+    world.backup(&source);
+    let new = head(&source, DOCUMENTS);
+    let between = parent(&source, &new);
+    let old = parent(&source, &between);
+    set_head(&source, DOCUMENTS, &old.id.to_string());
+    for commit in [new, between] {
+        fs::remove_file(object_path(&source, &commit)).unwrap();
+    }
+    assert_eq!(changes(&world.backup(&source)), [HeadChange::WentBack]);
+}
+
+#[test]
+fn a_head_that_goes_forward_is_no_news_however_far() {
+    let (source, world) = (Source::example(), World::local());
+    let new = head(&source, DOCUMENTS);
+    let old = parent(&source, &parent(&source, &new));
+    set_head(&source, DOCUMENTS, &old.id.to_string());
+    world.backup(&source);
+    let merged = make_commit(&source, &new, Some(&new), "Auto merge by system");
+    set_head(&source, DOCUMENTS, &merged.id.to_string());
+    let report = world.backup(&source);
+    assert!(
+        report.rolled_back.is_empty() && !report.needs_reading(),
+        "{:?}",
+        report.warnings()
+    );
+}
+
+#[test]
+fn a_head_that_does_not_come_from_the_old_one_is_told() {
+    let (source, world) = (Source::example(), World::local());
+    world.backup(&source);
+    let new = head(&source, DOCUMENTS);
+    let aside = make_commit(
+        &source,
+        &new,
+        Some(&parent(&source, &new)),
+        "something else",
+    );
+    set_head(&source, DOCUMENTS, &aside.id.to_string());
+    let report = world.backup(&source);
+    assert_eq!(changes(&report), [HeadChange::Replaced]);
+    assert!(report.needs_reading());
+}
+
+/// `seaf-fsck -r` goes back to a commit that it can read, or makes one on top of the head; users go on working on it.
+#[test]
+fn a_repair_is_told_also_when_commits_follow_it() {
+    for (is_on_head, follow) in [(true, 0), (true, 2), (false, 0), (false, 2)] {
+        let (source, world) = (Source::example(), World::local());
+        world.backup(&source);
+        let new = head(&source, DOCUMENTS);
+        let base = if is_on_head {
+            new
+        } else {
+            parent(&source, &new)
+        };
+        let repair = make_commit(&source, &new, Some(&base), "Repaired by system.");
+        let mut last = repair;
+        for number in 0..follow {
+            last = make_commit(&source, &new, Some(&last), &format!("Added {number}"));
+        }
+        set_head(&source, DOCUMENTS, &last.id.to_string());
+        let report = world.backup(&source);
+        assert_eq!(
+            changes(&report),
+            [HeadChange::Repaired { commit: repair.id }]
+        );
+        assert!(report.needs_reading());
+        // What was told is no news when users go on.
+        let next = make_commit(&source, &new, Some(&last), "Went on");
+        set_head(&source, DOCUMENTS, &next.id.to_string());
+        let report = world.backup(&source);
+        assert!(report.rolled_back.is_empty(), "{:?}", report.rolled_back);
+    }
+}
+
+#[test]
+fn a_library_that_comes_and_goes_by_the_trash_is_no_news() {
+    let (source, world) = (Source::example(), World::local());
+    world.backup(&source);
+    let head = head(&source, UNICODE).id;
+    source.sql(&format!(
+        "DELETE FROM Repo WHERE repo_id = '{UNICODE}'; DELETE FROM Branch WHERE repo_id = '{UNICODE}';
+         INSERT INTO RepoTrash (repo_id, repo_name, head_id, owner_id, size, org_id, del_time)
+         VALUES ('{UNICODE}', 'Documents', '{head}', 'alice@example.com', 0, -1, 1795383251)"
+    ));
+    let report = world.backup(&source);
+    assert!(
+        report.rolled_back.is_empty() && !report.needs_reading(),
+        "{:?}",
+        report.warnings()
+    );
+    source.sql(&format!(
+        "INSERT INTO Repo (repo_id) VALUES ('{UNICODE}');
+         INSERT INTO Branch (name, repo_id, commit_id) VALUES ('master', '{UNICODE}', '{head}');
+         DELETE FROM RepoTrash WHERE repo_id = '{UNICODE}'"
+    ));
+    let report = world.backup(&source);
+    assert!(
+        report.rolled_back.is_empty() && !report.needs_reading(),
+        "{:?}",
+        report.warnings()
+    );
+    // Deleted for good.
+    source.sql(&format!(
+        "DELETE FROM Repo WHERE repo_id = '{UNICODE}'; DELETE FROM Branch WHERE repo_id = '{UNICODE}';
+         INSERT INTO GarbageRepos (repo_id) VALUES ('{UNICODE}')"
+    ));
+    let report = world.backup(&source);
+    assert!(
+        report.rolled_back.is_empty() && !report.needs_reading(),
+        "{:?}",
+        report.warnings()
+    );
+}
+
+#[test]
+fn libraries_that_lost_their_rows_are_told() {
+    let (source, world) = (Source::example(), World::local());
+    world.backup(&source);
+    let without = |library: &str| {
+        source.sql(&format!("DELETE FROM Repo WHERE repo_id = '{library}'; DELETE FROM Branch WHERE repo_id = '{library}'"));
+    };
+    without(DOCUMENTS);
+    let report = world.backup(&source);
+    let vanished: Vec<String> = report
+        .rolled_back
+        .vanished
+        .iter()
+        .map(|one| one.library.to_string())
+        .collect();
+    assert_eq!(vanished, [DOCUMENTS]);
+    assert!(report.needs_reading());
+    assert!(report.rolled_back.heads.is_empty());
+    assert!(world.backup(&source).rolled_back.is_empty());
+    // All at once: databases that were made anew.
+    source.sql(
+        "DELETE FROM Repo; DELETE FROM Branch; DELETE FROM VirtualRepo; DELETE FROM RepoTrash",
+    );
+    let report = world.backup(&source);
+    assert!(
+        report.rolled_back.vanished.len() > 3,
+        "{:?}",
+        report.rolled_back
+    );
+    assert!(report.needs_reading());
+}
+
+#[test]
+fn by_the_command_line() {
+    let (source, user) = (Source::example(), User::new());
+    let path = source.path.to_str().unwrap();
+    user.run(&["init"]).succeeds();
+    user.run(&["backup", path]).succeeds();
+    let new = head(&source, DOCUMENTS);
+    let old = parent(&source, &new).id.to_string();
+    set_head(&source, DOCUMENTS, &old);
+    let ran = user.run(&["backup", path, "--json"]);
+    assert_eq!(ran.status, 3);
+    let moved = &ran.json()["rolled_back"]["heads"][0];
+    assert_eq!(moved["library"], DOCUMENTS);
+    assert_eq!(moved["from"], new.id.to_string());
+    assert_eq!(moved["to"], old);
+    assert_eq!(moved["how"], "went-back");
+    set_head(
+        &source,
+        DOCUMENTS,
+        &parent(&source, &parent(&source, &new)).id.to_string(),
+    );
+    let ran = user.run(&["backup", path]);
+    assert_eq!(ran.status, 3);
+    assert!(ran.stderr.contains("heads went back"), "{}", ran.stderr);
+    assert!(
+        ran.stdout
+            .lines()
+            .last()
+            .unwrap()
+            .contains("1 head did not go forward"),
+        "{}",
+        ran.stdout
+    );
+}
