@@ -109,7 +109,7 @@ pub fn describe(
         tool: concat!("seawall ", env!("CARGO_PKG_VERSION")).into(),
         snapshot: run.prepared.snapshot,
         started: run.prepared.snapshot.started(),
-        source: run.source(),
+        source: run.source(ordinary),
         databases: attempt.dumped.databases.clone(),
         libraries,
         unreferenced: leftovers.stores.clone(),
@@ -165,7 +165,7 @@ impl Run<'_> {
         }
     }
 
-    fn source(&self) -> manifest::Source {
+    fn source(&self, ordinary: &Ordinary) -> manifest::Source {
         let installation = self.installation;
         let text = |path: &std::path::Path| path.to_string_lossy().into_owned();
         manifest::Source {
@@ -174,10 +174,9 @@ impl Run<'_> {
             seafile_version: installation.program_version.clone(),
             pro: installation.pro,
             random_block_ids: crate::source::has_random_block_ids(installation),
-            links: installation
-                .links
-                .iter()
+            links: (installation.links.iter())
                 .map(|link| (text(&link.path), text(&link.target)))
+                .chain((ordinary.links.iter()).map(|link| (text(&link.path), text(&link.target))))
                 .collect(),
             everything: self.options.everything,
             excludes: self.options.excludes.clone(),
@@ -294,6 +293,8 @@ impl Run<'_> {
             let word = match warning.kind {
                 WarningKind::Missing => "also-missing",
                 WarningKind::Unreadable { .. } => "files-unreadable",
+                WarningKind::LeadsOut { .. } => "links-lead-out",
+                WarningKind::BrokenLink => "links-broken",
                 _ => "files-changed",
             };
             add(true, word);
@@ -314,6 +315,10 @@ impl Run<'_> {
         add(unreadable, "rows-unreadable");
         add(!leftovers.unreadable.is_empty(), "stores-unreadable");
         add(leftovers.has_damage(), "stores-damaged");
+        for warning in &self.installation.warnings {
+            let word = warning.incomplete_word();
+            add(word.is_some(), word.unwrap_or_default());
+        }
         add(self.installation.docker_env_missing, "docker-env");
         words
     }
@@ -328,7 +333,7 @@ impl Run<'_> {
         let mut lines: Vec<String> = installation.map(ToString::to_string).collect();
         if let Some(other) = self
             .base()
-            .filter(|base| base.source.path != self.source().path)
+            .filter(|base| base.source.path != self.source(ordinary).path)
         {
             lines.push(format!(
                 "the last snapshot of this host was of {}: if that is another installation, give each one a state folder of its own",

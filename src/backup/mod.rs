@@ -347,6 +347,7 @@ impl Run<'_> {
                 &self.options.excludes,
                 &self.options.also,
             ),
+            self.context.spool,
             self.prepared.snapshot.started().seconds(),
         )?;
         let rolled_back = self.rolled_back(&objects, &attempt, &leftovers)?;

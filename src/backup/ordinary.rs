@@ -1,6 +1,8 @@
 //! Ordinary files on their way into the repository: one tar per group, written only if anything in
 //! the group changed.
 
+use std::path::Path;
+
 use super::heartbeat::Heartbeat;
 use super::prepare::Prepared;
 use super::{Error, stream};
@@ -8,7 +10,7 @@ use crate::object::Sha256;
 use crate::repository::Repository;
 use crate::repository::manifest::{FileGroup, LeftOut};
 use crate::repository::names::{self, SnapshotId};
-use crate::seafile::files::{self, Group, ScanOptions, Warning};
+use crate::seafile::files::{self, Group, KnownLink, ScanOptions, Warning};
 
 /// What came of it.
 pub struct Ordinary {
@@ -16,6 +18,8 @@ pub struct Ordinary {
     pub groups: Vec<FileGroup>,
     /// What was left out on purpose.
     pub left_out: Vec<LeftOut>,
+    /// Links that were followed besides those that the installation names.
+    pub links: Vec<KnownLink>,
     /// What the administrator should look at.
     pub warnings: Vec<Warning>,
     /// How many groups were stored; the others are as in the base.
@@ -24,17 +28,20 @@ pub struct Ordinary {
     pub alarms: Vec<String>,
 }
 
-/// Stores what changed since the base. `now`: seconds since 1970, taken before the scan.
+/// Stores what changed since the base. `now`: seconds since 1970, taken before the scan. `spool` takes copies of
+/// databases that lie among the files.
 pub fn store(
     repository: &Repository,
     heartbeat: &Heartbeat,
     prepared: &Prepared,
     options: &ScanOptions,
+    spool: &Path,
     now: i64,
 ) -> Result<Ordinary, Error> {
     let scan = files::scan(options)?;
     let mut result = Ordinary {
         groups: Vec::new(),
+        links: files::known_links(options)?,
         left_out: scan.left_out.iter().map(left_out).collect(),
         warnings: scan.warnings,
         stored: 0,
@@ -53,7 +60,8 @@ pub fn store(
             }
             result.alarms.extend(lost);
         }
-        let (stored, warnings) = store_group(repository, heartbeat, prepared.snapshot, group, now)?;
+        let (stored, warnings) =
+            store_group(repository, heartbeat, prepared.snapshot, group, spool, now)?;
         result.groups.push(stored);
         result.warnings.extend(warnings);
         result.stored += 1;
@@ -84,23 +92,25 @@ fn store_group(
     heartbeat: &Heartbeat,
     snapshot: SnapshotId,
     group: &Group,
+    spool: &Path,
     now: i64,
 ) -> Result<(FileGroup, Vec<Warning>), Error> {
     // Before the tar is written: what changes meanwhile differs from the fingerprint next time.
     let fingerprint = files::fingerprint(group, now);
     let name = |index| names::files_part(snapshot, &group.name, index, repository.seal());
     let stored = stream::store(repository, heartbeat, name, |mut out| {
-        files::write_tar(group, &mut out)
+        files::write_tar(group, spool, &mut out)
     })?;
     let report = stored.value;
     // What was not read as it was scanned has to be read again by the next run.
-    let fingerprint = fingerprint.ok().filter(|_| report.warnings.is_empty());
+    let is_whole = !report.warnings.iter().any(|one| one.kind.is_incomplete());
+    let fingerprint = fingerprint.ok().filter(|_| is_whole);
     let group = FileGroup {
         name: group.name.clone(),
         label: group.label.clone(),
         fingerprint: fingerprint.unwrap_or(Sha256::new([0; 32])),
         settled_before: now,
-        members: group.entries.len() as u64,
+        members: report.members,
         size: stored.totals.plain_len,
         sha256: stored.totals.plain_sha256,
         parts: stored.parts,

@@ -194,9 +194,15 @@ fn keep_out(
 ) -> Result<(), CommandError> {
     let real = place::real(path);
     let also = arguments.also.iter().map(|path| place::real(path));
+    let options = options(arguments);
+    let scanned = source::scan_options(installation, &options.excludes, &options.also);
+    let links = files::known_links(&scanned)
+        .map_err(|error| CommandError::from(anyhow::Error::from(error)))?;
     let inside = [installation.top.clone(), installation.data_dir.clone()]
         .into_iter()
         .chain(installation.conf_dir.clone())
+        .chain(installation.links.iter().map(|link| link.target.clone()))
+        .chain(links.into_iter().map(|link| link.target))
         .chain(also)
         .find(|folder| real.starts_with(folder));
     match inside {
@@ -275,13 +281,18 @@ fn dry_run(
         })
         .collect();
     output.line(output::table(&rows));
-    let scan = files::scan(&source::scan_options(
-        installation,
-        &options.excludes,
-        &options.also,
-    ))
-    .map_err(|error| CommandError::from(anyhow::Error::from(error)))?;
+    let failed = |error| CommandError::from(anyhow::Error::from(error));
+    let scanned = source::scan_options(installation, &options.excludes, &options.also);
+    let scan = files::scan(&scanned).map_err(failed)?;
     output.line("\nordinary files:");
+    let links = files::known_links(&scanned).map_err(failed)?;
+    for link in links {
+        output.line(format_args!(
+            "  {} is a link, followed to {}",
+            output::shown(&link.path.to_string_lossy()),
+            output::shown(&link.target.to_string_lossy())
+        ));
+    }
     let groups: Vec<Vec<String>> = scan
         .groups
         .iter()

@@ -40,7 +40,16 @@ pub enum Error {
         /// How long we tried.
         waited: Duration,
     },
-    /// A database that has to be copied file by file never stood still for that long.
+    /// Nobody can be kept from writing to the database, and somebody wrote while it was copied.
+    #[error(
+        "{}: this file system gives no locks, and the database changed each time that it was copied",
+        file.display()
+    )]
+    NoLocks {
+        /// The database.
+        file: PathBuf,
+    },
+    /// A database that SQLite cannot lock never stood still for that long.
     #[error("{}: kept changing for {} seconds while it was copied", file.display(), waited.as_secs())]
     Changing {
         /// The database.
@@ -113,6 +122,10 @@ impl Error {
             Self::Changing { .. } => Some(
                 "run seawall as root or as the user that Seafile runs as, \
                  so that it can read beside a running server",
+            ),
+            Self::NoLocks { .. } => Some(
+                "stop Seafile while the backup runs, or back up a snapshot of the file system \
+                 (LVM, ZFS, btrfs); a mount option such as nolock or nobrl may be the cause",
             ),
             Self::NoSpace { .. } => {
                 Some("free space there, or choose a state folder on a larger disk")

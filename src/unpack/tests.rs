@@ -111,7 +111,12 @@ fn tars(top: &Path) -> Vec<Vec<u8>> {
     assert_eq!((&scan.warnings[..], &scan.left_out[..]), (&[][..], &[][..]));
     let tar = |group| {
         let mut tar = Vec::new();
-        assert_eq!(write_tar(group, &mut tar).unwrap().warnings, []);
+        assert_eq!(
+            write_tar(group, Path::new("/nonexistent"), &mut tar)
+                .unwrap()
+                .warnings,
+            []
+        );
         tar
     };
     scan.groups.iter().map(tar).collect()

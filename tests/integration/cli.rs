@@ -4,6 +4,7 @@ mod damage;
 mod doctor;
 mod locks;
 mod output;
+mod outside;
 mod places;
 mod rights;
 mod status;

@@ -139,12 +139,12 @@ impl Draft {
         Error::from_sqlite(source, error)
     }
 
-    /// Sorts an error met while copying the file `source`.
-    pub(super) fn sort_io(&self, source: &Path, error: io::Error) -> Error {
+    /// Sorts an error met while writing the copy `to` of the file `source`.
+    pub(super) fn sort_write(&self, source: &Path, to: &Path, error: io::Error) -> Error {
         if error.kind() == io::ErrorKind::StorageFull {
             return self.no_space(source);
         }
-        Error::unreadable(source)(error)
+        Error::spool(to)(error)
     }
 
     fn no_space(&self, source: &Path) -> Error {

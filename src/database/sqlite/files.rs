@@ -9,13 +9,18 @@ use std::time::{Duration, SystemTime};
 
 use crate::database::Error;
 
-/// Longer than any local file system's clock tick: a file written after we looked has another time
-/// than one that was this old when we looked.
-const QUIET: Duration = Duration::from_millis(100);
+/// A write gives a file another time than it had, once the clock of its file system has ticked. Kernels tick every
+/// 10 ms at most.
+const TICK: Duration = Duration::from_millis(10);
+/// The same where times are kept in whole seconds (ext3), or in every second one (FAT).
+const COARSE_TICK: Duration = Duration::from_millis(2_100);
+
+/// Files that were left alone for so long need not be watched for a tick.
+const SETTLED: Duration = Duration::from_secs(1);
 
 /// What SQLite appends to a database's name.
-const JOURNAL: &str = "-journal";
-const LOG: &str = "-wal";
+pub(super) const JOURNAL: &str = "-journal";
+pub(super) const LOG: &str = "-wal";
 const LOG_INDEX: &str = "-shm";
 
 /// What can be told about one file without opening it.
@@ -41,22 +46,31 @@ impl Stamp {
         }
     }
 
-    fn is_quiet(&self, now: SystemTime) -> bool {
-        let (Ok(seconds), Ok(nanos)) = (
-            u64::try_from(self.modified.0),
-            u32::try_from(self.modified.1),
-        ) else {
-            return true; // before 1970
-        };
-        let modified = SystemTime::UNIX_EPOCH + Duration::new(seconds, nanos);
-        match now.duration_since(modified) {
-            Ok(age) => age >= QUIET,
-            Err(ahead) => ahead.duration() >= QUIET,
+    /// The content's time and that of any change, whichever is later.
+    fn latest(&self) -> Option<SystemTime> {
+        let (seconds, nanos) = self.modified.max(self.changed);
+        let since = Duration::new(u64::try_from(seconds).ok()?, u32::try_from(nanos).ok()?);
+        SystemTime::UNIX_EPOCH.checked_add(since)
+    }
+
+    /// How long it must have been seen unchanged before a write cannot hide in its times any more.
+    fn tick(&self) -> Duration {
+        if self.modified.1 == 0 && self.changed.1 == 0 {
+            COARSE_TICK
+        } else {
+            TICK
         }
+    }
+
+    /// Whether its times alone say that much. Twice the tick, because the clock of a file server may differ a little.
+    fn is_settled(&self, now: SystemTime) -> bool {
+        let age = |latest| now.duration_since(latest).unwrap_or_default();
+        self.latest()
+            .is_none_or(|latest| age(latest) >= SETTLED.max(2 * self.tick()))
     }
 }
 
-/// A database's files at one moment. Equal values, the earlier one quiet: nothing was written between.
+/// A database's files at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Files {
     /// The database itself.
@@ -114,18 +128,18 @@ impl Files {
             .any(|file| file.owner != self.main.owner)
     }
 
-    /// Whether the files were left alone long enough for a later look to see any write since.
-    pub(super) fn are_quiet(&self) -> bool {
-        let now = SystemTime::now();
-        [Some(self.main), self.journal, self.log]
-            .iter()
-            .flatten()
-            .all(|file| file.is_quiet(now))
+    /// Whether an open file is the one of this stamp.
+    pub(super) fn is_of(file: &fs::File, stamp: &Stamp) -> io::Result<bool> {
+        Ok(Stamp::new(&file.metadata()?).inode == stamp.inode)
     }
 
-    /// Whether nothing was written since an earlier, quiet look.
-    pub(super) fn unchanged_since(&self, earlier: &Self) -> bool {
-        (self.main, self.journal, self.log) == (earlier.main, earlier.journal, earlier.log)
+    /// How long the files must be seen unchanged before a write cannot hide in their times: no time at all if they were
+    /// left alone for long.
+    pub(super) fn tick(&self) -> Duration {
+        let now = SystemTime::now();
+        let all = [Some(self.main), self.journal, self.log];
+        let young = all.iter().flatten().filter(|file| !file.is_settled(now));
+        young.map(Stamp::tick).max().unwrap_or_default()
     }
 }
 

@@ -11,26 +11,31 @@
 //! SQLite creates an empty one in its place, which means nothing to anyone. Seafile itself keeps no log.
 
 use std::fmt::Write as _;
-use std::fs::{self, File};
-use std::io::Read as _;
+use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rusqlite::backup::{Backup, StepResult};
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 
 use super::draft::{Draft, Filled};
 use super::files::Files;
+use super::look::Look;
 use super::{Reason, Setback};
 use crate::database::Error;
 
-/// Where a database's header says how it is to be read; 2 stands for a write-ahead log.
-const READ_VERSION_AT: usize = 19;
 /// How often a busy database is tried. SQLite's own handler soon waits 100 ms between tries, and seldom
 /// meets the gap between two commits of a server that writes all the time to a slow disk.
 const POLL: Duration = Duration::from_millis(2);
+/// What SQLite says where the file system refuses any lock. It takes ENOLCK for a lock of somebody else.
+const LOCK_FAILURES: [i32; 4] = [
+    ffi::SQLITE_IOERR_LOCK,
+    ffi::SQLITE_IOERR_RDLOCK,
+    ffi::SQLITE_IOERR_CHECKRESERVEDLOCK,
+    ffi::SQLITE_IOERR_UNLOCK,
+];
 
 /// A database of an installation.
 #[derive(Debug)]
@@ -43,27 +48,12 @@ pub(super) struct LiveDatabase {
 /// How a database can be read without writing beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Route {
-    /// By SQLite, where it is.
-    InPlace { wal: bool },
-    /// From a copy of its files.
-    Aside { wal: bool },
-}
-
-/// Why the files have to be copied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum AsideReason {
-    /// A crash left a transaction to be rolled back.
-    HotJournal,
-    /// SQLite would write, or cannot open it.
-    NotInPlace { wal: bool },
-}
-
-/// A database as of one moment.
-pub(super) enum View {
-    /// A read transaction is open.
-    Locked(LockedView),
-    /// The files must be copied, and must not change meanwhile.
-    Aside(AsideReason),
+    /// By SQLite, where it is, as of one moment of its write-ahead log. That keeps nobody from writing.
+    Log,
+    /// By its files. SQLite can lock it if nothing else helps.
+    Files,
+    /// By its files only: SQLite would write beside it.
+    FilesOnly,
 }
 
 /// A database with an open read transaction, which ends when this is dropped.
@@ -71,7 +61,6 @@ pub(super) struct LockedView {
     connection: Connection,
     path: PathBuf,
     since: Instant,
-    wal: bool,
 }
 
 impl LiveDatabase {
@@ -92,41 +81,41 @@ impl LiveDatabase {
         self.total_len
     }
 
-    /// Decides how it can be read. Opens and closes the file.
-    pub(super) fn route(&self) -> Result<Route, Error> {
-        let files = Files::look(&self.path)?;
-        let wal = files.has_log() || says_wal(&self.path).map_err(Error::unreadable(&self.path))?;
-        let would_delete = files.main.len == 0 && (files.has_log() || files.has_journal());
-        let would_create = wal && (files.log.is_none() || files.log_index.is_none());
-        let would_chown = files.has_mixed_owners() && rustix::process::geteuid().is_root();
-        Ok(if would_delete || would_create || would_chown {
-            Route::Aside { wal }
-        } else {
-            Route::InPlace { wal }
-        })
-    }
-
-    /// Begins to read, if possible at all before `until`. `at` names it in a setback.
-    pub(super) fn begin(&self, at: usize, route: Route, until: Instant) -> Result<View, Setback> {
-        let reason = match route {
-            Route::Aside { wal } => AsideReason::NotInPlace { wal },
-            Route::InPlace { wal } => match self.lock(wal, until) {
-                Ok(view) => return Ok(View::Locked(view)),
-                Err(error) => self.sort(at, wal, error)?,
-            },
-        };
-        if Files::look(&self.path)?.are_quiet() {
-            Ok(View::Aside(reason))
-        } else {
-            Err(Setback::Wait {
-                at,
-                reason: Reason::Changing,
-            })
+    /// The error for a database that was not to be had in all that time.
+    pub(super) fn gave_up(&self, reason: Reason, waited: Duration) -> Error {
+        let file = self.path.clone();
+        match reason {
+            Reason::Busy => Error::Busy { file, waited },
+            Reason::NoLocks => Error::NoLocks { file },
+            Reason::Changing | Reason::NotInPlace => Error::Changing { file, waited },
         }
     }
 
+    /// Decides how it can be read. Opens and closes the file.
+    pub(super) fn route(&self) -> Result<Route, Error> {
+        let look = Look::take(&self.path)?;
+        let (files, wal) = (look.files(), look.is_wal());
+        let would_delete = files.main.len == 0 && (files.has_log() || files.has_journal());
+        let would_create = wal && (files.log.is_none() || files.log_index.is_none());
+        let would_chown = files.has_mixed_owners() && rustix::process::geteuid().is_root();
+        Ok(
+            if would_delete || would_create || would_chown || !look.has_locks() {
+                Route::FilesOnly
+            } else if wal {
+                Route::Log
+            } else {
+                Route::Files
+            },
+        )
+    }
+
+    /// Begins to read it in place, if possible at all before `until`. `at` names it in a setback.
+    pub(super) fn lock(&self, at: usize, until: Instant) -> Result<LockedView, Setback> {
+        self.begin(until).map_err(|error| self.sort(at, error))
+    }
+
     /// Opens it and begins a read transaction.
-    fn lock(&self, wal: bool, until: Instant) -> Result<LockedView, rusqlite::Error> {
+    fn begin(&self, until: Instant) -> Result<LockedView, rusqlite::Error> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
             | OpenFlags::SQLITE_OPEN_URI
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -144,35 +133,36 @@ impl LiveDatabase {
             connection,
             path: self.path.clone(),
             since: Instant::now(),
-            wal,
         })
     }
 
-    /// What an error of [`Self::lock`] means.
-    fn sort(&self, at: usize, wal: bool, error: rusqlite::Error) -> Result<AsideReason, Setback> {
-        match (
+    /// What an error of [`Self::begin`] means.
+    fn sort(&self, at: usize, error: rusqlite::Error) -> Setback {
+        let reason = match (
             error.sqlite_error_code(),
             error.sqlite_extended_error_code(),
         ) {
-            // Also seen, wrongly, when a server ends its transaction at the very moment that SQLite
-            // looks for a journal. The files are not quiet then, and the next attempt finds out.
-            (_, Some(rusqlite::ffi::SQLITE_READONLY_ROLLBACK)) => Ok(AsideReason::HotJournal),
-            (Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen), _) => {
-                Ok(AsideReason::NotInPlace { wal })
-            }
-            (Some(code), _) if is_busy(code) => Err(Setback::Wait {
-                at,
-                reason: Reason::Busy,
-            }),
-            _ => Err(Error::from_sqlite(&self.path, error).into()),
-        }
+            (_, Some(code)) if LOCK_FAILURES.contains(&code) => Reason::NoLocks,
+            // A crash left a journal to be rolled back. Also seen, wrongly, when a server ends its transaction at the
+            // very moment that SQLite looks for a journal. Its files are copied once they hold still.
+            (_, Some(ffi::SQLITE_READONLY_ROLLBACK)) => Reason::Changing,
+            (Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen), _) => Reason::NotInPlace,
+            (Some(code), _) if is_busy(code) => Reason::Busy,
+            _ => return Error::from_sqlite(&self.path, error).into(),
+        };
+        Setback::Wait { at, reason }
     }
 }
 
 impl LockedView {
-    /// Copies every page in one step, and ends the read transaction before anything else is done.
-    /// `at` names the database in a setback.
-    pub(super) fn copy_into(
+    /// Ends the read transaction, and tells how long it was open.
+    pub(super) fn release(self) -> Duration {
+        drop(self.connection);
+        self.since.elapsed()
+    }
+
+    /// Copies every page of a database with a write-ahead log. `at` names the database in a setback.
+    pub(super) fn copy_log_into(
         self,
         at: usize,
         mut target: Connection,
@@ -183,7 +173,6 @@ impl LockedView {
         let result = backup.step(-1);
         drop(backup);
         drop(self.connection);
-        let locked_for = self.since.elapsed();
         if result.map_err(|error| draft.sort(&self.path, error))? != StepResult::Done {
             return Err(Setback::Wait {
                 at,
@@ -194,9 +183,10 @@ impl LockedView {
             .close()
             .map_err(|(_, error)| draft.sort(&self.path, error))?;
         Ok(Filled {
-            locked_for,
+            // Nobody was kept from writing.
+            locked_for: Duration::ZERO,
             recovered_journal: false,
-            wal: self.wal,
+            wal: true,
         })
     }
 }
@@ -206,15 +196,6 @@ fn is_busy(code: ErrorCode) -> bool {
         code,
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed
     )
-}
-
-/// Whether the header announces a write-ahead log. Too short to have a header: it does not.
-fn says_wal(path: &Path) -> std::io::Result<bool> {
-    let mut header = Vec::with_capacity(READ_VERSION_AT + 1);
-    File::open(path)?
-        .take(READ_VERSION_AT as u64 + 1)
-        .read_to_end(&mut header)?;
-    Ok(header.starts_with(b"SQLite format 3\0") && header.get(READ_VERSION_AT) == Some(&2))
 }
 
 /// SQLite's name for an absolute path, so that it never writes to a `-shm`.

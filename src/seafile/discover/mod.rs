@@ -6,6 +6,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+mod aliases;
 mod configuration;
 mod container;
 mod database;
@@ -27,6 +28,7 @@ mod warning;
 #[cfg(test)]
 mod tests;
 
+pub use aliases::OtherDatabase;
 pub use database::{DatabaseKind, Role};
 pub use error::DiscoverError;
 pub use finding::Finding;
@@ -265,6 +267,7 @@ fn describe(
         }
         found => found?,
     };
+    aliases::warn(seen, &database, &mut warnings);
     let layout = seen.layout();
     let also = &seen.configuration.environment.options().also;
     let docker_env_missing = layout == Layout::DockerVolume

@@ -122,6 +122,15 @@ pub enum Warning {
         /// The folder that is taken.
         used: PathBuf,
     },
+    /// The web interface has another database, which is not backed up.
+    DatabaseLeftOut {
+        /// Where the settings name it.
+        at: Origin,
+        /// Django's name for it.
+        alias: String,
+        /// What is known of it.
+        database: super::aliases::OtherDatabase,
+    },
     /// A link to a place that does not exist.
     DanglingLink {
         /// Its path inside the installation.
@@ -129,6 +138,20 @@ pub enum Warning {
         /// Where it points to.
         target: PathBuf,
     },
+}
+
+impl Warning {
+    /// The word for a marker, where a backup is incomplete because of this.
+    pub fn incomplete_word(&self) -> Option<&'static str> {
+        match self {
+            Self::DatabaseMissing {
+                role: super::Role::Usermgr,
+                ..
+            } => Some("users-missing"),
+            Self::DatabaseLeftOut { .. } => Some("database-left-out"),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Warning {
@@ -147,7 +170,7 @@ impl fmt::Display for Warning {
                 }
                 write!(
                     f,
-                    ", but {mysql} names MySQL: MySQL is backed up, the file is copied as it is"
+                    ", but {mysql} names MySQL: MySQL is backed up, the file is stored with the ordinary files"
                 )
             }
             Self::MysqlBesideSqlite { mysql, sqlite } => write!(
@@ -195,6 +218,14 @@ impl fmt::Display for Warning {
             Self::DatabaseMissing { role, looked_for } => {
                 write!(f, "there is no database {role}: looked for {looked_for}")
             }
+            Self::DatabaseLeftOut {
+                at,
+                alias,
+                database,
+            } => write!(
+                f,
+                "{at}: DATABASES['{alias}'] names another database, which is not backed up: {database}"
+            ),
             Self::NotLiteral { at, setting } => {
                 write!(f, "{at}: {setting} is not a literal, so it is not known")
             }

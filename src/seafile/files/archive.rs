@@ -1,13 +1,15 @@
 //! A group as one tar.
 
+use std::collections::HashSet;
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek as _, Write};
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
+use super::databases;
 use super::header::{Attributes, END, write_header, write_padding};
 use super::{Entry, EntryKind, Error, Group, Time, Warning, WarningKind};
 
@@ -20,6 +22,8 @@ const ATTEMPTS: u32 = 3;
 /// What went into a tar.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TarReport {
+    /// Everything that is in it.
+    pub members: u64,
     /// Regular files.
     pub files: u64,
     /// Bytes of their content.
@@ -30,13 +34,19 @@ pub struct TarReport {
 
 /// Writes a group as a tar: entries in their order, then two blocks of zeros.
 ///
+/// A file that begins like a SQLite database is copied SQLite's way, by way of `spool`, and the files that SQLite keeps
+/// beside it are left out: the copy needs none of them. One that cannot be copied so, because it is written to all the
+/// time, is left out too, with a warning.
+///
 /// Times are whole seconds; a time before 1970 becomes 1970. A file's header says what the file was
 /// when it was opened, which may be newer than the scan. A file that vanished or cannot be read is
 /// left out; one that changes while it is read is stored with the length of its header, cut or filled
 /// with zeros. Both are warnings. Only `out` can make this fail. Memory: one small file, 16 MiB.
-pub fn write_tar(group: &Group, out: &mut impl Write) -> Result<TarReport, Error> {
+pub fn write_tar(group: &Group, spool: &Path, out: &mut impl Write) -> Result<TarReport, Error> {
     let mut writer = Writer {
         out,
+        spool,
+        beside_databases: HashSet::new(),
         report: TarReport::default(),
     };
     let written = group
@@ -110,14 +120,19 @@ impl Look {
 
 struct Writer<'a, W> {
     out: &'a mut W,
+    spool: &'a Path,
+    /// What SQLite keeps beside the databases that were met. It comes after them, by its longer name.
+    beside_databases: HashSet<PathBuf>,
     report: TarReport,
 }
 
 impl<W: Write> Writer<'_, W> {
     fn entry(&mut self, entry: &Entry) -> io::Result<()> {
         match entry.kind {
+            EntryKind::File { .. } if self.beside_databases.contains(&entry.path) => Ok(()),
             EntryKind::File { .. } => self.file(entry),
             EntryKind::Folder | EntryKind::Link { .. } => {
+                self.report.members += 1;
                 write_header(self.out, entry, Attributes::of(entry), 0)
             }
         }
@@ -126,6 +141,11 @@ impl<W: Write> Writer<'_, W> {
     fn file(&mut self, entry: &Entry) -> io::Result<()> {
         let looked = open_regular(&entry.source).and_then(|file| Ok((Look::at(&file)?, file)));
         match looked {
+            Ok((look, file)) if databases::begins_like_one(&file) => {
+                // Closed first: the copy takes locks, which closing would drop.
+                drop(file);
+                self.database(entry, look)
+            }
             Ok((look, file)) if look.len < SMALL_BYTES => self.small(entry, file),
             Ok((look, file)) => self.large(entry, &file, look),
             Err(error) => {
@@ -133,6 +153,48 @@ impl<W: Write> Writer<'_, W> {
                 Ok(())
             }
         }
+    }
+
+    fn database(&mut self, entry: &Entry, look: Look) -> io::Result<()> {
+        match databases::copy(&entry.source, self.spool) {
+            Ok(copy) => {
+                let beside = databases::BESIDE.map(|suffix| databases::beside(&entry.path, suffix));
+                self.beside_databases.extend(beside);
+                if !copy.integrity.is_empty() {
+                    self.unsound(entry, copy.integrity.join("; "));
+                }
+                self.count(copy.len);
+                write_header(self.out, entry, look.attributes, copy.len)?;
+                io::copy(&mut File::open(&copy.file)?, self.out)?;
+                write_padding(self.out, copy.len)
+            }
+            Err(error) if databases::is_none(&error) => {
+                self.unsound(entry, error.to_string());
+                match open_regular(&entry.source).and_then(|file| Ok((Look::at(&file)?, file))) {
+                    Ok((look, file)) if look.len < SMALL_BYTES => self.small(entry, file),
+                    Ok((look, file)) => self.large(entry, &file, look),
+                    Err(error) => {
+                        self.warn(entry, &error);
+                        Ok(())
+                    }
+                }
+            }
+            Err(error) => {
+                let message = error.to_string();
+                self.report.warnings.push(Warning {
+                    path: entry.path.clone(),
+                    kind: WarningKind::Unreadable { message },
+                });
+                Ok(())
+            }
+        }
+    }
+
+    fn unsound(&mut self, entry: &Entry, message: String) {
+        self.report.warnings.push(Warning {
+            path: entry.path.clone(),
+            kind: WarningKind::Unsound { message },
+        });
     }
 
     fn small(&mut self, entry: &Entry, mut file: File) -> io::Result<()> {
@@ -167,6 +229,7 @@ impl<W: Write> Writer<'_, W> {
     }
 
     fn count(&mut self, len: u64) {
+        self.report.members += 1;
         self.report.files += 1;
         self.report.bytes += len;
     }

@@ -15,6 +15,8 @@
 //! that changes later still is racy, and its content tells; a settled one that changes becomes racy,
 //! which tells as well.
 //!
+//! The index of a SQLite database's write-ahead log does not count: no tar holds it, and readers write to it.
+//!
 //! A run that found a group unchanged should store the fingerprint with its own start as reference, so
 //! that files which were racy once are not read for ever.
 
@@ -25,6 +27,7 @@ use std::path::Path;
 use sha2::Digest as _;
 
 use super::archive::open_regular;
+use super::databases;
 use super::{Entry, EntryKind, Group, Time};
 use crate::object::Sha256;
 
@@ -42,6 +45,9 @@ pub fn fingerprint(group: &Group, settled_before: i64) -> io::Result<Sha256> {
     let mut hash = Hash(sha2::Sha256::new());
     hash.bytes(b"seawall fingerprint 1");
     for entry in &group.entries {
+        if is_index_of_log(group, entry) {
+            continue;
+        }
         hash.bytes(entry.path.as_os_str().as_bytes());
         for number in [entry.mode, entry.uid, entry.gid] {
             hash.number(u64::from(number));
@@ -59,6 +65,17 @@ pub fn fingerprint(group: &Group, settled_before: i64) -> io::Result<Sha256> {
         }
     }
     Ok(Sha256::new(hash.0.finalize().into()))
+}
+
+/// Whether it is the index of a database's write-ahead log, which no tar holds, and which changes when somebody reads.
+fn is_index_of_log(group: &Group, entry: &Entry) -> bool {
+    let Some(database) = databases::indexed_by(&entry.path) else {
+        return false;
+    };
+    let found = (group.entries).binary_search_by(|other| other.path.cmp(&database));
+    found.is_ok_and(|at| {
+        open_regular(&group.entries[at].source).is_ok_and(|file| databases::begins_like_one(&file))
+    })
 }
 
 /// Whether a change at this time may have been followed by another one in the same tick.

@@ -20,10 +20,12 @@
 //! 4. [`write_tar`] for each changed group. A fingerprint counts only if the report has no warnings.
 
 mod archive;
+mod databases;
 mod fingerprint;
 mod found;
 mod groups;
 mod header;
+mod links;
 mod patterns;
 mod scan;
 mod walk;
@@ -36,6 +38,7 @@ use std::path::PathBuf;
 
 pub use archive::{TarReport, write_tar};
 pub use fingerprint::fingerprint;
+pub use links::{KnownLink, known_links};
 pub use patterns::DEFAULT_EXCLUDES;
 pub use scan::{ScanOptions, scan};
 
@@ -139,6 +142,8 @@ pub enum Reason {
     Fifo,
     /// A device.
     Device,
+    /// What a link leads to, outside of the installation; the link itself is stored.
+    LeadsOut,
 }
 
 impl fmt::Display for Reason {
@@ -151,6 +156,7 @@ impl fmt::Display for Reason {
             Self::Socket => "a socket",
             Self::Fifo => "a FIFO",
             Self::Device => "a device",
+            Self::LeadsOut => "a link out of the installation: its content is not in the backup",
         })
     }
 }
@@ -180,6 +186,16 @@ pub enum WarningKind {
     Changed,
     /// A link that was to be followed leads nowhere; it is stored as a link.
     BrokenLink,
+    /// A link that leads out of the installation, to something that is not in the backup.
+    LeadsOut {
+        /// Where it leads, without links.
+        target: PathBuf,
+    },
+    /// It looks like a SQLite database and is damaged, or is none; stored as it was.
+    Unsound {
+        /// What SQLite said.
+        message: String,
+    },
     /// Stored, but so large that it may be a forgotten dump.
     Huge {
         /// Bytes.
@@ -190,7 +206,7 @@ pub enum WarningKind {
 impl WarningKind {
     /// Whether the backup lacks something because of this.
     pub fn is_incomplete(&self) -> bool {
-        !matches!(self, Self::Huge { .. })
+        !matches!(self, Self::Huge { .. } | Self::Unsound { .. })
     }
 }
 
@@ -202,6 +218,15 @@ impl fmt::Display for WarningKind {
             Self::Vanished => f.write_str("vanished before it was read"),
             Self::Changed => f.write_str("changed while read"),
             Self::BrokenLink => f.write_str("a link that leads nowhere"),
+            Self::LeadsOut { target } => write!(
+                f,
+                "content not in the backup: this link leads out of the installation, to {0}; add --also {0}, \
+                 or --exclude and its path if nobody needs it",
+                target.display()
+            ),
+            Self::Unsound { message } => {
+                write!(f, "a damaged SQLite database, stored as it is: {message}")
+            }
             Self::Huge { len } => write!(f, "{len} bytes: an old dump in the tree?"),
         }
     }

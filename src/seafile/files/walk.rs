@@ -9,6 +9,7 @@ use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
 use super::found::{Found, identity_of, names_in};
+use super::links::{self, Roots};
 use super::patterns::Rules;
 use super::scan::{ScanOptions, below_root, is_program_folder};
 use super::{EntryKind, Error, LeftOut, Reason, Scan, Warning, WarningKind, groups};
@@ -17,10 +18,10 @@ use super::{EntryKind, Error, LeftOut, Reason, Scan, Warning, WarningKind, group
 const HUGE_BYTES: u64 = 1 << 30;
 
 /// The folder inside an installation that [`ScanOptions::data_dir`] stands for.
-const SEAFILE_DATA: &str = "seafile-data";
+pub(super) const SEAFILE_DATA: &str = "seafile-data";
 
 /// The folder inside an installation that [`ScanOptions::conf_dir`] stands for.
-const CONF: &str = "conf";
+pub(super) const CONF: &str = "conf";
 
 /// The folder inside an installation where paths from outside are kept.
 const EXTRA: &str = "extra";
@@ -61,7 +62,8 @@ pub(super) struct Walk<'a> {
     options: &'a ScanOptions,
     rules: Rules,
     skipped: HashSet<&'a Path>,
-    followed: HashSet<&'a Path>,
+    followed: HashSet<PathBuf>,
+    roots: Roots,
     /// Device and inode of the top folder, the data folder and the configuration folder, which are
     /// stored once only.
     own_folders: Vec<(u64, u64)>,
@@ -72,17 +74,21 @@ pub(super) struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     pub(super) fn new(options: &'a ScanOptions) -> Result<Self, Error> {
-        let mut followed: HashSet<&Path> = paths(&options.followed_links);
-        followed.insert(Path::new(SEAFILE_DATA));
+        let rules = Rules::new(&options.excludes)?;
+        let (known, roots) = links::find(options, &rules);
+        let mut followed: HashSet<PathBuf> = options.followed_links.iter().cloned().collect();
+        followed.extend(known.into_iter().map(|link| link.path));
+        followed.insert(PathBuf::from(SEAFILE_DATA));
         let mut own_folders = vec![identity_of(&options.top)?, identity_of(&options.data_dir)?];
         if let Some(conf_dir) = &options.conf_dir {
             own_folders.push(identity_of(conf_dir)?);
         }
         Ok(Self {
             options,
-            rules: Rules::new(&options.excludes)?,
+            rules,
             skipped: paths(&options.skip_paths),
             followed,
+            roots,
             own_folders,
             pending: Vec::new(),
             matches: BTreeMap::new(),
@@ -227,6 +233,10 @@ impl<'a> Walk<'a> {
             return Ok((source, metadata));
         }
         match fs::canonicalize(&source) {
+            // It stays a link, and is told.
+            Ok(real) if path != Path::new(SEAFILE_DATA) && self.roots.holds_own(&real) => {
+                Ok((source, metadata))
+            }
             Ok(real) => fs::symlink_metadata(&real).map(|metadata| (real, metadata)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.warn(path.to_path_buf(), WarningKind::BrokenLink);
@@ -312,11 +322,21 @@ impl<'a> Walk<'a> {
     }
 
     fn link(&mut self, found: Found, place: Place) {
-        if let Some(number) = self.rules.find(&found.path)
-            && !self.rules.rule(number).keeps_link()
-        {
-            *self.matches.entry(number).or_default() += 1;
-            return;
+        match self.rules.find(&found.path) {
+            Some(number) if !self.rules.rule(number).keeps_link() => {
+                *self.matches.entry(number).or_default() += 1;
+                return;
+            }
+            // What it leads to is left out on purpose.
+            Some(_) => {}
+            None => {
+                if links::is_broken(&found.path, &found.source) {
+                    self.warn(found.path.clone(), WarningKind::BrokenLink);
+                } else if let Some(target) = self.roots.lost_behind(&found.source) {
+                    self.leave_out(found.path.clone(), Reason::LeadsOut);
+                    self.warn(found.path.clone(), WarningKind::LeadsOut { target });
+                }
+            }
         }
         match fs::read_link(&found.source) {
             Ok(target) => self.keep(found, EntryKind::Link { target }, place),

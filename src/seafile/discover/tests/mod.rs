@@ -17,7 +17,7 @@ mod mysql;
 mod storage;
 
 /// A folder to fill.
-struct Fake {
+pub(super) struct Fake {
     folder: TempDir,
 }
 
@@ -30,7 +30,7 @@ impl Fake {
     }
 
     /// Version and edition by the program folder, objects, and configuration in `conf`.
-    fn with_program(program: &str, seafile_conf: &str) -> Self {
+    pub(super) fn with_program(program: &str, seafile_conf: &str) -> Self {
         Self::new()
             .folder(program)
             .link("seafile-server-latest", program)
@@ -47,7 +47,7 @@ impl Fake {
         self
     }
 
-    fn file(self, path: &str, text: &str) -> Self {
+    pub(super) fn file(self, path: &str, text: &str) -> Self {
         let path = self.top().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
@@ -81,7 +81,7 @@ impl Fake {
         self
     }
 
-    fn discover(&self) -> Result<Installation, DiscoverError> {
+    pub(super) fn discover(&self) -> Result<Installation, DiscoverError> {
         self.discover_with(&[])
     }
 

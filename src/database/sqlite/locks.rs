@@ -1,0 +1,59 @@
+//! Which locks other programs hold on a database, asked without taking any.
+//!
+//! Locks of this very process are not seen: POSIX tells a process only of those of others.
+
+use std::fs::File;
+
+use rustix::io::Errno;
+use rustix::process::{Flock, FlockOffsetType, FlockType, fcntl_getlk};
+
+// SQLite locks these bytes, whether the file reaches so far or not ("The SQLite OS Interface", os.h).
+const PENDING: u64 = 0x4000_0000;
+const RESERVED: u64 = PENDING + 1;
+const SHARED: u64 = PENDING + 2;
+const SHARED_BYTES: u64 = 510;
+
+/// What other programs do with a database, by their locks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Writer {
+    /// Nobody writes.
+    Nobody,
+    /// A transaction has begun, and the file is as it was before.
+    Prepares,
+    /// The file is being written to, or will be at once.
+    Writes,
+    /// The file system gives no locks, so nobody can tell.
+    Unknown,
+}
+
+/// Looks who writes to an open database.
+pub(super) fn writer(database: &File) -> Writer {
+    let ask = || -> Result<Writer, Errno> {
+        // In the order in which a writer takes them, last first: one that goes on meanwhile is seen.
+        if is_locked(database, SHARED, SHARED_BYTES)? || is_locked(database, PENDING, 1)? {
+            return Ok(Writer::Writes);
+        }
+        if is_locked(database, RESERVED, 1)? {
+            return Ok(Writer::Prepares);
+        }
+        Ok(Writer::Nobody)
+    };
+    ask().unwrap_or(Writer::Unknown)
+}
+
+/// Whether a lock for reading would be refused.
+fn is_locked(file: &File, start: u64, length: u64) -> Result<bool, Errno> {
+    let wanted = Flock {
+        start,
+        length,
+        pid: None,
+        typ: FlockType::ReadLock,
+        offset_type: FlockOffsetType::Set,
+    };
+    loop {
+        match fcntl_getlk(file, &wanted) {
+            Err(Errno::INTR) => {}
+            answer => return Ok(answer?.is_some()),
+        }
+    }
+}

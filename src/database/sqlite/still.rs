@@ -1,0 +1,191 @@
+//! The copy of one database by its files: without a lock as long as nobody writes, and brought up to date under a lock
+//! if somebody writes all the time.
+//!
+//! Each pass makes the copy equal to the files. The first pass copies everything, later ones only what differs. A pass
+//! counts if two looks, one before and one after it, prove that nobody wrote meanwhile ([`super::look`]). Under a lock
+//! for reading nobody can write, so a pass counts at once. It is short then, because a pass before it has done the work.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::draft::{Draft, Filled};
+use super::files::{self, Files};
+use super::live::{LiveDatabase, LockedView};
+use super::look::{self, Look};
+use super::mirror::{MirrorError, mirror};
+use super::{Reason, Setback};
+use crate::database::Error;
+
+/// How long one pass waits for a database to be left alone.
+const SETTLE: Duration = Duration::from_millis(250);
+
+/// A copy by files that is being made.
+pub(super) struct StillCopy<'a> {
+    database: &'a LiveDatabase,
+    draft: &'a Draft,
+    /// The main file, kept open while a lock is held: closing it would drop the lock.
+    main: Option<File>,
+    /// The look that the copy is equal to, if that is proved.
+    proved: Option<Look>,
+}
+
+impl<'a> StillCopy<'a> {
+    pub(super) fn new(database: &'a LiveDatabase, draft: &'a Draft) -> Self {
+        Self {
+            database,
+            draft,
+            main: None,
+            proved: None,
+        }
+    }
+
+    /// Whether the copy is proved to be what the database was a moment ago.
+    pub(super) fn is_proved(&self) -> bool {
+        self.proved.is_some()
+    }
+
+    /// Proves the copy without a lock, or says why that was not possible. The copy is nearly up to date in either case.
+    pub(super) fn prove(&mut self, until: Instant) -> Result<Option<Reason>, Error> {
+        if self.proved.is_some() && self.recheck()? {
+            return Ok(None);
+        }
+        let path = self.database.path();
+        let settled = look::settle(path, until.min(Instant::now() + SETTLE))?;
+        let is_settled = settled.is_some();
+        let before = match settled {
+            Some(look) => look,
+            None => Look::take(path)?,
+        };
+        self.pass(&before)?;
+        let after = Look::take(path)?;
+        if is_settled && after.proves_since(&before) {
+            self.proved = Some(before);
+            return Ok(None);
+        }
+        Ok(Some(if !after.has_locks() {
+            Reason::NoLocks
+        } else if after.is_written_to() {
+            Reason::Busy
+        } else {
+            Reason::Changing
+        }))
+    }
+
+    /// Whether the copy is what the database is now; forgets the proof if not.
+    pub(super) fn recheck(&mut self) -> Result<bool, Error> {
+        let Some(proved) = &self.proved else {
+            return Ok(false);
+        };
+        let holds = Look::take(self.database.path())?.proves_since(proved);
+        if !holds {
+            self.proved = None;
+        }
+        Ok(holds)
+    }
+
+    /// Makes the copy equal to all files that `look` says belong to the content.
+    fn pass(&mut self, look: &Look) -> Result<(), Error> {
+        self.proved = None;
+        let path = self.database.path();
+        let parts = [
+            (files::LOG, look.needs_log()),
+            (files::JOURNAL, look.needs_journal()),
+        ];
+        let main = File::open(path).map_err(Error::unreadable(path))?;
+        self.mirror_main(&main)?;
+        self.main = Some(main);
+        for (suffix, is_needed) in parts {
+            let (from, to) = (
+                files::beside(path, suffix),
+                files::beside(self.draft.file(), suffix),
+            );
+            let original = match File::open(&from) {
+                Ok(original) if is_needed => Some(original),
+                Err(error) if is_needed && error.kind() != io::ErrorKind::NotFound => {
+                    return Err(Error::unreadable(&from)(error));
+                }
+                _ => None,
+            };
+            match original {
+                Some(original) => self.mirror(&original, &from, &to)?,
+                None => remove(&to)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn mirror_main(&self, main: &File) -> Result<(), Error> {
+        self.mirror(main, self.database.path(), self.draft.file())
+    }
+
+    fn mirror(&self, original: &File, from: &Path, to: &Path) -> Result<(), Error> {
+        let copy = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(to)
+            .map_err(Error::spool(to))?;
+        mirror(original, &copy).map_err(|error| match error {
+            MirrorError::Read(error) => Error::unreadable(from)(error),
+            MirrorError::Write(error) => self.draft.sort_write(from, to, error),
+        })
+    }
+
+    /// Brings the copy up to date while `lock` keeps writers out, and lets it go. `at` names the database in a setback.
+    pub(super) fn finish_locked(&self, at: usize, lock: LockedView) -> Result<Filled, Setback> {
+        let Some(main) = &self.main else {
+            return Err(Setback::Wait {
+                at,
+                reason: Reason::Changing,
+            });
+        };
+        let path = self.database.path();
+        let look = || -> Result<_, Error> {
+            let header = look::read_header(main).map_err(Error::unreadable(path))?;
+            Ok((Files::look(path)?.main, header))
+        };
+        let before = look()?;
+        let is_same_file = Files::is_of(main, &before.0).map_err(Error::unreadable(path))?;
+        self.mirror_main(main)?;
+        // Some network file systems only pretend to lock.
+        let is_still = is_same_file && look()? == before;
+        let locked_for = lock.release();
+        // A journal or log of an earlier pass is none of this content.
+        for suffix in [files::LOG, files::JOURNAL] {
+            remove(&files::beside(self.draft.file(), suffix))?;
+        }
+        if !is_still {
+            return Err(Setback::Wait {
+                at,
+                reason: Reason::Changing,
+            });
+        }
+        Ok(Filled {
+            locked_for,
+            recovered_journal: false,
+            wal: false,
+        })
+    }
+
+    /// What is known of a copy that was proved; `None` if it was not.
+    pub(super) fn finish(&self) -> Option<Filled> {
+        let look = self.proved.as_ref()?;
+        Some(Filled {
+            locked_for: Duration::ZERO,
+            recovered_journal: look.needs_journal() && look.files().main.len > 0,
+            wal: look.is_wal(),
+        })
+    }
+}
+
+fn remove(file: &Path) -> Result<(), Error> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::spool(file)(error)),
+        _ => Ok(()),
+    }
+}

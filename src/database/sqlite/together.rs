@@ -1,0 +1,196 @@
+//! Copies several databases as of one moment.
+//!
+//! The first rounds take no lock. A round proves copy after copy, then looks at all of them again: if none has changed
+//! since its own proof, they all show the moment before that last look. Only the databases that somebody writes to all
+//! the time are locked in later rounds. The others are looked at again while the locks are held.
+
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+
+use super::draft::{Draft, Filled};
+use super::live::{LiveDatabase, LockedView, Route};
+use super::look;
+use super::still::StillCopy;
+use super::{Reason, Setback};
+use crate::database::Error;
+
+/// For so long, and for so many rounds at least, no lock is taken.
+const UNLOCKED_FOR: Duration = Duration::from_secs(1);
+const UNLOCKED_ROUNDS: u32 = 4;
+/// How long the first lock may be held while the other databases are being locked.
+const GATHERING: Duration = Duration::from_millis(100);
+/// Pause before everything is tried again.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Serialises what opens live databases in this process (see the words on POSIX locks in [`super`]).
+pub(super) static ALONE: Mutex<()> = Mutex::new(());
+
+/// One of the databases.
+struct Member<'a> {
+    database: &'a LiveDatabase,
+    draft: &'a Draft,
+    still: StillCopy<'a>,
+    /// SQLite could not read it where it is.
+    is_refused: bool,
+    route: Route,
+}
+
+/// A database of which SQLite has begun to read.
+enum View {
+    /// The copy is proved, and nothing is locked.
+    Proved,
+    /// Writers are kept out.
+    Locked(LockedView),
+    /// One moment of a write-ahead log, and the file that becomes the copy.
+    Log(LockedView, Connection),
+}
+
+/// Tries to copy until it works, something fails for good, or patience ends.
+pub(super) fn fill(
+    databases: &[LiveDatabase],
+    drafts: &[Draft],
+    patience: Duration,
+) -> Result<Vec<Filled>, Error> {
+    let member = |(database, draft)| Member {
+        database,
+        draft,
+        still: StillCopy::new(database, draft),
+        is_refused: false,
+        route: Route::Files,
+    };
+    let mut members: Vec<_> = databases.iter().zip(drafts).map(member).collect();
+    let start = Instant::now();
+    let deadline = start + patience;
+    let mut rounds = 0;
+    loop {
+        let tried = rounds >= UNLOCKED_ROUNDS && start.elapsed() >= UNLOCKED_FOR;
+        let may_lock = tried || start.elapsed() >= patience / 2;
+        let (at, reason) = match round(&mut members, may_lock, deadline) {
+            Ok(filled) => return Ok(filled),
+            Err(Setback::Failed(error)) => return Err(error),
+            Err(Setback::Wait { at, reason }) => (at, reason),
+        };
+        let is_over = Instant::now() >= deadline || reason == Reason::NoLocks;
+        if may_lock && is_over && reason != Reason::NotInPlace {
+            return Err(databases[at].gave_up(reason, patience));
+        }
+        rounds += 1;
+        if reason == Reason::Busy {
+            wait_until_free(&databases[at], deadline)?;
+        }
+        thread::sleep(PAUSE);
+    }
+}
+
+/// Waits for a writer without holding any lock: else the server would be kept out of its other databases meanwhile.
+fn wait_until_free(database: &LiveDatabase, deadline: Instant) -> Result<(), Error> {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    look::wait_until_free(database.path(), deadline).map(drop)
+}
+
+/// Whether nobody writes to a database at some moment of the next ones.
+fn is_free_soon(database: &LiveDatabase, deadline: Instant) -> Result<bool, Error> {
+    let until = deadline.min(Instant::now() + GATHERING);
+    look::wait_until_free(database.path(), until)
+}
+
+/// One attempt.
+fn round(
+    members: &mut [Member<'_>],
+    may_lock: bool,
+    deadline: Instant,
+) -> Result<Vec<Filled>, Setback> {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    // Before any lock: this opens the files, and closing them would drop our locks.
+    prove_all(members, may_lock, deadline)?;
+    let views = begin_all(members, deadline)?;
+    for (at, member) in members.iter_mut().enumerate() {
+        if matches!(views[at], View::Proved) && !member.still.recheck()? {
+            let reason = Reason::Changing;
+            return Err(Setback::Wait { at, reason });
+        }
+    }
+    finish_all(members, views)
+}
+
+/// Copies without locks. A setback where a copy is not proved and cannot or must not be locked.
+fn prove_all(members: &mut [Member<'_>], may_lock: bool, deadline: Instant) -> Result<(), Setback> {
+    let mut setback = None;
+    for (at, member) in members.iter_mut().enumerate() {
+        member.route = match member.database.route()? {
+            Route::Log if member.is_refused => Route::FilesOnly,
+            route => route,
+        };
+        if member.route == Route::Log {
+            continue;
+        }
+        if let Some(reason) = member.still.prove(deadline)? {
+            let can_lock = member.route == Route::Files
+                && match reason {
+                    Reason::NoLocks => false,
+                    // No other database is locked as long as this one is not to be had.
+                    Reason::Busy => may_lock && is_free_soon(member.database, deadline)?,
+                    _ => true,
+                };
+            if !may_lock || !can_lock {
+                setback.get_or_insert(Setback::Wait { at, reason });
+            }
+        }
+    }
+    setback.map_or(Ok(()), Err)
+}
+
+/// Begins to read the databases that are not proved. The first lock may be waited for until the deadline, others only
+/// briefly, since one is held by then.
+fn begin_all(members: &mut [Member<'_>], deadline: Instant) -> Result<Vec<View>, Setback> {
+    let mut views = Vec::with_capacity(members.len());
+    let mut until = deadline;
+    for (at, member) in members.iter_mut().enumerate() {
+        if member.route != Route::Log && member.still.is_proved() {
+            views.push(View::Proved);
+            continue;
+        }
+        let lock = member.database.lock(at, until);
+        member.is_refused |= matches!(
+            &lock,
+            Err(Setback::Wait {
+                reason: Reason::NotInPlace,
+                ..
+            })
+        );
+        if member.route == Route::Log {
+            views.push(View::Log(lock?, member.draft.open_empty()?));
+        } else {
+            views.push(View::Locked(lock?));
+            until = until.min(Instant::now() + GATHERING);
+        }
+    }
+    Ok(views)
+}
+
+/// Brings copies up to date, those that keep writers out first, and in the order of the databases.
+fn finish_all(members: &[Member<'_>], views: Vec<View>) -> Result<Vec<Filled>, Setback> {
+    let mut filled: Vec<Option<Filled>> = vec![None; members.len()];
+    let mut logs = Vec::new();
+    for (at, (view, member)) in views.into_iter().zip(members).enumerate() {
+        match view {
+            View::Proved => filled[at] = member.still.finish(),
+            View::Locked(lock) => filled[at] = Some(member.still.finish_locked(at, lock)?),
+            View::Log(lock, target) => logs.push((at, member, lock, target)),
+        }
+    }
+    for (at, member, lock, target) in logs {
+        filled[at] = Some(lock.copy_log_into(at, target, member.draft)?);
+    }
+    let unfinished = |at| Setback::Wait {
+        at,
+        reason: Reason::Changing,
+    };
+    let filled = filled.into_iter().enumerate();
+    filled
+        .map(|(at, filled)| filled.ok_or_else(|| unfinished(at)))
+        .collect()
+}
