@@ -17,7 +17,7 @@ use super::locks::{self, Writer};
 use crate::database::Error;
 
 /// The database's header, with the change counter (at 24) and the version that it is valid for (at 92).
-const HEADER_BYTES: u64 = 100;
+const HEADER_BYTES: usize = 100;
 /// Where the header says how the database is to be read; 2 stands for a write-ahead log.
 const READ_VERSION_AT: usize = 19;
 /// How a database begins.
@@ -143,7 +143,7 @@ pub(super) fn wait_until_free(path: &Path, until: Instant) -> Result<bool, Error
 /// What the header says of an open file, as far as it reaches.
 pub(super) fn read_header(main: &File) -> io::Result<Vec<u8>> {
     use std::os::unix::fs::FileExt as _;
-    let mut header = vec![0; HEADER_BYTES as usize];
+    let mut header = vec![0; HEADER_BYTES];
     let mut len = 0;
     while len < header.len() {
         match main.read_at(&mut header[len..], len as u64) {

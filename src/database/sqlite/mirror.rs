@@ -11,7 +11,7 @@ use std::thread;
 /// Compared at once. Two of these fit into the cache of one core.
 const CHUNK_BYTES: usize = 128 << 10;
 /// What a thread must have to do to be worth its start.
-const THREAD_BYTES: u64 = 4 << 20;
+const THREAD_BYTES: u64 = 32 << 20;
 /// More threads only wait for memory.
 const MOST_THREADS: u64 = 4;
 
@@ -100,7 +100,9 @@ mod tests {
     fn a_copy_becomes_equal_whatever_it_was() {
         let folder = tempfile::tempdir().unwrap();
         let (original, copy) = (folder.path().join("a"), folder.path().join("b"));
-        let mut bytes: Vec<u8> = (0..9 << 20u32).map(|at: u32| (at >> 7) as u8).collect();
+        let mut bytes: Vec<u8> = (0..65 << 12)
+            .flat_map(|at: u32| [at.to_le_bytes()[0]; 256])
+            .collect();
         let check = |bytes: &[u8]| {
             fs::write(&original, bytes).unwrap();
             let open = OpenOptions::new().read(true).write(true).clone();

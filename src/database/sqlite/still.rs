@@ -145,15 +145,15 @@ impl<'a> StillCopy<'a> {
             });
         };
         let path = self.database.path();
-        let look = || -> Result<_, Error> {
+        let main_now = || -> Result<_, Error> {
             let header = look::read_header(main).map_err(Error::unreadable(path))?;
             Ok((Files::look(path)?.main, header))
         };
-        let before = look()?;
+        let before = main_now()?;
         let is_same_file = Files::is_of(main, &before.0).map_err(Error::unreadable(path))?;
         self.mirror_main(main)?;
         // Some network file systems only pretend to lock.
-        let is_still = is_same_file && look()? == before;
+        let is_still = is_same_file && main_now()? == before;
         let locked_for = lock.release();
         // A journal or log of an earlier pass is none of this content.
         for suffix in [files::LOG, files::JOURNAL] {

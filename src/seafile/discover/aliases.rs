@@ -113,6 +113,7 @@ fn field<'a>(alias: &'a Located, key: &str) -> Option<&'a Located> {
 #[cfg(test)]
 mod tests {
     use super::super::tests::Fake;
+    use super::*;
 
     const CONF: &str =
         "[database]\ntype = mysql\nhost = dbhost\nuser = seafile\ndb_name = seafile-db\n";
@@ -127,10 +128,7 @@ mod tests {
             .file("conf/ccnet.conf", ccnet)
             .file("conf/seahub_settings.py", &settings);
         let found = fake.discover().unwrap();
-        let words = found
-            .warnings
-            .iter()
-            .filter_map(|warning| warning.incomplete_word());
+        let words = found.warnings.iter().filter_map(Warning::incomplete_word);
         assert!(words.clone().all(|word| word == "database-left-out"));
         assert_eq!(words.count(), found.warnings.len());
         found.warnings.iter().map(ToString::to_string).collect()

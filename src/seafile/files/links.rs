@@ -161,9 +161,9 @@ pub(super) fn find(options: &ScanOptions, rules: &Rules) -> (Vec<KnownLink>, Roo
     let folders = WITH_ALL.map(|name| (name, false)).into_iter();
     for (folder, files_only) in folders.chain(WITH_FILES.map(|name| (name, true))) {
         // What cannot be listed is told by the walk.
-        let mut names = names_in(&source(options, Path::new(folder))).unwrap_or_default();
-        names.sort_unstable();
-        for name in names {
+        let mut found = names_in(&source(options, Path::new(folder))).unwrap_or_default();
+        found.sort_unstable();
+        for name in found {
             look(Path::new(folder).join(name), files_only);
         }
     }

@@ -106,13 +106,13 @@ fn a_database_at_any_place_is_stored_by_sqlites_own_way() {
     user.run(&["check", "--deep"]).succeeds();
 }
 
-/// Runs a backup on a file system that refuses locks on one file, as strace plays it.
-fn backup_without_locks(user: &User, source: &Path, error: &str) -> Ran {
+/// Runs a backup on a file system that refuses locks on one file, as strace plays it. `injected` says with which error.
+fn backup_without_locks(user: &User, source: &Path, injected: &str) -> Ran {
     let plain = user.command(&["backup", source.to_str().unwrap(), "--init"]);
     let mut command = Command::new("strace");
     command.args(["-f", "-qq", "-o", "/dev/null", "-P"]);
     command.arg(source.join("seafile-data/seafile.db"));
-    command.arg(format!("--inject=fcntl:error={error}"));
+    command.arg(format!("--inject=fcntl:error={injected}"));
     command.arg(plain.get_program()).args(plain.get_args());
     command.env_clear().current_dir(user.home());
     for (name, value) in plain.get_envs() {
@@ -135,7 +135,7 @@ fn a_quiet_database_needs_no_locks_and_one_that_changes_is_told_by_name() {
         let done = std::sync::atomic::AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                // The end of an hour ends a test that has gone wrong.
+                // Ends by itself where the test does not.
                 let begun = std::time::Instant::now();
                 let mut ahead = 0;
                 while !done.load(std::sync::atomic::Ordering::Relaxed)
@@ -148,7 +148,9 @@ fn a_quiet_database_needs_no_locks_and_one_that_changes_is_told_by_name() {
                 }
             });
             let begun = std::time::Instant::now();
-            let ran = backup_without_locks(&user, source.path.as_path(), error);
+            // Between two looks there is time for a change, also on a machine that has much else to do.
+            let slowly = format!("{error}:delay_exit=300000");
+            let ran = backup_without_locks(&user, source.path.as_path(), &slowly);
             done.store(true, std::sync::atomic::Ordering::Relaxed);
             ran.fails(
                 1,

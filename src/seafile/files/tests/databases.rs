@@ -38,8 +38,8 @@ fn unpacked(scan: &Scan, name: &str) -> (tempfile::TempDir, TarReport) {
         .output()
         .unwrap()
         .stdout;
-    let members = members.iter().filter(|byte| **byte == b'\n').count();
-    assert_eq!(report.members, members as u64);
+    let members = String::from_utf8(members).unwrap();
+    assert_eq!(report.members, members.lines().count() as u64);
     (folder, report)
 }
 
