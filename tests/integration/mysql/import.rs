@@ -317,7 +317,10 @@ fn programs_that_a_binary_log_forbids_are_refused_beforehand() {
         password: None,
         tls: Tls::Off,
     };
-    let program = "CREATE FUNCTION f() RETURNS INT RETURN 1";
+    let free = "CREATE FUNCTION f() RETURNS INT RETURN 1";
+    let bound = "CREATE FUNCTION f() RETURNS INT DETERMINISTIC RETURN 1";
+    let unbound = "CREATE FUNCTION f() RETURNS INT NOT DETERMINISTIC RETURN 1";
+    let reading = "CREATE FUNCTION f() RETURNS INT READS SQL DATA RETURN 1";
     let trigger = "CREATE TRIGGER g BEFORE INSERT ON t FOR EACH ROW SET @a = 1";
     let dump = |text: &str| format!("{text};\n-- seawall dump complete: 0 tables, 0 rows\n");
     for (is_trusting, user) in [(false, "few"), (false, "root"), (true, "few")] {
@@ -325,7 +328,7 @@ fn programs_that_a_binary_log_forbids_are_refused_beforehand() {
             "SET GLOBAL log_bin_trust_function_creators = {}",
             u8::from(is_trusting)
         ));
-        for text in [program, trigger] {
+        for text in [free, bound, unbound, reading, trigger] {
             let connection = Connection::open(&account(user)).unwrap();
             connection.run("USE d").unwrap();
             let itself = connection.run(text);

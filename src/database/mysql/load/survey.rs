@@ -24,6 +24,8 @@ pub struct DumpNeeds {
     packet_table: String,
     makes: BTreeSet<&'static str>,
     has_references: bool,
+    /// A function that says of itself neither that it is deterministic nor that it changes nothing.
+    has_free_function: bool,
     has_versions: bool,
     collations: BTreeSet<String>,
     head: dump::Head,
@@ -83,8 +85,13 @@ impl DumpNeeds {
         if words.next().as_deref() == Some("CREATE") {
             let kind = words.find_map(|word| KINDS.into_iter().find(|kind| *kind == word));
             self.makes.extend(kind);
+            let has = |what| collations::has_words(text, statement.escapes, what);
+            if kind == Some("FUNCTION") {
+                let is_deterministic = has(&["DETERMINISTIC"]) && !has(&["NOT", "DETERMINISTIC"]);
+                let only_reads = has(&["NO", "SQL"]) || has(&["READS", "SQL", "DATA"]);
+                self.has_free_function |= !is_deterministic && !only_reads;
+            }
             if kind == Some("TABLE") {
-                let has = |what| collations::has_words(text, statement.escapes, what);
                 self.has_references |= has(&["REFERENCES"]);
                 self.has_versions |= has(&["SYSTEM", "VERSIONING"]);
             }
@@ -161,15 +168,7 @@ pub fn must_take(server: &Server, wanted: &[Wanted<'_>]) -> Result<()> {
             needs.must_fit(&connection, one.name, packet, &mut collations)?;
         }
     }
-    let makes_programs = wanted.iter().filter_map(|one| one.needs).any(|needs| {
-        ["FUNCTION", "TRIGGER"]
-            .iter()
-            .any(|kind| needs.makes.contains(kind))
-    });
-    if makes_programs {
-        must_trust_programs(&connection)?;
-    }
-    Ok(())
+    must_trust_programs(&connection, wanted)
 }
 
 /// The longest statement that a server takes.
@@ -243,22 +242,32 @@ fn is_mariadb_10_3(connection: &Connection) -> std::result::Result<bool, Error> 
     Ok(!variable.is_empty())
 }
 
-/// With a binary log, servers let accounts without SUPER make functions and triggers only if they were told so.
-fn must_trust_programs(connection: &Connection) -> Result<()> {
+/// With a binary log, servers take functions and triggers only from accounts with SUPER, and from these no function that
+/// may give something else on a replica, unless they were told to trust.
+fn must_trust_programs(connection: &Connection, wanted: &[Wanted<'_>]) -> Result<()> {
+    let needs = wanted.iter().filter_map(|one| one.needs);
+    let makes = |kind| needs.clone().any(|needs| needs.makes.contains(kind));
+    if !makes("FUNCTION") && !makes("TRIGGER") {
+        return Ok(());
+    }
     let on = |variable: &str| -> std::result::Result<bool, Error> {
         let value = connection.text(&format!("SELECT @@{variable}"))?;
         Ok(value.as_deref() == Some("1"))
     };
-    if !on("log_bin")?
-        || on("log_bin_trust_function_creators")?
-        || privileges::is_super(connection)?
-    {
+    if !on("log_bin")? || on("log_bin_trust_function_creators")? {
         return Ok(());
     }
+    let what = if !privileges::is_super(connection)? {
+        "the dumps have functions or triggers, and this server keeps a binary log: it refuses them from an account without SUPER"
+    } else if needs.clone().any(|needs| needs.has_free_function) {
+        "the dumps have functions that do not say that they are deterministic, and this server keeps a binary log: it refuses them"
+    } else {
+        return Ok(());
+    };
     Err(LoadError::Unfit {
         server: connection.server().to_string(),
         database: String::new(),
-        what: "the dumps have functions or triggers, and this server keeps a binary log: it refuses them from an account without SUPER".to_owned(),
+        what: what.to_owned(),
         hint: "let an administrator run: SET GLOBAL log_bin_trust_function_creators = 1",
     })
 }
