@@ -5,6 +5,7 @@ pub mod databases;
 pub mod doubt;
 pub mod presence;
 pub mod readings;
+mod pieces;
 
 use std::path::PathBuf;
 

@@ -4,13 +4,14 @@
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use sha2::Digest as _;
 
+use super::pieces::Pieces;
 use crate::database::mysql::{
-    self, Address, Connection, DumpError, ErrorKind, Server, Snapshot, Tls,
+    self, Address, Connection, DumpError, ErrorKind, Server, Snapshot, Tls, Unreadable,
 };
 use crate::database::{self, Pointers, SqliteCopy, SqliteSource};
 use crate::object::Sha256;
@@ -24,9 +25,8 @@ pub const SEAFILE: &str = "seafile";
 const ATTEMPTS: usize = 5;
 /// The zstd level of dumps in the spool, which are read once.
 const LEVEL: i32 = 1;
-/// Pieces on their way from the server to the spool, and the length of each.
+/// Pieces on their way from the server to the spool.
 const PIECES: usize = 8;
-const PIECE: usize = 1 << 20;
 /// Where servers on Debian, Red Hat and elsewhere have their socket.
 const SOCKETS: [&str; 4] = [
     "/run/mysqld/mysqld.sock",
@@ -286,16 +286,40 @@ impl SeafileDatabase {
     pub fn pointers(&self, spool: &Path) -> Result<Pointers, database::Error> {
         match self {
             Self::File(source) => database::read_pointers_live(source, spool),
-            Self::Server(server, name) => begin(server, &[name])?.pointers(name),
+            Self::Server(server, name) => pointers_of(server, name),
+        }
+    }
+}
+
+/// What a database on a server points to; of tables that cannot be read it is not known.
+fn pointers_of(server: &Server, name: &str) -> Result<Pointers, database::Error> {
+    let mut unreadable = Vec::new();
+    loop {
+        match begin_without(server, &[name], &unreadable)?.pointers(name) {
+            Err(database::Error::Server(error)) => match error.kind() {
+                ErrorKind::Unreadable(table, name) => {
+                    unreadable.push((name.clone(), table.clone()));
+                }
+                _ => return Err(error.into()),
+            },
+            result => return result,
         }
     }
 }
 
 /// A snapshot; one that was outrun by an ALTER is taken anew.
 fn begin(server: &Server, names: &[&str]) -> Result<Snapshot, mysql::Error> {
+    begin_without(server, names, &[])
+}
+
+fn begin_without(
+    server: &Server,
+    names: &[&str],
+    unreadable: &[(String, Unreadable)],
+) -> Result<Snapshot, mysql::Error> {
     let mut attempts = 1;
     loop {
-        match Snapshot::begin(server, names) {
+        match Snapshot::begin_without(server, names, unreadable) {
             Err(error) if *error.kind() == ErrorKind::Changed && attempts < ATTEMPTS => {
                 attempts += 1;
             }
@@ -315,7 +339,13 @@ pub fn keep_dumps(
         file: folder.to_owned(),
         source,
     };
-    let copies = dump_group(server, databases, folder)?.copies.into_iter();
+    let copies = dump_group(server, databases, folder)?.copies;
+    // What is replaced afterwards must all be kept.
+    let lacking = copies.iter().find_map(|copy| copy.integrity.first());
+    if let Some(lacking) = lacking {
+        return Err(mysql::Error::incomplete(server, lacking).into());
+    }
+    let copies = copies.into_iter();
     let keep = |copy: Copy| {
         let path = folder.join(format!("{}.sql.zst", copy.role));
         let Kept::Dump(file) = copy.kept else {
@@ -347,14 +377,19 @@ fn dump_group(
     spool: &Path,
 ) -> Result<Dumped, database::Error> {
     let mut attempts = 1;
+    let mut unreadable = Vec::new();
     loop {
-        match try_dump_group(server, databases, spool) {
-            Err(database::Error::Server(error))
-                if *error.kind() == ErrorKind::Changed && attempts < ATTEMPTS =>
-            {
-                attempts += 1;
-            }
+        let error = match try_dump_group(server, databases, &unreadable, spool) {
+            Err(database::Error::Server(error)) => error,
             result => return result,
+        };
+        match error.kind() {
+            ErrorKind::Changed if attempts < ATTEMPTS => attempts += 1,
+            // Once more without it: each takes one table away, so that this ends.
+            ErrorKind::Unreadable(table, name) => {
+                unreadable.push((name.clone(), table.clone()));
+            }
+            _ => return Err(error.into()),
         }
     }
 }
@@ -362,10 +397,11 @@ fn dump_group(
 fn try_dump_group(
     server: &Server,
     databases: &[(&str, &str)],
+    unreadable: &[(String, Unreadable)],
     spool: &Path,
 ) -> Result<Dumped, database::Error> {
     let names: Vec<&str> = databases.iter().map(|(_, name)| *name).collect();
-    let mut snapshot = Snapshot::begin(server, &names)?;
+    let mut snapshot = Snapshot::begin_without(server, &names, unreadable)?;
     let mut dumped = Dumped {
         copies: Vec::new(),
         pointers: None,
@@ -417,10 +453,7 @@ fn dump(
             out.finish()?.into_inner()?;
             io::Result::Ok((len, Sha256::new(hasher.finalize().into())))
         });
-        let mut out = Pieces {
-            sender,
-            piece: Vec::new(),
-        };
+        let mut out = Pieces::new(sender);
         let totals = snapshot.dump(name, &mut out).and_then(|totals| {
             out.send()?;
             Ok(totals)
@@ -442,39 +475,14 @@ fn dump(
         place: Place::Server(server.clone(), name.to_owned()),
         len,
         sha256,
-        integrity: Vec::new(),
+        integrity: snapshot
+            .unreadable(name)?
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
         server: Some(snapshot.version().to_owned()),
         identity: Some(snapshot.identity()?),
         kept: Kept::Dump(file),
     };
     Ok((copy, totals.notes))
-}
-
-/// Collects what is written into pieces for another thread.
-struct Pieces {
-    sender: SyncSender<Vec<u8>>,
-    piece: Vec<u8>,
-}
-
-impl Pieces {
-    fn send(&mut self) -> io::Result<()> {
-        let piece = std::mem::take(&mut self.piece);
-        self.sender
-            .send(piece)
-            .map_err(|_| io::ErrorKind::BrokenPipe.into())
-    }
-}
-
-impl Write for Pieces {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.piece.extend_from_slice(bytes);
-        if self.piece.len() >= PIECE {
-            self.send()?;
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

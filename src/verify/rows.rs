@@ -69,7 +69,7 @@ pub(super) fn problems(pointers: &Pointers) -> Vec<String> {
                 table: "Repo" | "Branch" | "RepoTrash" | "VirtualRepo",
                 library: None,
                 ..
-            }
+            } | Oddity::UnreadableTable { .. }
         )
     });
     rows.map(ToString::to_string).collect()

@@ -16,6 +16,7 @@ use super::error::{Error, ErrorKind};
 use super::literal::{self, Literal};
 use super::schema::{self, NameCase, Schema, Table};
 use super::snapshot::released;
+use super::unreadable::{self, Unreadable};
 
 /// An INSERT is ended when it has so many bytes.
 const INSERT_BYTES: usize = 1 << 20;
@@ -185,7 +186,17 @@ pub(super) fn write(
         .iter()
         .partition(|table| table.is_transactional);
     for table in locked.into_iter().chain(snapshot) {
-        released(connection, || dump.table(table))?;
+        released(connection, || dump.table(table)).map_err(|error| match error {
+            DumpError::Server(error) if unreadable::is_unreadable(&error) => {
+                let bad = Unreadable {
+                    name: table.name.clone(),
+                    reason: error.said().to_owned(),
+                };
+                let kind = ErrorKind::Unreadable(bad, database.to_owned());
+                error.with_kind(kind).into()
+            }
+            error => error,
+        })?;
     }
     dump.placeholders(schema)?;
     dump.routines(schema)?;
@@ -220,6 +231,12 @@ impl Dump<'_> {
                 ""
             }
         )?;
+        for Unreadable { name, .. } in &schema.unreadable {
+            writeln!(
+                self.out,
+                "-- Left out, since the server could not read it: {name:?}"
+            )?;
+        }
         Ok(())
     }
 

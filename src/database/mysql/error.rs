@@ -3,9 +3,12 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::unreadable::Unreadable;
+
 /// The hint where a server refuses a login. Whoever named the account otherwise says so instead.
 pub const LOGIN_REFUSED: &str = "the account and password of Seafile's configuration are refused from this host: \
-                                 see --database-user and --database-password-file";
+                                 see --database-user and --database-password-file; servers and accounts that take no \
+                                 connection without TLS can say the same: see --database-ca-file";
 
 /// A server that could not be asked, or an answer that no dump can be made of.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +17,8 @@ pub struct Error {
     /// The server, as messages name it.
     server: String,
     what: String,
+    /// What the server or the driver said, if it was one of them.
+    said: String,
     kind: ErrorKind,
     /// The server's number for it.
     code: Option<u16>,
@@ -38,6 +43,10 @@ pub enum ErrorKind {
     Lost,
     /// There is something that cannot be dumped whole.
     Unsupported,
+    /// One table cannot be read to its end: the dump has to begin anew without it.
+    Unreadable(Unreadable, String),
+    /// The server takes no connection without TLS.
+    NeedsTls,
     /// Anything else.
     Other,
 }
@@ -47,6 +56,7 @@ impl Error {
         Self {
             server: server.to_string(),
             what: what.into(),
+            said: String::new(),
             kind,
             code: None,
         }
@@ -62,12 +72,18 @@ impl Error {
         Self {
             server: server.to_string(),
             what: format!("{doing}: {innermost}"),
+            said: innermost.to_string(),
             kind: kind_of(source),
             code: match source {
                 mysql_async::Error::Server(said) => Some(said.code),
                 _ => None,
             },
         }
+    }
+
+    /// A dump that would lack something.
+    pub fn incomplete(server: &super::server::Server, lacking: &str) -> Self {
+        Self::new(server, ErrorKind::Unsupported, lacking)
     }
 
     pub(super) fn silent(server: impl fmt::Display, doing: &str, time: Duration) -> Self {
@@ -83,6 +99,11 @@ impl Error {
     /// The server's number for it (`mysqld_error.h`), if it was the server who said it.
     pub(super) fn code(&self) -> Option<u16> {
         self.code
+    }
+
+    /// What the server said.
+    pub(super) fn said(&self) -> &str {
+        &self.said
     }
 
     /// Why.
@@ -105,7 +126,14 @@ impl Error {
             }
             ErrorKind::Changed => "a table was altered while it was dumped: run again",
             ErrorKind::Lost => "look into the server's log, and run again: nothing was lost",
-            ErrorKind::NoDatabase | ErrorKind::Unsupported | ErrorKind::Other => return None,
+            ErrorKind::NeedsTls => {
+                "the server refuses connections without TLS: name the certificates that it is to be checked by \
+                 with --database-ca-file"
+            }
+            ErrorKind::NoDatabase
+            | ErrorKind::Unsupported
+            | ErrorKind::Unreadable(..)
+            | ErrorKind::Other => return None,
         };
         Some(text.to_owned())
     }
@@ -117,6 +145,9 @@ fn kind_of(error: &mysql_async::Error) -> ErrorKind {
     match error {
         Driver::Server(server) => match server.code {
             // The account, or the host that it comes from.
+            // require_secure_transport. Not all versions of MariaDB say so: 10.11 says 1045.
+            3159 => ErrorKind::NeedsTls,
+            _ if server.message.contains("insecure transport") => ErrorKind::NeedsTls,
             1045 | 1130 | 1131 | 1698 | 1862 | 3118 | 3948 | 4151 => ErrorKind::Login,
             1049 => ErrorKind::NoDatabase,
             1044 | 1142 | 1143 | 1227 | 1370 => {

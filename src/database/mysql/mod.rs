@@ -18,6 +18,7 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 mod text;
+mod unreadable;
 
 pub use connection::{Connection, Vendor};
 pub use dump::{DumpError, Totals, is_complete};
@@ -29,3 +30,4 @@ pub use load::{
 pub use server::{Address, Server, Tls};
 pub use snapshot::Snapshot;
 pub use text::{DumpText, TextError};
+pub use unreadable::Unreadable;

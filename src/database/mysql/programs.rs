@@ -108,7 +108,7 @@ impl Dump<'_> {
     }
 
     pub(super) fn triggers(&mut self, schema: &Schema) -> Result<(), DumpError> {
-        for trigger in schema::triggers(self.connection, self.database)? {
+        for trigger in schema::triggers(self.connection, self.database, &schema.unreadable)? {
             self.program(schema, &trigger)?;
         }
         Ok(())

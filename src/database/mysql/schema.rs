@@ -6,6 +6,7 @@ use super::connection::{Connection, cell_text};
 use super::definition;
 use super::error::{Error, ErrorKind};
 use super::literal::{self, Literal};
+use super::unreadable::Unreadable;
 
 /// What a database has; each sort in order of names.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub(super) struct Schema {
     pub(super) tables: Vec<Table>,
     pub(super) sequences: Vec<String>,
     pub(super) views: Vec<View>,
+    /// What the server lists and cannot open.
+    pub(super) unreadable: Vec<Unreadable>,
 }
 
 /// A table with rows.
@@ -86,7 +89,22 @@ pub(super) fn about(
     ))
 }
 
+/// What a database has that can all be read: anything else is an error.
 pub(super) fn read(connection: &Connection, database: &str) -> Result<Schema, Error> {
+    let schema = read_all(connection, database)?;
+    let Some(Unreadable { name, reason }) = schema.unreadable.first() else {
+        return Ok(schema);
+    };
+    let what = format!("the table {database}.{name} cannot be opened: {reason}");
+    Err(Error::new(
+        connection.server(),
+        ErrorKind::Unsupported,
+        what,
+    ))
+}
+
+/// What a database has; what cannot be opened is told apart.
+pub(super) fn read_all(connection: &Connection, database: &str) -> Result<Schema, Error> {
     let defaults = about(
         connection,
         "DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME",
@@ -105,6 +123,7 @@ pub(super) fn read(connection: &Connection, database: &str) -> Result<Schema, Er
         tables: Vec::new(),
         sequences: Vec::new(),
         views: Vec::new(),
+        unreadable: Vec::new(),
     };
     let transactional: Vec<String> = connection
         .rows("SELECT ENGINE FROM information_schema.ENGINES WHERE TRANSACTIONS = 'YES'")?
@@ -134,13 +153,9 @@ pub(super) fn read(connection: &Connection, database: &str) -> Result<Schema, Er
             "SEQUENCE" => schema.sequences.push(name),
             sort => {
                 let Some(engine) = engine else {
-                    let comment = cell(3).unwrap_or_default();
-                    let what = format!("the table {database}.{name} cannot be opened: {comment}");
-                    return Err(Error::new(
-                        connection.server(),
-                        ErrorKind::Unsupported,
-                        what,
-                    ));
+                    let reason = cell(3).unwrap_or_default();
+                    schema.unreadable.push(Unreadable { name, reason });
+                    continue;
                 };
                 schema.tables.push(Table {
                     is_transactional: transactional.contains(&engine),
@@ -297,7 +312,11 @@ pub(super) struct Program {
 
 /// The database's triggers, in the order in which they have to be made: of those of one table and
 /// moment the first runs first.
-pub(super) fn triggers(connection: &Connection, database: &str) -> Result<Vec<Program>, Error> {
+pub(super) fn triggers(
+    connection: &Connection,
+    database: &str,
+    unreadable: &[Unreadable],
+) -> Result<Vec<Program>, Error> {
     let rows = about(
         connection,
         "EVENT_OBJECT_TABLE, ACTION_TIMING, EVENT_MANIPULATION, ACTION_ORDER, TRIGGER_NAME",
@@ -311,6 +330,10 @@ pub(super) fn triggers(connection: &Connection, database: &str) -> Result<Vec<Pr
         let (table, timing, event) = (cell(0), cell(1), cell(2));
         let order: u64 = cell(3).parse().unwrap_or(0);
         let name = cell(4);
+        // It goes with its table.
+        if unreadable.iter().any(|one| one.name == table) {
+            continue;
+        }
         let trigger = trigger(
             connection,
             database,

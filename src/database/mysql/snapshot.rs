@@ -9,6 +9,7 @@ use super::literal::{self, Literal};
 use super::privileges;
 use super::schema::{self, NameCase, Schema};
 use super::server::Server;
+use super::unreadable::{self, Unreadable};
 use crate::database;
 use crate::database::pointers::rows::{Cell, Table, TableSource};
 use crate::database::pointers::{Pointers, assemble};
@@ -27,13 +28,30 @@ impl Snapshot {
     /// Errors: every [`ErrorKind`]; `Changed` where a table was made or altered meanwhile, which a
     /// new attempt settles.
     pub fn begin(server: &Server, databases: &[&str]) -> Result<Self, Error> {
+        Self::begin_without(server, databases, &[])
+    }
+
+    /// The same, without what a dump has failed at, as (database, table).
+    pub fn begin_without(
+        server: &Server,
+        databases: &[&str],
+        known: &[(String, Unreadable)],
+    ) -> Result<Self, Error> {
         let connection = Connection::open(server)?;
-        let before = schemas(&connection, databases)?;
+        let mut before = schemas(&connection, databases)?;
         privileges::check(&connection, &before)?;
+        for (database, schema) in &mut before {
+            let of_database = known.iter().filter(|(of, _)| of == database);
+            let known: Vec<Unreadable> = of_database.map(|(_, one)| one.clone()).collect();
+            unreadable::take_out(&connection, database, schema, &known)?;
+        }
         let locks = lock(server, &before)?;
         connection.run("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")?;
         connection.run("START TRANSACTION WITH CONSISTENT SNAPSHOT")?;
-        let databases = schemas(&connection, databases)?;
+        let mut databases = schemas(&connection, databases)?;
+        for ((_, schema), (_, before)) in databases.iter_mut().zip(&before) {
+            unreadable::take_out_known(schema, &before.unreadable);
+        }
         let tables = |all: &[(String, Schema)]| -> Vec<_> {
             let schemas = all.iter().map(|(_, schema)| schema);
             schemas
@@ -72,6 +90,11 @@ impl Snapshot {
             .collect())
     }
 
+    /// Tables and views of a database that cannot be read, and are in no dump.
+    pub fn unreadable(&self, database: &str) -> Result<&[Unreadable], Error> {
+        Ok(&self.schema(database)?.unreadable)
+    }
+
     /// What Seafile's own database points to.
     pub fn pointers(&self, database: &str) -> Result<Pointers, database::Error> {
         assemble::assemble(&OfDatabase {
@@ -108,7 +131,7 @@ impl Snapshot {
 fn schemas(connection: &Connection, databases: &[&str]) -> Result<Vec<(String, Schema)>, Error> {
     databases
         .iter()
-        .map(|&name| Ok((name.to_owned(), schema::read(connection, name)?)))
+        .map(|&name| Ok((name.to_owned(), schema::read_all(connection, name)?)))
         .collect()
 }
 
@@ -155,6 +178,15 @@ impl TableSource for OfDatabase<'_> {
             name == table.name
                 || self.schema.case != NameCase::Differs && name.eq_ignore_ascii_case(table.name)
         };
+        let unreadable = |reason: &str| database::Error::UnreadableTable {
+            file: format!("{} on {}", self.name, connection.server()).into(),
+            table: table.name,
+            reason: reason.to_owned(),
+        };
+        let mut bad = self.schema.unreadable.iter();
+        if let Some(bad) = bad.find(|known| is_it(&known.name)) {
+            return Err(unreadable(&bad.reason));
+        }
         let Some(known) = self.schema.tables.iter().find(|known| is_it(&known.name)) else {
             return if table.needed {
                 Err(missing(table.columns[0]))
@@ -193,6 +225,16 @@ impl TableSource for OfDatabase<'_> {
                 rows.push(std::array::from_fn(cell));
                 Ok::<_, Error>(())
             })
+        })
+        .map_err(|error: Error| {
+            if !unreadable::is_unreadable(&error) {
+                return error;
+            }
+            let bad = Unreadable {
+                name: known.name.clone(),
+                reason: error.said().to_owned(),
+            };
+            error.with_kind(ErrorKind::Unreadable(bad, self.name.to_owned()))
         })?;
         Ok(rows)
     }

@@ -47,8 +47,31 @@ struct Assembly {
 }
 
 impl Assembly {
+    /// A table's rows; none if the server cannot read it.
+    fn rows<const N: usize>(
+        &mut self,
+        source: &impl TableSource,
+        table: &Table<N>,
+    ) -> Result<Vec<[Cell; N]>, Error> {
+        match source.rows(table) {
+            Err(Error::UnreadableTable { reason, .. }) => {
+                let table = table.name;
+                self.rest
+                    .oddities
+                    .push(Oddity::UnreadableTable { table, reason });
+                Ok(Vec::new())
+            }
+            rows => rows,
+        }
+    }
+
+    fn is_unreadable<const N: usize>(&self, table: &Table<N>) -> bool {
+        let mut oddities = self.rest.oddities.iter();
+        oddities.any(|oddity| matches!(oddity, Oddity::UnreadableTable { table: name, .. } if *name == table.name))
+    }
+
     fn live(&mut self, source: &impl TableSource) -> Result<(), Error> {
-        for [id] in source.rows(&LIVE)? {
+        for [id] in self.rows(source, &LIVE)? {
             if let Some(id) = self.library_id(&LIVE, id) {
                 self.libraries
                     .insert(id, new_library(id, LibraryState::Live));
@@ -58,7 +81,7 @@ impl Assembly {
     }
 
     fn trash(&mut self, source: &impl TableSource) -> Result<(), Error> {
-        for [id, head, name, owner, deleted_at] in source.rows(&TRASH)? {
+        for [id, head, name, owner, deleted_at] in self.rows(source, &TRASH)? {
             let Some(id) = self.library_id(&TRASH, id) else {
                 continue;
             };
@@ -81,11 +104,16 @@ impl Assembly {
     }
 
     fn branches(&mut self, source: &impl TableSource) -> Result<(), Error> {
-        for [id, name, commit] in source.rows(&BRANCHES)? {
+        for [id, name, commit] in self.rows(source, &BRANCHES)? {
             let Some(id) = self.library_id(&BRANCHES, id) else {
                 continue;
             };
             let branch = name.into_text().unwrap_or_default();
+            // Nothing else says which libraries are in use.
+            if self.is_unreadable(&LIVE) {
+                let live = || new_library(id, LibraryState::Live);
+                self.libraries.entry(id).or_insert_with(live);
+            }
             if !self.libraries.contains_key(&id) {
                 let branch = excerpt(&branch);
                 self.rest.oddities.push(Oddity::StrayBranch {
@@ -114,7 +142,7 @@ impl Assembly {
     }
 
     fn virtual_libraries(&mut self, source: &impl TableSource) -> Result<(), Error> {
-        for [id, origin, path, base_commit] in source.rows(&VIRTUAL)? {
+        for [id, origin, path, base_commit] in self.rows(source, &VIRTUAL)? {
             let Some(id) = self.library_id(&VIRTUAL, id) else {
                 continue;
             };
@@ -147,7 +175,7 @@ impl Assembly {
     }
 
     fn details(&mut self, source: &impl TableSource) -> Result<(), Error> {
-        for [id, name, version, encrypted] in source.rows(&INFO)? {
+        for [id, name, version, encrypted] in self.rows(source, &INFO)? {
             let Some(id) = self.known_library(&INFO, id) else {
                 continue;
             };
@@ -164,7 +192,7 @@ impl Assembly {
 
     fn owners(&mut self, source: &impl TableSource) -> Result<(), Error> {
         for table in [&ORGANISATION_OWNERS, &OWNERS] {
-            for [id, owner] in source.rows(table)? {
+            for [id, owner] in self.rows(source, table)? {
                 let Some(id) = self.known_library(table, id) else {
                     continue;
                 };
@@ -177,7 +205,7 @@ impl Assembly {
     }
 
     fn history(&mut self, source: &impl TableSource) -> Result<(), Error> {
-        for [id, time] in source.rows(&VALID_SINCE)? {
+        for [id, time] in self.rows(source, &VALID_SINCE)? {
             let Some(id) = self.known_library(&VALID_SINCE, id) else {
                 continue;
             };
@@ -186,7 +214,7 @@ impl Assembly {
                 library.valid_since = library.valid_since.max(time);
             }
         }
-        for [id, days] in source.rows(&HISTORY_LIMITS)? {
+        for [id, days] in self.rows(source, &HISTORY_LIMITS)? {
             let Some(id) = self.known_library(&HISTORY_LIMITS, id) else {
                 continue;
             };
@@ -195,7 +223,7 @@ impl Assembly {
                 library.history_days = days;
             }
         }
-        for [id, gc_id] in source.rows(&GC_IDS)? {
+        for [id, gc_id] in self.rows(source, &GC_IDS)? {
             let Some(id) = self.known_library(&GC_IDS, id) else {
                 continue;
             };
@@ -207,7 +235,7 @@ impl Assembly {
     }
 
     fn garbage(&mut self, source: &impl TableSource) -> Result<(), Error> {
-        for [id] in source.rows(&GARBAGE)? {
+        for [id] in self.rows(source, &GARBAGE)? {
             let Some(id) = self.library_id(&GARBAGE, id) else {
                 continue;
             };
@@ -228,7 +256,7 @@ impl Assembly {
     }
 
     fn storage_classes(&mut self, source: &impl TableSource) -> Result<(), Error> {
-        for [id, class] in source.rows(&STORAGE_CLASSES)? {
+        for [id, class] in self.rows(source, &STORAGE_CLASSES)? {
             let id = self.library_id(&STORAGE_CLASSES, id);
             if let (Some(id), Some(class)) = (id, class.into_text()) {
                 self.rest.storage_classes.insert(id, class);
@@ -238,7 +266,7 @@ impl Assembly {
     }
 
     fn template(&mut self, source: &impl TableSource) -> Result<(), Error> {
-        for [key, value] in source.rows(&SYSTEM)? {
+        for [key, value] in self.rows(source, &SYSTEM)? {
             if key.into_text().as_deref() == Some("default_repo_id") {
                 self.rest.template = self.parse(&SYSTEM, 1, None, value);
             }

@@ -74,8 +74,8 @@ pub struct LibraryPointers {
 }
 
 impl LibraryPointers {
-    /// Whether a walk starts from the same objects and ends at the same history: if so, and the library
-    /// was whole, then a missing object is damage and not a race with the server.
+    /// Whether a walk starts from the same objects and judges them by the same rules: if so, and the
+    /// library was whole, then a missing object is damage and not a race with the server.
     pub fn same_roots(&self, other: &Self) -> bool {
         fn origin(library: &LibraryPointers) -> Option<(LibraryId, Option<ObjectId>)> {
             library
@@ -88,6 +88,8 @@ impl LibraryPointers {
             && origin(self) == origin(other)
             && self.valid_since == other.valid_since
             && self.gc_id == other.gc_id
+            && self.state == other.state
+            && self.encrypted == other.encrypted
     }
 }
 
@@ -148,6 +150,13 @@ pub enum Oddity {
         column: &'static str,
         /// What it holds.
         text: String,
+    },
+    /// The server cannot read one of the tables: none of its rows is known.
+    UnreadableTable {
+        /// The table.
+        table: &'static str,
+        /// What the server says.
+        reason: String,
     },
     /// A library without any branch: the database has lost where its data is.
     NoBranch {
@@ -221,6 +230,9 @@ impl fmt::Display for Oddity {
                     f,
                     "{table}.{column} has an id in capital letters, which was read in small ones: {text:?}"
                 )
+            }
+            Self::UnreadableTable { table, reason } => {
+                write!(f, "the table {table} cannot be read: {reason}")
             }
             Self::NoBranch { library } => write!(f, "library {library} has no branch"),
             Self::NoHeadInTrash { library } => {

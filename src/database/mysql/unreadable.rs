@@ -1,0 +1,157 @@
+//! Tables and views that the server lists and cannot open: a table whose file is gone, a crashed one, a view over a
+//! table that is not there. One of them must not keep all others out of a backup, so they are found before a dump
+//! begins, left out of it, and told by name.
+
+use super::connection::{Connection, cell_text};
+use super::error::Error;
+use super::literal;
+use super::schema::{self, Schema, View};
+
+/// So many tables are tried by one statement.
+const AT_ONCE: usize = 50;
+
+/// A table or view that cannot be read, and is not in the dump.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Its name.
+    pub name: String,
+    /// What the server says.
+    pub reason: String,
+}
+
+impl std::fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { name, reason } = self;
+        write!(
+            f,
+            "{name:?} cannot be read, and is not in the dump: {reason}"
+        )
+    }
+}
+
+/// Takes out of a schema what cannot be read; `known` are those that a dump has failed at.
+pub(super) fn take_out(
+    connection: &Connection,
+    database: &str,
+    schema: &mut Schema,
+    known: &[Unreadable],
+) -> Result<(), Error> {
+    let mut unreadable = std::mem::take(&mut schema.unreadable);
+    unreadable.extend(known.iter().cloned());
+    let mut probe = Probe::open(connection)?;
+    let tables = schema.tables.iter().map(|table| &table.name);
+    let tables: Vec<&String> = tables.chain(&schema.sequences).collect();
+    for tables in tables.chunks(AT_ONCE) {
+        let tried = tables.iter().map(|name| first_row(database, name));
+        let tried = probe.run(&tried.collect::<Vec<_>>().join(" UNION ALL "))?;
+        if tried.is_ok() {
+            continue;
+        }
+        for name in tables {
+            let found = try_one(&mut probe, database, name)?;
+            unreadable.extend(found.map(|(found, _)| found));
+        }
+    }
+    for View { name, columns } in &schema.views {
+        match try_one(&mut probe, database, name)? {
+            // Its definition can be dumped, which does not name the account.
+            Some((_, NO_DEFINER)) if !columns.is_empty() => {}
+            found => unreadable.extend(found.map(|(found, _)| found)),
+        }
+    }
+    take_out_known(schema, &unreadable);
+    Ok(())
+}
+
+/// Takes out what was found out before.
+pub(super) fn take_out_known(schema: &mut Schema, unreadable: &[Unreadable]) {
+    let is_good = |name: &String| !unreadable.iter().any(|one| one.name == *name);
+    schema.tables.retain(|table| is_good(&table.name));
+    schema.sequences.retain(is_good);
+    schema.views.retain(|view| is_good(&view.name));
+    schema.unreadable = unreadable.to_vec();
+    schema
+        .unreadable
+        .sort_by(|one, other| one.name.cmp(&other.name));
+    schema
+        .unreadable
+        .dedup_by(|one, other| one.name == other.name);
+}
+
+/// A connection that goes on after an error in the midst of rows, which closes it.
+struct Probe {
+    connection: Connection,
+}
+
+impl Probe {
+    fn open(beside: &Connection) -> Result<Self, Error> {
+        let connection = Connection::open(beside.server())?;
+        Ok(Self { connection })
+    }
+
+    fn run(&mut self, statement: &str) -> Result<Result<(), Error>, Error> {
+        let result = self.connection.run(statement);
+        if result.is_err() {
+            *self = Self::open(&self.connection)?;
+        }
+        Ok(result)
+    }
+}
+
+fn first_row(database: &str, name: &str) -> String {
+    let place = format!("{}.{}", literal::name(database), literal::name(name));
+    format!("(SELECT 1 FROM {place} LIMIT 1)")
+}
+
+/// Whether a table or view cannot be read: why, and the server's number for it.
+fn try_one(
+    probe: &mut Probe,
+    database: &str,
+    name: &str,
+) -> Result<Option<(Unreadable, u16)>, Error> {
+    let Err(error) = probe.run(&first_row(database, name))? else {
+        return Ok(None);
+    };
+    let code = error.code().unwrap_or_default();
+    // "Doesn't exist" is also said of a table that has just been dropped.
+    let is_broken = is_unreadable(&error)
+        || code == NO_SUCH_TABLE && is_listed(&probe.connection, database, name)?;
+    if !is_broken {
+        return Err(error);
+    }
+    let found = Unreadable {
+        name: name.to_owned(),
+        reason: error.said().to_owned(),
+    };
+    Ok(Some((found, code)))
+}
+
+fn is_listed(connection: &Connection, database: &str, name: &str) -> Result<bool, Error> {
+    let mut rows = schema::about(connection, "TABLE_NAME", "TABLES", "TABLE_SCHEMA", database)?;
+    let mut names = rows.iter_mut().filter_map(|row| cell_text(row, 0));
+    Ok(names.any(|listed| listed == name))
+}
+
+const NO_SUCH_TABLE: u16 = 1146;
+const NO_DEFINER: u16 = 1449;
+
+/// Whether an error says that this one table or view cannot be read, while others can (`mysqld_error.h`; below 1000 are
+/// numbers of the storage engines, `my_base.h`).
+pub(super) fn is_unreadable(error: &Error) -> bool {
+    let Some(code) = error.code() else {
+        return false;
+    };
+    matches!(
+        code,
+        // The file is not there; crashed, corrupt, not decrypted, of no known engine.
+        29 | 126
+            ..=199
+            | 1016 | 1017 | 1030 | 1033 | 1034 | 1035 | 1194 | 1195 | 1286 | 1712 | 1728
+            // The tablespace is missing, discarded or does not fit.
+            | 1808 | 1812 | 1814 | 1815 | 1816 | 1877 | 1932
+            // Tables that are somewhere else.
+            | 1168 | 1296 | 1429 | 1430 | 1431 | 1432
+            // A view over nothing; an account that is gone.
+            | 1356 | NO_DEFINER
+    )
+}
