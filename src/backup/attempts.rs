@@ -181,11 +181,15 @@ impl Run<'_> {
         let known = libraries.map(|library| (library.id, library.valid_since));
         let stores = self.base().into_iter().flat_map(|base| &base.unreferenced);
         let known = known.chain(stores.map(|store| (store.store, store.valid_since)));
-        let known: HashMap<LibraryId, i64> = known
-            .filter_map(|(library, since)| Some((library, since?)))
-            .collect();
+        // A library without a head is in both lists, and its two moments may differ.
+        let mut highest: HashMap<LibraryId, Option<i64>> = HashMap::new();
+        for (library, since) in known {
+            let highest = highest.entry(library).or_default();
+            *highest = since.max(*highest);
+        }
         for library in &mut pointers.libraries {
-            library.valid_since = library.valid_since.max(known.get(&library.id).copied());
+            let known = highest.get(&library.id).copied().flatten();
+            library.valid_since = library.valid_since.max(known);
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::database::LibraryPointers;
 use crate::object::{Kind, LibraryId};
 use crate::repository::manifest::{self, Audited};
 use crate::seafile::folders::ObjectFolders;
-use crate::walk::{Audit, Doubts, Group};
+use crate::walk::{self, Audit, Doubts, Group};
 
 /// A share of the libraries that a run looks at, in turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -210,11 +210,14 @@ impl Run<'_> {
         self.prepared.base.is_some() && self.base().is_none()
     }
 
-    /// Blocks that the source had lost when the base was made.
+    /// What the source had lost or altered when the base was made.
     pub(super) fn doubts(&self) -> Doubts {
         let damage = self.base().into_iter().flat_map(|base| &base.source_damage);
         let blocks = damage.map(manifest::Damage::object);
+        let damage = self.base().into_iter().flat_map(|base| &base.damage);
+        let altered = damage.filter(|damage| damage.reason == walk::ALTERED_ROOT);
         Doubts {
+            altered: altered.map(manifest::Damage::object).collect(),
             blocks: blocks.filter(|block| block.kind == Kind::Block).collect(),
             random_block_ids: crate::source::has_random_block_ids(self.installation),
         }

@@ -11,7 +11,7 @@ use super::objects::{Objects, Walked, owner};
 use super::packing::{BlockTrouble, PACK_BYTES, Totals};
 use super::sight::{BackupSight, SightError};
 use super::unreferenced::Leftovers;
-use crate::object::{Kind, Object, Store};
+use crate::object::{Kind, Object, Sha256, Store};
 use crate::repository::catalog::{Moving, Usage};
 use crate::repository::names::PackKind;
 use crate::seafile::folders::ObjectFolders;
@@ -75,7 +75,7 @@ pub fn compact(
             let (moved, troubles) = move_objects(objects, links, is_walked)?;
             totals.add(moved);
             if is_walked {
-                tell(walked, troubles);
+                tell(objects, walked, troubles)?;
             }
         }
     }
@@ -108,9 +108,21 @@ fn refusal(dumped: &Dumped, walked: &[Walked], leftovers: &Leftovers) -> Option<
 }
 
 /// What a move found altered is source damage: it stays where it is stored. What has vanished since the walk, a collector may
-/// have taken; what was bad then is told already.
-fn tell(walked: &mut [Walked], troubles: Vec<BlockTrouble>) {
-    for trouble in troubles {
+/// have taken; what was bad then is told already. A move does not know who needs an object: that is found here.
+fn tell(
+    objects: &Objects<'_>,
+    walked: &mut [Walked],
+    troubles: Vec<BlockTrouble>,
+) -> Result<(), Error> {
+    let bad: HashSet<Object> = troubles.iter().map(|trouble| trouble.object).collect();
+    let mut required = HashSet::new();
+    for walked in walked.iter().filter(|_| !bad.is_empty()) {
+        required.extend(objects.required(walked, &bad)?);
+    }
+    for mut trouble in troubles {
+        if !required.contains(&trouble.object) {
+            trouble.need = Need::Optional;
+        }
         let position = owner(walked, &trouble.object);
         let Some(walked) = position.and_then(|position| walked.get_mut(position)) else {
             continue;
@@ -121,6 +133,7 @@ fn tell(walked: &mut [Walked], troubles: Vec<BlockTrouble>) {
             walked.add(trouble, true);
         }
     }
+    Ok(())
 }
 
 /// Stores of which something required is lost: what it led to cannot be told from what nobody needs.
@@ -205,15 +218,30 @@ fn move_object(
     object: Object,
 ) -> Result<Option<BlockTrouble>, WalkError<SightError>> {
     if object.kind == Kind::Block {
-        sight.keep_block(object).map_err(WalkError::Sight)?;
+        let kept = sight.keep_block(object, Need::Required);
+        kept.map_err(WalkError::Sight)?;
         return Ok(None);
     }
     match walk::read_checked(source, &object).map_err(WalkError::Source)? {
         Ok((_, bytes)) => {
+            let stored = sight.stored(&object).map_err(WalkError::Sight)?;
+            let stored = stored.and_then(|stored| stored.sha256);
+            // What was stored of a commit counts, and stays where it is.
+            if stored.is_some_and(|stored| stored != Sha256::of(&bytes)) {
+                return Ok(Some(BlockTrouble {
+                    object,
+                    trouble: Trouble::Changed,
+                    need: Need::Required,
+                }));
+            }
             sight.keep(object, bytes).map_err(WalkError::Sight)?;
             Ok(None)
         }
-        Err(BadObject { trouble, .. }) => Ok(Some(BlockTrouble { object, trouble })),
+        Err(BadObject { trouble, .. }) => Ok(Some(BlockTrouble {
+            object,
+            trouble,
+            need: Need::Required,
+        })),
     }
 }
 

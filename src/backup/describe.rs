@@ -1,6 +1,6 @@
 //! What a run found and stored, in the words of manifest and marker.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::attempts::Attempt;
 use super::heads::RolledBack;
@@ -15,6 +15,7 @@ use crate::repository::acceptances::Acceptances;
 use crate::repository::configuration::FORMAT;
 use crate::repository::manifest::{self, Damage, Manifest, count_objects};
 use crate::repository::names::SnapshotId;
+use crate::time::Timestamp;
 use crate::walk::{Finding, Need};
 
 /// What the marker is made from.
@@ -75,6 +76,7 @@ pub fn describe(
     for walked in &attempt.walked {
         for library in &walked.libraries {
             let paths = objects.paths(walked, library)?;
+            let mut told = HashSet::new();
             for finding in &walked.outcome.findings {
                 let shown = paths.get(&finding.object);
                 // A shared folder's own paths to what its origin lost are damage of both.
@@ -82,7 +84,7 @@ pub fn describe(
                     continue;
                 }
                 // What the collector took of history is no damage, also if the repository has it.
-                if finding.need == Need::Required {
+                if finding.need == Need::Required && told.insert(finding.object) {
                     let paths = shown.cloned().unwrap_or_default();
                     let entry = run.damage(finding, library.id, paths, &first_seen);
                     if finding.rescued {
@@ -98,7 +100,7 @@ pub fn describe(
     damage.sort_by_key(|damage| (damage.library, damage.object()));
     source_damage.sort_by_key(|damage: &Damage| (damage.library, damage.object()));
     run.mark_accepted(damage.iter_mut().chain(&mut source_damage));
-    let libraries = run.libraries(objects, attempt, &damage)?;
+    let libraries = run.libraries(objects, attempt, leftovers, &damage)?;
     let summary = Summary {
         incomplete: run.incomplete(attempt, leftovers, ordinary),
         damage: count_objects(&damage),
@@ -187,6 +189,7 @@ impl Run<'_> {
         &self,
         objects: &Objects<'_>,
         attempt: &Attempt,
+        leftovers: &Leftovers,
         damage: &[Damage],
     ) -> Result<Vec<manifest::Library>, Error> {
         let mut walked_by: HashMap<LibraryId, &Walked> = HashMap::new();
@@ -200,7 +203,11 @@ impl Run<'_> {
         let describe = |library: &LibraryPointers| {
             let walked = walked_by.get(&library.id).copied();
             let damaged = damaged.get(&library.id).copied().unwrap_or_default();
-            self.library(objects, library, walked, damaged)
+            let described = self.library(objects, library, walked, damaged)?;
+            Ok(manifest::Library {
+                listed: leftovers.cut_off.get(&library.id).cloned(),
+                ..described
+            })
         };
         attempt
             .dumped
@@ -267,6 +274,7 @@ impl Run<'_> {
             history_incomplete: gone_before
                 + walked.map_or(0, |walked| history_gone(walked, library.id)),
             damage,
+            listed: None,
             audited: walked.and_then(|_| self.audited(library)),
         })
     }
@@ -309,9 +317,12 @@ impl Run<'_> {
             "database-damaged",
         );
         let oddities = &attempt.dumped.pointers.oddities;
-        let unreadable = oddities
-            .iter()
-            .any(|oddity| matches!(oddity, Oddity::Unreadable { .. }));
+        let unreadable = oddities.iter().any(|oddity| {
+            matches!(
+                oddity,
+                Oddity::Unreadable { .. } | Oddity::UnreadableTable { .. }
+            )
+        });
         add(unreadable, "rows-unreadable");
         add(!leftovers.unreadable.is_empty(), "stores-unreadable");
         add(leftovers.has_damage(), "stores-damaged");
@@ -360,6 +371,7 @@ impl Run<'_> {
         for walked in &attempt.walked {
             lines.extend(walked.outcome.warning_lines());
         }
+        lines.extend(cut_off_lines(&attempt.dumped.pointers, leftovers));
         let bad = leftovers.bad.iter().take(100);
         lines.extend(bad.map(|(object, trouble)| format!("unreferenced {object}: {trouble}")));
         lines.extend(leftovers.unreadable.iter().take(100).cloned());
@@ -404,6 +416,29 @@ fn lost_by_database(pointers: &Pointers, first_seen: &FirstSeen) -> Vec<Damage> 
         }
     };
     no_head.chain(no_origin).map(damage).collect()
+}
+
+/// What was taken of libraries of which a loss cuts something off.
+fn cut_off_lines(pointers: &Pointers, leftovers: &Leftovers) -> Vec<String> {
+    let line = |(id, listed): (&LibraryId, &manifest::Listed)| {
+        let name = pointers
+            .library(*id)
+            .and_then(|known| known.name.as_deref());
+        let newest = listed.newest.map_or_else(
+            || "none of its commits can be read".to_owned(),
+            |(commit, time)| {
+                let time = Timestamp::from_seconds(time).map(|time| format!(" of {time}"));
+                let time = time.unwrap_or_default();
+                format!("the newest commit that can be read is {commit}{time}")
+            },
+        );
+        format!(
+            "library {id} ({}): {} objects were taken by listing, without a head that leads to them; {newest}",
+            name.unwrap_or("-"),
+            listed.objects
+        )
+    };
+    leftovers.cut_off.iter().map(line).collect()
 }
 
 fn left_out(attempt: &Attempt, ordinary: &Ordinary) -> Vec<manifest::LeftOut> {

@@ -6,6 +6,7 @@
 mod attempts;
 mod audit;
 mod compact;
+mod cut_off;
 mod describe;
 mod dumps;
 mod heads;
@@ -20,6 +21,7 @@ mod seal;
 mod shared;
 mod sight;
 mod stream;
+mod undescribed;
 mod unreferenced;
 
 pub use audit::{ParseShareError, Share};
@@ -50,6 +52,7 @@ use crate::source::{self, databases};
 use crate::time::Clock;
 use crate::walk::Doubts;
 use attempts::Attempt;
+use cut_off::CutOff;
 use heartbeat::Heartbeat;
 use objects::Objects;
 use packing::{PackingError, Settings};
@@ -374,6 +377,11 @@ impl Run<'_> {
             &described.manifest,
             described.summary,
         )?;
+        for key in &sealed.bad_segments {
+            self.prepared.alarms.push(format!(
+                "{key} is lost or altered, and so is what it indexes: the next run stores that again"
+            ));
+        }
         if let Some(error) = sealed.forgotten {
             self.prepared.alarms.push(format!(
                 "the snapshot is whole, but the next run has to make the catalog again: {}",
@@ -413,8 +421,15 @@ impl Run<'_> {
         attempt: &mut Attempt,
     ) -> Result<(Leftovers, Option<Compacted>), Error> {
         self.say("looking for stores that no library points to");
-        let mut leftovers =
-            unreferenced::copy(objects, self.options, &attempt.dumped.pointers, self.base())?;
+        let again = self.is_full() || !self.prepared.alarms.is_empty();
+        let cut_off = CutOff::new(objects, &attempt.walked, self.base(), again)?;
+        let mut leftovers = unreferenced::copy(
+            objects,
+            self.options,
+            &attempt.dumped.pointers,
+            self.base(),
+            cut_off,
+        )?;
         if self.source_is_gone() {
             leftovers.keep(self.base(), &attempt.dumped.pointers);
         }

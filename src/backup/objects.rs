@@ -145,6 +145,9 @@ impl Objects<'_> {
         for trouble in troubles {
             assign(&mut walked, trouble);
         }
+        for walked in &mut walked {
+            walked.outcome.remove_echoes();
+        }
         Ok((walked, totals))
     }
 
@@ -218,6 +221,25 @@ impl Objects<'_> {
         walked.closure = Some(whole);
         walked.open = Some(open);
         Ok(())
+    }
+
+    /// Which of some bad objects must be there for the libraries of a group.
+    pub fn required(
+        &self,
+        walked: &Walked,
+        bad: &HashSet<Object>,
+    ) -> Result<HashSet<Object>, Error> {
+        let sight = self.sight(None);
+        let source = self.source.as_ref();
+        let closure = Walk::new(source, &sight)
+            .closure(&walked.group(), bad, &walked.outcome.unfollowed)
+            .map_err(walk_error)?;
+        let mut required = HashSet::new();
+        for library in &walked.libraries {
+            let needs = walk::needs(source, &sight, library, bad, &closure).map_err(walk_error)?;
+            required.extend(needs.into_keys());
+        }
+        Ok(required)
     }
 
     /// When a commit was made, if the source tells.
@@ -321,8 +343,7 @@ impl Walked {
             self.outcome.findings.push(Finding {
                 object: trouble.object,
                 library: library.id,
-                // Garbage collection takes blocks away, it never tears them.
-                need: Need::Required,
+                need: trouble.need,
                 trouble: trouble.trouble,
                 rescued,
             });

@@ -24,7 +24,7 @@ use crate::repository::pack::{self, MemberName, Pack};
 use crate::repository::{self, Repository};
 use crate::seafile::check::Fault;
 use crate::seafile::folders::ObjectFolders;
-use crate::walk::{self, BadObject, Trouble};
+use crate::walk::{self, BadObject, Need, Trouble};
 
 /// Stored bytes at which a pack is finished.
 pub const PACK_BYTES: u64 = 32 << 20;
@@ -89,6 +89,8 @@ pub struct BlockTrouble {
     pub object: Object,
     /// What is wrong.
     pub trouble: Trouble,
+    /// Whether that is damage: it is not where only history needs it that may be collected.
+    pub need: Need,
 }
 
 /// A commit or fs object to pack, or bytes to keep aside.
@@ -122,7 +124,7 @@ pub struct Packer {
     trees: Option<Sender<Vec<Item>>>,
     /// The batch that is being filled.
     batch: Mutex<Batch>,
-    blocks: Option<Sender<Object>>,
+    blocks: Option<Sender<(Object, Need)>>,
     /// Those that pack, then those that put.
     threads: Vec<JoinHandle<()>>,
 }
@@ -244,12 +246,12 @@ impl Packer {
     }
 
     /// Reads, verifies and packs a block.
-    pub fn keep_block(&self, object: Object) -> Result<(), Stopped> {
+    pub fn keep_block(&self, object: Object, need: Need) -> Result<(), Stopped> {
         self.check()?;
         self.blocks
             .as_ref()
             .ok_or(Stopped)?
-            .send(object)
+            .send((object, need))
             .map_err(|_| Stopped)
     }
 
@@ -339,11 +341,11 @@ impl Shared {
 
     fn pack_blocks(
         &self,
-        items: &Receiver<Object>,
+        items: &Receiver<(Object, Need)>,
         packs: &Sender<(PackKind, Pack)>,
     ) -> Result<()> {
         let mut open = Open::new(self, PackKind::Blocks, packs)?;
-        for object in items {
+        for (object, need) in items {
             if self.has_failed() {
                 return Ok(());
             }
@@ -367,7 +369,11 @@ impl Shared {
                             &bytes,
                         )?;
                     }
-                    lock(&self.troubles).push(BlockTrouble { object, trouble });
+                    lock(&self.troubles).push(BlockTrouble {
+                        object,
+                        trouble,
+                        need,
+                    });
                 }
             }
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use seawall_backends::Key;
 
-use super::{Context, Options};
+use super::{Context, Options, undescribed};
 use crate::repository::catalog::{Base, Catalog, PackRecord, SegmentRecord};
 use crate::repository::index::{self, List};
 use crate::repository::manifest::Manifest;
@@ -19,6 +19,9 @@ use crate::time::Timestamp;
 
 /// The packs are listed at least this often.
 const LIST_EVERY: Duration = Duration::from_hours(24);
+
+/// Lost packs that are named.
+const MOST_ALARMS: usize = 20;
 
 /// What a run builds on.
 pub struct Prepared {
@@ -346,6 +349,22 @@ fn compare(
         adopt_pending(catalog, has)?;
     }
     drop_lost(repository, catalog, has, alarms)?;
+    // To give up a pack may give up packs of other segments, which link to it.
+    loop {
+        let rewrite = segments_to_rewrite(repository, catalog, seen, alarms)?;
+        if !drop_undescribed(repository, catalog, &rewrite, alarms)? {
+            return Ok(rewrite);
+        }
+    }
+}
+
+/// Positions of segments that are lost, or that index something lost.
+fn segments_to_rewrite(
+    repository: &Repository,
+    catalog: &Catalog,
+    seen: &Seen<'_>,
+    alarms: &mut Vec<String>,
+) -> Result<HashSet<usize>> {
     let mut rewrite = HashSet::new();
     for (position, segment) in catalog.segments()?.iter().enumerate() {
         let key = names::segment(&segment.name, repository.seal());
@@ -356,9 +375,10 @@ fn compare(
             .map(|(key, _)| key)
             .collect();
         for key in &gone {
-            alarms.push(format!(
-                "{key} is lost or altered; segment and list are written again"
-            ));
+            let alarm = format!("{key} is lost or altered; segment and list are written again");
+            if !alarms.contains(&alarm) {
+                alarms.push(alarm);
+            }
         }
         // Dirty: perhaps since a run that died before it could write it again.
         if !gone.is_empty() || segment.dirty {
@@ -366,6 +386,48 @@ fn compare(
         }
     }
     Ok(rewrite)
+}
+
+/// Forgets packs that neither their segment nor they themselves describe; what the source still has is stored again in
+/// this run. False: there are none.
+fn drop_undescribed(
+    repository: &Repository,
+    catalog: &Catalog,
+    rewrite: &HashSet<usize>,
+    alarms: &mut Vec<String>,
+) -> Result<bool> {
+    let mut lost = HashMap::new();
+    for (position, segment) in catalog.segments()?.iter().enumerate() {
+        if rewrite.contains(&position) {
+            let (_, undescribed) = undescribed::lines(repository, catalog, segment)?;
+            lost.extend(
+                undescribed
+                    .into_iter()
+                    .map(|pack| (pack.name, pack.problem)),
+            );
+        }
+    }
+    let packs = catalog.packs()?;
+    let lost: Vec<(&PackRecord, &String)> = packs
+        .iter()
+        .filter_map(|pack| Some((pack, lost.get(&pack.name)?)))
+        .collect();
+    if lost.is_empty() {
+        return Ok(false);
+    }
+    for (pack, problem) in lost.iter().take(MOST_ALARMS) {
+        alarms.push(format!(
+            "nothing tells what {} holds, its objects are stored again: its segment is lost, and {problem}",
+            pack_key(repository, pack)
+        ));
+    }
+    if lost.len() > MOST_ALARMS {
+        alarms.push(format!("… and {} more packs", lost.len() - MOST_ALARMS));
+    }
+    catalog.set_alarms(alarms)?;
+    let numbers: Vec<i64> = lost.iter().map(|(pack, _)| pack.number).collect();
+    catalog.drop_packs(&numbers)?;
+    Ok(true)
 }
 
 /// Packs of a run that died between a put and its answer: stored if they are there.
@@ -389,21 +451,20 @@ fn drop_lost(
     has: impl Fn(&PackRecord) -> bool,
     alarms: &mut Vec<String>,
 ) -> Result<()> {
-    const MOST: usize = 20;
     let packs = catalog.packs()?;
     let is_lost = |pack: &&PackRecord| pack.stored && (pack.suspect || !has(pack));
     let lost: Vec<&PackRecord> = packs.iter().filter(is_lost).collect();
     if lost.is_empty() {
         return Ok(());
     }
-    for pack in lost.iter().take(MOST) {
+    for pack in lost.iter().take(MOST_ALARMS) {
         alarms.push(format!(
             "{} is lost or altered; its objects are stored again",
             pack_key(repository, pack)
         ));
     }
-    if lost.len() > MOST {
-        alarms.push(format!("… and {} more packs", lost.len() - MOST));
+    if lost.len() > MOST_ALARMS {
+        alarms.push(format!("… and {} more packs", lost.len() - MOST_ALARMS));
     }
     catalog.set_alarms(alarms)?;
     let numbers: Vec<i64> = lost.iter().map(|pack| pack.number).collect();

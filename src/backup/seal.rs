@@ -3,22 +3,21 @@
 
 use std::collections::HashSet;
 
-use seawall_backends::{ErrorKind, put_same};
+use seawall_backends::{ErrorKind, Key, put_same};
 
 use super::prepare::Prepared;
-use super::{Context, Error};
+use super::{Context, Error, undescribed};
 use crate::crypt::Content;
 use crate::object::Sha256;
 use crate::repository::catalog::{Base, Catalog, SegmentRecord};
 use crate::repository::index::List;
 use crate::repository::manifest::Manifest;
 use crate::repository::marker::{Marker, Named, Retired};
-use crate::repository::names::{self, PackKind, SnapshotId};
-use crate::repository::pack::Contents;
+use crate::repository::names::{self, SnapshotId};
 use crate::repository::segment::{FULL_BYTES, Header, Line, SegmentWriter};
 use crate::repository::sums::Sums;
 use crate::repository::wrapped::Wrapped;
-use crate::repository::{self, Repository, Snapshot, note, pack, reader};
+use crate::repository::{self, Repository, Snapshot, note};
 
 /// So many segments of one tier become one of the next.
 const MERGE: usize = 8;
@@ -40,12 +39,16 @@ pub(super) struct Segments<'a> {
     snapshot: SnapshotId,
     number: u32,
     done: Vec<SegmentRecord>,
+    /// Segments that could not be read, and whose packs cannot all be.
+    bad: Vec<Sha256>,
 }
 
 /// A run that has its marker.
 pub struct Sealed {
     /// The marker.
     pub marker: Marker,
+    /// Segments that could not be read.
+    pub bad_segments: Vec<Key>,
     /// Why the catalog does not know of it. The snapshot is whole all the same: the next run learns
     /// from it what is stored.
     pub forgotten: Option<repository::Error>,
@@ -61,7 +64,7 @@ pub fn seal(
 ) -> Result<Sealed, Error> {
     let repository = context.repository;
     let segments = Segments::new(repository, catalog, prepared.snapshot);
-    let segments = segments.write(&prepared.rewrite)?;
+    let (segments, bad_segments) = segments.write(&prepared.rewrite)?;
     let sums = put_sums(repository, manifest)?;
     let (packs, bytes) = catalog.totals()?;
     let marker = Marker {
@@ -100,6 +103,7 @@ pub fn seal(
         .and_then(|()| catalog.set_listed(Some(prepared.listed)));
     Ok(Sealed {
         marker,
+        bad_segments,
         forgotten: remembered.err(),
     })
 }
@@ -184,6 +188,7 @@ impl<'a> Segments<'a> {
             snapshot,
             number: 0,
             done: Vec::new(),
+            bad: Vec::new(),
         }
     }
 
@@ -195,7 +200,7 @@ impl<'a> Segments<'a> {
 
     /// Old segments that still hold, those that have to be written again, new ones, then merges.
     /// The order of packs never changes: a link's target comes before the link.
-    fn write(mut self, rewrite: &HashSet<usize>) -> Result<Vec<SegmentRecord>, Error> {
+    fn write(mut self, rewrite: &HashSet<usize>) -> Result<(Vec<SegmentRecord>, Vec<Key>), Error> {
         for (position, segment) in self.catalog.segments()?.into_iter().enumerate() {
             if rewrite.contains(&position) || segment.dirty {
                 let lines = self.lines_again(&segment)?;
@@ -221,60 +226,47 @@ impl<'a> Segments<'a> {
         });
         self.write_lines(0, lines)?;
         self.merge()?;
-        Ok(self.done)
+        let seal = self.repository.seal();
+        let bad = self.bad.iter().map(|name| names::segment(name, seal));
+        let bad = bad.collect();
+        Ok((self.done, bad))
     }
 
-    /// The lines of packs that are still there, from the old segment, or from the packs themselves.
+    /// The lines of packs that are still there.
     fn lines_again(&self, segment: &SegmentRecord) -> Result<Vec<Line>, Error> {
-        let old = List::read(self.repository, &segment.list)
-            .and_then(|list| list.read_segment(self.repository));
-        let old = old.map(|(_, lines, _)| lines).unwrap_or_default();
-        let mut lines = Vec::new();
-        for (kind, name) in &segment.packs {
-            if let Some(line) = old.iter().find(|line| line.pack == *name) {
-                lines.push(line.clone());
-                continue;
-            }
-            let (contents, size) = self.contents_again(*kind, name)?;
-            lines.push(Line {
-                pack: *name,
-                kind: *kind,
-                size,
-                contents,
-            });
-        }
-        Ok(lines)
-    }
-
-    /// What a pack says of itself. One that is bad is not counted on any more: this run cannot end
-    /// well, the next one stores its objects again.
-    fn contents_again(&self, kind: PackKind, name: &Sha256) -> Result<(Contents, u64), Error> {
-        let read = reader::read_pack(self.repository, kind, name)
-            .and_then(|(bytes, size)| Ok((pack::read_contents(&bytes)?.0, size)));
-        let is_bad = match &read {
-            // What cannot be opened here is stored again by the next run: nothing else tells what it holds.
-            Err(
-                repository::Error::Altered { .. }
-                | repository::Error::Pack(_)
-                | repository::Error::Locked { .. },
-            ) => true,
-            Err(repository::Error::Backend(error)) => !self.repository.is_out_of_reach(error),
-            _ => false,
+        let (lines, undescribed) = undescribed::lines(self.repository, self.catalog, segment)?;
+        let Some(first) = undescribed.into_iter().next() else {
+            return Ok(lines);
         };
-        if is_bad {
-            self.catalog.suspect(name)?;
+        // It was lost since this run began. The next one sees it before it walks, and stores again what the pack holds.
+        Err(repository::Error::Altered {
+            key: names::pack(first.kind, &first.name, self.repository.seal()),
+            problem: format!(
+                "cannot be read, and its segment is lost; run the backup again: {}",
+                first.problem
+            ),
         }
-        Ok(read?)
+        .into())
     }
 
     fn merge(&mut self) -> Result<(), Error> {
         while let Some(tier) = self.tier_to_merge() {
-            let segments = self.done.split_off(self.done.len() - MERGE);
-            let lines: Vec<Line> = segments
-                .iter()
-                .map(|segment| self.lines_again(segment))
-                .collect::<Result<Vec<_>, _>>()?
-                .concat();
+            let from = self.done.len() - MERGE;
+            let mut lines = Vec::new();
+            for segment in &mut self.done[from..] {
+                let (found, undescribed) =
+                    undescribed::lines(self.repository, self.catalog, segment)?;
+                lines.extend(found);
+                if !undescribed.is_empty() {
+                    segment.dirty = true;
+                    self.bad.push(segment.name);
+                }
+            }
+            // One that cannot be read stays by itself: the next run stores again what it indexes.
+            if !self.bad.is_empty() {
+                return Ok(());
+            }
+            self.done.truncate(from);
             self.write_lines(tier + 1, lines.into_iter().map(Ok))?;
         }
         Ok(())

@@ -6,11 +6,11 @@ use std::sync::{Mutex, PoisonError};
 use super::heartbeat::Heartbeat;
 use super::packing::{Packer, Stopped};
 use crate::object::{Kind, Object, Sha256};
-use crate::repository::catalog::Catalog;
+use crate::repository::catalog::{self, Catalog};
 use crate::repository::reader::Frames;
 use crate::repository::{self, Repository};
 use crate::seafile::check;
-use crate::walk::{Known, Sight};
+use crate::walk::{Known, Need, Sight};
 
 /// Bad bytes that are kept already, by this run or an earlier one: they are kept once.
 #[derive(Debug, Default)]
@@ -67,6 +67,12 @@ pub struct Visits {
 const VISITS: usize = 10_000;
 
 impl BackupSight<'_> {
+    /// What the catalog says of an object; `None`: it is not stored.
+    pub fn stored(&self, object: &Object) -> Result<Option<catalog::Known>, SightError> {
+        self.heartbeat.beat()?;
+        Ok(self.catalog.known(object)?)
+    }
+
     /// A stored object was listed.
     pub fn visit_listed(&self, object: &Object) -> Result<(), SightError> {
         self.come_by(|visits| visits.listed.push(*object))
@@ -119,8 +125,7 @@ impl Sight for BackupSight<'_> {
     type Error = SightError;
 
     fn known(&self, object: &Object) -> Result<Option<Known>, SightError> {
-        self.heartbeat.beat()?;
-        let known = self.catalog.known(object)?;
+        let known = self.stored(object)?;
         Ok(known.map(|known| Known {
             length: known.length,
             closed: known.closed,
@@ -137,8 +142,8 @@ impl Sight for BackupSight<'_> {
         Ok(self.packer.ok_or(Stopped)?.keep(object, bytes)?)
     }
 
-    fn keep_block(&self, object: Object) -> Result<(), SightError> {
-        Ok(self.packer.ok_or(Stopped)?.keep_block(object)?)
+    fn keep_block(&self, object: Object, need: Need) -> Result<(), SightError> {
+        Ok(self.packer.ok_or(Stopped)?.keep_block(object, need)?)
     }
 
     fn salvage(&self, object: Object, bytes: Vec<u8>) -> Result<(), SightError> {

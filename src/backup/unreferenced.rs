@@ -1,25 +1,28 @@
-//! Stores on disk that no row points to, and with `--everything` the unreachable objects of all
-//! others: copied by listing, each object verified.
+//! Stores on disk that no row points to, what a loss cuts off in others, and with `--everything` the
+//! unreachable objects of all: copied by listing, each object verified.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use super::cut_off::{CutOff, Wanted};
 use super::objects::Objects;
-use super::packing::{BlockTrouble, Totals};
+use super::packing::Totals;
 use super::sight::{BackupSight, SightError};
 use super::{Error, Options};
 use crate::database::Pointers;
-use crate::object::{Kind, Object, ObjectId, Store};
+use crate::object::{Kind, LibraryId, Object, ObjectId, Store};
 use crate::repository::catalog::Catalog;
-use crate::repository::manifest::{Counts, Manifest, Unreferenced};
+use crate::repository::manifest::{Counts, Listed, Manifest, Unreferenced};
 use crate::seafile::check::Content;
 use crate::seafile::folders::{Found, ObjectFolders, StoreEntry};
-use crate::walk::{self, BadObject, Sight as _, Trouble, WalkError};
+use crate::walk::{self, BadObject, Need, Sight as _, Trouble, WalkError};
 
 /// What came of it.
 #[derive(Default)]
 pub struct Leftovers {
     /// Stores without a row.
     pub stores: Vec<Unreferenced>,
+    /// Libraries of which a loss cuts something off, and what was listed of them by this run or an earlier one.
+    pub cut_off: BTreeMap<LibraryId, Listed>,
     /// What was stored.
     pub totals: Totals,
     /// Objects in them that are not what their names say: kept aside, not damage, since nothing
@@ -69,6 +72,7 @@ pub fn copy(
     options: &Options,
     pointers: &Pointers,
     base: Option<&Manifest>,
+    cut_off: CutOff,
 ) -> Result<Leftovers, Error> {
     let mut left = Leftovers::default();
     let stores = stores_on_disk(objects.source, &mut left);
@@ -76,26 +80,51 @@ pub fn copy(
         .into_iter()
         .partition(|store| is_unreferenced(pointers, *store));
     let mut newest = std::collections::HashMap::new();
-    let listed = objects.listing();
-    let ((), totals, troubles) = listed.pack(|sight| {
+    let mut found = BTreeMap::new();
+    let listing = Listing {
+        source: objects.source,
+        full: options.full,
+    };
+    // What one listing keeps is not stored yet when another comes by.
+    let mut done = HashSet::new();
+    let packed = objects.listing();
+    let ((), totals, troubles) = packed.pack(|sight| {
         for store in &unreferenced {
             if !is_garbage(pointers, *store) || options.everything {
-                newest.insert(
-                    *store,
-                    copy_store(objects.source, sight, *store, options.full, &mut left)?,
-                );
+                let copied =
+                    copy_store(&listing, sight, (*store, &Kind::ALL), &mut done, &mut left)?;
+                newest.insert(*store, copied.newest);
             }
         }
+        for (library, wanted) in &cut_off.wanted {
+            let listed = copy_cut_off(&listing, sight, (*library, wanted), &mut done, &mut left)?;
+            found.extend(listed.map(|listed| (*library, listed)));
+        }
         for store in referenced.iter().filter(|_| options.everything) {
-            copy_store(objects.source, sight, *store, options.full, &mut left)?;
+            copy_store(&listing, sight, (*store, &Kind::ALL), &mut done, &mut left)?;
         }
         Ok(())
     })?;
+    left.bad
+        .retain(|(object, _)| !cut_off.told.contains(object));
+    left.cut_off = cut_off.listed;
+    for (library, mut listed) in found {
+        // A catalog that was made again does not know what an earlier run listed.
+        let stores = &cut_off.wanted[&library].stores;
+        let bad = troubles.iter();
+        let bad = bad.filter(|trouble| stores.contains_key(&trouble.object.store));
+        listed.objects = listed.objects.saturating_sub(bad.count() as u64);
+        let before = base.and_then(|base| base.library(library)?.listed.as_ref());
+        listed.objects = listed
+            .objects
+            .max(before.map_or(0, |before| before.objects));
+        left.cut_off.insert(library, listed);
+    }
     left.totals = totals;
     left.bad.extend(
         troubles
             .into_iter()
-            .map(|BlockTrouble { object, trouble }| (object, trouble)),
+            .map(|trouble| (trouble.object, trouble.trouble)),
     );
     for store in unreferenced {
         let Store::Library(library) = store else {
@@ -171,18 +200,36 @@ fn is_garbage(pointers: &Pointers, store: Store) -> bool {
     matches!(store, Store::Library(id) if pointers.garbage.contains(&id))
 }
 
-/// Copies every object of a store that is not stored yet; returns the newest commit among them. `full`: the catalog is told
-/// what is stored and there.
-fn copy_store(
-    source: &ObjectFolders,
-    sight: &BackupSight<'_>,
-    store: Store,
+/// How stores are listed.
+struct Listing<'a> {
+    source: &'a ObjectFolders,
+    /// The catalog is told what is stored and there.
     full: bool,
+}
+
+/// What a listing came by.
+#[derive(Default)]
+struct Copied {
+    /// The newest commit that was not stored yet.
+    newest: Option<(ObjectId, i64, String)>,
+    /// Objects that no walk came by.
+    objects: u64,
+}
+
+/// Copies every object of some kinds of a store that is not stored yet.
+fn copy_store<'k>(
+    listing: &Listing<'_>,
+    sight: &BackupSight<'_>,
+    (store, kinds): (Store, impl IntoIterator<Item = &'k Kind>),
+    done: &mut HashSet<(Store, Kind)>,
     left: &mut Leftovers,
-) -> SightResult<Option<(ObjectId, i64, String)>> {
-    let mut newest: Option<(ObjectId, i64, String)> = None;
-    for kind in Kind::ALL {
-        for found in source.objects(kind, store) {
+) -> SightResult<Copied> {
+    let mut copied = Copied::default();
+    for kind in kinds {
+        if !done.insert((store, *kind)) {
+            continue;
+        }
+        for found in listing.source.objects(*kind, store) {
             let found = match found {
                 Ok(found) => found,
                 Err(error) => {
@@ -192,14 +239,61 @@ fn copy_store(
             };
             match found {
                 Found::Object(id) => {
-                    let object = Object::new(store, kind, id);
-                    if sight.known(&object).map_err(WalkError::Sight)?.is_none() {
-                        newest = newest.max_by_time(copy_object(source, sight, object, left)?);
-                    } else if full {
+                    let object = Object::new(store, *kind, id);
+                    let known = sight.stored(&object).map_err(WalkError::Sight)?;
+                    let bad = left.bad.len();
+                    if known.is_none() {
+                        let commit = copy_object(listing.source, sight, object, left)?;
+                        copied.newest = copied.newest.max_by_time(commit);
+                    } else if listing.full {
                         sight.visit_listed(&object).map_err(WalkError::Sight)?;
                     }
+                    let is_cut_off = known.is_none_or(|known| known.listed);
+                    copied.objects += u64::from(is_cut_off && left.bad.len() == bad);
                 }
                 Found::Foreign(_) => left.foreign += 1,
+            }
+        }
+    }
+    Ok(copied)
+}
+
+/// Copies what a loss cuts off in the stores of a library. `None`: not all of it could be looked at, the next run has to.
+fn copy_cut_off(
+    listing: &Listing<'_>,
+    sight: &BackupSight<'_>,
+    (library, wanted): (LibraryId, &Wanted),
+    done: &mut HashSet<(Store, Kind)>,
+    left: &mut Leftovers,
+) -> SightResult<Option<Listed>> {
+    let (unreadable, bad) = (left.unreadable.len(), left.bad.len());
+    let mut listed = Listed::default();
+    for (store, kinds) in &wanted.stores {
+        listed.objects += copy_store(listing, sight, (*store, kinds), done, left)?.objects;
+    }
+    listed.newest = newest_commit(listing.source, library)?;
+    let mut bad = left.bad.iter().skip(bad);
+    let is_whole = left.unreadable.len() == unreadable
+        && !bad.any(|(_, trouble)| matches!(trouble, Trouble::Unreadable(_)));
+    Ok(is_whole.then_some(listed))
+}
+
+/// The newest commit of a library that can be read: what users might go back to.
+fn newest_commit(
+    source: &ObjectFolders,
+    library: LibraryId,
+) -> SightResult<Option<(ObjectId, i64)>> {
+    let mut newest: Option<(ObjectId, i64)> = None;
+    for store in source.places(Store::Library(library)) {
+        for found in source.objects(Kind::Commit, store).flatten() {
+            let Found::Object(id) = found else { continue };
+            let object = Object::new(store, Kind::Commit, id);
+            let read = walk::read_checked(source, &object).map_err(WalkError::Source)?;
+            if let Ok((Content::Commit(commit), _)) = read
+                && (store != Store::Shared || commit.library == Some(library))
+                && newest.is_none_or(|(_, time)| commit.ctime > time)
+            {
+                newest = Some((commit.id, commit.ctime));
             }
         }
     }
@@ -213,7 +307,8 @@ fn copy_object(
     left: &mut Leftovers,
 ) -> SightResult<Option<(ObjectId, i64, String)>> {
     if object.kind == Kind::Block {
-        sight.keep_block(object).map_err(WalkError::Sight)?;
+        let kept = sight.keep_block(object, Need::Optional);
+        kept.map_err(WalkError::Sight)?;
         return Ok(None);
     }
     match walk::read_checked(source, &object).map_err(WalkError::Source)? {

@@ -81,6 +81,9 @@ fn state(library: &Library) -> String {
     if library.encrypted == Some(true) {
         words.push("encrypted".into());
     }
+    if let Some(listed) = &library.listed {
+        words.push(format!("{} without a head", listed.objects));
+    }
     if words.is_empty() {
         "-".into()
     } else {

@@ -90,6 +90,14 @@ impl List {
     }
 }
 
+/// The lines of a segment that the catalog knows by its SHA-256. Its list is not asked: that may be lost.
+pub fn read_lines(repository: &Repository, segment: &Sha256) -> Result<Vec<Line>> {
+    let key = names::segment(segment, repository.seal());
+    let stored = repository.read_verified(&key, segment)?;
+    let (_, lines) = segment::parse(&repository.open_file(&key, stored)?)?;
+    Ok(lines)
+}
+
 /// The sums of a snapshot: every part of dumps and files, and the manifest.
 pub fn read_sums(repository: &Repository, marker: &Marker) -> Result<Sums> {
     let bytes = repository.read_named(&marker.sums)?;

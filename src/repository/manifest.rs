@@ -189,9 +189,22 @@ pub struct Library {
     pub history_incomplete: u64,
     /// Required objects that are nowhere to be had.
     pub damage: u64,
+    /// A lost commit or fs object of it cuts off what may be the last copy: its stores were copied by listing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listed: Option<Listed>,
     /// When all of it was last looked at in the source, whether it had changed or not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audited: Option<Audited>,
+}
+
+/// What was copied by listing, since no pointer leads to it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Listed {
+    /// Objects that no walk came by.
+    pub objects: u64,
+    /// The newest commit of the library that can be read: its id, and its time in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newest: Option<(ObjectId, i64)>,
 }
 
 /// A look at all of a library in the source.

@@ -102,17 +102,24 @@ impl Commit {
     /// Computes the id anew. It covers root, creator, description and time: not parents, not the
     /// library, not the keys of an encrypted one.
     pub fn id_check(&self) -> CommitIdCheck {
-        if self.computed_id(b"\0") == self.id {
+        if self.computed_id(self.root, b"\0") == self.id {
             CommitIdCheck::CServer
-        } else if self.computed_id(b"") == self.id {
+        } else if self.computed_id(self.root, b"") == self.id {
             CommitIdCheck::GoServer
         } else {
             CommitIdCheck::Mismatch
         }
     }
 
-    fn computed_id(&self, end: &[u8]) -> ObjectId {
-        let root = self.root.to_string();
+    /// Whether the id would fit if the root were another one: then the commit was made with that root.
+    pub fn fits_with_root(&self, root: ObjectId) -> bool {
+        let ends: [&[u8]; 2] = [b"\0", b""];
+        ends.iter()
+            .any(|end| self.computed_id(root, end) == self.id)
+    }
+
+    fn computed_id(&self, root: ObjectId, end: &[u8]) -> ObjectId {
+        let root = root.to_string();
         let texts = [root.as_str(), &self.creator]
             .into_iter()
             .chain(self.creator_name.as_deref())
@@ -232,9 +239,9 @@ mod tests {
     fn an_absent_creator_name_is_not_hashed_as_an_empty_one() {
         let mut commit = Commit::parse(REAL.as_bytes()).unwrap();
         commit.creator_name = Some(String::new());
-        let empty = commit.computed_id(b"\0");
+        let empty = commit.computed_id(commit.root, b"\0");
         commit.creator_name = None;
-        assert_ne!(commit.computed_id(b"\0"), empty);
+        assert_ne!(commit.computed_id(commit.root, b"\0"), empty);
     }
 
     #[test]

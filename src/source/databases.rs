@@ -11,7 +11,7 @@ use sha2::Digest as _;
 
 use super::pieces::Pieces;
 use crate::database::mysql::{
-    self, Address, Connection, DumpError, ErrorKind, Server, Snapshot, Tls, Unreadable,
+    self, Address, Connection, DumpError, ErrorKind, InDatabase, Server, Snapshot, Tls,
 };
 use crate::database::{self, Pointers, SqliteCopy, SqliteSource};
 use crate::object::Sha256;
@@ -297,9 +297,7 @@ fn pointers_of(server: &Server, name: &str) -> Result<Pointers, database::Error>
     loop {
         match begin_without(server, &[name], &unreadable)?.pointers(name) {
             Err(database::Error::Server(error)) => match error.kind() {
-                ErrorKind::Unreadable(table, name) => {
-                    unreadable.push((name.clone(), table.clone()));
-                }
+                ErrorKind::Unreadable(table) => unreadable.push((**table).clone()),
                 _ => return Err(error.into()),
             },
             result => return result,
@@ -315,7 +313,7 @@ fn begin(server: &Server, names: &[&str]) -> Result<Snapshot, mysql::Error> {
 fn begin_without(
     server: &Server,
     names: &[&str],
-    unreadable: &[(String, Unreadable)],
+    unreadable: &[InDatabase],
 ) -> Result<Snapshot, mysql::Error> {
     let mut attempts = 1;
     loop {
@@ -386,9 +384,7 @@ fn dump_group(
         match error.kind() {
             ErrorKind::Changed if attempts < ATTEMPTS => attempts += 1,
             // Once more without it: each takes one table away, so that this ends.
-            ErrorKind::Unreadable(table, name) => {
-                unreadable.push((name.clone(), table.clone()));
-            }
+            ErrorKind::Unreadable(table) => unreadable.push((**table).clone()),
             _ => return Err(error.into()),
         }
     }
@@ -397,7 +393,7 @@ fn dump_group(
 fn try_dump_group(
     server: &Server,
     databases: &[(&str, &str)],
-    unreadable: &[(String, Unreadable)],
+    unreadable: &[InDatabase],
     spool: &Path,
 ) -> Result<Dumped, database::Error> {
     let names: Vec<&str> = databases.iter().map(|(_, name)| *name).collect();

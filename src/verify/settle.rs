@@ -9,10 +9,8 @@ use std::collections::HashSet;
 use super::inventory::Inventory;
 use super::sight::{self, BlockTrouble, Looked, Reading};
 use crate::database::{LibraryPointers, Pointers};
-use crate::object::{Kind, LibraryId, Object, Store};
-use crate::seafile::check::{self, Content};
+use crate::object::{LibraryId, Object, Store};
 use crate::seafile::folders::ObjectFolders;
-use crate::seafile::fs::FsObject;
 use crate::walk::{self, Finding, Group, Need, Outcome, Trouble};
 
 /// Libraries that were walked together, and what the walk found.
@@ -84,7 +82,7 @@ impl Walker<'_> {
             assign(&mut walked, block);
         }
         for walked in &mut walked {
-            walked.remove_echoes(self.source);
+            walked.outcome.remove_echoes();
         }
         Ok(walked)
     }
@@ -204,30 +202,6 @@ impl Rewalked {
 }
 
 impl Walked {
-    /// The lengths of bad blocks prove nothing: the file that does not fit them is not accused.
-    fn remove_echoes(&mut self, source: &ObjectFolders) {
-        let findings = self.outcome.findings.iter();
-        let bad: HashSet<Object> = findings
-            .map(|finding| finding.object)
-            .filter(|object| object.kind == Kind::Block)
-            .collect();
-        let has_bad_block = |file: &Object| {
-            let bytes = source.read(file).ok().flatten()?;
-            let Content::Fs(FsObject::File(content)) = check::check(file, &bytes).ok()? else {
-                return None;
-            };
-            let mut blocks = content.blocks.into_iter().flat_map(|id| {
-                let block = Object::new(file.store, Kind::Block, id);
-                let places = source.places(file.store);
-                places.map(move |store| Object { store, ..block })
-            });
-            Some(blocks.any(|block| bad.contains(&block)))
-        };
-        self.outcome.findings.retain(|finding| {
-            finding.trouble != Trouble::Lengths || has_bad_block(&finding.object) != Some(true)
-        });
-    }
-
     /// The same, as the walk takes it.
     pub(super) fn group(&self) -> Group<'_> {
         Group {

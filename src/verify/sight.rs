@@ -12,7 +12,7 @@ use super::inventory::Inventory;
 use crate::object::Object;
 use crate::seafile::check::Fault;
 use crate::seafile::folders::ObjectFolders;
-use crate::walk::{self, BadObject, Group, Known, Outcome, Sight, Trouble, Walk, WalkError};
+use crate::walk::{self, BadObject, Group, Known, Need, Outcome, Sight, Trouble, Walk, WalkError};
 
 /// Blocks that may wait for a worker.
 const QUEUE: usize = 256;
@@ -180,7 +180,7 @@ impl Sight for VerifySight<'_> {
         Ok(())
     }
 
-    fn keep_block(&self, object: Object) -> Result<(), Stopped> {
+    fn keep_block(&self, object: Object, _: Need) -> Result<(), Stopped> {
         if self.readers.has_failed.load(Ordering::Relaxed) {
             return Err(Stopped);
         }

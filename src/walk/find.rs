@@ -2,8 +2,8 @@
 
 use std::io;
 
-use super::{Need, Objects, Sight, Trouble, WalkError};
-use crate::object::{Object, Sha256};
+use super::{Need, Objects, Sight, Trouble, WalkError, altered};
+use crate::object::Object;
 use crate::seafile::check::{self, Content};
 
 /// An object that is not there, or not what its name says.
@@ -65,6 +65,8 @@ pub(super) enum Found {
         object: Object,
         content: Content,
         trouble: Trouble,
+        /// What is in the source in its stead, and worth keeping.
+        bytes: Option<Vec<u8>>,
     },
     Nowhere {
         object: Object,
@@ -102,9 +104,13 @@ pub(super) fn find<S: Sight>(
         let BadObject { trouble, bytes } =
             match read_checked(source, &object).map_err(WalkError::Source)? {
                 Ok((content, bytes)) => {
-                    // A commit that was mended since it was stored: its id does not tell.
                     let stored = entry.and_then(|entry| entry.sha256);
-                    let known = known && stored.is_none_or(|stored| stored == Sha256::of(&bytes));
+                    let content = match content {
+                        Content::Commit(commit) if altered::is_changed(stored, &bytes) => {
+                            return altered::changed(sight, object, commit, bytes);
+                        }
+                        content => content,
+                    };
                     return Ok(Found::Good {
                         object,
                         content,
@@ -126,6 +132,7 @@ pub(super) fn find<S: Sight>(
                     object,
                     content,
                     trouble,
+                    bytes: None,
                 });
             }
         }
@@ -133,7 +140,10 @@ pub(super) fn find<S: Sight>(
             nowhere = (object, trouble, bytes);
         }
     }
-    let (object, trouble, bytes) = nowhere;
+    let (mut object, trouble, bytes) = nowhere;
+    if trouble == Trouble::Missing {
+        object.store = source.home(&object);
+    }
     Ok(Found::Nowhere {
         object,
         trouble,

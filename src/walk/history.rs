@@ -57,6 +57,11 @@ pub(super) struct Rules {
 }
 
 impl Rules {
+    /// The store of the trees of its commits.
+    pub(super) fn content(&self) -> Store {
+        self.content
+    }
+
     pub(super) fn of(library: &LibraryPointers) -> Self {
         Self {
             library: library.id,
@@ -107,7 +112,7 @@ impl<S: Sight> Walker<'_, S> {
                 optional.push((rules, next));
             }
         }
-        Ok(())
+        self.judge_doubtful()
     }
 
     /// The base commit of a virtual library: its tree is required, what is before it is not.
@@ -204,11 +209,13 @@ impl<S: Sight> Walker<'_, S> {
         else {
             return Ok(None);
         };
-        self.commit_warnings(rules.library, &object, &commit);
         let asking = Asking {
             encrypted: rules.encrypted || commit.encrypted,
             ..asking
         };
+        if self.commit_warnings(rules.library, &object, &commit) {
+            self.doubt(rules, object, asking, &commit)?;
+        }
         self.tree(Object::new(rules.content, Kind::Fs, commit.root), asking)?;
         Ok(Some(Lineage::of(&commit)))
     }

@@ -10,6 +10,7 @@
 //! walk goes through all that is required before it looks at anything optional, so that an object
 //! that both need counts as required.
 
+mod altered;
 mod ancestry;
 mod closure;
 mod find;
@@ -21,6 +22,7 @@ mod seen;
 mod sight;
 mod threads;
 mod tree;
+mod trouble;
 
 pub use ancestry::{Ancestry, CommitNode, Reachable};
 pub use closure::Closure;
@@ -32,13 +34,14 @@ pub use paths::{AffectedPaths, affected_paths};
 use seen::Seen;
 pub use sight::{Known, NothingKnown, Sight};
 use threads::Threads;
+pub use trouble::{ALTERED_ROOT, Trouble};
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 
 use crate::database::{LibraryPointers, LibraryState};
 use crate::object::{Kind, LibraryId, Object, ObjectId, Store};
-use crate::seafile::check::{self, CommitWarning, Content, Fault};
+use crate::seafile::check::{self, CommitWarning, Content};
 use crate::seafile::commit::Commit;
 
 /// Why a walk ended early.
@@ -59,43 +62,6 @@ pub enum Need {
     Required,
     /// History that Seafile may have collected: its absence is a count.
     Optional,
-}
-
-/// Why an object cannot be had from the source.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Trouble {
-    /// There is no such file.
-    Missing,
-    /// There is one, but it is something else.
-    Bad(Fault),
-    /// The blocks of a file do not add up to its size.
-    Lengths,
-    /// The system refuses to read it.
-    Unreadable(String),
-}
-
-impl Trouble {
-    /// One stable word.
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::Missing => "missing",
-            Self::Bad(fault) => fault.word(),
-            Self::Lengths => "wrong-length",
-            Self::Unreadable(_) => "unreadable",
-        }
-    }
-}
-
-impl std::fmt::Display for Trouble {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Missing => f.write_str("is missing"),
-            Self::Bad(fault @ Fault::Undecodable(error)) => write!(f, "{fault} ({error})"),
-            Self::Bad(fault) => write!(f, "{fault}"),
-            Self::Lengths => f.write_str("its blocks do not add up to its size"),
-            Self::Unreadable(reason) => write!(f, "cannot be read: {reason}"),
-        }
-    }
 }
 
 /// Something that a walk came upon.
@@ -136,11 +102,13 @@ pub struct Group<'a> {
     pub audit: Audit,
 }
 
-/// Stored blocks that the source had lost: they are read whenever a walk comes by.
+/// What the source had lost or altered: it is looked at closely whenever a walk comes by.
 #[derive(Debug, Clone, Default)]
 pub struct Doubts {
-    /// The blocks.
+    /// Stored blocks.
     pub blocks: HashSet<Object>,
+    /// Commits whose root folder was altered.
+    pub altered: HashSet<Object>,
     /// Pro with `skip_block_hash`: a block's id may be random, and its bytes prove nothing.
     pub random_block_ids: bool,
 }
@@ -204,6 +172,8 @@ pub struct Outcome {
     /// The walk ended at history that an earlier one had left open: although nothing was found, not
     /// all that was passed is closed.
     pub passed_open: bool,
+    /// The blocks of each file that has [`Trouble::Lengths`].
+    lengths_of: HashMap<Object, Vec<Object>>,
 }
 
 impl Outcome {
@@ -229,6 +199,24 @@ impl Outcome {
             [] => String::new(),
         };
         found.into_iter().map(line).collect()
+    }
+
+    /// The length of a bad block proves nothing: a file is not accused of what its block lacks. To be called when all
+    /// blocks were read.
+    pub fn remove_echoes(&mut self) {
+        let lost = self.findings.iter().filter(|finding| !finding.rescued);
+        let bad: HashSet<Object> = lost
+            .map(|finding| finding.object)
+            .filter(|object| object.kind == Kind::Block)
+            .collect();
+        let lengths_of = &self.lengths_of;
+        let has_bad_block = |file: &Object| {
+            let blocks = lengths_of.get(file);
+            blocks.is_some_and(|blocks| blocks.iter().any(|block| bad.contains(block)))
+        };
+        self.findings.retain(|finding| {
+            finding.trouble != Trouble::Lengths || !has_bad_block(&finding.object)
+        });
     }
 
     /// Required objects that nobody has.
@@ -271,6 +259,7 @@ struct Walker<'a, S> {
     /// What was passed in this walk, but for commits.
     seen: Seen,
     commits: HashMap<Object, history::Seen>,
+    doubtful: Vec<altered::Doubtful>,
     outcome: Outcome,
 }
 
@@ -323,6 +312,7 @@ impl<'a, S: Sight> Walk<'a, S> {
             audit: group.audit,
             seen: Seen::default(),
             commits: HashMap::new(),
+            doubtful: Vec::new(),
             outcome: Outcome::default(),
         };
         walker.libraries(group)?;
@@ -386,9 +376,14 @@ impl<S: Sight> Walker<'_, S> {
                 object,
                 content,
                 trouble,
+                bytes,
             } => {
                 self.outcome.visited += 1;
                 self.sight.visit(&object).map_err(WalkError::Sight)?;
+                if let Some(bytes) = bytes {
+                    let kept = self.sight.salvage(object, bytes);
+                    kept.map_err(WalkError::Sight)?;
+                }
                 self.record(object, asking, trouble, true);
                 Ok(Some(Fetched { object, content }))
             }
@@ -427,10 +422,14 @@ impl<S: Sight> Walker<'_, S> {
         });
     }
 
-    fn commit_warnings(&mut self, library: LibraryId, object: &Object, commit: &Commit) {
-        for warning in check::commit_warnings(object, commit) {
-            self.outcome.warnings.push((library, object.id, warning));
-        }
+    /// Notes what is odd about a commit; whether its id does not fit.
+    fn commit_warnings(&mut self, library: LibraryId, object: &Object, commit: &Commit) -> bool {
+        let warnings = check::commit_warnings(object, commit);
+        let told = warnings
+            .iter()
+            .map(|warning| (library, object.id, *warning));
+        self.outcome.warnings.extend(told);
+        warnings.contains(&CommitWarning::IdFormula)
     }
 }
 

@@ -2,24 +2,37 @@
 
 use std::io;
 
-use crate::object::{Object, Store};
-use crate::seafile::folders::{ObjectFolders, Places};
+use crate::object::{Kind, Object, ObjectId, Store};
+use crate::seafile::folders::{Found, ObjectFolders, Places};
 
 /// Objects by name: those of an installation, or those that a repository holds of it.
 pub trait Objects: Sync {
     /// The stores in which an object of this one may lie, best first.
     fn places(&self, store: Store) -> Places;
 
+    /// The store that a missing object is named by: where its file should be. All libraries of Seafile 1 and 2 have one
+    /// store: what that lacks is one object, however many libraries need it.
+    fn home(&self, object: &Object) -> Store {
+        object.store
+    }
+
     /// An object's bytes, not judged; `None` if there is no such object.
     fn read(&self, object: &Object) -> io::Result<Option<Vec<u8>>>;
 
     /// Its length in bytes; `None` if there is no such object.
     fn len(&self, object: &Object) -> io::Result<Option<u64>>;
+
+    /// Lists the fs objects of a store, as far as they can be listed: only where a commit is doubtful.
+    fn fs_ids(&self, store: Store) -> io::Result<Box<dyn Iterator<Item = ObjectId> + '_>>;
 }
 
 impl Objects for ObjectFolders {
     fn places(&self, store: Store) -> Places {
         self.places(store)
+    }
+
+    fn home(&self, object: &Object) -> Store {
+        self.home(object)
     }
 
     fn read(&self, object: &Object) -> io::Result<Option<Vec<u8>>> {
@@ -28,5 +41,13 @@ impl Objects for ObjectFolders {
 
     fn len(&self, object: &Object) -> io::Result<Option<u64>> {
         self.len(object)
+    }
+
+    fn fs_ids(&self, store: Store) -> io::Result<Box<dyn Iterator<Item = ObjectId> + '_>> {
+        let ids = self.objects(Kind::Fs, store);
+        Ok(Box::new(ids.filter_map(|found| match found {
+            Ok(Found::Object(id)) => Some(id),
+            Ok(Found::Foreign(_)) | Err(_) => None,
+        })))
     }
 }

@@ -1,5 +1,6 @@
 //! What a walk asks and tells; what comes of it is the business of who walks.
 
+use super::Need;
 use crate::object::{Object, Sha256};
 
 /// What is known of an object before it is read.
@@ -29,8 +30,8 @@ pub trait Sight: Sync {
     /// A new commit or fs object, verified.
     fn keep(&self, object: Object, bytes: Vec<u8>) -> Result<(), Self::Error>;
 
-    /// A new block, on disk, not read yet.
-    fn keep_block(&self, object: Object) -> Result<(), Self::Error>;
+    /// A new block, on disk, not read yet. `need`: whether its loss is damage.
+    fn keep_block(&self, object: Object, need: Need) -> Result<(), Self::Error>;
 
     /// Bytes on disk that are not what their name says, and stand for no known object.
     fn salvage(&self, object: Object, bytes: Vec<u8>) -> Result<(), Self::Error>;
@@ -58,7 +59,7 @@ impl Sight for NothingKnown {
         Ok(())
     }
 
-    fn keep_block(&self, _: Object) -> Result<(), Self::Error> {
+    fn keep_block(&self, _: Object, _: Need) -> Result<(), Self::Error> {
         Ok(())
     }
 

@@ -31,8 +31,8 @@ enum Block {
     Known(Object, u64, Option<Trouble>),
     /// It lies here, and is this long.
     New(Object, u64),
-    /// It cannot be had.
-    Nowhere(Trouble),
+    /// It cannot be had; named by where it should lie.
+    Nowhere(Object, Trouble),
 }
 
 impl<S: Sight> Walker<'_, S> {
@@ -140,13 +140,19 @@ impl<S: Sight> Walker<'_, S> {
                 object,
                 content: Content::Fs(FsObject::File(file)),
             }) => {
-                let lengths = blocks
-                    .into_iter()
-                    .map(|(block, found)| self.block(block, found, asking))
-                    .collect::<Result<Option<Vec<u64>>, _>>()?;
-                if let Some(lengths) = lengths
-                    && !block_lengths_fit(&file, &lengths, asking.encrypted)
+                let wanted = blocks.len();
+                let mut there = Vec::new();
+                let mut lengths = Vec::new();
+                // All of them: those behind one that is missing may be the last copy of the rest.
+                for (block, found) in blocks {
+                    if let Some((block, length)) = self.block(block, found, asking)? {
+                        there.push(block);
+                        lengths.push(length);
+                    }
+                }
+                if lengths.len() == wanted && !block_lengths_fit(&file, &lengths, asking.encrypted)
                 {
+                    self.outcome.lengths_of.insert(object, there);
                     self.record(object, asking, Trouble::Lengths, false);
                 }
             }
@@ -155,13 +161,13 @@ impl<S: Sight> Walker<'_, S> {
         Ok(())
     }
 
-    /// Takes in what was found of a block; returns its length, if it can be had.
+    /// Takes in what was found of a block; returns where it is and its length, if it can be had.
     fn block(
         &mut self,
         asked: Object,
         found: Block,
         asking: Asking,
-    ) -> Result<Option<u64>, WalkError<S::Error>> {
+    ) -> Result<Option<(Object, u64)>, WalkError<S::Error>> {
         let first = self.seen.insert(asked);
         match found {
             Block::Known(object, length, trouble) => {
@@ -174,19 +180,20 @@ impl<S: Sight> Walker<'_, S> {
                 if let Some(trouble) = trouble.filter(|_| first) {
                     self.record(object, asking, trouble, true);
                 }
-                Ok(Some(length))
+                Ok(Some((object, length)))
             }
             Block::New(object, length) => {
                 let new = object == asked || self.seen.insert(object);
                 if first && new {
                     self.outcome.visited += 1;
-                    self.sight.keep_block(object).map_err(WalkError::Sight)?;
+                    let kept = self.sight.keep_block(object, asking.need);
+                    kept.map_err(WalkError::Sight)?;
                 }
-                Ok(Some(length))
+                Ok(Some((object, length)))
             }
-            Block::Nowhere(trouble) => {
+            Block::Nowhere(object, trouble) => {
                 if first {
-                    self.record(asked, asking, trouble, false);
+                    self.record(object, asking, trouble, false);
                 }
                 Ok(None)
             }
@@ -194,7 +201,7 @@ impl<S: Sight> Walker<'_, S> {
     }
 
     fn find_block(&self, block: Object) -> Result<Block, WalkError<S::Error>> {
-        let mut trouble = Trouble::Missing;
+        let mut nowhere = (block, Trouble::Missing);
         for store in self.source.places(block.store) {
             let object = Object { store, ..block };
             if let Some(known) = self.sight.known(&object).map_err(WalkError::Sight)? {
@@ -211,10 +218,17 @@ impl<S: Sight> Walker<'_, S> {
             match self.source.len(&object) {
                 Ok(Some(length)) => return Ok(Block::New(object, length)),
                 Ok(None) => {}
-                Err(error) => trouble = unreadable(error).map_err(WalkError::Source)?,
+                Err(error) => {
+                    let trouble = unreadable(error).map_err(WalkError::Source)?;
+                    nowhere = (object, trouble);
+                }
             }
         }
-        Ok(Block::Nowhere(trouble))
+        let (mut object, trouble) = nowhere;
+        if trouble == Trouble::Missing {
+            object.store = self.source.home(&object);
+        }
+        Ok(Block::Nowhere(object, trouble))
     }
 
     /// Looks at a stored block in the source: what is wrong with it, in the best of all places where it may lie. One that

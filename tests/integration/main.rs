@@ -27,6 +27,7 @@ mod faults;
 mod full;
 mod heads;
 mod hostile;
+mod last_copy;
 mod matrix;
 mod mysql;
 mod notes;

@@ -245,6 +245,19 @@ impl Spool {
         Ok(())
     }
 
+    /// The fs objects of a store, in whatever packs.
+    pub(super) fn fs_ids(&self, store: Store) -> Result<Vec<ObjectId>> {
+        self.with(|connection| {
+            let sql = "SELECT DISTINCT id FROM members WHERE kind = ? AND store = ?";
+            connection
+                .prepare(sql)?
+                .query_map(params![kind_number(Kind::Fs), store_bytes(store)], |row| {
+                    row.get(0).map(ObjectId::new)
+                })?
+                .collect()
+        })
+    }
+
     /// Every place where an object was found.
     pub(super) fn find(&self, object: &Object) -> Result<Vec<Place>> {
         self.with(|connection| {

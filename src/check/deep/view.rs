@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Mutex, PoisonError};
 
 use super::spool::{Link, PackNumber, Place, Spool, What};
-use crate::object::{Object, Store};
+use crate::object::{Object, ObjectId, Store};
 use crate::repository::{Error, Result};
 use crate::seafile::folders::Places;
 use crate::walk::Objects;
@@ -139,5 +139,9 @@ impl Objects for View<'_> {
 
     fn len(&self, object: &Object) -> io::Result<Option<u64>> {
         Ok(self.bytes_of(object)?.map(|(len, _)| len))
+    }
+
+    fn fs_ids(&self, store: Store) -> io::Result<Box<dyn Iterator<Item = ObjectId> + '_>> {
+        Ok(Box::new(self.keep(self.spool.fs_ids(store))?.into_iter()))
     }
 }

@@ -21,8 +21,8 @@ use crate::repository::names::{self, SnapshotId};
 use crate::repository::snapshots::Snapshot;
 use crate::repository::{Error, Result};
 use crate::walk::{
-    self, Finding, Group, Known, Need, Outcome, Sight, Walk, WalkError, affected_paths,
-    content_store, groups,
+    self, Finding, Group, Known, Need, Objects as _, Outcome, Sight, Walk, WalkError,
+    affected_paths, content_store, groups,
 };
 
 /// Unresolved objects that are named at most.
@@ -134,7 +134,7 @@ impl Sight for DeepSight<'_> {
         self.visit(&object)
     }
 
-    fn keep_block(&self, _: Object) -> std::result::Result<(), Infallible> {
+    fn keep_block(&self, _: Object, _: Need) -> std::result::Result<(), Infallible> {
         Ok(())
     }
 
@@ -311,7 +311,7 @@ impl Pass<'_> {
                 closure: &closure,
             };
             let found = look
-                .describe(&unlisted(&outcome, at.listed))
+                .describe(&unlisted(&outcome, at))
                 .map_err(|error| self.walk_error(error))?;
             unresolved.take(at.snapshot, found);
             closure.closed
@@ -350,10 +350,14 @@ impl Pass<'_> {
 }
 
 /// What has to be there, is not, and is not listed as lost.
-fn unlisted<'a>(outcome: &'a Outcome, listed: &HashSet<Object>) -> Vec<&'a Finding> {
+fn unlisted<'a>(outcome: &'a Outcome, at: &At<'_>) -> Vec<&'a Finding> {
+    // The manifest names it by the store in which the source should have it.
+    let is_listed = |object: &Object| {
+        let mut places = at.view.places(object.store);
+        places.any(|store| at.listed.contains(&Object { store, ..*object }))
+    };
     let lost = outcome.damage();
-    lost.filter(|finding| !listed.contains(&finding.object))
-        .collect()
+    lost.filter(|finding| !is_listed(&finding.object)).collect()
 }
 
 /// Something missing, in words.

@@ -16,7 +16,7 @@ use super::error::{Error, ErrorKind};
 use super::literal::{self, Literal};
 use super::schema::{self, NameCase, Schema, Table};
 use super::snapshot::released;
-use super::unreadable::{self, Unreadable};
+use super::unreadable::{self, InDatabase, Unreadable};
 
 /// An INSERT is ended when it has so many bytes.
 const INSERT_BYTES: usize = 1 << 20;
@@ -188,11 +188,8 @@ pub(super) fn write(
     for table in locked.into_iter().chain(snapshot) {
         released(connection, || dump.table(table)).map_err(|error| match error {
             DumpError::Server(error) if unreadable::is_unreadable(&error) => {
-                let bad = Unreadable {
-                    name: table.name.clone(),
-                    reason: error.said().to_owned(),
-                };
-                let kind = ErrorKind::Unreadable(bad, database.to_owned());
+                let bad = InDatabase::failed(database, &table.name, &error);
+                let kind = ErrorKind::Unreadable(Box::new(bad));
                 error.with_kind(kind).into()
             }
             error => error,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::unreadable::Unreadable;
+use super::unreadable::InDatabase;
 
 /// The hint where a server refuses a login. Whoever named the account otherwise says so instead.
 pub const LOGIN_REFUSED: &str = "the account and password of Seafile's configuration are refused from this host: \
@@ -44,7 +44,7 @@ pub enum ErrorKind {
     /// There is something that cannot be dumped whole.
     Unsupported,
     /// One table cannot be read to its end: the dump has to begin anew without it.
-    Unreadable(Unreadable, String),
+    Unreadable(Box<InDatabase>),
     /// The server takes no connection without TLS.
     NeedsTls,
     /// Anything else.
@@ -132,7 +132,7 @@ impl Error {
             }
             ErrorKind::NoDatabase
             | ErrorKind::Unsupported
-            | ErrorKind::Unreadable(..)
+            | ErrorKind::Unreadable(_)
             | ErrorKind::Other => return None,
         };
         Some(text.to_owned())

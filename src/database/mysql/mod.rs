@@ -30,4 +30,4 @@ pub use load::{
 pub use server::{Address, Server, Tls};
 pub use snapshot::Snapshot;
 pub use text::{DumpText, TextError};
-pub use unreadable::Unreadable;
+pub use unreadable::{InDatabase, Unreadable};

@@ -9,7 +9,7 @@ use super::literal::{self, Literal};
 use super::privileges;
 use super::schema::{self, NameCase, Schema};
 use super::server::Server;
-use super::unreadable::{self, Unreadable};
+use super::unreadable::{self, InDatabase, Unreadable};
 use crate::database;
 use crate::database::pointers::rows::{Cell, Table, TableSource};
 use crate::database::pointers::{Pointers, assemble};
@@ -31,18 +31,18 @@ impl Snapshot {
         Self::begin_without(server, databases, &[])
     }
 
-    /// The same, without what a dump has failed at, as (database, table).
+    /// The same, without what a dump has failed at.
     pub fn begin_without(
         server: &Server,
         databases: &[&str],
-        known: &[(String, Unreadable)],
+        known: &[InDatabase],
     ) -> Result<Self, Error> {
         let connection = Connection::open(server)?;
         let mut before = schemas(&connection, databases)?;
         privileges::check(&connection, &before)?;
         for (database, schema) in &mut before {
-            let of_database = known.iter().filter(|(of, _)| of == database);
-            let known: Vec<Unreadable> = of_database.map(|(_, one)| one.clone()).collect();
+            let of_database = known.iter().filter(|known| known.database == *database);
+            let known: Vec<Unreadable> = of_database.map(|one| one.unreadable.clone()).collect();
             unreadable::take_out(&connection, database, schema, &known)?;
         }
         let locks = lock(server, &before)?;
@@ -230,11 +230,8 @@ impl TableSource for OfDatabase<'_> {
             if !unreadable::is_unreadable(&error) {
                 return error;
             }
-            let bad = Unreadable {
-                name: known.name.clone(),
-                reason: error.said().to_owned(),
-            };
-            error.with_kind(ErrorKind::Unreadable(bad, self.name.to_owned()))
+            let bad = InDatabase::failed(self.name, &known.name, &error);
+            error.with_kind(ErrorKind::Unreadable(Box::new(bad)))
         })?;
         Ok(rows)
     }

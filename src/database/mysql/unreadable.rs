@@ -19,6 +19,28 @@ pub struct Unreadable {
     pub reason: String,
 }
 
+/// The same, with the database that it is in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InDatabase {
+    /// The database's name.
+    pub database: String,
+    /// What cannot be read.
+    pub unreadable: Unreadable,
+}
+
+impl InDatabase {
+    /// A table at which a statement failed.
+    pub(super) fn failed(database: &str, table: &str, error: &Error) -> Self {
+        Self {
+            database: database.to_owned(),
+            unreadable: Unreadable {
+                name: table.to_owned(),
+                reason: error.said().to_owned(),
+            },
+        }
+    }
+}
+
 impl std::fmt::Display for Unreadable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { name, reason } = self;

@@ -18,6 +18,8 @@ pub struct Known {
     pub closed: bool,
     /// A finished run visited it and, if it is a commit, the history behind it.
     pub walked: bool,
+    /// No walk came by it: it was copied by listing.
+    pub listed: bool,
     /// Of a commit: the SHA-256 of the stored bytes, which its id does not cover.
     pub sha256: Option<Sha256>,
 }
@@ -92,6 +94,7 @@ impl Facts {
             closed: object.kind == Kind::Block
                 || ended && (row.mark == CLOSED || row.mark == WITH_RUN && clean),
             walked: ended && (matches!(row.mark, CLOSED | WALKED) || row.mark == WITH_RUN && clean),
+            listed: row.mark == LISTED,
             sha256: row.sha256.map(Sha256::new),
         }
     }

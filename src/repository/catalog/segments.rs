@@ -2,16 +2,17 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::packs::{NewPack, PackRecord, hash, pack_kind, recount, signed};
 use super::{ADOPTING, Base, Catalog, set_base, set_meta};
 use crate::object::Sha256;
-use crate::repository::Result;
 use crate::repository::configuration::RepositoryId;
 use crate::repository::marker::Named;
 use crate::repository::names::PackKind;
+use crate::repository::pack::Contents;
 use crate::repository::segment::Line;
+use crate::repository::{Error, Result};
 
 /// A segment and its list as the base names them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +87,43 @@ impl Catalog {
         })
     }
 
+    /// Remembers what a pack says of itself, where its segment is lost.
+    pub fn describe_pack(&self, name: &Sha256, contents: &Contents) -> Result<()> {
+        let json = serde_json::to_vec(contents).map_err(|error| Error::Malformed {
+            what: format!("the table of contents of pack {name}"),
+            reason: error.to_string(),
+        })?;
+        self.with(|inner| {
+            let sql = "UPDATE pack SET contents = ? WHERE name = ?";
+            inner
+                .connection
+                .execute(sql, params![json, name.as_bytes()])
+                .map(drop)
+        })
+    }
+
+    /// The index line of a pack, if the catalog has what the pack says of itself.
+    pub fn described_line(&self, name: &Sha256) -> Result<Option<Line>> {
+        let row = self.with(|inner| {
+            let sql =
+                "SELECT kind, size, contents FROM pack WHERE name = ? AND contents IS NOT NULL";
+            let mut statement = inner.connection.prepare_cached(sql)?;
+            let row = |row: &rusqlite::Row<'_>| {
+                let size: i64 = row.get(1)?;
+                Ok((pack_kind(row.get(0)?), size, row.get::<_, Vec<u8>>(2)?))
+            };
+            statement.query_row([name.as_bytes()], row).optional()
+        })?;
+        Ok(row.and_then(|(kind, size, contents)| {
+            Some(Line {
+                pack: *name,
+                kind,
+                size: u64::try_from(size).ok()?,
+                contents: serde_json::from_slice(&contents).ok()?,
+            })
+        }))
+    }
+
     /// Forgets everything but alarms, to take in what a base names. Until
     /// [`Self::finish_adoption`] the catalog is worth nothing: who opens it finds it empty.
     pub fn begin_adoption(&self, repository: &RepositoryId) -> Result<()> {
@@ -131,7 +169,8 @@ pub(super) fn replace_segments(
         "INSERT INTO segment (number, name, size, tier, list, list_size, dirty) VALUES (?, ?, ?, ?, ?, ?, ?)",
     )?;
     let mut update = connection.prepare(
-        "UPDATE pack SET segment = ?, contents = NULL WHERE name = ? AND segment IS NOT ?",
+        "UPDATE pack SET segment = ?, contents = NULL
+         WHERE name = ? AND (segment IS NOT ? OR contents IS NOT NULL)",
     )?;
     for (number, segment) in (1i64..).zip(segments) {
         insert.execute(params![

@@ -123,6 +123,16 @@ impl ObjectFolders {
         std::iter::once(store).chain(shared.then_some(Store::Shared))
     }
 
+    /// The store whose folder should hold an object: the shared one if the library has no folder of its own.
+    pub fn home(&self, object: &Object) -> Store {
+        let is_own = || self.store_folder(object.kind, object.store).is_dir();
+        if self.has_shared && !is_own() {
+            Store::Shared
+        } else {
+            object.store
+        }
+    }
+
     /// Where an object's file should be.
     pub fn path(&self, object: &Object) -> PathBuf {
         let id = object.id.to_string();

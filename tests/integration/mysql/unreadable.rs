@@ -17,7 +17,7 @@ fn file(moved: &Moved, role: &str, table: &str, ending: &str) -> PathBuf {
     folder.join(format!("{table}.{ending}"))
 }
 
-/// An InnoDB table of which the server has lost the file.
+/// An `InnoDB` table of which the server has lost the file.
 fn lose(moved: &Moved, role: &str, table: &str) {
     let name = moved.name(role);
     moved.server.sql(&format!(

@@ -1,0 +1,55 @@
+//! What can be wrong with an object of the source.
+
+use crate::object::ObjectId;
+use crate::seafile::check::Fault;
+
+/// Why an object cannot be had from the source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trouble {
+    /// There is no such file.
+    Missing,
+    /// There is one, but it is something else.
+    Bad(Fault),
+    /// The blocks of a file do not add up to its size.
+    Lengths,
+    /// A commit has other bytes than were stored: these count, since the others do not fit its id or came later.
+    Changed,
+    /// A commit's id does not fit its root folder, and does fit this one.
+    AlteredRoot(ObjectId),
+    /// The system refuses to read it.
+    Unreadable(String),
+}
+
+/// The word for [`Trouble::AlteredRoot`].
+pub const ALTERED_ROOT: &str = "altered-root";
+
+impl Trouble {
+    /// One stable word.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Bad(fault) => fault.word(),
+            Self::Lengths => "wrong-length",
+            Self::Changed => "changed",
+            Self::AlteredRoot(_) => ALTERED_ROOT,
+            Self::Unreadable(_) => "unreadable",
+        }
+    }
+}
+
+impl std::fmt::Display for Trouble {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Missing => f.write_str("is missing"),
+            Self::Bad(fault @ Fault::Undecodable(error)) => write!(f, "{fault} ({error})"),
+            Self::Bad(fault) => write!(f, "{fault}"),
+            Self::Lengths => f.write_str("its blocks do not add up to its size"),
+            Self::Changed => f.write_str("was changed since it was stored"),
+            Self::AlteredRoot(root) => write!(
+                f,
+                "its root folder was altered: the commit's id fits the folder {root}"
+            ),
+            Self::Unreadable(reason) => write!(f, "cannot be read: {reason}"),
+        }
+    }
+}
