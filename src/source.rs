@@ -3,9 +3,9 @@
 
 pub mod databases;
 pub mod doubt;
+mod pieces;
 pub mod presence;
 pub mod readings;
-mod pieces;
 
 use std::path::PathBuf;
 

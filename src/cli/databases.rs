@@ -204,7 +204,8 @@ impl Databases {
             (None, None) => "no password".to_owned(),
         };
         format!(
-            "the server refuses {account} with {password} from this host: accounts are of a name and a host ('{}'@'%')",
+            "the server refuses {account} with {password} from this host: accounts are of a name and a host ('{}'@'%'); \
+             servers and accounts that take no connection without TLS can say the same: see --database-ca-file",
             self.user.as_deref().unwrap_or("seafile")
         )
     }

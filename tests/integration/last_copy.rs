@@ -4,6 +4,7 @@ mod commits;
 mod cut_off;
 mod files;
 mod index;
+
 mod rules;
 
 use std::collections::HashSet;

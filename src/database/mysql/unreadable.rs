@@ -3,7 +3,7 @@
 //! begins, left out of it, and told by name.
 
 use super::connection::{Connection, cell_text};
-use super::error::Error;
+use super::error::{Error, ErrorKind};
 use super::literal;
 use super::schema::{self, Schema, View};
 
@@ -33,10 +33,16 @@ impl InDatabase {
     pub(super) fn failed(database: &str, table: &str, error: &Error) -> Self {
         Self {
             database: database.to_owned(),
-            unreadable: Unreadable {
-                name: table.to_owned(),
-                reason: error.said().to_owned(),
-            },
+            unreadable: Unreadable::new(table, error),
+        }
+    }
+}
+
+impl Unreadable {
+    fn new(name: &str, error: &Error) -> Self {
+        Self {
+            name: name.to_owned(),
+            reason: error.said().to_owned(),
         }
     }
 }
@@ -70,16 +76,11 @@ pub(super) fn take_out(
             continue;
         }
         for name in tables {
-            let found = try_one(&mut probe, database, name)?;
-            unreadable.extend(found.map(|(found, _)| found));
+            unreadable.extend(try_table(&mut probe, database, name)?);
         }
     }
-    for View { name, columns } in &schema.views {
-        match try_one(&mut probe, database, name)? {
-            // Its definition can be dumped, which does not name the account.
-            Some((_, NO_DEFINER)) if !columns.is_empty() => {}
-            found => unreadable.extend(found.map(|(found, _)| found)),
-        }
+    for view in &schema.views {
+        unreadable.extend(try_view(&mut probe, database, view)?);
     }
     take_out_known(schema, &unreadable);
     Ok(())
@@ -125,27 +126,33 @@ fn first_row(database: &str, name: &str) -> String {
     format!("(SELECT 1 FROM {place} LIMIT 1)")
 }
 
-/// Whether a table or view cannot be read: why, and the server's number for it.
-fn try_one(
-    probe: &mut Probe,
-    database: &str,
-    name: &str,
-) -> Result<Option<(Unreadable, u16)>, Error> {
+/// Whether a table cannot be read, and why.
+fn try_table(probe: &mut Probe, database: &str, name: &str) -> Result<Option<Unreadable>, Error> {
     let Err(error) = probe.run(&first_row(database, name))? else {
         return Ok(None);
     };
-    let code = error.code().unwrap_or_default();
     // "Doesn't exist" is also said of a table that has just been dropped.
     let is_broken = is_unreadable(&error)
-        || code == NO_SUCH_TABLE && is_listed(&probe.connection, database, name)?;
-    if !is_broken {
-        return Err(error);
+        || error.code() == Some(NO_SUCH_TABLE) && is_listed(&probe.connection, database, name)?;
+    if is_broken {
+        Ok(Some(Unreadable::new(name, &error)))
+    } else {
+        Err(error)
     }
-    let found = Unreadable {
-        name: name.to_owned(),
-        reason: error.said().to_owned(),
+}
+
+/// Whether a view cannot be read, and why. Whatever the server says of it concerns what it leads to, or the account that
+/// made it: the one that asks may read everything in this database.
+fn try_view(probe: &mut Probe, database: &str, view: &View) -> Result<Option<Unreadable>, Error> {
+    let Err(error) = probe.run(&first_row(database, &view.name))? else {
+        return Ok(None);
     };
-    Ok(Some((found, code)))
+    match (error.kind(), error.code()) {
+        (ErrorKind::Lost | ErrorKind::Locked | ErrorKind::Unreachable, _) | (_, None) => Err(error),
+        // Its definition can be dumped, which does not name that account.
+        (_, Some(code)) if NOT_ALLOWED.contains(&code) && !view.columns.is_empty() => Ok(None),
+        _ => Ok(Some(Unreadable::new(&view.name, &error))),
+    }
 }
 
 fn is_listed(connection: &Connection, database: &str, name: &str) -> Result<bool, Error> {
@@ -155,7 +162,8 @@ fn is_listed(connection: &Connection, database: &str, name: &str) -> Result<bool
 }
 
 const NO_SUCH_TABLE: u16 = 1146;
-const NO_DEFINER: u16 = 1449;
+/// The account that a view runs as is gone, or may not do what the view does. MariaDB says 1045 to those who may not know.
+const NOT_ALLOWED: [u16; 5] = [1045, 1142, 1143, 1370, 1449];
 
 /// Whether an error says that this one table or view cannot be read, while others can (`mysqld_error.h`; below 1000 are
 /// numbers of the storage engines, `my_base.h`).
@@ -174,6 +182,6 @@ pub(super) fn is_unreadable(error: &Error) -> bool {
             // Tables that are somewhere else.
             | 1168 | 1296 | 1429 | 1430 | 1431 | 1432
             // A view over nothing; an account that is gone.
-            | 1356 | NO_DEFINER
+            | 1356 | 1449
     )
 }

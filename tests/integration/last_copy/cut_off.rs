@@ -9,7 +9,7 @@ use seawall::restore::{self, Scope};
 
 use super::*;
 use crate::damage::{head, object_path, parent, root};
-use crate::support::{DOCUMENTS, files_below};
+use crate::support::{DOCUMENTS, files_below, rounds};
 
 /// Something that is lost, and the libraries whose objects it cuts off.
 fn losses(source: &Source) -> Vec<(&'static str, Object, Vec<&'static str>)> {
@@ -53,9 +53,11 @@ fn losses(source: &Source) -> Vec<(&'static str, Object, Vec<&'static str>)> {
 
 #[test]
 fn what_a_lost_object_cuts_off_is_stored_and_restored_and_healed() {
-    for break_it in [zeros, cut, removed] {
+    let breaks = [zeros, cut, removed];
+    for round in 0..rounds(1, 3) {
         let whole = Source::example();
-        for (name, lost, libraries) in losses(&whole) {
+        for (at, (name, lost, libraries)) in losses(&whole).into_iter().enumerate() {
+            let break_it = breaks[(round + at) % breaks.len()];
             let (source, world) = (Source::example(), World::local());
             let path = object_path(&source, &lost);
             let good = fs::read(&path).unwrap();

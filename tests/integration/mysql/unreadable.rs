@@ -52,15 +52,13 @@ fn tables_and_views_that_cannot_be_opened_are_left_out_and_named() {
         let ran = backup(&user, &moved);
         assert_eq!(ran.status, 3, "{}{}", ran.stdout, ran.stderr);
         for lost in ["lost", "crashed", "over_dropped", "over_lost"] {
-            let line =
-                format!("database seahub: \"{lost}\" cannot be read, and is not in the dump");
             let told = format!("\"{lost}\" cannot be read, and is not in the dump");
-            assert!(ran.stderr.contains(&told), "{line}:\n{}", ran.stderr);
+            assert!(ran.stderr.contains(&told), "{told}:\n{}", ran.stderr);
         }
         assert!(!ran.stderr.contains("\"good\""), "{}", ran.stderr);
         let json = ran.json();
         assert_eq!(json["incomplete"][0], "database-damaged", "{json}");
-        assert_eq!(json["damage"], 0, "{json}");
+        assert_eq!(json["damage"], serde_json::json!([]), "{json}");
     }
     let target = user.path("restored");
     user.run(&["restore", "latest", "--target", target.to_str().unwrap()]);
@@ -70,11 +68,13 @@ fn tables_and_views_that_cannot_be_opened_are_left_out_and_named() {
     let loaded = moved.server.load(&copy, &text);
     let said = String::from_utf8_lossy(&loaded.stderr);
     assert!(loaded.status.success(), "{said}");
-    assert!(
-        String::from_utf8_lossy(&text)
-            .contains("-- Left out, since the server could not read it: \"lost\"")
-    );
-    for view in ["good", "over_good", "of_gone"] {
+    let text = String::from_utf8_lossy(&text);
+    assert!(text.contains("-- Left out, since the server could not read it: \"lost\""));
+    // Not every server tells this account the columns of a view whose account is gone.
+    let said = backup(&user, &moved).stderr;
+    let is_named = said.contains("\"of_gone\" cannot be read");
+    assert_ne!(text.contains("VIEW `of_gone`"), is_named, "{said}");
+    for view in ["good", "over_good"] {
         assert_eq!(
             moved.server.sql(&format!("SELECT id FROM {copy}.{view}")),
             "42\n"
