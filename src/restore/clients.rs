@@ -7,6 +7,8 @@ use super::report::StoreCount;
 use super::{Scope, notes};
 use crate::repository::manifest;
 
+/// The role of the database that says where each library stands.
+const HEADS: &str = "seafile";
 /// How many files are written out.
 const MAX_FILES: usize = 1000;
 /// How many libraries are written out in one list.
@@ -33,6 +35,14 @@ impl Notes<'_> {
     }
 
     fn what_was_done(&self, page: &mut Page) {
+        if !self.report.databases.iter().any(|role| role == HEADS) {
+            page.paragraph(&format!(
+                "THE DATABASE WITH THE HEADS OF ALL LIBRARIES IS LOST, and was not restored. The commits here are those \
+                 that it led to in snapshot {}. With an OLDER one, clients set their users' files back without a word.",
+                self.snapshot.id()
+            ));
+            return;
+        }
         page.paragraph(
             "Databases and commits are of the same moment: seafile-data/ holds no commit that these databases do not \
              lead to, but for what is said below. So a client that has a newer state stops with an error and keeps \

@@ -115,6 +115,10 @@ impl Notes<'_> {
         page.title("What is missing");
         if lost.is_empty() && *damage == 0 && warnings.is_empty() {
             page.paragraph(match self.options.scope {
+                Scope::Everything if self.report.completed => {
+                    "Nothing. New objects were checked by their ids, databases and files by their SHA-256. Objects \
+                     that were here before were taken by name and length: the verification below proves them."
+                }
                 Scope::Everything => {
                     "Nothing: every object was checked by its id, databases and files by their SHA-256."
                 }

@@ -218,6 +218,7 @@ fn a_standby_that_goes_back_has_no_newer_commits() {
     assert_eq!(set_aside(&target), newer);
     let notes = fs::read_to_string(target.join(restore::NOTES)).unwrap();
     assert!(notes.contains("WENT BACK"), "{notes}");
+    assert!(notes.contains("taken by name and length"), "{notes}");
     // Forward again: a later snapshot whose heads are older needs no word, and leaves nothing either.
     standby(&world, 1, &target, false).unwrap();
     assert_eq!(unreachable_commits(&target), [] as [PathBuf; 0]);
@@ -295,6 +296,8 @@ fn a_database_that_is_lost_leaves_no_older_one_beside_newer_commits() {
     let report = standby(&world, 1, &target, false).unwrap();
     assert_eq!(report.lost.len(), 1, "{:?}", report.lost);
     assert!(!target.join("seafile-data/seafile.db").exists());
+    let notes = fs::read_to_string(target.join(restore::NOTES)).unwrap();
+    assert!(notes.contains("THE DATABASE WITH THE HEADS"), "{notes}");
     let aside = target.join(ASIDE).join("seafile-data/seafile.db");
     assert_eq!(fs::read(aside).unwrap(), older);
     assert!(

@@ -21,8 +21,9 @@ fn killed(user: &User, arguments: &[&str], calls: &str, number: usize) -> bool {
     let program = user.command(arguments);
     let trace = format!("trace={calls}");
     let inject = format!("inject={calls}:signal=SIGKILL:when={number}");
-    let mut strace = Command::new("strace");
+    let mut strace = Command::new("timeout");
     strace
+        .args(["60", "strace"])
         .args(["-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject])
         .arg(program.get_program())
         .args(program.get_args())
@@ -39,11 +40,11 @@ fn killed(user: &User, arguments: &[&str], calls: &str, number: usize) -> bool {
     }
     let output = strace
         .output()
-        .unwrap_or_else(|error| panic!("strace cannot be run ({error}): apt-get install strace"));
+        .unwrap_or_else(|error| panic!("timeout cannot be run: {error}"));
     let was_killed = output.status.signal() == Some(9) || output.status.code() == Some(137);
     assert!(
         was_killed || output.status.success(),
-        "{}: {}",
+        "{}: {} (124: no end after 60 s; 127: apt-get install strace)",
         output.status,
         String::from_utf8_lossy(&output.stderr)
     );
