@@ -72,7 +72,7 @@ pub fn run(name: &str, fresh: &dyn Fn() -> Fresh) {
 }
 
 /// A case that takes longer than this will never end.
-const PATIENCE: Duration = Duration::from_mins(10);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Ends the process if a case does not end: one that hangs has to fail, and to be named.
 struct Watched {

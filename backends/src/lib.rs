@@ -153,6 +153,16 @@ pub trait Backend: fmt::Debug + Send + Sync {
         Properties::default()
     }
 
+    /// Says that the administrator accepts [`Writes::Weak`]. Where the destination refuses what would keep it
+    /// from overwriting, it is used without.
+    fn accept_weak_writes(&self) {}
+
+    /// What was seen since it was opened and makes what is stored less safe than the contract says, each
+    /// once: for the report of a run. A wrapper passes on what its inside says.
+    fn weaknesses(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// What a person should know of the destination's own settings, as far as it can be asked: for
     /// `doctor`. A few calls; changes nothing. What cannot be asked is a finding that says so.
     fn examine(&self) -> Vec<Finding> {
@@ -187,6 +197,14 @@ impl<B: Backend + ?Sized> Backend for Arc<B> {
 
     fn properties(&self) -> Properties {
         (**self).properties()
+    }
+
+    fn accept_weak_writes(&self) {
+        (**self).accept_weak_writes();
+    }
+
+    fn weaknesses(&self) -> Vec<String> {
+        (**self).weaknesses()
     }
 
     fn examine(&self) -> Vec<Finding> {

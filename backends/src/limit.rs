@@ -122,6 +122,14 @@ impl<B: Backend> Backend for LimitedBackend<B> {
         self.inner.properties()
     }
 
+    fn accept_weak_writes(&self) {
+        self.inner.accept_weak_writes();
+    }
+
+    fn weaknesses(&self) -> Vec<String> {
+        self.inner.weaknesses()
+    }
+
     fn examine(&self) -> Vec<Finding> {
         self.inner.examine()
     }

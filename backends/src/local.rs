@@ -3,7 +3,8 @@
 //! A thing is written to a temporary file in its own folder, synced, and renamed to its name, which
 //! must not be taken; then the folder is synced. Everything is reached from a handle on the root
 //! folder and never through a symbolic link, so a disk that goes away is an error, not an empty
-//! mount point that fills up, and nothing outside of the repository is touched.
+//! mount point that fills up, and nothing outside of the repository is touched. What a file system cannot
+//! do of this is noted (`quirks`).
 //!
 //! Limits: a network file system promises to other clients what its own cache keeps (NFS shows a new
 //! name to another client after seconds), and some answer a sync without doing it. Names are kept
@@ -19,13 +20,17 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::key::{check_prefix, is_segment};
-use crate::{Backend, Entry, Error, ErrorKind, Key, Result, range};
+use crate::{
+    Backend, Entry, Error, ErrorKind, Finding, Key, Properties, Result, Weight, Writes, range,
+};
 
 use self::folder::{Folder, Holds};
+use self::quirks::NoExclusiveNames;
 use self::temporary::{Publishing, Temporary};
 use self::walk::{Found, Walk};
 
 mod folder;
+mod quirks;
 mod temporary;
 #[cfg(test)]
 mod tests;
@@ -156,8 +161,13 @@ impl Backend for LocalBackend {
     fn put_new(&self, key: &Key, body: &[u8]) -> Result<()> {
         self.put(key, body).map_err(|error| {
             // A folder or the temporary file went away under us; the next attempt makes new ones.
+            let inner = error.get_ref();
+            let has_no_exclusive_names =
+                inner.is_some_and(<dyn std::error::Error + Send + Sync>::is::<NoExclusiveNames>);
             if error.kind() == io::ErrorKind::NotFound {
                 Error::new(ErrorKind::Transient).with_source(error)
+            } else if has_no_exclusive_names {
+                Error::from(error).with_hint(NoExclusiveNames::HINT)
             } else {
                 Error::from(error)
             }
@@ -213,6 +223,62 @@ impl Backend for LocalBackend {
         delete().map_err(|error: io::Error| Error::from(error).with_key(key))
     }
 
+    fn accept_weak_writes(&self) {
+        self.root.quirks().accept_weak_writes();
+    }
+
+    fn properties(&self) -> Properties {
+        let mut properties = Properties::default();
+        if self.root.quirks().has_weak_writes() {
+            properties.writes = Writes::Weak;
+        }
+        properties
+    }
+
+    fn weaknesses(&self) -> Vec<String> {
+        let quirks = self.root.quirks();
+        let weak = quirks.has_weak_writes().then(|| {
+            format!(
+                "the file system ({}) cannot refuse to overwrite, which was accepted: only one host may write there",
+                self.root.file_system()
+            )
+        });
+        let unsynced = quirks.has_unsynced_folders().then(|| self.unsynced());
+        weak.into_iter().chain(unsynced).collect()
+    }
+
+    /// Tries a sync of the root folder, which changes nothing.
+    fn examine(&self) -> Vec<Finding> {
+        let synced = self.root.sync();
+        let (weight, text, next) = match synced {
+            Ok(()) if !self.root.quirks().has_unsynced_folders() => {
+                let text = format!(
+                    "the file system ({}) syncs folders",
+                    self.root.file_system()
+                );
+                (Weight::Good, text, None)
+            }
+            Ok(()) => {
+                let next = "run `seawall check` after a power cut";
+                (Weight::Note, self.unsynced(), Some(next.to_owned()))
+            }
+            Err(error) => {
+                let text = format!("the folder cannot be synced: {error}");
+                (
+                    Weight::Bad,
+                    text,
+                    Some("look at the disk and its cable".to_owned()),
+                )
+            }
+        };
+        vec![Finding {
+            about: "durability",
+            weight,
+            text,
+            next,
+        }]
+    }
+
     /// Reads the names in every folder. Who writes a temporary file holds a lock on it.
     fn remove_stale_temporaries(&self) -> Result<u64> {
         let mut removed = 0;
@@ -225,6 +291,15 @@ impl Backend for LocalBackend {
             removed += u64::from(is_removed?);
         }
         Ok(removed)
+    }
+}
+
+impl LocalBackend {
+    fn unsynced(&self) -> String {
+        format!(
+            "the file system ({}) cannot sync folders: a power cut may take what was stored last",
+            self.root.file_system()
+        )
     }
 }
 

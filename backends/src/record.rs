@@ -145,6 +145,14 @@ impl<B: Backend> Backend for RecordingBackend<B> {
         self.inner.properties()
     }
 
+    fn accept_weak_writes(&self) {
+        self.inner.accept_weak_writes();
+    }
+
+    fn weaknesses(&self) -> Vec<String> {
+        self.inner.weaknesses()
+    }
+
     fn examine(&self) -> Vec<Finding> {
         self.inner.examine()
     }

@@ -2,7 +2,8 @@
 //!
 //! A thing is one PUT with `If-None-Match: *` and a SHA-256 checksum: there are no multipart uploads,
 //! so nothing half uploaded is left to pay for, and nothing is ever removed or overwritten. Servers
-//! that ignore the condition exist (Garage, `rclone serve s3`), so writes are [`Writes::Unproven`].
+//! that ignore the condition exist (Garage, `rclone serve s3`), so writes are [`Writes::Unproven`]. Others
+//! refuse one of the two headers: where weak writes are accepted neither is sent then.
 //!
 //! Limits: a PUT holds at most 5 GiB; what a server promises to have stored it may have only in
 //! memory. The library's own retries are switched off: [`RetryingBackend`](crate::RetryingBackend)
@@ -12,6 +13,7 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -49,11 +51,22 @@ const CONNECTIONS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4);
 /// A destination that is a bucket, or a prefix in one.
 pub struct S3Backend {
     client: AmazonS3,
+    /// Sends neither condition nor checksum.
+    plain: AmazonS3,
+    weak: Weak,
     service: Service,
     credentials: Arc<Credentials>,
     place: Place,
     storage_classes: Vec<(String, String)>,
     connections: NonZeroUsize,
+}
+
+/// How far this server is used without the headers that it refuses.
+#[derive(Debug, Default)]
+struct Weak {
+    is_accepted: AtomicBool,
+    /// The server refused a header, and took the same without.
+    is_used: AtomicBool,
 }
 
 impl S3Backend {
@@ -68,15 +81,13 @@ impl S3Backend {
         let loaded = block_on(credentials::load(&given, options))?;
         let place = given.complete(loaded.region)?;
         let credentials = Arc::new(loaded.credentials);
-        let client = AmazonS3Builder::new()
+        let bare = AmazonS3Builder::new()
             .with_bucket_name(&place.bucket)
             .with_region(&place.region)
             .with_endpoint(place.store_endpoint())
             .with_virtual_hosted_style_request(place.is_virtual)
             .with_allow_http(options.plain_http)
             .with_credentials(Arc::clone(&credentials) as _)
-            .with_checksum_algorithm(Checksum::SHA256)
-            .with_conditional_put(S3ConditionalPut::ETagMatch)
             .with_disable_tagging(true)
             // One key at a time, which every server understands, refusals included.
             .with_disable_bulk_delete(true)
@@ -84,11 +95,20 @@ impl S3Backend {
                 max_retries: 0,
                 ..RetryConfig::default()
             })
-            .with_http_connector(service.clone())
-            .build()
-            .map_err(|error| errors::failed(&error, &place))?;
+            .with_http_connector(service.clone());
+        let guarded = bare
+            .clone()
+            .with_checksum_algorithm(Checksum::SHA256)
+            .with_conditional_put(S3ConditionalPut::ETagMatch);
+        let build = |builder: AmazonS3Builder| {
+            let built = builder.build();
+            built.map_err(|error| errors::failed(&error, &place))
+        };
+        let (client, plain) = (build(guarded)?, build(bare)?);
         let backend = Self {
             client,
+            plain,
+            weak: Weak::default(),
             service,
             credentials,
             place,
@@ -140,16 +160,51 @@ impl S3Backend {
             .collect()
     }
 
+    /// Puts without condition and checksum where the server refuses these and weak writes are accepted.
     async fn put(&self, key: &Key, body: &[u8]) -> Result<()> {
+        if self.weak.is_used.load(Ordering::Relaxed) {
+            return self.send(&self.plain, PutMode::Overwrite, key, body).await;
+        }
+        let put = self.put_guarded(key, body).await;
+        let refusal = match put {
+            // Backblaze's S3 answers 400 to the checksum's header, Alibaba's OSS 501 to the condition's.
+            Err(error) if error.kind() == ErrorKind::Invalid && errors::may_be_a_header(&error) => {
+                error
+            }
+            other => return other,
+        };
+        if !self.weak.is_accepted.load(Ordering::Relaxed) {
+            return Err(errors::refuses_headers(&refusal).with_key(key));
+        }
+        let plain = self.send(&self.plain, PutMode::Overwrite, key, body).await;
+        if plain.is_ok() {
+            self.weak.is_used.store(true, Ordering::Relaxed);
+        }
+        plain
+    }
+
+    async fn send(&self, client: &AmazonS3, mode: PutMode, key: &Key, body: &[u8]) -> Result<()> {
         let path = self.path(key.as_str())?;
         let payload = PutPayload::from(Bytes::copy_from_slice(body));
         let options = PutOptions {
-            mode: PutMode::Create,
+            mode,
             attributes: self.attributes(key),
             ..PutOptions::default()
         };
-        let put = self.client.put_opts(&path, payload, options).await;
-        let put = put.map(drop).map_err(self.about(key));
+        let put = client.put_opts(&path, payload, options).await;
+        match put.map(drop).map_err(self.about(key)) {
+            // Of a put that races with a removal: nothing is known of its effect.
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                Err(Error::new(ErrorKind::Transient)
+                    .with_key(key)
+                    .with_source(errors::innermost_text(&error)))
+            }
+            other => other,
+        }
+    }
+
+    async fn put_guarded(&self, key: &Key, body: &[u8]) -> Result<()> {
+        let put = self.send(&self.client, PutMode::Create, key, body).await;
         if put.as_ref().map_err(Error::kind) == Err(ErrorKind::AlreadyExists) {
             // SeaweedFS has folders: one of this name is in the way, and cannot be read.
             let head = self.head(key).await;
@@ -287,6 +342,21 @@ impl Backend for S3Backend {
             writes: Writes::Unproven,
             connections: self.connections,
         }
+    }
+
+    fn accept_weak_writes(&self) {
+        self.weak.is_accepted.store(true, Ordering::Relaxed);
+    }
+
+    fn weaknesses(&self) -> Vec<String> {
+        let text = || {
+            format!(
+                "{} refuses If-None-Match or x-amz-checksum-sha256, which was accepted: it cannot refuse to overwrite",
+                self.place.server()
+            )
+        };
+        let is_used = self.weak.is_used.load(Ordering::Relaxed);
+        is_used.then(text).into_iter().collect()
     }
 
     fn examine(&self) -> Vec<Finding> {

@@ -49,6 +49,7 @@ pub mod known_hosts;
 mod life;
 mod listing;
 mod login;
+mod packets;
 mod pattern;
 mod place;
 mod pool;
@@ -99,6 +100,7 @@ impl SftpBackend {
             hops: hops.into_iter().map(Arc::new).collect(),
             secrets: Secrets::new(options),
             stalled_after: options.stalled_after,
+            unsynced_folders: Arc::default(),
         };
         let connections = options.connections.map_or(CONNECTIONS, NonZeroUsize::get);
         let server = Arc::new(Server {
@@ -238,7 +240,7 @@ impl Server {
             return Ok(());
         }
         match session.remove(&path).await {
-            Ok(()) => {}
+            Ok(_) => {}
             Err(failed) => match session.look(&path).await {
                 // Somebody else was faster.
                 Ok(Holds::Nothing) => {}
@@ -310,6 +312,20 @@ impl Backend for SftpBackend {
 
     fn properties(&self) -> Properties {
         self.properties
+    }
+
+    fn weaknesses(&self) -> Vec<String> {
+        let pool = &self.server.pool;
+        let unsynced = || {
+            format!(
+                "{} cannot sync folders: its power cut may take what was stored last",
+                pool.name()
+            )
+        };
+        pool.has_unsynced_folders()
+            .then(unsynced)
+            .into_iter()
+            .collect()
     }
 
     fn examine(&self) -> Vec<Finding> {

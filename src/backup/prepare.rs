@@ -300,9 +300,12 @@ fn adopt(
         match adopt_list(repository, catalog, named) {
             Ok(segment) => segments.push(segment),
             // Not lost: all of it would be stored again.
-            Err(error @ (Error::Catalog { .. } | Error::Locked { .. } | Error::Key { .. })) => {
-                return Err(error);
-            }
+            Err(
+                error @ (Error::Catalog { .. }
+                | Error::StateOnShare { .. }
+                | Error::Locked { .. }
+                | Error::Key { .. }),
+            ) => return Err(error),
             Err(Error::Backend(error)) if repository.is_out_of_reach(&error) => {
                 return Err(error.into());
             }

@@ -13,7 +13,7 @@ use crate::repository::catalog::Catalog;
 use crate::repository::index::{self, List};
 use crate::repository::marker::{Marker, Retired};
 use crate::repository::readers::Readers;
-use crate::repository::{self, Snapshot, names, runs};
+use crate::repository::{self, Snapshot, clocks, names, runs};
 
 /// Writes a snapshot of this host with what is in another, its own or another host's. What that lists
 /// has to be there; when it was taken stays what it was.
@@ -91,6 +91,7 @@ pub fn rewrap(context: &Context<'_>, source: &Snapshot) -> Result<Marker, Error>
         keys: seal::keys(repository, Some(source)),
         lists: segments.lists(),
         retired,
+        clock: clocks::behind(snapshot.started(), context.clock.now()),
         unknown: Vec::new(),
         ..source.marker.clone()
     };

@@ -17,7 +17,7 @@ use crate::repository::names::{self, SnapshotId};
 use crate::repository::segment::{FULL_BYTES, Header, Line, SegmentWriter};
 use crate::repository::sums::Sums;
 use crate::repository::wrapped::Wrapped;
-use crate::repository::{self, Repository, Snapshot, note};
+use crate::repository::{self, Repository, Snapshot, clocks, note};
 
 /// So many segments of one tier become one of the next.
 const MERGE: usize = 8;
@@ -67,13 +67,15 @@ pub fn seal(
     let (segments, bad_segments) = segments.write(&prepared.rewrite)?;
     let sums = put_sums(repository, manifest)?;
     let (packs, bytes) = catalog.totals()?;
+    let now = context.clock.now();
     let marker = Marker {
         repository: repository.id().to_string(),
         snapshot: prepared.snapshot,
         sequence: sequence(prepared.base.as_ref()),
         previous: previous(prepared.base.as_ref()),
         started: prepared.snapshot.started(),
-        finished: context.clock.now().max(prepared.snapshot.started()),
+        finished: now.max(prepared.snapshot.started()),
+        clock: clocks::behind(prepared.snapshot.started(), now),
         listed: prepared.listed,
         audited: manifest.audited(),
         damage: summary.damage,

@@ -1,6 +1,7 @@
 //! `seawall backup`: backs up an installation.
 
 mod report;
+mod storage;
 
 use std::path::{Path, PathBuf};
 

@@ -5,14 +5,20 @@ use serde::Serialize;
 use super::output::{self, Output};
 use super::place::warn_unpinned;
 use super::{CommandError, Global, Status};
-use crate::repository::Snapshot;
 use crate::repository::faults::Faults;
+use crate::repository::{Snapshot, clocks};
 use crate::time::Timestamp;
 
 #[derive(Serialize)]
 struct Row {
     snapshot: String,
     finished: Timestamp,
+    /// When the marker was stored, by the storage's clock.
+    stored: Timestamp,
+    /// What the host's clock said, where the snapshot's name lies after that.
+    clock: Option<Timestamp>,
+    #[serde(skip)]
+    fits: bool,
     sequence: u64,
     key: String,
     pinned: bool,
@@ -33,6 +39,9 @@ impl Row {
         Self {
             snapshot: marker.snapshot.to_string(),
             finished: marker.finished,
+            stored: snapshot.stored,
+            clock: marker.clock,
+            fits: clocks::fit(snapshot),
             sequence: marker.sequence,
             key: snapshot.signed_by.key().to_string(),
             pinned: snapshot.signed_by.is_pinned(),
@@ -46,7 +55,8 @@ impl Row {
         }
     }
 
-    fn cells(&self) -> Vec<String> {
+    /// `with_stored`: the times of some snapshot differ.
+    fn cells(&self, with_stored: bool) -> Vec<String> {
         let mut state: Vec<String> = Vec::new();
         if self.damage > 0 {
             let accepted = match self.accepted {
@@ -73,14 +83,15 @@ impl Row {
             state.join(", ")
         };
         let name = self.key.split('+').next().unwrap_or_default();
-        vec![
-            self.snapshot.clone(),
-            self.finished.to_string(),
+        let stored = with_stored.then(|| self.stored.to_string());
+        let times = [self.snapshot.clone(), self.finished.to_string()];
+        let rest = [
             name.strip_prefix("seawall-").unwrap_or(name).to_owned(),
             self.packs.to_string(),
             output::bytes(self.bytes),
             state,
-        ]
+        ];
+        times.into_iter().chain(stored).chain(rest).collect()
     }
 }
 
@@ -104,13 +115,20 @@ pub(super) fn run(global: &Global, output: Output) -> Result<Status, CommandErro
     if rows.is_empty() {
         output.line("There is no snapshot yet.");
     } else {
-        let head = ["SNAPSHOT", "FINISHED", "HOST", "PACKS", "SIZE", "STATE"]
-            .map(Into::into)
-            .to_vec();
-        let table: Vec<_> = std::iter::once(head)
-            .chain(rows.iter().map(Row::cells))
-            .collect();
+        let with_stored = rows.iter().any(|row| !row.fits);
+        let mut head = ["SNAPSHOT", "FINISHED", "HOST", "PACKS", "SIZE", "STATE"].to_vec();
+        if with_stored {
+            head.insert(2, "STORED");
+        }
+        let head = head.into_iter().map(str::to_owned).collect();
+        let rows = rows.iter().map(|row| row.cells(with_stored));
+        let table: Vec<_> = std::iter::once(head).chain(rows).collect();
         output.line(output::table(&table));
+        if with_stored {
+            output.detail(
+                "STORED is by the storage's clock. Where it differs from FINISHED a host's clock was wrong, or the repository was copied.",
+            );
+        }
     }
     output.json(&rows)?;
     Ok(if markers.bad.is_empty() {

@@ -9,7 +9,7 @@ use clap::Args;
 use super::output::{Output, count, shown, while_};
 use super::{CommandError, Global, Status};
 use crate::status::{self, Host, Options, Report, Run, Trouble};
-use crate::time::Clock;
+use crate::time::{Clock, Timestamp};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -193,13 +193,26 @@ fn print_host(host: &Host, report: &Report, output: Output) {
     }
     if let Some(audited) = host.audited {
         output.detail(format_args!(
-            "audited   every library was looked at in the source in the last {}",
-            while_(report.now.since(audited).as_secs())
+            "audited   {}",
+            audited_text(audited, report.now)
         ));
     }
     for note in notes(host, report) {
         output.detail(format_args!("note      {note}"));
     }
+}
+
+/// A mark of a clock that was ahead says nothing about how long ago it was.
+fn audited_text(audited: Timestamp, now: Timestamp) -> String {
+    if audited > now {
+        return format!(
+            "every library was looked at in the source since {audited}, by a clock that was ahead: when is not known"
+        );
+    }
+    format!(
+        "every library was looked at in the source in the last {}",
+        while_(now.since(audited).as_secs())
+    )
 }
 
 fn notes(host: &Host, report: &Report) -> Vec<String> {
@@ -266,6 +279,18 @@ mod tests {
         ] {
             assert!(seconds(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_mark_that_lies_ahead_is_no_zero_seconds() {
+        let now = Timestamp::from_seconds(1_795_383_248).unwrap();
+        let later = now.plus(std::time::Duration::from_secs(90));
+        assert!(audited_text(now, later).ends_with("in the last 90 seconds"));
+        let text = audited_text(later, now);
+        assert!(
+            text.contains("ahead") && !text.contains("0 seconds"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -185,6 +185,14 @@ pub enum Error {
         /// Why.
         source: rusqlite::Error,
     },
+    /// The state folder's file system lacks what keeps two runs apart: it is a share.
+    #[error("the file system of {} gives no locks or no shared memory", path.display())]
+    StateOnShare {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What showed it.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The temporary files of a check failed.
     #[error("cannot use temporary files in {}", folder.display())]
     Spool {
@@ -289,6 +297,9 @@ impl Error {
                 "if the file is damaged, move {} away: it is made again from the repository",
                 path.display()
             ),
+            Self::StateOnShare { .. } => {
+                "the state folder must lie on a local disk (`--state-dir DIR`): move it there, nothing in it is damaged".into()
+            }
             Self::Spool { .. } => "set TMPDIR to a folder with room for the dumped databases and all commits and folders".into(),
             Self::State { path, .. } => format!(
                 "make {} writable for this user; a host that has no state folder yet may have it elsewhere: --state-dir DIR",

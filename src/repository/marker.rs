@@ -55,6 +55,9 @@ pub struct Marker {
     pub started: Timestamp,
     /// When everything was stored and the marker was written.
     pub finished: Timestamp,
+    /// What the host's clock said when the marker was written, where the snapshot's name, and with it `started`,
+    /// lies after that: an earlier run of the host had a clock that was ahead.
+    pub clock: Option<Timestamp>,
     /// When the packs were last listed and compared with the catalog.
     pub listed: Timestamp,
     /// Since when every library was looked at in the source at least once, whether it had changed or not. `None`: there
@@ -120,6 +123,9 @@ impl Marker {
         }
         line("started", &self.started);
         line("finished", &self.finished);
+        if let Some(clock) = &self.clock {
+            line("clock", clock);
+        }
         line("listed", &self.listed);
         if let Some(audited) = &self.audited {
             line("audited", audited);
@@ -202,9 +208,10 @@ struct Fields<'a> {
     unknown: Vec<String>,
 }
 
-/// Lines that stand once; all but `audited` have to.
-const ONCE: [&str; 13] = [
+/// Lines that stand once; all but `audited` and `clock` have to.
+const ONCE: [&str; 14] = [
     "audited",
+    "clock",
     "repository",
     "snapshot",
     "sequence",
@@ -252,6 +259,11 @@ impl<'a> Fields<'a> {
             .map_err(|_| MarkerError::Line(format!("{name} {text}")))
     }
 
+    fn optional<T: FromStr>(&self, name: &'static str) -> Result<Option<T>, MarkerError> {
+        let is_there = self.once.contains_key(name);
+        is_there.then(|| self.value(name)).transpose()
+    }
+
     fn previous(&self) -> Result<Option<(SnapshotId, Sha256)>, MarkerError> {
         let text = self.text("previous")?;
         if text == "none" {
@@ -276,11 +288,8 @@ impl<'a> Fields<'a> {
             started: self.value("started")?,
             finished: self.value("finished")?,
             listed: self.value("listed")?,
-            audited: if self.once.contains_key("audited") {
-                Some(self.value("audited")?)
-            } else {
-                None
-            },
+            audited: self.optional("audited")?,
+            clock: self.optional("clock")?,
             damage: self.value("damage")?,
             accepted: self.value("accepted")?,
             packs: self.value("packs")?,
@@ -316,7 +325,7 @@ fn parse_named(text: &str) -> Option<Named> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use proptest::prelude::*;
 
@@ -337,7 +346,8 @@ mod tests {
         }
     }
 
-    fn marker(lists: u8, incomplete: Vec<String>, previous: bool) -> Marker {
+    /// A marker of so many lists; an even number has an audit, and one that three divides a clock.
+    pub(crate) fn marker(lists: u8, incomplete: Vec<String>, previous: bool) -> Marker {
         let time = Timestamp::from_seconds(1_795_383_248).unwrap();
         let snapshot = "2026-11-22T20-40-05Z-9f3c".parse().unwrap();
         Marker {
@@ -349,6 +359,7 @@ mod tests {
             finished: time,
             listed: time,
             audited: lists.is_multiple_of(2).then_some(time),
+            clock: lists.is_multiple_of(3).then_some(time),
             damage: 2,
             accepted: 1,
             incomplete,
@@ -379,15 +390,16 @@ mod tests {
 
     #[test]
     fn each_line_must_stand_once() {
-        let text = marker(2, Vec::new(), true).to_text();
+        let text = marker(6, Vec::new(), true).to_text();
         for name in ONCE {
             let line = text
                 .lines()
                 .find(|line| line.starts_with(&format!("{name} ")))
                 .unwrap();
             let without = text.replacen(&format!("{line}\n"), "", 1);
-            if name == "audited" {
-                assert_eq!(Marker::parse(&without).unwrap().audited, None);
+            if ["audited", "clock"].contains(&name) {
+                let marker = Marker::parse(&without).unwrap();
+                assert!(marker.audited.is_none() || marker.clock.is_none());
             } else {
                 assert_eq!(Marker::parse(&without), Err(MarkerError::Count(name)));
             }

@@ -20,7 +20,7 @@ use super::host_key::HostKey;
 use super::identity::Voucher;
 use super::note::VerifyingKey;
 use super::wrapped::Wrapped;
-use super::{Error, Result, names, owner};
+use super::{Error, Result, names, owner, share};
 use crate::crypt::Recipients;
 use crate::time::Clock;
 
@@ -107,7 +107,7 @@ impl StateFolder {
                     path,
                 })
             }
-            Err(TryLockError::Error(source)) => Err(failed(source)),
+            Err(TryLockError::Error(source)) => Err(share::lock_error(&path, source)),
         }
     }
 

@@ -8,6 +8,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use seawall_test_servers::wait;
+
 use crate::backup::stored_objects;
 use crate::restore::{assert_same_files, example, latest};
 use crate::support::{Source, World, files_below, run, tree};
@@ -32,13 +34,13 @@ pub fn blocks() -> String {
 
 /// Follows the page with the given answers to its questions.
 fn follow(world: &World, target: &Path, answers: &[(&str, &str)]) -> Output {
-    Command::new("sh")
-        .args(["-eu", "-c", &blocks()])
-        .env("REPOSITORY", world.repository_path())
-        .env("TARGET", target)
-        .envs(answers.iter().copied())
-        .output()
-        .unwrap()
+    wait::output(
+        Command::new("sh")
+            .args(["-eu", "-c", &blocks()])
+            .env("REPOSITORY", world.repository_path())
+            .env("TARGET", target)
+            .envs(answers.iter().copied()),
+    )
 }
 
 fn succeed(output: &Output) -> String {

@@ -9,6 +9,7 @@ mod places;
 mod rights;
 mod status;
 
+use seawall_test_servers::wait;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -139,7 +140,7 @@ impl User {
     }
 
     pub fn run(&self, arguments: &[&str]) -> Ran {
-        Ran::of(self.command(arguments).output().unwrap())
+        Ran::of(wait::output(&mut self.command(arguments)))
     }
 
     pub fn backup(&self, source: &Path) -> Ran {
@@ -387,7 +388,7 @@ fn no_repository_is_status_10_and_says_how_to_make_one() {
     assert!(!target.exists());
     let mut command = user.command(&["snapshots"]);
     command.env_remove("SEAWALL_REPOSITORY");
-    Ran::of(command.output().unwrap()).fails(1, &["no repository is named", "-r DIR"]);
+    Ran::of(wait::output(&mut command)).fails(1, &["no repository is named", "-r DIR"]);
 }
 
 #[test]
@@ -610,7 +611,7 @@ fn a_folder_that_nobody_may_write_is_named() {
             .arg(&binary)
             .args(arguments)
             .env("SEAWALL_STATE_DIR", user.path("nobody-state"));
-        Ran::of(command.output().unwrap())
+        Ran::of(wait::output(&mut command))
     };
     let state = user.path("nobody-state");
     fs::create_dir(&state).unwrap();
@@ -674,7 +675,7 @@ fn a_foreign_user_backs_up_a_readable_installation_without_a_trace() {
         "--state-dir",
         state.to_str().unwrap(),
     ];
-    Ran::of(command.arg(&binary).args(arguments).output().unwrap()).succeeds();
+    Ran::of(wait::output(command.arg(&binary).args(arguments))).succeeds();
     assert_eq!(listing(), before);
 }
 

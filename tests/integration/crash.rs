@@ -19,7 +19,7 @@ use seawall::{restore, verify};
 use seawall_backends::{Backend, ErrorKind, Key, MemoryBackend};
 
 use crate::backup::stored_objects;
-use crate::support::{Source, run, tree};
+use crate::support::{Source, locked, run, tree};
 
 mod kill;
 mod older;
@@ -124,15 +124,7 @@ impl Stage {
     fn backup(&self, backend: Arc<dyn Backend>, source: &Source) -> Result<Report, backup::Error> {
         let repository = self.repository(backend)?;
         let state = self.state();
-        let lock = (0..500).find_map(|_| {
-            // A process that another test starts may hold a copy of an old lock, until it execs.
-            let lock = state.lock().ok();
-            if lock.is_none() {
-                std::thread::sleep(Duration::from_millis(20));
-            }
-            lock
-        });
-        let lock = lock.unwrap();
+        let lock = locked(&state);
         let context = Context {
             repository: &repository,
             host_key: &state.host_key()?.unwrap(),

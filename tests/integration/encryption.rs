@@ -7,7 +7,7 @@ mod keys;
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use seawall::object::{Kind, Object, Store};
 use seawall::repository::index::List;
@@ -16,17 +16,18 @@ use seawall::repository::pack::Place as Within;
 use seawall::repository::{Repository, names, reader};
 use seawall::seafile::check::{Content, check};
 use seawall::seafile::fs::FsObject;
+use seawall_test_servers::wait;
 
 use crate::cli::{Ran, User};
 use crate::support::{Source, example, files_below};
 
 /// Runs a stock program in a shell, in a folder.
 fn shell(folder: &Path, script: &str) -> Vec<u8> {
-    let output = Command::new("bash")
-        .args(["-euo", "pipefail", "-c", script])
-        .current_dir(folder)
-        .output()
-        .unwrap();
+    let output = wait::output(
+        Command::new("bash")
+            .args(["-euo", "pipefail", "-c", script])
+            .current_dir(folder),
+    );
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(
         output.status.success(),
@@ -124,7 +125,7 @@ fn the_main_job_encrypted() {
         let mut command = user.command(arguments);
         command.args(["--trust", trusted]);
         command.env("SEAWALL_STATE_DIR", user.path("nothing"));
-        Ran::of(command.stdin(Stdio::null()).output().unwrap())
+        Ran::of(wait::output(&mut command))
     };
     keyless(&["check"]).succeeds();
     keyless(&["check", "--read-data"]).succeeds();
@@ -227,7 +228,7 @@ fn what_cannot_be_encrypted_to_is_refused_before_anything_is_made() {
     // Another host has recipients of its own.
     let mut command = user.as_typed(&["init"]);
     let other = command.env("SEAWALL_STATE_DIR", user.path("other"));
-    Ran::of(other.output().unwrap()).fails(12, &["has no recipients", "--recipient"]);
+    Ran::of(wait::output(other)).fails(12, &["has no recipients", "--recipient"]);
 }
 
 /// No secret in what is said, nor in the state folder but where it belongs.
@@ -259,14 +260,14 @@ fn the_page_restores_what_is_encrypted() {
     let (key, public) = age_key(&user, "office.key");
     let made = user.run(&["init", "--json", "--recipient", &public]).json();
     user.run(&["backup", source.to_str().unwrap()]).succeeds();
-    let output = Command::new("sh")
-        .args(["-eu", "-c", &crate::by_hand::blocks()])
-        .env("REPOSITORY", user.repository())
-        .env("TARGET", user.path("by hand"))
-        .env("IDENTITY", key)
-        .env("KEY", made["verification_key"].as_str().unwrap())
-        .output()
-        .unwrap();
+    let output = wait::output(
+        Command::new("sh")
+            .args(["-eu", "-c", &crate::by_hand::blocks()])
+            .env("REPOSITORY", user.repository())
+            .env("TARGET", user.path("by hand"))
+            .env("IDENTITY", key)
+            .env("KEY", made["verification_key"].as_str().unwrap()),
+    );
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && said.is_empty(), "{said}");
     is_whole(&user, "by hand");

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use seawall_backends::MemoryBackend;
+use seawall_test_servers::wait;
 
 use crate::cli::{Ran, User};
 use crate::support::{Source, Told, World, example, files_below, run, tree};
@@ -38,7 +39,7 @@ fn with_room(user: &User, below: &Path, bytes: u64, arguments: &[&str]) -> Ran {
         .env("LD_PRELOAD", shim())
         .env("FULL_BELOW", below)
         .env("FULL_BYTES", bytes.to_string());
-    Ran::of(command.output().unwrap())
+    Ran::of(wait::output(&mut command))
 }
 
 /// Rooms that grow until the work fits: 0, then by half and a little.
@@ -244,7 +245,7 @@ fn a_full_temporary_folder_does_not_make_verify_lie() {
                 .env("LD_PRELOAD", shim())
                 .env("FULL_BELOW", &temporary)
                 .env("FULL_BYTES", room.to_string());
-            Ran::of(command.output().unwrap())
+            Ran::of(wait::output(&mut command))
         },
         || assert!(files_below(&temporary).is_empty()),
     );

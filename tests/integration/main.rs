@@ -15,6 +15,7 @@ mod backup;
 mod by_hand;
 mod check;
 mod cli;
+mod clocks;
 mod compaction;
 mod crash;
 mod damage;

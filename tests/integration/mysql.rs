@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use rusqlite::types::ValueRef;
 use seawall::object::{Kind, Object};
 use seawall_test_servers::mariadb::MariaDb;
+use seawall_test_servers::wait::{self, SetAtEnd};
 
 use crate::cli::User;
 use crate::support::Source;
@@ -313,7 +314,7 @@ fn one_server_is_one_however_it_is_called() {
     command
         .env("SEAWALL_DATABASE_SOCKET", &moved.server.socket)
         .env("SEAWALL_DATABASE_USER", "root");
-    let ran = crate::cli::Ran::of(command.output().unwrap());
+    let ran = crate::cli::Ran::of(wait::output(&mut command));
     ran.fails(1, &["place is not given", "--database-host"]);
 }
 
@@ -390,14 +391,6 @@ fn dumped_rows(dump: &str, table: &str) -> Vec<String> {
     .collect()
 }
 
-/// Writers end with the test, however it ends.
-struct Stop<'a>(&'a AtomicBool);
-impl Drop for Stop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
 /// Four writers, each with a library or its branch of one: the databases, the heads and the objects agree.
 #[test]
 fn heads_that_move_meanwhile_are_those_of_one_moment() {
@@ -414,7 +407,7 @@ fn heads_that_move_meanwhile_are_those_of_one_moment() {
     }
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let stopped = Stop(&stop);
+        let stopped = SetAtEnd(&stop);
         for (writer, library) in libraries.iter().enumerate().take(WRITERS) {
             let (moved, stop) = (&moved, &stop);
             scope.spawn(move || make_commits(moved, writer, library, stop));

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use seawall::repository::names;
 use seawall::restore::{self, Options, Report, STANDBY, UNFINISHED};
 use seawall_backends::{Backend, Operation, RecordingBackend};
+use seawall_test_servers::wait::Killed;
 
 use crate::cli::User;
 use crate::compaction::add_library;
@@ -161,18 +162,18 @@ fn nothing_else_is_taken_for_one() {
     ));
     // One that is in use.
     let mut running = std::process::Command::new("sh");
-    let mut running = running
+    let running = running
         .args(["-c", "sleep 60; true", "seaf-server"])
         .spawn()
         .unwrap();
+    let running = Killed(running);
     fs::write(
         target.join("pids/seaf-server.pid"),
-        running.id().to_string(),
+        running.0.id().to_string(),
     )
     .unwrap();
     let refused = try_complete(&world, &target);
-    running.kill().unwrap();
-    running.wait().unwrap();
+    drop(running);
     assert!(
         matches!(refused, Err(restore::Error::Runs { .. })),
         "{refused:?}"

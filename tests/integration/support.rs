@@ -3,17 +3,18 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use seawall::backup::{self, Context, Options, Report};
 use seawall::repository::Repository;
 use seawall::repository::host_key::HostKey;
-use seawall::repository::state::{RepositoryState, StateFolder};
+use seawall::repository::state::{self, RepositoryState, StateFolder};
 use seawall::seafile::discover::{Environment, Installation, discover};
 use seawall::time::Clock;
 use seawall_backends::{Backend, Entry, Key, LocalBackend};
+use seawall_test_servers::wait;
 
 /// A library of the example with files, folders and versions.
 pub const DOCUMENTS: &str = "d2ff256a-37df-4218-93c6-4e72af48bab2";
@@ -132,12 +133,16 @@ impl Source {
 
 /// Runs a program that must succeed; returns what it printed.
 pub fn run(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program)
+    let child = Command::new(program)
         .args(arguments)
-        .output()
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
         .unwrap_or_else(|error| {
             panic!("{program} cannot be run ({error}); install it with: apt-get install {program}")
         });
+    let output = wait::output_of(child, &format!("{program} {arguments:?}"));
     assert!(
         output.status.success(),
         "{program} {arguments:?}: {}\n{}",
@@ -145,6 +150,17 @@ pub fn run(program: &str, arguments: &[&str]) -> String {
         String::from_utf8_lossy(&output.stderr)
     );
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// The lock of a state folder. Another test's child process may hold a copy of an old one for a moment,
+/// until it execs.
+pub fn locked(state: &StateFolder) -> state::Lock {
+    let mut lock = None;
+    wait::until("the state folder's lock is free", || {
+        lock = state.lock().ok();
+        lock.is_some()
+    });
+    lock.unwrap()
 }
 
 /// Every regular file below a folder, sorted.
@@ -218,6 +234,7 @@ impl World {
     }
 
     fn at(folder: tempfile::TempDir, backend: Arc<dyn Backend>) -> Self {
+        wait::step("make a repository");
         let clock = Clock::system();
         let repository = Repository::init(Arc::clone(&backend), "test", clock.now()).unwrap();
         let state = StateFolder::open(&folder.path().join("state")).unwrap();
@@ -294,16 +311,8 @@ impl World {
     }
 
     pub fn backup_of(&self, installation: &Installation) -> Result<Report, backup::Error> {
-        // Another test's child process may hold a copy of an old lock for a moment, until it execs.
-        let lock = (0..100)
-            .find_map(|_| {
-                let lock = self.state.lock().ok();
-                if lock.is_none() {
-                    std::thread::sleep(Duration::from_millis(20));
-                }
-                lock
-            })
-            .unwrap();
+        let lock = locked(&self.state);
+        wait::step("a backup");
         let spool = self.state.clean_spool(&lock).unwrap();
         let context = Context {
             repository: &self.repository,

@@ -2,9 +2,10 @@
 
 use std::io::Write as _;
 use std::num::NonZeroU64;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
 use std::time::Instant;
 
+use seawall_test_servers::wait::Gathering;
 use seawall_test_servers::web::{Answer, serve};
 
 use super::*;
@@ -189,13 +190,10 @@ fn a_pause_of_ones_own_is_no_stall() {
 
 #[test]
 fn so_many_requests_at_once_and_no_more() {
-    static NOW: AtomicUsize = AtomicUsize::new(0);
-    static MOST: AtomicUsize = AtomicUsize::new(0);
-    let port = serve(|_| {
-        let now = NOW.fetch_add(1, Ordering::SeqCst) + 1;
-        MOST.fetch_max(now, Ordering::SeqCst);
-        std::thread::sleep(Duration::from_millis(50));
-        NOW.fetch_sub(1, Ordering::SeqCst);
+    let gathering = Arc::new(Gathering::of(3));
+    let visited = Arc::clone(&gathering);
+    let port = serve(move |_| {
+        visited.visit();
         Answer::new(200, "")
     });
     let client = client(|options| options.stalled_after = LONG);
@@ -204,7 +202,7 @@ fn so_many_requests_at_once_and_no_more() {
             scope.spawn(|| send(&client, "GET", port).unwrap());
         }
     });
-    assert_eq!(MOST.load(Ordering::SeqCst), 3);
+    assert_eq!(gathering.most(), 3);
 }
 
 #[test]

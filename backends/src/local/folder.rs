@@ -12,13 +12,18 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, Stat, Uid};
 use rustix::io::Errno;
 
+use super::quirks::{self, Quirks};
+
 const FOLDER: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
     .union(OFlags::CLOEXEC);
 
 /// An open folder; clones share the handle.
 #[derive(Debug, Clone)]
-pub(super) struct Folder(Arc<OwnedFd>);
+pub(super) struct Folder {
+    handle: Arc<OwnedFd>,
+    quirks: Arc<Quirks>,
+}
 
 /// What a name in a folder stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,13 +42,34 @@ impl Folder {
     /// Opens a folder by its path, through symbolic links.
     pub(super) fn open_path(path: &Path) -> io::Result<Self> {
         let handle = rustix::fs::open(path, FOLDER, Mode::empty())?;
-        Ok(Self(Arc::new(handle)))
+        Ok(Self {
+            handle: Arc::new(handle),
+            quirks: Arc::default(),
+        })
+    }
+
+    /// What was found out of its file system.
+    pub(super) fn quirks(&self) -> &Quirks {
+        &self.quirks
+    }
+
+    /// What kind of file system it is on.
+    pub(super) fn file_system(&self) -> String {
+        quirks::file_system_of(&*self.handle)
     }
 
     /// Opens a folder in this one; none if the name stands for nothing, or for a file.
     pub(super) fn open(&self, name: &str) -> io::Result<Option<Self>> {
-        match rustix::fs::openat(&*self.0, name, FOLDER | OFlags::NOFOLLOW, Mode::empty()) {
-            Ok(handle) => Ok(Some(Self(Arc::new(handle)))),
+        match rustix::fs::openat(
+            &*self.handle,
+            name,
+            FOLDER | OFlags::NOFOLLOW,
+            Mode::empty(),
+        ) {
+            Ok(handle) => Ok(Some(Self {
+                handle: Arc::new(handle),
+                quirks: Arc::clone(&self.quirks),
+            })),
             Err(Errno::NOENT) => Ok(None),
             // Which of the two a symbolic link gives is the kernel's choice.
             Err(Errno::NOTDIR | Errno::LOOP) => match self.holds(name)? {
@@ -72,7 +98,7 @@ impl Folder {
         if let Some(folder) = self.open(name)? {
             return Ok((folder, false));
         }
-        let made = match rustix::fs::mkdirat(&*self.0, name, Mode::RWXU) {
+        let made = match rustix::fs::mkdirat(&*self.handle, name, Mode::RWXU) {
             Ok(()) => true,
             Err(Errno::EXIST) => false,
             Err(error) => return Err(error.into()),
@@ -80,7 +106,7 @@ impl Folder {
         match self.open(name)? {
             Some(folder) => {
                 if made {
-                    self.give_to_owner(&*folder.0)?;
+                    self.give_to_owner(&*folder.handle)?;
                 }
                 Ok((folder, made))
             }
@@ -90,7 +116,7 @@ impl Folder {
 
     /// What a name in this folder stands for.
     pub(super) fn holds(&self, name: &str) -> io::Result<Holds> {
-        match rustix::fs::statat(&*self.0, name, AtFlags::SYMLINK_NOFOLLOW) {
+        match rustix::fs::statat(&*self.handle, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(match FileType::from_raw_mode(stat.st_mode) {
                 FileType::RegularFile => Holds::File {
                     len: u64::try_from(stat.st_size).unwrap_or_default(),
@@ -107,14 +133,14 @@ impl Folder {
     /// Opens a file for reading; one that is a pipe by now does not make it wait.
     pub(super) fn read(&self, name: &str) -> io::Result<File> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let handle = rustix::fs::openat(&*self.0, name, flags, Mode::empty())?;
+        let handle = rustix::fs::openat(&*self.handle, name, flags, Mode::empty())?;
         Ok(handle.into())
     }
 
     /// Opens a new file of this user only.
     pub(super) fn write_new(&self, name: &str) -> io::Result<File> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let handle = rustix::fs::openat(&*self.0, name, flags, Mode::RUSR | Mode::WUSR)?;
+        let handle = rustix::fs::openat(&*self.handle, name, flags, Mode::RUSR | Mode::WUSR)?;
         self.give_to_owner(&handle)?;
         Ok(handle.into())
     }
@@ -124,7 +150,7 @@ impl Folder {
         if !rustix::process::geteuid().is_root() {
             return Ok(());
         }
-        let folder = rustix::fs::fstat(&*self.0)?;
+        let folder = rustix::fs::fstat(&*self.handle)?;
         if rustix::fs::fstat(&made)?.st_uid == folder.st_uid {
             return Ok(());
         }
@@ -140,23 +166,32 @@ impl Folder {
     /// pipe by now does not make it wait.
     pub(super) fn open_to_lock(&self, name: &str) -> Result<File, Errno> {
         let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        Ok(rustix::fs::openat(&*self.0, name, flags, Mode::empty())?.into())
+        Ok(rustix::fs::openat(&*self.handle, name, flags, Mode::empty())?.into())
     }
 
     /// Names a file anew; `EXIST` if the new name is taken.
     pub(super) fn rename_new(&self, old: &str, new: &str) -> Result<(), Errno> {
+        #[cfg(test)]
+        super::tests::odd::refuse(super::tests::odd::Call::Rename)?;
         let flags = rustix::fs::RenameFlags::NOREPLACE;
-        rustix::fs::renameat_with(&*self.0, old, &*self.0, new, flags)
+        rustix::fs::renameat_with(&*self.handle, old, &*self.handle, new, flags)
+    }
+
+    /// Names a file anew, in place of what has the name.
+    pub(super) fn rename(&self, old: &str, new: &str) -> Result<(), Errno> {
+        rustix::fs::renameat(&*self.handle, old, &*self.handle, new)
     }
 
     /// Gives a file a second name; `EXIST` if that is taken.
     pub(super) fn link(&self, old: &str, new: &str) -> Result<(), Errno> {
-        rustix::fs::linkat(&*self.0, old, &*self.0, new, AtFlags::empty())
+        #[cfg(test)]
+        super::tests::odd::refuse(super::tests::odd::Call::Link)?;
+        rustix::fs::linkat(&*self.handle, old, &*self.handle, new, AtFlags::empty())
     }
 
     /// Removes a file; one that is not there is no error.
     pub(super) fn remove(&self, name: &str) -> io::Result<()> {
-        match rustix::fs::unlinkat(&*self.0, name, AtFlags::empty()) {
+        match rustix::fs::unlinkat(&*self.handle, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -164,14 +199,17 @@ impl Folder {
 
     /// Reads the names in it.
     pub(super) fn names(&self) -> io::Result<Dir> {
-        Ok(Dir::read_from(&*self.0)?)
+        Ok(Dir::read_from(&*self.handle)?)
     }
 
-    /// Makes the names in it survive a power cut, where the file system can.
+    /// Makes the names in it survive a power cut, where the file system can; that it cannot is noted.
     pub(super) fn sync(&self) -> io::Result<()> {
-        match sync(&*self.0) {
-            // File systems without a sync of folders: there is no more to be had.
-            Ok(()) | Err(Errno::INVAL | Errno::NOTSUP | Errno::NOSYS) => Ok(()),
+        match sync_folder(&*self.handle) {
+            Ok(()) => Ok(()),
+            Err(error) if quirks::has_no_folder_sync(error, || self.file_system()) => {
+                self.quirks.note_unsynced_folder();
+                Ok(())
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -180,6 +218,12 @@ impl Folder {
 /// The names in a path of folders, none in the empty one.
 pub(super) fn segments(path: &str) -> impl Iterator<Item = &str> {
     path.split('/').filter(|name| !name.is_empty())
+}
+
+fn sync_folder(handle: impl AsFd) -> Result<(), Errno> {
+    #[cfg(test)]
+    super::tests::odd::refuse(super::tests::odd::Call::SyncFolder)?;
+    sync(handle)
 }
 
 /// Makes a file, or the names in a folder, survive a power cut.

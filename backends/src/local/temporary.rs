@@ -6,19 +6,23 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
-use super::folder::{self, Folder, invalid};
+use super::folder::{self, Folder, Holds};
+use super::quirks::{self, NoExclusiveNames};
 pub(super) use crate::temporary::is_name;
 use crate::temporary::random_name;
 
 /// Where the file system has no locks: nobody writes to one file for longer.
 const STALE_AFTER: Duration = Duration::from_hours(24);
-/// How often a cleaner may come between making a file and locking it.
-const ATTEMPTS: usize = 8;
+/// For how long cleaners may come between making a file and locking it. A cleaner on another host of a
+/// loaded share can win many times in a row.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// Between two attempts: leaves a cleaner the time to finish.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// How a file gets its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +46,7 @@ pub(super) struct Temporary<'a> {
 impl<'a> Temporary<'a> {
     /// Writes a new file that survives a power cut, though its name may not.
     pub(super) fn write(folder: &'a Folder, body: &[u8]) -> io::Result<Self> {
-        let (name, file) = new_locked(folder)?;
+        let (name, file) = new_locked(folder, PATIENCE, &mut |_| ())?;
         let mut temporary = Self {
             folder,
             name,
@@ -68,24 +72,35 @@ impl<'a> Temporary<'a> {
                 Ok(true)
             }
             Err(Errno::EXIST) => Ok(false),
-            // The kernel or the file system does not know this rename.
-            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => self.link(name),
+            Err(error) if quirks::has_no_such_rename(error) => self.link(name),
             Err(error) => Err(error.into()),
         }
     }
 
-    fn link(&self, name: &str) -> io::Result<bool> {
+    fn link(&mut self, name: &str) -> io::Result<bool> {
         match self.folder.link(&self.name, name) {
             Ok(()) => Ok(true),
             // Over NFS the answer may be lost, and the repeated request then finds its own work:
             // a second name on our file tells (open(2), on O_EXCL).
             Err(Errno::EXIST) => Ok(self.file.metadata()?.nlink() == 2),
-            Err(Errno::PERM | Errno::NOTSUP | Errno::NOSYS) => Err(invalid(
-                "the file system can neither rename without replacing nor make hard links"
-                    .to_owned(),
-            )),
-            Err(error) => Err(error.into()),
+            Err(error) if !quirks::has_no_links(error) => Err(error.into()),
+            Err(_) if self.folder.quirks().may_write_weakly() => self.look_and_rename(name),
+            Err(_) => {
+                let file_system = self.folder.file_system();
+                let error = NoExclusiveNames { file_system };
+                Err(io::Error::new(io::ErrorKind::InvalidInput, error))
+            }
         }
+    }
+
+    /// What is left where nothing refuses a name that is taken: two writers at one moment may both pass.
+    fn look_and_rename(&mut self, name: &str) -> io::Result<bool> {
+        if self.folder.holds(name)? != Holds::Nothing {
+            return Ok(false);
+        }
+        self.folder.rename(&self.name, name)?;
+        self.renamed = true;
+        Ok(true)
     }
 }
 
@@ -98,9 +113,14 @@ impl Drop for Temporary<'_> {
     }
 }
 
-/// Makes a new file and locks it.
-fn new_locked(folder: &Folder) -> io::Result<(String, File)> {
-    for _ in 0..ATTEMPTS {
+/// Makes a new file and locks it; `made` hears the name of each before it is locked.
+pub(super) fn new_locked(
+    folder: &Folder,
+    patience: Duration,
+    made: &mut dyn FnMut(&str),
+) -> io::Result<(String, File)> {
+    let deadline = Instant::now() + patience;
+    loop {
         let name = random_name().map_err(io::Error::other)?;
         let file = folder.write_new(&name).map_err(|error| {
             // Another's temporary file is not the key being taken: try again, with another name.
@@ -109,13 +129,18 @@ fn new_locked(folder: &Folder) -> io::Result<(String, File)> {
                 _ => error,
             }
         })?;
+        made(&name);
         lock(&file);
         // A cleaner that was faster took it for left behind, and removed it.
         if file.metadata()?.nlink() > 0 {
             return Ok((name, file));
         }
+        if Instant::now() >= deadline {
+            let text = "another program removed each new temporary file";
+            return Err(io::Error::new(io::ErrorKind::Interrupted, text));
+        }
+        std::thread::sleep(PAUSE);
     }
-    Err(io::ErrorKind::Interrupted.into())
 }
 
 /// Where the file system has no locks, the file's age has to do.

@@ -15,9 +15,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use rustix::fs::{FileType, Mode};
+use seawall_test_servers::wait::{self, SetAtEnd};
 use tempfile::TempDir;
 
 use super::*;
+
+pub(in crate::local) mod odd;
 
 /// A name that a temporary file may have.
 const STALE: &str = ".seawall-00112233445566778899aabbccddeeff.tmp";
@@ -242,7 +245,8 @@ fn what_a_killed_process_was_writing_is_removed() {
     let path = folder.path().join(STALE);
     plant(&path, b"half");
     // It holds the lock, says so, and waits to be killed.
-    let mut child = Command::new("flock")
+    wait::step("flock says that it holds the lock, and ends by a signal");
+    let child = Command::new("flock")
         .arg("--exclusive")
         .arg(&path)
         .args(["sh", "-c", "echo locked; exec sleep 600"])
@@ -250,8 +254,10 @@ fn what_a_killed_process_was_writing_is_removed() {
         .process_group(0)
         .spawn()
         .unwrap();
+    let mut child = KilledGroup(child);
     let mut said = [0; 6];
     child
+        .0
         .stdout
         .as_mut()
         .unwrap()
@@ -259,14 +265,24 @@ fn what_a_killed_process_was_writing_is_removed() {
         .unwrap();
     assert_eq!(backend.remove_stale_temporaries().unwrap(), 0);
     assert!(path.exists());
-    // The lock is shared by all that it started.
-    let group = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process_group(group, rustix::process::Signal::KILL).unwrap();
-    child.wait().unwrap();
+    let mut stdout = child.0.stdout.take().unwrap();
+    drop(child);
     // The last of them has let go when nobody can write to the pipe any more.
-    child.stdout.unwrap().read_to_end(&mut Vec::new()).unwrap();
+    stdout.read_to_end(&mut Vec::new()).unwrap();
     assert_eq!(backend.remove_stale_temporaries().unwrap(), 1);
     assert!(!path.exists());
+}
+
+/// A process and all that it started, which share its locks: killed when this is dropped.
+struct KilledGroup(std::process::Child);
+
+impl Drop for KilledGroup {
+    fn drop(&mut self) {
+        let group = rustix::process::Pid::from_child(&self.0);
+        // They may have ended by themselves.
+        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        let _ = self.0.wait();
+    }
 }
 
 #[test]
@@ -294,18 +310,47 @@ fn what_may_not_be_removed_stays() {
 fn a_writer_whose_file_was_taken_for_stale_makes_another() {
     let (_folder, backend) = fresh();
     let stop = AtomicBool::new(false);
+    wait::step("200 puts beside a cleaner that never rests");
     thread::scope(|scope| {
+        let _stopped = SetAtEnd(&stop);
         scope.spawn(|| {
-            while !stop.load(Ordering::Relaxed) {
+            while !stop.load(Ordering::Acquire) {
                 backend.remove_stale_temporaries().unwrap();
             }
         });
         for number in 0..200 {
             backend.put_new(&key(&format!("k{number}")), b"x").unwrap();
         }
-        stop.store(true, Ordering::Relaxed);
     });
     assert_eq!(listed(&backend, "").len(), 200);
+}
+
+/// On a loaded share a cleaner of another host may win many times: time is what counts.
+#[test]
+fn a_writer_that_loses_many_races_goes_on() {
+    const RACES: usize = 100;
+    let (folder, backend) = fresh();
+    let mut races = 0;
+    let mut lose = |name: &str| {
+        races += 1;
+        if races <= RACES {
+            fs::remove_file(folder.path().join(name)).unwrap();
+        }
+    };
+    let patience = std::time::Duration::from_mins(1);
+    let (name, _file) = temporary::new_locked(&backend.root, patience, &mut lose).unwrap();
+    assert!(folder.path().join(name).exists());
+    assert_eq!(races, RACES + 1);
+}
+
+#[test]
+fn a_writer_that_always_loses_says_why() {
+    let (folder, backend) = fresh();
+    let mut lose = |name: &str| fs::remove_file(folder.path().join(name)).unwrap();
+    let patience = std::time::Duration::from_millis(30);
+    let error = temporary::new_locked(&backend.root, patience, &mut lose).unwrap_err();
+    assert!(error.to_string().contains("removed each new"), "{error}");
+    assert_eq!(Error::from(error).kind(), ErrorKind::Transient);
 }
 
 #[test]

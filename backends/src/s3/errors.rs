@@ -35,6 +35,40 @@ pub(super) fn failed(error: &object_store::Error, place: &Place) -> Error {
     Error::new(kind).with_source(format!("{}: {}", place.server(), innermost(error)))
 }
 
+/// A put was refused, and it may be for a header that the server does not know.
+#[derive(Debug)]
+struct RefusedRequest(String);
+
+impl std::fmt::Display for RefusedRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for RefusedRequest {}
+
+/// Whether the server called a request one that it does not understand (400, 501): the same without
+/// some headers may be one that it does.
+pub(super) fn may_be_a_header(error: &Error) -> bool {
+    find::<RefusedRequest>(error).is_some()
+}
+
+/// Such an error, told with the headers and the way out.
+pub(super) fn refuses_headers(error: &Error) -> Error {
+    Error::new(ErrorKind::Invalid)
+        .with_source(format!(
+            "{}; a put has the headers If-None-Match and x-amz-checksum-sha256, of which this server may know one not",
+            innermost_text(error)
+        ))
+        .with_hint("if it is for one of these headers: `seawall init --accept-weak-writes` sends neither, where only this host writes (docs/destinations.md, \"Weak writes\")")
+}
+
+/// What an error says by its source.
+pub(super) fn innermost_text(error: &Error) -> String {
+    use std::error::Error as _;
+    error.source().map(ToString::to_string).unwrap_or_default()
+}
+
 /// The bucket is not there.
 pub(super) fn no_bucket(place: &Place) -> Error {
     Error::new(ErrorKind::Invalid)
@@ -116,7 +150,13 @@ fn of_answer(refused: &Refused, place: &Place) -> Error {
         _ => ErrorKind::Other,
     };
     let text = answer.text().unwrap_or_else(|| status.to_string());
-    let error = Error::new(kind).with_source(format!("{}: {text}", place.server()));
+    let said = format!("{}: {text}", place.server());
+    let error = match status.as_u16() {
+        400 | 501 if kind == ErrorKind::Invalid => {
+            Error::new(kind).with_source(RefusedRequest(said))
+        }
+        _ => Error::new(kind).with_source(said),
+    };
     match hint(&answer.code) {
         Some(hint) => error.with_hint(hint),
         None => error,

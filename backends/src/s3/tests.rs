@@ -12,6 +12,7 @@ use super::*;
 use crate::conformance::Fresh;
 use crate::{Destination, LookingBackend, RetryPolicy, RetryingBackend};
 
+mod odd;
 mod settings;
 mod words;
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -33,6 +34,8 @@ pub(super) struct Line {
     pub(super) hops: Vec<Arc<Hop>>,
     pub(super) secrets: Secrets,
     pub(super) stalled_after: Duration,
+    /// Whether the server was seen not to sync a folder.
+    pub(super) unsynced_folders: Arc<AtomicBool>,
 }
 
 /// A connection to a server that one is logged in to.
@@ -60,7 +63,11 @@ impl Line {
         let stream = call(first).await.map_err(about(first))?;
         let stream = stream.into_std().map_err(Error::from)?;
         let socket = stream.try_clone().map_err(Error::from)?;
-        let life = Life::begin(socket, self.stalled_after);
+        let life = Life::begin(
+            socket,
+            self.stalled_after,
+            Arc::clone(&self.unsynced_folders),
+        );
         let stream = TcpStream::from_std(stream).map_err(Error::from)?;
         let mut handles: Vec<Handle<Watcher>> = Vec::new();
         let (handle, mut software) = self

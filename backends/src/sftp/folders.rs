@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::errors::Failed;
+use super::errors::{Code, Failed};
 use super::place::Place;
 use super::session::{Holds, Session};
 use crate::destination::invalid;
@@ -95,15 +95,21 @@ pub(super) async fn sync(session: &Session, full: &str) -> Result<()> {
     };
     let synced = session.sync(&folder).await;
     let closed = session.close(folder).await;
-    synced_or_not_possible(synced).map_err(about)?;
+    synced_or_not_possible(session, synced).map_err(about)?;
     closed.map_err(about)
 }
 
-/// A file system that cannot sync a folder says so.
-pub(super) fn synced_or_not_possible(synced: Result<(), Failed>) -> Result<(), Failed> {
-    use russh_sftp::protocol::StatusCode;
+/// A file system that cannot sync a folder says so, in many words: the server may serve a share of yet
+/// another machine. That is noted; a failure (EIO of a disk) stays one.
+pub(super) fn synced_or_not_possible(
+    session: &Session,
+    synced: Result<(), Failed>,
+) -> Result<(), Failed> {
     match synced {
-        Err(Failed::Refused(StatusCode::BadMessage | StatusCode::OpUnsupported, _)) => Ok(()),
+        Err(Failed::Refused(code, _)) if code != Code::FAILURE => {
+            session.life().note_unsynced_folder();
+            Ok(())
+        }
         other => other,
     }
 }

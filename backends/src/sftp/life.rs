@@ -21,6 +21,8 @@ pub(super) struct Life {
     /// Cutting it ends everything that uses it.
     socket: TcpStream,
     stalled_after: Duration,
+    /// Whether the server was seen not to sync a folder; shared by all connections to it.
+    unsynced_folders: Arc<AtomicBool>,
     ended: watch::Sender<bool>,
     state: Mutex<State>,
     /// The most requests that were under way at once.
@@ -41,10 +43,15 @@ pub(super) struct Waiting<'a>(&'a Life);
 
 impl Life {
     /// Begins to watch over a connection.
-    pub(super) fn begin(socket: TcpStream, stalled_after: Duration) -> Arc<Self> {
+    pub(super) fn begin(
+        socket: TcpStream,
+        stalled_after: Duration,
+        unsynced_folders: Arc<AtomicBool>,
+    ) -> Arc<Self> {
         let life = Arc::new(Self {
             socket,
             stalled_after,
+            unsynced_folders,
             ended: watch::Sender::new(false),
             state: Mutex::new(State {
                 waiting: 0,
@@ -78,6 +85,11 @@ impl Life {
     /// After how long without an answer it is over.
     pub(super) fn stalled_after(&self) -> Duration {
         self.stalled_after
+    }
+
+    /// The server cannot sync a folder.
+    pub(super) fn note_unsynced_folder(&self) {
+        self.unsynced_folders.store(true, Ordering::Relaxed);
     }
 
     /// Whether it is over.

@@ -88,6 +88,11 @@ impl Pool {
         last.map(|hop| hop.shown()).unwrap_or_default()
     }
 
+    /// Whether the server was seen not to sync a folder.
+    pub(super) fn has_unsynced_folders(&self) -> bool {
+        self.line.unsynced_folders.load(Ordering::Relaxed)
+    }
+
     /// What the server's software calls itself; empty before the first connection.
     pub(super) fn software(&self) -> String {
         lock(&self.software).clone()
@@ -110,8 +115,8 @@ impl Pool {
                     });
                 }
                 Ok(None) => self.refuse(lane),
-                // The server may want no more connections than there are.
-                Err(_) if self.another_is_open(lane) => self.refuse(lane),
+                // The server may want no more connections than there are (`MaxStartups`, a hoster's limit).
+                Err(_) if self.another_is_open(lane) => self.refuse_connections(lane),
                 Err(error) => return Err(error),
             }
         }
@@ -139,6 +144,20 @@ impl Pool {
 
     fn refuse(&self, lane: usize) {
         *lock(&self.lanes[lane].refused) = Some(Instant::now());
+    }
+
+    /// Leaves all connections alone that have no session: this call would otherwise wait for each of them, as
+    /// long as a server may take that does not answer.
+    fn refuse_connections(&self, lane: usize) {
+        let is_used = |connection: usize| {
+            let mut lanes = self.lanes.iter();
+            lanes.any(|lane| lane.connection == connection && lane.session().is_some())
+        };
+        for (number, other) in self.lanes.iter().enumerate() {
+            if number == lane || !is_used(other.connection) {
+                self.refuse(number);
+            }
+        }
     }
 
     fn another_is_open(&self, lane: usize) -> bool {

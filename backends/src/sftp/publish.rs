@@ -13,12 +13,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::future;
-use russh_sftp::protocol::StatusCode;
 
-use super::errors::{Failed, lost};
+use super::errors::{Code, Failed, lost};
 use super::folders::{self, Folders};
 use super::place::Place;
-use super::session::{Handle, Holds, Session};
+use super::session::{Handle, Holds, Removed, Session};
 use super::{space, temporary, transfer};
 use crate::destination::invalid;
 use crate::limit::Pace;
@@ -86,7 +85,8 @@ impl Publisher<'_> {
             Ok(is_renamed) => !is_renamed,
             Err(_) => true,
         };
-        let synced = self.end(session, temporary, left).await;
+        let linked = stored.is_ok().then_some(target.as_str());
+        let synced = self.end(session, temporary, left, linked).await;
         // A name that was taken is settled too: who finds the same bytes there will rely on it.
         match stored {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
@@ -134,14 +134,14 @@ impl Publisher<'_> {
             Ok(file) => temporary.file = Some(file),
             Err(failed) => {
                 let path = temporary.path.clone();
-                self.end(session, temporary, false).await?;
+                self.end(session, temporary, false, None).await?;
                 return Err(self.not_opened(session, &path, failed).await);
             }
         }
         match looked {
             Ok(looked) => Ok((looked, temporary)),
             Err(failed) => {
-                self.end(session, temporary, true).await?;
+                self.end(session, temporary, true, None).await?;
                 Err(failed.into_error(target))
             }
         }
@@ -149,6 +149,9 @@ impl Publisher<'_> {
 
     /// A folder went away under us: the next attempt makes a new one.
     async fn not_opened(&self, session: &Session, path: &str, failed: Failed) -> Error {
+        if let Failed::Refused(Code::EXISTS, _) = failed {
+            return lost(&format!("{path}: another writer has this name"));
+        }
         if failed.is_absent() {
             let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
             let root = self.place.at("");
@@ -200,24 +203,38 @@ impl Publisher<'_> {
         }
     }
 
-    /// Closes what is open, syncs the folder, and removes what is left; a server that lets nobody
-    /// remove keeps it, and it counts for nothing.
-    async fn end(&self, session: &Session, temporary: Temporary<'_>, is_left: bool) -> Result<()> {
+    /// Closes what is open, syncs the folder, and removes what is left, of which `linked` is another
+    /// name; a server that lets nobody remove keeps it, and it counts for nothing.
+    async fn end(
+        &self,
+        session: &Session,
+        temporary: Temporary<'_>,
+        is_left: bool,
+        linked: Option<&str>,
+    ) -> Result<()> {
         if let Some(file) = temporary.file {
             let _ = session.close(file).await;
         }
-        if is_left
-            && let Err(Failed::Refused(StatusCode::PermissionDenied, _)) =
-                session.remove(&temporary.path).await
-        {
-            self.keeps.store(true, Ordering::Relaxed);
+        if is_left {
+            match session.remove(&temporary.path).await {
+                Err(Failed::Refused(code, _)) if code.is_denied() => {
+                    self.keeps.store(true, Ordering::Relaxed);
+                }
+                // The stored file is the same by another name. A server that refuses keeps it writable.
+                Ok(Removed::WithAnotherMode) => {
+                    if let Some(linked) = linked {
+                        let _ = session.protect(linked).await;
+                    }
+                }
+                _ => {}
+            }
         }
         let Some(folder) = temporary.folder else {
             return Ok(());
         };
         let synced = session.sync(&folder).await;
         let closed = session.close(folder).await;
-        folders::synced_or_not_possible(synced)
+        folders::synced_or_not_possible(session, synced)
             .and(closed)
             .map_err(|failed| failed.into_error(&temporary.path))
     }
@@ -229,7 +246,7 @@ async fn link_or_rename(session: &Session, from: &str, target: &str) -> (Result<
     if session.offers.link {
         match session.link(from, target).await {
             // Offered by its library, and not done.
-            Err(Failed::Refused(StatusCode::OpUnsupported, _)) => {}
+            Err(Failed::Refused(Code::UNSUPPORTED, _)) => {}
             linked => return (linked, false),
         }
     }
@@ -239,9 +256,8 @@ async fn link_or_rename(session: &Session, from: &str, target: &str) -> (Result<
 /// Why a file did not get its name.
 async fn why_not(session: &Session, from: &str, target: &str, failed: Failed) -> Error {
     match failed {
-        Failed::Lost(_) | Failed::Refused(StatusCode::PermissionDenied, _) => {
-            failed.into_error(target)
-        }
+        Failed::Lost(_) => failed.into_error(target),
+        Failed::Refused(code, _) if code.is_denied() => failed.into_error(target),
         Failed::Refused(..) => match session.look(target).await {
             Ok(Holds::Nothing) => match session.look(from).await {
                 Ok(Holds::Nothing) => lost(&format!("{from}: the file went away")),

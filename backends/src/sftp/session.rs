@@ -10,15 +10,15 @@ use russh::client::Msg;
 use russh::{Channel, ChannelMsg};
 use russh_sftp::client::{Config, RawSftpSession, rawsession::SftpResult};
 use russh_sftp::extensions::Statvfs;
-use russh_sftp::protocol::{FileAttributes, OpenFlags, StatusCode};
+use russh_sftp::protocol::{FileAttributes, OpenFlags};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::errors::{Failed, lost};
+use super::errors::{Code, Failed, lost};
 use super::life::Life;
+use super::packets::Packets;
 use crate::{Error, ErrorKind, Result};
 
-/// russh-sftp reads handles as UTF-8, and OpenSSH counts them from 0 in four bytes: the 129th that is
-/// open at once would be garbled.
+/// Files and folders that are open at once. More would not make it faster, and servers limit them.
 const MAX_HANDLES: u32 = 96;
 /// The longest answer; one with names holds at most a hundred of them.
 const MAX_PACKET: u32 = 1024 * 1024;
@@ -33,6 +33,8 @@ const NO_SUBSYSTEM: &str = "sshd_config needs a line like: Subsystem sftp intern
 /// Nobody writes to a stored file again, its owner neither: where the server lets nobody change modes
 /// this keeps who has the login from overwriting it. The handle that makes it can write.
 const FILE_MODE: u32 = 0o400;
+/// What a file gets where a server removes only those that can be written to.
+const WRITABLE_MODE: u32 = 0o600;
 const FOLDER_MODE: u32 = 0o700;
 
 /// A channel of a connection with the SFTP subsystem behind it.
@@ -97,6 +99,14 @@ pub(super) enum Holds {
     Other,
 }
 
+/// How a file was removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Removed {
+    AsItWas,
+    /// Its other names have this mode now, too.
+    WithAnotherMode,
+}
+
 /// One name of a folder.
 #[derive(Debug)]
 pub(super) struct Name {
@@ -139,7 +149,7 @@ impl Session {
             ..Config::default()
         };
         let mut session = Self {
-            raw: RawSftpSession::new_with_config(channel.into_stream(), config),
+            raw: RawSftpSession::new_with_config(Packets::new(channel.into_stream()), config),
             life,
             handles: Semaphore::new(MAX_HANDLES as usize),
             is_lost: AtomicBool::new(false),
@@ -310,7 +320,7 @@ impl Session {
             .await
         {
             Ok(data) => Ok(data.data),
-            Err(Failed::Refused(StatusCode::Eof, _)) => Ok(Vec::new()),
+            Err(Failed::Refused(Code::EOF, _)) => Ok(Vec::new()),
             Err(failed) => Err(failed),
         }
     }
@@ -338,10 +348,47 @@ impl Session {
         Ok(())
     }
 
-    /// Removes a file.
-    pub(super) async fn remove(&self, path: &str) -> Result<(), Failed> {
-        self.call(self.raw.remove(path)).await?;
-        Ok(())
+    /// Removes a file. Servers under Windows refuse that for one that its owner may not write to
+    /// (Win32-OpenSSH #467): then its mode is changed first.
+    pub(super) async fn remove(&self, path: &str) -> Result<Removed, Failed> {
+        let denied = match self.call(self.raw.remove(path)).await {
+            Ok(_) => return Ok(Removed::AsItWas),
+            Err(Failed::Refused(code, text)) if code.is_denied() => Failed::Refused(code, text),
+            Err(failed) => return Err(failed),
+        };
+        match self.change_mode(path, WRITABLE_MODE).await {
+            Ok(()) => {}
+            Err(Failed::Refused(..)) => return Err(denied),
+            Err(lost) => return Err(lost),
+        }
+        match self.call(self.raw.remove(path)).await {
+            Ok(_) => Ok(Removed::WithAnotherMode),
+            Err(failed) => {
+                // It stays, so nobody shall overwrite it.
+                let _ = self.change_mode(path, FILE_MODE).await;
+                Err(failed)
+            }
+        }
+    }
+
+    /// Lets nobody write to a file any more.
+    pub(super) async fn protect(&self, path: &str) -> Result<(), Failed> {
+        self.change_mode(path, FILE_MODE).await
+    }
+
+    /// Changes a file's mode; where the server cannot by the path, by an open handle.
+    async fn change_mode(&self, path: &str, mode: u32) -> Result<(), Failed> {
+        match self.call(self.raw.setstat(path, with_mode(mode))).await {
+            Ok(_) => Ok(()),
+            Err(Failed::Refused(Code::UNSUPPORTED, _)) => {
+                let file = self.open(path).await?;
+                let setting = self.raw.fsetstat(file.id.as_str(), with_mode(mode));
+                let set = self.call(setting).await;
+                self.close(file).await?;
+                set.map(drop)
+            }
+            Err(failed) => Err(failed),
+        }
     }
 
     /// Renames a file; OpenSSH refuses a name that is taken.
@@ -388,7 +435,7 @@ impl Session {
                     name: file.filename,
                     holds: holds(&file.attrs),
                 })),
-                Err(Failed::Refused(StatusCode::Eof, _)) => break Ok(Some(names)),
+                Err(Failed::Refused(Code::EOF, _)) => break Ok(Some(names)),
                 Err(failed) => break Err(failed),
             }
         };
@@ -418,7 +465,7 @@ impl Session {
         let asking = self.raw.extended("posix-rename@openssh.com", data);
         match self.call(asking).await? {
             russh_sftp::protocol::Packet::Status(status)
-                if status.status_code != StatusCode::Ok =>
+                if status.status_code != russh_sftp::protocol::StatusCode::Ok =>
             {
                 Err(russh_sftp::client::error::Error::from(status).into())
             }
@@ -433,7 +480,7 @@ impl Session {
         self.handle(path, opening).await.map(drop)
     }
 
-    pub(super) async fn change_mode(&self, path: &str, mode: u32) -> Result<(), Failed> {
+    pub(super) async fn set_mode(&self, path: &str, mode: u32) -> Result<(), Failed> {
         self.call(self.raw.setstat(path, with_mode(mode))).await?;
         Ok(())
     }

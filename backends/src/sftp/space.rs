@@ -1,13 +1,12 @@
 //! Whether it is for want of space that something could not be written: OpenSSH does not say.
 
-use super::errors::Failed;
+use super::errors::{Code, Failed};
 use super::session::Session;
 use crate::{Error, ErrorKind};
 
 /// The error of a write of `len` bytes at a path that the server refused.
 pub(super) async fn explain(session: &Session, path: &str, len: usize, failed: Failed) -> Error {
-    use russh_sftp::protocol::StatusCode;
-    if !matches!(failed, Failed::Refused(StatusCode::Failure, _)) {
+    if !matches!(failed, Failed::Refused(Code::FAILURE, _)) {
         return failed.into_error(path);
     }
     let (folder, _) = path.rsplit_once('/').unwrap_or((".", path));

@@ -22,6 +22,7 @@ use crate::{Destination, LookingBackend, RetryPolicy, RetryingBackend, probe};
 mod append_only;
 mod line;
 mod login;
+mod odd;
 mod requests;
 
 /// How to reach a server, with nothing of the user who tests in it.
@@ -36,6 +37,7 @@ struct Access {
 impl Access {
     /// A new folder of a server, behind one of its ports; the server knows it by another name.
     fn new(sshd: &Sshd, port: u16) -> Self {
+        seawall_test_servers::wait::step("use an SFTP server");
         let name = format!("case-{}", number());
         let folder = sshd.folder.join(&name);
         std::fs::create_dir(&folder).unwrap();

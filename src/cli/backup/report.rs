@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use serde::Serialize;
 
+use super::storage;
 use crate::backup::{Compacted, Report, RolledBack};
 use crate::cli::output::{self, Output, bytes, count};
 use crate::cli::place::Joined;
@@ -72,7 +73,7 @@ impl<'a> Summary<'a> {
             new_damage: report.new_damage,
             new_source_damage: report.new_source_damage,
             incomplete: &marker.incomplete,
-            warnings: report.warnings(),
+            warnings: storage::warnings(joined, report),
             libraries_audited: report.audited,
             proved: report.is_proved(),
             rolled_back: &report.rolled_back,
@@ -103,7 +104,7 @@ pub(super) fn print(joined: &Joined, report: &Report, told: &[String], output: O
     if let Some(gone) = gone {
         output.line(format_args!("ALARM     {}", output::shown(&gone.text)));
     }
-    let mut warnings = report.warnings();
+    let mut warnings = storage::warnings(joined, report);
     warnings
         .retain(|warning| !told.contains(warning) && gone.is_none_or(|gone| gone.text != *warning));
     Output::warnings(&warnings);

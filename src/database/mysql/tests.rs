@@ -33,6 +33,7 @@ fn root(server: &MariaDb) -> Server {
 /// A new database of an odd name.
 fn database(what: &str) -> String {
     static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    seawall_test_servers::wait::step("use a database");
     let name = format!("{what}-`db {}", NUMBER.fetch_add(1, Ordering::Relaxed));
     let quoted = literal::name(&name);
     server().sql(&format!(

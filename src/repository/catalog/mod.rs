@@ -39,7 +39,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::configuration::RepositoryId;
 use super::names::SnapshotId;
 use super::readers::Readers;
-use super::{Error, Result};
+use super::{Error, Result, share};
 use crate::object::{Sha256, Store};
 use crate::time::Timestamp;
 
@@ -148,10 +148,7 @@ impl Catalog {
     /// Opens the catalog of a repository; a file of another version, or of another repository, is
     /// replaced by an empty catalog.
     pub fn open(path: &Path, repository: &RepositoryId) -> Result<Self> {
-        let failed = |source| Error::Catalog {
-            path: path.to_owned(),
-            source,
-        };
+        let failed = |source| share::catalog_error(path, source);
         let connection = open_connection(path, CACHE_KIB).map_err(failed)?;
         let version: i64 = connection
             .query_row("PRAGMA user_version", [], |row| row.get(0))
@@ -228,10 +225,7 @@ impl Catalog {
     }
 
     fn failed(&self, source: rusqlite::Error) -> Error {
-        Error::Catalog {
-            path: self.path.clone(),
-            source,
-        }
+        share::catalog_error(&self.path, source)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
+use seawall_test_servers::wait::{self, SetAtEnd};
 
 use super::*;
 use crate::object::{Kind, LibraryId, Object, ObjectId};
@@ -364,6 +365,7 @@ fn the_log_is_taken_back_while_look_ups_go_on() {
     let done = std::sync::atomic::AtomicBool::new(false);
     let wal = folder.path().join("c.db-wal");
     let mut longest = 0;
+    wait::step("60 packs are stored beside two readers");
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
@@ -372,11 +374,11 @@ fn the_log_is_taken_back_while_look_ups_go_on() {
                 }
             });
         }
+        let _done = SetAtEnd(&done);
         for pack in 0..60 {
             store(&catalog, &objects(pack));
             longest = longest.max(std::fs::metadata(&wal).unwrap().len());
         }
-        done.store(true, std::sync::atomic::Ordering::Relaxed);
     });
     assert!(longest < 3 * long, "{longest}");
     assert!(catalog.known(&objects(59)[299]).unwrap().is_some());

@@ -7,6 +7,7 @@ use seawall::doctor::{self, Level, Report, Setup};
 use seawall::repository::{Repository, names};
 use seawall::time::Clock;
 use seawall_backends::{Backend, Entry, Key, MemoryBackend, Result};
+use seawall_test_servers::wait;
 
 use super::*;
 use crate::support::tree;
@@ -83,7 +84,7 @@ fn a_machine_where_nothing_is_set_up_is_told_what_to_do() {
     assert!(!user.path("state").exists() && !user.repository().exists());
     let mut command = user.command(&["doctor"]);
     command.env_remove("SEAWALL_REPOSITORY");
-    let ran = Ran::of(command.output().unwrap());
+    let ran = Ran::of(wait::output(&mut command));
     assert!(
         bad(&ran).contains("no repository is named"),
         "{}",
@@ -221,7 +222,7 @@ fn a_repository_that_this_user_cannot_write_is_bad() {
         .arg("-r")
         .arg(user.repository());
     command.arg("--state-dir").arg(user.path("none"));
-    let ran = Ran::of(command.output().unwrap());
+    let ran = Ran::of(wait::output(&mut command));
     let text = bad(&ran);
     assert!(
         text.contains("writable: ") && text.contains("ermission"),

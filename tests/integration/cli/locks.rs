@@ -1,9 +1,9 @@
 //! Two runs on one host never overlap: exit status 11, by flock, which dies with its holder.
 
 use std::process::Stdio;
-use std::time::Duration;
 
 use seawall::repository::state::StateFolder;
+use seawall_test_servers::wait::{self, Killed};
 
 use super::*;
 
@@ -52,7 +52,7 @@ fn two_backups_at_once_are_one_after_the_other_or_one_is_refused() {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command.spawn().unwrap()
     };
-    let both = [start(), start()].map(|child| Ran::of(child.wait_with_output().unwrap()));
+    let both = [start(), start()].map(|child| Ran::of(wait::output_of(child, "a backup")));
     let done = both.iter().filter(|ran| ran.status == 0).count();
     for ran in both.iter().filter(|ran| ran.status != 0) {
         ran.fails(11, &["another run is busy"]);
@@ -77,16 +77,6 @@ fn two_backups_at_once_are_one_after_the_other_or_one_is_refused() {
     assert_eq!(sequences, expected);
 }
 
-/// A process that ends with the test, whatever comes of it.
-struct Killed(std::process::Child);
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn a_lock_dies_with_its_holder_and_its_file_may_stay() {
     let user = User::new();
@@ -102,9 +92,7 @@ fn a_lock_dies_with_its_holder_and_its_file_may_stay() {
         });
     let mut holder = Killed(holder);
     let held = || fs::File::open(&lock).unwrap().try_lock().is_err();
-    while !held() {
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    wait::until("flock holds the lock", held);
     // What a holder that was killed had written is no name of the next one, but harmless.
     user.backup(&example())
         .fails(11, &["another run is busy", "its lock went with it"]);

@@ -7,6 +7,7 @@ use seawall::repository::names;
 use seawall::status::{self, Options, Trouble};
 use seawall::time::Clock;
 use seawall_backends::{MemoryBackend, Operation, RecordingBackend};
+use seawall_test_servers::wait;
 
 use super::*;
 use crate::support::World;
@@ -18,11 +19,11 @@ fn third_machine(user: &User, arguments: &[&str]) -> Ran {
     let other = User::new();
     let mut command = other.command(&["status"]);
     command.args(arguments).arg("-r").arg(user.repository());
-    let ran = Ran::of(command.output().unwrap());
+    let ran = Ran::of(wait::output(&mut command));
     assert!(!other.path("state").exists());
     // Not even a place for a state folder is needed.
     command.env_remove("SEAWALL_STATE_DIR").env_remove("HOME");
-    assert_eq!(Ran::of(command.output().unwrap()).status, ran.status);
+    assert_eq!(Ran::of(wait::output(&mut command)).status, ran.status);
     ran
 }
 

@@ -1,5 +1,6 @@
 //! SIGKILL for the real process, at moments spread over its whole run, on a real file system.
 
+use seawall_test_servers::wait;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
@@ -42,7 +43,7 @@ impl Host {
     }
 
     fn succeeds(&self, arguments: &[&str], about: &str) -> String {
-        let output = self.command(arguments).output().unwrap();
+        let output = wait::output(&mut self.command(arguments));
         assert!(
             output.status.success(),
             "{about}: {arguments:?}: {}",
@@ -61,7 +62,7 @@ impl Host {
         let mut child = command.spawn().unwrap();
         std::thread::sleep(after);
         child.kill().unwrap();
-        let output = child.wait_with_output().unwrap();
+        let output = wait::output_of(child, "a run that was killed");
         let said = String::from_utf8_lossy(&output.stderr);
         let last = said.lines().last().unwrap_or("nothing said yet").to_owned();
         (output.status.signal() == Some(9)).then_some(last)

@@ -11,6 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use seawall::object::Sha256;
+use seawall_test_servers::wait;
 
 use crate::cli::{Ran, User};
 use crate::support::{Source, files_below};
@@ -46,7 +47,7 @@ impl Place {
         for (name, value) in &self.variables {
             command.env(name, value);
         }
-        Ran::of(command.output().unwrap())
+        Ran::of(wait::output(&mut command))
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use seawall_test_servers::proxy::Proxy;
 use seawall_test_servers::sshd::{Setup, Sshd};
+use seawall_test_servers::wait;
 
 use super::sftp::place;
 use crate::cli::{Ran, User};
@@ -38,7 +39,7 @@ fn of_hosts_that_make_a_repository_at_once_one_makes_it_and_all_join() {
             command.spawn().unwrap()
         };
         let runs: Vec<Child> = hosts.iter().map(start).collect();
-        let runs = runs.into_iter().map(|run| run.wait_with_output().unwrap());
+        let runs = runs.into_iter().map(|run| wait::output_of(run, "init"));
         let runs: Vec<Ran> = runs.map(Ran::of).collect();
         for run in &runs {
             run.succeeds();

@@ -5,6 +5,7 @@ use std::time::Duration;
 use seawall_test_servers::proxy::Proxy;
 use seawall_test_servers::rclone::Rclone;
 use seawall_test_servers::sshd::{Setup, Sshd};
+use seawall_test_servers::wait;
 
 use super::{Place, Writes, whole_way};
 use crate::cli::User;
@@ -73,10 +74,11 @@ fn rclone_with_a_password() {
     let mut place = Place::new(url).with(&["--ssh-known-hosts", known_hosts.to_str().unwrap()]);
     let unknown = place.run(&user, &["init"]);
     unknown.fails(1, &["SHA256:", "ssh-keyscan"]);
-    let scanned = std::process::Command::new("ssh-keyscan")
-        .args(["-p", &server.port.to_string(), "127.0.0.1"])
-        .output()
-        .unwrap();
+    let scanned = wait::output(std::process::Command::new("ssh-keyscan").args([
+        "-p",
+        &server.port.to_string(),
+        "127.0.0.1",
+    ]));
     std::fs::write(&known_hosts, scanned.stdout).unwrap();
     let password = files.path().join("password");
     std::fs::write(&password, "wrong\n").unwrap();

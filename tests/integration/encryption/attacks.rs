@@ -1,5 +1,7 @@
 //! What somebody who can write at the destination, or rot, can do.
 
+use seawall_test_servers::wait;
+
 use super::*;
 
 /// What an operator of the storage says counts for nothing.
@@ -32,12 +34,12 @@ fn nothing_is_stored_in_the_clear_because_a_destination_says_so() {
         .succeeds();
     let manifests = user.repository().join("data/manifests");
     let newest = files_below(&manifests).pop().unwrap();
-    let refused = Command::new("age")
-        .args(["-d", "-i"])
-        .arg(user.path("operator.key"))
-        .arg(newest)
-        .output()
-        .unwrap();
+    let refused = wait::output(
+        Command::new("age")
+            .args(["-d", "-i"])
+            .arg(user.path("operator.key"))
+            .arg(newest),
+    );
     assert!(!refused.status.success());
     // Without the file, markers tell, and it is written again as it was.
     fs::remove_file(&configuration).unwrap();
@@ -215,7 +217,7 @@ fn every_change_is_found_without_a_key() {
     let check = || {
         let mut command = user.command(&["check", "--read-data", "--trust", trust]);
         command.env("SEAWALL_STATE_DIR", user.path("nothing"));
-        Ran::of(command.output().unwrap())
+        Ran::of(wait::output(&mut command))
     };
     check().succeeds();
     let stored = files_below(&user.repository());

@@ -1,5 +1,7 @@
 //! Keys come and go: recipients, passphrases, plugins, hosts that move.
 
+use seawall_test_servers::wait;
+
 use super::attacks::write;
 use super::*;
 
@@ -188,7 +190,7 @@ fn a_plugins_recipient_is_one_like_others() {
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
     let run = |arguments: &[&str]| {
         let mut command = user.command(arguments);
-        Ran::of(command.env("PATH", &path).output().unwrap())
+        Ran::of(wait::output(command.env("PATH", &path)))
     };
     run(&["init", "--recipient", &recipient]).succeeds();
     run(&["backup", source.to_str().unwrap()]).succeeds();
@@ -232,7 +234,7 @@ fn recipients_come_and_go() {
     let other_state = |arguments: &[&str]| {
         let mut command = user.command(arguments);
         command.env("SEAWALL_STATE_DIR", user.path("nothing"));
-        Ran::of(command.output().unwrap())
+        Ran::of(wait::output(&mut command))
     };
     let libraries = [&["libraries"][..], &new].concat();
     other_state(&libraries).fails(12, &["none of the keys given opens"]);
@@ -275,7 +277,7 @@ fn recipients_come_and_go() {
             .args(["-d", "-i"])
             .arg(user.path(key))
             .arg(&manifest);
-        command.output().unwrap().status.success()
+        wait::output(&mut command).status.success()
     };
     assert!(opens("new.key") && !opens("old.key"));
     // Each opens a part, which everything says that names keys.

@@ -9,6 +9,7 @@ use seawall::repository::frames;
 use seawall::repository::manifest::{FileGroup, Part};
 use seawall::repository::names;
 use seawall::restore::LostKind;
+use seawall_test_servers::wait;
 use tar::{EntryType, Header};
 
 use super::{Canary, plant, try_restore, with_manifest};
@@ -171,14 +172,14 @@ fn setuid_is_dropped_and_escape_codes_reach_no_terminal() {
     let place = world.repository_path();
     let state = world.state.path().to_owned();
     let seawall = |arguments: &[&str]| {
-        let output = Command::new(env!("CARGO_BIN_EXE_seawall"))
-            .arg("-r")
-            .arg(&place)
-            .arg("--state-dir")
-            .arg(&state)
-            .args(arguments)
-            .output()
-            .unwrap();
+        let output = wait::output(
+            Command::new(env!("CARGO_BIN_EXE_seawall"))
+                .arg("-r")
+                .arg(&place)
+                .arg("--state-dir")
+                .arg(&state)
+                .args(arguments),
+        );
         let text = [output.stdout, output.stderr].concat();
         let text = String::from_utf8(text).unwrap();
         let bad = text.chars().find(|char| char.is_control() && *char != '\n');

@@ -4,11 +4,11 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
-use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use seawall::repository::{Configuration, Error};
 use seawall::time::Timestamp;
+use seawall_test_servers::wait;
 
 use super::prepared::{content, prepared};
 use crate::restore;
@@ -24,14 +24,14 @@ struct Ran {
 
 /// Runs the command as a host of that world; a stranger has a state folder of its own.
 fn seawall(world: &World, state: &str, arguments: &[&str]) -> Ran {
-    let output = Command::new(env!("CARGO_BIN_EXE_seawall"))
-        .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap())
-        .env("SEAWALL_REPOSITORY", world.repository_path())
-        .env("SEAWALL_STATE_DIR", world.path(state))
-        .args(arguments)
-        .output()
-        .unwrap();
+    let output = wait::output(
+        Command::new(env!("CARGO_BIN_EXE_seawall"))
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap())
+            .env("SEAWALL_REPOSITORY", world.repository_path())
+            .env("SEAWALL_STATE_DIR", world.path(state))
+            .args(arguments),
+    );
     Ran {
         status: output.status.code().unwrap(),
         stdout: String::from_utf8(output.stdout).unwrap(),
@@ -201,9 +201,9 @@ fn markers_of_two_repositories_are_nobodys() {
     let world = prepared().world.copy();
     // A second repository of the same host, and its marker among the first's: newer by name, for a backup looks at no others.
     let newest = restore::latest(&world).id().started();
-    while Timestamp::from_system(SystemTime::now()) <= newest {
-        thread::sleep(Duration::from_millis(50));
-    }
+    wait::until("the clock shows the next second", || {
+        Timestamp::from_system(SystemTime::now()) > newest
+    });
     let place = world.path("second");
     let place_text = place.to_str().unwrap();
     seawall(

@@ -3,6 +3,7 @@
 use std::fs;
 use std::process::Command;
 
+use seawall_test_servers::wait;
 use serde_json::Value;
 
 use super::contents::{Contents, path};
@@ -10,22 +11,22 @@ use super::{PHOTOS, TRASH};
 use crate::support::{Source, World};
 
 fn program(world: &World, source: &Source) -> (i32, Value) {
-    let output = Command::new(env!("CARGO_BIN_EXE_seawall"))
-        .args([
-            "verify",
-            "--json",
-            "--second-look",
-            "0",
-            "--snapshot",
-            "latest",
-            "-r",
-        ])
-        .arg(world.repository_path())
-        .arg("--state-dir")
-        .arg(world.path("state"))
-        .arg(&source.path)
-        .output()
-        .unwrap();
+    let output = wait::output(
+        Command::new(env!("CARGO_BIN_EXE_seawall"))
+            .args([
+                "verify",
+                "--json",
+                "--second-look",
+                "0",
+                "--snapshot",
+                "latest",
+                "-r",
+            ])
+            .arg(world.repository_path())
+            .arg("--state-dir")
+            .arg(world.path("state"))
+            .arg(&source.path),
+    );
     let json = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
     (output.status.code().unwrap(), json)
 }

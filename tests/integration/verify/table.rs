@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use seawall::object::{Kind, Object, ObjectId};
+use seawall_test_servers::wait;
 use serde_json::Value;
 
 use super::contents::{Contents, alter, path, put, put_head};
@@ -16,12 +17,12 @@ use crate::support::{Source, files_below};
 
 /// Runs `seawall verify --json`; returns its exit status and JSON.
 pub fn program(source: &Source) -> (i32, Value) {
-    let output = Command::new(env!("CARGO_BIN_EXE_seawall"))
-        .args(["verify", "--json", "--second-look", "0"])
-        .arg(&source.path)
-        .env_remove("SEAWALL_REPOSITORY")
-        .output()
-        .unwrap();
+    let output = wait::output(
+        Command::new(env!("CARGO_BIN_EXE_seawall"))
+            .args(["verify", "--json", "--second-look", "0"])
+            .arg(&source.path)
+            .env_remove("SEAWALL_REPOSITORY"),
+    );
     let json = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
     (output.status.code().unwrap(), json)
 }
@@ -378,7 +379,7 @@ fn what_may_not_be_read_is_damage_that_is_perhaps_none() {
     if rustix::process::geteuid().is_root() {
         command.uid(65534).gid(65534);
     }
-    let output = command.output().unwrap();
+    let output = wait::output(&mut command);
     assert_eq!(output.status.code(), Some(3), "{output:?}");
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     let [entry] = report["damage"].as_array().unwrap().as_slice() else {

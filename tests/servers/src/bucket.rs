@@ -2,12 +2,11 @@
 //! Garage does, to answer what a test wants, and it remembers every request.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use crate::wait::Gathering;
 use crate::web::{Answer, Request, serve};
 
 /// Answers some requests in place of the bucket.
@@ -28,36 +27,32 @@ struct State {
     stored: Mutex<Stored>,
     requests: Mutex<Vec<Request>>,
     script: Mutex<Option<Arc<Script>>>,
-    takes: Duration,
-    now: AtomicUsize,
-    most: AtomicUsize,
+    gathering: Option<Gathering>,
 }
 
 impl Bucket {
     /// A bucket that overwrites what is there.
     pub fn that_overwrites() -> Self {
-        Self::start(false, Duration::ZERO)
+        Self::start(false, 0)
     }
 
     /// A bucket that keeps its promises.
     pub fn that_keeps() -> Self {
-        Self::start(true, Duration::ZERO)
+        Self::start(true, 0)
     }
 
-    /// One that keeps its promises and takes its time for each request.
-    pub fn that_takes(time: Duration) -> Self {
-        Self::start(true, time)
+    /// One that keeps its promises, and at first answers nothing until so many requests are there at once.
+    pub fn that_gathers(requests: usize) -> Self {
+        Self::start(true, requests)
     }
 
-    fn start(is_conditional: bool, takes: Duration) -> Self {
+    fn start(is_conditional: bool, gathered: usize) -> Self {
         let state = Arc::new(State {
             is_conditional,
             stored: Mutex::default(),
             requests: Mutex::default(),
             script: Mutex::default(),
-            takes,
-            now: AtomicUsize::new(0),
-            most: AtomicUsize::new(0),
+            gathering: (gathered > 0).then(|| Gathering::of(gathered)),
         });
         let serving = Arc::clone(&state);
         let port = serve(move |request| serving.answer(request));
@@ -79,23 +74,21 @@ impl Bucket {
         self.state.requests.lock().unwrap().clone()
     }
 
-    /// The most requests that were there at one moment.
+    /// The most requests that were there at one moment, of a bucket that gathers them.
     pub fn most_at_once(&self) -> usize {
-        self.state.most.load(Ordering::SeqCst)
+        self.state.gathering.as_ref().map_or(0, Gathering::most)
     }
 }
 
 impl State {
     fn answer(&self, request: Request) -> Answer {
-        let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
-        self.most.fetch_max(now, Ordering::SeqCst);
-        std::thread::sleep(self.takes);
+        if let Some(gathering) = &self.gathering {
+            gathering.visit();
+        }
         self.requests.lock().unwrap().push(request.clone());
         let script = self.script.lock().unwrap().clone();
         let scripted = script.and_then(|script| script(&request));
-        let answer = scripted.unwrap_or_else(|| self.serve(request));
-        self.now.fetch_sub(1, Ordering::SeqCst);
-        answer
+        scripted.unwrap_or_else(|| self.serve(request))
     }
 
     fn serve(&self, request: Request) -> Answer {

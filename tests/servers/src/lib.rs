@@ -21,5 +21,7 @@ pub mod process;
 pub mod proxy;
 pub mod rclone;
 pub mod seaweedfs;
+pub mod sftp;
 pub mod sshd;
+pub mod wait;
 pub mod web;

@@ -3,11 +3,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
 use crate::process::{Server, free_port, program};
+use crate::wait::{self, Killed};
 
 /// A server without data of its own; root has no password.
 #[derive(Debug)]
@@ -20,18 +21,6 @@ pub struct MariaDb {
     program: PathBuf,
     arguments: Vec<String>,
     kept: TempDir,
-}
-
-/// A client that does nothing.
-#[derive(Debug)]
-pub struct Connected(Child);
-
-impl Drop for Connected {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 /// A server that starts removes what others have in a folder that they share, also while they are installed.
@@ -184,21 +173,18 @@ impl MariaDb {
     }
 
     /// Somebody who is connected to a database, and does nothing there, until this is dropped.
-    pub fn connected_to(&self, database: &str) -> Connected {
+    pub fn connected_to(&self, database: &str) -> Killed {
         let mut command = self.command("mariadb");
         command
             .arg(format!("--database={database}"))
             .stdin(Stdio::piped());
-        let connected = Connected(command.spawn().unwrap());
+        let connected = Killed(command.spawn().unwrap());
         let seen =
             format!("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE DB = '{database}'");
-        for _ in 0..1000 {
-            if self.sql(&seen) != "0\n" {
-                return connected;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        }
-        panic!("nobody connects to {database}");
+        wait::until(&format!("somebody is connected to {database}"), || {
+            self.sql(&seen) != "0\n"
+        });
+        connected
     }
 
     /// Feeds a dump to the stock client, with this database as the one in use (empty: none).
@@ -211,7 +197,12 @@ impl MariaDb {
             command.arg(format!("--database={database}"));
         }
         command.stdin(fs::File::open(&file).unwrap());
-        let output = command.output().unwrap();
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let what = format!(
+            "mariadb: {}",
+            String::from_utf8_lossy(&dump[..dump.len().min(200)])
+        );
+        let output = wait::output_of(command.spawn().unwrap(), &what);
         fs::remove_file(file).unwrap();
         output
     }

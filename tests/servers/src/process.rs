@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::wait;
+
 /// A server must answer within this time; machines that test are slow at times.
 const START: Duration = Duration::from_mins(1);
 
@@ -23,6 +25,7 @@ pub struct Server {
 impl Server {
     /// Starts a program; what it prints goes to `log`.
     pub fn start(program: &Path, arguments: &[&str], log: &Path) -> Self {
+        wait::step(&format!("start {}", program.display()));
         let output = File::create_new(log).unwrap();
         let errors = output.try_clone().unwrap();
         let mut command = Command::new("setpriv");

@@ -29,6 +29,8 @@ struct Shared {
     downward: AtomicU64,
     /// Bytes after which the next line is cut once; `u64::MAX` for never.
     cut_after: AtomicU64,
+    /// How many connections are served; more are taken and not answered.
+    served: AtomicUsize,
     /// Whether nothing goes on to clients.
     holds: AtomicBool,
     open: Mutex<Vec<TcpStream>>,
@@ -37,6 +39,7 @@ struct Shared {
 impl Proxy {
     /// To a loopback port; a byte takes half of `round_trip` each way.
     pub fn start(server: u16, round_trip: Duration) -> Self {
+        crate::wait::step("start a proxy");
         let listener = TcpListener::bind(address(0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let shared = Arc::new(Shared {
@@ -47,6 +50,7 @@ impl Proxy {
             upward: AtomicU64::new(0),
             downward: AtomicU64::new(0),
             cut_after: AtomicU64::new(u64::MAX),
+            served: AtomicUsize::new(usize::MAX),
             holds: AtomicBool::new(false),
             open: Mutex::default(),
         });
@@ -60,6 +64,11 @@ impl Proxy {
             }
         });
         Self { port, shared }
+    }
+
+    /// Serves so many connections in all; more are taken and get no answer.
+    pub fn serve_only(&self, connections: usize) {
+        self.shared.served.store(connections, Ordering::SeqCst);
     }
 
     /// Connections taken so far.
@@ -88,14 +97,12 @@ impl Proxy {
         self.shared.cut_after.store(at, Ordering::SeqCst);
     }
 
-    /// Keeps back what servers say, until [`release`](Self::release).
-    pub fn hold(&self) {
+    /// Keeps back what servers say, until the answer is dropped: also by a panic, for a scope would wait
+    /// for threads that wait for the server.
+    #[must_use]
+    pub fn hold(&self) -> Held {
         self.shared.holds.store(true, Ordering::SeqCst);
-    }
-
-    /// Lets go what was kept back.
-    pub fn release(&self) {
-        self.shared.holds.store(false, Ordering::SeqCst);
+        Held(Arc::clone(&self.shared))
     }
 
     /// Cuts every connection now.
@@ -104,16 +111,30 @@ impl Proxy {
     }
 }
 
+/// While this lives, nothing goes on to clients of a [`Proxy`].
+#[derive(Debug)]
+pub struct Held(Arc<Shared>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.holds.store(false, Ordering::SeqCst);
+    }
+}
+
 impl Drop for Proxy {
     fn drop(&mut self) {
-        self.release();
+        self.shared.holds.store(false, Ordering::SeqCst);
         self.shared.cut();
     }
 }
 
 impl Shared {
     fn connect(self: Arc<Self>, client: TcpStream) {
-        self.accepted.fetch_add(1, Ordering::SeqCst);
+        let before = self.accepted.fetch_add(1, Ordering::SeqCst);
+        if before >= self.served.load(Ordering::SeqCst) {
+            self.open.lock().unwrap().push(client);
+            return;
+        }
         let Ok(server) = TcpStream::connect(self.server) else {
             return;
         };

@@ -115,7 +115,7 @@ impl SeaweedFs {
         let mut input = child.stdin.take().unwrap();
         writeln!(input, "{command}").unwrap();
         drop(input);
-        let output = child.wait_with_output().unwrap();
+        let output = crate::wait::output_of(child, command);
         let printed = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(
             output.status.success() && !printed.contains("error:"),

@@ -80,6 +80,7 @@ impl Answer {
 
 /// Serves until the process ends; returns the port.
 pub fn serve(answer: impl Fn(Request) -> Answer + Send + Sync + 'static) -> u16 {
+    crate::wait::step("serve HTTP");
     let listener = TcpListener::bind(address(0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     let answer = Arc::new(answer);

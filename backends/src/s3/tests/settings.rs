@@ -59,7 +59,7 @@ fn stores_that_overwrite_are_told_from_those_that_do_not() {
 
 #[test]
 fn so_many_requests_are_made_at_once_and_no_more() {
-    let bucket = Bucket::that_takes(Duration::from_millis(100));
+    let bucket = Bucket::that_gathers(3);
     let backend = try_open(&bucket.url(), KEYS, |options| {
         options.connections = NonZeroUsize::new(3);
     });

@@ -4,7 +4,6 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use russh_sftp::protocol::StatusCode;
 use seawall_test_servers::process::program;
 
 use super::*;
@@ -104,7 +103,7 @@ fn nothing_stored_can_be_removed_replaced_or_changed() {
             session.link(&other, &path).await.err(),
             session.replace(&other, &path).await.err(),
             session.overwrite(&path).await.err(),
-            session.change_mode(&path, 0o600).await.err(),
+            session.set_mode(&path, 0o600).await.err(),
         ])
     });
     for (number, refusal) in refusals.unwrap().into_iter().enumerate() {
@@ -112,7 +111,7 @@ fn nothing_stored_can_be_removed_replaced_or_changed() {
             Some(Failed::Refused(code, _)) => code,
             other => panic!("number {number}: {other:?}"),
         };
-        assert_ne!(code, StatusCode::Ok, "number {number}");
+        assert_ne!(code, errors::Code::OK, "number {number}");
     }
     assert_eq!(client.get(&stored, None).unwrap(), b"stored");
     // What they can: give it another name, as a backup does.

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use seawall_test_servers::proxy::Proxy;
+use seawall_test_servers::wait::{self, SetAtEnd};
 
 use super::*;
 use crate::{RetryPolicy, RetryingBackend};
@@ -47,9 +48,9 @@ fn several_calls_use_several_connections_and_many_share_them() {
     let client = access.open();
     assert_eq!(proxy.connections(), 1);
     assert_eq!(client.properties().connections.get(), 8);
-    // So that all are under way at once.
-    proxy.hold();
     std::thread::scope(|scope| {
+        // So that all are under way at once.
+        let held = proxy.hold();
         for number in 0..300 {
             let client = &client;
             scope.spawn(move || {
@@ -60,7 +61,7 @@ fn several_calls_use_several_connections_and_many_share_them() {
             });
         }
         wait_for_users(&client, 300);
-        proxy.release();
+        drop(held);
     });
     assert_eq!(proxy.connections(), 2);
     assert_eq!(client.list("").count(), 300);
@@ -78,11 +79,12 @@ fn a_listing_reads_many_folders_at_a_time() {
     let mut listing = client.list("").map(Result::unwrap);
     listing.next().unwrap();
     // From here on no folder is read to its end; most are still to be read.
-    proxy.hold();
+    let held = proxy.hold();
     std::thread::scope(|scope| {
-        scope.spawn(|| {
-            wait_for_users(&client, 64);
-            proxy.release();
+        let client = &client;
+        scope.spawn(move || {
+            let _held = held;
+            wait_for_users(client, 64);
         });
         assert_eq!(listing.count(), 255);
     });
@@ -90,16 +92,11 @@ fn a_listing_reads_many_folders_at_a_time() {
 
 /// Waits until so many calls are under way, none of which can end.
 fn wait_for_users(client: &SftpBackend, count: usize) {
-    let patience = std::time::Instant::now() + Duration::from_secs(50);
-    loop {
+    wait::until(&format!("{count} calls are under way"), || {
         let users = client.server.pool.users();
         assert!(users <= count, "{users}");
-        if users == count {
-            return;
-        }
-        assert!(std::time::Instant::now() < patience, "only {users}");
-        std::thread::sleep(Duration::from_millis(1));
-    }
+        users == count
+    });
 }
 
 #[test]
@@ -222,7 +219,8 @@ fn a_server_that_falls_silent_is_given_up() {
 #[test]
 fn a_session_that_falls_silent_alone_is_given_up() {
     let mut access = Access::new(plain(), plain().port);
-    access.options.stalled_after = Duration::from_millis(500);
+    // The server has to start a process within this time, on a busy machine too.
+    access.options.stalled_after = Duration::from_secs(5);
     access.options.connections = std::num::NonZeroUsize::new(1);
     let client = access.open();
     client.put_new(&key("a"), b"x").unwrap();
@@ -231,6 +229,7 @@ fn a_session_that_falls_silent_alone_is_given_up() {
     assert!(made.unwrap().success());
     let is_over = std::sync::atomic::AtomicBool::new(false);
     let error = std::thread::scope(|scope| {
+        let _over = SetAtEnd(&is_over);
         scope.spawn(|| {
             while !is_over.load(Ordering::Acquire) {
                 assert_eq!(client.get(&key("a"), None).unwrap(), b"x");
@@ -241,7 +240,6 @@ fn a_session_that_falls_silent_alone_is_given_up() {
             let opened = session.open(&path).await;
             opened.map(drop).map_err(|failed| failed.into_error(&path))
         });
-        is_over.store(true, Ordering::Release);
         stuck.unwrap_err()
     });
     assert_eq!(error.kind(), ErrorKind::Transient, "{error:?}");
@@ -432,21 +430,22 @@ fn one_attempt_to_connect_answers_all_who_wait_for_it() {
     let (proxy, access) = behind(Duration::ZERO);
     let client = access.open();
     let pool = &client.server.pool;
-    proxy.hold();
+    let held = proxy.hold();
     proxy.cut();
-    while !pool.sessions().is_empty() {
-        std::thread::yield_now();
-    }
+    wait::until("the pool has no session", || pool.sessions().is_empty());
     let before = proxy.connections();
     std::thread::scope(|scope| {
+        let _held = held;
         let waiting: Vec<_> = (0..THREADS)
             .map(|_| scope.spawn(|| client.stat(&key("a")).unwrap_err()))
             .collect();
         wait_for_users(&client, THREADS);
-        while waiting.iter().any(|one| !one.is_finished()) {
+        wait::until("every call has failed", || {
             proxy.cut();
-            std::thread::sleep(Duration::from_millis(1));
-        }
+            waiting
+                .iter()
+                .all(std::thread::ScopedJoinHandle::is_finished)
+        });
         for one in waiting {
             assert_eq!(one.join().unwrap().kind(), ErrorKind::Transient);
         }

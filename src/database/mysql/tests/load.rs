@@ -2,6 +2,7 @@
 
 use super::content::{THINGS, TYPES, checksums, same};
 use seawall_test_servers::proxy::Proxy;
+use seawall_test_servers::wait;
 
 use super::*;
 
@@ -468,21 +469,21 @@ fn a_line_that_breaks_during_the_swap_loses_nothing() {
         },
         ..root(super::server())
     };
-    // Somebody who is not connected to the database, and has read a table.
-    let blocker = Connection::open(&root(super::server())).unwrap();
-    blocker.run("START TRANSACTION").unwrap();
     let table = format!("{}.`child`", literal::name(&name));
-    blocker.rows(&format!("SELECT * FROM {table}")).unwrap();
     let waits = "SELECT COUNT(*) FROM information_schema.PROCESSLIST \
         WHERE INFO LIKE 'RENAME TABLE%waiting%' AND STATE LIKE 'Waiting%'";
     let error = std::thread::scope(|scope| {
+        // Somebody who is not connected to the database, and has read a table. Goes with this closure, also
+        // by a panic: the other thread waits for it.
+        let blocker = Connection::open(&root(super::server())).unwrap();
+        blocker.run("START TRANSACTION").unwrap();
+        blocker.rows(&format!("SELECT * FROM {table}")).unwrap();
         let replacing = scope.spawn(|| replace(&far, &name, &mut &*new, &mut |_| ()));
         let watcher = Connection::open(&root(super::server())).unwrap();
-        let started = std::time::Instant::now();
-        while watcher.text(waits).unwrap().as_deref() == Some("0") {
-            assert!(started.elapsed().as_secs() < 60 && !replacing.is_finished());
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        }
+        wait::until("the rename waits for the reader", || {
+            assert!(!replacing.is_finished());
+            watcher.text(waits).unwrap().as_deref() != Some("0")
+        });
         proxy.cut();
         let replaced = replacing.join().unwrap();
         blocker.run("COMMIT").unwrap();

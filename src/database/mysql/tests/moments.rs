@@ -2,6 +2,8 @@
 
 use std::sync::atomic::AtomicBool;
 
+use seawall_test_servers::wait::SetAtEnd;
+
 use super::*;
 
 /// Rows that writers add to three databases in one transaction each are in all dumps or in none.
@@ -63,14 +65,6 @@ fn a_snapshot_is_one_moment_of_all_databases() {
             assert_eq!(rows[0], rows[2]);
         }
     });
-}
-
-struct SetAtEnd<'a>(&'a AtomicBool);
-
-impl Drop for SetAtEnd<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 /// An administrator alters tables that were read while the snapshot goes on.

@@ -1,0 +1,320 @@
+//! How tests wait. Every wait has a limit and says what it waited for, and a thread that serves a test
+//! stops when the test ends, also by a panic.
+//!
+//! libtest has no limit of its own. So each test that waits for threads, processes or servers tells its
+//! steps here, mostly through the fixtures it uses.
+
+use std::cell::RefCell;
+use std::io::{Read, Write as _};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Condvar, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// No step of a test takes longer, on a busy machine neither.
+pub const LIMIT: Duration = Duration::from_mins(2);
+/// What one condition or one process is given: it fails by a panic, before the whole process is ended.
+const PATIENCE: Duration = Duration::from_secs(100);
+const BETWEEN: Duration = Duration::from_millis(5);
+
+/// Sets a flag when it is dropped, also by a panic. A scope waits for its threads: one that looks at the
+/// flag would otherwise keep a test that failed from ending.
+#[derive(Debug)]
+pub struct SetAtEnd<'a>(pub &'a AtomicBool);
+
+impl Drop for SetAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+/// A process that is killed when this is dropped.
+#[derive(Debug)]
+pub struct Killed(pub Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Keeps whoever comes until so many are there at once, and counts them: shows how many a client sends at
+/// a time, on a machine of any speed.
+#[derive(Debug)]
+pub struct Gathering {
+    wanted: usize,
+    counts: Mutex<Counts>,
+    came: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    now: usize,
+    most: usize,
+}
+
+impl Gathering {
+    /// Waits for so many at a time, once.
+    pub fn of(wanted: usize) -> Self {
+        Self {
+            wanted,
+            counts: Mutex::default(),
+            came: Condvar::new(),
+        }
+    }
+
+    /// Comes, stays until enough are there, and a moment longer in which one too many would come.
+    pub fn visit(&self) {
+        let mut counts = self.counts.lock().unwrap();
+        counts.now += 1;
+        counts.most = counts.most.max(counts.now);
+        self.came.notify_all();
+        let few = |counts: &mut Counts| counts.most < self.wanted;
+        // In vain: the most is less than wanted then, which the test sees.
+        let limit = Duration::from_secs(20);
+        drop(self.came.wait_timeout_while(counts, limit, few).unwrap());
+        thread::sleep(BETWEEN * 10);
+        self.counts.lock().unwrap().now -= 1;
+    }
+
+    /// The most that were there at one moment.
+    pub fn most(&self) -> usize {
+        self.counts.lock().unwrap().most
+    }
+}
+
+/// Waits until something is so.
+///
+/// # Panics
+/// If it is not so in time; the message names `what`.
+pub fn until(what: &str, is_so: impl FnMut() -> bool) {
+    until_within(PATIENCE, what, is_so);
+}
+
+fn until_within(patience: Duration, what: &str, mut is_so: impl FnMut() -> bool) {
+    step(what);
+    let started = Instant::now();
+    while !is_so() {
+        let waited = started.elapsed();
+        assert!(waited < patience, "waited {waited:?} in vain until {what}");
+        thread::sleep(BETWEEN);
+    }
+}
+
+/// Runs a program without input to its end.
+///
+/// # Panics
+/// If it does not end in time: it is killed, and the message has the command and what it printed.
+pub fn output(command: &mut Command) -> Output {
+    let what = format!("{command:?}");
+    let program = command.get_program().to_owned();
+    command.stdin(Stdio::null());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command
+        .spawn()
+        .unwrap_or_else(|error| panic!("{} cannot be run: {error}", program.display()));
+    output_of(child, &what)
+}
+
+/// What a process that was started with pipes prints until it ends.
+///
+/// # Panics
+/// As [`output`].
+pub fn output_of(child: Child, what: &str) -> Output {
+    output_within(PATIENCE, child, what)
+}
+
+fn output_within(patience: Duration, child: Child, what: &str) -> Output {
+    step(what);
+    let deadline = Instant::now() + patience;
+    let mut child = Killed(child);
+    let stdout = child.0.stdout.take().map(collect);
+    let stderr = child.0.stderr.take().map(collect);
+    let status = loop {
+        if let Some(status) = child.0.try_wait().unwrap() {
+            break Some(status);
+        }
+        if Instant::now() >= deadline {
+            break None;
+        }
+        thread::sleep(Duration::from_millis(1));
+    };
+    let is_over = status.is_some();
+    // Of one that has to be killed, what it said is told.
+    drop(child);
+    let grace = Duration::from_secs(10);
+    let all = |pipe: Option<Collected>| {
+        let rest = deadline
+            .saturating_duration_since(Instant::now())
+            .max(grace);
+        pipe.map_or_else(Vec::new, |pipe| pipe.until_closed(rest, what))
+    };
+    let (stdout, stderr) = (all(stdout), all(stderr));
+    assert!(
+        is_over,
+        "{what} has not ended in {patience:?}; it printed: {}{}",
+        String::from_utf8_lossy(&stdout),
+        String::from_utf8_lossy(&stderr)
+    );
+    Output {
+        status: status.unwrap(),
+        stdout,
+        stderr,
+    }
+}
+
+/// What a pipe brings, read by a thread of its own.
+struct Collected(mpsc::Receiver<Vec<u8>>);
+
+fn collect(mut pipe: impl Read + Send + 'static) -> Collected {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        // What was read before an error counts.
+        let _ = pipe.read_to_end(&mut bytes);
+        // Nobody may wait for it any more.
+        let _ = sender.send(bytes);
+    });
+    Collected(receiver)
+}
+
+impl Collected {
+    fn until_closed(&self, patience: Duration, what: &str) -> Vec<u8> {
+        self.0.recv_timeout(patience).unwrap_or_else(|_| {
+            panic!("{what} has ended, and what it started keeps its output open")
+        })
+    }
+}
+
+/// Says what the test of this thread does next. If it says nothing more, and does not end, for
+/// [`LIMIT`], the process ends with the names of the test and of this step.
+///
+/// With `SEAWALL_LONG` (`tests/long.sh`) steps are larger, and so is the limit. Threads that libtest did
+/// not start are not watched: the test that waits for them is.
+pub fn step(what: &str) {
+    thread_local! {
+        static WATCH: RefCell<Option<mpsc::Sender<String>>> = const { RefCell::new(None) };
+    }
+    let thread = thread::current();
+    // libtest names threads after tests; benches run in the main thread.
+    let Some(test) = thread.name().filter(|name| *name != "main") else {
+        return;
+    };
+    let factor = if std::env::var_os("SEAWALL_LONG").is_some() {
+        30
+    } else {
+        1
+    };
+    WATCH.with_borrow_mut(|watch| {
+        let watch = watch.get_or_insert_with(|| begin_watch(test.to_owned(), LIMIT * factor));
+        // It ends with the process only.
+        let _ = watch.send(what.to_owned());
+    });
+}
+
+/// The watch ends when the sender is dropped: with the thread of the test.
+fn begin_watch(test: String, limit: Duration) -> mpsc::Sender<String> {
+    let (sender, steps) = mpsc::channel();
+    thread::spawn(move || {
+        if let Some(step) = last_step(&steps, limit) {
+            let line = format!("test {test} hangs: {limit:?} without a step since: {step}\n");
+            // Past the test harness, which shows the output of a test when it is over.
+            let _ = std::io::stderr().write_all(line.as_bytes());
+            std::process::abort();
+        }
+    });
+    sender
+}
+
+/// The step after which nothing came for so long; none if the test ended.
+fn last_step(steps: &mpsc::Receiver<String>, limit: Duration) -> Option<String> {
+    let mut last = "its start".to_owned();
+    loop {
+        match steps.recv_timeout(limit) {
+            Ok(step) => last = step,
+            Err(RecvTimeoutError::Disconnected) => return None,
+            Err(RecvTimeoutError::Timeout) => return Some(last),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    fn panics(work: impl FnOnce()) -> String {
+        let panic = catch_unwind(AssertUnwindSafe(work)).unwrap_err();
+        panic.downcast_ref::<String>().unwrap().clone()
+    }
+
+    #[test]
+    fn a_thread_that_looks_at_a_flag_ends_with_a_test_that_panics() {
+        let stop = AtomicBool::new(false);
+        let text = panics(|| {
+            thread::scope(|scope| {
+                let _stopped = SetAtEnd(&stop);
+                scope.spawn(|| {
+                    while !stop.load(Ordering::Acquire) {
+                        thread::yield_now();
+                    }
+                });
+                panic!("{}", "the test failed");
+            });
+        });
+        assert!(text.contains("the test failed"), "{text}");
+    }
+
+    #[test]
+    fn a_condition_that_never_comes_is_named() {
+        let mut looks = 0;
+        let text = panics(|| {
+            until_within(Duration::from_millis(20), "the moon is blue", || {
+                looks += 1;
+                false
+            });
+        });
+        assert!(text.contains("until the moon is blue"), "{text}");
+        assert!(looks > 1, "{looks}");
+    }
+
+    #[test]
+    fn a_process_that_does_not_end_is_killed_and_quoted() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo begun; exec sleep 1000"]);
+        let child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let started = Instant::now();
+        let text = panics(|| {
+            output_within(Duration::from_millis(300), child, "a long sleep");
+        });
+        assert!(text.contains("a long sleep has not ended"), "{text}");
+        assert!(started.elapsed() < LIMIT);
+    }
+
+    #[test]
+    fn what_a_process_prints_is_whole() {
+        let mut command = Command::new("sh");
+        let output = output(command.args(["-c", "head -c 300000 /dev/zero; echo no >&2; exit 3"]));
+        assert_eq!(output.status.code(), Some(3));
+        assert_eq!(
+            (output.stdout.len(), &output.stderr[..]),
+            (300_000, &b"no\n"[..])
+        );
+    }
+
+    #[test]
+    fn a_test_without_a_step_is_told_by_its_last_one() {
+        let (sender, steps) = mpsc::channel();
+        sender.send("first".to_owned()).unwrap();
+        sender.send("second".to_owned()).unwrap();
+        let limit = Duration::from_millis(20);
+        assert_eq!(last_step(&steps, limit).as_deref(), Some("second"));
+        drop(sender);
+        assert_eq!(last_step(&steps, limit), None);
+    }
+}
