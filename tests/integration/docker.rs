@@ -279,3 +279,20 @@ fn the_compose_files_open_the_database_to_this_host_only() {
     };
     assert_eq!(mount.text, "/opt/seafile-mysql/run:/run/mysqld");
 }
+
+#[test]
+fn databases_of_two_kinds_are_told_with_the_times_of_both_sides() {
+    let (user, source) = (User::new(), Source::example());
+    let conf = source.path.join("conf/seafile.conf");
+    let text = fs::read_to_string(&conf).unwrap();
+    fs::write(&conf, format!("{text}\n[database]\nhost = db\n")).unwrap();
+    let ran = user.backup(&source.path);
+    ran.succeeds();
+    let times = "the newest commit that these databases name is of 20";
+    assert_eq!(count(&ran, times), 1, "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("the newest on disk of 20"),
+        "{}",
+        ran.stderr
+    );
+}
