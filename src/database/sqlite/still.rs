@@ -30,6 +30,8 @@ pub(super) struct StillCopy<'a> {
     main: Option<File>,
     /// The look that the copy is equal to, if that is proved.
     proved: Option<Look>,
+    /// Whether the database did not hold still for a moment when it was last waited for.
+    is_restless: bool,
 }
 
 impl<'a> StillCopy<'a> {
@@ -39,12 +41,18 @@ impl<'a> StillCopy<'a> {
             draft,
             main: None,
             proved: None,
+            is_restless: false,
         }
     }
 
     /// Whether the copy is proved to be what the database was a moment ago.
     pub(super) fn is_proved(&self) -> bool {
         self.proved.is_some()
+    }
+
+    /// Whether passes without a lock are of no use: somebody writes at every moment.
+    pub(super) fn is_restless(&self) -> bool {
+        self.is_restless
     }
 
     /// Proves the copy without a lock, or says why that was not possible. The copy is nearly up to date in either case.
@@ -55,6 +63,7 @@ impl<'a> StillCopy<'a> {
         let path = self.database.path();
         let settled = look::settle(path, until.min(Instant::now() + SETTLE))?;
         let is_settled = settled.is_some();
+        self.is_restless = !is_settled;
         let before = match settled {
             Some(look) => look,
             None => Look::take(path)?,

@@ -18,8 +18,9 @@ use super::{Reason, Setback};
 use crate::database::Error;
 
 /// For so long, and for so many rounds at least, no lock is taken.
-const UNLOCKED_FOR: Duration = Duration::from_secs(1);
-const UNLOCKED_ROUNDS: u32 = 4;
+const UNLOCKED: (u32, Duration) = (20, Duration::from_secs(5));
+/// The same where somebody writes at every moment.
+const UNLOCKED_RESTLESS: (u32, Duration) = (4, Duration::from_secs(1));
 /// How long the first lock may be held while the other databases are being locked.
 const GATHERING: Duration = Duration::from_millis(100);
 /// Pause before everything is tried again.
@@ -66,7 +67,13 @@ pub(super) fn fill(
     let deadline = start + patience;
     let mut rounds = 0;
     loop {
-        let tried = rounds >= UNLOCKED_ROUNDS && start.elapsed() >= UNLOCKED_FOR;
+        let is_restless = members.iter().any(|member| member.still.is_restless());
+        let (least, time) = if is_restless {
+            UNLOCKED_RESTLESS
+        } else {
+            UNLOCKED
+        };
+        let tried = rounds >= least && start.elapsed() >= time;
         let may_lock = tried || start.elapsed() >= patience / 2;
         let (at, reason) = match round(&mut members, may_lock, deadline) {
             Ok(filled) => return Ok(filled),
