@@ -209,11 +209,11 @@ fn print_accepted(report: &Report, output: Output) {
             .map(|problem| problem.affected)
             .max()
             .unwrap_or_default();
-        output.detail(format_args!(
+        output.detail(commands::complete(&format!(
             "accepted  {} healed since; {} something; `seawall damage list` names them",
             count(number, "fault", "faults"),
             count(affected, "older snapshot lacks", "older snapshots lack")
-        ));
+        )));
     }
 }
 
@@ -281,9 +281,9 @@ fn last_line(report: &Report, reported: &Reported<'_>, output: Output) {
             bytes(data.read.bytes),
             bytes(data.of.bytes)
         )),
-        _ if are_healed => output.line(format_args!(
-            "problems  {found}, healed since: only older snapshots lack something; `seawall check --report`, if it was not recorded yet, then `seawall damage accept --faults` ends this alarm"
-        )),
+        _ if are_healed => output.line(commands::complete(&format!(
+            "problems  {found}, healed since: only older snapshots lack something; `seawall check --report` records it, if that was not done yet; then `seawall damage accept --faults` ends this alarm"
+        ))),
         _ if report.open_problems().all(|problem| problem.kind == ProblemKind::Unpinned) => {
             output.line(format_args!(
                 "problems  {found}; give --trust KEY from the recovery sheet to prove who made the backup"

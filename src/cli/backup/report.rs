@@ -233,7 +233,7 @@ fn reasons_to_read(report: &Report) -> Option<String> {
     }
     if !vanished.is_empty() {
         let libraries = count(vanished.len() as u64, "library", "libraries");
-        reasons.push(format!("{libraries} without their rows"));
+        reasons.push(format!("{libraries} without a row"));
     }
     let left_out = words(&report.marker.incomplete);
     if !left_out.is_empty() {
@@ -328,9 +328,9 @@ fn print_damage(report: &Report, damage: &[Damage], what: &str) {
         open.partition(|damage| is_gone(damage));
     if !of_gone.is_empty() {
         let objects = count(count_objects(of_gone), "object", "objects");
-        Output::warning(format_args!(
+        Output::warning(commands::complete(&format!(
             "{objects} of the libraries that are gone {what}; `seawall damage list` names them"
-        ));
+        )));
     }
     shown.sort_by_key(|damage| !manifest.is_new(damage));
     for damage in shown.iter().take(output::MOST_LINES) {
