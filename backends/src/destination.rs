@@ -70,6 +70,15 @@ impl Scheme {
         Self::ALL.iter().find(is_it).map_or("", |(name, _)| name)
     }
 
+    /// `an s3:// URL`, `a gcs:// URL`.
+    fn a_url(self) -> String {
+        let article = match self {
+            Self::Azblob | Self::S3 | Self::Sftp => "an",
+            _ => "a",
+        };
+        format!("{article} {}:// URL", self.name())
+    }
+
     /// Whether a machine is named, with a user and a port, and not a bucket or an account.
     fn names_a_machine(self) -> bool {
         matches!(self, Self::Sftp | Self::Webdav | Self::Webdavs)
@@ -106,8 +115,8 @@ impl Remote {
         let is_bad = |segment: &&str| matches!(*segment, "" | "." | "..");
         if segments.iter().any(is_bad) {
             return Err(invalid(format!(
-                "a {}:// URL has a prefix with an empty segment, or with . or ..",
-                self.scheme.name()
+                "{} has a prefix with an empty segment, or with . or ..",
+                self.scheme.a_url()
             )));
         }
         Ok(segments)
@@ -127,8 +136,8 @@ impl Remote {
             format!("there are: {}", names.join(", "))
         };
         Err(invalid(format!(
-            "a {}:// URL has no parameter {}; {known}",
-            self.scheme.name(),
+            "{} has no parameter {}; {known}",
+            self.scheme.a_url(),
             shown(unknown).unwrap_or("of this name"),
         )))
     }

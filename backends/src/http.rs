@@ -95,7 +95,9 @@ impl Client {
     pub(crate) async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Trouble> {
         // Nobody closes it.
         let _turn = self.requests.acquire().await;
-        let host = request.uri().host().unwrap_or_default().to_owned();
+        // With its port, if it is not the usual one: it may be the port that is wrong.
+        let authority = request.uri().authority().map(ToString::to_string);
+        let host = authority.unwrap_or_default();
         let most = match *request.method() {
             Method::GET => MAX_BODY_BYTES,
             _ => MAX_ANSWER_BYTES,

@@ -14,6 +14,7 @@ use crate::repository::names::SnapshotId;
 use crate::repository::{manifest, runs};
 use crate::seafile::folders::ObjectFolders;
 use crate::source::databases::SeafileDatabase;
+use crate::units::count;
 use crate::walk;
 
 /// What one attempt led to.
@@ -35,8 +36,8 @@ impl Run<'_> {
             }
             self.races += 1;
             self.say(&format!(
-                "{} libraries changed under the walk: once more",
-                raced.len()
+                "{} changed under the walk: once more",
+                count(raced.len() as u64, "library", "libraries")
             ));
             std::thread::sleep(pause);
             self.prepared.snapshot = runs::put_intent(
@@ -100,7 +101,8 @@ impl Run<'_> {
         for walked in lost {
             self.discarded.extend(walked.stores(&source));
         }
-        self.say(&format!("walking {} libraries", libraries.len()));
+        let number = count(libraries.len() as u64, "library", "libraries");
+        self.say(&format!("walking {number}"));
         let (first, totals) = self.objects(&source).walk(&groups)?;
         self.totals.add(totals);
         walked.extend(self.second_look(first, &source)?);

@@ -147,7 +147,10 @@ fn place(repository: &Repository, key: &Key) -> Place {
     let is_snapshot = |text: &str| text.parse::<SnapshotId>().is_ok();
     let is = |yes: bool, place: Place| if yes { place } else { Place::Unknown };
     match folder {
-        "" => is(*key == names::configuration(), Place::Known),
+        "" => is(
+            *key == names::configuration() || *key == names::page(),
+            Place::Known,
+        ),
         names::MARKERS => Place::Known,
         names::KEYS => is(
             matches!(file.rsplit_once('.'), Some((_, "pub" | "age"))),

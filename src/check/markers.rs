@@ -69,7 +69,9 @@ fn unpinned(snapshots: &[&Snapshot], problems: &mut Problems) {
             continue;
         };
         let key = names::host_key(first.signed_by.key().id());
-        let detail = format!("signature by an unpinned key: {text}");
+        let detail = format!(
+            "signed by a key that nobody vouched for: {text}; anybody could have made it. If it is on a recovery sheet: --trust KEY"
+        );
         let snapshots = signed.iter().map(|snapshot| snapshot.id()).collect();
         problems.add(&key, ProblemKind::Unpinned, detail, snapshots);
     }

@@ -28,6 +28,7 @@ pub use subset::{ParseSubsetError, Subset};
 use crate::repository::names::{self, SnapshotId};
 use crate::repository::snapshots::{Markers, Snapshot};
 use crate::repository::{Error, Repository, Result};
+use crate::units::count;
 use deep::Spool;
 use problems::{Known, Problems};
 use seawall_backends::Key;
@@ -119,7 +120,8 @@ pub fn run(repository: &Repository, options: &Options, progress: &dyn Fn(&str)) 
         .transpose()?;
     let spool = folder.as_ref().map(|folder| Spool::create(folder.path()));
     let spool = spool.transpose()?;
-    progress(&format!("reading what {} snapshots name", snapshots.len()));
+    let number = count(snapshots.len() as u64, "snapshot", "snapshots");
+    progress(&format!("reading the lists of {number}"));
     let mut needs = naming::read(repository, &snapshots, spool.as_ref(), &mut problems)?;
     progress("listing the repository");
     listing::compare(repository, &markers, &mut needs, &mut information)?;

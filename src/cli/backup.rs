@@ -33,12 +33,6 @@ pub(super) struct Arguments {
     init: bool,
     #[command(flatten)]
     initial: init::Joining,
-    #[command(flatten)]
-    places: SourcePlaces,
-    #[command(flatten)]
-    databases: Databases,
-    #[command(flatten)]
-    also_databases: AlsoDatabases,
     /// Copy unreachable objects too, as the manual's rsync does; lists every store
     #[arg(long)]
     everything: bool,
@@ -62,6 +56,13 @@ pub(super) struct Arguments {
     /// Show what would be backed up and where that was found; store nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
+    // Last: clap puts what follows under the heading of these.
+    #[command(flatten)]
+    places: SourcePlaces,
+    #[command(flatten)]
+    databases: Databases,
+    #[command(flatten)]
+    also_databases: AlsoDatabases,
 }
 
 pub(super) fn run(
@@ -79,6 +80,8 @@ pub(super) fn run(
     for warning in &installation.warnings {
         Output::warning(warning);
     }
+    // Before the repository hears of this run.
+    files::check_patterns(&options.excludes).map_err(anyhow::Error::from)?;
     if arguments.dry_run {
         return dry_run(&installation, &options, output);
     }
@@ -116,6 +119,9 @@ pub(super) fn run(
     };
     let report = backup::run(context, &installation, &options)?;
     place::remember(&joined.state, global.url()?);
+    let left_out = report.manifest.left_out.iter();
+    let excluded = left_out.filter(|left| left.reason == files::Reason::Excluded.to_string());
+    tell_of_idle_patterns(&options.excludes, excluded.map(|left| left.path.as_str()));
     let told: Vec<String> = installation
         .warnings
         .iter()
@@ -172,6 +178,20 @@ fn doubted(
     Output::warning(&warning);
     installation.warnings.push(warning);
     Ok(())
+}
+
+/// A pattern of `--exclude` that matches nothing may be a typing error.
+fn tell_of_idle_patterns<'a>(patterns: &[String], matched: impl Iterator<Item = &'a str>) {
+    let matched: Vec<&str> = matched.collect();
+    for idle in patterns
+        .iter()
+        .filter(|pattern| !matched.contains(&pattern.as_str()))
+    {
+        Output::warning(format_args!(
+            "--exclude {} left nothing out: patterns are relative to the installation and match the whole path (logs/**, **/*.bak), and what is left out by default needs none",
+            output::shown(idle)
+        ));
+    }
 }
 
 /// What the administrator accepted. A file that cannot be read keeps nobody from backing up: then all
@@ -311,6 +331,12 @@ fn dry_run(
         })
         .collect();
     output.line(output::table(&groups));
+    let excluded = scan
+        .left_out
+        .iter()
+        .filter(|left| left.reason == files::Reason::Excluded);
+    let excluded: Vec<_> = excluded.map(|left| left.path.to_string_lossy()).collect();
+    tell_of_idle_patterns(&options.excludes, excluded.iter().map(AsRef::as_ref));
     output.line("\nleft out:");
     for left in &scan.left_out {
         output.line(format_args!(

@@ -1,9 +1,10 @@
 //! `seawall check`: is the repository as its markers say?
 
+use anyhow::anyhow;
 use clap::Args;
 use serde::Serialize;
 
-use super::output::{MOST_LINES, Output, bytes, count, shown};
+use super::output::{self, MOST_LINES, Output, bytes, count, shown};
 use super::{CommandError, Global, Status, commands};
 use crate::check::{
     self, Deep, Information, Level, Options, ParseSubsetError, Problem, ProblemKind, ReadData,
@@ -25,7 +26,7 @@ pub(super) struct Arguments {
     /// Read and decode everything: each object against its id and the index, each dump and each tar;
     /// then walk every pointer of the dumped databases. Includes --read-data. Needs room in TMPDIR for
     /// the databases and all commits and folders
-    #[arg(long, conflicts_with = "read_data")]
+    #[arg(long)]
     deep: bool,
     /// Put a record of what is bad into the repository: the next backup stores anew what the source
     /// still has of it. Without this nothing is written
@@ -49,6 +50,15 @@ pub(super) fn run(
     arguments: &Arguments,
     output: Output,
 ) -> Result<Status, CommandError> {
+    if arguments.deep
+        && let Some(part) = arguments.read_data.filter(|part| *part != Subset::All)
+    {
+        return Err(CommandError {
+            status: Status::Usage,
+            error: anyhow!("--deep reads everything, and --read-data={part} a part of it"),
+            hint: Some("give one of the two".into()),
+        });
+    }
     let mut repository = global.open()?;
     if arguments.deep {
         repository = global.unlocked(repository)?;
@@ -82,6 +92,7 @@ pub(super) fn run(
         None => Reported::Nothing,
         Some(recorded) => Reported::In(recorded),
     };
+    output.detail(output::took());
     last_line(&report, &reported, output);
     output.json(&Whole {
         report: &report,

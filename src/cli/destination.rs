@@ -111,8 +111,7 @@ impl Reaching {
 }
 
 impl Reaching {
-    /// Those options, as words of a shell, that another machine needs to reach the destination too;
-    /// each with a space before it.
+    /// Those options, as words of a shell, for a command on this host; each with a space before it.
     pub(super) fn words(&self) -> String {
         let plain = self.plain_http.then(|| " --plain-http".to_owned());
         let files = [
@@ -130,6 +129,29 @@ impl Reaching {
             .chain(files)
             .map(|(name, file)| format!(" {name} {}", shell(&absolute(file).to_string_lossy())));
         plain.into_iter().chain(files).collect()
+    }
+
+    /// Those options, as words of a shell, that another machine needs to reach the destination too;
+    /// each with a space before it. Files have no paths of this host, which may be dead by then.
+    pub(super) fn words_elsewhere(&self) -> String {
+        let given = |name, file: &Option<PathBuf>| file.is_some().then_some(name);
+        let words = [
+            self.plain_http.then_some("--plain-http"),
+            (!self.ssh_key.is_empty()).then_some("--ssh-key SSH-KEY-FILE"),
+            given("--ca-file CA-FILE", &self.ca_file),
+            given("--password-file PASSWORD-FILE", &self.password_file),
+            given(
+                "--ssh-passphrase-file PASSPHRASE-FILE",
+                &self.ssh_passphrase_file,
+            ),
+            given("--ssh-config SSH-CONFIG-FILE", &self.ssh_config),
+            given("--ssh-known-hosts KNOWN-HOSTS-FILE", &self.ssh_known_hosts),
+        ];
+        words
+            .iter()
+            .flatten()
+            .map(|word| format!(" {word}"))
+            .collect()
     }
 }
 
@@ -351,7 +373,10 @@ mod tests {
         }
         let words = |typed: &[&str]| {
             let typed = [&["seawall"], typed].concat();
-            Typed::try_parse_from(typed).unwrap().reaching.words()
+            Typed::try_parse_from(typed)
+                .unwrap()
+                .reaching
+                .words_elsewhere()
         };
         assert_eq!(words(&["--connections", "3", "--retry-for", "0"]), "");
         let typed = [
@@ -363,7 +388,7 @@ mod tests {
         ];
         assert_eq!(
             words(&typed),
-            " --plain-http --ssh-key '/keys/a key' --ca-file /ca.pem"
+            " --plain-http --ssh-key SSH-KEY-FILE --ca-file CA-FILE"
         );
     }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::databases::{AlsoDatabases, Databases};
-use super::output::{Output, count, shown};
+use super::output::{self, Output, count, shown};
 use super::source_places::SourcePlaces;
 use super::{CommandError, Global, Status, commands, place};
 use crate::doctor::{self, Finding, Level, Report, Setup};
@@ -110,6 +110,7 @@ fn print(report: &Report, output: Output) {
         .findings
         .iter()
         .filter(|finding| finding.level == Level::Bad);
+    output.detail(output::took());
     output.line(match bad.count() {
         0 => "good      backups can run here".to_owned(),
         bad => format!(

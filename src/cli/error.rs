@@ -14,6 +14,8 @@ pub enum Status {
     Done = 0,
     /// It failed.
     Failed = 1,
+    /// The command line is wrong.
+    Usage = 2,
     /// Finished, but read the report: damage, or something was left out.
     ReadTheReport = 3,
     /// There is no repository at that place.

@@ -23,13 +23,13 @@ mod sheet;
 mod snapshots;
 mod source_places;
 mod status;
+mod usage;
 mod verify;
 
-use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::{Args, FromArgMatches as _, Parser, Subcommand};
 
 use crate::causes;
 use crate::crypt::{self, Person};
@@ -51,6 +51,7 @@ something left out), 10 no repository there, 11 another run is busy, 12 key wron
 
 /// Options of every verb.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every verb")]
 struct Global {
     /// Where backups are kept: a folder, `sftp://user@host/path`, `s3://bucket/prefix` …
     #[arg(
@@ -119,26 +120,12 @@ enum Verb {
     Verify(verify::Arguments),
 }
 
-/// The command line. Where a restore loads databases is said on the line alone: variables of the backups
-/// name the server that was backed up.
-fn command() -> clap::Command {
-    let is_of_server = |arg: &clap::Arg| arg.get_id().as_str().starts_with("database-");
-    Cli::command().mut_subcommand("restore", |restore| {
-        restore.mut_args(|arg| {
-            if is_of_server(&arg) {
-                arg.env(None)
-            } else {
-                arg
-            }
-        })
-    })
-}
-
 /// Runs the command line; the process ends with what this returns.
 pub fn main() -> ExitCode {
-    let matches = match command().try_get_matches() {
+    output::elapsed();
+    let matches = match usage::command().try_get_matches() {
         Ok(matches) => matches,
-        Err(text) => return print_help_or_usage(&text),
+        Err(said) => return usage::print(said),
     };
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     commands::remember(&matches, &cli.global);
@@ -164,25 +151,10 @@ pub fn main() -> ExitCode {
         Verb::Key(arguments) => key::run(&cli.global, arguments, output),
     };
     let status = result.unwrap_or_else(|error| {
-        print_failure(&error);
+        print_failure(&error, output);
         error.status
     });
     ExitCode::from(after_output(status) as u8)
-}
-
-/// Prints what clap has to say: help that was asked for, or what is wrong with the line.
-fn print_help_or_usage(text: &clap::Error) -> ExitCode {
-    if text.use_stderr() {
-        text.exit();
-    }
-    let printed = text.print();
-    let status = if printed.is_err_and(|error| error.kind() != io::ErrorKind::BrokenPipe) {
-        Output::failure("cannot write to the standard output", None);
-        Status::Failed
-    } else {
-        after_output(Status::Done)
-    };
-    ExitCode::from(status as u8)
 }
 
 /// The exit status, once the output is out. A result that could not be written is no success.
@@ -203,8 +175,9 @@ fn after_output(status: Status) -> Status {
 }
 
 /// Prints why a verb failed: the chain of causes in one line, then what to do next.
-fn print_failure(failure: &CommandError) {
+fn print_failure(failure: &CommandError, output: Output) {
     let text = causes::chain(failure.error.as_ref());
     let hint = failure.hint.as_deref().map(commands::complete);
+    output.json_failure(failure.status as u8, &text, hint.as_deref());
     Output::failure(&text, hint.as_deref());
 }

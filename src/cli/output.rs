@@ -3,6 +3,10 @@
 use std::fmt::{Display, Write as _};
 use std::io::{self, Write as _};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use crate::time::{Clock, Timestamp};
 
 pub use crate::units::{bytes, count};
 
@@ -82,15 +86,78 @@ impl Output {
         }
     }
 
-    /// The result as JSON, in JSON mode.
+    /// The result as JSON, in JSON mode; an object also says in `run` when the verb began and ended.
     pub fn json(self, value: &impl serde::Serialize) -> anyhow::Result<()> {
         if self.json {
-            let text = serde_json::to_string(value)?;
-            // Half a JSON object is none: here a closed pipe is a loss too.
-            note_loss(writeln!(io::stdout().lock(), "{text}"), |_| true);
+            write_json(&with_times(serde_json::to_string(value)?));
         }
         Ok(())
     }
+
+    /// Why a verb failed, as the JSON object that a program waits for; not after a report, which says it.
+    pub fn json_failure(self, status: u8, text: &str, hint: Option<&str>) {
+        if self.json && !JSON_IS_OUT.load(Ordering::Relaxed) {
+            let failure = serde_json::json!({
+                "error": text,
+                "hint": hint,
+                "exit_status": status,
+            });
+            write_json(&with_times(failure.to_string()));
+        }
+    }
+}
+
+/// Whether a JSON value was written: each verb writes one.
+static JSON_IS_OUT: AtomicBool = AtomicBool::new(false);
+
+fn write_json(text: &str) {
+    JSON_IS_OUT.store(true, Ordering::Relaxed);
+    // Half a JSON object is none: here a closed pipe is a loss too.
+    note_loss(writeln!(io::stdout().lock(), "{text}"), |_| true);
+}
+
+/// A JSON object with `run` at its end: when the verb began and ended. Other values stay as they are.
+fn with_times(json: String) -> String {
+    let Some(fields) = json
+        .strip_prefix('{')
+        .and_then(|json| json.strip_suffix('}'))
+    else {
+        return json;
+    };
+    let (began, seconds) = elapsed();
+    let comma = if fields.is_empty() { "" } else { "," };
+    format!(
+        r#"{{{fields}{comma}"run":{{"started":"{began}","finished":"{}","seconds":{seconds:.3}}}}}"#,
+        Clock::system().now()
+    )
+}
+
+/// When the verb began.
+static BEGAN: OnceLock<(Timestamp, Instant)> = OnceLock::new();
+
+/// When the verb began, and for how many seconds it has run; the first call begins.
+pub fn elapsed() -> (Timestamp, f64) {
+    let (began, instant) = BEGAN.get_or_init(|| (Clock::system().now(), Instant::now()));
+    (*began, instant.elapsed().as_secs_f64())
+}
+
+/// The line of a report that says when the verb ran and for how long.
+pub fn took() -> String {
+    let (began, seconds) = elapsed();
+    let whole = if seconds < 10.0 {
+        format!("{seconds:.1} seconds")
+    } else {
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "not negative, and years fit"
+        )]
+        while_(seconds as u64)
+    };
+    format!(
+        "took      {whole}, from {began} to {}",
+        Clock::system().now()
+    )
 }
 
 /// The first loss of output in this process.
@@ -182,23 +249,6 @@ fn without(text: &str, bad: impl Fn(char) -> bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn bytes_are_short_and_never_round_up() {
-        let shown = [0, 1023, 1024, 1536, 33_554_431, 33_554_432, u64::MAX].map(bytes);
-        assert_eq!(
-            shown,
-            [
-                "0 B",
-                "1023 B",
-                "1.0 KiB",
-                "1.5 KiB",
-                "31.9 MiB",
-                "32.0 MiB",
-                "16383.9 PiB"
-            ]
-        );
-    }
 
     #[test]
     fn a_while_has_two_units() {

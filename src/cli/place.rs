@@ -8,7 +8,7 @@ use seawall_backends::{self as backends, Backend, ErrorKind, Options};
 
 use super::output::{Output, shown};
 use super::{CommandError, Global, Status};
-use crate::crypt::{Recipients, Seal};
+use crate::crypt::{Identities, Recipients, Seal};
 use crate::repository::guard::WeakWrites;
 use crate::repository::host_key::HostKey;
 use crate::repository::identity::{self, Vouched, Voucher};
@@ -123,6 +123,8 @@ impl Global {
 
     /// Opens the repository to read; this host need not know it, nor have a place for a state folder.
     pub(super) fn open_silently(&self) -> Result<Repository, CommandError> {
+        // A key file that cannot be used is told, also where none is needed.
+        let given = self.keys.given()?;
         let repository = self.open_to_read(self.url()?)?;
         let state = self.state_path().ok();
         let known = state.and_then(|path| StateFolder::existing_repository(&path, repository.id()));
@@ -147,7 +149,7 @@ impl Global {
         }
         match repository.seal() {
             Seal::None => Ok(repository),
-            Seal::Age => self.with_keys(repository),
+            Seal::Age => self.with_keys(repository, given),
         }
     }
 
@@ -177,8 +179,11 @@ impl Global {
     }
 
     /// With the keys that are named and the host's own.
-    fn with_keys(&self, repository: Repository) -> Result<Repository, CommandError> {
-        let mut identities = self.keys.given()?;
+    fn with_keys(
+        &self,
+        repository: Repository,
+        mut identities: Identities,
+    ) -> Result<Repository, CommandError> {
         let state = self.state_path().ok();
         let state = state.and_then(|path| StateFolder::existing(&path));
         // Where this user may not read the host's key, there is none.
@@ -193,7 +198,7 @@ impl Global {
         let repository = self.open_silently()?;
         if repository.pinned().is_empty() {
             Output::warning(
-                "no key is pinned on this host: give --trust KEY from the recovery sheet to prove who made the backup",
+                "--trust was not given: anybody could have made this backup. Give the verification key of the recovery sheet: --trust KEY",
             );
         }
         Ok(repository)
@@ -439,7 +444,7 @@ pub(super) fn name_recipients(error: CommandError, snapshot: &Snapshot) -> Comma
 pub(super) fn warn_unpinned(snapshot: &Snapshot) {
     if !snapshot.signed_by.is_pinned() {
         Output::warning(format_args!(
-            "{}: signature by an unpinned key ({})",
+            "{}: signed by a key that nobody vouched for on this host ({}): anybody could have made it. If the key is on a recovery sheet: --trust KEY",
             snapshot.id(),
             snapshot.signed_by.key()
         ));

@@ -7,7 +7,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::import::{self, Dumps, Imported, Importing};
-use super::output::{Output, bytes, count, shown};
+use super::output::{self, Output, bytes, count, shown};
 use super::place::{absolute, name_recipients, warn_unpinned};
 use super::{CommandError, Global, Status, apart, commands};
 use crate::repository::names::SnapshotId;
@@ -115,6 +115,7 @@ pub(super) fn run(
     if !arguments.dry_run {
         print_next(&report.target, &report.next, output);
     }
+    output.detail(output::took());
     output.json(&Outcome {
         report: &report,
         imported,

@@ -5,10 +5,11 @@ use std::fmt::Write as _;
 use super::key::readers;
 use super::place::{Joined, absolute};
 use super::{CommandError, Global};
-use crate::repository::names;
+use crate::object::Sha256;
 use crate::repository::place::shell;
 use crate::repository::readers::Readers;
 use crate::repository::wrapped::Wrapped;
+use crate::repository::{self, names};
 
 /// The sheet of this host and repository, ready to print.
 pub(super) fn recovery_sheet(joined: &Joined, global: &Global) -> Result<String, CommandError> {
@@ -43,7 +44,26 @@ to reach it        a login or access key for that server: keep one that does not
             wrapped.key
         );
     }
-    let word = format!("{}{}", shell(&url), global.reaching.words());
+    let words = global.reaching.words_elsewhere();
+    let word = format!("{}{words}", shell(&url));
+    let files = if words.contains("-FILE") {
+        "
+In capitals: files that may be on this host alone. Keep copies elsewhere."
+    } else {
+        ""
+    };
+    let page = if joined.repository.has_page()? {
+        format!(
+            "Without seawall: print restore-by-hand.md, which lies in the repository, and keep it with
+this sheet. It needs sha256sum, zstd, tar and sqlite3 (and age, if it is encrypted).
+Its sha256 is {}",
+            Sha256::of(repository::PAGE.as_bytes())
+        )
+    } else {
+        "Without seawall: docs/restore-by-hand.md of its source says how. Print it, and keep it with
+this sheet."
+            .to_owned()
+    };
     Ok(format!(
         "RECOVERY SHEET - keep it away from the server, on paper if you can
 
@@ -57,15 +77,18 @@ On restore day, on any machine that can read the repository:
   seawall -r {word} --trust '{key}' snapshots
   seawall -r {word} --trust '{key}'{identity} restore latest --target /srv/haiwen
   seawall verify /srv/haiwen
+{files}
+If the databases were on MySQL or MariaDB, restore and load them into an empty server, instead of these two:
 
-Where the databases were on MySQL or MariaDB, instead of these two, with what the NEW server is called, and then the
-`seawall verify` line that it prints:
+  seawall -r {word} --trust '{key}'{identity} restore latest --target /srv/haiwen \\
+    --import-databases --database-host HOST --database-user USER --database-password-file FILE
 
-  seawall -r {word} --trust '{key}'{identity} restore latest --target /srv/haiwen --import-databases \\
-    --database-host HOST --database-user USER --database-password-file FILE
+HOST is the new server. Then run the `seawall verify` line that this prints.
 
-Without seawall: docs/restore-by-hand.md (sha256sum, zstd, tar, sqlite3).
+{page}
+Made by seawall {version}.
 {keys}",
+        version = env!("CARGO_PKG_VERSION"),
         id = joined.repository.id(),
     )
     .trim_end()

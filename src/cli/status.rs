@@ -91,7 +91,8 @@ pub(super) fn run(
 
 fn no_snapshot(report: &Report) -> CommandError {
     let whose = match (report.without.first(), &report.host) {
-        (Some(key), _) => format!(" by the trusted key {key}"),
+        // The line above has the key.
+        (Some(_), _) => " of that host".to_owned(),
         (None, Some(host)) => format!(" of host {host}"),
         (None, None) => String::new(),
     };
@@ -104,7 +105,7 @@ fn no_snapshot(report: &Report) -> CommandError {
 fn late(host: &Host, report: &Report) -> CommandError {
     CommandError::new(
         anyhow!(
-            "the newest snapshot of host {} ({}) is {} old, and may be {}: {}",
+            "the newest snapshot of host {} ({}) is {} old; the limit is {}: {}",
             shown(&host.name),
             host.host,
             while_(host.age),
@@ -219,7 +220,7 @@ fn notes(host: &Host, report: &Report) -> Vec<String> {
     let mut notes = Vec::new();
     if !host.pinned {
         notes.push(format!(
-            "signature by an unpinned key, which only keys/ knows: --trust {} if it is on the recovery sheet",
+            "--trust was not given: anybody could have made this backup. If this key is on the recovery sheet: --trust {}",
             host.key
         ));
     }

@@ -10,7 +10,7 @@ use anyhow::anyhow;
 use clap::Args;
 
 use super::databases::Databases;
-use super::output::{MOST_LINES, Output, bytes, count, shown};
+use super::output::{self, MOST_LINES, Output, bytes, count, shown};
 use super::place::{self, warn_unpinned};
 use super::source_places::SourcePlaces;
 use super::{CommandError, Global, Status};
@@ -241,6 +241,7 @@ fn print(report: &Report, folder: &Path, output: Output) {
     ));
     print_problems(report, output);
     ahead::print(report, folder, output);
+    output.detail(output::took());
     output.line(last_line(report));
 }
 

@@ -173,7 +173,10 @@ fn room(report: &mut Report, path: &Path, markers: &Markers) {
     if room.free_bytes < growth || room.free_bytes == 0 {
         report.bad(
             "room",
-            format!("{text}; the last snapshot took {} MiB", growth >> 20),
+            format!(
+                "{text}; the last snapshot took {}",
+                crate::units::bytes(growth)
+            ),
             "make room before the next backup",
         );
     } else if room.is_short() {

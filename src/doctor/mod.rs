@@ -100,12 +100,16 @@ impl Report {
     }
 
     fn add(&mut self, level: Level, what: &'static str, text: String, next: Option<String>) {
-        self.findings.push(Finding {
+        let finding = Finding {
             level,
             what,
             text,
             next,
-        });
+        };
+        // Three databases of one server that is down are one thing.
+        if level != Level::Bad || !self.findings.contains(&finding) {
+            self.findings.push(finding);
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use super::writable::writable;
 use super::{Report, objects};
 use crate::database;
 use crate::database::mysql::Snapshot;
+use crate::repository::owner;
 use crate::repository::place::shell;
 use crate::seafile::discover::{Installation, Warning};
 use crate::source::{databases, sqlite_sources};
@@ -37,7 +38,7 @@ pub fn source(report: &mut Report, installation: &Installation) -> Databases {
             installation.layout
         ),
     );
-    owner(report, installation);
+    user(report, installation);
     writable(report, installation);
     let bytes = look_at_databases(report, installation);
     objects::objects(report, installation);
@@ -49,23 +50,21 @@ pub fn source(report: &mut Report, installation: &Installation) -> Databases {
     Databases { bytes }
 }
 
-fn owner(report: &mut Report, installation: &Installation) {
+fn user(report: &mut Report, installation: &Installation) {
     let user = rustix::process::geteuid();
     let owner = fs::metadata(&installation.data_dir).map(|metadata| metadata.uid());
     match owner {
-        Ok(owner) if user.is_root() || owner == user.as_raw() => {
-            report.ok(
-                "user",
-                format!("{}, and the installation is user {owner}'s", user.as_raw()),
-            );
+        Ok(uid) => {
+            let (runs, owns) = (owner::name(user.as_raw()), owner::name(uid));
+            let text = format!("{runs}, and the installation belongs to {owns}");
+            if user.is_root() || uid == user.as_raw() {
+                report.ok("user", text);
+            } else {
+                let next =
+                    format!("run backups as {owns} or as root, so that every file can be read");
+                report.note("user", text, Some(next));
+            }
         }
-        Ok(owner) => report.note(
-            "user",
-            format!("{}, and the installation is user {owner}'s", user.as_raw()),
-            Some(format!(
-                "run backups as user {owner} or as root, so that every file can be read"
-            )),
-        ),
         Err(error) => report.error("user", &error, None),
     }
 }

@@ -104,6 +104,14 @@ pub enum Error {
         /// What was asked for.
         name: String,
     },
+    /// The beginning of a name fits several snapshots.
+    #[error("{name:?} is the beginning of {}: {}", several(names.len()), shortened(names))]
+    ManySnapshots {
+        /// What was asked for.
+        name: String,
+        /// The snapshots that begin like this.
+        names: Vec<names::SnapshotId>,
+    },
     /// Stored bytes are not what a verified marker says.
     #[error("{key}: {problem}")]
     Altered {
@@ -261,6 +269,7 @@ impl Error {
                 shell(place)
             ),
             Self::Unvouched { .. } => "give --trust KEY from the recovery sheet".into(),
+            Self::ManySnapshots { .. } => "give more of the name".into(),
             Self::NoSnapshot { .. } => "`seawall snapshots` shows what is there".into(),
             Self::Altered { .. } => {
                 "restore what you can from another snapshot; `seawall check --read-data` names all that is bad".into()
@@ -318,6 +327,25 @@ impl Error {
             _ => return None,
         })
     }
+}
+
+fn several(number: usize) -> String {
+    format!("{number} snapshots")
+}
+
+/// The newest ones: who types the beginning of a name means one of these.
+fn shortened(all: &[names::SnapshotId]) -> String {
+    const SHOWN: usize = 3;
+    let mut texts: Vec<String> = all
+        .iter()
+        .rev()
+        .take(SHOWN)
+        .map(ToString::to_string)
+        .collect();
+    if all.len() > SHOWN {
+        texts.push("…".to_owned());
+    }
+    texts.join(", ")
 }
 
 fn opener(any: bool) -> &'static str {

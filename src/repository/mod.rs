@@ -52,6 +52,11 @@ use note::VerifyingKey;
 use sealing::Sealing;
 use wrapped::Wrapped;
 
+/// How to restore without seawall, as it lies in repositories that this version makes.
+pub const PAGE: &str = include_str!("../../docs/restore-by-hand.md");
+/// No version's page is longer.
+const MAX_PAGE_BYTES: u64 = 1 << 20;
+
 /// Result of an operation on a repository.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -144,6 +149,24 @@ impl Repository {
         };
         backend.put_new(&names::configuration(), &configuration.to_bytes())?;
         Self::open(backend, place)
+    }
+
+    /// Puts the page that says how to restore without seawall, unless one is there: who needs it may have
+    /// nothing but the repository.
+    pub fn put_page(&self) -> Result<()> {
+        match self.backend.put_new(&names::page(), PAGE.as_bytes()) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the page of this version is there. Nothing signs it.
+    pub fn has_page(&self) -> Result<bool> {
+        match bounded::get(&*self.backend, &names::page(), MAX_PAGE_BYTES) {
+            Ok(page) => Ok(page.is_some_and(|page| page == PAGE.as_bytes())),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The same repository, to write to ([`guard::guarded`]).

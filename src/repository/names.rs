@@ -149,6 +149,11 @@ pub fn configuration() -> Key {
     key("seawall.json")
 }
 
+/// `restore-by-hand.md`: how to restore without seawall.
+pub fn page() -> Key {
+    key("restore-by-hand.md")
+}
+
 /// `keys/<key id>.pub`
 pub fn host_key(id: KeyId) -> Key {
     key(&format!("{KEYS}/{id}.pub"))

@@ -96,16 +96,16 @@ impl Markers {
         if name == "latest" {
             return self.latest().ok_or_else(no_snapshot);
         }
-        let mut matching = self
-            .snapshots
-            .iter()
-            .filter(|snapshot| !name.is_empty() && snapshot.id().to_string().starts_with(name));
-        match (matching.next(), matching.next()) {
-            (Some(snapshot), None) => Ok(snapshot),
-            (Some(_), Some(_)) => Err(Error::NoSnapshot {
-                name: format!("{name} (several begin like this)"),
+        let begins =
+            |snapshot: &&Snapshot| !name.is_empty() && snapshot.id().to_string().starts_with(name);
+        let matching: Vec<&Snapshot> = self.snapshots.iter().filter(begins).collect();
+        match matching[..] {
+            [] => Err(no_snapshot()),
+            [snapshot] => Ok(snapshot),
+            _ => Err(Error::ManySnapshots {
+                name: name.into(),
+                names: matching.iter().map(|snapshot| snapshot.id()).collect(),
             }),
-            _ => Err(no_snapshot()),
         }
     }
 }

@@ -35,6 +35,7 @@ use crate::seafile::discover::{Installation, Warning};
 use crate::seafile::folders::ObjectFolders;
 use crate::snapshot;
 use crate::source::{self, databases as sources};
+use crate::units::count;
 use databases::Databases;
 use inventory::Inventory;
 use settle::{Walked, Walker};
@@ -245,7 +246,8 @@ impl Run<'_> {
             .filter(|library| library.heads.is_empty())
             .cloned()
             .collect();
-        (self.progress)(&format!("walking {} libraries", libraries.len()));
+        let number = count(libraries.len() as u64, "library", "libraries");
+        (self.progress)(&format!("walking {number}"));
         let first = walker
             .walk_and_list(&walker.groups(&libraries), inventory)
             .map_err(Error::Source)?;

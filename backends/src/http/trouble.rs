@@ -10,7 +10,7 @@ use crate::{Error, ErrorKind};
 /// Why a request has no answer.
 #[derive(Debug)]
 pub(crate) struct Trouble {
-    /// The server's name.
+    /// The server's name, and its port where that was given.
     pub(super) host: String,
     pub(super) what: What,
 }

@@ -131,8 +131,8 @@ pub(super) fn print(joined: &Joined, report: &Report, told: &[String], output: O
         ),
     ));
     output.detail(format_args!(
-        "holds     {} objects ({}) of these libraries; {} ({}) in all",
-        report.holds.objects(),
+        "holds     {} ({}) of these libraries; {} ({}) in all",
+        count(report.holds.objects(), "object", "objects"),
         bytes(report.holds.bytes),
         count(marker.packs, "pack", "packs"),
         bytes(marker.bytes)
@@ -153,6 +153,7 @@ pub(super) fn print(joined: &Joined, report: &Report, told: &[String], output: O
     if let Some(retries) = destination::retries() {
         output.detail(format_args!("network   {retries}"));
     }
+    output.detail(output::took());
     output.detail(format_args!("snapshot  {}", marker.snapshot));
     output.line(format_args!("marker    {}", marker_place(joined, report)));
     if let Some(reasons) = reasons_to_read(report) {
@@ -337,17 +338,16 @@ fn print_damage(report: &Report, damage: &[Damage], what: &str) {
         let name = manifest
             .library(damage.library)
             .and_then(|library| library.name.as_deref());
-        let path = damage
-            .paths
-            .first()
-            .map(|path| format!(", {}", output::shown(path)));
+        let library = name.unwrap_or("-");
+        let subject = match damage.paths.first() {
+            Some(path) => format!("{} in {library:?}", output::shown(path)),
+            None => format!("a part of {library:?}"),
+        };
         let new = if manifest.is_new(damage) { "NEW: " } else { "" };
         Output::warning(format_args!(
-            "{new}{what}: {} ({}) in library {:?}{}",
+            "{new}{subject} {what}: {} ({})",
             damage.object(),
             output::shown(&damage.detail),
-            name.unwrap_or("-"),
-            path.unwrap_or_default()
         ));
     }
     let more = shown.iter().skip(output::MOST_LINES);

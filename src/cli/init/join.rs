@@ -214,6 +214,7 @@ impl Newcomer<'_> {
         self.host_key.try_sealing_to(recipients)?;
         let repository = repository.guarded(self.weak)?;
         guard::publish(&**repository.backend(), self.url, &self.host_key, self.now)?;
+        repository.put_page()?;
         Ok(repository)
     }
 
@@ -247,7 +248,10 @@ impl Newcomer<'_> {
             None => (None, None),
         };
         let (repository, how) = match Repository::init_sealed(backend, self.url, self.now, seal) {
-            Ok(repository) => (repository, How::Made(invented)),
+            Ok(repository) => {
+                repository.put_page()?;
+                (repository, How::Made(invented))
+            }
             Err(error) => {
                 let repository = made_meanwhile(self.global, self.url, error.into())?;
                 refuse_other_seal(&repository, &recipients, self.arguments)?;

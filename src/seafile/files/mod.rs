@@ -39,7 +39,7 @@ use std::path::PathBuf;
 pub use archive::{TarReport, write_tar};
 pub use fingerprint::fingerprint;
 pub use links::{KnownLink, known_links};
-pub use patterns::DEFAULT_EXCLUDES;
+pub use patterns::{DEFAULT_EXCLUDES, check_patterns};
 pub use scan::{ScanOptions, scan};
 
 /// What a scan found.

@@ -56,6 +56,11 @@ pub(super) struct Rules {
     rules: Vec<Rule>,
 }
 
+/// Refuses patterns of `--exclude` that are malformed.
+pub fn check_patterns(excludes: &[String]) -> Result<(), Error> {
+    Rules::new(excludes).map(drop)
+}
+
 impl Rules {
     /// The default list and these.
     pub(super) fn new(excludes: &[String]) -> Result<Self, Error> {

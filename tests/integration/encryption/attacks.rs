@@ -236,7 +236,7 @@ fn every_change_is_found_without_a_key() {
     };
     let counts = |path: &&PathBuf| {
         let name = name(path);
-        !["data/runs/", "keys/", "seawall.json"]
+        !["data/runs/", "keys/", "seawall.json", "restore-by-hand.md"]
             .iter()
             .any(|begin| name.starts_with(begin))
     };
