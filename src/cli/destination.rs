@@ -147,11 +147,8 @@ impl Reaching {
             given("--ssh-config SSH-CONFIG-FILE", &self.ssh_config),
             given("--ssh-known-hosts KNOWN-HOSTS-FILE", &self.ssh_known_hosts),
         ];
-        words
-            .iter()
-            .flatten()
-            .map(|word| format!(" {word}"))
-            .collect()
+        let words = words.into_iter().flatten();
+        words.fold(String::new(), |all, word| all + " " + word)
     }
 }
 
