@@ -2,7 +2,7 @@
 //!
 //! Seafile's server has no busy timeout: as long as somebody holds a lock for reading on a database in rollback mode,
 //! its commits fail at once. So [`copy_all`] copies without any lock, and proves by a look before and a look after that
-//! nobody wrote meanwhile ([`look`], [`still`]). Only a database that is written to all the time is locked in the end,
+//! nobody wrote meanwhile (`look`, `still`). Only a database that is written to all the time is locked in the end,
 //! and only to take what differs from the copy that is there already. A write-ahead log is read as of one moment by
 //! SQLite itself, which keeps nobody out. With no lock held, the copies are then cleaned up, checked and hashed.
 //!
