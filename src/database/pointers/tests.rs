@@ -333,8 +333,15 @@ fn nonsense_is_named_and_ignored() {
             String::from("Repo.repo_id makes no sense: \"\""),
         ),
         (
-            format!("INSERT INTO Repo VALUES ('{}');", A.to_uppercase()),
-            format!("Repo.repo_id makes no sense: \"{}\"", A.to_uppercase()),
+            format!(
+                "{}INSERT INTO RepoValidSince VALUES ('{}', 5);",
+                live(A),
+                A.to_uppercase()
+            ),
+            format!(
+                "RepoValidSince.repo_id has an id in capital letters, which was read in small ones: \"{}\"",
+                A.to_uppercase()
+            ),
         ),
         (
             format!("INSERT INTO GarbageRepos VALUES ('{long}');"),
