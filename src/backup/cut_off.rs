@@ -4,7 +4,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::Error;
 use super::objects::{Objects, Walked};
 use crate::database::LibraryPointers;
 use crate::object::{Kind, LibraryId, Object, Store};
@@ -38,7 +37,7 @@ impl CutOff {
         walked: &[Walked],
         base: Option<&Manifest>,
         again: bool,
-    ) -> Result<Self, Error> {
+    ) -> Self {
         let known = base.into_iter().flat_map(|base| &base.damage);
         let known: HashSet<Object> = known.map(Damage::object).collect();
         let mut this = Self::default();
@@ -59,7 +58,7 @@ impl CutOff {
         for (library, wanted) in std::mem::take(&mut this.wanted) {
             let before = base.and_then(|base| base.library(library)?.listed.clone());
             match before {
-                Some(before) if wanted.is_known && !again && !wanted.is_voided(objects)? => {
+                Some(before) if wanted.is_known && !again => {
                     this.listed.insert(library, before);
                 }
                 _ => {
@@ -67,7 +66,7 @@ impl CutOff {
                 }
             }
         }
-        Ok(this)
+        this
     }
 }
 
@@ -101,14 +100,5 @@ impl Wanted {
                 add(walk::content_store(library), &content);
             }
         }
-    }
-
-    fn is_voided(&self, objects: &Objects<'_>) -> Result<bool, Error> {
-        for store in self.stores.keys() {
-            if objects.catalog.is_voided(*store)? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 }

@@ -422,7 +422,7 @@ impl Run<'_> {
     ) -> Result<(Leftovers, Option<Compacted>), Error> {
         self.say("looking for stores that no library points to");
         let again = self.is_full() || !self.prepared.alarms.is_empty();
-        let cut_off = CutOff::new(objects, &attempt.walked, self.base(), again)?;
+        let cut_off = CutOff::new(objects, &attempt.walked, self.base(), again);
         let mut leftovers = unreferenced::copy(
             objects,
             self.options,
