@@ -399,11 +399,14 @@ fn roots_are_what_a_walk_depends_on() {
     assert!(changed(|other| other.valid_since = Some(1)));
     assert!(changed(|other| other.gc_id = Some("1".into())));
     assert!(changed(|other| other.id = id(A)));
+    // What is in the trash is judged by other rules.
+    assert!(changed(
+        |other| other.state = LibraryState::Trashed { deleted_at: None }
+    ));
     assert!(!changed(|other| {
         other.name = Some("renamed".into());
         other.owner = None;
         other.history_days = Some(3);
-        other.state = LibraryState::Trashed { deleted_at: None };
         other.origin.as_mut().unwrap().path = "/moved".into();
     }));
 }

@@ -1,5 +1,7 @@
 //! What is on a server before anything is loaded into it.
 
+use std::time::{Duration, Instant};
+
 use super::survey::{MARK, marked};
 use super::{LoadError, Result};
 use crate::database::mysql::connection::cell_text;
@@ -88,7 +90,7 @@ impl Found {
             exists: !about("SCHEMA_NAME", "SCHEMATA", "SCHEMA_NAME")?.is_empty(),
             tables,
             programs: routines + events,
-            used_by: used_by(connection, name)?,
+            used_by: still_used_by(connection, name)?,
         })
     }
 
@@ -121,6 +123,22 @@ impl Found {
             rows: self.tables.iter().map(|(_, rows)| rows).sum(),
             programs: self.programs,
         })
+    }
+}
+
+/// How long a session may take to go away that has ended.
+const LEAVING: Duration = Duration::from_secs(2);
+
+/// Who uses a database. The server lists a client that has just gone for a moment longer, so a session counts only if it
+/// stays.
+fn still_used_by(connection: &Connection, name: &str) -> std::result::Result<Vec<String>, Error> {
+    let end = Instant::now() + LEAVING;
+    loop {
+        let users = used_by(connection, name)?;
+        if users.is_empty() || Instant::now() >= end {
+            return Ok(users);
+        }
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 

@@ -204,7 +204,10 @@ fn a_dump_that_is_not_whole_is_not_taken_for_one() {
         matches!(error, LoadError::Counts { rows: 2, .. }),
         "{error:?}"
     );
-    assert!(error.to_string().contains("1 rows"), "{error}");
+    assert!(
+        error.to_string().contains("came 2 tables and 1 row ("),
+        "{error}"
+    );
 }
 
 #[test]
