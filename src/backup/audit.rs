@@ -148,7 +148,7 @@ impl Run<'_> {
 
     /// Whether this is a full run, and there is a source to look at.
     pub(super) fn is_full(&self) -> bool {
-        self.options.full && !self.source_is_gone()
+        self.options.full && !self.looked.was_gone
     }
 
     fn choose(&self, groups: &[Group<'_>]) -> HashSet<LibraryId> {

@@ -26,6 +26,8 @@ pub(super) struct Looked {
     suspected: BTreeSet<LibraryId>,
     /// Everything seems to be gone.
     pub gone: Option<SourceGone>,
+    /// Everything seemed to be gone at some moment of this run: no attempt of it looks at all and compacts.
+    pub was_gone: bool,
 }
 
 impl Run<'_> {
@@ -79,6 +81,7 @@ impl Run<'_> {
                 .iter()
                 .map(|library| (library, weight(library)))
                 .collect(),
+            back: true,
             judge: &judge,
         };
         presence.sample(&sampling, &mut Random::new(seed()?), self.options.samples);
@@ -96,6 +99,7 @@ impl Run<'_> {
         self.looked = Looked {
             presence,
             suspected,
+            was_gone: self.looked.was_gone || gone.is_some(),
             gone,
         };
         Ok(())
@@ -107,18 +111,29 @@ impl Run<'_> {
         groups: &mut [Group<'_>],
         source: &Arc<ObjectFolders>,
     ) -> Result<(), Error> {
-        // What the source had lost already is come by in any case: the way to it is open.
-        let known: HashSet<LibraryId> = self.known_damage().map(|damage| damage.library).collect();
+        let known: HashSet<Object> = self.known_damage().map(Damage::object).collect();
+        // A head that the base names as lost is all that is gone of it: that is told, and the way to it is open.
+        let is_told = |library: &LibraryPointers| {
+            let gone = self.looked.presence.gone();
+            let mut samples = self.looked.presence.missing_samples().iter();
+            let head = |commit| Object::new(Store::Library(library.id), Kind::Commit, commit);
+            gone.get(&library.id)
+                .is_none_or(|kinds| kinds[..] == [Kind::Commit])
+                && !samples.any(|sample| sample.library == library.id)
+                && library
+                    .heads
+                    .iter()
+                    .any(|at| known.contains(&head(at.commit)))
+        };
         let is_suspected = |group: &Group<'_>| {
             let mut libraries = group.libraries.iter();
             libraries.any(|library| self.looked.suspected.contains(&library.id))
         };
         for group in groups.iter_mut().filter(|group| is_suspected(group)) {
             group.audit = group.audit.max(Audit::Look);
-            if group
-                .libraries
-                .iter()
-                .all(|library| known.contains(&library.id))
+            let mut suspected = group.libraries.iter();
+            if suspected
+                .all(|library| !self.looked.suspected.contains(&library.id) || is_told(library))
             {
                 continue;
             }
@@ -149,6 +164,7 @@ impl Run<'_> {
         }
         if let Some(gone) = self.looked.presence.alarm() {
             self.looked.gone = Some(gone);
+            self.looked.was_gone = true;
         }
     }
 

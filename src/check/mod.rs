@@ -162,6 +162,7 @@ pub fn run(repository: &Repository, options: &Options, progress: &dyn Fn(&str)) 
             .iter()
             .map(|chain| chain.newest.id())
             .collect(),
+        is_partial: options.snapshot.is_some(),
         is_accepted: &|key| options.accepted.contains(key),
     };
     let problems = problems.finish(repository, &known, &mut information)?;

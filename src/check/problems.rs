@@ -101,6 +101,8 @@ fn is_forgotten(repository: &Repository, snapshot: SnapshotId) -> Result<bool> {
 pub(super) struct Known<'a> {
     /// The newest snapshot of each chain.
     pub newest: HashSet<SnapshotId>,
+    /// Only one snapshot was asked for: what the newest ones need is not known.
+    pub is_partial: bool,
     /// Whether the administrator accepted that a stored file is bad.
     pub is_accepted: &'a dyn Fn(&Key) -> bool,
 }
@@ -108,7 +110,7 @@ pub(super) struct Known<'a> {
 impl Known<'_> {
     fn is_healed(&self, found: &Found) -> bool {
         let is_newest = |snapshot| self.newest.contains(snapshot);
-        !found.snapshots.is_empty() && !found.snapshots.iter().any(is_newest)
+        !self.is_partial && !found.snapshots.is_empty() && !found.snapshots.iter().any(is_newest)
     }
 
     /// Only a bad file is accepted, not a bad signature or a gap in the chain.

@@ -140,6 +140,7 @@ fn presence(folders: &ObjectFolders, libraries: &[LibraryPointers]) -> Presence 
     let sampling = Sampling {
         folders,
         libraries: libraries.iter().map(|library| (library, 1)).collect(),
+        back: false,
         judge: &|_| Expected::File(None),
     };
     // By the clock: which ones are looked at need not be a secret.

@@ -128,7 +128,7 @@ fn prove_all(members: &mut [Member<'_>], may_lock: bool, deadline: Instant) -> R
     let mut setback = None;
     for (at, member) in members.iter_mut().enumerate() {
         member.route = match member.database.route()? {
-            Route::Log if member.is_refused => Route::FilesOnly,
+            Route::Log | Route::Files if member.is_refused => Route::FilesOnly,
             route => route,
         };
         if member.route == Route::Log {

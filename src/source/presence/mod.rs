@@ -272,7 +272,9 @@ impl Presence {
             gone > 0 && (is_all || gone > FEW && 2 * gone >= all || gone > MOST_NAMED)
         };
         places.retain(|_, counts| is_wide(*counts));
-        let half = 2 * self.missing.len() >= self.sampled && self.missing.len() >= FEWEST_SAMPLES;
+        // Many ways may end at one object, which is one loss.
+        let lost: BTreeSet<Object> = self.missing.iter().map(|sample| sample.object).collect();
+        let half = 2 * self.missing.len() >= self.sampled && lost.len() >= FEWEST_SAMPLES;
         if places.is_empty() && !half {
             return None;
         }

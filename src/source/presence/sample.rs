@@ -60,6 +60,9 @@ pub struct Sampling<'a> {
     pub folders: &'a ObjectFolders,
     /// Its libraries, each with its weight: as many objects as it has, as far as that is known.
     pub libraries: Vec<(&'a LibraryPointers, u64)>,
+    /// Whether every other way goes back in history first. What history has to hold is what `valid_since` of the libraries
+    /// says, and a library that was in the trash has lost its row of that.
+    pub back: bool,
     /// What is known of an object; what is none of the sample's business ends its way.
     pub judge: &'a dyn Fn(&Object) -> Expected,
 }
@@ -95,7 +98,7 @@ impl Sampling<'_> {
                 library,
                 random,
             };
-            missing.extend(way.follow(number % 2 == 1));
+            missing.extend(way.follow(self.back && number % 2 == 1));
         }
         (taken, missing)
     }

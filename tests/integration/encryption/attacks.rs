@@ -64,8 +64,10 @@ fn a_repository_that_was_replaced_gets_nothing_in_the_clear() {
     let kept = user.path("kept");
     fs::rename(user.repository(), &kept).unwrap();
     let refused = ["encrypts what it stores", &public, "--unencrypted"];
-    user.run(&["backup", path, "--init"]).fails(12, &refused);
-    user.run(&["init"]).fails(12, &refused);
+    let absent = ["this host stored here on", "--anew"];
+    user.run(&["backup", path, "--init"]).fails(10, &absent);
+    user.run(&["init"]).fails(10, &absent);
+    user.run(&["init", "--anew"]).fails(12, &refused);
     assert!(!user.repository().join("seawall.json").exists());
     // Somebody's own one.
     let stranger = User::new();
@@ -81,9 +83,10 @@ fn a_repository_that_was_replaced_gets_nothing_in_the_clear() {
     );
     user.run(&["backup", path])
         .fails(12, &["somebody replaced the repository"]);
-    user.run(&["backup", path, "--init"]).fails(12, &refused);
-    user.run(&["init"]).fails(12, &refused);
-    user.run(&["init", "--unencrypted"]).succeeds();
+    user.run(&["backup", path, "--init"]).fails(10, &absent);
+    user.run(&["init"]).fails(10, &absent);
+    user.run(&["init", "--anew"]).fails(12, &refused);
+    user.run(&["init", "--anew", "--unencrypted"]).succeeds();
     user.run(&["backup", path]).succeeds();
     // Other recipients are not taken by accident either.
     fs::remove_dir_all(user.repository()).unwrap();

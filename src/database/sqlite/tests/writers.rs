@@ -278,7 +278,7 @@ fn copy_beside_a_server(place: &Place, sources: &[SqliteSource]) {
     }
     assert!(server.wait().unwrap().success());
     assert!(
-        runs > 1 && seen > 100,
+        runs > 0 && seen > 100,
         "{runs} copies, {seen} commits: nothing was tested"
     );
     println!("{runs} copies, longest lock {longest:?}");
