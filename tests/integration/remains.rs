@@ -257,7 +257,8 @@ fn of_an_encrypted_pack_only_the_sealed_piece_is_lost() {
     let flipped = restore("flipped");
     let lost = flipped["lost"][0]["objects"].as_u64().unwrap();
     let all = flipped["remains"]["blocks"].as_u64().unwrap() + lost;
-    assert!(lost > 0 && lost < 100 && all > 200, "{lost} of {all}");
+    // How many blocks share the pack is by chance.
+    assert!(lost > 0 && lost * 2 < all && all > 20, "{lost} of {all}");
     assert!(!flipped["lost_files"].as_array().unwrap().is_empty());
     alter(path, |bytes| {
         *bytes = whole.clone();

@@ -126,6 +126,33 @@ pub(super) fn without_database(definition: &str, database: &str) -> String {
     text
 }
 
+/// Takes out the database before columns that are named with it and their table. `MariaDB` writes them so in a view whose
+/// account is gone, although it leaves the database out before the tables that the view reads: loaded under another name,
+/// such a view would be none. Texts in quotes stay.
+pub(super) fn without_database_of_columns(definition: &str, database: &str) -> String {
+    let place = format!("{}.", super::literal::name(database));
+    let mut text = String::with_capacity(definition.len());
+    let mut rest = definition;
+    while let Some(at) = rest.find(['\'', '`']) {
+        let (before, from) = rest.split_at(at);
+        text.push_str(before);
+        let is_column =
+            |after: &str| quoted_end(after).is_some_and(|end| after[end..].starts_with(".`"));
+        let from = from
+            .strip_prefix(&place)
+            .filter(|after| is_column(after))
+            .unwrap_or(from);
+        let end = match from.chars().next() {
+            Some('`') => quoted_end(from).unwrap_or(from.len()),
+            _ => text_end(from),
+        };
+        text.push_str(&from[..end]);
+        rest = &from[end..];
+    }
+    text.push_str(rest);
+    text
+}
+
 /// Where a text in quotes, at the beginning, ends.
 fn text_end(text: &str) -> usize {
     let mut characters = text.char_indices().skip(1).peekable();
@@ -227,6 +254,27 @@ mod tests {
     use super::super::literal::Literal;
     use super::super::schema::{Column, TextType};
     use super::*;
+
+    #[test]
+    fn columns_lose_the_database_that_tables_do_not_have() {
+        let without = |text: &str| without_database_of_columns(text, "a`b");
+        assert_eq!(
+            without("select `a``b`.`t`.`id` AS `id`,'`a``b`.`t`.`c`' AS `x` from `t`"),
+            "select `t`.`id` AS `id`,'`a``b`.`t`.`c`' AS `x` from `t`"
+        );
+        // A table of that name, a table of that database, another database.
+        for stays in [
+            "select `a``b`.`id` from `t` `a``b`",
+            "select `id` from `a``b`.`t`",
+            "select `c`.`t`.`id` from `c`.`t`",
+            "select `x``a``b`.`t`.`id`",
+            "`a``b`.`",
+            "'",
+            "",
+        ] {
+            assert_eq!(without(stays), stays);
+        }
+    }
 
     #[test]
     fn bodies_of_triggers() {

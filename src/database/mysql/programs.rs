@@ -66,7 +66,9 @@ impl Dump<'_> {
         let mut left = Vec::new();
         for view in schema.views.iter().filter(|view| !view.columns.is_empty()) {
             let [_, create] = self.shown("VIEW", &view.name, 1)?;
-            left.push((view, create.unwrap_or_default()));
+            let create = create.unwrap_or_default();
+            let create = definition::without_database_of_columns(&create, self.database);
+            left.push((view, create));
         }
         let uses = |text: &str, view: &View| text.contains(&literal::name(&view.name));
         while !left.is_empty() {
