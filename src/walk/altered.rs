@@ -26,7 +26,8 @@ pub(super) struct Doubtful {
 }
 
 /// A commit in the source that was stored with other bytes: which of both counts. If one of them fits its id, that one
-/// does, else the one that was first.
+/// does. If both do, the one that was first, unless it leads to a parent that nobody has and the other does not: then the
+/// stored one was altered, and the source was repaired.
 pub(super) fn changed<S: Sight>(
     sight: &S,
     object: Object,
@@ -40,8 +41,15 @@ pub(super) fn changed<S: Sight>(
         _ => None,
     });
     let (is_good, trouble) = (fits(&commit), Trouble::Changed);
+    let is_mended = match &stored {
+        Some(stored) if !fits(stored) => true,
+        Some(stored) => {
+            lacks_parent(sight, &object, stored)? && !lacks_parent(sight, &object, &commit)?
+        }
+        None => false,
+    };
     match stored {
-        Some(stored) if !fits(&stored) && is_good => Ok(Found::Good {
+        Some(_) if is_mended && is_good => Ok(Found::Good {
             object,
             content: Content::Commit(commit),
             bytes,
@@ -67,6 +75,21 @@ pub(super) fn changed<S: Sight>(
             stored: false,
         }),
     }
+}
+
+/// Whether a parent of a commit is not stored.
+fn lacks_parent<S: Sight>(
+    sight: &S,
+    object: &Object,
+    commit: &Commit,
+) -> Result<bool, WalkError<S::Error>> {
+    for id in commit.parents() {
+        let parent = Object::new(object.store, Kind::Commit, id);
+        if sight.known(&parent).map_err(WalkError::Sight)?.is_none() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Whether the bytes of an object are others than were stored. Ids of fs objects and blocks leave no doubt.
