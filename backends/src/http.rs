@@ -96,8 +96,10 @@ impl Client {
         // Nobody closes it.
         let _turn = self.requests.acquire().await;
         // With its port, if it is not the usual one: it may be the port that is wrong.
-        let authority = request.uri().authority().map(ToString::to_string);
-        let host = authority.unwrap_or_default();
+        let mut host = request.uri().host().unwrap_or_default().to_owned();
+        if let Some(port) = request.uri().port() {
+            host = format!("{host}:{port}");
+        }
         let most = match *request.method() {
             Method::GET => MAX_BODY_BYTES,
             _ => MAX_ANSWER_BYTES,
