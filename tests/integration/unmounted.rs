@@ -152,7 +152,7 @@ fn a_host_that_moved_is_not_late() {
     assert_eq!(files_below(&user.repository().join("markers")).len(), 3);
     fs::File::options()
         .write(true)
-        .open(of_the_old)
+        .open(&of_the_old)
         .unwrap()
         .set_modified(yesterday)
         .unwrap();
@@ -186,7 +186,7 @@ fn a_host_that_moved_is_not_late() {
     // Where both are trusted.
     user.run(&["status", "--max-age", "10h"]).succeeds();
     // Whoever asks for it by name gets it.
-    let host = markers[0]
+    let host = of_the_old
         .file_name()
         .unwrap()
         .to_str()
