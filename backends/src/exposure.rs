@@ -33,11 +33,20 @@ impl Exposure {
             return Self::Private;
         }
         let this = rustix::process::geteuid();
-        Self::by_mode(
+        let exposure = Self::by_mode(
             metadata.mode(),
             metadata.uid() == this.as_raw(),
             this.is_root(),
-        )
+        );
+        // Kubernetes and compose mount secrets read-only, also elsewhere: nobody in the container can close such a file.
+        let is_read_only = || {
+            let mount = rustix::fs::statvfs(path);
+            mount.is_ok_and(|mount| mount.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY))
+        };
+        match exposure {
+            Self::Open if is_read_only() => Self::OpenByItsOwner,
+            other => other,
+        }
     }
 
     fn by_mode(mode: u32, is_own: bool, is_root: bool) -> Self {

@@ -29,6 +29,9 @@ pub fn guarded(
     place: &str,
     weak: WeakWrites,
 ) -> Result<Arc<dyn Backend>> {
+    if weak == WeakWrites::Accepted {
+        backend.accept_weak_writes();
+    }
     match (backend.properties().writes, weak) {
         (Writes::Weak, WeakWrites::Refused) => Err(overwrites(place)),
         (Writes::Unproven, WeakWrites::Accepted) => Ok(Arc::new(LookingBackend::new(backend))),
@@ -79,6 +82,7 @@ fn overwrites(place: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use std::ops::Range;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use seawall_backends::{Entry, MemoryBackend, Properties};
 
@@ -89,6 +93,7 @@ mod tests {
     struct Store {
         inner: MemoryBackend,
         overwrites: bool,
+        is_accepted: AtomicBool,
     }
 
     impl Backend for Store {
@@ -113,6 +118,9 @@ mod tests {
         fn delete(&self, key: &Key) -> backends::Result<()> {
             self.inner.delete(key)
         }
+        fn accept_weak_writes(&self) {
+            self.is_accepted.store(true, Ordering::Relaxed);
+        }
         fn properties(&self) -> Properties {
             Properties {
                 writes: Writes::Unproven,
@@ -126,6 +134,7 @@ mod tests {
         let store = Store {
             inner: memory.clone(),
             overwrites,
+            is_accepted: AtomicBool::new(false),
         };
         let key = HostKey::generate("x").unwrap();
         let now = Timestamp::from_seconds(1_795_383_248).unwrap();
@@ -155,6 +164,21 @@ mod tests {
             let (left, result) = published(overwrites, weak);
             result.unwrap();
             assert_eq!(left, 1);
+        }
+    }
+
+    #[test]
+    fn the_destination_is_told_what_was_accepted() {
+        for weak in [WeakWrites::Refused, WeakWrites::Accepted] {
+            let store = Arc::new(Store {
+                inner: MemoryBackend::new(),
+                overwrites: false,
+                is_accepted: AtomicBool::new(false),
+            });
+            let backend: Arc<dyn Backend> = store.clone();
+            guarded(backend, "here", weak).unwrap();
+            let is_accepted = store.is_accepted.load(Ordering::Relaxed);
+            assert_eq!(is_accepted, weak == WeakWrites::Accepted);
         }
     }
 

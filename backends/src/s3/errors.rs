@@ -53,6 +53,17 @@ pub(super) fn may_be_a_header(error: &Error) -> bool {
     find::<RefusedRequest>(error).is_some()
 }
 
+/// Refusals that no header can be the reason for.
+fn is_about_the_object(code: &str) -> bool {
+    const CODES: [&str; 4] = [
+        "KeyTooLongError",
+        "EntityTooLarge",
+        "EntityTooSmall",
+        "InvalidBucketName",
+    ];
+    CODES.contains(&code)
+}
+
 /// Such an error, told with the headers and the way out.
 pub(super) fn refuses_headers(error: &Error) -> Error {
     Error::new(ErrorKind::Invalid)
@@ -152,7 +163,7 @@ fn of_answer(refused: &Refused, place: &Place) -> Error {
     let text = answer.text().unwrap_or_else(|| status.to_string());
     let said = format!("{}: {text}", place.server());
     let error = match status.as_u16() {
-        400 | 501 if kind == ErrorKind::Invalid => {
+        400 | 501 if kind == ErrorKind::Invalid && !is_about_the_object(&answer.code) => {
             Error::new(kind).with_source(RefusedRequest(said))
         }
         _ => Error::new(kind).with_source(said),

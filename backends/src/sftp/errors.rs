@@ -30,6 +30,11 @@ impl Code {
     const NO_FOLDER: Self = Self(19);
     const CANNOT_DELETE: Self = Self(22);
 
+    /// Whether the medium itself is in the way: protected, absent, full, over a quota, or corrupt (28).
+    pub(super) fn is_of_the_medium(self) -> bool {
+        matches!(self.0, 12..=15 | 28)
+    }
+
     /// Whether the server does not let this user do it.
     pub(super) fn is_denied(self) -> bool {
         matches!(

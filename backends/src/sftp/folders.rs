@@ -106,7 +106,7 @@ pub(super) fn synced_or_not_possible(
     synced: Result<(), Failed>,
 ) -> Result<(), Failed> {
     match synced {
-        Err(Failed::Refused(code, _)) if code != Code::FAILURE => {
+        Err(Failed::Refused(code, _)) if code != Code::FAILURE && !code.is_of_the_medium() => {
             session.life().note_unsynced_folder();
             Ok(())
         }

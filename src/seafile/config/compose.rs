@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use super::yaml::{self, Node};
 
+/// So many variables, files and mounts all containers of a file have together.
+const MAX_VALUES: usize = 50_000;
+
 /// A text and the line on which it stands, counted from 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ComposeText {
@@ -61,8 +64,18 @@ pub fn services(text: &str) -> Result<Vec<Service>, String> {
         return Ok(Vec::new());
     };
     let volumes = root.get("volumes");
-    let service = |(name, node): (&str, &Arc<Node>)| service(name, node, volumes);
-    Ok(services.pairs().map(service).collect())
+    let mut all: Vec<Service> = Vec::new();
+    let mut values = 0;
+    for (name, node) in services.pairs() {
+        let service = service(name, node, volumes);
+        values += 1 + service.environment.len() + service.env_files.len() + service.mounts.len();
+        // Each service has its own copy of what the file says once.
+        if values > MAX_VALUES {
+            return Err("too many values: this is no compose file".to_owned());
+        }
+        all.push(service);
+    }
+    Ok(all)
 }
 
 fn service(name: &str, node: &Node, volumes: Option<&Arc<Node>>) -> Service {
@@ -91,7 +104,12 @@ fn text_of(node: &Arc<Node>) -> Option<ComposeText> {
 fn environment(node: &Arc<Node>) -> Vec<(String, Option<ComposeText>)> {
     let mut all: Vec<(String, Option<ComposeText>)> = Vec::new();
     for merged in node.merged() {
-        all.extend(merged.pairs().filter_map(variable));
+        all.extend(
+            merged
+                .pairs()
+                .filter_map(variable)
+                .take(MAX_VALUES.saturating_sub(all.len())),
+        );
     }
     all.extend(
         node.pairs()

@@ -11,12 +11,16 @@ const MAX_DEPTH: usize = 64;
 const MAX_NODES: usize = 100_000;
 /// How far merge keys are followed.
 const MAX_MERGES: usize = 8;
+/// So many mappings are looked through for one key.
+const MAX_VISITS: usize = 1000;
 
 /// One value.
 #[derive(Debug, Clone)]
 pub struct Node {
     /// Its line, counted from 1.
     pub line: usize,
+    /// Levels below it, also those that an alias brings in. They are bounded, since a tree is dropped level by level.
+    height: usize,
     kind: Kind,
 }
 
@@ -46,10 +50,11 @@ impl Node {
 
     /// The value of a key, also of a mapping that is merged in.
     pub fn get(&self, key: &str) -> Option<&Arc<Node>> {
-        self.get_within(key, MAX_MERGES)
+        self.get_within(key, MAX_MERGES, &mut { MAX_VISITS })
     }
 
-    fn get_within(&self, key: &str, levels: usize) -> Option<&Arc<Node>> {
+    fn get_within(&self, key: &str, levels: usize, visits: &mut usize) -> Option<&Arc<Node>> {
+        *visits = visits.checked_sub(1)?;
         let Kind::Mapping(pairs) = &self.kind else {
             return None;
         };
@@ -65,7 +70,7 @@ impl Node {
         let (_, merged) = named("<<").filter(|_| levels > 0)?;
         let of_list = merged.items().iter().map(Arc::as_ref);
         let mut all = std::iter::once(merged.as_ref()).chain(of_list);
-        all.find_map(|node| node.get_within(key, levels - 1))
+        all.find_map(|node| node.get_within(key, levels - 1, visits))
     }
 
     /// The keys of a mapping and their values, without those that are merged in.
@@ -122,17 +127,16 @@ struct Builder {
 
 impl Builder {
     fn take(&mut self, event: Event<'_>, line: usize) -> Result<(), String> {
-        let too_large = |what| format!("line {line}: {what}: this is no compose file");
         self.nodes += 1;
         if self.nodes > MAX_NODES {
-            return Err(too_large("too many values"));
+            return Err(too_large(line, "too many values"));
         }
         if self.open.len() > MAX_DEPTH {
-            return Err(too_large("nested too deeply"));
+            return Err(too_large(line, "nested too deeply"));
         }
         match event {
             Event::Scalar(text, _, anchor, _) => {
-                self.close(anchor, line, Kind::Scalar(text.into_owned()));
+                self.close(anchor, line, Kind::Scalar(text.into_owned()))?;
             }
             Event::Alias(anchor) => {
                 // An alias inside of what it names is not known yet, and names nothing.
@@ -150,7 +154,7 @@ impl Builder {
                     } else {
                         Kind::List(open.items)
                     };
-                    self.close(open.anchor, open.line, kind);
+                    self.close(open.anchor, open.line, kind)?;
                 }
             }
             _ => {}
@@ -167,12 +171,16 @@ impl Builder {
         });
     }
 
-    fn close(&mut self, anchor: usize, line: usize, kind: Kind) {
+    fn close(&mut self, anchor: usize, line: usize, kind: Kind) -> Result<(), String> {
         let node = Node::new(line, kind);
+        if node.height > MAX_DEPTH {
+            return Err(too_large(line, "nested too deeply"));
+        }
         if anchor > 0 {
             self.anchors.push((anchor, node.clone()));
         }
         self.add(node);
+        Ok(())
     }
 
     fn add(&mut self, node: Arc<Node>) {
@@ -183,9 +191,25 @@ impl Builder {
     }
 }
 
+fn too_large(line: usize, what: &str) -> String {
+    format!("line {line}: {what}: this is no compose file")
+}
+
 impl Node {
     fn new(line: usize, kind: Kind) -> Arc<Self> {
-        Arc::new(Self { line, kind })
+        let below = match &kind {
+            Kind::Scalar(_) => None,
+            Kind::List(items) => items.iter().map(|item| item.height).max(),
+            Kind::Mapping(pairs) => pairs
+                .iter()
+                .map(|(key, value)| key.height.max(value.height))
+                .max(),
+        };
+        let height = match kind {
+            Kind::Scalar(_) => 0,
+            _ => 1 + below.unwrap_or(0),
+        };
+        Arc::new(Self { line, height, kind })
     }
 }
 
@@ -235,6 +259,24 @@ mod tests {
             bomb.push_str(&line);
         }
         assert!(parse(&bomb).unwrap().unwrap().get("a39").is_some());
+        let aliases = format!("[&a x, {}]", "&a [*a], ".repeat(30_000));
+        assert!(parse(&aliases).unwrap_err().contains("nested too deeply"));
+        let mut merges = String::from("a0: &a0 {x: 1}\n");
+        for n in 1..=MAX_MERGES {
+            let line = format!(
+                "a{n}: &a{n} {{<<: [{}]}}\n",
+                vec![format!("*a{}", n - 1); 30].join(", ")
+            );
+            merges.push_str(&line);
+        }
+        let merges = parse(&merges).unwrap().unwrap();
+        assert!(
+            merges
+                .get(&format!("a{MAX_MERGES}"))
+                .unwrap()
+                .get("none")
+                .is_none()
+        );
         let itself = parse("a: &a\n  <<: *a\n  b: 1\n");
         if let Ok(Some(itself)) = itself {
             assert!(itself.get("a").unwrap().get("c").is_none());

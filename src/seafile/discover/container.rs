@@ -66,6 +66,15 @@ pub(super) fn look(
     Ok(container)
 }
 
+/// Who says that a folder's compose files are the installation's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// The administrator, by `--env-file`.
+    Given,
+    /// Nobody: they lie near it.
+    Near,
+}
+
 struct Looker<'a> {
     folders: &'a Folders,
     container: Container,
@@ -105,7 +114,7 @@ impl Looker<'_> {
         let mut projects: Vec<&Path> = given.iter().filter_map(|path| path.parent()).collect();
         projects.dedup();
         for folder in projects {
-            if let Some(project) = self.project(folder, &files, environment)? {
+            if let Some(project) = self.project(folder, &files, environment, Asked::Given)? {
                 self.take(folder, &project, &files, None, environment, warnings)?;
             }
         }
@@ -137,7 +146,7 @@ impl Looker<'_> {
                 })
                 .flatten();
             let files: Vec<EnvFile> = file.into_iter().collect();
-            match self.project(folder, &files, environment)? {
+            match self.project(folder, &files, environment, Asked::Near)? {
                 Some(project) if project.mounts => found.push((folder.clone(), project, files)),
                 Some(project) => {
                     let dotenv = files.into_iter().map(|file| file.path);
@@ -226,13 +235,18 @@ impl Looker<'_> {
         folder: &Path,
         files: &[EnvFile],
         environment: &Environment,
+        asked: Asked,
     ) -> Result<Option<Project>, DiscoverError> {
         let mut services = Vec::new();
         for path in compose_files(folder) {
+            // Near an installation lie other people's files, which must neither name its server nor end a backup.
+            if asked == Asked::Near && !is_trusted(&path, &self.folders.top) {
+                continue;
+            }
             let text = match config::read_text(&path) {
                 Ok(text) => text.unwrap_or_default(),
                 Err(config::ReadError::TooLong) => continue,
-                Err(_) if !is_trusted(&path, &self.folders.top) => continue,
+                Err(_) if asked == Asked::Near => continue,
                 Err(error) => return Err(DiscoverError::config(&path, error)),
             };
             // A file that docker cannot read either is no compose file.

@@ -118,11 +118,7 @@ fn backup_without_locks(user: &User, source: &Path, injected: &str) -> Ran {
     for (name, value) in plain.get_envs() {
         command.env(name, value.unwrap());
     }
-    Ran::of(
-        command
-            .output()
-            .expect("install strace: apt-get install strace"),
-    )
+    Ran::of(seawall_test_servers::wait::output(&mut command))
 }
 
 #[test]
