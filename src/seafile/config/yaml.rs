@@ -259,7 +259,7 @@ mod tests {
             bomb.push_str(&line);
         }
         assert!(parse(&bomb).unwrap().unwrap().get("a39").is_some());
-        let aliases = format!("[&a x, {}]", "&a [*a], ".repeat(30_000));
+        let aliases = format!("[&a x, {}]", "&b [*a], &a [*b], ".repeat(15_000));
         assert!(parse(&aliases).unwrap_err().contains("nested too deeply"));
         let mut merges = String::from("a0: &a0 {x: 1}\n");
         for n in 1..=MAX_MERGES {
