@@ -109,6 +109,10 @@ pub fn look(
         None => Err(Error::NotEmpty {
             path: path.to_owned(),
         }),
+        // What goes on with it has to know that: else commits of one snapshot come beside databases of another.
+        Some(_) if is_standby && !standby => Err(Error::IsStandby {
+            path: path.to_owned(),
+        }),
         // A standby may go on with a later snapshot than the one at which it broke off.
         Some(of) if of == title(repository, snapshot.id()) || is_standby && standby => {
             Ok(State::Unfinished { owner })

@@ -81,6 +81,12 @@ impl Beside {
         !self.ahead(&self.library).is_empty()
     }
 
+    /// Whether a commit is newer than the head that the library has now.
+    pub(super) fn is_still_ahead(&self, now: &Pointers, commit: &ObjectId) -> bool {
+        let library = now.library(self.library.id);
+        library.is_some_and(|library| self.ahead(library).contains(commit))
+    }
+
     /// What is newer than the head that the library has now.
     pub(super) fn describe(
         &self,

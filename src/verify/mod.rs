@@ -300,12 +300,19 @@ impl Run<'_> {
             let ahead = library
                 .describe(self.folders, &now)
                 .map_err(describe::walk_error)?;
-            found.extend(ahead.map(|ahead| Ahead {
+            let ahead = ahead.map(|ahead| Ahead {
                 is_elsewhere: self.options.databases_elsewhere,
                 ..ahead
-            }));
+            });
+            found.extend(ahead.map(|ahead| (library, ahead)));
         }
-        Ok(found)
+        if found.is_empty() {
+            return Ok(Vec::new());
+        }
+        // Looking at the trees took time, in which an upload may have ended and moved its head.
+        let now = self.pointers_now()?;
+        found.retain(|(library, ahead)| library.is_still_ahead(&now, &ahead.newest));
+        Ok(found.into_iter().map(|(_, ahead)| ahead).collect())
     }
 
     /// A snapshot's pointers do not change.
