@@ -12,6 +12,7 @@ mod doctor;
 mod error;
 mod import;
 mod init;
+mod interrupt;
 mod key;
 mod keys;
 mod libraries;
@@ -47,7 +48,7 @@ struct Cli {
 }
 
 const EXIT_STATUS: &str = "Exit status: 0 done, 1 failed, 2 usage, 3 finished, but read the report (damage, or \
-something left out), 10 no repository there, 11 another run is busy, 12 key wrong or missing, 130 interrupted.";
+something left out), 10 no repository there, 11 another run is busy, 12 key wrong or missing, 130 ended by Ctrl-C.";
 
 /// Options of every verb.
 #[derive(Debug, Args)]
@@ -129,6 +130,7 @@ pub fn main() -> ExitCode {
     };
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     commands::remember(&matches, &cli.global);
+    interrupt::watch(&cli.verb);
     let output = Output {
         json: cli.global.json,
         loudness: cli.global.loudness(),
