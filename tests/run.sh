@@ -16,6 +16,8 @@ need age age
 need setpriv util-linux
 need cc gcc
 need strace strace
+# Users and groups of a directory, as LDAP has them.
+[ -e "/usr/lib/$(uname -m)-linux-gnu/libnss_wrapper.so" ] || packages+=(libnss-wrapper)
 if ((${#packages[@]})); then
     sudo=""
     [ "$(id -u)" = 0 ] || sudo=sudo

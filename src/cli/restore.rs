@@ -127,35 +127,37 @@ pub(super) fn run(
     })
 }
 
-/// `user`, `user:group`, `1000:1000`, `:group` is not enough.
+/// `user`, `user:group`, `1000:1000`; `:group` is not enough.
 fn parse_owner(text: &str) -> Result<Owner, CommandError> {
     let (user, group) = text
         .split_once(':')
         .map_or((text, None), |(user, group)| (user, Some(group)));
-    let uid = number_or(user, "/etc/passwd")?;
+    let uid = number_or(user, "user", "id -u seafile", |name| {
+        uzers::get_user_by_name(name).map(|user| user.uid())
+    })?;
     let gid = group
-        .map(|group| number_or(group, "/etc/group"))
+        .map(|group| {
+            number_or(group, "group", "getent group seafile", |name| {
+                uzers::get_group_by_name(name).map(|group| group.gid())
+            })
+        })
         .transpose()?;
     Ok(Owner { uid, gid })
 }
 
-/// A number, or the third field of the line of that name in a file of users or groups.
-fn number_or(name: &str, file: &str) -> Result<u32, CommandError> {
-    if let Ok(number) = name.parse() {
-        return Ok(number);
-    }
-    let unknown = || {
+/// A number, or that of the user or group of this name: this machine is asked, which may ask a directory (LDAP).
+fn number_or(
+    name: &str,
+    kind: &str,
+    command: &str,
+    look_up: impl Fn(&str) -> Option<u32>,
+) -> Result<u32, CommandError> {
+    name.parse().ok().or_else(|| look_up(name)).ok_or_else(|| {
         CommandError::new(
-            anyhow!("there is no {name:?} in {file}"),
-            "give a name of this machine, or a number (`id -u seafile` tells)",
+            anyhow!("this machine knows no {kind} {name:?}"),
+            format!("give a name that it knows, or a number (`{command}` tells)"),
         )
-    };
-    let text = std::fs::read_to_string(file).map_err(|_| unknown())?;
-    text.lines()
-        .map(|line| line.split(':').collect::<Vec<_>>())
-        .find(|fields| fields.first() == Some(&name))
-        .and_then(|fields| fields.get(2)?.parse().ok())
-        .ok_or_else(unknown)
+    })
 }
 
 /// Which files are hit by what the repository lost.

@@ -2,9 +2,11 @@
 
 mod damage;
 mod doctor;
+mod interrupted;
 mod locks;
 mod output;
 mod outside;
+mod owner;
 mod places;
 mod rights;
 mod status;
