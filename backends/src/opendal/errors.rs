@@ -75,6 +75,8 @@ fn of_told(told: &Told, service: Service) -> Error {
             ErrorKind::Invalid,
             Some("the proxy before the server has to leave paths as they are"),
         ),
+        // Cut off, or a proxy's page: another attempt may get the list.
+        Told::Malformed => (ErrorKind::Transient, None),
     };
     let error = Error::new(kind).with_source(told.to_string());
     match hint {

@@ -17,7 +17,7 @@ use crate::http::Client;
 use crate::{Options, Result};
 
 /// An answer that a service of opendal could not tell from others.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) enum Told {
     /// An answer with this status.
     Status(StatusCode),
@@ -27,6 +27,8 @@ pub(super) enum Told {
     Elsewhere(StatusCode),
     /// The answer is not one to this request.
     Foreign,
+    /// The list of files is no XML.
+    Malformed,
 }
 
 impl fmt::Display for Told {
@@ -43,6 +45,7 @@ impl fmt::Display for Told {
             Self::Foreign => {
                 f.write_str("the server names its files by other paths than those it is asked for")
             }
+            Self::Malformed => f.write_str("the server's list of files is no XML"),
         }
     }
 }
@@ -113,8 +116,8 @@ impl HttpTransport for Transport {
         if let Some(asked) = propfind
             && answer.status() == StatusCode::MULTI_STATUS
         {
-            let paths = multistatus::with_paths(answer.body(), &asked);
-            *answer.body_mut() = paths.ok_or_else(|| failed(Told::Foreign))?.into();
+            let paths = multistatus::with_paths(answer.body(), &asked).map_err(failed)?;
+            *answer.body_mut() = paths.into();
         }
         Ok(answer.map(|body| {
             let whole = Ok(Buffer::from(body));
