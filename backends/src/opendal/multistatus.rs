@@ -76,7 +76,7 @@ fn text_of(xml: &str) -> Result<String, Told> {
                 match reference.resolve_char_ref() {
                     Ok(Some(character)) => text.push(character),
                     Ok(None) => {
-                        text.push_str(resolve_predefined_entity(&name).ok_or(Told::Malformed)?)
+                        text.push_str(resolve_predefined_entity(&name).ok_or(Told::Malformed)?);
                     }
                     Err(_) => return Err(Told::Malformed),
                 }
