@@ -1,7 +1,8 @@
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use age::secrecy::SecretString;
 use proptest::prelude::*;
+use seawall_test_servers::wait;
 
 use super::*;
 
@@ -127,12 +128,9 @@ fn ssh_keys_open_what_is_sealed_to_them() {
     let folder = tempfile::tempdir().unwrap();
     for (kind, passphrase) in [("ed25519", ""), ("rsa", ""), ("ed25519", "correct")] {
         let path = folder.path().join(format!("{kind}{passphrase}"));
-        let made = Command::new("ssh-keygen")
-            .args(["-q", "-t", kind, "-N", passphrase, "-C", "me@here", "-f"])
-            .arg(&path)
-            .stdin(Stdio::null())
-            .status();
-        assert!(made.unwrap().success(), "ssh-keygen (openssh-client)");
+        let mut make = Command::new("ssh-keygen");
+        make.args(["-q", "-t", kind, "-N", passphrase, "-C", "me@here", "-f"]);
+        wait::success(make.arg(&path));
         let public = std::fs::read_to_string(path.with_extension("pub")).unwrap();
         let sealed = Recipients::parse(&public)
             .unwrap()

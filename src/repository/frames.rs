@@ -249,11 +249,11 @@ pub(super) mod tests {
 
     /// Runs a script with stock tools in a folder and returns what it prints.
     pub fn shell(folder: &Path, script: &str) -> Vec<u8> {
-        let output = std::process::Command::new("bash")
+        let mut shell = std::process::Command::new("bash");
+        shell
             .args(["-euo", "pipefail", "-c", script])
-            .current_dir(folder)
-            .output()
-            .unwrap();
+            .current_dir(folder);
+        let output = seawall_test_servers::wait::output(&mut shell);
         assert!(
             output.status.success(),
             "{script}: {}\n{}\n(needs zstd, tar, openssl: apt-get install zstd tar openssl)",

@@ -132,11 +132,9 @@ mod tests {
     fn databases_that_the_libraries_left_behind_are_known() {
         let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/haiwen");
         let folder = tempfile::tempdir().unwrap();
-        let copied = std::process::Command::new("cp")
-            .args(["-a", top.to_str().unwrap()])
-            .arg(folder.path())
-            .status();
-        assert!(copied.unwrap().success());
+        let mut copy = std::process::Command::new("cp");
+        copy.args(["-a", top.to_str().unwrap()]).arg(folder.path());
+        seawall_test_servers::wait::success(&mut copy);
         let top = folder.path().join("haiwen");
         let installation = discover(&top, &Environment::default()).unwrap();
         let mut pointers = read_pointers(&top.join("seafile-data/seafile.db")).unwrap();

@@ -12,6 +12,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use proptest::prelude::*;
+use seawall_test_servers::wait;
 use tar::{Builder, EntryType, Header};
 
 use super::*;
@@ -164,7 +165,7 @@ fn stock_tar_reads_the_tars() {
         let mut stdin = child.stdin.take().unwrap();
         let tar = tar.to_vec();
         let feeder = std::thread::spawn(move || stdin.write_all(&tar));
-        let output = child.wait_with_output().unwrap();
+        let output = wait::output_of(child, "stock tar");
         feeder.join().unwrap().unwrap();
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success() && errors.is_empty(), "{errors}");
@@ -203,7 +204,7 @@ fn gnu_and_pax_tars_of_stock_tar_are_read() {
             .arg(format!("--format={format}"));
         command.args(["-cf", "-", "conf", "seahub-data", "seafile-data"]);
         command.arg("seafile-server-latest");
-        let tar = command.output().unwrap().stdout;
+        let tar = wait::success(&mut command);
         let target = folder.path().join(format);
         unpack(&tar[..], &target, &as_root()).unwrap();
         assert_eq!(contents(&target), contents(&top), "{format}");

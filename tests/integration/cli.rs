@@ -146,6 +146,10 @@ impl User {
         Ran::of(wait::output(&mut self.command(arguments)))
     }
 
+    pub fn run_as_typed(&self, arguments: &[&str]) -> Ran {
+        Ran::of(wait::output(&mut self.as_typed(arguments)))
+    }
+
     pub fn backup(&self, source: &Path) -> Ran {
         self.run(&["backup", source.to_str().unwrap(), "--init"])
     }
@@ -301,7 +305,7 @@ fn init_prints_the_recovery_sheet_and_joins_what_is_there() {
 fn a_new_repository_has_to_be_told_whether_to_encrypt() {
     let user = User::new();
     let top = example();
-    let typed = |arguments: &[&str]| Ran::of(user.as_typed(arguments).output().unwrap());
+    let typed = |arguments: &[&str]| user.run_as_typed(arguments);
     let words = [
         "--recipient",
         "--recipients-file",
@@ -324,12 +328,8 @@ fn a_new_repository_has_to_be_told_whether_to_encrypt() {
     let place = user.repository();
     let as_other = |arguments: &[&str]| {
         let mut command = other.as_typed(arguments);
-        Ran::of(
-            command
-                .args(["-r", place.to_str().unwrap()])
-                .output()
-                .unwrap(),
-        )
+        command.args(["-r", place.to_str().unwrap()]);
+        Ran::of(wait::output(&mut command))
     };
     let public = crate::encryption::age_key(&other, "office.key").1;
     as_other(&["init", "--recipient", &public]).fails(1, &["is not encrypted"]);

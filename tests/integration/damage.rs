@@ -839,14 +839,16 @@ fn what_comes_while_the_walk_goes_on_is_found_by_the_second_look() {
     let path = object_path(&source, &root(&source, &newest));
     let aside = path.with_extension("late");
     fs::rename(&path, &aside).unwrap();
-    let mut world = World::local();
-    world.options.second_look = std::time::Duration::from_secs(2);
-    let late = std::thread::spawn(move || {
-        std::thread::sleep(std::time::Duration::from_millis(300));
-        fs::rename(aside, path).unwrap();
-    });
-    let report = world.backup(&source);
-    late.join().unwrap();
+    let world = World::local();
+    let looks_again = |line: &str| {
+        if line.contains("looking again") {
+            fs::rename(&aside, &path).unwrap();
+        }
+    };
+    let report = world
+        .backup_telling(&source.installation(), &looks_again)
+        .unwrap();
+    assert!(!aside.exists(), "there was no second look");
     assert_eq!(
         (report.marker.damage, report.races),
         (0, 0),

@@ -293,3 +293,40 @@ fn the_readme_is_short_and_its_commands_exist() {
         assert!(known, "{flag} is in README.md and in no --help");
     }
 }
+
+/// A process that hangs would hang its test: libtest has no limit. So tests run and end processes by
+/// `seawall_test_servers::wait`, which kills them after a while and says what it waited for.
+#[test]
+fn no_test_waits_for_a_process_without_a_limit() {
+    let endless = [".output()", ".wait_with_output()", ".status()", ".wait()"];
+    // Of HTTP, a barrier of threads, and where the process has just been killed.
+    let others = [
+        "answer.status()",
+        "send(",
+        "barrier.wait()",
+        ".wait().await",
+        "let _ = self.",
+    ];
+    let folders = ["src", "backends/src", "fuzz", "tests"];
+    let mut looked_at = 0;
+    for (path, text) in folders.into_iter().flat_map(sources) {
+        looked_at += 1;
+        if ["wait.rs", "documented.rs"]
+            .iter()
+            .any(|own| path.ends_with(own))
+        {
+            continue;
+        }
+        for (number, line) in (1..).zip(text.lines()) {
+            let waits = endless.iter().any(|call| line.contains(call));
+            let is_other = others.iter().any(|other| line.contains(other));
+            assert!(
+                !waits || is_other,
+                "{}:{number}: {}: use seawall_test_servers::wait",
+                path.display(),
+                line.trim()
+            );
+        }
+    }
+    assert!(looked_at > 100, "{looked_at}");
+}

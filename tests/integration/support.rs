@@ -311,6 +311,15 @@ impl World {
     }
 
     pub fn backup_of(&self, installation: &Installation) -> Result<Report, backup::Error> {
+        self.backup_telling(installation, &|_| {})
+    }
+
+    /// A backup that tells what goes on: what a test does then falls between two steps of it.
+    pub fn backup_telling(
+        &self,
+        installation: &Installation,
+        progress: &dyn Fn(&str),
+    ) -> Result<Report, backup::Error> {
         let lock = locked(&self.state);
         wait::step("a backup");
         let spool = self.state.clean_spool(&lock).unwrap();
@@ -321,7 +330,7 @@ impl World {
             spool: &spool,
             clock: &self.clock,
             host: "host.example",
-            progress: &|_| {},
+            progress,
         };
         backup::run(context, installation, &self.options)
     }

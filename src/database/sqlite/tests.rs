@@ -16,6 +16,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags};
+use seawall_test_servers::wait::{self, Killed};
 use tempfile::TempDir;
 
 use super::{SqliteCopy, SqliteSource, copy_all, copy_all_within, probe, remove_leftovers};
@@ -232,9 +233,7 @@ fn child_command(test: &str, folder: &Path, as_nobody: bool) -> Command {
 }
 
 /// Another process that has done something with a database and keeps its locks.
-struct Holder {
-    child: Child,
-}
+struct Holder(Killed);
 
 impl Holder {
     /// Runs SQL in another process; comes back when it is done there.
@@ -247,31 +246,18 @@ impl Holder {
         .unwrap();
         fs::write(own.path().join("sql"), sql).unwrap();
         let mut command = child_command("child_holder", own.path(), false);
-        let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
-        let begun = Instant::now();
-        while !own.path().join("ready").exists() {
-            assert!(child.try_wait().unwrap().is_none(), "the holder failed");
-            assert!(
-                begun.elapsed() < Duration::from_mins(1),
-                "the holder is not ready"
-            );
-            thread::sleep(Duration::from_millis(2));
-        }
-        Self { child }
+        let mut child = Killed(command.stdin(Stdio::piped()).spawn().unwrap());
+        wait::until("the holder is ready", || {
+            assert!(child.0.try_wait().unwrap().is_none(), "the holder failed");
+            own.path().join("ready").exists()
+        });
+        Self(child)
     }
 
     /// Ends its connection, which rolls back what was not committed.
     fn end(mut self) {
-        drop(self.child.stdin.take());
-        assert!(self.child.wait().unwrap().success());
-    }
-}
-
-impl Drop for Holder {
-    fn drop(&mut self) {
-        // Already gone in most cases.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        drop(self.0.0.stdin.take());
+        assert!(wait::end_of(&mut self.0.0, "the holder").success());
     }
 }
 
@@ -700,10 +686,8 @@ fn a_reader_without_write_access_copies_every_kind() {
     set(&place.path("spool"), 0o777);
     thread::sleep(Duration::from_millis(120));
     let before = listing(&databases);
-    let status = child("child_without_write_access", place.folder.path(), true)
-        .wait()
-        .unwrap();
-    assert!(status.success());
+    let mut child = child("child_without_write_access", place.folder.path(), true);
+    assert!(wait::end_of(&mut child, "a reader without write access").success());
     assert_eq!(listing(&databases), before);
     set(&databases, 0o755);
 }

@@ -10,6 +10,8 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use seawall_test_servers::wait;
+
 use super::*;
 
 mod databases;
@@ -246,13 +248,7 @@ fn sockets_and_fifos_are_reported_and_not_opened() {
     let installation = Installation::new();
     let _socket = UnixListener::bind(installation.path("ccnet/ccnet.sock")).unwrap();
     let fifo = installation.path("conf/fifo");
-    assert!(
-        Command::new("mkfifo")
-            .arg(&fifo)
-            .status()
-            .unwrap()
-            .success()
-    );
+    wait::success(Command::new("mkfifo").arg(&fifo));
     let scan = installation.scan();
     let left = left_out(&scan);
     assert!(left.contains(&"ccnet/ccnet.sock: a socket (1)".to_owned()));
@@ -387,9 +383,8 @@ pub(crate) fn run_as_nobody(test: &str, folder: &Path) {
         Command::new(program)
     };
     command.args(["--exact", test, "--ignored"]);
-    let output = command.env("SEAWALL_TEST_FOLDER", folder).output().unwrap();
-    let answer = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{answer}");
+    let answer = wait::success(command.env("SEAWALL_TEST_FOLDER", folder));
+    let answer = String::from_utf8_lossy(&answer);
     assert!(answer.contains("1 passed"), "{answer}");
 }
 
@@ -577,7 +572,7 @@ fn a_real_installation_is_listed() {
     let top = folder.path().join("haiwen");
     let mut copy = Command::new("cp");
     copy.arg("-a").arg(fixture).arg(&top);
-    assert!(copy.status().unwrap().success());
+    wait::success(&mut copy);
     let options = ScanOptions {
         data_dir: top.join("seafile-data"),
         top,

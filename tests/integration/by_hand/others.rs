@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 
 use seawall::restore::{self, ASIDE, Options};
 use seawall_test_servers::mariadb::MariaDb;
+use seawall_test_servers::wait;
 
 use super::{blocks, follow, succeed};
 use crate::cli::User;
@@ -18,12 +19,12 @@ use crate::reverts::{rolled_back, set_aside, unreachable_commits};
 use crate::support::{DOCUMENTS, World, files_below};
 
 fn page(user: &User, answers: &[(&str, &str)]) -> Output {
-    Command::new("sh")
+    let mut shell = Command::new("sh");
+    shell
         .args(["-eu", "-c", &blocks()])
         .env("REPOSITORY", user.repository())
-        .envs(answers.iter().copied())
-        .output()
-        .unwrap()
+        .envs(answers.iter().copied());
+    wait::output(&mut shell)
 }
 
 #[test]

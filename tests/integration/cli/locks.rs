@@ -97,7 +97,7 @@ fn a_lock_dies_with_its_holder_and_its_file_may_stay() {
     user.backup(&example())
         .fails(11, &["another run is busy", "its lock went with it"]);
     holder.0.kill().unwrap();
-    holder.0.wait().unwrap();
+    wait::end_of(&mut holder.0, "flock");
     user.backup(&example()).succeeds();
     assert!(lock.exists());
 }

@@ -3,6 +3,8 @@
 use std::fs::OpenOptions;
 use std::process::{Command, Stdio};
 
+use seawall_test_servers::wait;
+
 use super::{Ran, User};
 use crate::support::example;
 
@@ -18,15 +20,10 @@ fn closed() -> Stdio {
 }
 
 fn into(mut command: Command, stdout: Stdio) -> Ran {
-    Ran::of(
-        command
-            .stdout(stdout)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap()
-            .wait_with_output()
-            .unwrap(),
-    )
+    let what = format!("{command:?}");
+    command.stdin(Stdio::null()).stdout(stdout);
+    let child = command.stderr(Stdio::piped()).spawn().unwrap();
+    Ran::of(wait::output_of(child, &what))
 }
 
 #[test]

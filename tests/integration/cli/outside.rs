@@ -1,8 +1,10 @@
 //! What lies outside of an installation or at places that Seafile does not have: it is in the backup, or it is told.
 
 use std::os::unix::fs::symlink;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rusqlite::Connection;
+use seawall_test_servers::wait::SetAtEnd;
 
 use super::*;
 
@@ -118,7 +120,7 @@ fn backup_without_locks(user: &User, source: &Path, injected: &str) -> Ran {
     for (name, value) in plain.get_envs() {
         command.env(name, value.unwrap());
     }
-    Ran::of(seawall_test_servers::wait::output(&mut command))
+    Ran::of(wait::output(&mut command))
 }
 
 #[test]
@@ -128,15 +130,12 @@ fn a_quiet_database_needs_no_locks_and_one_that_changes_is_told_by_name() {
         let (source, _) = installation(&user);
         backup_without_locks(&user, source.path.as_path(), error).succeeds();
         let file = source.path.as_path().join("seafile-data/seafile.db");
-        let done = std::sync::atomic::AtomicBool::new(false);
+        let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
+            let stopped = SetAtEnd(&done);
             scope.spawn(|| {
-                // Ends by itself where the test does not.
-                let begun = std::time::Instant::now();
                 let mut ahead = 0;
-                while !done.load(std::sync::atomic::Ordering::Relaxed)
-                    && begun.elapsed().as_secs() < 100
-                {
+                while !done.load(Ordering::Acquire) {
                     ahead += 1;
                     let time = std::time::SystemTime::now() + std::time::Duration::from_secs(ahead);
                     fs::File::open(&file).unwrap().set_modified(time).unwrap();
@@ -147,7 +146,7 @@ fn a_quiet_database_needs_no_locks_and_one_that_changes_is_told_by_name() {
             // Between two looks there is time for a change, also on a machine that has much else to do.
             let slowly = format!("{error}:delay_exit=300000");
             let ran = backup_without_locks(&user, source.path.as_path(), &slowly);
-            done.store(true, std::sync::atomic::Ordering::Relaxed);
+            drop(stopped);
             ran.fails(
                 1,
                 &[

@@ -4,6 +4,8 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::process::Command;
 
+use seawall_test_servers::wait;
+
 use super::{Ran, User};
 use crate::support::Source;
 
@@ -71,15 +73,14 @@ fn a_umask_of_nothing_opens_nothing() {
     let open = |arguments: &str| {
         let program = env!("CARGO_BIN_EXE_seawall");
         let line = format!("umask 000; exec '{program}' {arguments}");
-        let output = Command::new("sh")
+        let mut shell = Command::new("sh");
+        shell
             .args(["-c", &line])
             .env_clear()
             .env("HOME", user.home())
             .env("SEAWALL_REPOSITORY", user.repository())
-            .env("SEAWALL_STATE_DIR", user.path("state"))
-            .output()
-            .unwrap();
-        Ran::of(output)
+            .env("SEAWALL_STATE_DIR", user.path("state"));
+        Ran::of(wait::output(&mut shell))
     };
     open(&format!(
         "backup '{}' --init --unencrypted",

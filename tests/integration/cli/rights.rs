@@ -5,6 +5,8 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use seawall_test_servers::wait;
+
 use super::{Ran, User};
 use crate::support::{example, files_below, tree};
 
@@ -34,7 +36,7 @@ impl Shared {
             .args(arguments)
             .env("SEAWALL_REPOSITORY", self.user.repository())
             .env("SEAWALL_STATE_DIR", self.user.path("state"));
-        Ran::of(command.output().unwrap())
+        Ran::of(wait::output(&mut command))
     }
 
     fn as_nobody(&self, arguments: &[&str]) -> Ran {
@@ -184,7 +186,7 @@ fn secrets_that_others_can_read_are_refused() {
     let set = |name: &str, mode| {
         fs::set_permissions(user.path(name), fs::Permissions::from_mode(mode)).unwrap();
     };
-    let typed = |arguments: &[&str]| Ran::of(user.as_typed(arguments).output().unwrap());
+    let typed = |arguments: &[&str]| user.run_as_typed(arguments);
     let deep = ["check", "--deep", "-i", key.to_str().unwrap()];
     fs::write(user.path("secret"), "correct horse battery staple\n").unwrap();
     for mode in [0o644, 0o640, 0o666, 0o604] {
@@ -216,5 +218,5 @@ fn secrets_that_others_can_read_are_refused() {
         .current_dir(user.home())
         .env("SEAWALL_REPOSITORY", user.repository())
         .env("SEAWALL_STATE_DIR", user.path("state"));
-    Ran::of(command.output().unwrap()).succeeds();
+    Ran::of(wait::output(&mut command)).succeeds();
 }

@@ -1,11 +1,9 @@
 //! What is said: messages that name the thing and the next step, times in every report, help that helps.
 
+use seawall_test_servers::wait;
+
 use super::{Ran, User};
 use crate::support::example;
-
-fn typed(user: &User, arguments: &[&str]) -> Ran {
-    Ran::of(user.as_typed(arguments).output().unwrap())
-}
 
 #[test]
 fn the_beginning_of_several_names_is_told_with_the_names() {
@@ -29,15 +27,18 @@ fn the_beginning_of_several_names_is_told_with_the_names() {
 fn what_other_programs_have_is_said_to_be_missing() {
     let user = User::new();
     for verb in ["prune", "forget", "mount", "ls"] {
-        typed(&user, &[verb, "-r", "x"]).fails(2, &["is not built yet", "hint: "]);
+        user.run_as_typed(&[verb, "-r", "x"])
+            .fails(2, &["is not built yet", "hint: "]);
     }
-    typed(&user, &["nonsense"]).fails(2, &["unrecognized subcommand"]);
+    user.run_as_typed(&["nonsense"])
+        .fails(2, &["unrecognized subcommand"]);
 }
 
 #[test]
 fn a_part_to_read_wants_an_equals_sign() {
     let user = User::new();
-    typed(&user, &["check", "--read-data", "1/7"]).fails(2, &["--read-data=1/7"]);
+    user.run_as_typed(&["check", "--read-data", "1/7"])
+        .fails(2, &["--read-data=1/7"]);
 }
 
 #[test]
@@ -58,7 +59,7 @@ fn deep_reads_all_and_says_so_where_a_part_is_asked_for() {
 #[test]
 fn usage_has_only_what_is_missing() {
     let user = User::new();
-    let said = typed(&user, &["restore"]);
+    let said = user.run_as_typed(&["restore"]);
     said.fails(2, &["Usage: seawall restore", "--target <DIR>"]);
     let usage = said
         .stderr
@@ -185,7 +186,7 @@ fn a_missing_trust_is_said_in_plain_words() {
     user.backup(&example()).succeeds();
     let mut elsewhere = user.command(&["snapshots"]);
     elsewhere.env("SEAWALL_STATE_DIR", user.path("none"));
-    let said = Ran::of(elsewhere.output().unwrap());
+    let said = Ran::of(wait::output(&mut elsewhere));
     said.succeeds();
     let text = "--trust was not given: anybody could have made this backup";
     assert!(said.stderr.contains(text), "{}", said.stderr);

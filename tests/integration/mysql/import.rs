@@ -13,7 +13,8 @@ use crate::cli::Ran;
 fn paste(user: &User, line: &str) -> Ran {
     let program = PathBuf::from(env!("CARGO_BIN_EXE_seawall"));
     let path = std::env::var("PATH").unwrap();
-    let output = std::process::Command::new("sh")
+    let mut shell = std::process::Command::new("sh");
+    shell
         .args(["-c", line])
         .env_clear()
         .env(
@@ -21,10 +22,8 @@ fn paste(user: &User, line: &str) -> Ran {
             format!("{}:{path}", program.parent().unwrap().display()),
         )
         .env("HOME", user.home())
-        .current_dir("/")
-        .output()
-        .unwrap();
-    Ran::of(output)
+        .current_dir("/");
+    Ran::of(wait::output(&mut shell))
 }
 
 /// The commands that an output names as the next ones.

@@ -4,8 +4,10 @@
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
+
+use seawall_test_servers::wait;
 
 use super::unreachable_commits;
 use crate::cli::User;
@@ -27,9 +29,7 @@ fn killed(user: &User, arguments: &[&str], calls: &str, number: usize) -> bool {
         .args(["-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject])
         .arg(program.get_program())
         .args(program.get_args())
-        .env_clear()
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped());
+        .env_clear();
     for (name, value) in program.get_envs() {
         if let Some(value) = value {
             strace.env(name, value);
@@ -38,9 +38,7 @@ fn killed(user: &User, arguments: &[&str], calls: &str, number: usize) -> bool {
     if let Some(folder) = program.get_current_dir() {
         strace.current_dir(folder);
     }
-    let output = strace
-        .output()
-        .unwrap_or_else(|error| panic!("timeout cannot be run: {error}"));
+    let output = wait::output(&mut strace);
     let was_killed = output.status.signal() == Some(9) || output.status.code() == Some(137);
     assert!(
         was_killed || output.status.success(),

@@ -4,6 +4,7 @@
 use std::fs;
 use std::process::Command;
 
+use seawall_test_servers::wait;
 use serde_json::{Value, json};
 
 use super::contents::{Contents, path, set_head};
@@ -55,14 +56,7 @@ fn commits_newer_than_the_head_are_damage_until_they_are_moved_aside() {
         );
         let moves = ran.stdout.lines().filter(|line| line.contains("mkdir -p"));
         for line in moves {
-            assert!(
-                Command::new("sh")
-                    .args(["-c", line])
-                    .status()
-                    .unwrap()
-                    .success(),
-                "{line}"
-            );
+            wait::success(Command::new("sh").args(["-c", line]));
         }
         assert!(!path(&source, &newest).exists());
         let (status, report) = program(&source);
@@ -200,15 +194,13 @@ fn folders_that_a_restore_left_are_told_as_what_they_are() {
     let program = std::path::PathBuf::from(env!("CARGO_BIN_EXE_seawall"));
     let folder = program.parent().unwrap().display().to_string();
     let path = std::env::var("PATH").unwrap();
-    let pasted = Command::new("sh")
+    let mut shell = Command::new("sh");
+    shell
         .args(["-c", command])
         .env_clear()
         .env("PATH", format!("{folder}:{path}"))
-        .current_dir("/")
-        .output()
-        .unwrap();
-    assert!(pasted.status.success(), "{pasted:?}");
-    let said = String::from_utf8(pasted.stdout).unwrap();
+        .current_dir("/");
+    let said = String::from_utf8(wait::success(&mut shell)).unwrap();
     assert!(said.contains("databases  none was asked"), "{said}");
     fs::write(format!("{target}/RESTORE-UNFINISHED.txt"), "").unwrap();
     user.run(&["verify", target])

@@ -41,7 +41,8 @@ impl MariaDb {
         let kept = TempDir::new().unwrap();
         let data = kept.path().join("data");
         let temporary = own_temporary_folder(&kept);
-        let installed = Command::new(program("mariadb-install-db", "mariadb-server (Debian)"))
+        let mut install = Command::new(program("mariadb-install-db", "mariadb-server (Debian)"));
+        install
             .args([
                 "--no-defaults",
                 "--user=root",
@@ -51,11 +52,8 @@ impl MariaDb {
             .arg("--auth-root-authentication-method=normal")
             .arg("--innodb-log-file-size=8M")
             .arg(format!("--datadir={}", data.display()))
-            .env("TMPDIR", &temporary)
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
-        assert!(installed.status.success(), "{installed:?}");
+            .env("TMPDIR", &temporary);
+        wait::success(&mut install);
         let own = ["--skip-name-resolve", "--innodb-log-file-size=8M"];
         let more: Vec<&str> = own.iter().chain(more).copied().collect();
         let program = program("mariadbd", "mariadb-server (Debian)");
@@ -86,14 +84,13 @@ impl MariaDb {
             path("lc-messages-dir", &folder.join("share")),
         ];
         let first: Vec<&str> = first.iter().map(String::as_str).collect();
-        let made = Command::new("env")
-            .args(&first)
+        let mut make = Command::new("env");
+        make.args(&first)
             .args(["--bootstrap", "--user=root", "--log-warnings=0"])
             .arg(path("datadir", &data))
-            .arg(path("tmpdir", &temporary))
-            .stdin(fs::File::open(&file).unwrap())
-            .output()
-            .unwrap();
+            .arg(path("tmpdir", &temporary));
+        let sql = Stdio::from(fs::File::open(&file).unwrap());
+        let made = wait::output_with_input(&mut make, sql);
         assert!(made.status.success(), "{made:?}");
         Self::running(kept, PathBuf::from("env"), &first, more)
     }

@@ -10,12 +10,13 @@ use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
 use crate::process::{Server, data_folder, free_port, program};
+use crate::wait;
 
 /// How a server is set up.
 #[derive(Debug, Clone, Default)]
@@ -184,8 +185,7 @@ pub fn make_key(path: &Path, kind: &str, passphrase: &str) {
     } else {
         command.arg(path);
     }
-    let status = command.stdin(Stdio::null()).status();
-    assert!(status.unwrap().success(), "ssh-keygen (openssh-client)");
+    wait::success(&mut command);
 }
 
 /// The kind and the base64 of a public key beside its private one.
@@ -199,8 +199,8 @@ pub fn public_half(path: &Path) -> String {
 pub fn user() -> String {
     static USER: OnceLock<String> = OnceLock::new();
     let ask = || {
-        let output = Command::new("id").arg("-un").output().unwrap();
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+        let name = wait::success(Command::new("id").arg("-un"));
+        String::from_utf8(name).unwrap().trim().to_owned()
     };
     USER.get_or_init(ask).clone()
 }
@@ -226,8 +226,7 @@ impl Agent {
         for key in keys {
             let mut command = Command::new("ssh-add");
             command.arg("-q").arg(key).env("SSH_AUTH_SOCK", &socket);
-            let status = command.stdin(Stdio::null()).status();
-            assert!(status.unwrap().success(), "ssh-add (openssh-client)");
+            wait::success(&mut command);
         }
         Self {
             socket,

@@ -6,7 +6,7 @@
 
 use std::cell::RefCell;
 use std::io::{Read, Write as _};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Condvar, Mutex};
@@ -110,14 +110,63 @@ fn until_within(patience: Duration, what: &str, mut is_so: impl FnMut() -> bool)
 /// # Panics
 /// If it does not end in time: it is killed, and the message has the command and what it printed.
 pub fn output(command: &mut Command) -> Output {
+    output_with_input(command, Stdio::null())
+}
+
+/// As [`output`], with an input.
+///
+/// # Panics
+/// As [`output`].
+pub fn output_with_input(command: &mut Command, input: Stdio) -> Output {
     let what = format!("{command:?}");
     let program = command.get_program().to_owned();
-    command.stdin(Stdio::null());
+    command.stdin(input);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command
         .spawn()
         .unwrap_or_else(|error| panic!("{} cannot be run: {error}", program.display()));
     output_of(child, &what)
+}
+
+/// Runs a program without input that must succeed; returns what it printed.
+///
+/// # Panics
+/// As [`output`], and if it fails: the message has what it printed.
+pub fn success(command: &mut Command) -> Vec<u8> {
+    let output = output(command);
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output.stdout
+}
+
+/// Waits for the end of a process whose output is nobody's.
+///
+/// # Panics
+/// If it does not end in time: it is killed, and the message names `what`.
+pub fn end_of(child: &mut Child, what: &str) -> ExitStatus {
+    end_within(PATIENCE, child, what)
+}
+
+fn end_within(patience: Duration, child: &mut Child, what: &str) -> ExitStatus {
+    step(what);
+    let deadline = Instant::now() + patience;
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        if Instant::now() >= deadline {
+            // It may end at this moment.
+            let _ = child.kill();
+            let _ = child.wait();
+            panic!("{what} has not ended in {patience:?}");
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// What a process that was started with pipes prints until it ends.
@@ -294,6 +343,36 @@ mod tests {
         });
         assert!(text.contains("a long sleep has not ended"), "{text}");
         assert!(started.elapsed() < LIMIT);
+    }
+
+    #[test]
+    fn a_process_that_does_not_end_is_killed_and_named() {
+        let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
+        let text = panics(|| {
+            end_within(Duration::from_millis(50), &mut child, "a long sleep");
+        });
+        assert!(text.contains("a long sleep has not ended"), "{text}");
+        assert!(child.try_wait().unwrap().is_some());
+        let mut child = Command::new("sh").args(["-c", "exit 3"]).spawn().unwrap();
+        assert_eq!(end_of(&mut child, "an exit").code(), Some(3));
+    }
+
+    #[test]
+    fn a_process_that_fails_is_quoted() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo words; echo errors >&2; exit 3"]);
+        let text = panics(|| drop(success(&mut command)));
+        assert!(text.contains("words") && text.contains("errors"), "{text}");
+        assert_eq!(success(Command::new("echo").arg("x")), b"x\n");
+    }
+
+    #[test]
+    fn a_process_reads_the_input_that_it_is_given() {
+        let (reader, writer) = std::io::pipe().unwrap();
+        (&writer).write_all(b"input").unwrap();
+        drop(writer);
+        let output = output_with_input(&mut Command::new("cat"), Stdio::from(reader));
+        assert_eq!(output.stdout, b"input");
     }
 
     #[test]

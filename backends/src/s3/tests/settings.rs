@@ -5,6 +5,8 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
+use seawall_test_servers::wait;
+
 use super::*;
 use crate::{Weight, probe};
 
@@ -173,7 +175,8 @@ fn a_certificate_of_ones_own_is_believed_if_it_is_given() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let (certificate, private) = (path("cert.pem"), path("key.pem"));
-    let made = Command::new("openssl")
+    let mut openssl = Command::new("openssl");
+    openssl
         .args([
             "req",
             "-x509",
@@ -192,10 +195,8 @@ fn a_certificate_of_ones_own_is_believed_if_it_is_given() {
             "subjectAltName=DNS:localhost",
         ])
         .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-        .args(["-keyout", &private, "-out", &certificate])
-        .output()
-        .unwrap();
-    assert!(made.status.success(), "{made:?}");
+        .args(["-keyout", &private, "-out", &certificate]);
+    wait::success(&mut openssl);
     let server = SeaweedFs::with_tls(&certificate, &private);
     server.create_bucket("bucket");
     let url = format!(

@@ -200,8 +200,7 @@ fn a_server_that_falls_silent_is_given_up() {
     let client = access.open();
     client.put_new(&key("a"), b"x").unwrap();
     let fifo = access.folder.join("b");
-    let made = std::process::Command::new("mkfifo").arg(&fifo).status();
-    assert!(made.unwrap().success());
+    wait::success(std::process::Command::new("mkfifo").arg(&fifo));
     // Opening a pipe that nobody writes to blocks the server's process.
     let stuck = client.server.run(async |session| {
         let path = client.server.place.at("b");
@@ -225,8 +224,7 @@ fn a_session_that_falls_silent_alone_is_given_up() {
     let client = access.open();
     client.put_new(&key("a"), b"x").unwrap();
     let fifo = access.folder.join("b");
-    let made = std::process::Command::new("mkfifo").arg(&fifo).status();
-    assert!(made.unwrap().success());
+    wait::success(std::process::Command::new("mkfifo").arg(&fifo));
     let is_over = std::sync::atomic::AtomicBool::new(false);
     let error = std::thread::scope(|scope| {
         let _over = SetAtEnd(&is_over);

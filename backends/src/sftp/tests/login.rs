@@ -4,6 +4,7 @@ use std::error::Error as _;
 use std::path::Path;
 
 use seawall_test_servers::sshd::Agent;
+use seawall_test_servers::wait;
 
 use super::*;
 
@@ -368,7 +369,7 @@ fn known_hosts_may_be_hashed_or_patterns() {
     let path = access.options.ssh.known_hosts.clone().unwrap();
     let mut hash = std::process::Command::new("ssh-keygen");
     hash.args(["-q", "-H", "-f"]).arg(&path);
-    assert!(hash.output().unwrap().status.success());
+    wait::success(&mut hash);
     assert!(std::fs::read_to_string(&path).unwrap().starts_with("|1|"));
     access.open();
     put_known(&mut access, &format!("![127.0.0.1]:*,!127.0.0.1,* {ed}\n"));

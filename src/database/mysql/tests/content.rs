@@ -1,5 +1,7 @@
 //! What is in a dump comes back as it was.
 
+use seawall_test_servers::wait;
+
 use super::*;
 
 /// Every type, with values at its edges.
@@ -77,9 +79,7 @@ fn stock_dump(name: &str) -> String {
         "--skip-dump-date",
     ]);
     command.args(["--order-by-primary", "--skip-comments", "--tz-utc", name]);
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{output:?}");
-    let text = String::from_utf8(output.stdout).unwrap();
+    let text = String::from_utf8(wait::success(&mut command)).unwrap();
     let lines = text.lines().map(|line| {
         let at = line
             .find("DEFINER=")

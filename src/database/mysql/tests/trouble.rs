@@ -226,7 +226,8 @@ fn servers_are_told_apart_by_more_than_their_name() {
 fn certificate(folder: &std::path::Path) -> (String, String) {
     let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
     let (certificate, key) = (path("certificate.pem"), path("key.pem"));
-    let made = std::process::Command::new("openssl")
+    let mut openssl = std::process::Command::new("openssl");
+    openssl
         .args([
             "req",
             "-x509",
@@ -238,10 +239,8 @@ fn certificate(folder: &std::path::Path) -> (String, String) {
         .args(["-nodes", "-days", "2", "-subj", "/CN=test"])
         .args(["-addext", "subjectAltName=IP:127.0.0.1"])
         .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-        .args(["-out", &certificate, "-keyout", &key])
-        .output()
-        .unwrap();
-    assert!(made.status.success(), "{made:?}");
+        .args(["-out", &certificate, "-keyout", &key]);
+    wait::success(&mut openssl);
     (certificate, key)
 }
 

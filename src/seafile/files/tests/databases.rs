@@ -31,13 +31,8 @@ fn unpacked(scan: &Scan, name: &str) -> (tempfile::TempDir, TarReport) {
     );
     let mut command = Command::new("tar");
     command.arg("-xf").arg(&file).arg("-C").arg(folder.path());
-    assert!(command.status().unwrap().success());
-    let members = Command::new("tar")
-        .arg("-tf")
-        .arg(&file)
-        .output()
-        .unwrap()
-        .stdout;
+    wait::success(&mut command);
+    let members = wait::success(Command::new("tar").arg("-tf").arg(&file));
     let members = String::from_utf8(members).unwrap();
     assert_eq!(report.members, members.lines().count() as u64);
     (folder, report)

@@ -1,6 +1,8 @@
 //! Configurations from the field, in `tests/cases`, each a tree with the files that decide. What git
 //! does not keep (empty folders, objects) is made here.
 
+use seawall_test_servers::wait;
+
 use super::*;
 
 mod docker;
@@ -21,12 +23,8 @@ impl Case {
         let from = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("tests/cases")
             .join(name);
-        let copied = std::process::Command::new("cp")
-            .arg("-a")
-            .arg(from.join("."))
-            .arg(folder.path())
-            .status();
-        assert!(copied.unwrap().success());
+        let mut copy = std::process::Command::new("cp");
+        wait::success(copy.arg("-a").arg(from.join(".")).arg(folder.path()));
         let root = fs::canonicalize(folder.path()).unwrap();
         let source = fs::canonicalize(root.join(source)).unwrap();
         let case = Self { folder, source };
