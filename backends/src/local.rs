@@ -161,9 +161,7 @@ impl Backend for LocalBackend {
     fn put_new(&self, key: &Key, body: &[u8]) -> Result<()> {
         self.put(key, body).map_err(|error| {
             // A folder or the temporary file went away under us; the next attempt makes new ones.
-            let inner = error.get_ref();
-            let has_no_exclusive_names =
-                inner.is_some_and(<dyn std::error::Error + Send + Sync>::is::<NoExclusiveNames>);
+            let has_no_exclusive_names = is_about_exclusive_names(&error);
             if error.kind() == io::ErrorKind::NotFound {
                 Error::new(ErrorKind::Transient).with_source(error)
             } else if has_no_exclusive_names {
@@ -229,7 +227,7 @@ impl Backend for LocalBackend {
 
     fn properties(&self) -> Properties {
         let mut properties = Properties::default();
-        if self.root.quirks().has_weak_writes() {
+        if self.root.quirks().overwrites() {
             properties.writes = Writes::Weak;
         }
         properties
@@ -247,8 +245,10 @@ impl Backend for LocalBackend {
         weak.into_iter().chain(unsynced).collect()
     }
 
-    /// Tries a sync of the root folder, which changes nothing.
+    /// Tries a sync of the root folder, which changes nothing, and whether a name can be given without replacing: that
+    /// leaves nothing, and [`properties`](Self::properties) tells it afterwards.
     fn examine(&self) -> Vec<Finding> {
+        self.try_exclusive_name();
         let synced = self.root.sync();
         let (weight, text, next) = match synced {
             Ok(()) if !self.root.quirks().has_unsynced_folders() => {
@@ -295,12 +295,32 @@ impl Backend for LocalBackend {
 }
 
 impl LocalBackend {
+    /// Gives a temporary file another name. Who may not write here is told so by others.
+    fn try_exclusive_name(&self) {
+        let Ok(name) = crate::temporary::random_name() else {
+            return;
+        };
+        let publish = || {
+            Temporary::write(&self.root, b"")?.publish(&name, self.publishing)?;
+            self.root.remove(&name)
+        };
+        let tried: io::Result<()> = publish();
+        if tried.is_err_and(|error| is_about_exclusive_names(&error)) {
+            self.root.quirks().note_no_exclusive_names();
+        }
+    }
+
     fn unsynced(&self) -> String {
         format!(
             "the file system ({}) cannot sync folders: a power cut may take what was stored last",
             self.root.file_system()
         )
     }
+}
+
+fn is_about_exclusive_names(error: &io::Error) -> bool {
+    let inner = error.get_ref();
+    inner.is_some_and(<dyn std::error::Error + Send + Sync>::is::<NoExclusiveNames>)
 }
 
 /// Whether a file has this name; what a file cannot stand beside is an error.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustix::fs::Access;
-use seawall_backends::{ErrorKind, Weight, Writes};
+use seawall_backends::{ErrorKind, Finding, Weight, Writes};
 
 use super::{Report, Setup, room};
 use crate::repository::guard::WeakWrites;
@@ -29,8 +29,10 @@ pub fn destination(report: &mut Report, setup: &Setup<'_>) {
     );
     let known = StateFolder::existing_repository(setup.state, repository.id());
     let weak = known.map_or(WeakWrites::Refused, |known| known.weak_writes());
+    // First: it finds out what a file system can do.
+    let settings = repository.backend().examine();
     create_only(report, repository, weak);
-    settings(report, repository);
+    tell_settings(report, settings);
     match setup.repository_path {
         Some(path) => {
             writable(report, path);
@@ -95,8 +97,8 @@ fn create_only(report: &mut Report, repository: &Repository, weak: WeakWrites) {
 }
 
 /// What the destination's own settings say.
-fn settings(report: &mut Report, repository: &Repository) {
-    for finding in repository.backend().examine() {
+fn tell_settings(report: &mut Report, findings: Vec<Finding>) {
+    for finding in findings {
         let (about, text, next) = (finding.about, finding.text, finding.next);
         match finding.weight {
             Weight::Good => report.ok(about, text),

@@ -15,6 +15,7 @@ use rustix::io::Errno;
 pub(super) struct Quirks {
     accepts_weak_writes: AtomicBool,
     has_weak_writes: AtomicBool,
+    has_no_exclusive_names: AtomicBool,
     has_unsynced_folders: AtomicBool,
 }
 
@@ -35,6 +36,16 @@ impl Quirks {
     /// Whether a name was given by a look and a rename that replaces.
     pub(super) fn has_weak_writes(&self) -> bool {
         self.has_weak_writes.load(Ordering::Relaxed)
+    }
+
+    /// A trial showed that neither kind of giving a name without replacing is there.
+    pub(super) fn note_no_exclusive_names(&self) {
+        self.has_no_exclusive_names.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a name that is taken is not refused here, or would not be.
+    pub(super) fn overwrites(&self) -> bool {
+        self.has_weak_writes() || self.has_no_exclusive_names.load(Ordering::Relaxed)
     }
 
     /// A folder could not be synced.

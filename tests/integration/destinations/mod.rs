@@ -1,6 +1,7 @@
 //! Every kind of destination, with a real server behind it, as a user meets it: init, two backups,
 //! check, restore, the verbs that watch.
 
+mod local;
 mod reaching;
 mod s3;
 mod sftp;

@@ -80,6 +80,32 @@ fn without_exclusive_names_it_is_refused_unless_that_is_accepted() {
     refusing(&[]);
 }
 
+/// A doctor that only looked would call such a file system safe.
+#[test]
+fn an_examination_finds_out_and_leaves_nothing() {
+    for is_accepted in [false, true] {
+        let (folder, backend) = fresh();
+        backend.put_new(&key("a"), b"x").unwrap();
+        if is_accepted {
+            backend.accept_weak_writes();
+        }
+        backend.examine();
+        assert_eq!(backend.properties().writes, Writes::CreateOnly);
+        refusing(&[(Call::Rename, Errno::INVAL), (Call::Link, Errno::PERM)]);
+        backend.examine();
+        assert_eq!(backend.properties().writes, Writes::Weak);
+        assert_eq!(backend.weaknesses().len(), usize::from(is_accepted));
+        assert_eq!(names_on_disk(folder.path()), ["a".to_owned()].into());
+        refusing(&[]);
+        // Who may not write finds out nothing, and is no error.
+        let (folder, backend) = fresh();
+        set_mode(folder.path(), 0o555);
+        unprivileged(|| backend.examine());
+        assert_eq!(backend.properties().writes, Writes::CreateOnly);
+        set_mode(folder.path(), 0o755);
+    }
+}
+
 /// A name that another writer took between the first look and the rename.
 #[test]
 fn the_look_comes_right_before_the_rename() {
