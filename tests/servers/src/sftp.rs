@@ -48,6 +48,8 @@ pub enum Verb {
     MakeFolder,
     /// A file is renamed.
     Rename,
+    /// An open file or folder is synced.
+    Sync,
 }
 
 /// Says with which status and text a request is refused; the path is that of its handle, if it has one.
@@ -66,7 +68,12 @@ pub struct Oddities {
     pub keeps_read_only: bool,
     /// Whether a status is its number alone.
     pub is_terse: bool,
+    /// Extensions that it offers; it knows [`SYNC`].
+    pub extensions: &'static [&'static str],
 }
+
+/// The extension by which a server syncs what is open (OpenSSH's `PROTOCOL`, section 4.6).
+pub const SYNC: &str = "fsync@openssh.com";
 
 impl Default for Oddities {
     fn default() -> Self {
@@ -76,6 +83,7 @@ impl Default for Oddities {
             binary_handles: false,
             keeps_read_only: false,
             is_terse: false,
+            extensions: &[],
         }
     }
 }
@@ -223,6 +231,10 @@ impl Session {
             let mut answer = Vec::new();
             if kind == 1 {
                 answer.extend([2, 0, 0, 0, 3]);
+                for extension in self.oddities.extensions {
+                    put(&mut answer, extension.as_bytes());
+                    put(&mut answer, b"1");
+                }
             } else {
                 let id = fields.number().to_be_bytes();
                 match self.answer(kind, &mut fields) {
@@ -262,9 +274,10 @@ impl Session {
             13 => Verb::Remove,
             14 => Verb::MakeFolder,
             18 => Verb::Rename,
+            200 if fields.bytes() == SYNC.as_bytes() => Verb::Sync,
             _ => return Err((8, "unsupported".to_owned())),
         };
-        let by_handle = matches!(kind, 4 | 5 | 6 | 8 | 10 | 12);
+        let by_handle = matches!(kind, 4 | 5 | 6 | 8 | 10 | 12 | 200);
         let named = fields.bytes();
         let path = if by_handle {
             let opened = self.opened.get(&named);
@@ -313,6 +326,7 @@ impl Session {
                 ))
             }
             Verb::ReadFolder => self.read_folder(&named, &path),
+            Verb::Sync => DONE,
             Verb::Remove => self.remove(&path).map_err(about).and(DONE),
             Verb::MakeFolder => fs::create_dir(&path).map_err(about).and(DONE),
             Verb::Rename => {

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use seawall_test_servers::sftp::{OddSftp, Oddities, Verb};
+use seawall_test_servers::sftp::{OddSftp, Oddities, SYNC, Verb};
 use seawall_test_servers::wait;
 
 use super::*;
@@ -76,6 +76,48 @@ fn every_number_is_an_answer() {
         assert!(text.contains(&format!("({number}: ")), "{text}");
         assert_eq!(std::fs::read_dir(&access.folder).unwrap().count(), 0);
         assert_eq!(server.sessions(), 1, "{number}: a session broke");
+    }
+}
+
+/// A folder that cannot be synced is noted. A disk that is full, protected or away is no such folder.
+#[test]
+fn a_medium_that_is_in_the_way_of_a_sync_is_an_error() {
+    for (number, failed) in [
+        (2, None),
+        (3, None),
+        (5, None),
+        (8, None),
+        (9, None),
+        (11, None),
+        (16, None),
+        (22, None),
+        (27, None),
+        (29, None),
+        (4711, None),
+        (4, Some(ErrorKind::Other)),
+        (12, Some(ErrorKind::PermissionDenied)),
+        (13, Some(ErrorKind::Other)),
+        (14, Some(ErrorKind::NoSpace)),
+        (15, Some(ErrorKind::NoSpace)),
+        (28, Some(ErrorKind::Other)),
+    ] {
+        let server = OddSftp::start(Oddities {
+            extensions: &[SYNC],
+            script: Arc::new(move |verb, path: &str| {
+                let is_folder = verb == Verb::Sync && Path::new(path).is_dir();
+                is_folder.then_some((number, "of a folder"))
+            }),
+            ..Oddities::default()
+        });
+        let client = access(&server).open();
+        let stored = client.put_new(&key("a"), b"x");
+        assert_eq!(
+            stored.map_err(|error| error.kind()).err(),
+            failed,
+            "{number}"
+        );
+        let noted = client.weaknesses().len();
+        assert_eq!(noted, usize::from(failed.is_none()), "{number}");
     }
 }
 
