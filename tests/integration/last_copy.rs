@@ -4,7 +4,7 @@ mod commits;
 mod cut_off;
 mod files;
 mod index;
-
+mod model;
 mod rules;
 
 use std::collections::HashSet;
