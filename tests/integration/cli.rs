@@ -70,6 +70,13 @@ impl User {
         }
     }
 
+    /// One whose repository is there, and empty.
+    pub fn with_repository() -> Self {
+        let user = Self::new();
+        user.run(&["init"]).succeeds();
+        user
+    }
+
     pub fn home(&self) -> &Path {
         self.home.path()
     }

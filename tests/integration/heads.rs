@@ -8,7 +8,7 @@ use sha1::{Digest as _, Sha1};
 
 use crate::cli::User;
 use crate::damage::{head, object_path, parent};
-use crate::support::{DOCUMENTS, Source, World};
+use crate::support::{DOCUMENTS, Source, World, backed_up};
 
 /// A library that shares no folder.
 const UNICODE: &str = "830ac5d7-2294-4f9c-ae5f-81500eb54e68";
@@ -70,8 +70,7 @@ fn changes(report: &Report) -> Vec<HeadChange> {
 
 #[test]
 fn a_head_that_went_back_is_told_with_both_commits_on_that_night() {
-    let (source, world) = (Source::example(), World::local());
-    world.backup(&source);
+    let (source, world, _) = backed_up();
     let new = head(&source, DOCUMENTS);
     let old = parent(&source, &parent(&source, &new));
     set_head(&source, DOCUMENTS, &old.id.to_string());
@@ -95,8 +94,7 @@ fn a_head_that_went_back_is_told_with_both_commits_on_that_night() {
 
 #[test]
 fn a_head_that_went_back_is_told_also_where_the_newer_commits_are_gone() {
-    let (source, world) = (Source::example(), World::local());
-    world.backup(&source);
+    let (source, world, _) = backed_up();
     let new = head(&source, DOCUMENTS);
     let between = parent(&source, &new);
     let old = parent(&source, &between);
@@ -126,8 +124,7 @@ fn a_head_that_goes_forward_is_no_news_however_far() {
 
 #[test]
 fn a_head_that_does_not_come_from_the_old_one_is_told() {
-    let (source, world) = (Source::example(), World::local());
-    world.backup(&source);
+    let (source, world, _) = backed_up();
     let new = head(&source, DOCUMENTS);
     let aside = make_commit(
         &source,
@@ -145,8 +142,7 @@ fn a_head_that_does_not_come_from_the_old_one_is_told() {
 #[test]
 fn a_repair_is_told_also_when_commits_follow_it() {
     for (is_on_head, follow) in [(true, 0), (true, 2), (false, 0), (false, 2)] {
-        let (source, world) = (Source::example(), World::local());
-        world.backup(&source);
+        let (source, world, _) = backed_up();
         let new = head(&source, DOCUMENTS);
         let base = if is_on_head {
             new
@@ -175,8 +171,7 @@ fn a_repair_is_told_also_when_commits_follow_it() {
 
 #[test]
 fn a_library_that_comes_and_goes_by_the_trash_is_no_news() {
-    let (source, world) = (Source::example(), World::local());
-    world.backup(&source);
+    let (source, world, _) = backed_up();
     let head = head(&source, UNICODE).id;
     source.sql(&format!(
         "DELETE FROM Repo WHERE repo_id = '{UNICODE}'; DELETE FROM Branch WHERE repo_id = '{UNICODE}';
@@ -215,8 +210,7 @@ fn a_library_that_comes_and_goes_by_the_trash_is_no_news() {
 
 #[test]
 fn libraries_that_lost_their_rows_are_told() {
-    let (source, world) = (Source::example(), World::local());
-    world.backup(&source);
+    let (source, world, _) = backed_up();
     let without = |library: &str| {
         source.sql(&format!("DELETE FROM Repo WHERE repo_id = '{library}'; DELETE FROM Branch WHERE repo_id = '{library}'"));
     };
@@ -247,9 +241,8 @@ fn libraries_that_lost_their_rows_are_told() {
 
 #[test]
 fn by_the_command_line() {
-    let (source, user) = (Source::example(), User::new());
+    let (source, user) = (Source::example(), User::with_repository());
     let path = source.path.to_str().unwrap();
-    user.run(&["init"]).succeeds();
     user.run(&["backup", path]).succeeds();
     let new = head(&source, DOCUMENTS);
     let old = parent(&source, &new).id.to_string();

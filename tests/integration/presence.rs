@@ -10,7 +10,7 @@ use seawall::repository::manifest::Damage;
 
 use crate::cli::User;
 use crate::damage::{head, object_path, parent};
-use crate::support::{DOCUMENTS, Source, World, files_below};
+use crate::support::{DOCUMENTS, Source, World, backed_up, files_below};
 
 const KINDS: [&str; 3] = ["commits", "fs", "blocks"];
 
@@ -43,8 +43,7 @@ fn whatever_of_the_storage_is_gone_is_one_alarm_each_night_until_it_is_back() {
         ("fs and blocks", &["fs", "blocks"]),
     ];
     for (what, kinds) in gone {
-        let (source, world) = (Source::example(), World::local());
-        let first = world.backup(&source);
+        let (source, world, first) = backed_up();
         assert!(first.source_gone.is_none() && first.is_proved() && !first.needs_reading());
         let storage = storage(&source);
         let away = source.path.join("away");
@@ -85,8 +84,7 @@ fn whatever_of_the_storage_is_gone_is_one_alarm_each_night_until_it_is_back() {
 
 #[test]
 fn a_folder_that_is_not_there_is_gone_as_well_as_an_empty_one() {
-    let (source, world) = (Source::example(), World::local());
-    world.backup(&source);
+    let (source, world, _) = backed_up();
     fs::remove_dir_all(storage(&source).join("blocks")).unwrap();
     assert_is_gone(&world.backup(&source));
 }
@@ -94,8 +92,7 @@ fn a_folder_that_is_not_there_is_gone_as_well_as_an_empty_one() {
 /// Whatever else the run was to look at: it does not name, and read from the repository, every object.
 #[test]
 fn an_audit_and_a_full_run_leave_alone_what_is_gone() {
-    let (source, mut world) = (Source::example(), World::local());
-    let first = world.backup(&source);
+    let (source, mut world, first) = backed_up();
     for kind in KINDS {
         empty(&storage(&source).join(kind));
     }
@@ -138,8 +135,7 @@ fn the_first_backup_of_a_source_that_is_gone_is_the_same_alarm() {
 /// An alarm has an end that a person can reach, also where the disk is lost for good.
 #[test]
 fn what_is_lost_for_good_can_be_named_and_accepted() {
-    let (source, mut world) = (Source::example(), World::local());
-    world.backup(&source);
+    let (source, mut world, _) = backed_up();
     empty(&storage(&source).join("blocks"));
     world.options.verify_source = "1/1".parse().ok();
     let report = world.backup(&source);
@@ -164,8 +160,7 @@ fn what_is_lost_for_good_can_be_named_and_accepted() {
 #[test]
 fn one_library_that_is_gone_is_named_on_the_first_night() {
     for kind in KINDS {
-        let (source, world) = (Source::example(), World::local());
-        world.backup(&source);
+        let (source, world, _) = backed_up();
         let folder = storage(&source).join(kind).join(DOCUMENTS);
         let files = files_below(&folder).len();
         fs::remove_dir_all(&folder).unwrap();
@@ -195,8 +190,7 @@ fn one_library_that_is_gone_is_named_on_the_first_night() {
 #[test]
 fn a_head_that_is_gone_or_empty_is_named_on_the_first_night() {
     for is_empty in [false, true] {
-        let (source, world) = (Source::example(), World::local());
-        world.backup(&source);
+        let (source, world, _) = backed_up();
         let head = head(&source, DOCUMENTS);
         let path = object_path(&source, &head);
         fs::remove_file(&path).unwrap();
@@ -218,8 +212,7 @@ fn a_head_that_is_gone_or_empty_is_named_on_the_first_night() {
 /// The folders are all there, and the files are not: what only a look at objects tells.
 #[test]
 fn random_objects_tell_what_folders_do_not() {
-    let (source, mut world) = (Source::example(), World::local());
-    world.backup(&source);
+    let (source, mut world, _) = backed_up();
     for block in files_below(&storage(&source).join("blocks")) {
         fs::remove_file(block).unwrap();
     }
@@ -231,8 +224,7 @@ fn random_objects_tell_what_folders_do_not() {
     world.options.samples = 200;
     assert_is_gone(&world.backup(&source));
     // Files of no bytes, which a power cut leaves.
-    let (source, mut world) = (Source::example(), World::local());
-    world.backup(&source);
+    let (source, mut world, _) = backed_up();
     world.options.samples = 200;
     assert!(!world.backup(&source).needs_reading());
     for object in files_below(&storage(&source).join("blocks")) {
@@ -243,8 +235,7 @@ fn random_objects_tell_what_folders_do_not() {
 
 #[test]
 fn a_random_object_that_is_lost_is_named() {
-    let (source, mut world) = (Source::example(), World::local());
-    world.backup(&source);
+    let (source, mut world, _) = backed_up();
     let block = source.objects("blocks", DOCUMENTS)[0].clone();
     let old = parent(&source, &head(&source, DOCUMENTS));
     fs::remove_file(&block).unwrap();
@@ -263,8 +254,7 @@ fn a_random_object_that_is_lost_is_named() {
         "{lost:?}"
     );
     // And a version that users can still go back to.
-    let (source, mut world) = (Source::example(), World::local());
-    world.backup(&source);
+    let (source, mut world, _) = backed_up();
     fs::remove_file(object_path(&source, &old)).unwrap();
     world.options.samples = 2000;
     let report = world.backup(&source);
@@ -280,8 +270,7 @@ fn a_random_object_that_is_lost_is_named() {
 #[test]
 fn a_share_of_the_audit_is_due_from_the_first_night_on() {
     for share in ["1/30", "1/3", "1/2"] {
-        let (source, mut world) = (Source::example(), World::local());
-        let first = world.backup(&source);
+        let (source, mut world, first) = backed_up();
         world.options.verify_source = share.parse().ok();
         let with_head = first
             .manifest
@@ -305,9 +294,8 @@ fn a_share_of_the_audit_is_due_from_the_first_night_on() {
 
 #[test]
 fn by_the_command_line() {
-    let (source, user) = (Source::example(), User::new());
+    let (source, user) = (Source::example(), User::with_repository());
     let path = source.path.to_str().unwrap();
-    user.run(&["init"]).succeeds();
     let good = user.run(&["backup", path]);
     assert!(
         good.succeeds().contains("proved    every pointer"),
@@ -374,9 +362,8 @@ fn by_the_command_line() {
 
 #[test]
 fn doctor_names_a_library_that_is_gone_and_sees_that_all_blocks_are() {
-    let (source, user) = (Source::example(), User::new());
+    let (source, user) = (Source::example(), User::with_repository());
     let path = source.path.to_str().unwrap();
-    user.run(&["init"]).succeeds();
     fs::remove_dir_all(storage(&source).join("commits").join(DOCUMENTS)).unwrap();
     let doctor = user.run(&["doctor", path]);
     assert_eq!(doctor.status, 3);
@@ -399,9 +386,8 @@ fn doctor_names_a_library_that_is_gone_and_sees_that_all_blocks_are() {
 
 #[test]
 fn nothing_is_proved_beside_rows_that_cannot_be_read() {
-    let (source, user) = (Source::example(), User::new());
+    let (source, user) = (Source::example(), User::with_repository());
     let path = source.path.to_str().unwrap();
-    user.run(&["init"]).succeeds();
     source
         .sql("UPDATE Repo SET repo_id = 'rubbish' WHERE repo_id = (SELECT min(repo_id) FROM Repo)");
     let ran = user.run(&["backup", path]);
@@ -443,9 +429,8 @@ fn ids_in_capital_letters_are_read_as_the_same_ids() {
 
 #[test]
 fn nothing_is_called_good_where_there_is_nothing() {
-    let (source, user) = (Source::example(), User::new());
+    let (source, user) = (Source::example(), User::with_repository());
     let path = source.path.to_str().unwrap();
-    user.run(&["init"]).succeeds();
     for level in [
         &["check"][..],
         &["check", "--read-data"],

@@ -208,6 +208,13 @@ pub fn tree(folder: &Path) -> std::collections::BTreeMap<PathBuf, String> {
     found
 }
 
+/// A copy of the example, and a host that has backed it up for the first time.
+pub fn backed_up() -> (Source, World, Report) {
+    let (source, world) = (Source::example(), World::local());
+    let report = world.backup(&source);
+    (source, world, report)
+}
+
 /// A host with its state folder, and a repository that it joined.
 pub struct World {
     folder: tempfile::TempDir,

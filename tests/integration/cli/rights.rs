@@ -28,6 +28,16 @@ impl Shared {
         Self { user, binary }
     }
 
+    /// The same, where nobody has backed up the example.
+    fn with_backup_of_nobody() -> Self {
+        let shared = Self::new();
+        shared.as_nobody(&["init", "--unencrypted"]).succeeds();
+        let source = example();
+        let backup = ["backup", source.to_str().unwrap()];
+        shared.as_nobody(&backup).succeeds();
+        shared
+    }
+
     fn run(&self, prefix: &[&str], arguments: &[&str]) -> Ran {
         let mut command = Command::new("setpriv");
         command
@@ -72,11 +82,9 @@ fn root_leaves_nothing_in_the_state_folder_of_another_user() {
     if !is_root() {
         return;
     }
-    let shared = Shared::new();
+    let shared = Shared::with_backup_of_nobody();
     let source = example();
     let backup = ["backup", source.to_str().unwrap()];
-    shared.as_nobody(&["init", "--unencrypted"]).succeeds();
-    shared.as_nobody(&backup).succeeds();
     let before = [
         tree(&shared.user.path("state")),
         tree(&shared.user.repository()),
@@ -127,11 +135,9 @@ fn what_root_left_in_a_state_folder_is_given_back() {
     if !is_root() {
         return;
     }
-    let shared = Shared::new();
+    let shared = Shared::with_backup_of_nobody();
     let source = example();
     let backup = ["backup", source.to_str().unwrap()];
-    shared.as_nobody(&["init", "--unencrypted"]).succeeds();
-    shared.as_nobody(&backup).succeeds();
     let state = shared.user.path("state");
     let catalog = files_below(&state)
         .into_iter()

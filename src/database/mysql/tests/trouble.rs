@@ -1,5 +1,7 @@
 //! What is refused, and what it says.
 
+use seawall_test_servers::wait;
+
 use super::*;
 
 fn begin(server: &Server, database: &str) -> Result<(), Error> {
