@@ -249,6 +249,10 @@ mod tests {
                 assert_eq!(words[..2], ["seawall".to_owned(), verb.clone()]);
                 let mut matches = command().try_get_matches_from(words).unwrap();
                 Cli::from_arg_matches_mut(&mut matches).unwrap();
+                let mut command = command();
+                let verb = command.find_subcommand_mut(&verb).unwrap();
+                let help = verb.render_help().to_string();
+                assert!(help.contains(example), "{example} is not in {help}");
             }
         }
     }

@@ -24,18 +24,24 @@ fn parsed(source: &Source, commit: &Object) -> serde_json::Value {
 }
 
 /// A commit beside another one, of the same tree.
-fn make_commit(
+fn make_commit(source: &Source, like: &Object, parents: &[&Object], description: &str) -> Object {
+    make_commit_with(source, like, |commit| {
+        commit["description"] = description.into();
+        for (at, name) in ["parent_id", "second_parent_id"].into_iter().enumerate() {
+            let parent = parents.get(at).map(|parent| parent.id.to_string());
+            commit[name] = parent.into();
+        }
+    })
+}
+
+/// A commit like another one but for what is edited, with an id that fits.
+pub fn make_commit_with(
     source: &Source,
     like: &Object,
-    parent: Option<&Object>,
-    description: &str,
+    edit: impl FnOnce(&mut serde_json::Value),
 ) -> Object {
     let mut commit = parsed(source, like);
-    commit["description"] = description.into();
-    commit["parent_id"] = parent.map_or(serde_json::Value::Null, |parent| {
-        parent.id.to_string().into()
-    });
-    commit["second_parent_id"] = serde_json::Value::Null;
+    edit(&mut commit);
     let text = |name: &str| commit[name].as_str().map(ToOwned::to_owned);
     let mut hash = Sha1::new();
     for part in [
@@ -112,26 +118,26 @@ fn a_head_that_goes_forward_is_no_news_however_far() {
     let old = parent(&source, &parent(&source, &new));
     set_head(&source, DOCUMENTS, &old.id.to_string());
     world.backup(&source);
-    let merged = make_commit(&source, &new, Some(&new), "Auto merge by system");
-    set_head(&source, DOCUMENTS, &merged.id.to_string());
-    let report = world.backup(&source);
-    assert!(
-        report.rolled_back.is_empty() && !report.needs_reading(),
-        "{:?}",
-        report.warnings()
-    );
+    let further = make_commit(&source, &new, &[&new], "further");
+    // By the first parent, and by the second: the head of another client was merged.
+    let aside = make_commit(&source, &new, &[&old], "of another client");
+    let merged = make_commit(&source, &new, &[&aside, &further], "Auto merge by system");
+    for next in [further, merged] {
+        set_head(&source, DOCUMENTS, &next.id.to_string());
+        let report = world.backup(&source);
+        assert!(
+            report.rolled_back.is_empty() && !report.needs_reading(),
+            "{:?}",
+            report.warnings()
+        );
+    }
 }
 
 #[test]
 fn a_head_that_does_not_come_from_the_old_one_is_told() {
     let (source, world, _) = backed_up();
     let new = head(&source, DOCUMENTS);
-    let aside = make_commit(
-        &source,
-        &new,
-        Some(&parent(&source, &new)),
-        "something else",
-    );
+    let aside = make_commit(&source, &new, &[&parent(&source, &new)], "something else");
     set_head(&source, DOCUMENTS, &aside.id.to_string());
     let report = world.backup(&source);
     assert_eq!(changes(&report), [HeadChange::Replaced]);
@@ -149,10 +155,10 @@ fn a_repair_is_told_also_when_commits_follow_it() {
         } else {
             parent(&source, &new)
         };
-        let repair = make_commit(&source, &new, Some(&base), "Repaired by system.");
+        let repair = make_commit(&source, &new, &[&base], "Repaired by system.");
         let mut last = repair;
         for number in 0..follow {
-            last = make_commit(&source, &new, Some(&last), &format!("Added {number}"));
+            last = make_commit(&source, &new, &[&last], &format!("Added {number}"));
         }
         set_head(&source, DOCUMENTS, &last.id.to_string());
         let report = world.backup(&source);
@@ -162,7 +168,7 @@ fn a_repair_is_told_also_when_commits_follow_it() {
         );
         assert!(report.needs_reading());
         // What was told is no news when users go on.
-        let next = make_commit(&source, &new, Some(&last), "Went on");
+        let next = make_commit(&source, &new, &[&last], "Went on");
         set_head(&source, DOCUMENTS, &next.id.to_string());
         let report = world.backup(&source);
         assert!(report.rolled_back.is_empty(), "{:?}", report.rolled_back);

@@ -223,14 +223,16 @@ fn random_objects_tell_what_folders_do_not() {
     );
     world.options.samples = 200;
     assert_is_gone(&world.backup(&source));
-    // Files of no bytes, which a power cut leaves.
-    let (source, mut world, _) = backed_up();
-    world.options.samples = 200;
-    assert!(!world.backup(&source).needs_reading());
-    for object in files_below(&storage(&source).join("blocks")) {
-        fs::write(object, b"").unwrap();
+    // Files of no bytes, which a power cut leaves, and of too few.
+    for left in [&b""[..], b"x"] {
+        let (source, mut world, _) = backed_up();
+        world.options.samples = 200;
+        assert!(!world.backup(&source).needs_reading());
+        for object in files_below(&storage(&source).join("blocks")) {
+            fs::write(object, left).unwrap();
+        }
+        assert_is_gone(&world.backup(&source));
     }
-    assert_is_gone(&world.backup(&source));
 }
 
 #[test]
@@ -373,15 +375,22 @@ fn doctor_names_a_library_that_is_gone_and_sees_that_all_blocks_are() {
         doctor.stdout
     );
     assert!(doctor.stdout.contains(DOCUMENTS), "{}", doctor.stdout);
-    let source = Source::example();
-    empty(&storage(&source).join("blocks"));
-    let doctor = user.run(&["doctor", source.path.to_str().unwrap()]);
-    assert_eq!(doctor.status, 3);
-    assert!(
-        doctor.stdout.contains("is the disk mounted?"),
-        "{}",
-        doctor.stdout
-    );
+    // Gone, or files of no bytes: the doctor knows no lengths.
+    for are_files in [false, true] {
+        let source = Source::example();
+        let blocks = storage(&source).join("blocks");
+        if are_files {
+            for block in files_below(&blocks) {
+                fs::write(block, b"").unwrap();
+            }
+        } else {
+            empty(&blocks);
+        }
+        let doctor = user.run(&["doctor", source.path.to_str().unwrap()]);
+        assert_eq!(doctor.status, 3, "{}", doctor.stdout);
+        let said = ["is the disk mounted?", "has 0 bytes"][usize::from(are_files)];
+        assert!(doctor.stdout.contains(said), "{}", doctor.stdout);
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ use seawall::object::{Kind, Object, ObjectId, Store};
 
 use super::*;
 use crate::damage::{head, object_path, parent, root};
+use crate::heads::make_commit_with;
 
 /// Changes one field of a commit in the source.
 fn change(source: &Source, commit: &Object, field: &str, value: serde_json::Value) -> Vec<u8> {
@@ -142,6 +143,33 @@ fn an_altered_root_is_damage_in_backup_verify_and_deep_check() {
             .collect();
         assert_eq!(reasons, ["altered-root"]);
     }
+}
+
+/// The folder that the id fits is the empty one, of which nothing is on disk.
+#[test]
+fn an_altered_root_of_an_empty_library_is_damage_too() {
+    let (source, world) = (Source::example(), World::local());
+    let before = head(&source, PHOTOS);
+    let emptied = make_commit_with(&source, &before, |commit| {
+        commit["root_id"] = ObjectId::EMPTY.to_string().into();
+        commit["parent_id"] = before.id.to_string().into();
+    });
+    source.sql(&format!(
+        "UPDATE Branch SET commit_id = '{}' WHERE repo_id = '{PHOTOS}'",
+        emptied.id
+    ));
+    let other = root(&source, &before).id.to_string();
+    change(&source, &emptied, "root_id", other.into());
+    let report = world.backup(&source);
+    let [damage] = &*report.manifest.damage else {
+        panic!("{:?}", report.manifest.damage)
+    };
+    assert_eq!(
+        (damage.object(), &*damage.reason),
+        (emptied, "altered-root")
+    );
+    assert!(damage.detail.contains(&ObjectId::EMPTY.to_string()));
+    assert_deep_check(&world);
 }
 
 #[test]

@@ -175,3 +175,24 @@ fn a_loss_more_is_looked_behind_again() {
     let kept = stored(&world, &third);
     assert!(sound(&source, PHOTOS).is_subset(&kept));
 }
+
+/// What an earlier run listed is known of the base, not of the catalog: that may have been made again.
+#[test]
+fn how_much_was_listed_survives_the_catalog() {
+    let (source, world) = (Source::example(), World::local());
+    let newest = head(&source, PHOTOS);
+    let middle = parent(&source, &newest);
+    zeros(&object_path(&source, &newest));
+    let first = world.backup(&source);
+    let objects = |report: &Report| library(report, PHOTOS).listed.as_ref().unwrap().objects;
+    assert_eq!(objects(&first), 24);
+    fs::remove_file(world.of_repository.catalog_path()).unwrap();
+    // A loss more has it listed again.
+    source.sql(&format!(
+        "INSERT INTO Branch VALUES ('other', '{PHOTOS}', '{}')",
+        "1".repeat(40)
+    ));
+    let second = world.backup(&source);
+    assert!(stored(&world, &second).contains(&middle));
+    assert_eq!(objects(&second), 24);
+}

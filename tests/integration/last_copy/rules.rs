@@ -38,6 +38,33 @@ fn the_highest_valid_since_ever_counts_also_where_a_library_was_listed_twice() {
     assert_eq!(since(&world.backup(&source)), Some(900));
 }
 
+/// A library that has no row at all on some night is remembered by its store.
+#[test]
+fn the_highest_valid_since_ever_counts_also_where_the_row_was_gone() {
+    let (source, world) = (Source::example(), World::local());
+    let branch = source.query(&format!(
+        "SELECT commit_id FROM Branch WHERE repo_id = '{UNICODE}'"
+    ));
+    source.sql(&format!(
+        "INSERT INTO RepoValidSince VALUES ('{UNICODE}', 900)"
+    ));
+    world.backup(&source);
+    source.sql(&format!(
+        "DELETE FROM Branch WHERE repo_id = '{UNICODE}'; DELETE FROM Repo WHERE repo_id = '{UNICODE}';
+         DELETE FROM RepoValidSince"
+    ));
+    for _ in 0..2 {
+        let report = world.backup(&source);
+        assert!(report.manifest.library(UNICODE.parse().unwrap()).is_none());
+    }
+    source.sql(&format!(
+        "INSERT INTO Repo VALUES ('{UNICODE}'); INSERT INTO Branch VALUES ('master', '{UNICODE}', '{branch}');
+         INSERT INTO RepoValidSince VALUES ('{UNICODE}', 100)"
+    ));
+    let report = world.backup(&source);
+    assert_eq!(library(&report, UNICODE).valid_since, Some(900));
+}
+
 #[test]
 fn a_library_that_leaves_the_trash_between_two_attempts_is_judged_as_a_live_one() {
     let source = Source::example();

@@ -200,3 +200,35 @@ fn a_link_to_everything_is_told_and_not_followed() {
     );
     assert!(listing(&scan).contains(&"top level: md-data@".to_owned()));
 }
+
+/// What such a link leads to would be stored twice, objects among it.
+#[test]
+fn a_link_to_a_folder_that_holds_another_stored_place_is_told_and_not_followed() {
+    let installation = Installation::new();
+    installation.write("md-data/v1/tags.bin", "tags");
+    move_out(&installation, "md-data");
+    let disk = fs::canonicalize(installation.outside("disk")).unwrap();
+    symlink(&disk, installation.path("notification-data")).unwrap();
+    let mut options = installation.options();
+    options.followed_links = vec![PathBuf::from("md-data")];
+    let scan = super::scan(&options).unwrap();
+    assert_eq!(
+        told(&scan),
+        [format!("notification-data -> {}", disk.display())]
+    );
+    assert!(listing(&scan).contains(&"top level: notification-data@".to_owned()));
+}
+
+#[test]
+fn a_link_that_is_excluded_is_neither_followed_nor_told() {
+    let installation = Installation::new();
+    installation.write("md-data/v1/tags.bin", "tags");
+    move_out(&installation, "md-data");
+    let mut options = installation.options();
+    assert_eq!(known_links(&options).unwrap().len(), 1);
+    options.excludes = vec!["md-data".to_owned()];
+    assert_eq!(known_links(&options).unwrap(), []);
+    let scan = super::scan(&options).unwrap();
+    assert_eq!(told(&scan), [] as [String; 0]);
+    assert!(!listing(&scan).iter().any(|line| line.contains("tags.bin")));
+}

@@ -96,6 +96,23 @@ fn c04_an_env_file_that_is_none_is_refused() {
     assert!(text.contains("has no line NAME=value"), "{text}");
 }
 
+/// Docker makes a folder where a file to be mounted is missing.
+#[test]
+fn c04_a_folder_in_the_place_of_a_dotenv_is_none() {
+    let case = Case::new(
+        "04-docker13-env-beside",
+        "opt/seafile-data/seafile",
+        "opt/seafile-data/seafile/seafile-data",
+        &[],
+    );
+    case.make("opt/seafile-data/seafile/conf/.env");
+    let installation = case.find().unwrap();
+    assert_eq!(
+        servers(&installation)[0],
+        "seafile_db db:3306 seafile fake-pw-04"
+    );
+}
+
 #[test]
 fn c04_a_dotenv_right_above_the_volume_is_likely() {
     let case = Case::new(

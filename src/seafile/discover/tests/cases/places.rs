@@ -42,6 +42,36 @@ fn c01_a_debian_package_keeps_its_configuration_in_etc() {
     );
 }
 
+/// Each of the two ties is enough: a file that names the top folder, or the same name in `/etc` and `/var/lib`.
+#[test]
+fn c01_one_tie_to_the_configuration_is_enough() {
+    for is_named in [false, true] {
+        let (top, name) = if is_named {
+            ("srv/cloud", "haiwen")
+        } else {
+            ("var/lib/seafile", "seafile")
+        };
+        let root = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(root.path()).unwrap();
+        let (top, etc) = (root.join(top), root.join("etc").join(name));
+        fs::create_dir_all(top.join("seafile-data/storage/commits")).unwrap();
+        fs::create_dir_all(&etc).unwrap();
+        fs::write(
+            etc.join("seafile.conf"),
+            "[database]\ntype = mysql\nhost = db\n",
+        )
+        .unwrap();
+        let variables = if is_named {
+            "HOME=/srv/cloud\n"
+        } else {
+            "X=1\n"
+        };
+        fs::write(etc.join("seafile.env"), variables).unwrap();
+        let installation = discover(&top, &Environment::default()).unwrap();
+        assert_eq!(installation.conf_dir, Some(etc), "named: {is_named}");
+    }
+}
+
 #[test]
 fn c01_options_mean_mysql_whatever_else_is_there() {
     let case = Case::new(

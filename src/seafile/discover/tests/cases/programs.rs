@@ -127,6 +127,19 @@ fn c19_and_c20_the_program_in_use_is_known_whatever_stands_at_the_link() {
     }
 }
 
+/// `pro-data` tells the edition of docker's volume only. Beside a program whose name tells nothing it may be a leftover.
+#[test]
+fn c11_a_leftover_of_the_professional_edition_tells_no_edition() {
+    let conf = "[database]\ntype = mysql\nhost = db\n[block_backend]\nname = s3\n";
+    let fake = Fake::new()
+        .folder("seafile-server-latest")
+        .folder("pro-data")
+        .folder("seafile-data/storage/blocks/5dbd46b1-6c5e-4d85-b7b9-4b8e1b2f4a3c")
+        .file("conf/seafile.conf", conf);
+    let text = complaint(fake.discover());
+    assert!(text.contains("--objects-on-disk"), "{text}");
+}
+
 type Make = fn(&Path);
 
 /// What stands at the link, made by the function; the folder and version that are found.

@@ -22,6 +22,20 @@ fn c12_sections_count_as_they_are_spelled() {
     assert!(text.contains("seafile.db has 1 library"), "{text}");
 }
 
+/// No program takes one for the other: what stands there decides nothing.
+#[test]
+fn c12_a_section_under_another_name_decides_nothing() {
+    for section in ["[ database ]", "[Database]", "[DATABASE]"] {
+        let conf = format!("{section}\ntype = mysql\nhost = db\n");
+        let fake = Fake::with_program("seafile-server-11.0.13", &conf);
+        let text = complaint(fake.discover());
+        assert!(
+            text.contains("SQLite database is missing"),
+            "{section}: {text}"
+        );
+    }
+}
+
 #[test]
 fn c13_each_program_has_rules_of_its_own() {
     let case = Case::new(
