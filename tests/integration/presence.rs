@@ -294,6 +294,20 @@ fn a_share_of_the_audit_is_due_from_the_first_night_on() {
     }
 }
 
+/// What the first run stored was read then, and has its turn all the same; it rests after it.
+#[test]
+fn a_library_larger_than_a_share_has_its_turn_on_the_first_night_and_rests() {
+    let (source, mut world) = (Source::example(), World::local());
+    source.sql(&format!(
+        "DELETE FROM VirtualRepo; DELETE FROM RepoTrash; DELETE FROM Repo WHERE repo_id != '{DOCUMENTS}';
+         DELETE FROM Branch WHERE repo_id != '{DOCUMENTS}'"
+    ));
+    world.backup(&source);
+    world.options.verify_source = "1/30".parse().ok();
+    let nights = [1, 2, 3].map(|_| world.backup(&source).audited);
+    assert_eq!(nights, [1, 0, 0]);
+}
+
 #[test]
 fn by_the_command_line() {
     let (source, user) = (Source::example(), User::with_repository());
