@@ -175,6 +175,35 @@ fn a_repair_is_told_also_when_commits_follow_it() {
     }
 }
 
+/// A client's commit that was made right after a repair and merged much later leads to it once more.
+#[test]
+fn a_repair_that_was_told_is_no_news_on_another_way() {
+    let (source, world, _) = backed_up();
+    let new = head(&source, DOCUMENTS);
+    let time = parsed(&source, &new)["ctime"].as_i64().unwrap();
+    let make = |parents: &[&Object], description: &str, later: i64| {
+        let made = make_commit(&source, &new, parents, description);
+        make_commit_with(&source, &made, |commit| {
+            commit["ctime"] = (time + later).into();
+        })
+    };
+    let repair = make(&[&new], "Repaired by system.", 5);
+    let told = make(&[&repair], "after it", 6);
+    set_head(&source, DOCUMENTS, &told.id.to_string());
+    let commit = repair.id;
+    assert_eq!(
+        changes(&world.backup(&source)),
+        [HeadChange::Repaired { commit }]
+    );
+    // The search meets the repair before the old head, whose clock was behind.
+    let further = make(&[&told], "further", 3);
+    let of_client = make(&[&repair], "of a client", 10);
+    let merged = make(&[&of_client, &further], "Auto merge by system", 11);
+    set_head(&source, DOCUMENTS, &merged.id.to_string());
+    let report = world.backup(&source);
+    assert!(report.rolled_back.is_empty(), "{:?}", report.rolled_back);
+}
+
 #[test]
 fn a_library_that_comes_and_goes_by_the_trash_is_no_news() {
     let (source, world, _) = backed_up();
@@ -243,6 +272,39 @@ fn libraries_that_lost_their_rows_are_told() {
         report.rolled_back
     );
     assert!(report.needs_reading());
+}
+
+/// One that is gone with its objects was deleted. So many at once were not, unless the server says so.
+#[test]
+fn libraries_that_are_gone_with_their_objects_are_told_where_they_are_many() {
+    for (are_many, are_garbage) in [(false, false), (true, false), (true, true)] {
+        let (source, world, first) = backed_up();
+        let libraries = first.manifest.libraries.iter();
+        let ids = libraries.map(|library| library.id.to_string());
+        let gone: Vec<String> = ids.filter(|id| are_many || id == UNICODE).collect();
+        for id in &gone {
+            source.sql(&format!(
+                "DELETE FROM Repo WHERE repo_id = '{id}'; DELETE FROM Branch WHERE repo_id = '{id}';
+                 DELETE FROM RepoTrash WHERE repo_id = '{id}'; DELETE FROM VirtualRepo WHERE repo_id = '{id}'"
+            ));
+            if are_garbage {
+                source.sql(&format!(
+                    "INSERT INTO GarbageRepos (repo_id) VALUES ('{id}')"
+                ));
+            }
+            for kind in ["commits", "fs", "blocks"] {
+                let store = source.path.join("seafile-data/storage").join(kind).join(id);
+                if store.exists() {
+                    fs::remove_dir_all(store).unwrap();
+                }
+            }
+        }
+        let report = world.backup(&source);
+        let told = &report.rolled_back.vanished;
+        assert_eq!(told.len() > 3, are_many && !are_garbage, "{told:?}");
+        assert!(told.iter().all(|library| !library.on_disk), "{told:?}");
+        assert!(are_many || told.is_empty(), "{told:?}");
+    }
 }
 
 #[test]

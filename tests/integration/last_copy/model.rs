@@ -26,8 +26,8 @@ struct Recipe {
     files: Vec<Vec<u8>>,
     /// What each folder holds: files, and folders that were made before it.
     folders: Vec<Vec<(bool, usize)>>,
-    /// The root of each commit, and a commit before that it merges besides its parent.
-    commits: Vec<(usize, Option<usize>)>,
+    /// The root of each commit, its parent where that is not the commit before, and another one that it merges.
+    commits: Vec<(usize, Option<usize>, Option<usize>)>,
     /// Objects to break, and whether they are torn instead of gone.
     holes: Vec<(usize, bool)>,
 }
@@ -36,7 +36,8 @@ fn recipe() -> impl Strategy<Value = Recipe> {
     let files = prop::collection::vec(prop::collection::vec(0u8..12, 1..4), 1..8);
     let entries = prop::collection::vec((any::<bool>(), 0usize..100), 0..5);
     let folders = prop::collection::vec(entries, 1..8);
-    let commits = prop::collection::vec((0usize..100, prop::option::of(0usize..100)), 1..6);
+    let before = || prop::option::of(0usize..100);
+    let commits = prop::collection::vec((0usize..100, before(), before()), 1..7);
     let holes = prop::collection::vec((0usize..1000, any::<bool>()), 0..5);
     (files, folders, commits, holes).prop_map(|(files, folders, commits, holes)| Recipe {
         files,
@@ -148,11 +149,13 @@ impl Made {
             folders.push(folder);
         }
         let mut commits: Vec<Object> = Vec::new();
-        for (number, (root, merged)) in recipe.commits.iter().enumerate() {
+        for (number, (root, parent, merged)) in recipe.commits.iter().enumerate() {
             let root = folders[root % folders.len()];
-            let merged = merged.filter(|_| !commits.is_empty());
-            let merged = merged.map(|merged| commits[merged % commits.len()]);
-            let parents = [commits.last().copied(), merged];
+            let known = |which: &Option<usize>| {
+                let which = which.filter(|_| !commits.is_empty())?;
+                Some(commits[which % commits.len()])
+            };
+            let parents = [known(parent).or(commits.last().copied()), known(merged)];
             commits.push(self.commit(number as u64, root, parents));
         }
         *commits.last().unwrap()
@@ -172,21 +175,17 @@ impl Made {
         [there, holes]
     }
 
-    /// Puts it beside a whole library, so that what is broken is not all that there is.
+    /// Puts it in the place of the one before.
     fn lay_out(&self, source: &Source, broken: &BTreeMap<Object, bool>, head: &Object) {
         source.sql(&format!(
-            "DELETE FROM RepoTrash; DELETE FROM VirtualRepo; DELETE FROM Repo WHERE repo_id != '{UNICODE}';
-             DELETE FROM Branch WHERE repo_id != '{UNICODE}'; INSERT INTO Repo VALUES ('{LIBRARY}');
+            "DELETE FROM Branch WHERE repo_id = '{LIBRARY}';
              INSERT INTO Branch VALUES ('master', '{LIBRARY}', '{}')",
             head.id
         ));
         for kind in ["commits", "fs", "blocks"] {
-            let folder = source.path.join("seafile-data/storage").join(kind);
-            for store in fs::read_dir(folder).unwrap().map(Result::unwrap) {
-                if store.file_name() != UNICODE {
-                    fs::remove_dir_all(store.path()).unwrap();
-                }
-            }
+            let store = source.path.join("seafile-data/storage").join(kind);
+            // The first one has none before it.
+            let _ = fs::remove_dir_all(store.join(LIBRARY));
         }
         for (object, (bytes, _)) in &self.objects {
             let path = object_path(source, object);
@@ -200,8 +199,26 @@ impl Made {
     }
 }
 
-fn play(recipe: &Recipe) {
-    let (source, world) = (Source::example(), World::local());
+/// An installation with one whole library, so that what is broken is not all that there is, and the row of another one.
+fn installation() -> Source {
+    let source = Source::example();
+    source.sql(&format!(
+        "DELETE FROM RepoTrash; DELETE FROM VirtualRepo; DELETE FROM Repo WHERE repo_id != '{UNICODE}';
+         DELETE FROM Branch WHERE repo_id != '{UNICODE}'; INSERT INTO Repo VALUES ('{LIBRARY}')"
+    ));
+    for kind in ["commits", "fs", "blocks"] {
+        let folder = source.path.join("seafile-data/storage").join(kind);
+        for store in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            if store.file_name() != UNICODE {
+                fs::remove_dir_all(store.path()).unwrap();
+            }
+        }
+    }
+    source
+}
+
+fn play(source: &Source, recipe: &Recipe) {
+    let world = World::local();
     let mut made = Made::default();
     let head = made.make(recipe);
     let all: Vec<Object> = made.objects.keys().copied().collect();
@@ -209,7 +226,7 @@ fn play(recipe: &Recipe) {
     let broken: BTreeMap<Object, bool> = holes
         .map(|(at, is_torn)| (all[at % all.len()], *is_torn))
         .collect();
-    made.lay_out(&source, &broken, &head);
+    made.lay_out(source, &broken, &head);
     let broken: BTreeSet<Object> = broken.into_keys().collect();
     let [there, holes] = made.reach(&broken, head);
     // Behind a commit everything is taken. Below a folder or a file no commits are.
@@ -219,7 +236,7 @@ fn play(recipe: &Recipe) {
         Kind::Fs | Kind::Block => has_lost(Kind::Commit) || has_lost(Kind::Fs),
     };
     for night in 0..2 {
-        let report = world.backup(&source);
+        let report = world.backup(source);
         let damage = &report.manifest.damage;
         assert_eq!(damaged(damage), holes, "night {night}: each hole is named");
         assert_eq!(damage.len(), holes.len(), "night {night}: and once");
@@ -240,6 +257,7 @@ fn play(recipe: &Recipe) {
 #[test]
 fn random_libraries_with_random_holes() {
     let begun = Instant::now();
+    let source = installation();
     let seeds = u8::try_from(rounds(24, 250)).unwrap();
     for seed in 0..seeds {
         if rounds(0, 1) == 0 && begun.elapsed() > LONGEST {
@@ -256,7 +274,7 @@ fn random_libraries_with_random_holes() {
         };
         let random = TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]);
         let played = TestRunner::new_with_rng(config, random).run(&recipe(), |recipe| {
-            play(&recipe);
+            play(&source, &recipe);
             Ok(())
         });
         if let Err(error) = played {
