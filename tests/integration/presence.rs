@@ -402,8 +402,11 @@ fn doctor_names_a_library_that_is_gone_and_sees_that_all_blocks_are() {
         }
         let doctor = user.run(&["doctor", source.path.to_str().unwrap()]);
         assert_eq!(doctor.status, 3, "{}", doctor.stdout);
-        let said = ["is the disk mounted?", "has 0 bytes"][usize::from(are_files)];
-        assert!(doctor.stdout.contains(said), "{}", doctor.stdout);
+        assert!(
+            doctor.stdout.contains("is the disk mounted?"),
+            "{}",
+            doctor.stdout
+        );
     }
 }
 

@@ -58,7 +58,8 @@ impl Waiting {
             .unwrap()
             .read_to_string(&mut said)
             .unwrap();
-        (self.child.0.wait().unwrap(), said)
+        let status = wait::end_of(&mut self.child.0, "seawall after a signal");
+        (status, said)
     }
 }
 
