@@ -7,17 +7,9 @@ use std::sync::Arc;
 use crate::destination::Scheme;
 use crate::destination::{Destination, Remote};
 use crate::limit::LimitedBackend;
+use crate::options::Absent;
 use crate::retry::retry;
 use crate::{Backend, LocalBackend, Options, Result, RetryingBackend};
-
-/// What to do where nothing is yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Absent {
-    /// That is `NotFound`.
-    Refuse,
-    /// Folders are made.
-    Make,
-}
 
 /// Opens the destination that a URL or a path names; it must exist. What fails in passing is tried
 /// again, the opening too: the server of a nightly run may just be starting.

@@ -16,6 +16,15 @@ pub type Ask = dyn Fn(&str) -> Option<SecretString> + Send + Sync;
 /// Reads a variable of the environment.
 pub type Variable = dyn Fn(&str) -> Option<String> + Send + Sync;
 
+/// What to do where the destination does not exist yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Absent {
+    /// Fail with `NotFound`.
+    Refuse,
+    /// Make its folders.
+    Make,
+}
+
 /// How to reach a destination. The default suits a server with nothing special about it.
 #[derive(Clone)]
 pub struct Options {

@@ -23,7 +23,7 @@ use futures_util::future;
 use crate::destination::Remote;
 use crate::key::{check_prefix, is_segment};
 use crate::limit::Pace;
-use crate::open::Absent;
+use crate::options::Absent;
 use crate::{
     Backend, Entry, Error, ErrorKind, Finding, Key, Options, Properties, Result, Writes, range,
     runtime, temporary,

@@ -17,6 +17,7 @@ mod packing;
 mod prepare;
 mod presence;
 mod rewrap;
+mod salvaged;
 mod seal;
 mod shared;
 mod sight;
@@ -57,7 +58,7 @@ use heartbeat::Heartbeat;
 use objects::Objects;
 use packing::{PackingError, Settings};
 use prepare::Prepared;
-use sight::Salvaged;
+use salvaged::Salvaged;
 use unreferenced::Leftovers;
 
 /// What a run needs besides its options.

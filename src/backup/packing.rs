@@ -15,7 +15,7 @@ use open::Open;
 use seawall_backends::put_same;
 
 use super::heartbeat::Heartbeat;
-use super::sight::Salvaged;
+use super::salvaged::Salvaged;
 use crate::crypt::Content;
 use crate::object::{Object, Sha256};
 use crate::repository::catalog::{Catalog, NewPack};

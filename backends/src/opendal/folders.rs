@@ -13,7 +13,7 @@ use opendal::{EntryMode, Metadata};
 
 use super::{Calls, entry, folder_path};
 use crate::key::is_segment;
-use crate::open::Absent;
+use crate::options::Absent;
 use crate::temporary::{self, random_name};
 use crate::{Entry, Error, ErrorKind, Key, Result};
 

@@ -20,7 +20,7 @@ use opendal::{EntryMode, Lister, Metadata, Operator};
 
 use crate::destination::Remote;
 use crate::key::check_prefix;
-use crate::open::Absent;
+use crate::options::Absent;
 use crate::{
     Backend, Entry, Error, ErrorKind, Finding, Key, Options, Properties, Result, Weight, Writes,
     range, runtime,
