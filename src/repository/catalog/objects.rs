@@ -34,13 +34,20 @@ pub enum Mark {
 }
 
 /// `mark` of an object that closes with its run.
-const WITH_RUN: i64 = 0;
+pub(super) const WITH_RUN: i64 = 0;
 /// `mark` of an object that is closed although its store was left unclean by its run.
 const CLOSED: i64 = 1;
 /// `mark` of an object that was visited and is not closed.
 const WALKED: i64 = 2;
 /// `mark` of an object that no walk came by: it was copied by listing.
 pub(super) const LISTED: i64 = 3;
+
+/// How a run came by an object that is stored already.
+#[derive(Debug, Clone, Copy)]
+enum Came {
+    Walking,
+    Listing,
+}
 
 pub(super) fn kind_number(kind: Kind) -> i64 {
     match kind {
@@ -88,12 +95,16 @@ impl Facts {
     fn known(&self, row: &Row, object: &Object, store: i64) -> Known {
         let ended = self.completed.contains(&row.run)
             && row.run >= self.since.get(&store).copied().unwrap_or_default();
-        let clean = !self.unclean.contains(&(row.run, store));
+        let run_closed_store = !self.unclean.contains(&(row.run, store));
+        // All proofs rest on this. A run that closed a store as a whole wrote no mark for each object: what it came by
+        // is closed with it. A run that could not close the store marked each object that is closed all the same.
+        let marked_closed = row.mark == CLOSED || row.mark == WITH_RUN && run_closed_store;
         Known {
             length: u64::try_from(row.length).unwrap_or_default(),
-            closed: object.kind == Kind::Block
-                || ended && (row.mark == CLOSED || row.mark == WITH_RUN && clean),
-            walked: ended && (matches!(row.mark, CLOSED | WALKED) || row.mark == WITH_RUN && clean),
+            // Nothing lies below a block, so it is closed as soon as it is stored. What lies below another object is
+            // stored only once the run that says so has ended, and as long as no later damage voided the store.
+            closed: object.kind == Kind::Block || ended && marked_closed,
+            walked: ended && (marked_closed || row.mark == WALKED),
             listed: row.mark == LISTED,
             sha256: row.sha256.map(Sha256::new),
         }
@@ -115,18 +126,15 @@ impl Catalog {
 
     /// This run visited stored objects that were not closed.
     pub fn visit(&self, objects: &[Object]) -> Result<()> {
-        self.touch(objects, "0")
+        self.touch(objects, Came::Walking)
     }
 
     /// This run came by stored objects when it listed a store. A walk may have come by them too: then it counts.
     pub fn visit_listed(&self, objects: &[Object]) -> Result<()> {
-        self.touch(
-            objects,
-            &format!("CASE WHEN run = ?1 THEN mark ELSE {LISTED} END"),
-        )
+        self.touch(objects, Came::Listing)
     }
 
-    fn touch(&self, objects: &[Object], mark: &str) -> Result<()> {
+    fn touch(&self, objects: &[Object], came: Came) -> Result<()> {
         self.with(|inner| {
             let run = inner.run;
             let numbers = objects
@@ -134,12 +142,19 @@ impl Catalog {
                 .map(|object| inner.store_number(object.store))
                 .collect::<rusqlite::Result<Vec<_>>>()?;
             let transaction = inner.connection.transaction()?;
-            let sql = format!(
-                "UPDATE object SET run = ?1, mark = {mark} WHERE id = ?2 AND kind = ?3 AND store = ?4"
-            );
-            let mut update = transaction.prepare_cached(&sql)?;
+            let mut update = transaction.prepare_cached(match came {
+                Came::Walking => "UPDATE object SET run = ?1, mark = ?5 WHERE id = ?2 AND kind = ?3 AND store = ?4",
+                Came::Listing => {
+                    "UPDATE object SET run = ?1, mark = CASE WHEN run = ?1 THEN mark ELSE ?5 END
+                     WHERE id = ?2 AND kind = ?3 AND store = ?4"
+                }
+            })?;
+            let mark = match came {
+                Came::Walking => WITH_RUN,
+                Came::Listing => LISTED,
+            };
             for (Object { kind, id, .. }, store) in objects.iter().zip(numbers) {
-                update.execute(params![run, id.as_bytes(), kind_number(*kind), store])?;
+                update.execute(params![run, id.as_bytes(), kind_number(*kind), store, mark])?;
             }
             drop(update);
             transaction.commit()

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
-use super::objects::{LISTED, kind_number};
+use super::objects::{LISTED, WITH_RUN, kind_number};
 use super::{Catalog, Inner};
 use crate::object::{Object, Sha256, Store};
 use crate::repository::Result;
@@ -82,7 +82,6 @@ impl Inner {
                 numbers.insert(store, self.store_number(store)?);
             }
         }
-        let json = |value: &dyn erased::Json| value.to_json();
         let frames: Vec<_> = pack
             .contents
             .frames
@@ -104,7 +103,10 @@ impl Inner {
         if !stored {
             self.facts.change().pending.insert(number);
         }
-        let mark = if pack.walked { 0 } else { LISTED };
+        let run_mark = RunMark {
+            run,
+            mark: if pack.walked { WITH_RUN } else { LISTED },
+        };
         let own = own_objects(pack.contents);
         let mut targets = HashSet::new();
         for member in &pack.contents.members {
@@ -122,7 +124,7 @@ impl Inner {
                 None if indexed => return Ok(false),
                 None => continue,
             }
-            insert_object(&transaction, number, member, &numbers, (run, mark), stored)?;
+            insert_object(&transaction, number, member, &numbers, run_mark, stored)?;
         }
         for target in targets {
             transaction
@@ -144,18 +146,17 @@ impl Inner {
     }
 }
 
-/// Serialising to JSON cannot fail for these types; a defect becomes an error, not a panic.
-mod erased {
-    pub trait Json {
-        fn to_json(&self) -> rusqlite::Result<Vec<u8>>;
-    }
+/// A value as JSON. That cannot fail for these types; a defect becomes an error, not a panic.
+fn json(value: &impl serde::Serialize) -> rusqlite::Result<Vec<u8>> {
+    serde_json::to_vec(value)
+        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
+}
 
-    impl<T: serde::Serialize> Json for T {
-        fn to_json(&self) -> rusqlite::Result<Vec<u8>> {
-            serde_json::to_vec(self)
-                .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
-        }
-    }
+/// The columns of an object's row that say which run came by it, and how.
+#[derive(Debug, Clone, Copy)]
+struct RunMark {
+    run: i64,
+    mark: i64,
 }
 
 fn link(member: &Member) -> Option<Store> {
@@ -217,7 +218,7 @@ fn insert_object(
     pack: i64,
     member: &Member,
     stores: &HashMap<Store, i64>,
-    (run, mark): (i64, i64),
+    run_mark: RunMark,
     is_there: bool,
 ) -> rusqlite::Result<()> {
     let Object { store, kind, id } = member.name.object;
@@ -251,8 +252,8 @@ fn insert_object(
             length,
             sha256.map(|hash| *hash.as_bytes()),
             target,
-            run,
-            mark
+            run_mark.run,
+            run_mark.mark
         ])
     };
     if is_there {
