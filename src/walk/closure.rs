@@ -37,8 +37,7 @@ struct Frame {
 struct Pass<'a, S> {
     source: &'a dyn Objects,
     sight: &'a S,
-    bad: &'a HashSet<Object>,
-    unfollowed: &'a HashSet<Object>,
+    holes: Holes<'a>,
     valid_since: HashMap<LibraryId, Option<i64>>,
     content: HashMap<Store, Store>,
     /// History that may be collected: it is looked at as well, but does not decide. It comes last, so that what is
@@ -48,17 +47,25 @@ struct Pass<'a, S> {
     closure: Closure,
 }
 
+/// Where a walk could not go on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Holes<'a> {
+    /// Objects that nobody has.
+    pub(super) bad: &'a HashSet<Object>,
+    /// Objects below which the walk did not look.
+    pub(super) unfollowed: &'a HashSet<Object>,
+}
+
 pub(super) fn compute<S: Sight>(
     source: &dyn Objects,
     sight: &S,
     group: &Group<'_>,
-    (bad, unfollowed): (&HashSet<Object>, &HashSet<Object>),
+    holes: Holes<'_>,
 ) -> Result<Closure, WalkError<S::Error>> {
     let mut pass = Pass {
         source,
         sight,
-        bad,
-        unfollowed,
+        holes,
         valid_since: group
             .libraries
             .iter()
@@ -114,7 +121,7 @@ impl<S: Sight> Pass<'_, S> {
         let bad = self
             .source
             .places(object.store)
-            .any(|store| self.bad.contains(&Object { store, ..object }));
+            .any(|store| self.holes.bad.contains(&Object { store, ..object }));
         if object.kind == Kind::Block {
             if bad {
                 self.closure.closed.insert(object, false);
@@ -122,7 +129,7 @@ impl<S: Sight> Pass<'_, S> {
             return Ok(());
         }
         let mut places = self.source.places(object.store);
-        if places.any(|store| self.unfollowed.contains(&Object { store, ..object })) {
+        if places.any(|store| self.holes.unfollowed.contains(&Object { store, ..object })) {
             // Nobody looked at what is below it, whether it is there by now or can be had from the repository.
             self.closure.closed.insert(object, false);
             return Ok(());

@@ -26,6 +26,7 @@ mod trouble;
 
 pub use ancestry::{Ancestry, CommitNode, Reachable};
 pub use closure::Closure;
+use closure::Holes;
 pub use find::{BadObject, read_checked};
 use find::{Found, find};
 pub use needs::{Needed, NeededBy, needs};
@@ -333,7 +334,7 @@ impl<'a, S: Sight> Walk<'a, S> {
         bad: &HashSet<Object>,
         unfollowed: &HashSet<Object>,
     ) -> Result<Closure, WalkError<S::Error>> {
-        closure::compute(self.source, self.sight, group, (bad, unfollowed))
+        closure::compute(self.source, self.sight, group, Holes { bad, unfollowed })
     }
 }
 

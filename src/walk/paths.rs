@@ -43,7 +43,20 @@ pub fn affected_paths<S: Sight>(
     closure: &Closure,
     most: usize,
 ) -> Result<AffectedPaths, WalkError<S::Error>> {
-    search(source, sight, library, bad, closure, (most, MAX_VISITS))
+    let limits = Limits {
+        paths: most,
+        visits: MAX_VISITS,
+    };
+    search(source, sight, library, bad, closure, limits)
+}
+
+/// Where a search for paths ends.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    /// Paths that are kept for each bad object.
+    paths: usize,
+    /// Open paths that are looked at.
+    visits: usize,
 }
 
 fn search<S: Sight>(
@@ -52,7 +65,7 @@ fn search<S: Sight>(
     library: &LibraryPointers,
     bad: &HashSet<Object>,
     closure: &Closure,
-    (most, max_visits): (usize, usize),
+    limits: Limits,
 ) -> Result<AffectedPaths, WalkError<S::Error>> {
     let mut affected = AffectedPaths::default();
     let mut known: HashMap<Object, Vec<(Object, String)>> = HashMap::new();
@@ -68,12 +81,12 @@ fn search<S: Sight>(
     let mut visits = 0;
     while let Some((object, path)) = pending.pop() {
         visits += 1;
-        if visits > max_visits {
+        if visits > limits.visits {
             affected.gave_up = true;
             break;
         }
         if let Some(bad) = find_bad(source, bad, &object) {
-            add(&mut affected, bad, &path, most);
+            add(&mut affected, bad, &path, limits.paths);
         }
         if object.kind == Kind::Fs {
             let children = match known.entry(object) {
@@ -188,12 +201,14 @@ mod tests {
         };
         let walk = Walk::new(&source, &NothingKnown);
         let closure = walk.closure(&group, &bad, &HashSet::new()).unwrap();
-        let look =
-            |limits| search(&source, &NothingKnown, library, &bad, &closure, limits).unwrap();
-        let all = look((100, MAX_VISITS));
+        let search_within = |visits| {
+            let limits = Limits { paths: 100, visits };
+            search(&source, &NothingKnown, library, &bad, &closure, limits).unwrap()
+        };
+        let all = search_within(MAX_VISITS);
         assert_eq!(all.paths.len(), bad.len());
         assert!(bad.iter().all(|object| !all.is_cut(object)));
-        let some = look((100, 4));
+        let some = search_within(4);
         assert!(some.paths.len() < bad.len());
         assert!(bad.iter().all(|object| some.is_cut(object)));
     }
