@@ -26,6 +26,7 @@ mod documented;
 mod encryption;
 mod faults;
 mod full;
+mod golden;
 mod heads;
 mod hostile;
 mod last_copy;
