@@ -17,6 +17,7 @@ use seawall::seafile::discover::{Environment, discover};
 use seawall::time::Clock;
 use seawall::{restore, verify};
 use seawall_backends::{Backend, ErrorKind, Key, MemoryBackend};
+use seawall_test_servers::wait;
 
 use crate::backup::stored_objects;
 use crate::support::{Source, locked, run, tree};
@@ -107,6 +108,7 @@ impl Stage {
     }
 
     fn repository(&self, backend: Arc<dyn Backend>) -> Result<Repository, repository::Error> {
+        wait::step("a verb opens the repository");
         let key = self.state().host_key()?.unwrap();
         Ok(Repository::open(backend, "test")?.with_pinned(vec![key.verifying()]))
     }

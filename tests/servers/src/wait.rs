@@ -13,10 +13,14 @@ use std::sync::{Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// No step of a test takes longer, on a busy machine neither.
+/// No step of a test takes longer. On a machine that has far too much to do the limit is [`stretched`].
 pub const LIMIT: Duration = Duration::from_mins(2);
 /// What one condition or one process is given: it fails by a panic, before the whole process is ended.
 const PATIENCE: Duration = Duration::from_secs(100);
+/// So many threads that want to run, for each processor, are usual: the tests, their servers, and somebody else's work.
+const USUAL_LOAD: f64 = 4.0;
+/// Limits are stretched at most by this factor.
+const MOST_STRETCHED: f64 = 10.0;
 const BETWEEN: Duration = Duration::from_millis(5);
 
 /// Sets a flag when it is dropped, also by a panic. A scope waits for its threads: one that looks at the
@@ -87,6 +91,21 @@ impl Gathering {
     }
 }
 
+/// A limit of time as it is on this machine now: with twice the usual number of threads that want to run, each gets
+/// half of the time.
+fn stretched(limit: Duration) -> Duration {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = text.split(' ').next().and_then(|load| load.parse().ok());
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    limit.mul_f64(stretch(load.unwrap_or_default(), processors))
+}
+
+/// By how much limits are longer, where so many threads want to run on so many processors.
+fn stretch(load: f64, processors: usize) -> f64 {
+    let processors = u32::try_from(processors).map_or(f64::MAX, f64::from);
+    (load / processors / USUAL_LOAD).clamp(1.0, MOST_STRETCHED)
+}
+
 /// Waits until something is so.
 ///
 /// # Panics
@@ -100,7 +119,10 @@ fn until_within(patience: Duration, what: &str, mut is_so: impl FnMut() -> bool)
     let started = Instant::now();
     while !is_so() {
         let waited = started.elapsed();
-        assert!(waited < patience, "waited {waited:?} in vain until {what}");
+        assert!(
+            waited < patience || waited < stretched(patience),
+            "waited {waited:?} in vain until {what}"
+        );
         thread::sleep(BETWEEN);
     }
 }
@@ -154,19 +176,24 @@ pub fn end_of(child: &mut Child, what: &str) -> ExitStatus {
 
 fn end_within(patience: Duration, child: &mut Child, what: &str) -> ExitStatus {
     step(what);
-    let deadline = Instant::now() + patience;
+    let started = Instant::now();
     loop {
         if let Some(status) = child.try_wait().unwrap() {
             return status;
         }
-        if Instant::now() >= deadline {
+        if is_over(started, patience) {
             // It may end at this moment.
             let _ = child.kill();
             let _ = child.wait();
-            panic!("{what} has not ended in {patience:?}");
+            panic!("{what} has not ended in {:?}", started.elapsed());
         }
         thread::sleep(Duration::from_millis(1));
     }
+}
+
+fn is_over(started: Instant, patience: Duration) -> bool {
+    let waited = started.elapsed();
+    waited >= patience && waited >= stretched(patience)
 }
 
 /// What a process that was started with pipes prints until it ends.
@@ -179,7 +206,7 @@ pub fn output_of(child: Child, what: &str) -> Output {
 
 fn output_within(patience: Duration, child: Child, what: &str) -> Output {
     step(what);
-    let deadline = Instant::now() + patience;
+    let started = Instant::now();
     let mut child = Killed(child);
     let stdout = child.0.stdout.take().map(collect);
     let stderr = child.0.stderr.take().map(collect);
@@ -187,25 +214,26 @@ fn output_within(patience: Duration, child: Child, what: &str) -> Output {
         if let Some(status) = child.0.try_wait().unwrap() {
             break Some(status);
         }
-        if Instant::now() >= deadline {
+        if is_over(started, patience) {
             break None;
         }
         thread::sleep(Duration::from_millis(1));
     };
-    let is_over = status.is_some();
+    let has_ended = status.is_some();
     // Of one that has to be killed, what it said is told.
     drop(child);
     let grace = Duration::from_secs(10);
     let all = |pipe: Option<Collected>| {
-        let rest = deadline
-            .saturating_duration_since(Instant::now())
+        let rest = stretched(patience)
+            .saturating_sub(started.elapsed())
             .max(grace);
         pipe.map_or_else(Vec::new, |pipe| pipe.until_closed(rest, what))
     };
     let (stdout, stderr) = (all(stdout), all(stderr));
     assert!(
-        is_over,
-        "{what} has not ended in {patience:?}; it printed: {}{}",
+        has_ended,
+        "{what} has not ended in {:?}; it printed: {}{}",
+        started.elapsed(),
         String::from_utf8_lossy(&stdout),
         String::from_utf8_lossy(&stderr)
     );
@@ -282,10 +310,14 @@ fn begin_watch(test: String, limit: Duration) -> mpsc::Sender<String> {
 /// The step after which nothing came for so long; none if the test ended.
 fn last_step(steps: &mpsc::Receiver<String>, limit: Duration) -> Option<String> {
     let mut last = "its start".to_owned();
+    let mut since = Instant::now();
     loop {
-        match steps.recv_timeout(limit) {
-            Ok(step) => last = step,
+        let rest = stretched(limit).saturating_sub(since.elapsed());
+        match steps.recv_timeout(rest) {
+            Ok(step) => (last, since) = (step, Instant::now()),
             Err(RecvTimeoutError::Disconnected) => return None,
+            // The machine may have become busier since.
+            Err(RecvTimeoutError::Timeout) if !is_over(since, limit) => {}
             Err(RecvTimeoutError::Timeout) => return Some(last),
         }
     }
@@ -320,6 +352,21 @@ mod tests {
     }
 
     #[test]
+    fn limits_grow_with_the_load() {
+        for (load, processors, expected) in [
+            (0.0, 1, 1.0),
+            (8.0, 2, 1.0),
+            (16.0, 2, 2.0),
+            (18.0, 8, 1.0),
+            (1000.0, 2, 10.0),
+        ] {
+            let got = stretch(load, processors);
+            assert!((got - expected).abs() < 1e-9, "{load}: {got}");
+        }
+        assert!(stretched(LIMIT) >= LIMIT);
+    }
+
+    #[test]
     fn a_condition_that_never_comes_is_named() {
         let mut looks = 0;
         let text = panics(|| {
@@ -341,7 +388,7 @@ mod tests {
         let text = panics(|| {
             output_within(Duration::from_millis(300), child, "a long sleep");
         });
-        assert!(text.contains("a long sleep has not ended"), "{text}");
+        assert!(text.contains("a long sleep has not ended in "), "{text}");
         assert!(started.elapsed() < LIMIT);
     }
 
@@ -351,7 +398,7 @@ mod tests {
         let text = panics(|| {
             end_within(Duration::from_millis(50), &mut child, "a long sleep");
         });
-        assert!(text.contains("a long sleep has not ended"), "{text}");
+        assert!(text.contains("a long sleep has not ended in "), "{text}");
         assert!(child.try_wait().unwrap().is_some());
         let mut child = Command::new("sh").args(["-c", "exit 3"]).spawn().unwrap();
         assert_eq!(end_of(&mut child, "an exit").code(), Some(3));
