@@ -13,7 +13,7 @@ use std::sync::{Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// No step of a test takes longer. On a machine that has far too much to do the limit is [`stretched`].
+/// No step of a test takes longer. On a machine that has far too much to do it grows with the load.
 pub const LIMIT: Duration = Duration::from_mins(2);
 /// What one condition or one process is given: it fails by a panic, before the whole process is ended.
 const PATIENCE: Duration = Duration::from_secs(100);
