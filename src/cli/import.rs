@@ -23,7 +23,7 @@ use super::output::{Output, count, shown};
 use crate::database::mysql::{DumpNeeds, Found, Server, Target, Wanted, must_take};
 use crate::repository::Repository;
 use crate::repository::manifest::{self, Database, Manifest};
-use crate::restore::{self, Commands, ImportRecord, LoadedDatabase};
+use crate::restore::{Commands, ImportRecord, LoadedDatabase};
 
 #[derive(Debug, Args)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
@@ -94,8 +94,8 @@ impl Imported {
 pub(super) enum Dumps<'a> {
     /// In the repository: nothing is restored yet.
     Stored(&'a Repository),
-    /// In a target that was restored.
-    Restored(&'a Path),
+    /// In a target that was restored from there.
+    Restored(&'a Path, &'a Repository),
 }
 
 /// What is to be loaded where: found out before anything is restored.
@@ -113,6 +113,7 @@ pub(super) struct Plan {
 }
 
 /// One database of it.
+#[derive(Clone)]
 struct Planned {
     role: String,
     sha256: String,
@@ -120,6 +121,8 @@ struct Planned {
     found: Found,
     /// An earlier attempt loaded it out of the same target.
     loaded: Option<ImportRecord>,
+    /// The repository has no whole dump of it any more.
+    is_lost: bool,
 }
 
 impl Importing {
@@ -133,21 +136,23 @@ impl Importing {
         self.import_only
     }
 
-    /// Looks at the server, and refuses what would stand in the way.
+    /// Looks at the server, and refuses what would stand in the way. `records`: what was loaded already.
     pub(super) fn plan(
         &self,
         dumps: Dumps<'_>,
+        records: &[ImportRecord],
         manifest: &Manifest,
         commands: &Commands,
         output: Output,
     ) -> Result<Plan, CommandError> {
-        let plan = self.try_plan(dumps, manifest, commands, output);
+        let plan = self.try_plan(dumps, records, manifest, commands, output);
         plan.map_err(|error| self.databases.blame(error))
     }
 
     fn try_plan(
         &self,
         dumps: Dumps<'_>,
+        records: &[ImportRecord],
         manifest: &Manifest,
         commands: &Commands,
         output: Output,
@@ -161,33 +166,21 @@ impl Importing {
         if !self.into_configured_server {
             refusals::configured(&server, dumps, manifest)?;
         }
-        let records = match dumps {
-            Dumps::Stored(_) => Vec::new(),
-            Dumps::Restored(target) => restore::records(target),
-        };
         let databases = named.into_iter().zip(&found.databases);
-        let databases: Vec<Planned> = databases
-            .map(|((stored, _), there)| {
-                let loaded = records.iter().find(|record| {
-                    record.role == stored.role
-                        && record.sha256 == stored.sha256
-                        && record.identity == found.identity
-                        && record.name == there.name
-                        && !there.is_empty()
-                });
-                Planned {
-                    role: stored.role.clone(),
-                    sha256: stored.sha256.to_string(),
-                    stored: stored.clone(),
-                    found: there.clone(),
-                    loaded: loaded.cloned(),
-                }
-            })
+        let mut databases: Vec<Planned> = databases
+            .map(|((stored, _), there)| Planned::new(stored, there, &found, records))
             .collect();
-        let open = databases.iter().filter(|planned| planned.loaded.is_none());
-        let open: Vec<&Planned> = open.collect();
+        for planned in databases.iter_mut().filter(|one| one.loaded.is_none()) {
+            planned.is_lost = refusals::is_gone(dumps, &planned.stored)?;
+        }
+        let is_open = |one: &&Planned| one.loaded.is_none() && !one.is_lost;
+        let open: Vec<&Planned> = databases.iter().filter(is_open).collect();
         self.refuse_what_is_there(&found, &open)?;
-        self.must_take(&server, &found, dumps, &open, output)?;
+        let lost = self.must_take(&server, &found, dumps, &open, output)?;
+        for planned in &mut databases {
+            planned.is_lost |= lost.contains(&planned.role);
+            refusals::other_heads(&server, planned)?;
+        }
         let verify = self.verify(commands, &databases);
         Ok(Plan {
             go_on: self.go_on(commands),
@@ -232,7 +225,7 @@ impl Importing {
         Ok(named)
     }
 
-    /// Reads the dumps, and asks whether the server takes what is in them.
+    /// Reads the dumps, and asks whether the server takes what is in them. Returns the roles of those that are lost.
     fn must_take(
         &self,
         server: &Server,
@@ -240,7 +233,7 @@ impl Importing {
         dumps: Dumps<'_>,
         open: &[&Planned],
         output: Output,
-    ) -> Result<(), CommandError> {
+    ) -> Result<Vec<String>, CommandError> {
         let mut needs: Vec<Option<DumpNeeds>> = Vec::new();
         for planned in open {
             output.progress(&format!("reading the dump of {}", planned.role));
@@ -256,7 +249,9 @@ impl Importing {
             .collect();
         must_take(server, &wanted)?;
         let bytes = needs.iter().flatten().map(|needs| needs.bytes).sum();
-        refusals::room(found, bytes)
+        refusals::room(found, bytes)?;
+        let lost = open.iter().zip(&needs).filter(|(_, needs)| needs.is_none());
+        Ok(lost.map(|(planned, _)| planned.role.clone()).collect())
     }
 
     fn go_on(&self, commands: &Commands) -> String {
@@ -285,6 +280,24 @@ impl Importing {
 }
 
 impl Planned {
+    fn new(stored: &Database, there: &Found, found: &Target, records: &[ImportRecord]) -> Self {
+        let loaded = records.iter().find(|record| {
+            record.role == stored.role
+                && record.sha256 == stored.sha256
+                && record.identity == found.identity
+                && record.name == there.name
+                && !there.is_empty()
+        });
+        Self {
+            role: stored.role.clone(),
+            sha256: stored.sha256.to_string(),
+            stored: stored.clone(),
+            found: there.clone(),
+            loaded: loaded.cloned(),
+            is_lost: false,
+        }
+    }
+
     /// Whether something is there that is replaced: what a broken attempt left counts as nothing.
     fn is_replaced(&self, is_replacing: bool) -> bool {
         is_replacing && !self.found.is_empty() && !self.is_half_loaded()
@@ -300,6 +313,14 @@ impl Plan {
     /// The command that verifies what was loaded.
     pub(super) fn verify(&self) -> &str {
         &self.verify
+    }
+
+    /// The roles of those that the repository has lost, and of the others.
+    pub(super) fn lost_and_whole(&self) -> (Vec<String>, Vec<String>) {
+        let (lost, whole): (Vec<&Planned>, Vec<&Planned>) =
+            self.databases.iter().partition(|planned| planned.is_lost);
+        let roles = |planned: Vec<&Planned>| planned.iter().map(|one| one.role.clone()).collect();
+        (roles(lost), roles(whole))
     }
 }
 

@@ -89,6 +89,7 @@ pub(super) fn run(
         dry_run: arguments.dry_run,
         standby: arguments.standby,
         older: arguments.older,
+        loads_databases: arguments.importing.is_wanted(),
         commands: Some(commands.clone()),
         ..Options::new(target)
     };
@@ -96,21 +97,23 @@ pub(super) fn run(
     if arguments.importing.is_wanted() {
         let manifest = index::read_manifest(&repository, &snapshot.marker)?;
         let dumps = Dumps::Stored(&repository);
-        plan = Some(
-            arguments
-                .importing
-                .plan(dumps, &manifest, &commands, output)?,
-        );
+        let records = restore::loaded_so_far(&options.target, snapshot.id());
+        let (importing, records) = (&arguments.importing, &records);
+        plan = Some(importing.plan(dumps, records, &manifest, &commands, output)?);
     }
-    let mut report = restore::run(&repository, snapshot, &options, &|text| {
-        output.progress(text);
-    })
-    .map_err(|error| name_recipients(goes_on(error, &commands), snapshot))?;
+    let progress = |text: &str| output.progress(text);
+    let failed = |error| name_recipients(goes_on(error, &commands), snapshot);
+    let filled = restore::fill(&repository, snapshot, &options, &progress);
+    let (mut report, waiting) = filled.map_err(failed)?;
     print(&report, output);
     let mut imported = Vec::new();
-    if let Some(plan) = plan.filter(|_| !arguments.dry_run) {
-        imported = plan.run(&report.target, &report.databases, output)?;
-        report.next = vec![plan.verify().to_owned()];
+    if let Some(waiting) = waiting {
+        // A server whose heads are older than the commits beside it sets clients back: it gets the new ones first.
+        if let Some(plan) = plan {
+            imported = plan.run(&report.target, &report.databases, true, output)?;
+            report.next = vec![plan.verify().to_owned()];
+        }
+        waiting.finish(&progress).map_err(failed)?;
     }
     if !arguments.dry_run {
         print_next(&report.target, &report.next, output);
@@ -283,10 +286,12 @@ struct ImportOutcome<'a> {
     snapshot: SnapshotId,
     target: &'a Path,
     imported: Vec<Imported>,
+    /// Roles of databases whose dumps the repository has lost.
+    lost_databases: Vec<String>,
     next: Vec<String>,
 }
 
-/// Loads the databases of a folder that was restored before.
+/// Loads the databases of a folder that was restored before, and finishes a restore that waits for them.
 fn import_only(
     repository: &Repository,
     snapshot: &Snapshot,
@@ -297,26 +302,43 @@ fn import_only(
     let manifest = index::read_manifest(repository, &snapshot.marker)
         .map_err(|error| name_recipients(error.into(), snapshot))?;
     let target = absolute(&arguments.target);
-    restore::must_be_restored(&target).map_err(import::not_restored)?;
-    let dumps = Dumps::Restored(&target);
-    let plan = arguments
-        .importing
-        .plan(dumps, &manifest, commands, output)?;
+    let waiting = restore::waiting(&target, repository, snapshot)?;
+    if waiting.is_none() {
+        restore::must_be_restored(&target).map_err(import::not_restored)?;
+    }
+    let records = restore::records(&target);
+    let dumps = Dumps::Restored(&target, repository);
+    let importing = &arguments.importing;
+    let plan = importing.plan(dumps, &records, &manifest, commands, output)?;
+    let (lost, whole) = plan.lost_and_whole();
+    for role in &lost {
+        Output::warning(format_args!(
+            "lost: database {role}: the repository has no whole dump of it any more, so it is not loaded"
+        ));
+    }
     let (mut imported, mut next) = (Vec::new(), Vec::new());
     if !arguments.dry_run {
-        let databases = manifest.databases.iter();
-        let roles: Vec<String> = databases.map(|database| database.role.clone()).collect();
-        imported = plan.run(&target, &roles, output)?;
+        imported = plan.run(&target, &whole, waiting.is_some(), output)?;
+        if let Some(waiting) = waiting {
+            waiting.finish(&|text| output.progress(text))?;
+            output.detail("finished  the commits are in their places now");
+        }
         next.push(plan.verify().to_owned());
         print_next(&target, &next, output);
     }
+    let is_whole = lost.is_empty();
     output.json(&ImportOutcome {
         snapshot: snapshot.id(),
         target: &target,
         imported,
+        lost_databases: lost,
         next,
     })?;
-    Ok(Status::Done)
+    Ok(if is_whole {
+        Status::Done
+    } else {
+        Status::ReadTheReport
+    })
 }
 
 /// A target that a restore has filled already may lack its databases only.

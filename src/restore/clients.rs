@@ -1,14 +1,12 @@
 //! What `RESTORE-NOTES.txt` says of sync clients: what was done so that none is set back, and what was seen of real ones.
 
 use super::commits::ASIDE;
+use super::next::HEADS;
 use super::notes::Notes;
 use super::page::Page;
 use super::report::StoreCount;
 use super::{Scope, notes};
-use crate::repository::manifest;
 
-/// The role of the database that says where each library stands.
-const HEADS: &str = "seafile";
 /// How many files are written out.
 const MAX_FILES: usize = 1000;
 /// How many libraries are written out in one list.
@@ -54,17 +52,6 @@ impl Notes<'_> {
                  that snapshot are still here; they do no harm. Its commits were moved away."
             ));
         }
-        if self.has_sql() {
-            page.paragraph(
-                "The databases that belong on a server are not loaded by the restore of this folder. Load them before \
-                 Seafile is started: with OLDER databases, clients set their users' files back without a word.",
-            );
-        }
-    }
-
-    fn has_sql(&self) -> bool {
-        let mut databases = self.manifest.databases.iter();
-        databases.any(|database| database.engine == manifest::MYSQL)
     }
 
     fn data_alone(&self, page: &mut Page) {

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::{Scope, mark};
 use crate::causes::chain;
 use crate::repository::names::SnapshotId;
 use crate::repository::{self, Repository};
@@ -59,6 +60,20 @@ pub enum Error {
         path: PathBuf,
         /// Snapshot and repository, as its file says.
         of: String,
+    },
+    /// The target has an unfinished restore of another part of the snapshot.
+    #[error("the target {} has an unfinished restore of {}", path.display(), part(*began))]
+    OtherScope {
+        /// The target.
+        path: PathBuf,
+        /// What it was begun with.
+        began: Scope,
+    },
+    /// The target has an unfinished restore whose databases are to be loaded into a server.
+    #[error("the unfinished restore in {} loads its databases into a server", path.display())]
+    LoadsDatabases {
+        /// The target.
+        path: PathBuf,
     },
     /// Another restore works there at this moment.
     #[error("another restore is busy with {}", path.display())]
@@ -132,6 +147,20 @@ impl Error {
             Self::OtherUnfinished { .. } => {
                 "finish that restore, or remove the folder, or give another".into()
             }
+            Self::OtherScope { began, .. } => format!(
+                "go on with the same part ({}), or give another target",
+                match began {
+                    Scope::Everything => "without --data-only and --databases-only",
+                    Scope::Data => "--data-only",
+                    Scope::Databases => "--databases-only",
+                }
+            ),
+            Self::LoadsDatabases { .. } => format!(
+                "go on with --import-databases and the same --database options; if no server holds databases of this \
+                 folder, remove the line \"{}\" from its {}",
+                mark::LOADS,
+                mark::UNFINISHED
+            ),
             Self::Busy { .. } => "wait until it has ended".into(),
             Self::NoSpace { .. } | Self::NoInodes { .. } => {
                 "make room there, or give a target on a larger file system".into()
@@ -147,6 +176,15 @@ impl Error {
             }
             Self::Worker => return None,
         })
+    }
+}
+
+/// A part of a snapshot, for people.
+const fn part(scope: Scope) -> &'static str {
+    match scope {
+        Scope::Everything => "everything",
+        Scope::Data => "data without databases",
+        Scope::Databases => "databases alone",
     }
 }
 

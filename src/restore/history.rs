@@ -2,7 +2,6 @@
 //! objects alone there; the way to them is found in what was restored.
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
 
 use crate::database::LibraryPointers;
 use crate::object::{LibraryId, Object};
@@ -16,7 +15,7 @@ use crate::walk::{self, Group, Needed, NeededBy, NothingKnown, Walk};
 pub type Places = HashMap<(LibraryId, Object), String>;
 
 /// Finds the places of damage that has no path. What cannot be walked is left out: the object is named anyway.
-pub fn places(target: &Path, manifest: &Manifest) -> Places {
+pub fn places(folders: &ObjectFolders, manifest: &Manifest) -> Places {
     let mut places = Places::new();
     let pathless = |damage: &&Damage| damage.paths.is_empty();
     let hit: HashSet<LibraryId> = manifest
@@ -28,7 +27,6 @@ pub fn places(target: &Path, manifest: &Manifest) -> Places {
     if hit.is_empty() {
         return places;
     }
-    let folders = ObjectFolders::new(&target.join("seafile-data"));
     let mut with_heads = snapshot::pointers(manifest).libraries;
     with_heads.retain(|library| !library.heads.is_empty());
     let damaged: HashSet<Object> = manifest.damage.iter().map(Damage::object).collect();
@@ -38,7 +36,7 @@ pub fn places(target: &Path, manifest: &Manifest) -> Places {
             .filter(|library| hit.contains(&library.id))
             .collect();
         if !libraries.is_empty() {
-            of_group(&folders, &group, &libraries, &damaged, &mut places);
+            of_group(folders, &group, &libraries, &damaged, &mut places);
         }
     }
     places

@@ -3,6 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -13,11 +14,13 @@ use super::Owner;
 use super::databases::SQL_FOLDER;
 use super::error::Error;
 use super::folders::{self, Folders};
+use super::mark::{Mark, STANDBY, UNFINISHED};
 use super::stream::{self, Broken};
-use super::target::{STANDBY, UNFINISHED, put_text_in};
+use super::target::{Target, put_text_in};
 use crate::object::Sha256;
 use crate::repository::Repository;
 use crate::repository::manifest::{Database, Manifest};
+use crate::repository::names::SnapshotId;
 use crate::unpack::{UnpackOptions, Unpacker};
 
 /// The record of what was loaded, beside the dumps.
@@ -205,7 +208,7 @@ pub fn records(target: &Path) -> Vec<ImportRecord> {
     let read = || -> io::Result<Vec<u8>> {
         let folders = Folders::open(target, None)?;
         let folder = folders.find(SQL_FOLDER)?.ok_or(io::ErrorKind::NotFound)?;
-        let file = folders::open_file(std::os::fd::AsFd::as_fd(&folder), RECORD)?;
+        let file = folders::open_file(folder.as_fd(), RECORD)?;
         let mut bytes = Vec::new();
         file.take(MAX_RECORD_BYTES).read_to_end(&mut bytes)?;
         Ok(bytes)
@@ -214,6 +217,30 @@ pub fn records(target: &Path) -> Vec<ImportRecord> {
     records
         .and_then(|bytes| serde_json::from_slice(&bytes).ok())
         .unwrap_or_default()
+}
+
+/// What the unfinished restore of this snapshot in a target has loaded so far.
+pub fn loaded_so_far(target: &Path, snapshot: SnapshotId) -> Vec<ImportRecord> {
+    // What cannot be read is refused by the restore.
+    let mark = Mark::read(target, UNFINISHED).ok().flatten();
+    if mark.is_some_and(|mark| mark.is_waiting && mark.is_at(snapshot)) {
+        records(target)
+    } else {
+        Vec::new()
+    }
+}
+
+/// Forgets what was loaded out of a target, durably: somebody may have used those databases since.
+pub(super) fn forget(target: &Target) -> Result<(), Error> {
+    let path = format!("{SQL_FOLDER}/{RECORD}");
+    let forget = || -> io::Result<()> {
+        let Some(folder) = target.folders().find(SQL_FOLDER)? else {
+            return Ok(());
+        };
+        folders::remove(folder.as_fd(), RECORD)?;
+        Ok(rustix::fs::fsync(&folder)?)
+    };
+    forget().map_err(target.failed(&path))
 }
 
 /// Records that a database was loaded, durably; what was recorded of its role before is replaced.
@@ -232,7 +259,7 @@ pub fn record(target: &Path, record: ImportRecord) -> Result<(), Error> {
 }
 
 /// Who owns a restored folder, where that may be somebody else than this process.
-fn owner_of(target: &Path) -> io::Result<Option<Owner>> {
+pub(super) fn owner_of(target: &Path) -> io::Result<Option<Owner>> {
     let metadata = fs::metadata(target)?;
     Ok(rustix::process::geteuid().is_root().then(|| Owner {
         uid: metadata.uid(),

@@ -4,7 +4,6 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::io;
-use std::path::Path;
 
 use super::report::LostFile;
 use crate::database::LibraryPointers;
@@ -30,15 +29,14 @@ pub struct LostFiles {
 
 /// Finds the files of these libraries, by id, that need something that is missing.
 pub fn find(
-    target: &Path,
+    folders: &ObjectFolders,
     manifest: &Manifest,
     libraries: &HashSet<String>,
 ) -> io::Result<LostFiles> {
-    let folders = ObjectFolders::new(&target.join("seafile-data"));
     let mut with_heads = snapshot::pointers(manifest).libraries;
     with_heads.retain(|library| !library.heads.is_empty());
     let mut search = Search {
-        folders: &folders,
+        folders,
         before: manifest.damage.iter().map(Damage::object).collect(),
         found: BTreeMap::new(),
         is_cut: false,

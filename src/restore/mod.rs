@@ -6,11 +6,15 @@
 //! repository lost does not stop a restore: it is counted and reported. What failed to be read or
 //! written does; the same call again goes on from there.
 //!
+//! Who loads databases into a server does it between [`fill`] and [`Waiting::finish`], so that no head of a server is older
+//! than the commits beside it.
+//!
 //! Not here: restoring into a folder with content, single libraries and files, database servers.
 
 mod clients;
 mod commits;
 mod databases;
+mod earlier;
 mod error;
 mod folders;
 mod history;
@@ -19,6 +23,7 @@ mod index;
 mod links;
 mod losses;
 mod lost_files;
+mod mark;
 mod next;
 mod notes;
 mod old_host;
@@ -27,11 +32,13 @@ mod packs;
 mod page;
 mod places;
 mod report;
+mod running;
 mod space;
 mod steps;
 mod stream;
 mod survey;
 mod target;
+mod waiting;
 mod writer;
 
 use std::path::PathBuf;
@@ -43,24 +50,21 @@ pub use commits::ASIDE;
 pub use databases::SQL_FOLDER;
 pub use error::Error;
 pub use import::{
-    ImportRecord, NotRestored, RestoredFrom, configuration, dump_path, must_be_restored, read_dump,
-    read_restored, record, records, restored_from,
+    ImportRecord, NotRestored, RestoredFrom, configuration, dump_path, loaded_so_far,
+    must_be_restored, read_dump, read_restored, record, records, restored_from,
 };
-pub use next::Commands;
+pub use mark::{STANDBY, UNFINISHED};
+pub use next::{Commands, HEADS};
 pub use notes::NOTES;
 pub use report::{Files, Lost, LostFile, LostKind, Needs, Objects, Report, StoreCount};
 pub use steps::{Imports, LoadedDatabase, note_imports};
-pub use target::{STANDBY, UNFINISHED};
+pub use waiting::{Waiting, waiting};
 
 use crate::object::Sha256;
 use crate::repository::manifest::Manifest;
 use crate::repository::names::{self, SnapshotId};
 use crate::repository::{Repository, Snapshot, index as stored_index};
-use index::Index;
-use notes::Notes;
-use packs::{Job, There};
-use survey::Survey;
-use target::{State, Target};
+use running::Restore;
 
 /// The most workers that are used unless more are asked for: each holds a pack.
 const USUAL_WORKERS: usize = 4;
@@ -94,6 +98,20 @@ impl Scope {
     fn has_databases(self) -> bool {
         self != Self::Data
     }
+
+    /// As it stands in an unfinished target.
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Everything => "everything",
+            Self::Data => "data",
+            Self::Databases => "databases",
+        }
+    }
+
+    fn of_word(word: &str) -> Option<Self> {
+        let all = [Self::Everything, Self::Data, Self::Databases];
+        all.into_iter().find(|scope| scope.word() == word)
+    }
 }
 
 /// What the user chose.
@@ -115,6 +133,8 @@ pub struct Options {
     pub standby: bool,
     /// The standby may go back to an older snapshot than the one that it was completed to.
     pub older: bool,
+    /// The caller loads databases into a server between [`fill`] and [`Waiting::finish`].
+    pub loads_databases: bool,
     /// The commands that the notes name; `None`: without options that only the caller knows.
     pub commands: Option<Commands>,
 }
@@ -133,6 +153,7 @@ impl Options {
             dry_run: false,
             standby: false,
             older: false,
+            loads_databases: false,
             commands: None,
         }
     }
@@ -147,9 +168,24 @@ pub fn run(
     options: &Options,
     progress: &dyn Fn(&str),
 ) -> Result<Report, Error> {
-    let state = target::look(&options.target, repository, snapshot, options.standby)?;
+    let (report, waiting) = fill(repository, snapshot, options, progress)?;
+    if let Some(waiting) = waiting {
+        waiting.finish(progress)?;
+    }
+    Ok(report)
+}
+
+/// Restores everything but commits, which wait where Seafile does not find them until [`Waiting::finish`]. A dry run leaves
+/// nothing that waits.
+pub fn fill(
+    repository: &Repository,
+    snapshot: &Snapshot,
+    options: &Options,
+    progress: &dyn Fn(&str),
+) -> Result<(Report, Option<Waiting>), Error> {
+    let (state, mark) = target::look(repository, snapshot, options)?;
     let earlier = if options.standby && state.has_content() {
-        target::earlier(&options.target)?
+        target::earlier(&options.target, mark.as_ref())?
     } else {
         Vec::new()
     };
@@ -173,11 +209,12 @@ pub fn run(
         options,
         owner,
         state,
+        mark,
         earlier,
         went_back,
         progress,
     };
-    restore.run()
+    restore.fill()
 }
 
 /// Refuses what no key at hand opens before anything is written. What is lost is told later.
@@ -229,260 +266,4 @@ fn must_open(
         }
     }
     Ok(())
-}
-
-/// A restore that goes on.
-struct Restore<'a> {
-    repository: &'a Repository,
-    snapshot: &'a Snapshot,
-    manifest: Manifest,
-    options: &'a Options,
-    owner: Option<Owner>,
-    state: State,
-    /// Snapshots that the standby has something of.
-    earlier: Vec<SnapshotId>,
-    /// A later one among them: the standby goes back.
-    went_back: Option<SnapshotId>,
-    progress: &'a dyn Fn(&str),
-}
-
-impl Restore<'_> {
-    fn run(&self) -> Result<Report, Error> {
-        let mut report = self.empty_report();
-        let objects = if self.options.scope.has_data() {
-            let (mut index, survey) = Index::read(self.repository, self.snapshot, &self.manifest)?;
-            report.lost.append(&mut index.lost);
-            report.warnings.append(&mut index.warnings);
-            report.salvaged = survey.salvaged;
-            Some((index, survey))
-        } else {
-            None
-        };
-        report.needs = self.needs(objects.as_ref().map(|(_, survey)| survey));
-        self.check_space(&report.needs)?;
-        if self.options.dry_run {
-            return Ok(report);
-        }
-        let target = Target::prepare(
-            &self.options.target,
-            self.state,
-            self.owner,
-            self.repository,
-            self.snapshot,
-        )?;
-        if self.options.standby && !self.state.has_content() {
-            target.write_standby(self.repository, None)?;
-        }
-        if let Some((index, survey)) = &objects {
-            self.objects(index, survey, &target, &mut report)?;
-            if self.state.has_content() {
-                target.sync()?;
-            }
-        }
-        let earlier = self.read_earlier(&mut report)?;
-        ordinary::clear_earlier(self.repository, &earlier, &target)?;
-        self.files(&target, &earlier, &mut report)?;
-        if objects.is_some() {
-            if self.state.has_content() {
-                target.sync()?;
-            }
-            commits::place(target.folders()).map_err(target.failed("seafile-data/storage"))?;
-            self.name_lost_files(&target, &mut report)?;
-        }
-        let scope = self.options.scope;
-        report.next = next::next(scope, &self.manifest, &report.databases, &self.commands());
-        self.write_notes(&target, &report)?;
-        if self.options.standby {
-            target.write_standby(self.repository, Some(self.snapshot.id()))?;
-        }
-        (self.progress)("waiting until everything is on disk");
-        target.finish()?;
-        Ok(report)
-    }
-
-    fn empty_report(&self) -> Report {
-        Report {
-            repository: self.repository.place().into(),
-            snapshot: self.snapshot.id(),
-            started: self.manifest.started,
-            target: self.options.target.clone(),
-            dry_run: self.options.dry_run,
-            resumed: self.state.is_unfinished(),
-            completed: matches!(self.state, State::Standby { .. }),
-            went_back_from: self.went_back,
-            owner: self.owner,
-            needs: Needs::default(),
-            objects: Objects::default(),
-            present: Objects::default(),
-            hard_links: 0,
-            copies: 0,
-            unverifiable: 0,
-            set_aside: Vec::new(),
-            unproved: Vec::new(),
-            databases: Vec::new(),
-            files: Files::default(),
-            lost: Vec::new(),
-            lost_files: Vec::new(),
-            lost_files_cut: false,
-            remains: Objects::default(),
-            salvaged: 0,
-            damage: self.snapshot.marker.damage,
-            accepted: self.snapshot.marker.accepted,
-            warnings: Vec::new(),
-            next: Vec::new(),
-        }
-    }
-
-    fn needs(&self, survey: Option<&Survey>) -> Needs {
-        let mut needs = survey.map_or_else(Needs::default, |survey| survey.needs);
-        if self.options.scope.has_databases() {
-            for database in &self.manifest.databases {
-                needs.add_file(database.size);
-            }
-        }
-        if self.options.scope.has_data() {
-            for group in &self.manifest.files {
-                needs.add_file(group.size);
-                needs.inodes += group.members.saturating_sub(1);
-            }
-        }
-        needs
-    }
-
-    fn check_space(&self, needs: &Needs) -> Result<(), Error> {
-        let target = &self.options.target;
-        let present = if self.state.has_content() {
-            space::present(target)
-        } else {
-            Needs::default()
-        };
-        space::check(target, needs, &present, space::free(target)?)
-    }
-
-    fn objects(
-        &self,
-        index: &Index<'_>,
-        survey: &Survey,
-        target: &Target,
-        report: &mut Report,
-    ) -> Result<(), Error> {
-        let job = Job {
-            index,
-            survey,
-            target,
-            there: match self.state {
-                State::Unfinished { .. } => There::Unproved,
-                State::Standby { .. } => There::Completed,
-                State::Absent | State::Empty { .. } => There::Nothing,
-            },
-            random_block_ids: self.manifest.source.random_block_ids,
-        };
-        let workers = self.options.workers.max(self.repository.connections());
-        let done = packs::restore(job, workers, self.progress)?;
-        (self.progress)("linking objects that libraries share");
-        let linked = links::make(job)?;
-        let losses = losses::count(job, &self.manifest, &done.troubles)?;
-        report.objects = done.written;
-        report.remains = done.remains;
-        report.present = done.present;
-        report.present.join(linked.present);
-        report.unverifiable = done.unverifiable;
-        report.hard_links = linked.links;
-        report.copies = linked.copies;
-        report.lost.extend(losses.lost);
-        report
-            .lost
-            .extend(losses::of_links(&self.manifest, &linked));
-        report.warnings.extend(losses.warnings);
-        (self.progress)("looking which commits the databases lead to");
-        let settled = commits::settle(job, &self.manifest)?;
-        report.set_aside = settled.set_aside.into_iter().map(StoreCount::of).collect();
-        report.unproved = settled.unproved.into_iter().map(StoreCount::of).collect();
-        Ok(())
-    }
-
-    /// The manifests of other snapshots that a standby was completed to before: what only they have would go on to
-    /// count, an old `conf/.env` for one.
-    fn read_earlier(&self, report: &mut Report) -> Result<Vec<Manifest>, Error> {
-        let mut manifests = Vec::new();
-        for id in self.earlier.iter().filter(|id| **id != self.snapshot.id()) {
-            let found = self.repository.snapshot(*id)?;
-            let manifest = found
-                .map(|snapshot| stored_index::read_manifest(self.repository, &snapshot.marker));
-            if let Some(Ok(manifest)) = manifest {
-                manifests.push(manifest);
-            } else {
-                report.warnings.push(format!(
-                    "snapshot {id} cannot be read any more: ordinary files that only it had may be left in the standby"
-                ));
-            }
-        }
-        Ok(manifests)
-    }
-
-    fn files(
-        &self,
-        target: &Target,
-        earlier: &[Manifest],
-        report: &mut Report,
-    ) -> Result<(), Error> {
-        if self.options.scope.has_databases() {
-            (self.progress)("restoring databases");
-            let (roles, lost) = databases::restore(self.repository, &self.manifest, target)?;
-            report.databases = roles;
-            report.lost.extend(lost);
-            if self.state.has_content() {
-                let moved =
-                    databases::set_aside_older(&self.manifest, earlier, &report.databases, target)?;
-                report.warnings.extend(moved);
-            }
-        }
-        target.make_needed_folders(self.options.scope)?;
-        if self.options.scope.has_data() {
-            (self.progress)("restoring ordinary files");
-            let resumed = self.state.has_content();
-            let restored =
-                ordinary::restore(self.repository, &self.manifest, target, self.owner, resumed)?;
-            report.files = restored.files;
-            report.lost.extend(restored.lost);
-            report.warnings.extend(restored.warnings);
-        }
-        Ok(())
-    }
-
-    fn name_lost_files(&self, target: &Target, report: &mut Report) -> Result<(), Error> {
-        let hit = report.lost.iter().flat_map(|lost| &lost.libraries);
-        let hit: std::collections::HashSet<String> = hit.cloned().collect();
-        if hit.is_empty() {
-            return Ok(());
-        }
-        (self.progress)("looking which files are hit");
-        let found = lost_files::find(target.path(), &self.manifest, &hit);
-        let found = found.map_err(target.failed("seafile-data/storage"))?;
-        (report.lost_files, report.lost_files_cut) = (found.files, found.is_cut);
-        Ok(())
-    }
-
-    fn commands(&self) -> Commands {
-        let plain = || Commands::plain(self.repository, self.snapshot, &self.options.target);
-        self.options.commands.clone().unwrap_or_else(plain)
-    }
-
-    fn write_notes(&self, target: &Target, report: &Report) -> Result<(), Error> {
-        let source = &self.manifest.source;
-        let commands = self.commands();
-        let old_host = old_host::lines(target.folders(), &[&source.host, &source.path]);
-        let notes = Notes {
-            repository: self.repository,
-            snapshot: self.snapshot,
-            manifest: &self.manifest,
-            options: self.options,
-            report,
-            old_host: &old_host,
-            extra: &old_host::extra(target.folders()),
-            history: &history::places(target.path(), &self.manifest),
-            commands: &commands,
-        };
-        target.write_text(NOTES, &notes.text())
-    }
 }

@@ -56,6 +56,7 @@ impl Notes<'_> {
             self.manifest,
             &self.report.databases,
             &self.commands.import,
+            self.options.loads_databases,
         );
         self.owner(&mut page);
         self.next(&mut page);

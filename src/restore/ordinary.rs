@@ -48,6 +48,7 @@ pub fn restore(
     let mut unpacker = Unpacker::new(target.path(), &options)?;
     for group in &manifest.files {
         if resumed {
+            // What cannot be read here is told when it is restored.
             clear(repository, group, target)?;
         }
         match restore_group(repository, group, &mut unpacker) {
@@ -108,21 +109,44 @@ fn restore_group(
 }
 
 /// Makes way for the ordinary files of a snapshot in a standby that was completed to others: removes theirs, and then
-/// their folders where nothing else is in them.
+/// their folders where nothing else is in them. Returns the groups that cannot be read any more, and why.
 pub fn clear_earlier(
     repository: &Repository,
     earlier: &[Manifest],
     target: &Target,
-) -> Result<(), Error> {
-    let mut folders = BTreeSet::new();
+) -> Result<Vec<(String, String)>, Error> {
+    let (mut folders, mut lost) = (BTreeSet::new(), Vec::new());
     for group in earlier.iter().flat_map(|manifest| &manifest.files) {
-        folders.extend(clear(repository, group, target)?);
+        let (members, problem) = clear(repository, group, target)?;
+        folders.extend(members);
+        lost.extend(problem.map(|problem| (group.label.clone(), problem)));
     }
     // What is inside of a folder comes before it.
     for path in folders.iter().rev() {
         remove_folder(target, path).map_err(target.failed(&path.to_string_lossy()))?;
     }
-    Ok(())
+    Ok(lost)
+}
+
+/// The paths of all files and links that a snapshot has, as far as its tars can be read.
+pub fn members(repository: &Repository, manifest: &Manifest) -> Result<BTreeSet<PathBuf>, Error> {
+    let mut members = BTreeSet::new();
+    for group in &manifest.files {
+        let read = stream::read(repository, &group.parts, |stream| {
+            each_member(stream, |path, is_folder| {
+                if !is_folder {
+                    members.insert(path);
+                }
+                Ok(())
+            })
+        });
+        match read {
+            // What is behind a lost part was not restored.
+            Ok(_) | Err(Broken::Lost(_)) => {}
+            Err(Broken::Fatal(error)) => return Err(error),
+        }
+    }
+    Ok(members)
 }
 
 fn remove_folder(target: &Target, path: &Path) -> io::Result<()> {
@@ -140,45 +164,48 @@ fn remove_folder(target: &Target, path: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes way for a group: removes the files and links that a restore made of it. Folders stay: returns their paths.
+/// Makes way for a group: removes the files and links that a restore made of it. Folders stay: returns their paths, and why
+/// the group cannot be read to its end.
 fn clear(
     repository: &Repository,
     group: &FileGroup,
     target: &Target,
-) -> Result<BTreeSet<PathBuf>, Error> {
+) -> Result<(BTreeSet<PathBuf>, Option<String>), Error> {
     let (mut folders, mut members) = (BTreeSet::new(), BTreeSet::new());
     let cleared = stream::read(repository, &group.parts, |stream| {
-        clear_members(stream, target, &mut folders, &mut members)
+        each_member(stream, |path, is_folder| {
+            if is_folder {
+                members.insert(path);
+                return Ok(());
+            }
+            let failed = |source| Broken::Fatal(target.failed(&path.to_string_lossy())(source));
+            remove(target, &path).map_err(failed)?;
+            folders.insert(path.parent().unwrap_or(Path::new("")).to_owned());
+            Ok(())
+        })
     });
-    match cleared {
-        // What cannot be read here is found and told when the group is restored.
-        Ok(_) | Err(Broken::Lost(_)) => {}
+    let problem = match cleared {
+        Ok(_) => None,
+        Err(Broken::Lost(problem)) => Some(problem),
         Err(Broken::Fatal(error)) => return Err(error),
-    }
+    };
     for folder in folders {
         clear_temporaries(target, &folder).map_err(target.failed(&folder.to_string_lossy()))?;
     }
-    Ok(members)
+    Ok((members, problem))
 }
 
-fn clear_members(
+/// Calls `visit` with the path of each member, and whether it is a folder.
+fn each_member(
     stream: &mut dyn Read,
-    target: &Target,
-    folders: &mut BTreeSet<PathBuf>,
-    members: &mut BTreeSet<PathBuf>,
+    mut visit: impl FnMut(PathBuf, bool) -> Result<(), Broken>,
 ) -> Result<(), Broken> {
     let lost = |error: io::Error| Broken::Lost(error.to_string());
     let mut archive = tar::Archive::new(stream);
     for entry in archive.entries().map_err(lost)? {
         let entry = entry.map_err(lost)?;
         let path = entry.path().map_err(lost)?.into_owned();
-        if entry.header().entry_type().is_dir() {
-            members.insert(path);
-        } else {
-            let failed = |source| Broken::Fatal(target.failed(&path.to_string_lossy())(source));
-            remove(target, &path).map_err(failed)?;
-            folders.insert(path.parent().unwrap_or(Path::new("")).to_owned());
-        }
+        visit(path, entry.header().entry_type().is_dir())?;
     }
     Ok(())
 }

@@ -60,7 +60,12 @@ impl<'a> ObjectPlaces<'a> {
         }
         // Another worker may move the store from its place to where commits wait, while this one looks.
         for path in [staged_path(object), object.path()] {
-            if let Some((folder, name)) = self.find_at(&path)?
+            let found = match self.find_at(&path) {
+                // A file that has the name of a folder of commits is moved aside later.
+                Err(error) if error.kind() == io::ErrorKind::NotADirectory => None,
+                found => found?,
+            };
+            if let Some((folder, name)) = found
                 && folders::stat(folder, &name)?.is_some()
             {
                 return self.find_at(&path);

@@ -21,6 +21,9 @@ use crate::units::count;
 const TO_LOAD: &str = "LOAD THE DATABASES INTO A SERVER";
 const LOADED: &str = "THE DATABASES ARE LOADED";
 const NEXT: &str = "NEXT STEPS";
+/// How an import keeps older heads from newer commits.
+const COMMITS_WAIT: &str = "Until all are loaded the commits wait in seafile-data/storage/seawall-commits, where Seafile does not \
+     find them: at no moment does the server have an older head beside a newer commit.";
 /// The heading behind the databases.
 const OWNER: &str = "OWNER";
 /// The longest notes that are read.
@@ -50,6 +53,10 @@ pub struct Imports<'a> {
     pub loaded: &'a [LoadedDatabase],
     /// Names of those that are not: the loading broke off.
     pub lacking: &'a [String],
+    /// Names of those whose dumps the repository has lost.
+    pub lost: &'a [String],
+    /// Commits get their places after the databases.
+    pub commits_wait: bool,
     /// Verifies the folder with what was loaded.
     pub verify: &'a str,
     /// Loads what is lacking.
@@ -59,7 +66,13 @@ pub struct Imports<'a> {
 }
 
 /// Databases that belong on a server lie here as text.
-pub(super) fn to_load(page: &mut Page, manifest: &Manifest, restored: &[String], import: &str) {
+pub(super) fn to_load(
+    page: &mut Page,
+    manifest: &Manifest,
+    restored: &[String],
+    import: &str,
+    commits_wait: bool,
+) {
     let on_server = |database: &&Database| {
         database.engine == manifest::MYSQL && restored.contains(&database.role)
     };
@@ -77,6 +90,11 @@ pub(super) fn to_load(page: &mut Page, manifest: &Manifest, restored: &[String],
             .as_deref()
             .map_or_else(|| "unknown".into(), plain)
     ));
+    page.paragraph(if commits_wait {
+        COMMITS_WAIT
+    } else {
+        "Load them before Seafile is started: with OLDER databases, clients set their users' files back without a word."
+    });
     page.paragraph("With seawall; the words in capitals are the NEW server's:");
     page.line(&format!("  {import} {SERVER_OPTIONS}"));
     page.line("");
@@ -118,13 +136,29 @@ fn loaded(page: &mut Page, imports: &Imports<'_>) {
         }
     }
     page.line("");
+    if !imports.lost.is_empty() {
+        page.paragraph(&format!(
+            "LOST, and not loaded: {}. The repository has no whole dump of it any more; another snapshot may have one.",
+            plain(&imports.lost.join(", "))
+        ));
+    }
     if !imports.lacking.is_empty() {
         page.paragraph(&format!(
-            "NOT LOADED YET: {}. This goes on where it stopped:",
-            plain(&imports.lacking.join(", "))
+            "NOT LOADED YET: {}. {}",
+            plain(&imports.lacking.join(", ")),
+            if imports.commits_wait {
+                COMMITS_WAIT
+            } else {
+                "Do not start Seafile before: with OLDER databases, clients set their users' files back without a word."
+            }
         ));
+        page.paragraph("This goes on where it stopped:");
         page.line(&format!("  {}", imports.go_on));
         page.line("");
+    } else if imports.commits_wait {
+        page.paragraph(
+            "The commits get their places after that: at no moment did the server have an older head beside a newer commit.",
+        );
     }
     page.paragraph(
         "The restored configuration still names the OLD server. Before Seafile is started, write this server, \
@@ -278,6 +312,8 @@ mod tests {
             server: "root@127.0.0.1:3307",
             loaded: &[database],
             lacking: &lacking,
+            lost: &[],
+            commits_wait: true,
             verify: "seawall verify /x --database-host 127.0.0.1",
             go_on: "seawall restore ID --import-only",
             backup: "seawall backup /x",
@@ -287,6 +323,7 @@ mod tests {
             "HEAD\n",
             "root@127.0.0.1:3307",
             "NOT LOADED YET: ccnet",
+            "the commits wait in",
             "--import-only",
             "new__before_1",
             "OWNER\n\nuser 1\n",
@@ -298,6 +335,13 @@ mod tests {
         imports.lacking = &[];
         let second = with_imports(&first, &imports);
         assert!(!second.contains("NOT LOADED"), "{second}");
+        assert!(second.contains("get their places after"), "{second}");
+        // Beside commits that are in their places nothing is said of them.
+        imports.commits_wait = false;
+        imports.lost = &lacking;
+        let lost = with_imports(&first, &imports);
+        assert!(lost.contains("LOST, and not loaded: ccnet"), "{lost}");
+        assert!(!lost.contains("get their places"), "{lost}");
         assert_eq!(second.matches(LOADED).count(), 1);
         assert_eq!(second.matches(NEXT).count(), 1);
         assert!(second.contains("1. seawall verify /x --database-host 127.0.0.1"));

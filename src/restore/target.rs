@@ -2,29 +2,22 @@
 //! snapshot, or a standby. While the restore goes on it holds `RESTORE-UNFINISHED.txt`, which is removed last.
 
 use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, OFlags};
+use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
 use super::error::Error;
 use super::folders::{self, Folders, NewFile, TEMPORARY};
-use super::{Owner, Scope};
+use super::mark::{self, Mark, STANDBY, UNFINISHED};
+use super::{Options, Owner, Scope};
+use crate::repository::configuration::RepositoryId;
 use crate::repository::manifest::Manifest;
 use crate::repository::names::SnapshotId;
 use crate::repository::{Repository, Snapshot};
-
-/// Stands in the target until everything is restored.
-pub const UNFINISHED: &str = "RESTORE-UNFINISHED.txt";
-
-/// Stands in a standby: later snapshots may complete it.
-pub const STANDBY: &str = "SEAWALL-STANDBY.txt";
-
-/// The longest such file that is read.
-const MAX_UNFINISHED_BYTES: u64 = 64 << 10;
 
 /// What is at the target's path before anything is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,13 +53,51 @@ impl State {
     }
 }
 
-/// Looks at the target's path; refuses what a restore must not touch.
+/// Looks at the target's path; refuses what a restore must not touch. Returns also what an unfinished restore says of itself.
 pub fn look(
-    path: &Path,
     repository: &Repository,
     snapshot: &Snapshot,
-    standby: bool,
-) -> Result<State, Error> {
+    options: &Options,
+) -> Result<(State, Option<Mark>), Error> {
+    let path = options.target.as_path();
+    let owner = match look_at_path(path)? {
+        State::Unfinished { owner } => owner,
+        state => return Ok((state, None)),
+    };
+    let is_standby = is_standby(path, repository)?;
+    let mark = Mark::read(path, UNFINISHED)?;
+    if is_standby && options.standby {
+        refuse_running(path)?;
+    }
+    match mark {
+        None if is_standby && options.standby => Ok((State::Standby { owner }, None)),
+        None if is_standby => Err(Error::IsStandby {
+            path: path.to_owned(),
+        }),
+        None => Err(Error::NotEmpty {
+            path: path.to_owned(),
+        }),
+        // What goes on with it has to know that: else commits of one snapshot come beside databases of another.
+        Some(_) if is_standby && !options.standby => Err(Error::IsStandby {
+            path: path.to_owned(),
+        }),
+        // A standby may go on with a later snapshot than the one at which it broke off.
+        Some(mark)
+            if mark.is_of(repository) && mark.is_at(snapshot.id())
+                || is_standby && options.standby =>
+        {
+            must_be_as_begun(&mark, options)?;
+            Ok((State::Unfinished { owner }, Some(mark)))
+        }
+        Some(mark) => Err(Error::OtherUnfinished {
+            path: path.to_owned(),
+            of: mark.title(),
+        }),
+    }
+}
+
+/// Absent, empty, or a folder with content, which is called unfinished here.
+fn look_at_path(path: &Path) -> Result<State, Error> {
     let failed = |source| Error::Write {
         path: path.to_owned(),
         source,
@@ -92,36 +123,30 @@ pub fn look(
     if is_empty(path).map_err(failed)? {
         return Ok(State::Empty { owner });
     }
-    let of_standby = read_title(path, STANDBY).map_err(failed)?;
-    let is_standby = of_standby.is_some_and(|title| {
-        let mut lines = title.lines();
-        lines.next_back() == Some(&of_repository(repository))
-    });
-    let unfinished = read_title(path, UNFINISHED).map_err(failed)?;
-    if is_standby && standby {
-        refuse_running(path)?;
+    Ok(State::Unfinished { owner })
+}
+
+/// Whether a restore of this repository made a folder a standby.
+pub fn is_standby(path: &Path, repository: &Repository) -> Result<bool, Error> {
+    let mark = Mark::read(path, STANDBY)?;
+    Ok(mark.is_some_and(|mark| mark.is_of(repository)))
+}
+
+/// Refuses to go on with another part of the snapshot: the mark would be removed, and what the first restore had not done
+/// yet (its commits wait beside) would never come.
+fn must_be_as_begun(mark: &Mark, options: &Options) -> Result<(), Error> {
+    if mark.scope != options.scope {
+        return Err(Error::OtherScope {
+            path: options.target.clone(),
+            began: mark.scope,
+        });
     }
-    match unfinished {
-        None if is_standby && standby => Ok(State::Standby { owner }),
-        None if is_standby => Err(Error::IsStandby {
-            path: path.to_owned(),
-        }),
-        None => Err(Error::NotEmpty {
-            path: path.to_owned(),
-        }),
-        // What goes on with it has to know that: else commits of one snapshot come beside databases of another.
-        Some(_) if is_standby && !standby => Err(Error::IsStandby {
-            path: path.to_owned(),
-        }),
-        // A standby may go on with a later snapshot than the one at which it broke off.
-        Some(of) if of == title(repository, snapshot.id()) || is_standby && standby => {
-            Ok(State::Unfinished { owner })
-        }
-        Some(of) => Err(Error::OtherUnfinished {
-            path: path.to_owned(),
-            of: of.replace('\n', ", "),
-        }),
+    if mark.loads_databases && !options.loads_databases {
+        return Err(Error::LoadsDatabases {
+            path: options.target.clone(),
+        });
     }
+    Ok(())
 }
 
 fn not_a_folder(path: &Path) -> Error {
@@ -144,7 +169,7 @@ fn is_empty(path: &Path) -> io::Result<bool> {
 }
 
 /// Refuses a folder in which Seafile runs, as far as its files of process numbers tell.
-fn refuse_running(path: &Path) -> Result<(), Error> {
+pub fn refuse_running(path: &Path) -> Result<(), Error> {
     // A folder that is not there, or cannot be listed, tells nothing.
     let entries = fs::read_dir(path.join("pids")).into_iter().flatten();
     for entry in entries.flatten() {
@@ -167,69 +192,15 @@ fn refuse_running(path: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// The lines of one of our files that say what is, or was, restored.
-fn read_title(path: &Path, name: &str) -> io::Result<Option<String>> {
-    let opened = File::options()
-        .read(true)
-        .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
-        .open(path.join(name));
-    let file = match opened {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        other => other?,
-    };
-    let mut text = String::new();
-    file.take(MAX_UNFINISHED_BYTES).read_to_string(&mut text)?;
-    let said = |line: &&str| line.starts_with("snapshot ") || line.starts_with("repository ");
-    let lines: Vec<&str> = text.lines().filter(said).collect();
-    Ok(Some(lines.join("\n")))
-}
-
-fn title(repository: &Repository, snapshot: SnapshotId) -> String {
-    format!("snapshot {snapshot}\n{}", of_repository(repository))
-}
-
-fn of_repository(repository: &Repository) -> String {
-    format!("repository {}", repository.id().as_str())
-}
-
-/// Snapshots of which a standby may hold ordinary files: the one that it was completed to, and one at which that
+/// Snapshots of which a standby may hold ordinary files: the one that it was completed to, and those at which that
 /// broke off.
-pub fn earlier(path: &Path) -> Result<Vec<SnapshotId>, Error> {
-    let mut snapshots = Vec::new();
-    for name in [STANDBY, UNFINISHED] {
-        let title = read_title(path, name).map_err(|source| Error::Write {
-            path: path.join(name),
-            source,
-        })?;
-        let title = title.unwrap_or_default();
-        let names = title
-            .lines()
-            .filter_map(|line| line.strip_prefix("snapshot "));
-        snapshots.extend(names.filter_map(|name| name.parse::<SnapshotId>().ok()));
-    }
+pub fn earlier(path: &Path, mark: Option<&Mark>) -> Result<Vec<SnapshotId>, Error> {
+    let completed = Mark::read(path, STANDBY)?;
+    let marks = completed.iter().chain(mark);
+    let mut snapshots: Vec<SnapshotId> = marks.flat_map(|mark| mark.snapshots.clone()).collect();
+    snapshots.sort_unstable();
     snapshots.dedup();
     Ok(snapshots)
-}
-
-fn standby_text(repository: &Repository, completed: Option<SnapshotId>) -> String {
-    let title = completed.map_or_else(
-        || of_repository(repository),
-        |snapshot| title(repository, snapshot),
-    );
-    format!(
-        "This folder is a standby, made by `seawall restore --standby`. The same again completes it by what a later\n\
-         snapshot has more: databases and ordinary files are replaced, objects are added. Do not start Seafile here while\n\
-         that goes on. Remove this file when the folder becomes the server's own.\n\n{title}\n"
-    )
-}
-
-fn unfinished_text(repository: &Repository, snapshot: SnapshotId) -> String {
-    format!(
-        "This restore is not finished: do not start Seafile with this folder.\n\
-         Run the same `seawall restore` again; it goes on where it stopped. What you change\n\
-         here before it has finished may be replaced.\n\n{}\n",
-        title(repository, snapshot)
-    )
 }
 
 /// Whom everything shall belong to; `None`: who restores. An existing folder of root says nothing:
@@ -284,25 +255,24 @@ impl Drop for Lock {
 pub struct Target {
     path: PathBuf,
     folders: Folders,
-    /// Held until the restore ends: its lock keeps a second restore out.
-    _lock: Lock,
+    /// Held until the restore ends: it keeps a second restore out.
+    lock: Lock,
 }
 
 impl Target {
-    /// Makes or opens the folder and puts the unfinished file into it.
+    /// Makes or opens the folder and puts the unfinished file into it, which says what this restore does.
     pub fn prepare(
-        path: &Path,
         state: State,
+        seen: Option<&Mark>,
         owner: Option<Owner>,
         repository: &Repository,
         snapshot: &Snapshot,
+        options: &Options,
     ) -> Result<Self, Error> {
+        let path = options.target.as_path();
         let failed = |source| Error::Write {
             path: path.to_owned(),
             source,
-        };
-        let busy = || Error::Busy {
-            path: path.to_owned(),
         };
         if state == State::Absent {
             let made = fs::DirBuilder::new()
@@ -315,24 +285,72 @@ impl Target {
         if state == State::Absent {
             folders.give(folders.root()).map_err(failed)?;
         }
+        let (scope, loads) = (options.scope, options.loads_databases);
         if !state.is_unfinished() {
-            let text = unfinished_text(repository, snapshot.id());
+            let text = mark::unfinished(repository, snapshot.id(), scope, loads);
             let is_first = put_first(&folders, &text);
             if !is_first.map_err(failed)? {
-                return Err(busy());
+                return Err(Error::Busy {
+                    path: path.to_owned(),
+                });
             }
         }
-        let unfinished = folders::open_file(folders.root(), UNFINISHED).map_err(failed)?;
+        let target = Self::lock(path, folders, seen)?;
+        let lacking = seen.map(|mark| mark.lacking(snapshot.id(), loads));
+        let said = mark::append(&target.lock.0, &lacking.unwrap_or_default());
+        said.map_err(target.failed(UNFINISHED))?;
+        Ok(target)
+    }
+
+    /// Opens a folder whose unfinished file was seen to say this.
+    pub fn open(path: &Path, owner: Option<Owner>, seen: &Mark) -> Result<Self, Error> {
+        let folders = Folders::open(path, owner).map_err(|source| Error::Write {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::lock(path, folders, Some(seen))
+    }
+
+    fn lock(path: &Path, folders: Folders, seen: Option<&Mark>) -> Result<Self, Error> {
+        let failed = |source| Error::Write {
+            path: path.join(UNFINISHED),
+            source,
+        };
+        let busy = || Error::Busy {
+            path: path.to_owned(),
+        };
+        let mut unfinished = mark::open(&folders).map_err(failed)?;
         match rustix::fs::flock(&unfinished, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => return Err(busy()),
             Err(error) => return Err(failed(error.into())),
         }
+        let now = Mark::of(&mut unfinished).map_err(failed)?;
+        let is_gone = unfinished.metadata().map_err(failed)?.nlink() == 0;
+        // Another restore worked here since this one looked.
+        if is_gone || seen.is_some_and(|seen| *seen != now) {
+            return Err(busy());
+        }
         Ok(Self {
             path: path.to_owned(),
             folders,
-            _lock: Lock(unfinished),
+            lock: Lock(unfinished),
         })
+    }
+
+    /// Says that all is in place but commits, which wait for databases to be loaded into a server. What was loaded for
+    /// another restore does not count any more.
+    pub fn wait_for_databases(
+        &self,
+        seen: Option<&Mark>,
+        snapshot: SnapshotId,
+    ) -> Result<(), Error> {
+        if seen.is_some_and(|mark| mark.is_waiting && mark.is_at(snapshot)) {
+            return Ok(());
+        }
+        super::import::forget(self)?;
+        self.sync()?;
+        mark::append_waiting(&self.lock.0).map_err(self.failed(UNFINISHED))
     }
 
     /// Its path as given.
@@ -381,10 +399,10 @@ impl Target {
     /// snapshot; and at the end, which snapshot it was completed to.
     pub fn write_standby(
         &self,
-        repository: &Repository,
+        repository: &RepositoryId,
         completed: Option<SnapshotId>,
     ) -> Result<(), Error> {
-        self.write_text(STANDBY, &standby_text(repository, completed))
+        self.write_text(STANDBY, &mark::standby(repository, completed))
     }
 
     /// Makes everything so far durable, so that a power cut keeps the order of what was done.

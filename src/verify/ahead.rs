@@ -24,6 +24,8 @@ const MOST_TRIED: usize = 20;
 pub(super) struct Beside {
     library: LibraryPointers,
     commits: Ancestry,
+    /// Each of them, in every store in which it lies.
+    objects: Vec<Object>,
 }
 
 impl Beside {
@@ -36,7 +38,7 @@ impl Beside {
         if library.state != LibraryState::Live {
             return None;
         }
-        let mut commits = Ancestry::default();
+        let (mut commits, mut objects) = (Ancestry::default(), Vec::new());
         for store in source.places(Store::Library(library.id)) {
             // A folder that cannot be listed is told by the walk, or by the listing of leftovers.
             for found in source.objects(Kind::Commit, store).flatten() {
@@ -50,12 +52,14 @@ impl Beside {
                 // What no server can load sets nobody back.
                 if let Some(commit) = read(source, &object, library.id) {
                     commits.insert(id, CommitNode::of(&commit));
+                    objects.push(object);
                 }
             }
         }
         (!commits.is_empty()).then(|| Self {
             library: library.clone(),
             commits,
+            objects,
         })
     }
 
@@ -107,6 +111,9 @@ impl Beside {
                 break;
             }
         }
+        let objects = self.objects.iter();
+        let objects = objects.filter(|object| commits.contains(&object.id));
+        let files = objects.map(|object| (source.path(object), *object));
         let newest_time = self.commits.get(newest).map(|node| node.ctime);
         Ok(Some(Ahead {
             library: library.id,
@@ -114,6 +121,7 @@ impl Beside {
             head: head.commit,
             newest: *newest,
             newest_time,
+            files: files.collect(),
             // Of more than were tried nobody can say that they are uploads.
             is_upload: !is_whole && commits.len() <= MOST_TRIED,
             commits,

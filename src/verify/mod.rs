@@ -310,6 +310,7 @@ impl Run<'_> {
             return Ok(Vec::new());
         }
         // Looking at the trees took time, in which an upload may have ended and moved its head.
+        (self.progress)("commits are newer than heads: reading the heads once more");
         let now = self.pointers_now()?;
         found.retain(|(library, ahead)| library.is_still_ahead(&now, &ahead.newest));
         Ok(found.into_iter().map(|(_, ahead)| ahead).collect())

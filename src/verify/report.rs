@@ -1,5 +1,7 @@
 //! What the verification of an installation found, in a form that is also its JSON.
 
+use std::path::PathBuf;
+
 use serde::Serialize;
 
 use crate::object::{Kind, LibraryId, Object, ObjectId, Store};
@@ -149,6 +151,10 @@ pub struct Ahead {
     pub newest_time: Option<i64>,
     /// All of them, newest first.
     pub commits: Vec<ObjectId>,
+    /// Their files on this machine, and what each is by its place: libraries may share a store, and a data folder may lie
+    /// elsewhere.
+    #[serde(skip)]
+    pub files: Vec<(PathBuf, Object)>,
     /// None of them has its whole tree: a client uploads, or broke off. No damage.
     pub is_upload: bool,
     /// The head is a snapshot's, and the installation's own databases, which were not asked, may be as new as these

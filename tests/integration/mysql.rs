@@ -2,6 +2,7 @@
 //! restored, loaded by hand, verified.
 
 mod import;
+mod standby;
 mod unreadable;
 
 use std::fmt::Write as _;

@@ -2,7 +2,8 @@
 //! users' newer files would go.
 
 mod doubts;
-mod killed;
+pub mod killed;
+mod unfinished;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs;
@@ -23,8 +24,7 @@ use crate::synthetic::generator;
 /// client follows them.
 pub fn unreachable_commits(target: &Path) -> Vec<PathBuf> {
     let database = target.join("seafile-data/seafile.db");
-    let commits = target.join("seafile-data/storage/commits");
-    if !database.exists() || !commits.exists() {
+    if !database.exists() {
         return Vec::new();
     }
     let copy = tempfile::NamedTempFile::new().unwrap();
@@ -43,15 +43,39 @@ pub fn unreachable_commits(target: &Path) -> Vec<PathBuf> {
             heads.entry(origin.library).or_default().extend(base);
         }
     }
-    let mut found = Vec::new();
-    for store in fs::read_dir(&commits).unwrap().map(Result::unwrap) {
+    for (store, _) in stores(target) {
+        if !headless.contains(&store) && !heads.contains_key(&store) {
+            heads.insert(store, Vec::new());
+        }
+    }
+    for library in headless {
+        heads.remove(&library);
+    }
+    commits_beyond(target, &heads)
+}
+
+/// The folders of commits that Seafile would find, by library.
+fn stores(target: &Path) -> Vec<(LibraryId, PathBuf)> {
+    let commits = target.join("seafile-data/storage/commits");
+    if !commits.exists() {
+        return Vec::new();
+    }
+    let stores = fs::read_dir(&commits).unwrap().map(Result::unwrap);
+    let named = stores.map(|store| {
         let name = store.file_name().into_string().unwrap();
-        let Ok(library) = name.parse::<LibraryId>() else {
-            panic!("{name} among the stores of commits");
-        };
-        if !headless.contains(&library) {
-            let heads = heads.get(&library).cloned().unwrap_or_default();
-            found.extend(beyond(&store.path(), heads));
+        let library = name.parse();
+        let library = library.unwrap_or_else(|_| panic!("{name} among the stores of commits"));
+        (library, store.path())
+    });
+    named.collect()
+}
+
+/// Commits in their places to which these heads do not lead, of the libraries that have some.
+pub fn commits_beyond(target: &Path, heads: &HashMap<LibraryId, Vec<String>>) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for (library, path) in stores(target) {
+        if let Some(heads) = heads.get(&library) {
+            found.extend(beyond(&path, heads.clone()));
         }
     }
     found

@@ -2,41 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::database::{Head, LibraryPointers, LibraryState, Origin, Pointers};
+use crate::database::{LibraryPointers, LibraryState, Pointers};
 use crate::object::LibraryId;
-use crate::repository::manifest::{self, Library, Manifest};
+use crate::repository::manifest::{Library, Manifest};
+use crate::snapshot;
 
 /// Differences that are named at most.
 const MOST: usize = 20;
-
-/// A library of a manifest in the terms of the database.
-pub(super) fn of_library(library: &Library) -> LibraryPointers {
-    LibraryPointers {
-        id: library.id,
-        state: match library.state {
-            manifest::LibraryState::Live => LibraryState::Live,
-            manifest::LibraryState::Trash => LibraryState::Trashed { deleted_at: None },
-        },
-        name: library.name.clone(),
-        owner: library.owner.clone(),
-        heads: (library.heads.iter())
-            .map(|(branch, commit)| Head {
-                branch: branch.clone(),
-                commit: *commit,
-            })
-            .collect(),
-        origin: library.origin.as_ref().map(|origin| Origin {
-            library: origin.library,
-            path: origin.path.clone(),
-            base_commit: origin.base_commit,
-        }),
-        valid_since: library.valid_since,
-        history_days: library.history_days,
-        encrypted: library.encrypted,
-        version: None,
-        gc_id: None,
-    }
-}
 
 /// In what a manifest differs from the database that it was made from: one line each.
 pub(super) fn differences(manifest: &Manifest, pointers: &Pointers) -> Vec<String> {
@@ -50,7 +22,7 @@ pub(super) fn differences(manifest: &Manifest, pointers: &Pointers) -> Vec<Strin
                 "leaves out library {}, which the dumped database has",
                 library.id
             )),
-            Some(said) => found.extend(different_fields(&of_library(said), library)),
+            Some(said) => found.extend(different_fields(&snapshot::library(said), library)),
         }
     }
     for id in said.keys() {
@@ -106,6 +78,7 @@ fn different_fields(said: &LibraryPointers, is: &LibraryPointers) -> Vec<String>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::database::{Head, Origin};
 
     fn library() -> LibraryPointers {
         LibraryPointers {

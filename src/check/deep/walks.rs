@@ -10,9 +10,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::convert::Infallible;
 use std::sync::{PoisonError, RwLock};
 
+use super::Pass;
 use super::spool::{PackNumber, failed};
 use super::view::View;
-use super::{Pass, pointers};
 use crate::check::report::ProblemKind;
 use crate::database::LibraryPointers;
 use crate::object::{Kind, LibraryId, Object, Store};
@@ -264,7 +264,7 @@ impl Pass<'_> {
         }
         let libraries: Vec<LibraryPointers> = (manifest.libraries.iter())
             .filter(|library| !library.heads.is_empty())
-            .map(pointers::of_library)
+            .map(crate::snapshot::library)
             .collect();
         proved.take_rules(&libraries);
         let at = At {

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
+use super::refusals::other_heads;
 use super::{Imported, Plan, Planned};
 use crate::cli::CommandError;
 use crate::cli::output::{Output, bytes, count, shown};
@@ -14,20 +15,31 @@ use crate::restore::{self, ImportRecord, Imports, LoadedDatabase, SQL_FOLDER, du
 use crate::source::databases::keep_dumps;
 
 impl Plan {
-    /// Loads the dumps of those of these roles that lie in the target.
+    /// Loads the dumps of these roles, which lie in the target. The others are lost.
     pub(in crate::cli) fn run(
         &self,
         target: &Path,
         roles: &[String],
+        commits_wait: bool,
         output: Output,
     ) -> Result<Vec<Imported>, CommandError> {
-        let databases = self.databases.iter();
-        let wanted: Vec<&Planned> = databases
-            .filter(|planned| roles.contains(&planned.role))
-            .collect();
+        let is_wanted =
+            |planned: &&Planned| planned.loaded.is_some() || roles.contains(&planned.role);
+        let (wanted, lost): (Vec<&Planned>, Vec<&Planned>) =
+            self.databases.iter().partition(is_wanted);
+        for planned in &lost {
+            let lost = Planned {
+                is_lost: true,
+                ..(*planned).clone()
+            };
+            other_heads(&self.server, &lost).map_err(|error| self.after(&[], error))?;
+        }
         let mut imported: Vec<Imported> = Vec::new();
         let done = self.load_all(&wanted, target, &mut imported, output);
-        self.note(target, &wanted, &imported);
+        let roles = |planned: &[&Planned]| planned.iter().map(|one| one.role.clone()).collect();
+        let lacking: Vec<String> = roles(&wanted[imported.len()..]);
+        let lost: Vec<String> = roles(&lost);
+        self.note(target, &imported, (&lacking, &lost), commits_wait);
         match done {
             Ok(()) => Ok(imported),
             Err(error) => Err(self.after(&imported, error)),
@@ -144,14 +156,20 @@ impl Plan {
     }
 
     /// Writes down in the notes of the target what is where now. Notes that cannot be written undo nothing.
-    fn note(&self, target: &Path, wanted: &[&Planned], imported: &[Imported]) {
-        let lacking = wanted.iter().skip(imported.len());
-        let lacking: Vec<String> = lacking.map(|planned| planned.role.clone()).collect();
+    fn note(
+        &self,
+        target: &Path,
+        imported: &[Imported],
+        (lacking, lost): (&[String], &[String]),
+        commits_wait: bool,
+    ) {
         let loaded: Vec<LoadedDatabase> = imported.iter().map(Imported::to_note).collect();
         let imports = Imports {
             server: &self.server.to_string(),
             loaded: &loaded,
-            lacking: &lacking,
+            lacking,
+            lost,
+            commits_wait,
             verify: &self.verify,
             go_on: &self.go_on,
             backup: &self.backup,

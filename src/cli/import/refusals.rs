@@ -106,11 +106,44 @@ pub(super) fn read(
             let read = restore::read_dump(repository, database, |dump| DumpNeeds::read(dump))?;
             Ok(read.transpose()?)
         }
-        Dumps::Restored(target) => {
+        Dumps::Restored(target, _) => {
             let read = restore::read_restored(target, database, |dump| DumpNeeds::read(dump));
             Ok(Some(read.map_err(not_restored)??))
         }
     }
+}
+
+/// Whether a dump that is not in the target cannot come from the repository either.
+pub(super) fn is_gone(dumps: Dumps<'_>, database: &Database) -> Result<bool, CommandError> {
+    let Dumps::Restored(target, repository) = dumps else {
+        return Ok(false);
+    };
+    let path = restore::dump_path(target, &database.role);
+    if path.symlink_metadata().is_ok() {
+        return Ok(false);
+    }
+    let read = restore::read_dump(repository, database, |dump| {
+        std::io::copy(dump, &mut std::io::sink())
+    })?;
+    // What breaks off here without being lost is told by the restore that brings it.
+    Ok(read.is_none())
+}
+
+/// Refuses to leave the heads of another state on the server, beside this snapshot's commits: clients would be set back.
+pub(super) fn other_heads(server: &Server, planned: &Planned) -> Result<(), CommandError> {
+    if planned.role != restore::HEADS || !planned.is_lost || planned.found.is_empty() {
+        return Ok(());
+    }
+    let error = anyhow!(
+        "the repository has lost the dump of {}, and {server} has other heads in {}: beside the commits of this \
+         snapshot, sync clients would set their users' files back",
+        planned.role,
+        shown(&planned.found.name)
+    );
+    Err(CommandError::new(
+        error,
+        "restore another snapshot; or drop that database, if its heads are not needed, and run this again",
+    ))
 }
 
 /// With the next step.
@@ -165,7 +198,7 @@ pub(super) fn configured(
 ) -> Result<(), CommandError> {
     let folder;
     let top = match dumps {
-        Dumps::Restored(target) => target,
+        Dumps::Restored(target, _) => target,
         Dumps::Stored(repository) => {
             folder = tempfile::tempdir().map_err(|error| {
                 CommandError::new(error, "set TMPDIR to a folder that can be written")

@@ -5,7 +5,6 @@ use std::path::Path;
 use super::name;
 use crate::cli::output::{MOST_LINES, Output, count};
 use crate::cli::place::absolute;
-use crate::object::{Kind, Object, Store};
 use crate::repository::place::shell;
 use crate::restore::ASIDE;
 use crate::time::Timestamp;
@@ -51,7 +50,7 @@ pub(super) fn print(report: &Report, folder: &Path, output: Output) {
         for line in moves(report.would_revert(), folder).take(MOST_LINES) {
             output.line(format_args!("          {line}"));
         }
-        let all: usize = report.would_revert().map(|ahead| ahead.commits.len()).sum();
+        let all: usize = report.would_revert().map(|ahead| ahead.files.len()).sum();
         if all > MOST_LINES {
             output.line(format_args!(
                 "          … and {} more commits; --json has them all",
@@ -61,26 +60,22 @@ pub(super) fn print(report: &Report, folder: &Path, output: Output) {
     }
 }
 
-/// One command for each commit.
+/// One command for each commit: from where its file is, to its usual place below the installation's folder for such files.
 fn moves<'a>(
     ahead: impl Iterator<Item = &'a Ahead> + 'a,
     folder: &'a Path,
 ) -> impl Iterator<Item = String> + 'a {
-    let folder = absolute(folder);
-    ahead.flat_map(move |ahead| {
-        let store = Store::Library(ahead.library);
-        let paths = ahead.commits.iter();
-        let paths = paths.map(move |id| Object::new(store, Kind::Commit, *id).path());
-        let folder = folder.clone();
-        paths.map(move |path| {
-            let to = folder.join(ASIDE).join(&path);
-            let to = to
-                .parent()
-                .unwrap_or(&folder)
-                .to_string_lossy()
-                .into_owned();
-            let from = folder.join(&path).to_string_lossy().into_owned();
-            format!("mkdir -p {0} && mv {1} {0}/", shell(&to), shell(&from))
+    let aside = absolute(folder).join(ASIDE);
+    ahead
+        .flat_map(|ahead| &ahead.files)
+        .map(move |(file, object)| {
+            let to = aside.join(object.path());
+            let to = to.parent().unwrap_or(&aside).to_string_lossy();
+            let from = absolute(file);
+            format!(
+                "mkdir -p {0} && mv {1} {0}/",
+                shell(&to),
+                shell(&from.to_string_lossy())
+            )
         })
-    })
 }

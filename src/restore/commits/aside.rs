@@ -1,15 +1,19 @@
 //! The folder for what must not stay where Seafile finds it, and may be the last copy: it is moved, never deleted.
 
+use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, RenameFlags};
+use rustix::fs::{AtFlags, FileType, RenameFlags};
 use rustix::io::Errno;
 
 use super::super::folders::{self, Folders};
 
 /// Its name in the target. Files have the path in it that they had in the installation.
 pub const ASIDE: &str = "seawall-set-aside";
+
+/// So much of each of two files is compared at a time.
+const BUFFER_BYTES: usize = 64 << 10;
 
 /// Moves a file of the target aside; `false` if there is none.
 pub fn set_aside_file(folders: &Folders, path: &str) -> io::Result<bool> {
@@ -24,39 +28,107 @@ pub fn set_aside_file(folders: &Folders, path: &str) -> io::Result<bool> {
 /// the same bytes.
 pub(super) fn move_aside(
     folders: &Folders,
-    (folder, name): (BorrowedFd<'_>, &str),
+    from @ (folder, name): (BorrowedFd<'_>, &str),
     path: &str,
 ) -> io::Result<bool> {
     if folders::stat(folder, name)?.is_none() {
         return Ok(false);
     }
+    let is_same = |to: BorrowedFd<'_>, name: &str| have_same_bytes((to, name), from);
+    let (to, new_name) = match free_name(folders, path, is_same)? {
+        FreeName::New(to, name) => (to, name),
+        FreeName::SameIsThere => {
+            folders::remove(folder, name)?;
+            return Ok(true);
+        }
+    };
+    rename(folders, from, (to.as_fd(), &new_name))?;
+    Ok(true)
+}
+
+/// Moves whatever has a name to its path in the folder, or, where something is there already, beside it with a number.
+pub(super) fn move_whole_aside(
+    folders: &Folders,
+    from: (BorrowedFd<'_>, &str),
+    path: &str,
+) -> io::Result<()> {
+    match free_name(folders, path, |_, _| Ok(false))? {
+        FreeName::New(to, name) => rename(folders, from, (to.as_fd(), &name)),
+        FreeName::SameIsThere => Ok(()),
+    }
+}
+
+/// Where something is moved to.
+enum FreeName {
+    /// In this folder, under a name that nothing has.
+    New(OwnedFd, String),
+    /// Its like is there already.
+    SameIsThere,
+}
+
+fn free_name(
+    folders: &Folders,
+    path: &str,
+    is_same: impl Fn(BorrowedFd<'_>, &str) -> io::Result<bool>,
+) -> io::Result<FreeName> {
     let path = format!("{ASIDE}/{path}");
     let (above, wanted) = path.rsplit_once('/').unwrap_or(("", &path));
     let to = folders.enter(above)?;
     let mut number = 1;
-    let mut new_name = wanted.to_owned();
-    while folders::stat(to.as_fd(), &new_name)?.is_some() {
-        if bytes_of(to.as_fd(), &new_name)? == bytes_of(folder, name)? {
-            folders::remove(folder, name)?;
-            return Ok(true);
+    let mut name = wanted.to_owned();
+    while folders::stat(to.as_fd(), &name)?.is_some() {
+        if is_same(to.as_fd(), &name)? {
+            return Ok(FreeName::SameIsThere);
         }
         number += 1;
-        new_name = format!("{wanted}.{number}");
+        name = format!("{wanted}.{number}");
     }
-    rename(folders, (folder, name), (to.as_fd(), &new_name))?;
-    Ok(true)
+    Ok(FreeName::New(to, name))
 }
 
-/// The bytes of a regular file; none for anything else, which equals nothing.
-fn bytes_of(folder: BorrowedFd<'_>, name: &str) -> io::Result<Option<Vec<u8>>> {
-    let mut file = match folders::open_file(folder, name) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Ok(None),
-        Err(error) => return Err(error),
+/// Whether two names are those of regular files with the same bytes. Anything else equals nothing. Databases are set
+/// aside too, so no more than two buffers are in memory.
+fn have_same_bytes(one: (BorrowedFd<'_>, &str), other: (BorrowedFd<'_>, &str)) -> io::Result<bool> {
+    let (Some(mut one), Some(mut other)) = (regular_file(one)?, regular_file(other)?) else {
+        return Ok(false);
     };
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
-    Ok(Some(bytes))
+    if one.metadata()?.len() != other.metadata()?.len() {
+        return Ok(false);
+    }
+    let (mut bytes, mut others) = (vec![0; BUFFER_BYTES], vec![0; BUFFER_BYTES]);
+    loop {
+        let (read, others_read) = (fill(&mut one, &mut bytes)?, fill(&mut other, &mut others)?);
+        if bytes[..read] != others[..others_read] {
+            return Ok(false);
+        }
+        if read < BUFFER_BYTES {
+            return Ok(true);
+        }
+    }
+}
+
+/// Reads until the buffer is full or the file ends.
+fn fill(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+/// Opens a file, if it is a regular one.
+pub(super) fn regular_file((folder, name): (BorrowedFd<'_>, &str)) -> io::Result<Option<File>> {
+    let stat = folders::stat(folder, name)?;
+    let is_file =
+        stat.is_some_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile);
+    is_file
+        .then(|| folders::open_file(folder, name))
+        .transpose()
 }
 
 fn rename(
@@ -79,4 +151,49 @@ fn rename(
     file.file().sync_all()?;
     file.finish()?;
     Ok(rustix::fs::unlinkat(folder, name, AtFlags::empty())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// Set aside twice: once it stays, else the second gets a number.
+    #[test]
+    fn files_are_the_same_only_to_the_last_byte() {
+        let folder = tempfile::tempdir().unwrap();
+        let folders = Folders::open(folder.path(), None).unwrap();
+        let bytes = vec![7; 3 * BUFFER_BYTES];
+        let mut other = bytes.clone();
+        *other.last_mut().unwrap() = 8;
+        let texts = [&bytes, &bytes, &other, &bytes[1..].to_vec(), &other];
+        for text in texts {
+            fs::write(folder.path().join("large"), text).unwrap();
+            assert!(set_aside_file(&folders, "large").unwrap());
+            assert!(!folder.path().join("large").exists());
+        }
+        assert!(!set_aside_file(&folders, "large").unwrap());
+        let aside = folder.path().join(ASIDE);
+        let read = |name: &str| fs::read(aside.join(name)).unwrap();
+        assert!(read("large") == bytes && read("large.2") == other);
+        assert!(read("large.3") == bytes[1..] && !aside.join("large.4").exists());
+    }
+
+    /// Nothing is read of what is no file, and nothing of it is lost.
+    #[test]
+    fn what_is_no_file_equals_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let folders = Folders::open(folder.path(), None).unwrap();
+        let path = folder.path().join("odd");
+        let aside = folder.path().join(ASIDE);
+        for number in 0..2 {
+            let fifo = rustix::fs::CWD;
+            rustix::fs::mknodat(fifo, &path, FileType::Fifo, 0o600.into(), 0).unwrap();
+            assert!(set_aside_file(&folders, "odd").unwrap(), "{number}");
+            std::os::unix::fs::symlink("odd", &path).unwrap();
+            assert!(set_aside_file(&folders, "odd").unwrap(), "{number}");
+        }
+        assert_eq!(fs::read_dir(aside).unwrap().count(), 4);
+    }
 }

@@ -12,4 +12,4 @@ mod staging;
 
 pub use aside::{ASIDE, set_aside_file};
 pub use settle::settle;
-pub use staging::{place, staged_path, take_out};
+pub use staging::{object_folders, place, staged_path, take_out};

@@ -8,12 +8,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 
+use rustix::fs::AtFlags;
+use rustix::io::Errno;
+
 use super::super::error::Error;
 use super::super::folders::{self, Folders};
 use super::super::packs::Job;
-use super::aside::move_aside;
+use super::aside::{move_aside, move_whole_aside, regular_file};
 use super::heads::{self, Heads};
-use super::staging::{self, live_store, names_in, remove_empty, staged_store, take_out};
+use super::staging::{self, is_folder, live_store, names_in, remove_empty, staged_store, take_out};
 use crate::object::{Kind, LibraryId, Object, ObjectId, Store};
 use crate::repository::manifest::Manifest;
 use crate::seafile::check::{self, Content};
@@ -274,7 +277,7 @@ fn likely(
 /// Every file of a store's folder that has a commit's name.
 fn read_commits(folder: &OwnedFd, store: Store, commits: &mut Commits) -> io::Result<()> {
     for first in names_in(folder)? {
-        if first.len() != 2 {
+        if first.len() != 2 || !is_folder(folder.as_fd(), &first)? {
             continue;
         }
         let Some(folder) = folders::find_from(folder.as_fd(), &first)? else {
@@ -295,10 +298,8 @@ fn read_commits(folder: &OwnedFd, store: Store, commits: &mut Commits) -> io::Re
 
 /// A commit; `None` for anything else.
 fn read_commit(folder: &OwnedFd, name: &str, object: &Object) -> io::Result<Option<CommitNode>> {
-    let file = match folders::open_file(folder.as_fd(), name) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Ok(None),
-        Err(error) => return Err(error),
+    let Some(file) = regular_file((folder.as_fd(), name))? else {
+        return Ok(None);
     };
     let mut bytes = Vec::new();
     file.take(MAX_COMMIT_BYTES as u64 + 1)
@@ -310,31 +311,48 @@ fn read_commit(folder: &OwnedFd, name: &str, object: &Object) -> io::Result<Opti
 }
 
 /// A store that waits and is in place too, since somebody made it anew after a restore broke off, becomes one that waits.
+/// What lies in it besides commits is moved aside with its folder.
 fn merge(folders: &Folders, store: Store) -> io::Result<()> {
     let (staged, live) = (staged_store(store), live_store(store));
-    let (Some(_), Some(there)) = (folders.find(&staged)?, folders.find(&live)?) else {
+    let (above, name) = live.rsplit_once('/').unwrap_or(("", &live));
+    let Some(above) = folders.find(above)? else {
+        return Ok(());
+    };
+    if folders.find(&staged)?.is_none() || !is_folder(above.as_fd(), name)? {
+        return Ok(());
+    }
+    let Some(there) = folders.find(&live)? else {
         return Ok(());
     };
     for first in names_in(&there)? {
-        let Some(from) = folders::find_from(there.as_fd(), &first)? else {
-            continue;
-        };
-        let to = folders.enter(&format!("{staged}/{first}"))?;
-        for name in names_in(&from)? {
-            if folders::stat(to.as_fd(), &name)?.is_some() {
-                move_aside(
-                    folders,
-                    (from.as_fd(), &name),
-                    &format!("{live}/{first}/{name}"),
-                )?;
-            } else {
-                rustix::fs::renameat(&from, &name, &to, &name)?;
-            }
+        if first.len() == 2 && is_folder(there.as_fd(), &first)? {
+            merge_folder(folders, (&staged, &live), &first)?;
         }
-        remove_empty(folders, &live, &first)?;
     }
-    let (above, name) = live.rsplit_once('/').unwrap_or(("", &live));
-    remove_empty(folders, above, name)
+    match rustix::fs::unlinkat(&above, name, AtFlags::REMOVEDIR) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(Errno::NOTEMPTY | Errno::EXIST) => {
+            move_whole_aside(folders, (above.as_fd(), name), &live)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The same for one folder of a store.
+fn merge_folder(folders: &Folders, (staged, live): (&str, &str), first: &str) -> io::Result<()> {
+    let path = format!("{live}/{first}");
+    let Some(from) = folders.find(&path)? else {
+        return Ok(());
+    };
+    let to = folders.enter(&format!("{staged}/{first}"))?;
+    for name in names_in(&from)? {
+        if folders::stat(to.as_fd(), &name)?.is_some() {
+            move_aside(folders, (from.as_fd(), &name), &format!("{path}/{name}"))?;
+        } else {
+            rustix::fs::renameat(&from, &name, &to, &name)?;
+        }
+    }
+    remove_empty(folders, live, first)
 }
 
 fn move_commit(folders: &Folders, object: &Object) -> io::Result<()> {

@@ -6,13 +6,16 @@
 //! its head Seafile serves no library, and clients keep their files.
 
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::Path;
 
-use rustix::fs::{AtFlags, Dir};
+use rustix::fs::{AtFlags, Dir, FileType};
 use rustix::io::Errno;
 
 use super::super::folders::{self, Folders};
-use crate::object::{Object, Store};
+use super::aside::move_whole_aside;
+use crate::object::{Kind, Object, Store};
+use crate::seafile::folders::ObjectFolders;
 
 /// Beside the folder of commits, so that a rename leads from one to the other.
 const STAGED: &str = "seafile-data/storage/seawall-commits";
@@ -41,18 +44,21 @@ pub fn staged_path(object: &Object) -> String {
     format!("{}/{first}/{rest}", staged_store(object.store))
 }
 
-/// Moves a store that is in place to where commits wait, unless it waits there already.
+/// Moves a store that is in place to where commits wait, unless it waits there already. A file of that name is no store.
 pub fn take_out(folders: &Folders, store: Store) -> io::Result<()> {
     let staged = folders.enter(STAGED)?;
     let name = store.to_string();
-    if folders::stat(staged.as_fd(), &name)?.is_some() {
+    if is_folder(staged.as_fd(), &name)? {
         return Ok(());
     }
-    let live = live_store(store);
-    let (above, live) = live.rsplit_once('/').unwrap_or(("", &live));
+    let path = live_store(store);
+    let (above, live) = path.rsplit_once('/').unwrap_or(("", &path));
     let Some(above) = folders.find(above)? else {
         return Ok(());
     };
+    if folders::stat(above.as_fd(), live)?.is_some() && !is_folder(above.as_fd(), live)? {
+        return Ok(());
+    }
     match rustix::fs::renameat(&above, live, &staged, &name) {
         // There is none, or another worker was first.
         Ok(()) | Err(Errno::NOENT) => Ok(()),
@@ -60,22 +66,51 @@ pub fn take_out(folders: &Folders, store: Store) -> io::Result<()> {
     }
 }
 
-/// Gives every store that waits its place. Returns how many there were.
+/// Gives every store that waits its place. What else has the name of one there, a file or a folder that is not empty, is
+/// moved aside. Returns how many there were.
 pub fn place(folders: &Folders) -> io::Result<u64> {
     let Some(staged) = folders.find(STAGED)? else {
         return Ok(0);
     };
     let mut placed = 0;
     for store in stores_in(&staged)? {
-        let live = live_store(store);
-        let (above, live) = live.rsplit_once('/').unwrap_or(("", &live));
+        let path = live_store(store);
+        let (above, live) = path.rsplit_once('/').unwrap_or(("", &path));
         let above = folders.enter(above)?;
-        rustix::fs::renameat(&staged, store.to_string(), &above, live)?;
+        let rename = || rustix::fs::renameat(&staged, store.to_string(), &above, live);
+        match rename() {
+            Err(Errno::NOTEMPTY | Errno::EXIST | Errno::NOTDIR) => {
+                move_whole_aside(folders, (above.as_fd(), live), &path)?;
+                rename()?;
+            }
+            other => other?,
+        }
         placed += 1;
     }
     let (above, name) = STAGED.rsplit_once('/').unwrap_or(("", STAGED));
     remove_empty(folders, above, name)?;
     Ok(placed)
+}
+
+/// The target's objects, commits that wait among them.
+pub fn object_folders(target: &Path, folders: &Folders) -> io::Result<ObjectFolders> {
+    const CLASS: &str = "seawall: commits that wait";
+    let mut objects = ObjectFolders::new(&target.join("seafile-data"));
+    let Some(staged) = folders.find(STAGED)? else {
+        return Ok(objects);
+    };
+    let path = target.join(STAGED);
+    objects.add_class(CLASS, Kind::Commit, path.clone());
+    for store in stores_in(&staged)? {
+        match store {
+            Store::Library(library) => {
+                let assigned = objects.assign(library, CLASS);
+                assigned.map_err(io::Error::other)?;
+            }
+            Store::Shared => objects.set_shared_folder(Kind::Commit, path.join(store.to_string())),
+        }
+    }
+    Ok(objects)
 }
 
 /// Every store that has a folder in one of the two places.
@@ -86,15 +121,32 @@ pub(super) fn stores(folders: &Folders) -> io::Result<std::collections::BTreeSet
             stores.extend(stores_in(&folder)?);
         }
     }
-    if folders.find(SHARED)?.is_some() {
+    let (data, shared) = SHARED.rsplit_once('/').unwrap_or(("", SHARED));
+    if let Some(data) = folders.find(data)?
+        && is_folder(data.as_fd(), shared)?
+    {
         stores.insert(Store::Shared);
     }
     Ok(stores)
 }
 
+/// Folders that have a store's name.
 fn stores_in(folder: &OwnedFd) -> io::Result<Vec<Store>> {
-    let names = names_in(folder)?;
-    Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
+    let mut stores = Vec::new();
+    for name in names_in(folder)? {
+        if let Ok(store) = name.parse()
+            && is_folder(folder.as_fd(), &name)?
+        {
+            stores.push(store);
+        }
+    }
+    Ok(stores)
+}
+
+/// Whether a name is that of a folder, not of a link to one.
+pub(super) fn is_folder(folder: BorrowedFd<'_>, name: &str) -> io::Result<bool> {
+    let stat = folders::stat(folder, name)?;
+    Ok(stat.is_some_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory))
 }
 
 /// Names in a folder that are text; objects and stores have no others.
@@ -117,7 +169,8 @@ pub(super) fn remove_empty(folders: &Folders, above: &str, name: &str) -> io::Re
         return Ok(());
     };
     match rustix::fs::unlinkat(&above, name, AtFlags::REMOVEDIR) {
-        Ok(()) | Err(Errno::NOENT | Errno::NOTEMPTY | Errno::EXIST) => Ok(()),
+        // Something is in it, or it is no folder.
+        Ok(()) | Err(Errno::NOENT | Errno::NOTEMPTY | Errno::EXIST | Errno::NOTDIR) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }

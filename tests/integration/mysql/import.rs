@@ -10,7 +10,7 @@ use super::*;
 use crate::cli::Ran;
 
 /// Runs a printed command in a shell that knows nothing of the call before.
-fn paste(user: &User, line: &str) -> Ran {
+pub(super) fn paste(user: &User, line: &str) -> Ran {
     let program = PathBuf::from(env!("CARGO_BIN_EXE_seawall"));
     let path = std::env::var("PATH").unwrap();
     let mut shell = std::process::Command::new("sh");
@@ -27,14 +27,14 @@ fn paste(user: &User, line: &str) -> Ran {
 }
 
 /// The commands that an output names as the next ones.
-fn next(output: &str) -> Vec<&str> {
+pub(super) fn next(output: &str) -> Vec<&str> {
     let lines = output.lines();
     lines
         .filter_map(|line| line.trim_start().strip_prefix("then: "))
         .collect()
 }
 
-fn on(server: &MariaDb) -> [String; 6] {
+pub(super) fn on(server: &MariaDb) -> [String; 6] {
     let port = server.port.to_string();
     [
         "--database-host",
@@ -53,7 +53,7 @@ fn restore(user: &User, target: &str, more: &[&str]) -> Ran {
     user.run(&[&common[..], more].concat())
 }
 
-fn with<'a>(first: &[&'a str], more: &'a [String]) -> Vec<&'a str> {
+pub(super) fn with<'a>(first: &[&'a str], more: &'a [String]) -> Vec<&'a str> {
     let more = more.iter().map(String::as_str);
     first.iter().copied().chain(more).collect()
 }

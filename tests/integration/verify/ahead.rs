@@ -4,6 +4,7 @@
 use std::fs;
 use std::process::Command;
 
+use seawall::object::{Object, Store};
 use seawall_test_servers::wait;
 use serde_json::{Value, json};
 
@@ -12,7 +13,7 @@ use super::table::program;
 use super::{DOCUMENTS, PHOTOS, VIRTUAL};
 use crate::cli::User;
 use crate::damage::{head, write_commit};
-use crate::support::Source;
+use crate::support::{Source, files_below};
 
 fn ahead(report: &Value) -> &[Value] {
     report["ahead"].as_array().unwrap()
@@ -54,14 +55,80 @@ fn commits_newer_than_the_head_are_damage_until_they_are_moved_aside() {
             "{}",
             ran.stdout
         );
-        let moves = ran.stdout.lines().filter(|line| line.contains("mkdir -p"));
-        for line in moves {
-            wait::success(Command::new("sh").args(["-c", line]));
-        }
+        paste_moves(&ran.stdout, 1);
         assert!(!path(&source, &newest).exists());
         let (status, report) = program(&source);
         assert_eq!((status, ahead(&report)), (0, &[][..]), "{report:#}");
     }
+}
+
+/// Runs the lines that `verify` prints in a shell that stands elsewhere; they move as many files as lines.
+fn paste_moves(stdout: &str, number: usize) {
+    let moves: Vec<&str> = stdout
+        .lines()
+        .filter(|line| line.contains("mkdir -p"))
+        .collect();
+    assert_eq!(moves.len(), number, "{stdout}");
+    for line in moves {
+        let mut shell = Command::new("sh");
+        wait::success(shell.args(["-ec", line]).current_dir("/"));
+    }
+}
+
+#[test]
+fn the_lines_that_are_printed_move_commits_of_the_store_that_libraries_share() {
+    let (user, source) = (User::new(), Source::example());
+    let newest = head(&source, PHOTOS);
+    let older = Contents::new(&source, PHOTOS).parent(newest).unwrap();
+    set_head(&source, PHOTOS, older.id);
+    let data = source.path.join("seafile-data");
+    for kind in ["commits", "fs", "blocks"] {
+        for file in files_below(&data.join("storage").join(kind).join(PHOTOS)) {
+            let first = file.parent().unwrap().file_name().unwrap();
+            let folder = data.join(kind).join(first);
+            fs::create_dir_all(&folder).unwrap();
+            fs::rename(&file, folder.join(file.file_name().unwrap())).unwrap();
+        }
+        fs::remove_dir_all(data.join("storage").join(kind).join(PHOTOS)).unwrap();
+    }
+    let verify = ["verify", source.path.to_str().unwrap(), "--no-leftovers"];
+    let ran = user.run(&verify);
+    assert_eq!(ran.status, 3, "{}", ran.stdout);
+    paste_moves(&ran.stdout, 1);
+    let shared = Object {
+        store: Store::Shared,
+        ..newest
+    };
+    assert!(!source.path.join(shared.path()).exists());
+    let aside = source.path.join("seawall-set-aside").join(shared.path());
+    assert!(aside.is_file(), "{}", aside.display());
+    user.run(&verify).succeeds();
+}
+
+#[test]
+fn the_lines_that_are_printed_move_commits_of_a_data_folder_elsewhere() {
+    let (user, source) = (User::new(), Source::example());
+    let newest = head(&source, PHOTOS);
+    let older = Contents::new(&source, PHOTOS).parent(newest).unwrap();
+    set_head(&source, PHOTOS, older.id);
+    let elsewhere = user.path("it's the data");
+    fs::rename(source.path.join("seafile-data"), &elsewhere).unwrap();
+    let verify = [
+        "verify",
+        source.path.to_str().unwrap(),
+        "--no-leftovers",
+        "--data-dir",
+        elsewhere.to_str().unwrap(),
+    ];
+    let ran = user.run(&verify);
+    assert_eq!(ran.status, 3, "{}{}", ran.stdout, ran.stderr);
+    paste_moves(&ran.stdout, 1);
+    let path = newest.path();
+    let inside = path.strip_prefix("seafile-data/").unwrap();
+    assert!(!elsewhere.join(inside).exists());
+    let aside = source.path.join("seawall-set-aside").join(&path);
+    assert!(aside.is_file(), "{}", aside.display());
+    user.run(&verify).succeeds();
 }
 
 #[test]

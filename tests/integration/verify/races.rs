@@ -166,3 +166,31 @@ fn two_races_in_a_row_are_neither_damage_nor_good() {
         report.damage
     );
 }
+
+/// An upload ends while its trees are looked at: its head moved, and nobody is set back.
+#[test]
+fn a_head_that_just_moved_is_not_behind_its_commits() {
+    let source = Source::example();
+    let store = Contents::new(&source, PHOTOS);
+    let newest = store.head();
+    let older = store.parent(newest).unwrap();
+    let mut moments = Vec::new();
+    for moment in ["looking again", "once more"] {
+        set_head(&source, PHOTOS, older.id);
+        let still = verify(&source);
+        assert_eq!(still.ahead.len(), 1, "{:#?}", still.ahead);
+        let seen = std::cell::Cell::new(0);
+        let report = verify_as(&source.installation(), &|text| {
+            if text.starts_with("commits are newer") && text.contains(moment) {
+                seen.set(seen.get() + 1);
+                set_head(&source, PHOTOS, newest.id);
+            }
+        });
+        assert!(
+            report.ahead.is_empty() && report.is_good(),
+            "{moment}: {report:#?}"
+        );
+        moments.push(seen.get());
+    }
+    assert_eq!(moments, [1, 1]);
+}

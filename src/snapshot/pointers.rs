@@ -1,4 +1,4 @@
-//! Pointers of a snapshot: what the databases said when it was made.
+//! A manifest's libraries in the terms of the databases.
 
 use crate::database::{Head, LibraryPointers, LibraryState, Origin, Pointers};
 use crate::repository::manifest::{self, Manifest};
@@ -17,7 +17,8 @@ pub fn pointers(manifest: &Manifest) -> Pointers {
     }
 }
 
-fn library(library: &manifest::Library) -> LibraryPointers {
+/// What a manifest says of one library.
+pub fn library(library: &manifest::Library) -> LibraryPointers {
     let head = |(branch, commit): &(String, _)| Head {
         branch: branch.clone(),
         commit: *commit,
