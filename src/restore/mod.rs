@@ -116,6 +116,10 @@ impl Scope {
 
 /// What the user chose.
 #[derive(Debug, Clone)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of its own on the command line"
+)]
 pub struct Options {
     /// The folder to restore into: absent or empty, or left by an unfinished restore of the same
     /// snapshot.

@@ -156,6 +156,7 @@ fn rename(
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::io::Write as _;
 
     use super::*;
 
@@ -169,7 +170,8 @@ mod tests {
         *other.last_mut().unwrap() = 8;
         let texts = [&bytes, &bytes, &other, &bytes[1..].to_vec(), &other];
         for text in texts {
-            fs::write(folder.path().join("large"), text).unwrap();
+            let file = File::create_new(folder.path().join("large"));
+            file.unwrap().write_all(text).unwrap();
             assert!(set_aside_file(&folders, "large").unwrap());
             assert!(!folder.path().join("large").exists());
         }
