@@ -93,7 +93,8 @@ impl Restore<'_> {
         }
         let standby = self.options.standby;
         let standby = standby.then(|| (self.repository.id().clone(), self.snapshot.id()));
-        Ok((report, Some(Waiting::new(target, standby))))
+        let has_older = self.state.has_content() || self.options.loads_databases;
+        Ok((report, Some(Waiting::new(target, has_older, standby))))
     }
 
     fn empty_report(&self) -> Report {

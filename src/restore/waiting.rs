@@ -18,19 +18,31 @@ use crate::repository::{Repository, Snapshot};
 #[derive(Debug)]
 pub struct Waiting {
     target: Target,
+    /// Something was there before, or on a server: databases of another state.
+    has_older: bool,
     /// The target is a standby: of which repository, and completed to which snapshot.
     standby: Option<(RepositoryId, SnapshotId)>,
 }
 
 impl Waiting {
-    pub(super) const fn new(target: Target, standby: Option<(RepositoryId, SnapshotId)>) -> Self {
-        Self { target, standby }
+    pub(super) const fn new(
+        target: Target,
+        has_older: bool,
+        standby: Option<(RepositoryId, SnapshotId)>,
+    ) -> Self {
+        Self {
+            target,
+            has_older,
+            standby,
+        }
     }
 
     /// Gives commits their places. Returns once everything is on disk and the restore is finished.
     pub fn finish(self, progress: &dyn Fn(&str)) -> Result<(), Error> {
         // After a power cut there must be no commit beside databases that came back as they were before.
-        self.target.sync()?;
+        if self.has_older {
+            self.target.sync()?;
+        }
         let placed = commits::place(self.target.folders());
         placed.map_err(self.target.failed("seafile-data/storage"))?;
         if let Some((repository, snapshot)) = &self.standby {
@@ -69,5 +81,5 @@ pub fn waiting(
     })?;
     let target = Target::open(folder, owner, &mark)?;
     let standby = is_standby.then(|| (repository.id().clone(), snapshot.id()));
-    Ok(Some(Waiting::new(target, standby)))
+    Ok(Some(Waiting::new(target, true, standby)))
 }
