@@ -7,6 +7,7 @@ use super::heads::RolledBack;
 use super::objects::{Objects, Walked};
 use super::ordinary::Ordinary;
 use super::seal::Summary;
+use super::shared::Count;
 use super::unreferenced::Leftovers;
 use super::{Error, Run, shared};
 use crate::database::{LibraryPointers, LibraryState, Oddity, Pointers};
@@ -200,11 +201,15 @@ impl Run<'_> {
         for damage in damage {
             *damaged.entry(damage.library).or_default() += 1;
         }
+        let guests = shared::guests(&attempt.dumped.pointers.libraries);
         let describe = |library: &LibraryPointers| {
             let walked = walked_by.get(&library.id).copied();
             let damaged = damaged.get(&library.id).copied().unwrap_or_default();
             let described = self.library(objects, library, walked, damaged)?;
+            let before = self.base().and_then(|base| base.library(library.id));
+            let count = self.count(library);
             Ok(manifest::Library {
+                counts: shared::counts(objects, library, &guests, before, count)?,
                 listed: leftovers.cut_off.get(&library.id).cloned(),
                 ..described
             })
@@ -265,7 +270,7 @@ impl Run<'_> {
             valid_since: library.valid_since,
             history_days: library.history_days,
             head_time: head_time(objects, library, before),
-            counts: shared::counts(objects, library, before)?,
+            counts: manifest::Counts::default(),
             closed: match library.state {
                 LibraryState::Live => walked.is_some() && !heads_open && !base_open,
                 // Only the head is required; gaps in history leave it open for the walk.
@@ -279,6 +284,20 @@ impl Run<'_> {
         })
     }
 
+    /// How a library of the shared store is counted: at a cost that follows what this run looks at.
+    fn count(&self, library: &LibraryPointers) -> Count {
+        let audited = self.audited.as_ref();
+        if self.source_is_gone() {
+            Count::Nothing
+        } else if self.is_full() || !self.prepared.alarms.is_empty() {
+            Count::Again
+        } else if audited.is_some_and(|audited| audited.contains(&library.id)) {
+            Count::All
+        } else {
+            Count::New
+        }
+    }
+
     /// What should be in the backup and is not, one word each.
     fn incomplete(
         &self,
@@ -286,26 +305,15 @@ impl Run<'_> {
         leftovers: &Leftovers,
         ordinary: &Ordinary,
     ) -> Vec<String> {
-        use crate::seafile::files::WarningKind;
         let mut words = Vec::new();
         let mut add = |is: bool, word: &str| {
             if is && !words.iter().any(|known| known == word) {
                 words.push(word.to_owned());
             }
         };
-        for warning in ordinary
-            .warnings
-            .iter()
-            .filter(|warning| warning.kind.is_incomplete())
-        {
-            let word = match warning.kind {
-                WarningKind::Missing => "also-missing",
-                WarningKind::Unreadable { .. } => "files-unreadable",
-                WarningKind::LeadsOut { .. } => "links-lead-out",
-                WarningKind::BrokenLink => "links-broken",
-                _ => "files-changed",
-            };
-            add(true, word);
+        for warning in &ordinary.warnings {
+            let word = warning.kind.incomplete_word();
+            add(word.is_some(), word.unwrap_or_default());
         }
         add(self.source_is_gone(), manifest::SOURCE_GONE);
         add(

@@ -18,6 +18,8 @@ use crate::time::Timestamp;
 
 /// So many commits are read to find one in a library's history, at most.
 const MOST_COMMITS: usize = 200_000;
+/// The branch that every library has.
+const MAIN_BRANCH: &str = "master";
 /// Libraries that vanish together in smaller numbers were deleted.
 const FEWEST_VANISHED: usize = 3;
 
@@ -43,6 +45,8 @@ pub struct MovedHead {
     pub library: LibraryId,
     /// Its name.
     pub name: Option<String>,
+    /// The branch. Sync clients follow `master`.
+    pub branch: String,
     /// The head in the last snapshot.
     pub from: ObjectId,
     /// When that commit was made, in seconds since 1970.
@@ -131,47 +135,40 @@ fn vanished(base: &Manifest, pointers: &Pointers, on_disk: &HashSet<LibraryId>) 
     .collect()
 }
 
-/// Whether a head went another way than forward.
+/// The heads of a library that went another way than forward, branch by branch.
 fn moved(
     objects: &Objects<'_>,
     before: &manifest::Library,
     library: &LibraryPointers,
-) -> Result<Option<MovedHead>, Error> {
-    let now: Vec<ObjectId> = library.heads.iter().map(|head| head.commit).collect();
-    let gone = before.heads.iter().map(|(_, commit)| *commit);
-    let Some(from) = gone.into_iter().find(|commit| !now.contains(commit)) else {
-        return Ok(None);
-    };
-    let Some(to) = now.first().copied() else {
-        return Ok(None);
-    };
+) -> Result<Vec<MovedHead>, Error> {
     let store = Store::Library(library.id);
     let history = History { objects, store };
-    let forward = history.search(&now, from)?;
-    let change = if let Some(commit) = forward.repairs.first()
-        && history.is_new_repair(*commit, from)?
-    {
-        HeadChange::Repaired { commit: *commit }
-    } else if forward.found {
-        return Ok(None);
-    } else if history.search(&[from], to)?.found {
-        HeadChange::WentBack
-    } else if forward.cut_short {
-        // History that was collected may have led there.
-        return Ok(None);
-    } else {
-        HeadChange::Replaced
-    };
-    let time = |id| Ok::<_, Error>(history.read(id)?.map(|commit| commit.ctime));
-    Ok(Some(MovedHead {
-        library: library.id,
-        name: library.name.clone(),
-        from,
-        from_time: time(from)?,
-        to,
-        to_time: time(to)?,
-        change,
-    }))
+    let mut moved = Vec::new();
+    for (branch, from) in &before.heads {
+        let of_branch = library.heads.iter().find(|head| head.branch == *branch);
+        // What a branch without a row led to may be in another one.
+        let now: Vec<ObjectId> = match of_branch {
+            Some(head) => vec![head.commit],
+            None => library.heads.iter().map(|head| head.commit).collect(),
+        };
+        let Some(to) = now.first().copied().filter(|_| !now.contains(from)) else {
+            continue;
+        };
+        if let Some(change) = history.change(*from, to, &now)? {
+            let time = |id| Ok::<_, Error>(history.read(id)?.map(|commit| commit.ctime));
+            moved.push(MovedHead {
+                library: library.id,
+                name: library.name.clone(),
+                branch: branch.clone(),
+                from: *from,
+                from_time: time(*from)?,
+                to,
+                to_time: time(to)?,
+                change,
+            });
+        }
+    }
+    Ok(moved)
 }
 
 /// The commits of one library.
@@ -193,6 +190,29 @@ impl History<'_> {
     fn read(&self, id: ObjectId) -> Result<Option<Box<Commit>>, Error> {
         self.objects
             .commit(Object::new(self.store, Kind::Commit, id))
+    }
+
+    /// What became of a head; `None`: it went forward, or nobody can say.
+    fn change(
+        &self,
+        from: ObjectId,
+        to: ObjectId,
+        now: &[ObjectId],
+    ) -> Result<Option<HeadChange>, Error> {
+        let forward = self.search(now, from)?;
+        if let Some(commit) = forward.repairs.first().copied()
+            && self.is_new_repair(commit, from)?
+        {
+            return Ok(Some(HeadChange::Repaired { commit }));
+        }
+        if forward.found {
+            return Ok(None);
+        }
+        if self.search(&[from], to)?.found {
+            return Ok(Some(HeadChange::WentBack));
+        }
+        // History that was collected may have led there.
+        Ok((!forward.cut_short).then_some(HeadChange::Replaced))
     }
 
     /// Looks for `wanted` among `from` and their ancestors, newest first.
@@ -284,7 +304,10 @@ impl MovedHead {
             let time = time.and_then(Timestamp::from_seconds);
             time.map_or_else(|| commit.to_string(), |time| format!("{commit} ({time})"))
         };
-        let library = named(self.library, self.name.as_deref());
+        let mut library = named(self.library, self.name.as_deref());
+        if self.branch != MAIN_BRANCH {
+            library = format!("{library}, branch {:?}", self.branch);
+        }
         let (from, to) = (at(self.from, self.from_time), at(self.to, self.to_time));
         match self.change {
             HeadChange::WentBack => {

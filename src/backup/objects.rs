@@ -18,7 +18,8 @@ use crate::repository::reader::Frames;
 use crate::seafile::commit::Commit;
 use crate::seafile::folders::ObjectFolders;
 use crate::walk::{
-    self, Audit, Closure, Doubts, Finding, Group, Need, Outcome, Sight as _, Walk, WalkError,
+    self, Audit, Closure, Doubts, Finding, Group, Need, Outcome, Rescue, Sight as _, Walk,
+    WalkError,
 };
 
 /// What a run needs to walk.
@@ -271,7 +272,7 @@ impl Objects<'_> {
 
     /// An object's bytes of the repository, if it has them.
     pub fn stored(&self, object: &Object) -> Result<Option<Vec<u8>>, Error> {
-        let stored = self.sight(None).rescue(object);
+        let stored = self.sight(None).rescue(object).map(Rescue::bytes);
         stored.map_err(|error| walk_error(WalkError::Sight(error)))
     }
 

@@ -55,8 +55,7 @@ impl Run<'_> {
             own > 0 || source.places(store).count() > 1 && of_kind(&shared, kind) > 0
         };
         let is_known_lost = |object: &Object| {
-            accepted.contains(&(object.store, object.kind))
-                && (object.id.is_empty() || known_lost.contains(object))
+            accepted.contains(&(object.store, object.kind)) && known_lost.contains(object)
         };
         let expectations = Expectations {
             holds: &holds,

@@ -1,37 +1,76 @@
 //! How much the repository holds of a library whose objects lie in the folder that all libraries shared (Seafile 1 and
-//! 2). The catalog counts by store, and that store is everybody's: so the library's own objects are counted by following
-//! its pointers, once for each new head.
+//! 2). The catalog counts by store, and that store is everybody's. So the library's own objects are counted by following
+//! its pointers: all of them once, and later only those that were stored since the base snapshot.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::Error;
 use super::objects::Objects;
 use crate::database::LibraryPointers;
-use crate::object::{Kind, Object, ObjectId, Store};
+use crate::object::{Kind, LibraryId, Object, Store};
 use crate::repository::manifest::{self, Counts};
 use crate::seafile::check::{self, Content};
 use crate::seafile::fs::FsObject;
 use crate::walk;
 
+/// How much of a library is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Count {
+    /// What was stored since the base. An object that another library had stored before is not noticed.
+    New,
+    /// All that its pointers lead to, because the run looks at all of it anyway. The base's count stands where it is
+    /// higher: it has what the source lost since.
+    All,
+    /// The same, also what only the repository has: some of what it held may be gone there.
+    Again,
+    /// Nothing: the source is gone.
+    Nothing,
+}
+
 /// What the repository holds of a library.
 pub(super) fn counts(
     objects: &Objects<'_>,
     library: &LibraryPointers,
+    guests: &Guests<'_>,
     before: Option<&manifest::Library>,
+    count: Count,
 ) -> Result<Counts, Error> {
     let own = objects.catalog.counts(Store::Library(library.id))?;
-    if !lies_in_shared(objects, library)? {
+    if !lies_in_shared(objects, library, before)? {
         return Ok(own);
     }
-    let heads = library.heads.iter().map(|head| &head.commit);
-    let counted = before.filter(|before| before.heads.iter().map(|(_, commit)| commit).eq(heads));
-    match counted
-        .map(|before| before.counts)
-        .filter(|counts| counts.objects() > own.objects())
-    {
-        Some(counts) => Ok(counts),
-        None => Counting::of(objects, library)?.run(),
+    // Older versions of seawall counted the library's own folder alone.
+    let known = before.map(|before| before.counts);
+    let known = known.filter(|known| known.objects() > own.objects());
+    let all = |count| {
+        let mut counting = Counting::new(objects, library, count);
+        counting.begin(library, guests)?;
+        counting.run()
+    };
+    match (count, known) {
+        (Count::Nothing, known) => Ok(known.unwrap_or(own)),
+        (Count::Again, _) => all(count),
+        (_, None) => all(Count::All),
+        (Count::New, Some(mut known)) => {
+            add(&mut known, all(Count::New)?);
+            Ok(known)
+        }
+        (Count::All, Some(known)) => {
+            let counted = all(Count::All)?;
+            Ok(if counted.objects() > known.objects() {
+                counted
+            } else {
+                known
+            })
+        }
     }
+}
+
+fn add(counts: &mut Counts, more: Counts) {
+    counts.commits += more.commits;
+    counts.fs += more.fs;
+    counts.blocks += more.blocks;
+    counts.bytes += more.bytes;
 }
 
 /// What the repository holds of all libraries of a manifest, each object once.
@@ -42,22 +81,24 @@ pub(super) fn holds(objects: &Objects<'_>, manifest: &manifest::Manifest) -> Res
         .iter()
         .map(|library| Store::Library(library.id));
     for store in own.chain([Store::Shared]) {
-        let counts = objects.catalog.counts(store)?;
-        all.commits += counts.commits;
-        all.fs += counts.fs;
-        all.blocks += counts.blocks;
-        all.bytes += counts.bytes;
+        add(&mut all, objects.catalog.counts(store)?);
     }
     Ok(all)
 }
 
-/// Whether a library's head is stored as one of the shared folder.
-fn lies_in_shared(objects: &Objects<'_>, library: &LibraryPointers) -> Result<bool, Error> {
+/// Whether a head of a library, now or in the base, is stored as one of the shared folder.
+fn lies_in_shared(
+    objects: &Objects<'_>,
+    library: &LibraryPointers,
+    before: Option<&manifest::Library>,
+) -> Result<bool, Error> {
     if objects.source.places(Store::Library(library.id)).count() == 1 {
         return Ok(false);
     }
-    for head in &library.heads {
-        let head = Object::new(Store::Shared, Kind::Commit, head.commit);
+    let now = library.heads.iter().map(|head| head.commit);
+    let before = before.into_iter().flat_map(|before| &before.heads);
+    for head in now.chain(before.map(|(_, commit)| *commit)) {
+        let head = Object::new(Store::Shared, Kind::Commit, head);
         if objects.catalog.known(&head)?.is_some() {
             return Ok(true);
         }
@@ -65,39 +106,72 @@ fn lies_in_shared(objects: &Objects<'_>, library: &LibraryPointers) -> Result<bo
     Ok(false)
 }
 
+/// Virtual libraries by their origin. Their trees lie with those of the origin, and count as its own.
+pub(super) type Guests<'a> = HashMap<LibraryId, Vec<&'a LibraryPointers>>;
+
+/// The virtual libraries of an installation.
+pub(super) fn guests(libraries: &[LibraryPointers]) -> Guests<'_> {
+    let mut guests = Guests::new();
+    for library in libraries {
+        if let Some(origin) = &library.origin {
+            guests.entry(origin.library).or_default().push(library);
+        }
+    }
+    guests
+}
+
 /// Follows a library's pointers through what is stored.
 struct Counting<'a> {
     objects: &'a Objects<'a>,
-    content: Store,
+    store: Store,
+    /// Where trees lie; `None`: they are another library's, which counts them.
+    content: Option<Store>,
+    count: Count,
     counts: Counts,
-    seen: HashSet<(Kind, ObjectId)>,
+    seen: HashSet<Object>,
+    /// What is to be read.
     open: Vec<Object>,
 }
 
 impl<'a> Counting<'a> {
-    fn of(objects: &'a Objects<'a>, library: &LibraryPointers) -> Result<Self, Error> {
-        let mut counting = Self {
+    fn new(objects: &'a Objects<'a>, library: &LibraryPointers, count: Count) -> Self {
+        let store = Store::Library(library.id);
+        Self {
             objects,
-            content: walk::content_store(library),
+            store,
+            content: library.origin.is_none().then_some(store),
+            count,
             counts: Counts::default(),
             seen: HashSet::new(),
             open: Vec::new(),
-        };
-        for head in &library.heads {
-            counting.meet(Object::new(
-                Store::Library(library.id),
-                Kind::Commit,
-                head.commit,
-            ))?;
         }
-        Ok(counting)
+    }
+
+    /// Meets a library's heads, and of its guests the heads and the commits that they began at.
+    fn begin(&mut self, library: &LibraryPointers, guests: &Guests<'_>) -> Result<(), Error> {
+        for head in &library.heads {
+            self.meet(Object::new(self.store, Kind::Commit, head.commit))?;
+        }
+        for guest in guests.get(&library.id).into_iter().flatten() {
+            let base = guest.origin.as_ref().and_then(|origin| origin.base_commit);
+            if let Some(base) = base {
+                self.meet(Object::new(self.store, Kind::Commit, base))?;
+            }
+            for head in &guest.heads {
+                let store = Store::Library(guest.id);
+                self.meet(Object::new(store, Kind::Commit, head.commit))?;
+            }
+        }
+        Ok(())
     }
 
     fn run(mut self) -> Result<Counts, Error> {
         while let Some(object) = self.open.pop() {
             match self.read(&object)? {
                 Some(Content::Commit(commit)) => {
-                    self.meet(Object::new(self.content, Kind::Fs, commit.root))?;
+                    if let Some(content) = self.content {
+                        self.meet(Object::new(content, Kind::Fs, commit.root))?;
+                    }
                     for parent in commit.parents() {
                         self.meet(Object {
                             id: parent,
@@ -130,25 +204,39 @@ impl<'a> Counting<'a> {
 
     /// Counts an object that is stored, once; what lies below it comes later.
     fn meet(&mut self, object: Object) -> Result<(), Error> {
-        if object.id.is_empty() || !self.seen.insert((object.kind, object.id)) {
+        if object.id.is_empty() || !self.seen.insert(object) {
             return Ok(());
         }
         for store in self.objects.source.places(object.store) {
-            if let Some(known) = self.objects.catalog.known(&Object { store, ..object })? {
-                let number = match object.kind {
-                    Kind::Commit => &mut self.counts.commits,
-                    Kind::Fs => &mut self.counts.fs,
-                    Kind::Block => &mut self.counts.blocks,
-                };
-                *number += 1;
-                self.counts.bytes += known.length;
-                if object.kind != Kind::Block {
-                    self.open.push(object);
-                }
+            let placed = Object { store, ..object };
+            let Some(known) = self.objects.catalog.known(&placed)? else {
+                continue;
+            };
+            if self.count == Count::New && !self.objects.catalog.is_new(&placed)? {
+                // It was counted, and so was all that it leads to.
                 return Ok(());
             }
+            self.add(&object, known.length);
+            if object.kind != Kind::Block {
+                self.open.push(object);
+            }
+            return Ok(());
         }
         Ok(())
+    }
+
+    fn add(&mut self, object: &Object, bytes: u64) {
+        // Commits of a virtual library are its own.
+        if object.kind == Kind::Commit && object.store != self.store {
+            return;
+        }
+        let number = match object.kind {
+            Kind::Commit => &mut self.counts.commits,
+            Kind::Fs => &mut self.counts.fs,
+            Kind::Block => &mut self.counts.blocks,
+        };
+        *number += 1;
+        self.counts.bytes += bytes;
     }
 
     fn read(&self, object: &Object) -> Result<Option<Content>, Error> {
@@ -158,7 +246,9 @@ impl<'a> Counting<'a> {
             {
                 return Ok(Some(content));
             }
-            if let Some(bytes) = self.objects.stored(&object)?
+            // One request for each object that the source collected: only where no count can be built upon.
+            if self.count == Count::Again
+                && let Some(bytes) = self.objects.stored(&object)?
                 && let Ok(content) = check::check(&object, &bytes)
             {
                 return Ok(Some(content));

@@ -10,7 +10,7 @@ use crate::repository::catalog::{self, Catalog};
 use crate::repository::reader::Frames;
 use crate::repository::{self, Repository};
 use crate::seafile::check;
-use crate::walk::{Known, Need, Sight};
+use crate::walk::{Known, Need, Rescue, Sight};
 
 /// The sight of a backup.
 pub struct BackupSight<'a> {
@@ -129,9 +129,9 @@ impl Sight for BackupSight<'_> {
         Ok(())
     }
 
-    fn rescue(&self, object: &Object) -> Result<Option<Vec<u8>>, SightError> {
+    fn rescue(&self, object: &Object) -> Result<Rescue, SightError> {
         let Some((place, sha256)) = self.catalog.place(object)? else {
-            return Ok(None);
+            return Ok(Rescue::Nothing);
         };
         let bytes = match self.frames.read_object(self.repository, &place) {
             Err(repository::Error::Backend(error)) if self.repository.is_out_of_reach(&error) => {
@@ -139,7 +139,7 @@ impl Sight for BackupSight<'_> {
             }
             // This host cannot read what it stored, and says nothing of it.
             Err(repository::Error::Locked { .. } | repository::Error::Key { .. }) => {
-                return Ok(None);
+                return Ok(Rescue::Sealed);
             }
             read => read.ok(),
         };
@@ -153,6 +153,6 @@ impl Sight for BackupSight<'_> {
             // The pack is not what it was. The next run treats it as lost.
             self.catalog.suspect(&place.pack)?;
         }
-        Ok(good)
+        Ok(good.map_or(Rescue::Nothing, Rescue::Bytes))
     }
 }

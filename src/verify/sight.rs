@@ -12,7 +12,9 @@ use super::inventory::Inventory;
 use crate::object::Object;
 use crate::seafile::check::Fault;
 use crate::seafile::folders::ObjectFolders;
-use crate::walk::{self, BadObject, Group, Known, Need, Outcome, Sight, Trouble, Walk, WalkError};
+use crate::walk::{
+    self, BadObject, Group, Known, Need, Outcome, Rescue, Sight, Trouble, Walk, WalkError,
+};
 
 /// Blocks that may wait for a worker.
 const QUEUE: usize = 256;
@@ -194,7 +196,7 @@ impl Sight for VerifySight<'_> {
         Ok(())
     }
 
-    fn rescue(&self, _: &Object) -> Result<Option<Vec<u8>>, Stopped> {
-        Ok(None)
+    fn rescue(&self, _: &Object) -> Result<Rescue, Stopped> {
+        Ok(Rescue::Nothing)
     }
 }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use super::find::Found;
 use super::history::Rules;
-use super::{Asking, Sight, Trouble, WalkError, Walker};
+use super::{Asking, Rescue, Sight, Trouble, WalkError, Walker};
 use crate::object::{Kind, Object, ObjectId, Sha256, Store};
 use crate::seafile::check::{self, Content};
 use crate::seafile::commit::{Commit, CommitIdCheck};
@@ -35,21 +35,25 @@ pub(super) fn changed<S: Sight>(
     bytes: Vec<u8>,
 ) -> Result<Found, WalkError<S::Error>> {
     let fits = |commit: &Commit| commit.id_check() != CommitIdCheck::Mismatch;
-    let stored = sight.rescue(&object).map_err(WalkError::Sight)?;
-    let stored = stored.and_then(|stored| match check::check(&object, &stored) {
-        Ok(Content::Commit(stored)) => Some(stored),
-        _ => None,
-    });
+    let rescue = sight.rescue(&object).map_err(WalkError::Sight)?;
+    let is_sealed = rescue == Rescue::Sealed;
+    let stored = rescue
+        .bytes()
+        .and_then(|stored| match check::check(&object, &stored) {
+            Ok(Content::Commit(stored)) => Some(stored),
+            _ => None,
+        });
     let (is_good, trouble) = (fits(&commit), Trouble::Changed);
     let is_mended = match &stored {
         Some(stored) if !fits(stored) => true,
         Some(stored) => {
             lacks_parent(sight, &object, stored)? && !lacks_parent(sight, &object, &commit)?
         }
-        None => false,
+        // What was stored is lost in the repository: the source has the only copy.
+        None => !is_sealed,
     };
     match stored {
-        Some(_) if is_mended && is_good => Ok(Found::Good {
+        Some(_) | None if is_mended && is_good => Ok(Found::Good {
             object,
             content: Content::Commit(commit),
             bytes,

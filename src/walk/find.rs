@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{Need, Objects, Sight, Trouble, WalkError, altered};
+use super::{Need, Objects, Rescue, Sight, Trouble, WalkError, altered};
 use crate::object::Object;
 use crate::seafile::check::{self, Content};
 
@@ -124,7 +124,7 @@ pub(super) fn find<S: Sight>(
         stored |= known && need == Need::Optional;
         if known
             && !collected
-            && let Some(bytes) = sight.rescue(&object).map_err(WalkError::Sight)?
+            && let Rescue::Bytes(bytes) = sight.rescue(&object).map_err(WalkError::Sight)?
         {
             let content = check::check(&object, &bytes);
             if let Ok(content) = content {

@@ -33,7 +33,7 @@ pub use needs::{Needed, NeededBy, needs};
 pub use objects::Objects;
 pub use paths::{AffectedPaths, affected_paths};
 use seen::Seen;
-pub use sight::{Known, NothingKnown, Sight};
+pub use sight::{Known, NothingKnown, Rescue, Sight};
 use threads::Threads;
 pub use trouble::{ALTERED_ROOT, Trouble};
 

@@ -16,6 +16,27 @@ pub struct Known {
     pub sha256: Option<Sha256>,
 }
 
+/// What became of reading an object that is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rescue {
+    /// Its verified bytes.
+    Bytes(Vec<u8>),
+    /// This host cannot open what is stored. Nothing speaks against it.
+    Sealed,
+    /// It is not stored, or what is stored is bad.
+    Nothing,
+}
+
+impl Rescue {
+    /// The bytes, if they were to be had.
+    pub fn bytes(self) -> Option<Vec<u8>> {
+        match self {
+            Self::Bytes(bytes) => Some(bytes),
+            Self::Sealed | Self::Nothing => None,
+        }
+    }
+}
+
 /// What a walk asks and tells. Many threads ask, [`Sight::known`] and [`Sight::rescue`]; one tells.
 pub trait Sight: Sync {
     /// Why the walk must end: a failed catalog or destination, never damage.
@@ -37,7 +58,7 @@ pub trait Sight: Sync {
     fn salvage(&self, object: Object, bytes: Vec<u8>) -> Result<(), Self::Error>;
 
     /// The verified bytes of a known object that the source does not have (any more).
-    fn rescue(&self, object: &Object) -> Result<Option<Vec<u8>>, Self::Error>;
+    fn rescue(&self, object: &Object) -> Result<Rescue, Self::Error>;
 }
 
 /// The sight of those who look at metadata a second time: it does nothing at all.
@@ -67,7 +88,7 @@ impl Sight for NothingKnown {
         Ok(())
     }
 
-    fn rescue(&self, _: &Object) -> Result<Option<Vec<u8>>, Self::Error> {
-        Ok(None)
+    fn rescue(&self, _: &Object) -> Result<Rescue, Self::Error> {
+        Ok(Rescue::Nothing)
     }
 }

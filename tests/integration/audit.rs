@@ -167,7 +167,7 @@ fn libraries_have_their_turn() {
 }
 
 /// Seafile collects history by time; what the repository has of it is not fetched to look at it.
-fn reads_of_packs(recording: &RecordingBackend<MemoryBackend>) -> usize {
+pub fn reads_of_packs(recording: &RecordingBackend<MemoryBackend>) -> usize {
     let is_of_pack = |call: &&Operation| {
         let Operation::Get(key, _) = call else {
             return false;

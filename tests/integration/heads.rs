@@ -24,7 +24,12 @@ fn parsed(source: &Source, commit: &Object) -> serde_json::Value {
 }
 
 /// A commit beside another one, of the same tree.
-fn make_commit(source: &Source, like: &Object, parents: &[&Object], description: &str) -> Object {
+pub fn make_commit(
+    source: &Source,
+    like: &Object,
+    parents: &[&Object],
+    description: &str,
+) -> Object {
     make_commit_with(source, like, |commit| {
         commit["description"] = description.into();
         for (at, name) in ["parent_id", "second_parent_id"].into_iter().enumerate() {
@@ -142,6 +147,49 @@ fn a_head_that_does_not_come_from_the_old_one_is_told() {
     let report = world.backup(&source);
     assert_eq!(changes(&report), [HeadChange::Replaced]);
     assert!(report.needs_reading());
+}
+
+/// Old versions of Seafile left a second branch behind. Clients follow `master`.
+#[test]
+fn each_branch_of_a_library_is_compared() {
+    for moves_forward in [false, true] {
+        let (source, world) = (Source::example(), World::local());
+        let new = head(&source, DOCUMENTS);
+        let old = parent(&source, &parent(&source, &new));
+        // By name before the branch that goes back.
+        source.sql(&format!(
+            "INSERT INTO Branch VALUES ('local', '{DOCUMENTS}', '{}')",
+            new.id
+        ));
+        assert!(!world.backup(&source).needs_reading());
+        source.sql(&format!(
+            "UPDATE Branch SET commit_id = '{}' WHERE repo_id = '{DOCUMENTS}' AND name = 'master'",
+            old.id
+        ));
+        if moves_forward {
+            let next = make_commit(&source, &new, &[&new], "one more");
+            source.sql(&format!(
+                "UPDATE Branch SET commit_id = '{}' WHERE repo_id = '{DOCUMENTS}' AND name = 'local'",
+                next.id
+            ));
+        }
+        let report = world.backup(&source);
+        assert_eq!(changes(&report), [HeadChange::WentBack], "{moves_forward}");
+        let moved = &report.rolled_back.heads[0];
+        assert_eq!(
+            (&*moved.branch, moved.from, moved.to),
+            ("master", new.id, old.id)
+        );
+        // Both at once are two.
+        source.sql(&format!(
+            "UPDATE Branch SET commit_id = '{}' WHERE repo_id = '{DOCUMENTS}'",
+            parent(&source, &old).id
+        ));
+        let report = world.backup(&source);
+        assert_eq!(changes(&report).len(), 2, "{moves_forward}");
+        let told = report.warnings();
+        assert!(told.iter().any(|line| line.contains("branch \"local\"")));
+    }
 }
 
 /// `seaf-fsck -r` goes back to a commit that it can read, or makes one on top of the head; users go on working on it.

@@ -1,5 +1,7 @@
 //! A source that is gone: told on the first night, once, and as what it is.
 
+mod losses;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

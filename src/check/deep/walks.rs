@@ -21,7 +21,7 @@ use crate::repository::names::{self, SnapshotId};
 use crate::repository::snapshots::Snapshot;
 use crate::repository::{Error, Result};
 use crate::walk::{
-    self, Finding, Group, Known, Need, Objects as _, Outcome, Sight, Walk, WalkError,
+    self, Finding, Group, Known, Need, Objects as _, Outcome, Rescue, Sight, Walk, WalkError,
     affected_paths, content_store, groups,
 };
 
@@ -142,8 +142,8 @@ impl Sight for DeepSight<'_> {
         Ok(())
     }
 
-    fn rescue(&self, _: &Object) -> std::result::Result<Option<Vec<u8>>, Infallible> {
-        Ok(None)
+    fn rescue(&self, _: &Object) -> std::result::Result<Rescue, Infallible> {
+        Ok(Rescue::Nothing)
     }
 }
 

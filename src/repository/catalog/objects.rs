@@ -124,6 +124,26 @@ impl Catalog {
         })
     }
 
+    /// Whether a stored object's bytes lie in a pack that no snapshot names yet: it was stored since the base.
+    pub fn is_new(&self, object: &Object) -> Result<bool> {
+        self.read(|connection, facts| {
+            let Some(store) = facts.stores.get(&object.store) else {
+                return Ok(false);
+            };
+            connection
+                .prepare_cached(
+                    "SELECT segment IS NULL FROM object JOIN pack ON pack.number = object.pack
+                     WHERE id = ? AND object.kind = ? AND store = ?",
+                )?
+                .query_row(
+                    params![object.id.as_bytes(), kind_number(object.kind), store],
+                    |row| row.get(0),
+                )
+                .optional()
+                .map(Option::unwrap_or_default)
+        })
+    }
+
     /// This run visited stored objects that were not closed.
     pub fn visit(&self, objects: &[Object]) -> Result<()> {
         self.touch(objects, Came::Walking)

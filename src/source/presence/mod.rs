@@ -4,6 +4,7 @@
 //!
 //! It only looks. What follows from it is `backup`'s and `doctor`'s to say.
 
+mod needed;
 mod sample;
 
 pub use sample::{Expected, MissingSample, Random, Sampling};
@@ -18,6 +19,7 @@ use crate::database::LibraryPointers;
 use crate::object::{Kind, LibraryId, Object, Store};
 use crate::seafile::folders::ObjectFolders;
 use crate::walk::content_store;
+use needed::{Needed, needed};
 
 /// Questions at a time: on network folders it is their number that counts.
 const THREADS: usize = 16;
@@ -39,13 +41,15 @@ enum OnDisk {
     KnownLost,
     /// Nothing is there, and something should be.
     Gone,
+    /// Commits are there, and the newest one is not.
+    NoHead,
 }
 
 /// What is known of an installation besides what its databases say.
 pub struct Expectations<'a> {
-    /// Whether the folder of a kind of a store has to hold something.
+    /// Whether the folder of a kind of a store held something once.
     pub holds: &'a (dyn Fn(Kind, Store) -> bool + Sync),
-    /// Whether an object, or any object of that kind and store, is known to be lost and need not be looked for.
+    /// Whether an object is known to be lost and need not be looked for.
     pub is_known_lost: &'a (dyn Fn(&Object) -> bool + Sync),
 }
 
@@ -133,7 +137,7 @@ fn look_at(
         };
         let looked = match kind {
             Kind::Commit => heads(folders, library, expectations),
-            Kind::Fs | Kind::Block => folder(folders, kind, store, expectations),
+            Kind::Fs | Kind::Block => folder(folders, library, kind, expectations),
         };
         let (state, error) = looked.unwrap_or_else(|error| (OnDisk::Gone, Some(error.to_string())));
         let root = folders.root(kind, place(folders, kind, store));
@@ -166,6 +170,11 @@ fn heads(
     for head in &library.heads {
         let head = Object::new(store, Kind::Commit, head.commit);
         if !is_there(folders, &head)? && !(expectations.is_known_lost)(&head) {
+            for place in folders.places(store) {
+                if folders.is_filled(Kind::Commit, place)? {
+                    return Ok((OnDisk::NoHead, None));
+                }
+            }
             return Ok((OnDisk::Gone, None));
         }
     }
@@ -187,25 +196,49 @@ fn is_there(folders: &ObjectFolders, object: &Object) -> std::io::Result<bool> {
 
 fn folder(
     folders: &ObjectFolders,
+    library: &LibraryPointers,
     kind: Kind,
-    store: Store,
     expectations: &Expectations<'_>,
 ) -> std::io::Result<(OnDisk, Option<String>)> {
+    let store = content_store(library);
     for place in folders.places(store) {
         if folders.is_filled(kind, place)? {
             return Ok((OnDisk::Filled, None));
         }
     }
-    let any = Object::new(store, kind, crate::object::ObjectId::EMPTY);
-    let state = match (
-        (expectations.is_known_lost)(&any),
-        (expectations.holds)(kind, store),
-    ) {
-        (true, _) => OnDisk::KnownLost,
-        (false, true) => OnDisk::Gone,
-        (false, false) => OnDisk::Nothing,
+    if !(expectations.holds)(kind, store) {
+        return Ok((OnDisk::Nothing, None));
+    }
+    let state = match needed(folders, library, kind, expectations) {
+        Needed::Nothing => OnDisk::Nothing,
+        Needed::KnownLost => OnDisk::KnownLost,
+        Needed::More => OnDisk::Gone,
     };
     Ok((state, None))
+}
+
+/// What is gone in one place, such as `storage/blocks`.
+#[derive(Debug, Clone, Copy, Default)]
+struct Gone {
+    /// Libraries that lack something there.
+    lacking: u64,
+    /// Those of them that have nothing there at all.
+    empty: u64,
+    /// Libraries that should have something there.
+    all: u64,
+}
+
+impl Gone {
+    /// Whether it is one matter and not a few lost files.
+    fn is_wide(self, libraries: u64) -> bool {
+        let Self {
+            lacking: gone,
+            empty,
+            all,
+        } = self;
+        let is_all = gone == all && empty > 0 && (all > 1 || libraries == 1);
+        gone > 0 && (is_all || gone > FEW && 2 * gone >= all || gone > MOST_NAMED)
+    }
 }
 
 impl Presence {
@@ -245,7 +278,7 @@ impl Presence {
     pub fn gone(&self) -> BTreeMap<LibraryId, Vec<Kind>> {
         let mut gone: BTreeMap<LibraryId, Vec<Kind>> = BTreeMap::new();
         for ((library, kind), (state, _)) in &self.stores {
-            if *state == OnDisk::Gone {
+            if matches!(state, OnDisk::Gone | OnDisk::NoHead) {
                 gone.entry(*library).or_default().push(*kind);
             }
         }
@@ -256,22 +289,19 @@ impl Presence {
     /// libraries than a person reads the names of, or half of the random objects.
     pub fn alarm(&self) -> Option<SourceGone> {
         let gone = self.gone();
-        let mut places: BTreeMap<&PathBuf, (u64, u64)> = BTreeMap::new();
+        let mut places: BTreeMap<&PathBuf, Gone> = BTreeMap::new();
         for (state, root) in self
             .stores
             .values()
             .filter(|(state, _)| *state != OnDisk::Nothing && *state != OnDisk::KnownLost)
         {
-            let (gone, all) = places.entry(root).or_default();
-            *gone += u64::from(*state == OnDisk::Gone);
-            *all += 1;
+            let place = places.entry(root).or_default();
+            place.lacking += u64::from(matches!(state, OnDisk::Gone | OnDisk::NoHead));
+            place.empty += u64::from(*state == OnDisk::Gone);
+            place.all += 1;
         }
         let libraries = self.libraries();
-        let is_wide = |(gone, all): (u64, u64)| {
-            let is_all = gone == all && (all > 1 || libraries == 1);
-            gone > 0 && (is_all || gone > FEW && 2 * gone >= all || gone > MOST_NAMED)
-        };
-        places.retain(|_, counts| is_wide(*counts));
+        places.retain(|_, place| place.is_wide(libraries));
         // Many ways may end at one object, which is one loss.
         let lost: BTreeSet<Object> = self.missing.iter().map(|sample| sample.object).collect();
         let half = 2 * self.missing.len() >= self.sampled && lost.len() >= FEWEST_SAMPLES;

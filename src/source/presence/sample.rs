@@ -1,7 +1,8 @@
 //! Random objects on random ways from the libraries' heads: what they lead to has to be there now. (Of an object that
 //! was merely stored once nobody knows that: Seafile may have collected it.)
 
-use crate::database::{LibraryPointers, LibraryState};
+use super::needed::needs_parents;
+use crate::database::LibraryPointers;
 use crate::object::{Kind, LibraryId, Object, ObjectId, Store};
 use crate::seafile::check::Content;
 use crate::seafile::commit::Commit;
@@ -137,22 +138,13 @@ impl Way<'_, '_> {
             let Some(parent) = self
                 .random
                 .choose(&parents)
-                .filter(|_| self.needs_parents(&commit))
+                .filter(|_| needs_parents(self.library, &commit))
             else {
                 break;
             };
             commit = self.read_commit(Object::new(store, Kind::Commit, *parent))?;
         }
         Ok(commit.root)
-    }
-
-    /// By the rules of docs/design.md, "History".
-    fn needs_parents(&self, commit: &Commit) -> bool {
-        let is_kept = self
-            .library
-            .valid_since
-            .is_none_or(|since| commit.ctime > since);
-        self.library.state == LibraryState::Live && is_kept
     }
 
     fn read_commit(&self, object: Object) -> Result<Box<Commit>, Ended> {

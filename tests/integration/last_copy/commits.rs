@@ -7,6 +7,7 @@ use seawall::object::{Kind, Object, ObjectId, Store};
 use super::*;
 use crate::damage::{head, object_path, parent, root};
 use crate::heads::make_commit_with;
+use crate::support::files_below;
 
 /// Changes one field of a commit in the source.
 fn change(source: &Source, commit: &Object, field: &str, value: serde_json::Value) -> Vec<u8> {
@@ -91,6 +92,31 @@ fn a_stored_commit_that_never_fitted_gives_way_to_one_that_does() {
     let report = audited(&mut world, &source);
     assert_eq!(bytes_stored(&world, &report, &commit), good);
     assert_eq!(damaged(&report.manifest.source_damage), [commit].into());
+}
+
+/// The repository cannot give what was stored, and nobody has read it before: the source has the only copy.
+#[test]
+fn a_sound_commit_wins_over_a_stored_one_that_turns_out_to_be_lost() {
+    let (source, mut world) = (Source::example(), World::local());
+    let commit = head(&source, PHOTOS);
+    world.backup(&source);
+    // Its id does not cover this field.
+    let other = change(&source, &commit, "device_name", "another".into());
+    for pack in files_below(&world.repository_path().join("data/trees")) {
+        crate::restore::alter(&pack, |bytes| {
+            for byte in bytes.iter_mut() {
+                *byte = !*byte;
+            }
+        });
+    }
+    let report = audited(&mut world, &source);
+    assert_eq!(report.manifest.damage, []);
+    assert_eq!(report.manifest.source_damage, []);
+    assert!(report.totals.objects > 0, "it was not stored again");
+    // The packs were seen to be bad, and are stored again.
+    let report = audited(&mut world, &source);
+    assert_eq!(bytes_stored(&world, &report, &commit), other);
+    assert_eq!(report.manifest.source_damage, []);
 }
 
 /// The folder that the id fits is in the library: that no client of any kind makes.
