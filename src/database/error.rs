@@ -89,16 +89,6 @@ pub enum Error {
     /// A database server.
     #[error(transparent)]
     Server(#[from] mysql::Error),
-    /// The server lists one of Seafile's tables and cannot read it. Its rows are not known; those of others are.
-    #[error("{}: the table {table} cannot be read: {reason}", file.display())]
-    UnreadableTable {
-        /// The database.
-        file: PathBuf,
-        /// The table.
-        table: &'static str,
-        /// What the server said.
-        reason: String,
-    },
     /// A table or column without which no library can be found is absent.
     #[error("{}: has no table {table} with the column {column}", file.display())]
     MissingTable {
@@ -146,7 +136,6 @@ impl Error {
             Self::Unreadable { .. }
             | Self::Spool { .. }
             | Self::Sqlite { .. }
-            | Self::UnreadableTable { .. }
             | Self::Server(_) => None,
         };
         text.map(Cow::Borrowed)

@@ -3,8 +3,9 @@
 use std::collections::{BTreeSet, HashSet};
 
 use super::Report;
+use super::source::UNREADABLE_NEXT;
 use crate::causes;
-use crate::database::{LibraryPointers, Pointers};
+use crate::database::{LibraryPointers, Oddity, Pointers};
 use crate::object::{Kind, LibraryId, Object, Store};
 use crate::seafile::check::Content;
 use crate::seafile::discover::Installation;
@@ -36,6 +37,7 @@ pub(super) fn objects(report: &mut Report, installation: &Installation) {
             "look at the storage classes of seafile.conf",
         );
     }
+    unreadable(report, &pointers);
     if pointers.libraries.is_empty() {
         return no_library(report, &folders);
     }
@@ -104,6 +106,27 @@ fn pointers(installation: &Installation) -> Result<Pointers, String> {
     database
         .pointers(spool.path())
         .map_err(|error| causes::chain(&error))
+}
+
+/// Names tables and rows of Seafile's own database that cannot be read.
+fn unreadable(report: &mut Report, pointers: &Pointers) {
+    let is_told = |report: &Report, table: &str| {
+        let mut told = report.findings.iter();
+        told.any(|finding| finding.text.contains(&format!("{table:?} cannot be read")))
+    };
+    let unreadable = pointers.oddities.iter().filter(|oddity| match oddity {
+        Oddity::UnreadableTable { table, .. } => !is_told(report, table),
+        Oddity::Unreadable { .. } => true,
+        _ => false,
+    });
+    let lines: Vec<String> = unreadable.map(ToString::to_string).collect();
+    for line in lines.iter().take(MOST_NAMED) {
+        report.bad("database", line.clone(), UNREADABLE_NEXT);
+    }
+    if lines.len() > MOST_NAMED {
+        let more = format!("… and {} more", lines.len() - MOST_NAMED);
+        report.bad("database", more, UNREADABLE_NEXT);
+    }
 }
 
 /// No row, and perhaps stores: then rows were lost, or these are another server's databases.

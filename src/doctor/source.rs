@@ -17,6 +17,9 @@ use crate::source::{databases, sqlite_sources};
 /// How long to wait for a database that is busy.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// What to do about tables that cannot be read.
+pub(super) const UNREADABLE_NEXT: &str = "repair it, or take it from an older snapshot: until then backups go on without it, and end with exit status 3";
+
 /// What a backup copies to its spool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Databases {
@@ -72,14 +75,19 @@ fn user(report: &mut Report, installation: &Installation) {
 fn look_at_databases(report: &mut Report, installation: &Installation) -> u64 {
     for (role, server, name) in databases::on_servers(installation) {
         match Snapshot::begin(&server, &[&name]) {
-            Ok(snapshot) => report.ok(
-                "database",
-                format!(
-                    "{role}: {name} on {}, {}: a snapshot can be taken",
-                    server.address,
-                    snapshot.version()
-                ),
-            ),
+            Ok(snapshot) => {
+                report.ok(
+                    "database",
+                    format!(
+                        "{role}: {name} on {}, {}: a snapshot can be taken",
+                        server.address,
+                        snapshot.version()
+                    ),
+                );
+                for table in snapshot.unreadable(&name).unwrap_or_default() {
+                    report.bad("database", format!("{role}: {table}"), UNREADABLE_NEXT);
+                }
+            }
             Err(error) => {
                 let next = error.hint();
                 report.error("database", &error, next);

@@ -11,7 +11,7 @@ use super::schema::{self, NameCase, Schema};
 use super::server::Server;
 use super::unreadable::{self, InDatabase, Unreadable};
 use crate::database;
-use crate::database::pointers::rows::{Cell, Table, TableSource};
+use crate::database::pointers::rows::{Cell, Rows, Table, TableSource};
 use crate::database::pointers::{Pointers, assemble};
 
 /// A transaction that sees all databases of one server as they were at one moment. Tables of engines
@@ -167,7 +167,7 @@ impl TableSource for OfDatabase<'_> {
     fn rows<const COLUMNS: usize>(
         &self,
         table: &Table<COLUMNS>,
-    ) -> Result<Vec<[Cell; COLUMNS]>, database::Error> {
+    ) -> Result<Rows<COLUMNS>, database::Error> {
         let connection = &self.snapshot.connection;
         let missing = |column| database::Error::MissingTable {
             file: format!("{} on {}", self.name, connection.server()).into(),
@@ -178,20 +178,15 @@ impl TableSource for OfDatabase<'_> {
             name == table.name
                 || self.schema.case != NameCase::Differs && name.eq_ignore_ascii_case(table.name)
         };
-        let unreadable = |reason: &str| database::Error::UnreadableTable {
-            file: format!("{} on {}", self.name, connection.server()).into(),
-            table: table.name,
-            reason: reason.to_owned(),
-        };
         let mut bad = self.schema.unreadable.iter();
         if let Some(bad) = bad.find(|known| is_it(&known.name)) {
-            return Err(unreadable(&bad.reason));
+            return Ok(Rows::lost(bad.reason.clone()));
         }
         let Some(known) = self.schema.tables.iter().find(|known| is_it(&known.name)) else {
             return if table.needed {
                 Err(missing(table.columns[0]))
             } else {
-                Ok(Vec::new())
+                Ok(Rows::all(Vec::new()))
             };
         };
         let columns = table.columns.map(|name| {
@@ -233,7 +228,7 @@ impl TableSource for OfDatabase<'_> {
             let bad = InDatabase::failed(self.name, &known.name, &error);
             error.with_kind(ErrorKind::Unreadable(Box::new(bad)))
         })?;
-        Ok(rows)
+        Ok(Rows::all(rows))
     }
 }
 

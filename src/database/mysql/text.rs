@@ -8,7 +8,7 @@ use std::io::{self, BufRead, Read as _};
 
 use super::dump::is_complete;
 use crate::database;
-use crate::database::pointers::rows::{Cell, Table, TableSource};
+use crate::database::pointers::rows::{self, Cell, Table, TableSource};
 use crate::database::pointers::tables::NAMES;
 use crate::database::pointers::{Pointers, assemble};
 
@@ -111,7 +111,7 @@ impl TableSource for DumpText {
     fn rows<const COLUMNS: usize>(
         &self,
         table: &Table<COLUMNS>,
-    ) -> Result<Vec<[Cell; COLUMNS]>, database::Error> {
+    ) -> Result<rows::Rows<COLUMNS>, database::Error> {
         let missing = |column| database::Error::MissingTable {
             file: "the dump".into(),
             table: table.name,
@@ -121,11 +121,11 @@ impl TableSource for DumpText {
             return if table.needed {
                 Err(missing(table.columns[0]))
             } else {
-                Ok(Vec::new())
+                Ok(rows::Rows::all(Vec::new()))
             };
         };
         let Some(columns) = &found.columns else {
-            return Ok(Vec::new());
+            return Ok(rows::Rows::all(Vec::new()));
         };
         let at = table.columns.map(|name| {
             let mut columns = columns.iter();
@@ -140,7 +140,8 @@ impl TableSource for DumpText {
             at.and_then(|at| row.get(at)).cloned().unwrap_or(Cell::Null)
         };
         let rows = found.rows.iter();
-        Ok(rows.map(|row| at.map(|at| cell(row, at))).collect())
+        let rows = rows.map(|row| at.map(|at| cell(row, at)));
+        Ok(rows::Rows::all(rows.collect()))
     }
 }
 
@@ -291,7 +292,7 @@ mod tests {
             columns: ["repo_id", "id", "other"],
             needed: false,
         };
-        let rows = text.rows(&table).unwrap();
+        let rows = text.rows(&table).unwrap().rows;
         let cell = |text: &str| Cell::Text(text.to_owned());
         assert_eq!(
             rows,

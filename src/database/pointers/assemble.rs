@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use super::rows::{Cell, Table, TableSource};
+use super::rows::{Cell, Rows, Table, TableSource};
 use super::tables::{
     BRANCHES, GARBAGE, GC_IDS, HISTORY_LIMITS, INFO, LIVE, ORGANISATION_OWNERS, OWNERS,
     STORAGE_CLASSES, SYSTEM, TRASH, VALID_SINCE, VIRTUAL,
@@ -47,22 +47,20 @@ struct Assembly {
 }
 
 impl Assembly {
-    /// A table's rows; none if the server cannot read it.
+    /// A table's rows, as far as they can be read.
     fn rows<const N: usize>(
         &mut self,
         source: &impl TableSource,
         table: &Table<N>,
     ) -> Result<Vec<[Cell; N]>, Error> {
-        match source.rows(table) {
-            Err(Error::UnreadableTable { reason, .. }) => {
-                let table = table.name;
-                self.rest
-                    .oddities
-                    .push(Oddity::UnreadableTable { table, reason });
-                Ok(Vec::new())
-            }
-            rows => rows,
+        let Rows { rows, lost } = source.rows(table)?;
+        if let Some(reason) = lost {
+            let table = table.name;
+            self.rest
+                .oddities
+                .push(Oddity::UnreadableTable { table, reason });
         }
+        Ok(rows)
     }
 
     fn is_unreadable<const N: usize>(&self, table: &Table<N>) -> bool {

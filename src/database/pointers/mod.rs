@@ -151,11 +151,11 @@ pub enum Oddity {
         /// What it holds.
         text: String,
     },
-    /// The server cannot read one of the tables: none of its rows is known.
+    /// One of the tables cannot be read: some or all of its rows are not known.
     UnreadableTable {
         /// The table.
         table: &'static str,
-        /// What the server says.
+        /// What the server, or SQLite, says.
         reason: String,
     },
     /// A library without any branch: the database has lost where its data is.

@@ -6,7 +6,7 @@
 use crate::database::Error;
 
 /// What a cell holds, as far as pointers care.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(in crate::database) enum Cell {
     /// Nothing, or a column that this version of Seafile does not have.
     Null,
@@ -38,13 +38,34 @@ pub(in crate::database) struct Table<const COLUMNS: usize> {
     pub(in crate::database) needed: bool,
 }
 
+/// What could be read of a table.
+#[derive(Debug)]
+pub(in crate::database) struct Rows<const COLUMNS: usize> {
+    /// The rows, in any order.
+    pub(in crate::database) rows: Vec<[Cell; COLUMNS]>,
+    /// Why others are missing, where some or all could not be read.
+    pub(in crate::database) lost: Option<String>,
+}
+
+impl<const COLUMNS: usize> Rows<COLUMNS> {
+    /// All rows of a table.
+    pub(in crate::database) const fn all(rows: Vec<[Cell; COLUMNS]>) -> Self {
+        Self { rows, lost: None }
+    }
+
+    /// No row, because the table cannot be read.
+    pub(in crate::database) const fn lost(reason: String) -> Self {
+        Self {
+            rows: Vec::new(),
+            lost: Some(reason),
+        }
+    }
+}
+
 /// Something that has Seafile's tables, as of one moment: a copy of a SQLite database, or a
 /// transaction on a database server.
 pub(in crate::database) trait TableSource {
-    /// Hands over all rows of a table, in any order. An absent table has none, an absent column holds
-    /// [`Cell::Null`]; in a needed table both are [`Error::MissingTable`].
-    fn rows<const COLUMNS: usize>(
-        &self,
-        table: &Table<COLUMNS>,
-    ) -> Result<Vec<[Cell; COLUMNS]>, Error>;
+    /// Hands over the rows of a table. An absent table has none, an absent column holds [`Cell::Null`]; in a needed
+    /// table both are [`Error::MissingTable`]. A table that is damaged is no error.
+    fn rows<const COLUMNS: usize>(&self, table: &Table<COLUMNS>) -> Result<Rows<COLUMNS>, Error>;
 }

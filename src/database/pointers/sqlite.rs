@@ -1,11 +1,12 @@
 //! Seafile's tables in a private copy of a SQLite database.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OpenFlags, Row};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Row};
 
-use super::rows::{Cell, Table, TableSource};
+use super::rows::{Cell, Rows, Table, TableSource};
 use crate::database::Error;
 
 /// A copy that nobody writes to.
@@ -33,11 +34,13 @@ impl CopiedDatabase {
         query.query_map([table], |row| row.get(0))?.collect()
     }
 
+    /// Reads a table until its end or until something fails. `how` follows the table's name.
     fn select<const COLUMNS: usize>(
         &self,
         table: &Table<COLUMNS>,
         present: &[String],
-    ) -> Result<Vec<[Cell; COLUMNS]>, rusqlite::Error> {
+        how: &str,
+    ) -> (Vec<[Cell; COLUMNS]>, Option<rusqlite::Error>) {
         // An absent column in double quotes would be taken for a text.
         let columns = table.columns.map(|column| {
             if is_among(column, present) {
@@ -46,17 +49,45 @@ impl CopiedDatabase {
                 String::from("NULL")
             }
         });
-        let query = format!("SELECT {} FROM \"{}\"", columns.join(", "), table.name);
-        let mut query = self.connection.prepare(&query)?;
-        query.query_map([], cells)?.collect()
+        let query = format!("SELECT {} FROM \"{}\"{how}", columns.join(", "), table.name);
+        let mut read = Vec::new();
+        let all = self.connection.prepare(&query).and_then(|mut query| {
+            let mut rows = query.query_map([], cells)?;
+            rows.try_for_each(|row| {
+                read.push(row?);
+                Ok(())
+            })
+        });
+        (read, all.err())
+    }
+
+    /// What can be read of a table with damaged pages: what lies before the first bad page, what lies behind the last
+    /// one, and what the index of its first column has.
+    fn select_around<const COLUMNS: usize>(
+        &self,
+        table: &Table<COLUMNS>,
+        present: &[String],
+    ) -> Rows<COLUMNS> {
+        let (rows, error) = self.select(table, present, " NOT INDEXED");
+        let Some(error) = error else {
+            // Only an index is damaged.
+            return Rows::all(rows);
+        };
+        let (behind, _) = self.select(table, present, " NOT INDEXED ORDER BY rowid DESC");
+        let by_index = format!(" ORDER BY \"{}\"", table.columns[0]);
+        let (of_index, _) = self.select(table, present, &by_index);
+        let found = rows.into_iter().chain(behind).chain(of_index);
+        let found: HashSet<[Cell; COLUMNS]> = found.collect();
+        let number = found.len();
+        Rows {
+            rows: found.into_iter().collect(),
+            lost: Some(format!("{error} ({number} of its rows could be read)")),
+        }
     }
 }
 
 impl TableSource for CopiedDatabase {
-    fn rows<const COLUMNS: usize>(
-        &self,
-        table: &Table<COLUMNS>,
-    ) -> Result<Vec<[Cell; COLUMNS]>, Error> {
+    fn rows<const COLUMNS: usize>(&self, table: &Table<COLUMNS>) -> Result<Rows<COLUMNS>, Error> {
         let failed = |error| Error::from_sqlite(&self.file, error);
         let present = self.columns(table.name).map_err(failed)?;
         let absent = table
@@ -69,10 +100,22 @@ impl TableSource for CopiedDatabase {
                 table: table.name,
                 column,
             }),
-            _ if present.is_empty() => Ok(Vec::new()),
-            _ => self.select(table, &present).map_err(failed),
+            _ if present.is_empty() => Ok(Rows::all(Vec::new())),
+            _ => match self.select(table, &present, "") {
+                (rows, None) => Ok(Rows::all(rows)),
+                (_, Some(error)) if is_damage(&error) => Ok(self.select_around(table, &present)),
+                (_, Some(error)) => Err(failed(error)),
+            },
         }
     }
+}
+
+/// Whether an error says that pages of the file are damaged. A page that is cut off cannot be read.
+fn is_damage(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::SystemIoFailure)
+    )
 }
 
 fn is_among(column: &str, present: &[String]) -> bool {

@@ -14,6 +14,8 @@ use super::{
 use crate::database::{Error, SqliteSource};
 use crate::object::LibraryId;
 
+mod damaged;
+
 const HAIWEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/haiwen");
 const A: &str = "aaaaaaaa-90a4-497e-8ed3-28ccedce9e2d";
 const B: &str = "bbbbbbbb-90a4-497e-8ed3-28ccedce9e2d";

@@ -21,6 +21,8 @@ use crate::database::Error;
 
 /// How long one pass waits for a database to be left alone.
 const SETTLE: Duration = Duration::from_millis(250);
+/// So many passes cost no patience. A pass over a very large database takes longer than all of it.
+const FREE_PASSES: u32 = 8;
 
 /// A copy by files that is being made.
 pub(super) struct StillCopy<'a> {
@@ -32,6 +34,9 @@ pub(super) struct StillCopy<'a> {
     proved: Option<Look>,
     /// Whether the database did not hold still for a moment when it was last waited for.
     is_restless: bool,
+    passes: u32,
+    /// How long the first passes took.
+    copying: Duration,
 }
 
 impl<'a> StillCopy<'a> {
@@ -42,7 +47,14 @@ impl<'a> StillCopy<'a> {
             main: None,
             proved: None,
             is_restless: false,
+            passes: 0,
+            copying: Duration::ZERO,
         }
+    }
+
+    /// How much time was spent on copying instead of waiting. Only the first passes count, so that there is an end.
+    pub(super) fn copying(&self) -> Duration {
+        self.copying
     }
 
     /// Whether the copy is proved to be what the database was a moment ago.
@@ -68,7 +80,12 @@ impl<'a> StillCopy<'a> {
             Some(look) => look,
             None => Look::take(path)?,
         };
+        let begun = Instant::now();
         self.pass(&before)?;
+        self.passes += 1;
+        if self.passes <= FREE_PASSES {
+            self.copying += begun.elapsed();
+        }
         let after = Look::take(path)?;
         if is_settled && after.proves_since(&before) {
             self.proved = Some(before);

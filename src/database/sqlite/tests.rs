@@ -23,6 +23,7 @@ use super::{SqliteCopy, SqliteSource, copy_all, copy_all_within, probe, remove_l
 use crate::database::Error;
 use crate::object::Sha256;
 
+mod patience;
 mod writers;
 
 /// Tells a test that runs as a child process where to work.

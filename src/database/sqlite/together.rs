@@ -49,6 +49,21 @@ enum View {
     Log(LockedView, Connection),
 }
 
+/// How long the databases may be waited for.
+struct Waiting {
+    begun: Instant,
+    patience: Duration,
+}
+
+impl Waiting {
+    /// When patience ends. Time that went into copying is no waiting: else a database that takes longer to copy than
+    /// patience lasts would have one attempt at its lock.
+    fn deadline(&self, members: &[Member<'_>]) -> Instant {
+        let copying = members.iter().map(|member| member.still.copying());
+        self.begun + self.patience + copying.sum::<Duration>()
+    }
+}
+
 /// Tries to copy until it works, something fails for good, or patience ends.
 pub(super) fn fill(
     databases: &[LiveDatabase],
@@ -63,8 +78,8 @@ pub(super) fn fill(
         route: Route::Files,
     };
     let mut members: Vec<_> = databases.iter().zip(drafts).map(member).collect();
-    let start = Instant::now();
-    let deadline = start + patience;
+    let begun = Instant::now();
+    let waiting = Waiting { begun, patience };
     let mut rounds = 0;
     loop {
         let is_restless = members.iter().any(|member| member.still.is_restless());
@@ -73,13 +88,14 @@ pub(super) fn fill(
         } else {
             UNLOCKED
         };
-        let tried = rounds >= least && start.elapsed() >= time;
-        let may_lock = tried || start.elapsed() >= patience / 2;
-        let (at, reason) = match round(&mut members, may_lock, deadline) {
+        let tried = rounds >= least && begun.elapsed() >= time;
+        let may_lock = tried || begun.elapsed() >= patience / 2;
+        let (at, reason) = match round(&mut members, may_lock, &waiting) {
             Ok(filled) => return Ok(filled),
             Err(Setback::Failed(error)) => return Err(error),
             Err(Setback::Wait { at, reason }) => (at, reason),
         };
+        let deadline = waiting.deadline(&members);
         let is_over = Instant::now() >= deadline || reason == Reason::NoLocks;
         if may_lock && is_over && reason != Reason::NotInPlace {
             return Err(databases[at].gave_up(reason, patience));
@@ -108,11 +124,12 @@ fn is_free_soon(database: &LiveDatabase, deadline: Instant) -> Result<bool, Erro
 fn round(
     members: &mut [Member<'_>],
     may_lock: bool,
-    deadline: Instant,
+    waiting: &Waiting,
 ) -> Result<Vec<Filled>, Setback> {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     // Before any lock: this opens the files, and closing them would drop our locks.
-    prove_all(members, may_lock, deadline)?;
+    prove_all(members, may_lock, waiting)?;
+    let deadline = waiting.deadline(members);
     let views = begin_all(members, deadline)?;
     for (at, member) in members.iter_mut().enumerate() {
         if matches!(views[at], View::Proved) && !member.still.recheck()? {
@@ -124,9 +141,11 @@ fn round(
 }
 
 /// Copies without locks. A setback where a copy is not proved and cannot or must not be locked.
-fn prove_all(members: &mut [Member<'_>], may_lock: bool, deadline: Instant) -> Result<(), Setback> {
+fn prove_all(members: &mut [Member<'_>], may_lock: bool, waiting: &Waiting) -> Result<(), Setback> {
     let mut setback = None;
-    for (at, member) in members.iter_mut().enumerate() {
+    for at in 0..members.len() {
+        let deadline = waiting.deadline(members);
+        let member = &mut members[at];
         member.route = match member.database.route()? {
             Route::Log | Route::Files if member.is_refused => Route::FilesOnly,
             route => route,
@@ -139,7 +158,9 @@ fn prove_all(members: &mut [Member<'_>], may_lock: bool, deadline: Instant) -> R
                 && match reason {
                     Reason::NoLocks => false,
                     // No other database is locked as long as this one is not to be had.
-                    Reason::Busy => may_lock && is_free_soon(member.database, deadline)?,
+                    Reason::Busy => {
+                        may_lock && is_free_soon(member.database, waiting.deadline(members))?
+                    }
                     _ => true,
                 };
             if !may_lock || !can_lock {
@@ -200,4 +221,50 @@ fn finish_all(members: &[Member<'_>], views: Vec<View>) -> Result<Vec<Filled>, S
     filled
         .map(|(at, filled)| filled.ok_or_else(|| unfinished(at)))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::disallowed_methods, reason = "tests need no durable files")]
+
+    use super::*;
+
+    /// A pass over a very large database takes longer than all patience, which is for waiting.
+    #[test]
+    fn time_that_copying_takes_is_no_waiting() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        Connection::open(&path)
+            .unwrap()
+            .execute_batch("CREATE TABLE t (n)")
+            .unwrap();
+        let database = LiveDatabase::find(&path).unwrap();
+        let draft = Draft::create(database.path(), folder.path()).unwrap();
+        let mut members = [Member {
+            database: &database,
+            draft: &draft,
+            still: StillCopy::new(&database, &draft),
+            is_refused: false,
+            route: Route::Files,
+        }];
+        let waiting = Waiting {
+            begun: Instant::now(),
+            patience: Duration::from_secs(1),
+        };
+        let whole = waiting.begun + waiting.patience;
+        assert_eq!(waiting.deadline(&members), whole);
+        let mut last = whole;
+        for pass in 1..=20 {
+            // Each time there is something to copy.
+            std::fs::write(&path, vec![pass; 100_000]).unwrap();
+            let still = &mut members[0].still;
+            still.prove(Instant::now()).unwrap();
+            assert!(still.copying() > Duration::ZERO);
+            let deadline = waiting.deadline(&members);
+            assert_eq!(deadline, whole + members[0].still.copying());
+            // There is an end all the same.
+            assert_eq!(deadline > last, pass <= 8, "pass {pass}");
+            last = deadline;
+        }
+    }
 }
