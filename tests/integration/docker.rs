@@ -99,6 +99,38 @@ fn the_env_file_is_used_and_backed_up_and_its_absence_is_told_once_with_the_reme
         .fails(1, &["/nonexistent/.env (--env-file)"]);
 }
 
+/// What was restored has a folder `extra`, in which the old host's files lie.
+#[test]
+fn what_was_restored_is_backed_up_with_its_env_file() {
+    let (user, volume) = (User::new(), Volume::new("/somewhere/else"));
+    let env = volume.env.to_str().unwrap();
+    user.run(&["backup", volume.text(), "--init", "--env-file", env])
+        .succeeds();
+    let target = restored(&user, "seafile");
+    let old = below_extra(&target, &volume.env);
+    let text = target.to_str().unwrap();
+    let state = user.path("state of the new host");
+    let new_host = ["--state-dir", state.to_str().unwrap()];
+    user.run(&[&["init"][..], &new_host].concat()).succeeds();
+    // By the file where it came to lie, then by one that an administrator has put where the old one was.
+    fs::write(&volume.env, "JWT_PRIVATE_KEY=new\n").unwrap();
+    for (number, env) in [old.as_path(), volume.env.as_path()]
+        .into_iter()
+        .enumerate()
+    {
+        let backup = ["backup", text, "--env-file", env.to_str().unwrap()];
+        let ran = user.run(&[&backup[..], &new_host].concat());
+        ran.succeeds();
+        let again = user.path(&format!("again {number}"));
+        let restore = ["restore", "latest", "--target", again.to_str().unwrap()];
+        user.run(&[&restore[..], &new_host].concat()).succeeds();
+        let kept = fs::read_to_string(below_extra(&again, &volume.env)).unwrap();
+        let expected = ["JWT_PRIVATE_KEY=x\n", "JWT_PRIVATE_KEY=new\n"][number];
+        assert_eq!(kept, expected);
+        user.run(&["verify", again.to_str().unwrap()]).succeeds();
+    }
+}
+
 #[test]
 fn a_compose_file_that_mounts_the_volume_is_found_and_backed_up() {
     let (user, volume) = (User::new(), Volume::new("/opt/seafile-data"));

@@ -21,6 +21,7 @@
 
 mod archive;
 mod databases;
+mod extra;
 mod fingerprint;
 mod found;
 mod groups;
@@ -144,6 +145,8 @@ pub enum Reason {
     Device,
     /// What a link leads to, outside of the installation; the link itself is stored.
     LeadsOut,
+    /// An old copy in the installation's folder `extra` of a path outside that is stored itself.
+    Outside,
 }
 
 impl fmt::Display for Reason {
@@ -156,6 +159,9 @@ impl fmt::Display for Reason {
             Self::Socket => "a socket",
             Self::Fifo => "a FIFO",
             Self::Device => "a device",
+            Self::Outside => {
+                "an old copy of a path that --also or --env-file names, stored from there"
+            }
             Self::LeadsOut => "a link out of the installation: its content is not in the backup",
         })
     }
@@ -206,7 +212,19 @@ pub enum WarningKind {
 impl WarningKind {
     /// Whether the backup lacks something because of this.
     pub fn is_incomplete(&self) -> bool {
-        !matches!(self, Self::Huge { .. } | Self::Unsound { .. })
+        self.incomplete_word().is_some()
+    }
+
+    /// The marker's word for what the backup lacks because of this; `None`: it lacks nothing.
+    pub fn incomplete_word(&self) -> Option<&'static str> {
+        match self {
+            Self::Missing => Some("also-missing"),
+            Self::Unreadable { .. } => Some("files-unreadable"),
+            Self::Vanished | Self::Changed => Some("files-changed"),
+            Self::LeadsOut { .. } => Some("links-lead-out"),
+            Self::BrokenLink => Some("links-broken"),
+            Self::Huge { .. } | Self::Unsound { .. } => None,
+        }
     }
 }
 
@@ -257,8 +275,10 @@ pub enum Error {
         /// The path.
         path: PathBuf,
     },
-    /// The installation has a folder or file of its own at the place that `--also` needs.
-    #[error("{path:?} of the installation lies where paths of --also are kept")]
+    /// The installation has a file of its own where the folder for `--also` and `--env-file` must be.
+    #[error(
+        "{path:?} of the installation is no folder, and paths of --also and --env-file are kept in a folder of that name"
+    )]
     ExtraTaken {
         /// The inside path.
         path: PathBuf,

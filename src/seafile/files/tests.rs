@@ -318,12 +318,56 @@ fn paths_outside_must_be_plain_and_their_place_free() {
         let error = scan(&options).unwrap_err();
         assert!(matches!(error, Error::Also { .. }), "{path}: {error}");
     }
-    installation.write("extra/opt/.env", "mine");
+    installation.write("extra", "mine");
     options.also = Vec::new();
     scan(&options).unwrap();
     options.also = vec![PathBuf::from("/etc/hostname")];
     let error = scan(&options).unwrap_err();
     assert!(matches!(error, Error::ExtraTaken { .. }), "{error}");
+}
+
+/// A restored installation has one.
+#[test]
+fn a_folder_extra_of_the_installation_gives_way_only_to_the_same_path() {
+    let installation = Installation::new();
+    let outside = installation.folder.path().join("outside");
+    write(&outside.join("compose/.env"), "now");
+    write(&outside.join("file"), "now");
+    let base = outside.strip_prefix("/").unwrap().display();
+    for own in [
+        "extra/opt/.env".to_owned(),
+        format!("extra/{base}/compose/.env"),
+        format!("extra/{base}/compose/old.yml"),
+        format!("extra/{base}/file/below"),
+    ] {
+        installation.write(&own, "an old copy");
+    }
+    let mut options = installation.options();
+    options.also = vec![outside.join("compose"), outside.join("file")];
+    let found = scan(&options).unwrap();
+    let lines = listing(&found);
+    let has = |line: String| assert!(lines.contains(&line), "{line} in {lines:#?}");
+    has("extra: extra/opt/.env".into());
+    has(format!("extra: extra/{base}/compose/old.yml"));
+    has(format!("extra//{base}/compose: extra/{base}/compose/.env"));
+    has(format!("extra//{base}/file: extra/{base}/file"));
+    let mut paths: Vec<_> = (found.groups.iter())
+        .flat_map(|group| &group.entries)
+        .filter(|entry| !matches!(entry.kind, EntryKind::Folder))
+        .map(|entry| &entry.path)
+        .collect();
+    let number = paths.len();
+    paths.sort();
+    paths.dedup();
+    assert_eq!(paths.len(), number, "two files for one path");
+    let told = left_out(&found);
+    for gone in ["compose/.env", "file", "file/below"] {
+        let line = format!("extra/{base}/{gone}: an old copy");
+        assert!(
+            told.iter().any(|told| told.starts_with(&line)),
+            "{line} in {told:#?}"
+        );
+    }
 }
 
 #[test]

@@ -8,11 +8,12 @@ use std::io;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
+use super::extra::{self, EXTRA};
 use super::found::{Found, identity_of, names_in};
 use super::links::{self, Roots};
 use super::patterns::Rules;
 use super::scan::{ScanOptions, below_root, is_program_folder};
-use super::{EntryKind, Error, LeftOut, Reason, Scan, Warning, WarningKind, groups};
+use super::{EntryKind, Error, Group, LeftOut, Reason, Scan, Warning, WarningKind, groups};
 
 /// A file above this is named in the report: 1 GiB.
 const HUGE_BYTES: u64 = 1 << 30;
@@ -22,9 +23,6 @@ pub(super) const SEAFILE_DATA: &str = "seafile-data";
 
 /// The folder inside an installation that [`ScanOptions::conf_dir`] stands for.
 pub(super) const CONF: &str = "conf";
-
-/// The folder inside an installation where paths from outside are kept.
-const EXTRA: &str = "extra";
 
 /// The group of the top folder's loose files; it is made first.
 const TOP_LEVEL: usize = 0;
@@ -69,6 +67,8 @@ pub(super) struct Walk<'a> {
     own_folders: Vec<(u64, u64)>,
     pending: Vec<Pending>,
     matches: BTreeMap<usize, u64>,
+    /// Names of groups of paths outside of the installation.
+    outside: HashSet<String>,
     scan: Scan,
 }
 
@@ -92,6 +92,7 @@ impl<'a> Walk<'a> {
             own_folders,
             pending: Vec::new(),
             matches: BTreeMap::new(),
+            outside: HashSet::new(),
             scan: Scan {
                 groups: vec![groups::top_level()],
                 left_out: Vec::new(),
@@ -132,7 +133,9 @@ impl<'a> Walk<'a> {
         let resolved = fs::canonicalize(path).and_then(|source| Ok((fs::metadata(path)?, source)));
         match resolved {
             Ok((metadata, source)) => {
-                let place = self.new_group(groups::extra(path));
+                let group = groups::extra(path);
+                self.outside.insert(group.name.clone());
+                let place = self.new_group(group);
                 let path = Path::new(EXTRA).join(below);
                 self.place(
                     Found {
@@ -153,9 +156,9 @@ impl<'a> Walk<'a> {
 
     /// Sorts everything.
     pub(super) fn finish(mut self) -> Result<Scan, Error> {
-        if !self.options.also.is_empty() {
-            self.refuse_own_extra()?;
-        }
+        let from_outside = |group: &Group| self.outside.contains(&group.name);
+        let given_way = extra::give_way(&mut self.scan.groups, from_outside)?;
+        self.scan.left_out.extend(given_way);
         for (&number, &count) in &self.matches {
             let rule = self.rules.rule(number);
             self.scan.left_out.push(LeftOut {
@@ -173,23 +176,6 @@ impl<'a> Walk<'a> {
         scan.left_out.sort_unstable();
         scan.warnings.sort_unstable();
         Ok(scan)
-    }
-
-    /// An installation's own `extra` and paths of `--also` would be restored to the same place.
-    fn refuse_own_extra(&self) -> Result<(), Error> {
-        let extra = Path::new(EXTRA);
-        let taken = self
-            .scan
-            .groups
-            .iter()
-            .flat_map(|group| &group.entries)
-            .any(|entry| entry.path == extra);
-        if taken {
-            return Err(Error::ExtraTaken {
-                path: extra.to_path_buf(),
-            });
-        }
-        Ok(())
     }
 
     fn drain(&mut self) {

@@ -1,0 +1,61 @@
+//! The installation's own folder `extra`, beside paths from outside. seawall keeps those below `extra` too, and a
+//! restore puts them there. So an installation that was restored has such a folder, and is backed up again with it.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use super::{EntryKind, Error, Group, LeftOut, Reason};
+
+/// The folder inside an installation where paths from outside are kept.
+pub(super) const EXTRA: &str = "extra";
+
+/// Gives way where both would be restored to the same path: what lies outside is in use, the own one is an old copy.
+/// `from_outside` tells the groups of paths from outside.
+pub(super) fn give_way(
+    groups: &mut [Group],
+    from_outside: impl Fn(&Group) -> bool,
+) -> Result<Vec<LeftOut>, Error> {
+    let is_folder = |kind: &EntryKind| matches!(kind, EntryKind::Folder);
+    let (outside, own): (Vec<&mut Group>, Vec<&mut Group>) =
+        groups.iter_mut().partition(|group| from_outside(group));
+    let mut taken: HashMap<&Path, bool> = HashMap::new();
+    for entry in outside.iter().flat_map(|group| &group.entries) {
+        taken.insert(&entry.path, is_folder(&entry.kind));
+        // A restore makes the folders above it.
+        let above = entry.path.ancestors().skip(1);
+        taken.extend(above.map(|folder| (folder, true)));
+    }
+    if taken.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut left_out = Vec::new();
+    for group in own {
+        let is_taken = |path: &Path, own_is_folder: bool| match taken.get(path) {
+            Some(other_is_folder) => !(own_is_folder && *other_is_folder),
+            None => path
+                .ancestors()
+                .skip(1)
+                .any(|above| taken.get(above) == Some(&false)),
+        };
+        let mut error = None;
+        group.entries.retain(|entry| {
+            let gives_way = is_taken(&entry.path, is_folder(&entry.kind));
+            if gives_way && entry.path == Path::new(EXTRA) {
+                error = Some(Error::ExtraTaken {
+                    path: entry.path.clone(),
+                });
+            } else if gives_way {
+                left_out.push(LeftOut {
+                    path: entry.path.clone(),
+                    reason: Reason::Outside,
+                    count: 1,
+                });
+            }
+            !gives_way
+        });
+        if let Some(error) = error {
+            return Err(error);
+        }
+    }
+    Ok(left_out)
+}
