@@ -354,7 +354,28 @@ fn dry_run(
     }
     let findings: Vec<Found<'_>> = installation.findings.iter().map(Found::of).collect();
     output.json(&findings)?;
-    Ok(Status::Done)
+    let left_out = left_out(installation, &scan);
+    if left_out.is_empty() {
+        return Ok(Status::Done);
+    }
+    output.line(format_args!(
+        "read      a backup ends with exit status 3, left out: {}",
+        left_out.join(", ")
+    ));
+    Ok(Status::ReadTheReport)
+}
+
+/// What would not be in the backup although it should, in the marker's words.
+fn left_out(installation: &Installation, scan: &files::Scan) -> Vec<&'static str> {
+    let of_files = scan.warnings.iter();
+    let of_files = of_files.filter_map(|warning| warning.kind.incomplete_word());
+    let known = installation.warnings.iter();
+    let known = known.filter_map(Warning::incomplete_word);
+    let docker = installation.docker_env_missing.then_some("docker-env");
+    let mut words: Vec<&str> = of_files.chain(known).chain(docker).collect();
+    words.sort_unstable();
+    words.dedup();
+    words
 }
 
 /// A finding of a dry run, for programs.

@@ -9,11 +9,12 @@ use serde::Serialize;
 use super::output::{self, MOST_LINES, Output, count, shown};
 use super::place::{self, Joined};
 use super::{CommandError, Global, Status};
-use crate::damage::{self, Change, Id, Listing, Newest, Row, Selection, State};
+use crate::damage::{self, Change, Id, Listing, Newest, Place, Row, Selection, State};
 use crate::repository::acceptances::Acceptances;
 use crate::repository::guard::WeakWrites;
-use crate::repository::manifest::{Acceptance, Manifest};
+use crate::repository::manifest::{Acceptance, Damage, Manifest};
 use crate::time::{Clock, Day};
+use crate::walk::ALTERED_ROOT;
 
 /// The longest note, in characters.
 const LONGEST_NOTE: usize = 1000;
@@ -49,8 +50,14 @@ struct Accept {
 #[derive(Debug, Args)]
 struct Selected {
     /// Ids of objects, or the first six digits or more; for damage of a library's row the library's
-    #[arg(value_name = "ID", required_unless_present_any = ["all", "faults"])]
+    #[arg(value_name = "ID", required_unless_present_any = ["all", "faults", "path", "library"])]
     ids: Vec<Id>,
+    /// What is damaged of this file, or below this folder; with --library in that library only
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["ids", "all", "faults"])]
+    path: Option<String>,
+    /// What is damaged of this library: its name, its id, or the first six digits of that or more
+    #[arg(long, value_name = "LIBRARY", conflicts_with_all = ["ids", "all", "faults"])]
+    library: Option<String>,
     /// All that is listed
     #[arg(long, conflicts_with = "ids")]
     all: bool,
@@ -63,6 +70,11 @@ impl Selected {
     fn selection(&self) -> Selection {
         if self.all {
             Selection::All
+        } else if self.path.is_some() || self.library.is_some() {
+            Selection::Place(Place {
+                library: self.library.clone(),
+                path: self.path.clone(),
+            })
         } else {
             Selection::Ids(self.ids.clone())
         }
@@ -131,6 +143,11 @@ fn acceptance(accept: &Accept) -> Result<Acceptance, CommandError> {
     Ok(acceptance)
 }
 
+/// Whether an object is there, and was altered: nothing is lost.
+pub(super) fn is_altered(damage: &Damage) -> bool {
+    damage.reason == ALTERED_ROOT
+}
+
 /// The newest snapshot of this host.
 fn newest(joined: &Joined) -> Result<Manifest, CommandError> {
     let newest = Newest::read(&joined.repository, &joined.host_key.verifying())?;
@@ -169,7 +186,17 @@ fn list(joined: &Joined, output: Output) -> Result<Status, CommandError> {
     } else {
         let head = ["ID", "KIND", "STATE", "FIRST SEEN", "LIBRARY", "WHAT"];
         let mut rows = vec![head.map(Into::into).to_vec()];
-        rows.extend(listing.damage.iter().map(|row| cells(row, "lost")));
+        let lost = |row: &Row| {
+            cells(
+                row,
+                if is_altered(&row.damage) {
+                    "altered"
+                } else {
+                    "lost"
+                },
+            )
+        };
+        rows.extend(listing.damage.iter().map(lost));
         let in_source = "bad in the source, good in the repository";
         rows.extend(
             listing

@@ -71,7 +71,7 @@ fn left_by(verb: &Verb) -> &'static str {
         Verb::Init(_) | Verb::Key(_) | Verb::Damage(_) => {
             "it may be done in part: run the same command again"
         }
-        Verb::Snapshots | Verb::Libraries(_) | Verb::Status(_) | Verb::Doctor(_) => {
+        Verb::Snapshots(_) | Verb::Libraries(_) | Verb::Status(_) | Verb::Doctor(_) => {
             "nothing was changed"
         }
     }

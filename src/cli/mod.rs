@@ -102,7 +102,7 @@ enum Verb {
     /// Back up an installation: databases, objects, ordinary files; then write the marker
     Backup(backup::Arguments),
     /// List snapshots
-    Snapshots,
+    Snapshots(snapshots::Arguments),
     /// List the libraries of a snapshot
     Libraries(libraries::Arguments),
     /// Restore a snapshot into an empty folder
@@ -142,7 +142,7 @@ pub fn main() -> ExitCode {
     let result = match &cli.verb {
         Verb::Init(arguments) => init::run(&cli.global, arguments, output),
         Verb::Backup(arguments) => backup::run(&cli.global, arguments, output),
-        Verb::Snapshots => snapshots::run(&cli.global, output),
+        Verb::Snapshots(arguments) => snapshots::run(&cli.global, arguments, output),
         Verb::Libraries(arguments) => libraries::run(&cli.global, arguments, output),
         Verb::Restore(arguments) => restore::run(&cli.global, arguments, output),
         Verb::Check(arguments) => check::run(&cli.global, arguments, output),

@@ -1,5 +1,9 @@
 //! `seawall snapshots`: lists what there is to restore.
 
+use std::collections::HashMap;
+use std::str::FromStr;
+
+use clap::Args;
 use serde::Serialize;
 
 use super::output::{self, Output};
@@ -8,6 +12,78 @@ use super::{CommandError, Global, Status};
 use crate::repository::faults::Faults;
 use crate::repository::{Snapshot, clocks};
 use crate::time::Timestamp;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Only the newest N of each host
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    last: Option<u64>,
+    /// Only those of this host: its name, or the last four digits of its snapshots' names
+    #[arg(long, value_name = "HOST")]
+    host: Option<String>,
+    /// Only those that are in one of these states: whole, damaged, incomplete, bad (stored files are), or incomplete for
+    /// one reason, such as source-gone
+    #[arg(long, value_name = "STATE", value_delimiter = ',')]
+    state: Vec<State>,
+}
+
+/// What STATE of the list says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum State {
+    Whole,
+    Damaged,
+    Incomplete,
+    Bad,
+    /// Incomplete, and the marker gives this word as a reason.
+    Because(String),
+}
+
+impl FromStr for State {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let is_word = |text: &str| {
+            !text.is_empty()
+                && text
+                    .bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte == b'-')
+        };
+        Ok(match text {
+            "whole" => Self::Whole,
+            "damaged" => Self::Damaged,
+            "incomplete" => Self::Incomplete,
+            "bad" => Self::Bad,
+            word if is_word(word) => Self::Because(word.to_owned()),
+            _ => {
+                return Err(
+                    "a state is whole, damaged, incomplete, bad, or a word that follows \"incomplete:\" in the list",
+                );
+            }
+        })
+    }
+}
+
+impl Arguments {
+    /// Leaves the rows that are wanted. They are in order of their names.
+    fn filter(&self, rows: &mut Vec<Row>) {
+        rows.retain(|row| {
+            let host = self.host.as_deref();
+            let is_wanted = self.state.is_empty() || self.state.iter().any(|state| row.is(state));
+            is_wanted && host.is_none_or(|host| row.is_of(host))
+        });
+        let Some(last) = self.last else { return };
+        let mut seen: HashMap<String, u64> = HashMap::new();
+        let newest: Vec<bool> = (rows.iter().rev())
+            .map(|row| {
+                let seen = seen.entry(row.key.clone()).or_default();
+                *seen += 1;
+                *seen <= last
+            })
+            .collect();
+        let mut newest = newest.into_iter().rev();
+        rows.retain(|_| newest.next().unwrap_or_default());
+    }
+}
 
 #[derive(Serialize)]
 struct Row {
@@ -55,6 +131,27 @@ impl Row {
         }
     }
 
+    /// The host's name in the list.
+    fn host(&self) -> &str {
+        let name = self.key.split('+').next().unwrap_or_default();
+        name.strip_prefix("seawall-").unwrap_or(name)
+    }
+
+    fn is_of(&self, host: &str) -> bool {
+        let digits = self.snapshot.rsplit('-').next().unwrap_or_default();
+        self.host() == host || digits.eq_ignore_ascii_case(host)
+    }
+
+    fn is(&self, state: &State) -> bool {
+        match state {
+            State::Whole => self.damage == 0 && self.incomplete.is_empty() && self.bad_files == 0,
+            State::Damaged => self.damage > 0,
+            State::Incomplete => !self.incomplete.is_empty(),
+            State::Bad => self.bad_files > 0,
+            State::Because(word) => self.incomplete.contains(word),
+        }
+    }
+
     /// `with_stored`: the times of some snapshot differ.
     fn cells(&self, with_stored: bool) -> Vec<String> {
         let mut state: Vec<String> = Vec::new();
@@ -82,11 +179,10 @@ impl Row {
         } else {
             state.join(", ")
         };
-        let name = self.key.split('+').next().unwrap_or_default();
         let stored = with_stored.then(|| self.stored.to_string());
         let times = [self.snapshot.clone(), self.finished.to_string()];
         let rest = [
-            name.strip_prefix("seawall-").unwrap_or(name).to_owned(),
+            self.host().to_owned(),
             self.packs.to_string(),
             output::bytes(self.bytes),
             state,
@@ -95,7 +191,11 @@ impl Row {
     }
 }
 
-pub(super) fn run(global: &Global, output: Output) -> Result<Status, CommandError> {
+pub(super) fn run(
+    global: &Global,
+    arguments: &Arguments,
+    output: Output,
+) -> Result<Status, CommandError> {
     let repository = global.open()?;
     let markers = repository.markers()?;
     for bad in &markers.bad {
@@ -111,9 +211,14 @@ pub(super) fn run(global: &Global, output: Output) -> Result<Status, CommandErro
     }
     let faults = Faults::read(&repository, &markers.snapshots)?;
     let row = |snapshot| Row::of(snapshot, &faults);
-    let rows: Vec<Row> = markers.snapshots.iter().map(row).collect();
-    if rows.is_empty() {
+    let mut rows: Vec<Row> = markers.snapshots.iter().map(row).collect();
+    let all = rows.len();
+    arguments.filter(&mut rows);
+    if all == 0 {
         output.line("There is no snapshot yet.");
+    } else if rows.is_empty() {
+        let snapshots = output::count(all as u64, "snapshot", "snapshots");
+        output.line(format_args!("None of {snapshots} is such a one."));
     } else {
         let with_stored = rows.iter().any(|row| !row.fits);
         let mut head = ["SNAPSHOT", "FINISHED", "HOST", "PACKS", "SIZE", "STATE"].to_vec();

@@ -210,10 +210,11 @@ fn audited_text(audited: Timestamp, now: Timestamp) -> String {
             "every library was looked at in the source since {audited}, by a clock that was ahead: when is not known"
         );
     }
-    format!(
-        "every library was looked at in the source in the last {}",
-        while_(now.since(audited).as_secs())
-    )
+    let ago = match now.since(audited).as_secs() {
+        0..60 => "less than a minute ago".to_owned(),
+        seconds => format!("{} ago", while_(seconds)),
+    };
+    format!("every library was looked at in the source since {audited} ({ago})")
 }
 
 fn notes(host: &Host, report: &Report) -> Vec<String> {
@@ -286,8 +287,10 @@ mod tests {
     fn a_mark_that_lies_ahead_is_no_zero_seconds() {
         let now = Timestamp::from_seconds(1_795_383_248).unwrap();
         let later = now.plus(std::time::Duration::from_secs(90));
-        let expected = format!("in the last {}", while_(90));
+        let expected = format!("since {now} ({} ago)", while_(90));
         assert!(audited_text(now, later).ends_with(&expected));
+        let text = audited_text(now, now);
+        assert!(text.ends_with("(less than a minute ago)"), "{text}");
         let text = audited_text(later, now);
         assert!(
             text.contains("ahead") && !text.contains("0 seconds"),

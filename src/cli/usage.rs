@@ -30,7 +30,7 @@ const EXAMPLES: [(&str, [&str; 2]); 11] = [
         "snapshots",
         [
             "seawall snapshots -r /backup",
-            "seawall snapshots -r sftp://backup@nas/srv/seafile --trust seawall-host+1234abcd+… --json",
+            "seawall snapshots -r sftp://backup@nas/srv/seafile --last 7 --state damaged,incomplete",
         ],
     ),
     (
@@ -79,7 +79,7 @@ const EXAMPLES: [(&str, [&str; 2]); 11] = [
         "damage",
         [
             "seawall damage list -r /backup",
-            "seawall damage accept -r /backup 3e07a1 --note 'lost in 2019'",
+            "seawall damage accept -r /backup --library Photos --path /2019 --note 'lost in 2019'",
         ],
     ),
     (

@@ -4,7 +4,7 @@
 
 mod select;
 
-pub use select::{Id, ParseIdError, SelectError, Selection, id_of};
+pub use select::{Id, ParseIdError, Place, SelectError, Selection, id_of};
 
 use std::collections::HashSet;
 

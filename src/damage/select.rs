@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::object::Object;
-use crate::repository::manifest::{Damage, Manifest};
+use crate::object::{LibraryId, Object};
+use crate::repository::manifest::{Damage, Library, Manifest};
 
 /// No shorter beginning of an id is taken.
 const SHORTEST: usize = 6;
@@ -58,6 +58,82 @@ pub enum Selection {
     All,
     /// These.
     Ids(Vec<Id>),
+    /// What users miss there.
+    Place(Place),
+}
+
+/// Where users miss something: in a library, at a path, or both.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The library's id, the first six digits of it or more, or its name.
+    pub library: Option<String>,
+    /// A file, or a folder with all that is below it.
+    pub path: Option<String>,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.path, &self.library) {
+            (Some(path), Some(library)) => write!(f, "at {path:?} of library {library:?}"),
+            (Some(path), None) => write!(f, "at {path:?}"),
+            (None, Some(library)) => write!(f, "in library {library:?}"),
+            (None, None) => f.write_str("anywhere"),
+        }
+    }
+}
+
+impl Place {
+    /// What is damaged there. An object may be needed elsewhere too: it is one object.
+    fn objects(&self, manifest: &Manifest) -> Result<BTreeSet<Object>, SelectError> {
+        let library = self.library.as_deref();
+        let library = library.map(|text| library_of(text, manifest)).transpose()?;
+        let is_there = |damage: &&Damage| {
+            let is_in_library = library.is_none_or(|library| library == damage.library);
+            let path = self.path.as_deref();
+            is_in_library && path.is_none_or(|path| damage.paths.iter().any(|at| is_at(at, path)))
+        };
+        let objects = manifest.all_damage().filter(is_there).map(Damage::object);
+        let objects: BTreeSet<Object> = objects.collect();
+        if objects.is_empty() {
+            return Err(SelectError::Nowhere {
+                place: self.clone(),
+                snapshot: manifest.snapshot.to_string(),
+            });
+        }
+        Ok(objects)
+    }
+}
+
+/// Whether a path is the wanted one, or lies below it. Both begin at the library's top, with or without a slash.
+fn is_at(path: &str, wanted: &str) -> bool {
+    let (path, wanted) = (path.trim_matches('/'), wanted.trim_matches('/'));
+    let rest = path.strip_prefix(wanted);
+    rest.is_some_and(|rest| wanted.is_empty() || rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The library that a text means.
+fn library_of(text: &str, manifest: &Manifest) -> Result<LibraryId, SelectError> {
+    let wanted = text.to_ascii_lowercase();
+    let is_named = |library: &&Library| library.name.as_deref() == Some(text);
+    let is_begun = |library: &&Library| {
+        wanted.len() >= SHORTEST && library.id.to_string().starts_with(&wanted)
+    };
+    let all = &manifest.libraries;
+    let mut found: Vec<LibraryId> = all.iter().filter(is_named).map(|one| one.id).collect();
+    if found.is_empty() {
+        found = all.iter().filter(is_begun).map(|one| one.id).collect();
+    }
+    match found[..] {
+        [one] => Ok(one),
+        [] => Err(SelectError::NoLibrary {
+            library: text.to_owned(),
+            snapshot: manifest.snapshot.to_string(),
+        }),
+        _ => Err(SelectError::Libraries {
+            library: text.to_owned(),
+            candidates: found.iter().take(10).map(ToString::to_string).collect(),
+        }),
+    }
 }
 
 /// An id does not select anything, or too much.
@@ -79,14 +155,40 @@ pub enum SelectError {
         /// The ids, at most ten.
         candidates: Vec<String>,
     },
+    /// Nothing is damaged there.
+    #[error("the snapshot {snapshot} lists no damage {place}")]
+    Nowhere {
+        /// Where it was looked for.
+        place: Place,
+        /// In which snapshot.
+        snapshot: String,
+    },
+    /// No library has this id or name.
+    #[error("the snapshot {snapshot} has no library {library:?}")]
+    NoLibrary {
+        /// What was asked for.
+        library: String,
+        /// Where it was looked for.
+        snapshot: String,
+    },
+    /// Several libraries have this name, or begin like this.
+    #[error("several libraries go by {library:?}: {}", candidates.join(", "))]
+    Libraries {
+        /// What was asked for.
+        library: String,
+        /// Their ids, at most ten.
+        candidates: Vec<String>,
+    },
 }
 
 impl SelectError {
     /// What to do about it.
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
-            Self::None { .. } => "`seawall damage list` shows what there is",
+            Self::None { .. } | Self::Nowhere { .. } => "`seawall damage list` shows what there is",
             Self::Several { .. } => "give more digits",
+            Self::NoLibrary { .. } => "`seawall libraries` shows their ids and names",
+            Self::Libraries { .. } => "give the id of one of them",
         })
     }
 }
@@ -97,6 +199,7 @@ impl Selection {
         let mut objects = BTreeSet::new();
         match self {
             Self::All => objects.extend(manifest.all_damage().map(Damage::object)),
+            Self::Place(place) => objects = place.objects(manifest)?,
             Self::Ids(ids) => {
                 for id in ids {
                     let matching = manifest
@@ -128,6 +231,21 @@ impl Selection {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_means_all_below_it_and_no_name_that_begins_alike() {
+        for (path, wanted, expected) in [
+            ("/a/b.txt", "/a/b.txt", true),
+            ("/a/b.txt", "a/b.txt", true),
+            ("/a/b.txt", "/a/", true),
+            ("/a/b.txt", "/", true),
+            ("/a/b.txt", "/a/b", false),
+            ("/ab", "/a", false),
+            ("/a", "/a/b", false),
+        ] {
+            assert_eq!(is_at(path, wanted), expected, "{path} at {wanted}");
+        }
+    }
 
     #[test]
     fn an_id_has_six_digits_at_least() {

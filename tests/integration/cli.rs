@@ -9,6 +9,7 @@ mod outside;
 mod owner;
 mod places;
 mod rights;
+mod snapshots;
 mod status;
 mod words;
 

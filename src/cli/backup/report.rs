@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::storage;
 use crate::backup::{Compacted, Report, RolledBack};
+use crate::cli::damage::is_altered;
 use crate::cli::output::{self, Output, bytes, count};
 use crate::cli::place::Joined;
 use crate::cli::{commands, destination};
@@ -108,11 +109,17 @@ pub(super) fn print(joined: &Joined, report: &Report, told: &[String], output: O
     warnings
         .retain(|warning| !told.contains(warning) && gone.is_none_or(|gone| gone.text != *warning));
     Output::warnings(&warnings);
-    print_damage(report, &manifest.damage, "is lost");
+    print_damage(report, &manifest.damage, |damage| {
+        if is_altered(damage) {
+            "was altered"
+        } else {
+            "is lost"
+        }
+    });
     print_damage(
         report,
         &manifest.source_damage,
-        "is bad in the source, good in the repository",
+        |_| "is bad in the source, good in the repository",
     );
     output.detail(format_args!("source    {}", source_line(manifest)));
     output.detail(format_args!(
@@ -204,14 +211,21 @@ fn accepted_line(manifest: &Manifest) -> Option<String> {
 /// Why the exit status is 3, in one line that makes the subject of a mail; what is new comes first.
 fn reasons_to_read(report: &Report) -> Option<String> {
     let lost = report.marker.damage - report.marker.accepted;
+    let open = report.manifest.damage.iter();
+    let mut open = open.filter(|damage| damage.accepted.is_none());
+    let how = match (open.clone().any(is_altered), open.all(is_altered)) {
+        (false, _) => " lost",
+        (true, false) => " lost or altered",
+        (true, true) => " altered",
+    };
     let source = count_objects(report.unaccepted_source_damage());
     let reasons = [
-        (report.new_damage, "NEW damage: ", " lost"),
+        (report.new_damage, "NEW damage: ", how),
         (report.new_source_damage, "NEW damage in the source: ", ""),
         (
             lost.saturating_sub(report.new_damage),
             "known damage, not accepted: ",
-            " lost",
+            how,
         ),
         (
             source.saturating_sub(report.new_source_damage),
@@ -314,7 +328,7 @@ fn proof_line(report: &Report) -> String {
 }
 
 /// What nobody accepted, what is new first. Of libraries that are gone as a whole a number has to do.
-fn print_damage(report: &Report, damage: &[Damage], what: &str) {
+fn print_damage(report: &Report, damage: &[Damage], what: impl Fn(&Damage) -> &'static str) {
     let manifest = &report.manifest;
     let gone = report.source_gone.as_ref();
     // A shared folder lacks what its origin lost.
@@ -327,7 +341,8 @@ fn print_damage(report: &Report, damage: &[Damage], what: &str) {
     let open = damage.iter().filter(|damage| damage.accepted.is_none());
     let (of_gone, mut shown): (Vec<&Damage>, Vec<&Damage>) =
         open.partition(|damage| is_gone(damage));
-    if !of_gone.is_empty() {
+    if let Some(first) = of_gone.first() {
+        let what = what(first);
         let objects = count(count_objects(of_gone), "object", "objects");
         Output::warning(commands::complete(&format!(
             "{objects} of the libraries that are gone {what}; `seawall damage list` names them"
@@ -344,6 +359,7 @@ fn print_damage(report: &Report, damage: &[Damage], what: &str) {
             None => format!("a part of {library:?}"),
         };
         let new = if manifest.is_new(damage) { "NEW: " } else { "" };
+        let what = what(damage);
         Output::warning(format_args!(
             "{new}{subject} {what}: {} ({})",
             damage.object(),

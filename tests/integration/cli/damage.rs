@@ -153,6 +153,71 @@ fn a_row_goes_by_its_library_and_what_is_meant_must_be_clear() {
 }
 
 #[test]
+fn damage_is_accepted_by_library_and_path() {
+    let (user, source) = (User::new(), Source::example());
+    lose_block(&source);
+    let row = "aaaaaaaa-0000-4000-8000-000000000001";
+    source.sql(&format!("INSERT INTO Repo VALUES ('{row}')"));
+    user.backup(&source.path).fails(3, &[]);
+    let list = user.run(&["damage", "list", "--json"]).json();
+    let mut lost = list["damage"].as_array().unwrap().iter();
+    let path = lost
+        .find_map(|damage| damage["paths"][0].as_str())
+        .unwrap()
+        .to_owned();
+    let place = |arguments: &[&str]| user.run(&[&["damage", "accept"], arguments].concat());
+    place(&["--path", "/nowhere"]).fails(1, &["no damage at \"/nowhere\"", "damage list"]);
+    place(&["--path", &path[..path.len() - 1]]).fails(1, &["lists no damage"]);
+    place(&["--library", "Photos"]).fails(1, &["no library \"Photos\"", "seawall libraries"]);
+    place(&["--library", row, "--path", &path]).fails(1, &["lists no damage"]);
+    place(&["--path", &path, "--all"]).fails(2, &[]);
+    let accepted = place(&["--library", "Photos & Videos", "--path", &path]);
+    assert!(
+        accepted.succeeds().contains("1 object accepted"),
+        "{}",
+        accepted.stdout
+    );
+    let half = user.backup(&source.path);
+    assert_eq!(
+        last(&half),
+        "read      known damage, not accepted: 1 object lost"
+    );
+    // A folder, the beginning of an id, and back again.
+    let back = user.run(&["damage", "unaccept", "--path", "/"]);
+    assert!(
+        back.succeeds().contains("1 object not accepted"),
+        "{}",
+        back.stdout
+    );
+    place(&["--library", &PHOTOS[..8]]).succeeds();
+    place(&["--library", &row[..8]]).succeeds();
+    user.backup(&source.path).succeeds();
+}
+
+/// A commit that names another folder than it did is there.
+#[test]
+fn what_was_altered_is_not_called_lost() {
+    let (user, source) = (User::new(), Source::example());
+    let newest = crate::damage::head(&source, PHOTOS);
+    let older = crate::damage::parent(&source, &newest);
+    let path = crate::damage::object_path(&source, &newest);
+    let json: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let wrong = crate::damage::root(&source, &older).id.to_string();
+    let text = json
+        .to_string()
+        .replace(json["root_id"].as_str().unwrap(), &wrong);
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, text).unwrap();
+    let ran = user.backup(&source.path);
+    ran.fails(3, &[" was altered: commit "]);
+    assert!(!ran.stderr.contains("is lost"), "{}", ran.stderr);
+    assert_eq!(last(&ran), "read      NEW damage: 1 object altered");
+    let list = user.run(&["damage", "list"]);
+    assert!(list.succeeds().contains("altered: "), "{}", list.stdout);
+    assert!(!list.stdout.contains("lost"), "{}", list.stdout);
+}
+
+#[test]
 fn it_needs_the_host_that_is_backed_up_and_makes_nothing() {
     let (user, source) = (User::new(), Source::example());
     for what in [&["damage", "list"][..], &["damage", "accept", "--all"]] {

@@ -92,6 +92,40 @@ fn a_machine_where_nothing_is_set_up_is_told_what_to_do() {
     );
 }
 
+/// A library that was in the trash has lost the row that says from when on its history is complete. So doctor looks at
+/// no history: what Seafile collected is not missing.
+#[test]
+fn history_that_was_collected_is_not_missed() {
+    let (user, source) = (User::new(), Source::example());
+    user.run(&["init"]).succeeds();
+    source.sql("DELETE FROM RepoValidSince");
+    let heads: std::collections::HashSet<String> = source
+        .query(
+            "SELECT group_concat(id) FROM (SELECT commit_id AS id FROM Branch UNION SELECT head_id FROM RepoTrash)",
+        )
+        .split(',')
+        .map(ToOwned::to_owned)
+        .collect();
+    let mut collected = 0;
+    for commit in files_below(&source.path.join("seafile-data/storage/commits")) {
+        let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
+        let id = name(commit.parent().unwrap()) + &name(&commit);
+        if !heads.contains(&id) {
+            fs::remove_file(commit).unwrap();
+            collected += 1;
+        }
+    }
+    assert!(collected > 20, "{collected}");
+    for _ in 0..3 {
+        let text = examined(&user, &source.path);
+        assert!(
+            text.succeeds().contains("10 of 10 libraries have objects"),
+            "{}",
+            text.stdout
+        );
+    }
+}
+
 #[test]
 fn each_thing_that_is_wrong_is_named() {
     type Spoil = fn(&User, &Source);

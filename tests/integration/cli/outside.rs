@@ -56,7 +56,17 @@ fn links_that_lead_out_are_followed_or_told() {
             .contains("incomplete: links-lead-out")
     );
     let dry = user.run(&["backup", top.to_str().unwrap(), "--dry-run"]);
-    assert!(dry.stderr.contains(told), "{}", dry.stderr);
+    dry.fails(3, &[told]);
+    assert!(
+        dry.stdout
+            .contains("read      a backup ends with exit status 3, left out: links-lead-out"),
+        "{}",
+        dry.stdout
+    );
+    let json = ["backup", top.to_str().unwrap(), "--dry-run", "--json"];
+    let json = user.run(&json);
+    assert_eq!(json.status, 3);
+    assert!(json.json().is_array());
     assert!(
         dry.stdout.contains("md-data is a link, followed to"),
         "{}",
@@ -70,6 +80,7 @@ fn links_that_lead_out_are_followed_or_told() {
         also.to_str().unwrap(),
     ];
     user.run(&with).succeeds();
+    user.run(&[&with[..], &["--dry-run"]].concat()).succeeds();
 
     // What is followed must not hold the repository.
     symlink(user.home(), top.join("custom")).unwrap();

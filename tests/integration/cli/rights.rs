@@ -181,6 +181,52 @@ fn what_root_stores_in_the_repository_of_another_user_is_that_users() {
     shared.as_nobody(&backup).succeeds();
 }
 
+/// Kubernetes and compose mount secrets read-only. Nobody in the container can close such a file.
+#[test]
+fn an_exposed_secret_on_a_read_only_mount_is_warned_of_and_used() {
+    let user = User::new();
+    let secrets = user.path("secrets");
+    fs::create_dir(&secrets).unwrap();
+    let file = secrets.join("passphrase");
+    fs::write(&file, "correct horse battery staple\n").unwrap();
+    let file = file.to_str().unwrap();
+    user.run(&["init", "--with-passphrase", "--passphrase-file", file])
+        .succeeds();
+    user.run(&["backup", example().to_str().unwrap()])
+        .succeeds();
+    fs::set_permissions(file, fs::Permissions::from_mode(0o644)).unwrap();
+    let check = user.as_typed(&["check", "--deep", "--passphrase-file", file]);
+    // The mount is in a namespace of its own, which ends with the process.
+    let inside = |mounted: &str| {
+        let mut command = Command::new("unshare");
+        let script = format!("{mounted} && exec \"$0\" \"$@\"");
+        command.args(["--mount", "--propagation", "private", "sh", "-ec", &script]);
+        command.arg(check.get_program()).args(check.get_args());
+        command.env_clear().current_dir(user.home());
+        for (name, value) in check.get_envs() {
+            command.env(name, value.unwrap());
+        }
+        Ran::of(wait::output(&mut command))
+    };
+    let folder = secrets.to_str().unwrap();
+    let bind = format!("mount --bind {folder} {folder}");
+    let writable = inside(&bind);
+    if writable.stderr.contains("unshare") || writable.stderr.contains("mount:") {
+        eprintln!("NOT RUN with a mount: {}", writable.stderr);
+        return;
+    }
+    writable.fails(1, &["passphrase has mode 0644", "chmod 600"]);
+    let read_only = inside(&format!("{bind} && mount -o remount,bind,ro {folder}"));
+    read_only.succeeds();
+    assert!(
+        read_only
+            .stderr
+            .contains("passphrase has mode 0644: other users can read the secret"),
+        "{}",
+        read_only.stderr
+    );
+}
+
 /// A private key, a passphrase, a password that every user of the machine can read.
 #[test]
 fn secrets_that_others_can_read_are_refused() {
