@@ -38,12 +38,16 @@ impl Exposure {
             metadata.uid() == this.as_raw(),
             this.is_root(),
         );
-        // Kubernetes and compose mount secrets read-only, also elsewhere: nobody in the container can close such a file.
         let is_read_only = || {
             let mount = rustix::fs::statvfs(path);
             mount.is_ok_and(|mount| mount.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY))
         };
-        match exposure {
+        exposure.on_mount(is_read_only)
+    }
+
+    /// Kubernetes and compose mount secrets read-only, also elsewhere: nobody in the container can close such a file.
+    fn on_mount(self, is_read_only: impl FnOnce() -> bool) -> Self {
+        match self {
             Self::Open if is_read_only() => Self::OpenByItsOwner,
             other => other,
         }
@@ -77,6 +81,18 @@ pub fn refuse_exposed(path: &Path, metadata: &Metadata) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_open_file_on_a_read_only_mount_is_its_owners_to_close() {
+        for (exposure, expected) in [
+            (Exposure::Open, Exposure::OpenByItsOwner),
+            (Exposure::OpenByItsOwner, Exposure::OpenByItsOwner),
+            (Exposure::Private, Exposure::Private),
+        ] {
+            assert_eq!(exposure.on_mount(|| true), expected);
+            assert_eq!(exposure.on_mount(|| false), exposure);
+        }
+    }
 
     #[test]
     fn own_files_are_closed_to_all_and_others_may_have_a_group() {

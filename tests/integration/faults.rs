@@ -93,6 +93,34 @@ fn a_healed_fault_is_an_alarm_until_it_is_accepted() {
     assert_eq!(user.run(&["check", "--read-data"]).status, 3);
 }
 
+/// Which snapshots need a file is known only to a check that looks at all of them.
+#[test]
+fn a_check_of_one_snapshot_calls_no_fault_healed() {
+    let user = User::new();
+    let source = example();
+    let path = source.to_str().unwrap();
+    user.run(&["init"]).succeeds();
+    user.run(&["backup", path]).succeeds();
+    let first = user.only_marker();
+    user.run(&["backup", path]).succeeds();
+    flip(&largest_pack(&user));
+    // The newest one needs that pack too.
+    for level in ["--read-data", "--deep"] {
+        let one = user.run(&["check", level, "--snapshot", &first]);
+        assert_eq!(one.status, 3, "{}", one.stdout);
+        assert!(!one.stdout.contains("healed"), "{level}: {}", one.stdout);
+        let json = user.run(&["check", level, "--snapshot", &first, "--json"]);
+        let problems = json.json()["problems"].as_array().unwrap().clone();
+        assert!(!problems.is_empty());
+        for problem in problems {
+            assert_eq!(problem["healed"], false, "{level}: {problem}");
+            assert_eq!(problem["accepted"], false, "{level}: {problem}");
+        }
+        let all = user.run(&["check", level]);
+        assert!(!all.stdout.contains("healed"), "{level}: {}", all.stdout);
+    }
+}
+
 /// What a newest snapshot needs is never accepted, whatever the file of acceptances says.
 #[test]
 fn a_fault_of_the_newest_snapshot_counts_in_any_case() {

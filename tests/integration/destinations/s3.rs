@@ -46,6 +46,73 @@ fn a_server_that_overwrites() {
     whole_way(&place(&endpoint), Writes::Weak);
 }
 
+/// An emptied bucket looks like a disk that is not mounted, and goes the same way.
+fn emptied(place: &Place, empty: &dyn Fn()) {
+    let (user, source) = (User::new(), Source::example());
+    let installation = source.path.to_str().unwrap();
+    place.run(&user, &["init"]).succeeds();
+    place.run(&user, &["backup", installation]).succeeds();
+    empty();
+    for verb in [
+        &["backup", installation][..],
+        &["backup", installation, "--init"],
+        &["init"],
+        &["check"],
+        &["snapshots"],
+        &["status"],
+    ] {
+        let ran = place.run(&user, verb);
+        ran.fails(10, &["this host stored here on 20", "is the disk mounted"]);
+        assert!(!ran.stderr.contains("--init"), "{verb:?}: {}", ran.stderr);
+    }
+    let doctor = place.run(&user, &["doctor"]);
+    assert!(
+        doctor.stdout.contains("is the disk mounted"),
+        "{}",
+        doctor.stdout
+    );
+    // Another place in the same bucket is new.
+    let other = Place {
+        url: place.url.replace("/backups/", "/elsewhere/"),
+        arguments: place.arguments.clone(),
+        variables: place.variables.clone(),
+    };
+    assert_ne!(other.url, place.url);
+    other.run(&user, &["init"]).succeeds();
+    place.run(&user, &["init", "--anew"]).succeeds();
+    place.run(&user, &["backup", installation]).succeeds();
+    place.run(&user, &["check", "--read-data"]).succeeds();
+}
+
+#[test]
+fn an_emptied_bucket_of_seaweedfs() {
+    let server = SeaweedFs::start();
+    server.create_bucket("bucket");
+    emptied(&place(&server.endpoint()), &|| {
+        server.shell("fs.rm -r /buckets/bucket/backups");
+    });
+}
+
+#[test]
+fn an_emptied_bucket_of_moto() {
+    use std::io::{Read as _, Write as _};
+    let server = Moto::start();
+    server.create_bucket("bucket");
+    let endpoint = server.endpoint();
+    emptied(&place(&endpoint), &|| {
+        let address = endpoint.strip_prefix("http://").unwrap();
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        let limit = Some(std::time::Duration::from_mins(1));
+        stream.set_read_timeout(limit).unwrap();
+        let head = "POST /moto-api/reset HTTP/1.1\r\nHost: moto\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        server.create_bucket("bucket");
+    });
+}
+
 /// Credentials from the files that AWS's own tools write; none at all are told, with what to do.
 #[test]
 fn credentials_of_a_profile() {

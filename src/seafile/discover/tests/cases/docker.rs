@@ -77,6 +77,48 @@ fn c04_files_that_anybody_may_write_are_not_taken() {
     assert!(complaint(case.find()).contains("host of the MySQL server is missing"));
 }
 
+/// Each file near an installation is looked at by itself. What the administrator names is taken as it is.
+#[test]
+fn c04_files_near_the_volume_count_only_where_they_are_the_administrators() {
+    use std::os::unix::fs::PermissionsExt as _;
+    type Spoil = fn(&Path);
+    let new = || {
+        Case::new(
+            "04-docker13-env-beside",
+            "opt/seafile-data/seafile",
+            "opt/seafile-data/seafile/seafile-data",
+            &[],
+        )
+    };
+    let anybody: Spoil =
+        |path| fs::set_permissions(path, fs::Permissions::from_mode(0o666)).unwrap();
+    let a_stranger: Spoil = |path| std::os::unix::fs::chown(path, Some(12_345), None).unwrap();
+    let mut spoils = vec![anybody];
+    if rustix::process::geteuid().is_root() {
+        spoils.push(a_stranger);
+    }
+    for spoil in spoils {
+        for name in ["seafile-server.yml", ".env"] {
+            let case = new();
+            let path = case.root().join("opt/seafile").join(name);
+            spoil(&path);
+            let found = case.find();
+            let is_taken = found.is_ok_and(|found| found.outside.contains(&path));
+            assert!(!is_taken, "{name}");
+            let named = case.with_env_file("opt/seafile/.env").unwrap();
+            assert!(servers(&named)[0].contains("fake-pw-04"), "{name}");
+            assert!(named.outside.contains(&path), "{name}");
+        }
+    }
+    // A stranger's file that nobody can read ends no backup, and one that the administrator names does.
+    let case = new();
+    let stranger = case.root().join("opt/seafile/stranger.yml");
+    fs::write(&stranger, [0xff, 0xfe, 0x00]).unwrap();
+    let found = case.find().unwrap();
+    assert!(servers(&found)[0].contains("fake-pw-04"));
+    assert!(!found.outside.contains(&stranger));
+}
+
 #[test]
 fn c04_an_env_file_that_is_none_is_refused() {
     let case = Case::new(
