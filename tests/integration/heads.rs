@@ -243,8 +243,9 @@ fn a_repair_that_was_told_is_no_news_on_another_way() {
         changes(&world.backup(&source)),
         [HeadChange::Repaired { commit }]
     );
-    // The search meets the repair before the old head, whose clock was behind.
+    // The search meets the repair before the old head: the clock of who went on from that was behind.
     let further = make(&[&told], "further", 3);
+    let further = make(&[&further], "still further", 3);
     let of_client = make(&[&repair], "of a client", 10);
     let merged = make(&[&of_client, &further], "Auto merge by system", 11);
     set_head(&source, DOCUMENTS, &merged.id.to_string());
