@@ -35,7 +35,7 @@ impl Writer {
 
     fn end(mut self) {
         fs::write(self.folder.path().join("stop"), "").unwrap();
-        assert!(self.child.wait().unwrap().success());
+        assert!(wait::end_of(&mut self.child, "a writer").success());
     }
 }
 
