@@ -12,6 +12,7 @@ use seawall::repository::manifest::Damage;
 
 use crate::cli::User;
 use crate::damage::{head, object_path, parent};
+use crate::stories::move_to_shared;
 use crate::support::{DOCUMENTS, Source, World, backed_up, files_below};
 
 const KINDS: [&str; 3] = ["commits", "fs", "blocks"];
@@ -294,6 +295,37 @@ fn a_share_of_the_audit_is_due_from_the_first_night_on() {
         }
         assert!(seen >= all, "{share}: {seen} of {all}");
     }
+}
+
+/// The objects of Seafile 1 and 2 lie in folders that all libraries share.
+#[test]
+fn a_shared_store_that_is_gone_is_the_same_alarm() {
+    let (source, world) = (Source::example(), World::local());
+    source.sql(&format!(
+        "DELETE FROM VirtualRepo; DELETE FROM RepoTrash; DELETE FROM Repo WHERE repo_id != '{DOCUMENTS}';
+         DELETE FROM Branch WHERE repo_id != '{DOCUMENTS}'"
+    ));
+    move_to_shared(&source, &KINDS, &[DOCUMENTS]);
+    fs::remove_dir_all(storage(&source)).unwrap();
+    assert!(world.backup(&source).is_proved());
+    let blocks = source.path.join("seafile-data/blocks");
+    let away = source.path.join("away");
+    fs::rename(&blocks, &away).unwrap();
+    fs::create_dir(&blocks).unwrap();
+    assert_is_gone(&world.backup(&source));
+    fs::remove_dir(&blocks).unwrap();
+    fs::rename(&away, &blocks).unwrap();
+    assert!(world.backup(&source).is_proved());
+}
+
+#[test]
+fn a_backup_of_no_library_proves_nothing() {
+    let (source, world) = (Source::example(), World::local());
+    source.sql(
+        "DELETE FROM Repo; DELETE FROM Branch; DELETE FROM RepoTrash; DELETE FROM VirtualRepo",
+    );
+    let report = world.backup(&source);
+    assert!(report.manifest.libraries.is_empty() && !report.is_proved());
 }
 
 /// What the first run stored was read then, and has its turn all the same; it rests after it.

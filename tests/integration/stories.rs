@@ -191,7 +191,8 @@ fn a_library_that_is_not_virtual_any_more_is_walked_again() {
     assert_eq!(report.marker.damage, truth(&source));
 }
 
-fn move_to_shared(source: &Source, kinds: &[&str], libraries: &[&str]) {
+/// Moves objects of libraries to the folder that all libraries of Seafile 1 and 2 share.
+pub fn move_to_shared(source: &Source, kinds: &[&str], libraries: &[&str]) {
     let data = source.path.join("seafile-data");
     for kind in kinds {
         for library in libraries {
