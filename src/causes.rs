@@ -2,7 +2,8 @@
 
 use std::error::Error;
 
-/// The error's text and those of its causes, each once, joined by colons.
+/// Joins the text of the error and of its causes with colons. A text that repeats the one before it
+/// is left out.
 pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut last = text.clone();

@@ -1,6 +1,6 @@
 //! Seawall backs up Seafile servers and proves that the backup is good.
 //!
-//! The design is in `docs/design.md`, every stored byte in `docs/format.md`.
+//! `docs/design.md` describes the design, `docs/format.md` every stored byte.
 
 pub mod backup;
 pub mod causes;

@@ -1,10 +1,10 @@
-//! The words that the source side and the repository side share: ids of objects, of stores and of
-//! snapshots. It knows neither Seafile's formats nor a repository's: both import it.
+//! Ids of objects, stores and snapshots: the words that the source side and the repository side
+//! share. Both import this module, and it knows neither Seafile's formats nor the repository's.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// A text that is not the id it was taken for.
+/// A text that is not an id of the expected kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not {expected}")]
 pub struct ParseIdError {
@@ -21,7 +21,7 @@ impl ParseIdError {
     }
 }
 
-/// Writes up to 32 bytes as lower-case hex, in one piece: paths and lists are full of it.
+/// Writes up to 32 bytes as lower-case hex with a single write: paths and lists are full of ids.
 fn write_hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let mut digits = [0; 64];
     for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
@@ -33,7 +33,7 @@ fn write_hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     f.write_str(digits)
 }
 
-/// What each byte is as a lower-case hex digit; 255: it is none.
+/// The value of each byte as a lower-case hex digit, or 255 if it is not one.
 const DIGITS: [u8; 256] = {
     let mut digits = [255; 256];
     let mut value = 0;
@@ -44,7 +44,8 @@ const DIGITS: [u8; 256] = {
     digits
 };
 
-/// Reads exactly `2 × N` lower-case hex digits. A folder has an id in each entry: so no branch for each digit.
+/// Reads exactly `2 × N` lower-case hex digits. There is no branch for each digit, for speed: every
+/// entry of a folder has an id.
 fn parse_hex<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
     if text.len() != 2 * N {
         return None;
@@ -143,7 +144,7 @@ where
     D: serde::Deserializer<'de>,
     T: FromStr<Err = ParseIdError>,
 {
-    /// Takes the text as it lies in the input: no copy for each of a folder's ids.
+    /// Parses the text where it lies in the input, without a copy for each id of a folder.
     struct Text<T>(std::marker::PhantomData<T>);
 
     impl<T: FromStr<Err = ParseIdError>> serde::de::Visitor<'_> for Text<T> {
@@ -274,7 +275,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Every kind, in the order in which restore by hand would want them.
+    /// Every kind. A restore by hand takes them in this order.
     pub const ALL: [Self; 3] = [Self::Commit, Self::Fs, Self::Block];
 
     /// The folder's name on a Seafile server: `commits`, `fs` or `blocks`.
@@ -310,7 +311,8 @@ impl FromStr for Kind {
 
 serde_as_text!(Kind);
 
-/// One object of a store. The same id in two stores is two objects (of equal content, but for commits).
+/// One object of a store. An id that is in two stores means two objects. Their content is the same,
+/// except for commits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Object {
     /// Whose folder it lies in.
@@ -328,8 +330,8 @@ impl Object {
     }
 
     /// Its path inside an installation, as Seafile's server expects it:
-    /// `seafile-data/storage/<commits|fs|blocks>/<library>/<2 hex>/<38 hex>`, in the shared store
-    /// `seafile-data/<commits|fs|blocks>/<2 hex>/<38 hex>`.
+    /// `seafile-data/storage/<commits|fs|blocks>/<library>/<2 hex>/<38 hex>`; in the shared
+    /// store: `seafile-data/<commits|fs|blocks>/<2 hex>/<38 hex>`.
     pub fn path(&self) -> String {
         let id = self.id.to_string();
         let (first, rest) = id.split_at(2);

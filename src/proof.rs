@@ -1,31 +1,32 @@
-//! Whether a member's bytes are the object that its name says.
+//! Checks that a member's bytes are the object that its name says.
 //!
-//! The pack's bytes are those that the marker names by then. What this catches is an index that
-//! points elsewhere, and anything that went wrong while the backup was made. For `restore` and
-//! `check`, which join what a repository stores with what Seafile means by it.
+//! The bytes of an intact pack were compared with its SHA-256 before. This check finds an index
+//! that points to the wrong place, and mistakes made during the backup. `restore` and `check` use
+//! it: they join what a repository stores with what Seafile means by it.
 
 use crate::object::{Kind, Object, Sha256};
 use crate::repository::pack::{Member, Place};
 use crate::seafile::check::{self, Fault};
 
-/// What bytes turned out to be.
+/// The result of a check that found nothing wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Proof {
-    /// The object.
+    /// The bytes are the object.
     Good,
-    /// A block whose id is random, as Pro makes them with `skip_block_hash`: the backup took it for
-    /// good, and only the pack's own SHA-256 speaks for it.
+    /// A block whose id is random, as Pro makes them with `skip_block_hash`. The backup accepted it
+    /// as good, and only the pack's SHA-256 protects it.
     Unverifiable,
 }
 
-/// Checks a member's bytes; of damaged ones, that they are those that were found. `random_block_ids`: the installation may have blocks of random ids.
+/// Checks a member's bytes. For a member stored as damaged, checks only that they are the bytes
+/// that the backup found. `random_block_ids`: the installation may have blocks with random ids.
 pub fn prove(member: &Member, bytes: &[u8], random_block_ids: bool) -> Result<Proof, String> {
     let object = &member.name.object;
     let recorded = match member.place {
         Place::Data { sha256, .. } => sha256,
         Place::Link { .. } => None,
     };
-    // Of a commit the id does not cover all bytes.
+    // A commit's id does not cover all its bytes, so the index also has their SHA-256.
     if recorded.is_some_and(|sha256| Sha256::of(bytes) != sha256) {
         return Err(format!("{object}: other bytes than the index says"));
     }
@@ -35,7 +36,7 @@ pub fn prove(member: &Member, bytes: &[u8], random_block_ids: bool) -> Result<Pr
     prove_id(object, bytes, random_block_ids)
 }
 
-/// Checks bytes against an object's id alone.
+/// Checks bytes against an object's id alone, without an index.
 pub fn prove_id(object: &Object, bytes: &[u8], random_block_ids: bool) -> Result<Proof, String> {
     match check::check(object, bytes) {
         Ok(_) => Ok(Proof::Good),

@@ -1,4 +1,4 @@
-//! What discovery found, in the terms of those who read an installation: where its objects, its
+//! Turns what discovery found into what readers of an installation need: where its objects, its
 //! databases and its ordinary files are. Shared by backup and verify.
 
 pub mod databases;
@@ -15,7 +15,7 @@ use crate::seafile::discover::{Installation, SqliteFile};
 use crate::seafile::files::ScanOptions;
 use crate::seafile::folders::ObjectFolders;
 
-/// As the database layer names them.
+/// Gives the files in the type that the database layer takes.
 pub fn sqlite_sources(files: &[SqliteFile]) -> Vec<SqliteSource> {
     let source = |file: &SqliteFile| SqliteSource {
         role: file.role.to_string(),
@@ -24,8 +24,9 @@ pub fn sqlite_sources(files: &[SqliteFile]) -> Vec<SqliteSource> {
     files.iter().map(source).collect()
 }
 
-/// Where the installation's objects lie, each library in the storage class that the database says.
-/// Returns also what the database says of classes that the configuration does not know.
+/// Finds the folders of the installation's objects. Each library is in the storage class that the
+/// database names. Also returns one message for each library whose class the configuration does not
+/// define.
 pub fn object_folders(
     installation: &Installation,
     pointers: &Pointers,
@@ -47,12 +48,13 @@ pub fn object_folders(
     (folders, unknown)
 }
 
-/// Whether a block's id may be random, so that bytes that do not match it prove nothing.
+/// Whether block ids may be random, as Pro makes them with `skip_block_hash`. Then a block that
+/// does not match its id is not proved bad.
 pub fn has_random_block_ids(installation: &Installation) -> bool {
     installation.skip_block_hash
 }
 
-/// Where the installation's ordinary files are: everything but objects and dumped databases.
+/// Chooses the installation's ordinary files: everything except objects and dumped databases.
 pub fn scan_options(
     installation: &Installation,
     excludes: &[String],

@@ -20,7 +20,7 @@ impl Timestamp {
         (0..=LAST).contains(&seconds).then_some(Self(seconds))
     }
 
-    /// From a system time, cut to whole seconds and to the years 1970 to 9999.
+    /// From a system time, cut to whole seconds and clamped to the years 1970 to 9999.
     pub fn from_system(time: SystemTime) -> Self {
         let seconds = time
             .duration_since(UNIX_EPOCH)
@@ -33,14 +33,14 @@ impl Timestamp {
         self.0
     }
 
-    /// This moment and a while.
+    /// The moment that much later; at most the end of 9999.
     #[must_use]
     pub fn plus(self, while_: Duration) -> Self {
         let seconds = i64::try_from(while_.as_secs()).unwrap_or(LAST);
         Self(self.0.saturating_add(seconds).min(LAST))
     }
 
-    /// How long ago `earlier` was; zero if it was not.
+    /// The time since `earlier`; zero if `earlier` is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_secs(u64::try_from(self.0 - earlier.0).unwrap_or(0))
     }
@@ -49,12 +49,12 @@ impl Timestamp {
         DateTime::from_timestamp(self.0, 0).unwrap_or_default()
     }
 
-    /// `2026-11-22T20-40-05Z`, as names of snapshots begin.
+    /// `2026-11-22T20-40-05Z`, as snapshot names begin. It has no colons.
     pub fn file_name(self) -> String {
         self.date_time().format("%Y-%m-%dT%H-%M-%SZ").to_string()
     }
 
-    /// Reads [`Self::file_name`] back; nothing else is accepted.
+    /// Reads [`Self::file_name`] back. Accepts no other spelling.
     pub fn from_file_name(text: &str) -> Option<Self> {
         let parsed = chrono::NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H-%M-%SZ").ok()?;
         let time = Self::from_seconds(parsed.and_utc().timestamp())?;
@@ -105,7 +105,7 @@ impl<'de> serde::Deserialize<'de> for Timestamp {
 pub struct Day(chrono::NaiveDate);
 
 impl Day {
-    /// Whether the next day has begun.
+    /// Whether the next day (UTC) has begun.
     pub fn is_over(self, now: Timestamp) -> bool {
         now.date_time().date_naive() > self.0
     }
@@ -128,7 +128,7 @@ impl FromStr for Day {
     fn from_str(text: &str) -> Result<Self, ParseDayError> {
         let parsed = chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d");
         let day = Self(parsed.map_err(|_| ParseDayError)?);
-        // One spelling only, and years of four digits.
+        // Only one spelling, and years of four digits.
         if text.len() == 10 && day.to_string() == text {
             Ok(day)
         } else {
@@ -150,7 +150,7 @@ impl<'de> serde::Deserialize<'de> for Day {
     }
 }
 
-/// Tells the time; tests set their own.
+/// Tells the time. Tests set their own.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> SystemTime + Send + Sync>);
 

@@ -1,6 +1,6 @@
 //! Numbers with their units, for people.
 
-/// Bytes: `512 B`, `32.0 MiB`; never rounded up.
+/// Shows a size, such as `512 B` or `32.0 MiB`. Rounds down.
 pub fn bytes(count: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
     if count < 1024 {
@@ -16,7 +16,7 @@ pub fn bytes(count: u64) -> String {
     format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
 }
 
-/// `1 library`, `2 libraries`.
+/// Shows a number with its noun: `1 library`, `2 libraries`.
 pub fn count(number: u64, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }

@@ -1,14 +1,14 @@
 //! Extraction of tars of ordinary files, without trust in them.
 //!
-//! A tar comes from a repository, and its names may say anything. Nothing outside the target folder is
-//! touched: names are taken apart, each folder on the way is opened from the one above it without
-//! following links, and links are made last, as they are, after the last file. What cannot be
-//! extracted in this way is an error that names the member; hard links, devices and FIFOs are never
-//! in such tars, and are refused.
+//! A tar comes from a repository, and its names may say anything. Nothing outside the target folder
+//! is touched. Names are split into their parts, and each folder is opened from its parent without
+//! following links. Symbolic links are made unchanged, after the last file. A member that cannot be
+//! extracted in this way is an error that names it. So is a hard link, a device or a FIFO:
+//! seawall's tars never have them.
 //!
-//! The tars are those that [`crate::seafile::files::write_tar`] writes; ustar, GNU long names and long
-//! links, and pax records for names, links, owners and times are understood. This module knows nothing
-//! of compression, encryption or where tars come from. The verb `restore` calls it.
+//! The tars are those that [`crate::seafile::files::write_tar`] writes: ustar, GNU long names and
+//! long links, and pax records for names, links, owners and times. This module knows nothing of
+//! compression, encryption or where tars come from. The verb `restore` calls it.
 
 mod attributes;
 mod claims;
@@ -33,11 +33,11 @@ pub use error::{Error, Refusal};
 /// How members are extracted.
 #[derive(Debug, Clone, Default)]
 pub struct UnpackOptions {
-    /// User and group that everything shall belong to; only root may choose others than itself.
-    /// `u32::MAX` leaves one of them as it comes.
+    /// User and group to set on everything; only root may choose others than its own. `u32::MAX`
+    /// leaves the user or the group unchanged.
     pub owner: Option<(u32, u32)>,
-    /// Without [`Self::owner`]: whether everything belongs to whom the tar says. Only root can do
-    /// this. If neither is given, everything belongs to who restores.
+    /// If [`Self::owner`] is `None`: whether to keep the owners that the tar names. Only root can
+    /// do this. Without either, everything belongs to the user who restores.
     pub keep_owner: bool,
     /// Bounds on what a tar may ask for.
     pub limits: Limits,
@@ -48,9 +48,9 @@ pub struct UnpackOptions {
 pub struct Limits {
     /// Longest name and longest target of a link, in bytes.
     pub path_bytes: usize,
-    /// Members, all tars of an [`Unpacker`] together.
+    /// The most members in all tars of an [`Unpacker`] together.
     pub members: u64,
-    /// Bytes of content, all tars of an [`Unpacker`] together.
+    /// The most bytes of content in all tars of an [`Unpacker`] together.
     pub bytes: u64,
 }
 
@@ -64,7 +64,7 @@ impl Default for Limits {
     }
 }
 
-/// What was extracted.
+/// The counts of what was extracted, and what was changed or refused.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Unpacked {
     /// Regular files.
@@ -75,9 +75,10 @@ pub struct Unpacked {
     pub folders: u64,
     /// Links.
     pub links: u64,
-    /// Members that had a setuid or setgid bit, and have it no more.
+    /// Members whose setuid or setgid bit was removed.
     pub dropped_bits: Vec<PathBuf>,
-    /// Links that were not made, and why: something else has the name, or stands in the way.
+    /// Links that were not made, and why: something else has the name, or a folder on the way is a
+    /// link or a file.
     pub refused_links: Vec<(PathBuf, Refusal)>,
 }
 
@@ -94,7 +95,7 @@ pub fn unpack(tar: impl Read, target: &Path, options: &UnpackOptions) -> Result<
 
 /// Reads one tar to its end as [`unpack`] would, and writes nothing. Returns the number of members.
 ///
-/// What only shows among several members (two of one name, a folder that is also a file) is not seen.
+/// Does not see faults between members: two members with one name, or a folder that is also a file.
 pub fn inspect(tar: impl Read, limits: &Limits) -> Result<u64, Error> {
     let mut members = 0;
     let mut bytes: u64 = 0;
@@ -118,9 +119,10 @@ pub fn inspect(tar: impl Read, limits: &Limits) -> Result<u64, Error> {
 
 /// Extracts several tars into one folder.
 ///
-/// Files appear under their names only whole. Folders are closed to others (mode 0700), and links
-/// missing, until [`Self::finish`]: it comes after the last tar, so that no file goes through a link
-/// and no folder's time is disturbed. Nothing is synced to disk; whoever restores does that once.
+/// A file gets its name only when it is complete. Until [`Self::finish`], folders are closed to
+/// others (mode 0700) and links are missing. Call it after the last tar: so no file is written
+/// through a link, and no later file changes a folder's time. Nothing is synced to disk; the caller
+/// of a restore does that once.
 #[derive(Debug)]
 pub struct Unpacker {
     options: UnpackOptions,
@@ -134,7 +136,7 @@ pub struct Unpacker {
 }
 
 impl Unpacker {
-    /// Opens the target folder, or makes it. Links on the way to it are followed; inside, none is.
+    /// Opens the target folder, or makes it. Follows links on the way to it, but none inside.
     pub fn new(target: &Path, options: &UnpackOptions) -> Result<Self, Error> {
         let folders = std::fs::create_dir_all(target)
             .and_then(|()| Folders::open(target))
@@ -153,7 +155,8 @@ impl Unpacker {
         })
     }
 
-    /// Extracts one tar and reads to the end of the reader. After an error, what was extracted stays.
+    /// Extracts one tar and reads to the end of the reader. After an error, what was extracted is
+    /// kept.
     pub fn unpack(&mut self, tar: impl Read) -> Result<(), Error> {
         let limits = self.options.limits.clone();
         let mut members = self.members;
@@ -164,8 +167,8 @@ impl Unpacker {
         read
     }
 
-    /// Makes the links, then gives folders their modes, owners and times, inner ones first. A link
-    /// that cannot be made where it should is told in the result: everything else stands.
+    /// Makes the links, then sets modes, owners and times of folders, inner ones first. The result
+    /// lists the links that were refused; everything else is kept.
     pub fn finish(mut self) -> Result<Unpacked, Error> {
         for (path, (target, attributes)) in std::mem::take(&mut self.links) {
             match self.link(&path, &target, attributes) {
@@ -238,7 +241,8 @@ impl Unpacker {
             .map_err(|error| failed(path)(error.into()))
     }
 
-    /// A folder that no tar lists was needed by what lies in it; it gets a usual mode and no time.
+    /// Finishes a folder. One that no tar lists, made only for what lies in it, gets mode 0755, and
+    /// its time is left alone.
     fn finish_folder(&mut self, path: &Path, listed: Option<Attributes>) -> Result<(), Error> {
         let folder = self.folders.enter(path).map_err(failed(path))?;
         let with_time = listed.is_some();
@@ -247,7 +251,7 @@ impl Unpacker {
     }
 }
 
-/// Copies a member's content; less than announced is an error.
+/// Copies a member's content. Content shorter than announced is an error.
 fn copy(
     path: &Path,
     len: u64,

@@ -1,11 +1,11 @@
-//! Backblaze B2 by its own interface (<https://www.backblaze.com/apidocs>). It has no condition for a
-//! write: a look, then a write; a name that is written twice has two versions, and the later one is
-//! seen. An upload is checked by its SHA-1, and appears whole.
+//! Backblaze B2 by its own interface (<https://www.backblaze.com/apidocs>). It has no conditional
+//! write, so this backend looks before it writes. A name that is written twice has two versions,
+//! and readers see the later one. B2 checks an upload by its SHA-1, and the file appears whole.
 //!
-//! opendal's service cannot be used: it does not tell when a file was stored, and takes a file whose
-//! name only begins like the one that is asked for.
+//! opendal's service cannot be used: it does not tell when a file was stored, and it accepts a file
+//! whose name only begins like the requested one.
 //!
-//! Nothing is tried again here but what an expired token made fail.
+//! This backend retries only after an expired token.
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -229,7 +229,7 @@ impl Backend for B2Backend {
 
     fn get(&self, key: &Key, range: Option<Range<u64>>) -> Result<Vec<u8>> {
         match range {
-            // Of nothing nobody can ask.
+            // HTTP has no form for an empty range.
             Some(range) if range.start >= range.end => {
                 let len = self.stat(key)?.len;
                 crate::range::within(key, Some(range), len)?;

@@ -7,7 +7,7 @@ use crate::Key;
 /// Result of an operation on a destination.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What kind of failure it was; whether to try again is the kind's, never guessed from a text.
+/// What kind of failure it was. Only the kind decides about a retry, never the text of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -90,8 +90,8 @@ impl Error {
 }
 
 impl From<std::io::Error> for Error {
-    /// Maps an error of the operating system; what a network file system may answer in passing
-    /// (interrupted, timed out, stale handle) is transient.
+    /// Maps an error of the operating system. Errors that a network file system may give for a
+    /// moment (interrupted, timed out, stale handle) are transient.
     fn from(error: std::io::Error) -> Self {
         use std::io::ErrorKind as Io;
         let kind = match error.kind() {

@@ -1,5 +1,5 @@
-//! Whether others may read a file with a secret. Private keys are held to the rule of ssh; passwords are no
-//! different.
+//! Whether others may read a file with a secret. The rule is ssh's rule for private keys; it holds
+//! for passwords too.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::Error;
 use crate::destination::invalid;
 
-/// Where docker and its kin mount secrets, open to all inside of the container and to nobody outside.
+/// Where Docker and others mount secrets: readable for all in the container, for nobody outside.
 const MOUNTED: &str = "/run/secrets";
 
 /// Who else may read a file with a secret.
@@ -23,12 +23,12 @@ pub enum Exposure {
 }
 
 impl Exposure {
-    /// That of a file with a secret.
+    /// Judges a file by its mode, owner and mount point.
     ///
-    /// A file of this user's own must be closed to group and others, as ssh wants it. One of another
-    /// user may be open to a group, which is how that user lets this one read it.
+    /// This user's own file must be closed to group and others, as ssh wants it. Another user's
+    /// file may be open to a group: so its owner lets this user read it.
     pub fn of(path: &Path, metadata: &Metadata) -> Self {
-        // A pipe or a terminal is nobody else's to read.
+        // Nobody else can read this process's pipe or terminal.
         if !metadata.is_file() || path.starts_with(MOUNTED) {
             return Self::Private;
         }

@@ -1,5 +1,5 @@
-//! A wrapper that fails as planned: for crash sweeps (die at every operation), full disks, lost
-//! answers, bad bytes. It is deterministic as far as the order of calls is.
+//! A wrapper that fails as planned, for tests of crashes (die at every operation), full disks, lost
+//! answers and bad bytes. It is deterministic if the order of the calls is.
 
 use std::collections::BTreeMap;
 use std::iter;
@@ -23,7 +23,8 @@ pub enum Fault {
     DieAfter,
 }
 
-/// Which calls go wrong, and how. The first that fits counts: the number, then the rules in order.
+/// Which calls fail, and how. A fault for a call's number goes before the rules. The first rule
+/// that matches decides.
 #[derive(Debug, Clone, Default)]
 pub struct Plan {
     numbered: BTreeMap<u64, Fault>,
@@ -51,7 +52,7 @@ impl Plan {
         self
     }
 
-    /// Reading the key gives another byte at this offset; what is stored stays.
+    /// Reads of the key give a wrong byte at this offset; the stored bytes stay as they are.
     #[must_use]
     pub fn flip(mut self, key: &Key, offset: u64) -> Self {
         self.flips.push((key.clone(), offset));
@@ -191,7 +192,7 @@ impl<B: Backend> Backend for FaultyBackend<B> {
         self.call(key, &operation, || self.inner.delete(key))
     }
 
-    /// Not counted: it is about no key. The dead do not clean up either.
+    /// Not counted, since it is about no key. After a planned death it does not clean up.
     fn remove_stale_temporaries(&self) -> Result<u64> {
         if self.is_dead() {
             return Err(planned(ErrorKind::Other));

@@ -1,9 +1,10 @@
-//! HTTP as destinations need it, over one client: so many requests at a time, paced in both
-//! directions, given up when nothing moves, and certificates of one's own. There is no limit on how
-//! long a request may take: a slow line is not a dead one.
+//! The HTTP client of all destinations that speak HTTP. It limits the number of requests at a time
+//! and the bandwidth in both directions, gives up a stalled request, and trusts the certificates
+//! that the user names. A request may take any time as long as bytes move, because a slow line is
+//! not a dead one.
 //!
-//! Answers are gathered whole, within bounds: [`Backend::get`](crate::Backend::get) gives them whole
-//! too. What failed never shows a URL, which may be signed, nor a header.
+//! Answers are read into memory whole, up to a limit, since [`Backend::get`](crate::Backend::get)
+//! returns whole bodies too. Errors never show a URL, which may be signed, nor a header.
 
 use std::fs::File;
 use std::future::Future;
@@ -34,21 +35,21 @@ pub(crate) use self::trouble::{Trouble, find};
 mod tests;
 mod trouble;
 
-/// A server that does not take a connection within this time is not there.
+/// Time limit for the connection; a server that takes longer counts as down.
 const CONNECT: Duration = Duration::from_secs(30);
 /// Bytes that are sent at a time.
 const CHUNK: usize = 256 << 10;
-/// The same where somebody limits how fast: little enough for an even pace.
+/// Bytes that are sent at a time under a bandwidth limit; small pieces keep the pace even.
 const SMALL_CHUNK: usize = 16 << 10;
-/// No file of certificates is longer.
+/// So much of a file of certificates is read; no real one is longer.
 const MAX_CA_BYTES: u64 = 16 << 20;
-/// An answer that says that something failed is read so far.
+/// So much of the body of an error answer is read.
 const MAX_FAILURE_BYTES: u64 = 64 << 10;
 /// The longest answer to a GET: as much as S3 takes at a time; nothing that seawall stores is longer.
 const MAX_BODY_BYTES: u64 = 5 << 30;
 /// The longest answer to anything else: a WebDAV folder with half a million files.
 const MAX_ANSWER_BYTES: u64 = 256 << 20;
-/// Room that is made because a server says how much will come; more is made for what came.
+/// Most memory that is reserved on the word of a `Content-Length`; the rest grows with the bytes.
 const MAX_ROOM: u64 = 64 << 20;
 
 /// Makes requests; clones share everything.
@@ -72,7 +73,7 @@ impl Client {
             .tcp_nodelay(true)
             .tcp_keepalive(Duration::from_secs(30))
             .pool_max_idle_per_host(requests.get())
-            // A request that went elsewhere would take its body, or its password, along.
+            // A redirect would send the body, or the password, to another server.
             .redirect(reqwest::redirect::Policy::none())
             .http1_only();
         if let Some(path) = &options.ca_file {
@@ -90,12 +91,12 @@ impl Client {
         })
     }
 
-    /// Sends a request and gathers its answer. One that says that something failed may lack a part
-    /// of its body: the status says what matters.
+    /// Sends a request and reads its answer. The body of an error answer may be cut off: its status
+    /// says what matters.
     pub(crate) async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Trouble> {
-        // Nobody closes it.
+        // The semaphore is never closed, so this never fails.
         let _turn = self.requests.acquire().await;
-        // With its port, if it is not the usual one: it may be the port that is wrong.
+        // Show the port if the URL names one: the port may be what is wrong.
         let mut host = request.uri().host().unwrap_or_default().to_owned();
         if let Some(port) = request.uri().port() {
             host = format!("{host}:{port}");
@@ -130,7 +131,7 @@ impl Client {
         }
     }
 
-    /// The whole of an answer, of at most so many bytes. That it ends where it should is HTTP's to see.
+    /// Reads the whole answer, at most `most` bytes. The HTTP library notices one that ends early.
     async fn gather(
         &self,
         mut answer: reqwest::Response,
@@ -182,7 +183,7 @@ fn certificates(path: &Path) -> Result<Vec<reqwest::Certificate>> {
     Ok(found)
 }
 
-/// When something moved last, or is allowed to move next.
+/// When bytes moved last, or when the bandwidth limit lets them move next.
 #[derive(Clone)]
 struct Progress(Arc<Mutex<Instant>>);
 
@@ -206,7 +207,7 @@ impl Progress {
 struct Outgoing {
     rest: Bytes,
     pace: Pace,
-    /// What ends before the next piece may go.
+    /// The wait before the next piece, under a bandwidth limit.
     pause: Option<Pin<Box<Sleep>>>,
     progress: Progress,
 }

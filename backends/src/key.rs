@@ -65,8 +65,8 @@ pub(crate) fn is_segment(text: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }
 
-/// Refuses a prefix that is neither empty nor whole segments: no key can lie below it, and to a
-/// file system it may mean a place outside of the repository.
+/// Refuses a prefix that is neither empty nor whole segments. No key can lie below such a prefix,
+/// and a file system may take it for a path outside of the repository.
 pub(crate) fn check_prefix(prefix: &str) -> Result<(), Error> {
     if prefix.is_empty() || prefix.split('/').all(is_segment) {
         return Ok(());

@@ -8,12 +8,12 @@
 //!   [`OpendalBackend`]; and
 //!   [`MemoryBackend`], which is the contract's reference. [`open()`] and [`create()`] find the
 //!   right one for a URL and [`Options`].
-//! * Wrappers, which are backends themselves: [`RetryingBackend`] for what fails in passing,
-//!   [`LimitedBackend`] for lines that others need too, [`LookingBackend`] for a destination that
-//!   would overwrite; [`RecordingBackend`] and [`FaultyBackend`] for tests of what stands above.
+//! * Wrappers, which are backends themselves: [`RetryingBackend`] retries transient errors,
+//!   [`LimitedBackend`] limits the bandwidth, [`LookingBackend`] looks before it writes to a
+//!   destination that would overwrite; [`RecordingBackend`] and [`FaultyBackend`] are for tests.
 //! * Conveniences are free functions beside the trait: [`put_same`], [`probe`].
 //!
-//! The trait is synchronous. What is async inside runs on one private runtime of this crate.
+//! The trait is synchronous. Async libraries run on one private tokio runtime of this crate.
 
 use std::fmt;
 use std::ops::Range;
@@ -77,7 +77,7 @@ pub use retry::{RetryPolicy, RetryingBackend, TellRetry};
 pub use s3::S3Backend;
 #[cfg(feature = "sftp")]
 pub use sftp::SftpBackend;
-/// Readers of the user's SSH settings: for whoever feeds them hostile bytes.
+/// Parsers of the user's SSH settings, public so that the fuzz targets reach them.
 #[cfg(feature = "sftp")]
 pub mod ssh {
     pub use crate::sftp::config::{BadLine, Proxy, Settings};
@@ -101,18 +101,19 @@ pub struct Entry {
 /// * *Write-once*: [`put_new`](Self::put_new) of an existing key gives `AlreadyExists`, its bytes
 ///   untouched; of two racing writers exactly one gets Ok.
 /// * *Atomic*: to every reader, at every moment, a key is absent or whole. Temporaries are never listed.
-/// * *Durable*: Ok means that it survives a power cut, as far as the destination can promise.
+/// * *Durable*: after Ok the bytes survive a power cut, as far as the destination can promise it.
 /// * *Visible*: after Ok every client sees it.
 /// * *Uncertain*: a `Transient` error means that the effect is unknown, and a retry is safe; an
 ///   `AlreadyExists` after a retry may be our own first attempt, so callers use [`put_same`].
-/// * *Exact ranges*: what was asked for, or `OutOfRange`; never a short read.
-/// * *List*: each key under a prefix of whole segments once, in any order; an unknown prefix is empty.
+/// * *Exact ranges*: a read gives all bytes of the range, or `OutOfRange`; never fewer bytes.
+/// * *List*: a listing gives each key under a prefix of whole segments once, in any order. For an
+///   unknown prefix it is empty.
 /// * *Delete* is idempotent.
-/// * *Leftovers*: what a client that died left half written is never listed, and
-///   [`remove_stale_temporaries`](Self::remove_stale_temporaries) takes it away.
+/// * *Leftovers*: a client that dies may leave half-written files. They are never listed, and
+///   [`remove_stale_temporaries`](Self::remove_stale_temporaries) removes them.
 /// * *Folders* do not exist for a caller: they come with the first key in them, and cannot be read,
-///   listed or deleted. Where the destination has files and folders, a key below another key
-///   (`a/b` and `a`) cannot be stored: `Invalid`, and nothing is lost.
+///   listed or deleted. A destination with files and folders cannot store a key below another key
+///   (`a/b` and `a`): the put gives `Invalid`, and nothing is lost.
 ///
 /// An error names the key that the call was about.
 pub trait Backend: fmt::Debug + Send + Sync {
@@ -132,39 +133,39 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// Every key below `prefix`, which is empty or whole segments without a slash at the end (any
     /// other prefix: one `Invalid`).
     ///
-    /// An item may be an error about one part of the listing, with other items after it: who needs
-    /// a whole listing takes every item and accepts no error.
+    /// An item may be an error about one part of the listing, with other items after it. A caller
+    /// that needs the whole listing must read every item and fail at the first error.
     fn list<'a>(&'a self, prefix: &str) -> Box<dyn Iterator<Item = Result<Entry>> + 'a>;
 
-    /// Removes `key`; a key that is not there is no error.
+    /// Removes `key`. A missing key is not an error.
     fn delete(&self, key: &Key) -> Result<()>;
 
-    /// Removes what clients that died left half written, and says how many things it removed. What
-    /// a living client writes stays. It takes no key away and needs no permission to delete: what
-    /// it may not remove stays, uncounted. It may cost as much as listing everything.
+    /// Removes half-written files of clients that died, and returns their number. The files of a
+    /// running client stay. It never removes a key. It needs no permission to delete: files that it
+    /// may not remove stay and are not counted. It may cost as much as listing everything.
     ///
-    /// Errors: `Transient`, `Other`. Where writing leaves nothing behind there is nothing to do.
+    /// Errors: `Transient`, `Other`. The default is for destinations without temporary files.
     fn remove_stale_temporaries(&self) -> Result<u64> {
         Ok(0)
     }
 
-    /// Facts that decide how it is used. A wrapper passes on what its inside says.
+    /// Facts that decide how the destination is used. A wrapper passes on those of the inner one.
     fn properties(&self) -> Properties {
         Properties::default()
     }
 
-    /// Says that the administrator accepts [`Writes::Weak`]. Where the destination refuses what would keep it
-    /// from overwriting, it is used without.
+    /// Says that the administrator accepts [`Writes::Weak`]. If the destination refuses the request
+    /// that would keep it from overwriting, the backend then writes without it.
     fn accept_weak_writes(&self) {}
 
-    /// What was seen since it was opened and makes what is stored less safe than the contract says, each
-    /// once: for the report of a run. A wrapper passes on what its inside says.
+    /// Facts, seen since the destination was opened, that make the stored bytes less safe than the
+    /// contract says. Each is listed once, for the report of a run. A wrapper passes them on.
     fn weaknesses(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// What a person should know of the destination's own settings, as far as it can be asked: for
-    /// `doctor`. A few calls; changes nothing. What cannot be asked is a finding that says so.
+    /// Advice about the destination's own settings, for `doctor`. It makes a few calls and changes
+    /// nothing. If a setting cannot be read, a finding says so.
     fn examine(&self) -> Vec<Finding> {
         Vec::new()
     }

@@ -1,4 +1,4 @@
-//! How fast bytes may go: `--limit-upload`, `--limit-download`.
+//! Limits the bandwidth: `--limit-upload`, `--limit-download`.
 
 use std::num::NonZeroU64;
 use std::ops::Range;
@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 
 use crate::{Backend, Entry, Finding, Key, Properties, Result, operation};
 
-/// Bytes a second, shared by everybody who holds a clone. Without a rate nobody waits.
+/// A limit of bytes a second that all clones share. Without a rate nobody waits.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Pace(Option<Arc<Rate>>);
 
 #[derive(Debug)]
 struct Rate {
     bytes_per_second: NonZeroU64,
-    /// When what was let through so far has had its time.
+    /// The moment at which the bytes let through so far are paid for and the next may go.
     free: Mutex<Instant>,
 }
 
@@ -36,8 +36,8 @@ impl Pace {
         self.0.is_some()
     }
 
-    /// Lets `bytes` through, and says how long to wait before they may go. Turns are taken in the
-    /// order of the calls; time in which nothing went is not made up for.
+    /// Reserves time for `bytes`, and returns how long the caller must wait before it sends them.
+    /// Turns follow the order of the calls. Idle time is not saved up for a later burst.
     #[must_use]
     pub(crate) fn take(&self, bytes: u64) -> Duration {
         self.take_at(bytes, Instant::now())
@@ -70,8 +70,8 @@ impl Pace {
     }
 }
 
-/// A backend whose bodies go no faster than a rate: each waits for its turn as a whole. Destinations
-/// behind a network pace their own, in small pieces.
+/// A backend that limits the bandwidth. Each body waits for its turn as a whole; remote backends
+/// limit their own transfers instead, in small pieces.
 #[derive(Debug)]
 pub struct LimitedBackend<B> {
     inner: B,

@@ -1,14 +1,13 @@
 //! A folder of this machine as a destination: a disk, a mounted share.
 //!
-//! A thing is written to a temporary file in its own folder, synced, and renamed to its name, which
-//! must not be taken; then the folder is synced. Everything is reached from a handle on the root
-//! folder and never through a symbolic link, so a disk that goes away is an error, not an empty
-//! mount point that fills up, and nothing outside of the repository is touched. What a file system cannot
-//! do of this is noted (`quirks`).
+//! A put writes a temporary file in the key's folder, syncs it, renames it to its name, which must
+//! not be taken, and syncs the folder. All paths start at a handle on the root folder and never
+//! follow a symbolic link. So a disk that goes away gives an error instead of a full mount point,
+//! and nothing outside of the repository is touched. `quirks` notes what a file system cannot do.
 //!
-//! Limits: a network file system promises to other clients what its own cache keeps (NFS shows a new
-//! name to another client after seconds), and some answer a sync without doing it. Names are kept
-//! apart as the file system does: one that ignores case is no destination.
+//! Limits: on a network file system, caches decide when other clients see a name (NFS: after
+//! seconds), and some report a sync that they did not make. A file system that ignores case cannot
+//! be used.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -116,8 +115,8 @@ impl LocalBackend {
         Ok((steps, folder))
     }
 
-    /// Makes the names in `folder`, and its own, survive a power cut. Who made a folder may not
-    /// have synced its name yet, or may have crashed before: so everybody does so once.
+    /// Makes the names in `folder`, and its own name, survive a power cut. The process that made a
+    /// folder may have crashed before it synced that name, so each process syncs it once.
     fn settle(&self, steps: &[Step], folder: &Folder) -> io::Result<()> {
         folder.sync()?;
         for step in steps.iter().rev() {
@@ -138,8 +137,8 @@ impl LocalBackend {
         let (steps, folder) = self.make_folders(path)?;
         let stored = !is_taken(&folder, name)?
             && Temporary::write(&folder, body)?.publish(name, self.publishing)?;
-        // Also when it was taken: who finds the same bytes there will rely on them, and the other
-        // writer may have crashed before it came to this.
+        // Sync even if the name was taken: a caller that finds the same bytes there relies on them,
+        // and their writer may have crashed before its own sync.
         self.settle(&steps, &folder)?;
         if stored {
             Ok(())
@@ -215,7 +214,7 @@ impl Backend for LocalBackend {
             if matches!(holds, Holds::File { .. }) {
                 folder.remove(name)?;
             }
-            // Also when there was nothing: whoever removed it may have crashed before this.
+            // Sync even if the key was missing: a process that removed it may have crashed before.
             folder.sync()
         };
         delete().map_err(|error: io::Error| Error::from(error).with_key(key))

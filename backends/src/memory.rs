@@ -40,7 +40,7 @@ impl MemoryBackend {
         }
     }
 
-    /// The storage. No call leaves it half changed, so a panic elsewhere does not matter.
+    /// Locks the storage. No call leaves it half changed, so a poisoned lock is safe to use.
     fn stored(&self) -> MutexGuard<'_, BTreeMap<Key, Stored>> {
         self.stored.lock().unwrap_or_else(PoisonError::into_inner)
     }

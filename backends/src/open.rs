@@ -1,4 +1,4 @@
-//! From what a user types to a backend, wrapped as it is to be used: paced, and tried again.
+//! Turns the URL or path that a user types into a backend with its wrappers: rate limit and retry.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use crate::options::Absent;
 use crate::retry::retry;
 use crate::{Backend, LocalBackend, Options, Result, RetryingBackend};
 
-/// Opens the destination that a URL or a path names; it must exist. What fails in passing is tried
-/// again, the opening too: the server of a nightly run may just be starting.
+/// Opens the destination that a URL or a path names; it must exist. Transient errors are retried,
+/// also while opening a remote one: at the time of a nightly run its server may just be starting.
 ///
 /// Errors: `NotFound`, `Invalid` (also a kind of destination that this version was built without),
 /// `PermissionDenied`, `Transient`, `Other`.
@@ -20,8 +20,8 @@ pub fn open(url: &str, options: &Options) -> Result<Arc<dyn Backend>> {
     open_or_make(url, options, Absent::Refuse)
 }
 
-/// Opens the destination that a URL or a path names, its folder made where it does not exist; a
-/// bucket has to exist.
+/// Opens the destination that a URL or a path names, and makes its folder if that is missing. A
+/// bucket has to exist already.
 ///
 /// Errors: as [`open`], and `NoSpace`.
 pub fn create(url: &str, options: &Options) -> Result<Arc<dyn Backend>> {

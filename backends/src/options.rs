@@ -1,5 +1,5 @@
-//! How to reach a destination: what does not belong into a URL. The command line fills it in; here
-//! nothing reads the environment (but for the credential chain of AWS, which is its own).
+//! How to reach a destination: settings that do not belong into a URL. The command line fills them
+//! in. This crate does not read the environment itself; only AWS's own credential chain does.
 
 use std::fmt;
 use std::num::{NonZeroU64, NonZeroUsize};
@@ -11,7 +11,7 @@ use secrecy::SecretString;
 
 use crate::{RetryPolicy, TellRetry};
 
-/// Asks a person for a secret; the text says for which. None: there is nobody to ask.
+/// Asks a person for a secret; the text says which. None means that nobody can be asked.
 pub type Ask = dyn Fn(&str) -> Option<SecretString> + Send + Sync;
 /// Reads a variable of the environment.
 pub type Variable = dyn Fn(&str) -> Option<String> + Send + Sync;
@@ -34,11 +34,11 @@ pub struct Options {
     pub upload_limit: Option<NonZeroU64>,
     /// At most this many bytes a second come in, over all connections.
     pub download_limit: Option<NonZeroU64>,
-    /// What fails in passing is tried again like this.
+    /// How long and how often transient errors are retried.
     pub retry: RetryPolicy,
-    /// Who is told of what is tried again.
+    /// Called at each retry.
     pub tell_retry: Arc<TellRetry>,
-    /// A connection on which nothing moved for so long is dead.
+    /// A connection is given up after so long without a byte in either direction.
     pub stalled_after: Duration,
     /// Whether unencrypted HTTP may be used.
     pub plain_http: bool,
@@ -52,7 +52,7 @@ pub struct Options {
     pub ssh: Ssh,
     /// Where SSH finds the agent and the home folder, and cloud storage its credentials.
     pub variable: Arc<Variable>,
-    /// Who is asked for what is missing.
+    /// Called for a secret that no other option gives.
     pub ask: Arc<Ask>,
 }
 
@@ -61,7 +61,7 @@ pub struct Options {
 pub struct Ssh {
     /// Key files, before those of the configuration and the usual ones.
     pub identities: Vec<PathBuf>,
-    /// What encrypted key files are opened with.
+    /// The passphrase of encrypted key files.
     pub passphrase: Option<SecretString>,
     /// The configuration, instead of `~/.ssh/config`.
     pub config: Option<PathBuf>,

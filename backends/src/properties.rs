@@ -3,15 +3,15 @@
 
 use std::num::NonZeroUsize;
 
-/// What a put of a key that exists is up against.
+/// What the destination does with a put of a key that exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Writes {
-    /// It is refused, whoever races.
+    /// It refuses the put, even if several writers race.
     CreateOnly,
-    /// It should be refused; only a try tells whether this server does (see [`probe`](crate::probe)).
+    /// It should refuse; only a trial shows whether this server does ([`probe`](crate::probe)).
     Unproven,
-    /// It is refused as far as a look before the write can tell: of two writers at one moment both
-    /// may get Ok, and the later one's bytes stay. Unique names keep that harmless for backups.
+    /// Only a look before the write can refuse it. Two writers at the same moment may both get Ok,
+    /// and the later one's bytes stay. Unique names keep that harmless for backups.
     Weak,
 }
 

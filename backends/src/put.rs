@@ -1,4 +1,4 @@
-//! Putting what may be there already.
+//! Stores bytes under a key that may hold the same bytes already.
 
 use crate::{Backend, ErrorKind, Key, Result, operation};
 
@@ -11,8 +11,8 @@ pub enum Put {
     Same,
 }
 
-/// Stores `body` under `key`, or finds that it holds exactly these bytes already: a name made from
-/// the content, a retry whose first attempt got through.
+/// Stores `body` under `key`, or finds that the key holds exactly these bytes already. That happens
+/// if the name is made from the content, or if the first attempt of a retry got through.
 ///
 /// Errors: as [`Backend::put_new`]; `AlreadyExists` if the key holds other bytes, which stay.
 pub fn put_same(backend: &(impl Backend + ?Sized), key: &Key, body: &[u8]) -> Result<Put> {
@@ -29,8 +29,8 @@ pub fn put_same(backend: &(impl Backend + ?Sized), key: &Key, body: &[u8]) -> Re
     }
 }
 
-/// Whether `key` holds exactly `body`; a key that is not there does not. The length is asked first,
-/// so that other bytes are rarely fetched.
+/// Whether `key` holds exactly `body`; false for a missing key. It compares the length first, so
+/// that different bytes are rarely fetched.
 pub(crate) fn holds(backend: &(impl Backend + ?Sized), key: &Key, body: &[u8]) -> Result<bool> {
     let compared = backend
         .stat(key)

@@ -1,4 +1,4 @@
-//! A wrapper that writes down every call: tests assert the exact list, and the order of a run.
+//! A wrapper that records every call. Tests assert the exact list of calls and their order.
 
 use std::mem;
 use std::ops::Range;
@@ -6,12 +6,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::{Backend, Entry, ErrorKind, Finding, Key, Operation, Properties, Result, operation};
 
-/// A call that has returned; a listing has when it was read to its end, or dropped.
+/// A call that has returned. A listing returns when it was read to its end or is dropped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recorded {
     /// The call.
     pub operation: Operation,
-    /// How it ended; of a listing its first error.
+    /// Ok, or the kind of the error; for a listing the kind of its first error.
     pub outcome: std::result::Result<(), ErrorKind>,
     started: u64,
     finished: u64,

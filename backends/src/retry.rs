@@ -1,4 +1,4 @@
-//! Tries again what failed in passing.
+//! Retries calls that failed with a transient error.
 
 use std::fmt;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
@@ -12,8 +12,8 @@ use backon::{BlockingRetryable, ExponentialBuilder};
 use crate::put::holds;
 use crate::{Backend, Entry, Error, ErrorKind, Finding, Key, Properties, Result};
 
-/// How often and how long to try again. The pauses double, and a random part of up to as much again
-/// keeps many clients from coming back at once.
+/// How often and how long to retry. The pauses double. Each gets a random extra of up to its own
+/// length, so that many clients do not come back at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryPolicy {
     /// How often a call is made at most, the first time included.
@@ -22,13 +22,12 @@ pub struct RetryPolicy {
     pub first_pause: Duration,
     /// The longest pause, without its random part.
     pub longest_pause: Duration,
-    /// So long after the first failure no further attempt is begun; one that is under way is waited
-    /// for.
+    /// No attempt begins later than this after the first failure. An attempt under way may end.
     pub total: Duration,
 }
 
 impl RetryPolicy {
-    /// The default's pauses, as often as fit into this time; none at all is one attempt.
+    /// The default's pauses, for as long as `total`; zero means a single attempt.
     pub fn lasting(total: Duration) -> Self {
         let attempts = if total.is_zero() { 1 } else { usize::MAX };
         Self {
@@ -67,13 +66,13 @@ impl RetryPolicy {
     }
 }
 
-/// Another number each time: the library's own jitter is the same in every process.
+/// A random seed. Without one, backon's jitter is the same in every process.
 fn seed() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
 impl Default for RetryPolicy {
-    /// Survives the restart of a server, or of a router: five minutes.
+    /// Five minutes, enough for the restart of a server or a router.
     fn default() -> Self {
         Self {
             attempts: usize::MAX,
@@ -84,12 +83,12 @@ impl Default for RetryPolicy {
     }
 }
 
-/// A backend that makes a call again when it gave `Transient`, and only then. What is left after
-/// the last attempt is that attempt's error.
+/// A backend that retries calls that gave `Transient`, and no others. If the last attempt fails
+/// too, the caller gets that attempt's error.
 ///
-/// * `put_new`: an `AlreadyExists` after a `Transient` may be the own first attempt. The stored
-///   bytes decide: Ok if they are equal. So of two writers of equal bytes both may get Ok.
-/// * `list` is begun again only as long as nothing of it was yielded; a later error is an item.
+/// * `put_new`: an `AlreadyExists` after a `Transient` may come from our own first attempt. The
+///   stored bytes decide: Ok if they are equal. So two writers of equal bytes may both get Ok.
+/// * `list` is retried only until it yields its first entry; a later error becomes an item.
 ///
 /// Not for a destination whose library retries by itself: the attempts would multiply.
 pub struct RetryingBackend<B> {
@@ -98,16 +97,17 @@ pub struct RetryingBackend<B> {
     told: Arc<TellRetry>,
 }
 
-/// Is told of a failure in passing, and of the pause after which the call is made again.
+/// Called before each retry, with the transient error and the pause before the next attempt.
 pub type TellRetry = dyn Fn(&Error, Duration) + Send + Sync;
 
-/// Makes a call until it gives something else than `Transient`, or patience ends.
+/// Repeats a call until its result is not `Transient`, or the policy allows no more attempts.
 pub(crate) fn retry<T>(
     policy: RetryPolicy,
     tell: &TellRetry,
     call: impl FnMut() -> Result<T>,
 ) -> Result<T> {
-    // A slow transfer that breaks near its end is as worthy as a quick one.
+    // The time counts from the first failure, not from the first attempt: otherwise a long transfer
+    // that breaks near its end would not be retried.
     let mut failing_since = None;
     call.retry(policy.backoff())
         .when(|error: &Error| {
@@ -140,7 +140,7 @@ impl<B: Backend> RetryingBackend<B> {
     /// A listing that got as far as its first item.
     fn begin_listing(&self, prefix: &str) -> Box<dyn Iterator<Item = Result<Entry>> + '_> {
         let begun = self.retry(|| {
-            // It is asked once more after its end, if that is the first item.
+            // An empty listing is asked again after its end, by `chain`; `fuse` makes that safe.
             let mut listing = self.inner.list(prefix).fuse();
             let first = listing.next().transpose()?;
             Ok(first.map(Ok).into_iter().chain(listing))

@@ -9,7 +9,7 @@ use tokio::runtime::{Builder, Runtime};
 
 /// The one runtime of the process.
 ///
-/// Errors: the system gives no thread.
+/// Errors: the system refuses a thread or another resource.
 pub(crate) fn runtime() -> io::Result<&'static Runtime> {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     if let Some(runtime) = RUNTIME.get() {
@@ -20,7 +20,7 @@ pub(crate) fn runtime() -> io::Result<&'static Runtime> {
         .thread_name("transfer")
         .enable_all()
         .build()?;
-    // Of two threads that came here at once one has made a runtime in vain.
+    // If two threads come here at once, one runtime is dropped unused.
     Ok(RUNTIME.get_or_init(|| runtime))
 }
 

@@ -1,13 +1,12 @@
-//! S3 and what speaks its protocol, by `object_store`.
+//! S3 and servers that speak its protocol, by `object_store`.
 //!
-//! A thing is one PUT with `If-None-Match: *` and a SHA-256 checksum: there are no multipart uploads,
-//! so nothing half uploaded is left to pay for, and nothing is ever removed or overwritten. Servers
-//! that ignore the condition exist (Garage, `rclone serve s3`), so writes are [`Writes::Unproven`]. Others
-//! refuse one of the two headers: where weak writes are accepted neither is sent then.
+//! A put is one PUT with `If-None-Match: *` and a SHA-256 checksum. Without multipart uploads there
+//! are no unfinished uploads to pay for. The condition keeps a put from overwriting a key, but some
+//! servers ignore it (Garage, `rclone serve s3`), so writes are [`Writes::Unproven`]. Other servers
+//! refuse one of the two headers; if weak writes are accepted, seawall then sends neither.
 //!
-//! Limits: a PUT holds at most 5 GiB; what a server promises to have stored it may have only in
-//! memory. The library's own retries are switched off: [`RetryingBackend`](crate::RetryingBackend)
-//! retries.
+//! Limits: a PUT holds at most 5 GiB, and a server may confirm bytes that are only in its memory.
+//! The library's own retries are switched off: [`RetryingBackend`](crate::RetryingBackend) retries.
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -65,7 +64,7 @@ pub struct S3Backend {
 #[derive(Debug, Default)]
 struct Weak {
     is_accepted: AtomicBool,
-    /// The server refused a header, and took the same without.
+    /// The server refused a put with the headers and accepted it without them.
     is_used: AtomicBool,
 }
 
@@ -89,7 +88,8 @@ impl S3Backend {
             .with_allow_http(options.plain_http)
             .with_credentials(Arc::clone(&credentials) as _)
             .with_disable_tagging(true)
-            // One key at a time, which every server understands, refusals included.
+            // Deletes one key a request: every server understands that, and reports a refusal for
+            // it.
             .with_disable_bulk_delete(true)
             .with_retry(RetryConfig {
                 max_retries: 0,
@@ -193,7 +193,7 @@ impl S3Backend {
         };
         let put = client.put_opts(&path, payload, options).await;
         match put.map(drop).map_err(self.about(key)) {
-            // Of a put that races with a removal: nothing is known of its effect.
+            // A put that races with a removal may get this; its effect is unknown.
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 Err(Error::new(ErrorKind::Transient)
                     .with_key(key)

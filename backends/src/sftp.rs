@@ -1,16 +1,15 @@
 //! A folder of another machine, reached by SFTP.
 //!
-//! A thing is written to a temporary file in its own folder, synced where the server can, and given
-//! its name in one step that refuses one that is taken (`publish`). Requests of one file fly many at
-//! a time (`transfer`), and calls share a few connections with several sessions each (`pool`).
-//! Nothing is tried again here; what failed in passing is `Transient`, and the next call connects
-//! anew.
+//! A put writes a temporary file in the key's folder, syncs it if the server can, and then gives it
+//! its name in one step that fails if the name is taken (`publish`). The requests of one file are
+//! pipelined (`transfer`), and calls share a few connections with several sessions each (`pool`).
+//! This backend never retries: it reports `Transient`, and the next call connects anew.
 //!
 //! Host keys have to be known (`known_hosts`), and `~/.ssh/config` is honoured (`config`, `route`).
 //!
-//! Limits: what a sync is worth is the server's; one without `fsync@openssh.com` promises nothing
-//! about a power cut. Symbolic links below the repository's folder are neither listed nor read nor
-//! made, but the server follows those that stand for folders on the way to a key that is read.
+//! Limits: a sync is as good as the server makes it, and a server without `fsync@openssh.com`
+//! promises nothing about a power cut. seawall never lists, reads or makes symbolic links below the
+//! repository's folder, but the server follows a link in place of a folder on the way to a key.
 
 use std::fmt;
 use std::num::NonZeroUsize;

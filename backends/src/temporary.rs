@@ -1,5 +1,5 @@
-//! Names of half written files: the same wherever folders are, since one folder may be reached as a
-//! local one, over SFTP and over WebDAV.
+//! Names of temporary files. Every backend with folders uses the same pattern, because one folder
+//! may be reached locally, over SFTP and over WebDAV.
 
 use crate::{Error, ErrorKind, Result};
 

@@ -1,14 +1,15 @@
-//! Destinations that do not refuse to overwrite: finding out, and making the best of it.
+//! Destinations that may overwrite a key: a test for it, and a wrapper that looks before it writes.
 
 use std::ops::Range;
 
 use crate::{Backend, Entry, Error, ErrorKind, Finding, Key, Properties, Result, Writes};
 
-/// Puts `key` once more with `body`, the bytes that it holds: a destination that keeps the promise
-/// refuses, one that does not writes what is there already. Where the kind of destination leaves no
-/// doubt nothing is tried.
+/// Finds out whether the destination overwrites: puts `key` again with `body`, its stored bytes.
 ///
-/// Errors: as [`Backend::put_new`], `AlreadyExists` apart.
+/// A write-once destination refuses; another one overwrites the key with equal bytes, which does no
+/// harm. Only an [`Unproven`](Writes::Unproven) destination is tried.
+///
+/// Errors: as [`Backend::put_new`], except `AlreadyExists`.
 pub fn probe(backend: &(impl Backend + ?Sized), key: &Key, body: &[u8]) -> Result<Writes> {
     match backend.properties().writes {
         Writes::Unproven => match backend.put_new(key, body) {
@@ -20,8 +21,8 @@ pub fn probe(backend: &(impl Backend + ?Sized), key: &Key, body: &[u8]) -> Resul
     }
 }
 
-/// A backend that looks before it writes, over one that would overwrite. Two writers of one key at
-/// one moment may still both get Ok: its writes are [`Writes::Weak`].
+/// A wrapper that looks for the key before each put, for a backend that would overwrite. Two
+/// writers of one key at the same moment may still both get Ok, so its writes are [`Writes::Weak`].
 #[derive(Debug)]
 pub struct LookingBackend<B> {
     inner: B,

@@ -1,4 +1,4 @@
-//! Whether markers follow each other: each names the one that its run built on.
+//! Whether each marker follows the one that its run built on, which it names.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -7,8 +7,8 @@ use super::report::{Gap, ProblemKind};
 use crate::repository::names::{self, SnapshotId};
 use crate::repository::snapshots::{Markers, Snapshot};
 
-/// Checks every chain. Returns where a predecessor is not there, which is no problem: it was
-/// forgotten or removed, and nothing tells which. That the newest was removed cannot be seen at all.
+/// Checks every chain. Returns where a predecessor is absent. That is no problem: it was forgotten
+/// or removed, and nothing tells which. Nothing here shows that the newest marker was removed.
 pub(super) fn check(markers: &Markers, problems: &mut Problems) -> Vec<Gap> {
     let by_id: HashMap<SnapshotId, &Snapshot> = markers
         .snapshots
@@ -24,7 +24,7 @@ pub(super) fn check(markers: &Markers, problems: &mut Problems) -> Vec<Gap> {
     gaps
 }
 
-/// Compares a marker with the one that it names.
+/// Compares a marker with the predecessor that it names.
 fn predecessor(
     snapshot: &Snapshot,
     by_id: &HashMap<SnapshotId, &Snapshot>,
@@ -43,7 +43,7 @@ fn predecessor(
         return None;
     };
     let Some(found) = by_id.get(&previous) else {
-        // A bad marker is reported as such.
+        // `markers::check` reports a bad marker.
         let key = names::marker(previous);
         let is_bad = markers.bad.iter().any(|bad| bad.key == key);
         return (!is_bad).then_some(Gap {
@@ -68,7 +68,7 @@ fn predecessor(
     None
 }
 
-/// Later names of one host have higher numbers.
+/// Checks that later names of one host have higher numbers.
 fn in_order(markers: &Markers, problems: &mut Problems) {
     let mut newest: BTreeMap<String, &Snapshot> = BTreeMap::new();
     for snapshot in &markers.snapshots {

@@ -1,5 +1,5 @@
 //! The second level: reads every stored byte that a marker names, or a part of them, and compares
-//! SHA-256. Each thing once, several at a time, without keys.
+//! its SHA-256. It reads each thing once, several at a time, and needs no keys.
 
 use seawall_backends::{self as backends, Backend, ErrorKind, Key};
 use sha2::Digest as _;
@@ -13,13 +13,13 @@ use crate::object::Sha256;
 use crate::repository::pool;
 use crate::repository::{Error, Repository, Result};
 
-/// What is not longer is read in one call, the rest in pieces of this length: a pack is about 32 MiB.
+/// Longer things are read in pieces of this length, all others in one call. A pack is about 32 MiB.
 const PIECE_BYTES: u64 = 64 << 20;
-/// So many things in a row that the destination did not give: it is out of reach.
+/// After so many transient errors without a success between them the destination is out of reach.
 const PATIENCE: usize = 8;
 
-/// Reads all that was not read already and has no problem yet, as far as the subset takes it in.
-/// Returns how much it read.
+/// Reads what the subset chooses of all things that were not read yet and have no problem. Returns
+/// how much it read.
 pub(super) fn read(
     repository: &Repository,
     options: &Options,
@@ -31,7 +31,7 @@ pub(super) fn read(
         .iter()
         .filter(|(_, thing)| thing.reading == Reading::None && thing.trouble().is_none())
         .collect();
-    // As they lie on a disk.
+    // In the order of names, in which things lie on a disk.
     work.sort_unstable_by_key(|(key, _)| *key);
     let work = options.subset.choose(work, |(key, thing)| {
         (*key, thing.listed.unwrap_or_default())
@@ -72,7 +72,7 @@ pub(super) fn read(
     Ok(read)
 }
 
-/// What there is to say of bytes with another SHA-256.
+/// The text for bytes whose SHA-256 differs from the expected one.
 pub(super) const ALTERED: &str = "its bytes are not what the marker says";
 
 fn hash(backend: &dyn Backend, key: &Key, len: u64, piece_bytes: u64) -> backends::Result<Sha256> {
@@ -89,14 +89,15 @@ fn hash(backend: &dyn Backend, key: &Key, len: u64, piece_bytes: u64) -> backend
     Ok(Sha256::new(hasher.finalize().into()))
 }
 
-/// Tells a thing that cannot be read from a destination that is out of reach.
+/// Distinguishes a thing that cannot be read from a destination that is out of reach.
 #[derive(Debug, Default)]
 pub(super) struct Patience {
     failures: usize,
 }
 
 impl Patience {
-    /// What a failed read says about the thing; fails if the destination does not answer any more.
+    /// The problem that a failed read shows in the thing. Fails if the destination does not answer
+    /// any more.
     pub(super) fn judge<T>(
         &mut self,
         result: backends::Result<T>,
@@ -119,7 +120,7 @@ impl Patience {
     }
 }
 
-/// Says how far it is, in tenths.
+/// Reports progress, at every tenth.
 pub(super) struct Meter<'a> {
     total: u64,
     read: u64,
@@ -127,7 +128,7 @@ pub(super) struct Meter<'a> {
 }
 
 impl<'a> Meter<'a> {
-    /// So many bytes are to be read.
+    /// A meter for `total` bytes that are to be read.
     pub(super) fn new(total: u64, progress: &'a dyn Fn(&str)) -> Self {
         Self {
             total,
@@ -136,7 +137,7 @@ impl<'a> Meter<'a> {
         }
     }
 
-    /// So many more were read.
+    /// Adds bytes that were read.
     pub(super) fn add(&mut self, more: u64) {
         let tenths = |bytes: u64| bytes.saturating_mul(10) / self.total.max(1);
         let after = self.read + more;

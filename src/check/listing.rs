@@ -1,4 +1,4 @@
-//! The one listing of a repository: what is named and there, and what nothing names.
+//! The one listing of a repository: which named things are present, and which things nothing names.
 
 use std::collections::HashSet;
 
@@ -10,25 +10,25 @@ use crate::repository::names::{self, PackKind, SnapshotId};
 use crate::repository::snapshots::Markers;
 use crate::repository::{Repository, Result};
 
-/// Folder of markers that were forgotten.
+/// The folder of markers that were forgotten.
 const FORGOTTEN: &str = "data/forgotten";
 
-/// What a name says of the thing behind it.
+/// What a name says about the thing behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
-    /// Belongs to a repository and lives without being named.
+    /// Belongs to a repository, and may stay although nothing names it.
     Known,
     /// A run's intent.
     Intent(SnapshotId),
     /// A tombstone or damage record.
     Record,
-    /// Lives only if a marker names it.
+    /// May stay only if a marker names it.
     Named,
     /// Belongs to no repository of this format.
     Unknown,
 }
 
-/// Lists everything and notes what is there of what is needed, and what else there is.
+/// Lists everything. Records which needed things are present, and what else there is.
 pub(super) fn compare(
     repository: &Repository,
     markers: &Markers,
@@ -66,7 +66,7 @@ pub(super) fn compare(
     Ok(())
 }
 
-/// A listing that may have holes.
+/// A listing that may have gaps.
 #[derive(Default)]
 struct Listing {
     is_begun: bool,
@@ -74,7 +74,7 @@ struct Listing {
 }
 
 impl Listing {
-    /// A part that cannot be listed is passed over, if there are others.
+    /// Skips a part that cannot be listed, if something else could be listed before.
     fn take(&mut self, entry: seawall_backends::Result<Entry>) -> Result<Option<Entry>> {
         match entry {
             Ok(entry) => {
@@ -92,7 +92,7 @@ impl Listing {
     }
 }
 
-/// After a listing with holes: a thing that it did not show may be there.
+/// Asks for each thing that a listing with gaps did not show: it may be present.
 fn ask_one_by_one(
     repository: &Repository,
     needs: &mut Needs,
@@ -141,7 +141,7 @@ impl Unknown {
     }
 }
 
-/// Judges a name. Everything below `markers/` was looked at before, as a marker.
+/// Judges a name. Everything below `markers/` was already read as a marker.
 fn place(repository: &Repository, key: &Key) -> Place {
     let (folder, file) = key.as_str().rsplit_once('/').unwrap_or(("", key.as_str()));
     let is_snapshot = |text: &str| text.parse::<SnapshotId>().is_ok();
@@ -194,7 +194,7 @@ fn run(file: &str) -> Place {
         {
             Place::Known
         }
-        // Whatever else is there counts as a record, as it does for a run (repository::runs).
+        // All else counts as a record, as it does for a run (repository::runs).
         _ => Place::Record,
     }
 }

@@ -1,4 +1,4 @@
-//! The marker of each snapshot, and `seawall.json`, on which all of them rest.
+//! Checks the marker of each snapshot, and `seawall.json`, on which all markers rest.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +11,8 @@ use crate::repository::names::{self, SnapshotId};
 use crate::repository::snapshots::{BadMarker, Markers, SignedBy, Snapshot};
 use crate::repository::{Configuration, Error, Repository, Result, bounded, configuration};
 
-/// Reports what is no snapshot and should be one, and signatures that nobody vouched for. `only`: the
-/// one snapshot that was asked for.
+/// Reports files that should be markers and are none, and signatures by keys that nobody vouched
+/// for. `only` is the one snapshot that was asked for.
 pub(super) fn check(
     repository: &Repository,
     markers: &Markers,
@@ -20,7 +20,8 @@ pub(super) fn check(
     only: Option<SnapshotId>,
     problems: &mut Problems,
 ) -> Result<()> {
-    // Of one snapshot alone older markers are no concern; a newer one may be what the latest should be.
+    // If one snapshot was asked for, older bad markers do not matter. A newer one may hide the true
+    // latest.
     let concerns = |bad: &BadMarker| only.is_none_or(|only| bad.key > names::marker(only));
     for bad in markers.bad.iter().filter(|bad| concerns(bad)) {
         let detail = format!("is no marker: {}", bad.problem);
@@ -36,8 +37,9 @@ pub(super) fn check(
     configuration(repository, markers, problems)
 }
 
-/// A run that was declared dead has no successor: a marker that somebody overwrote with a void has one. Of the
-/// newest nothing tells but the host's own state.
+/// Reports voids on which a snapshot builds. A run that was declared dead has no successor, so
+/// somebody overwrote that marker with a void. For the newest marker only the host's own state
+/// could tell.
 fn voids(markers: &Markers, problems: &mut Problems) {
     for key in &markers.voids {
         let Some(id) = names::parse_marker(key) else {
@@ -77,8 +79,8 @@ fn unpinned(snapshots: &[&Snapshot], problems: &mut Problems) {
     }
 }
 
-/// Reads `seawall.json` again. No signature covers it; what can be said is whether it is the one
-/// that the markers speak of.
+/// Reads `seawall.json` again. No signature covers it, so this only tells whether it agrees with
+/// the markers.
 fn configuration(
     repository: &Repository,
     markers: &Markers,

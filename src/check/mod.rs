@@ -1,10 +1,11 @@
-//! `check` looks whether a repository is whole (`verify` does that for a Seafile installation):
-//! and without writing, but for the damage record that [`record()`] puts when it is asked to.
+//! `check` looks whether a repository is whole. (`verify` does that for a Seafile installation.) It
+//! writes nothing except the damage record that [`record()`] puts on demand.
 //!
-//! Three levels: signatures, names and sizes, for which markers, lists, sums, manifests and segments
-//! are read and one listing is made; the SHA-256 of every stored byte, or of a part of them; and all
-//! of it decoded, with every pointer walked. What a level proves is in docs/design.md, "What the
-//! chain proves" and "What a deep check proves". Nothing that is damaged stops the rest.
+//! There are three levels. The first checks signatures, names and sizes: it reads markers, lists,
+//! sums, manifests and segments, and makes one listing. The second also compares the SHA-256 of
+//! every stored byte, or of a part of them. The third also decodes everything and walks every
+//! pointer. docs/design.md, "What the chain proves" and "What a deep check proves", says what a
+//! level proves. Damage never stops the rest of the check.
 
 mod chain;
 mod data;
@@ -33,7 +34,7 @@ use deep::Spool;
 use problems::{Known, Problems};
 use seawall_backends::Key;
 
-/// How far a check looks.
+/// How much a check does. Each level includes the ones before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
@@ -46,20 +47,22 @@ pub enum Level {
     Deep,
 }
 
-/// What the user chose.
+/// The user's choices.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// How far to look.
     pub level: Level,
-    /// Only what this snapshot needs: a name, the beginning of one, or `latest`.
+    /// Check only what this snapshot needs: a name, the beginning of one, or `latest`.
     pub snapshot: Option<String>,
     /// What to read at level [`Level::Data`].
     pub subset: Subset,
-    /// Threads that read; each holds at most 64 MiB, at level [`Level::Deep`] one pack, decoded.
+    /// How many threads read. Each holds at most 64 MiB; at level [`Level::Deep`] it holds one
+    /// decoded pack.
     pub workers: usize,
-    /// A snapshot that has to be there: the newest that this host made.
+    /// A snapshot that must be present: the newest that this host made.
     pub expected: Option<SnapshotId>,
-    /// Bad stored files that the administrator knows of. One that a newest snapshot needs counts all the same.
+    /// Bad stored files that the administrator accepted. One that a newest snapshot needs still
+    /// counts.
     pub accepted: Vec<Key>,
 }
 
@@ -78,24 +81,23 @@ impl Default for Options {
     }
 }
 
-/// Checks a repository. `progress` is told what goes on, one line each.
+/// Checks a repository. `progress` gets one line for each step.
 ///
-/// Memory grows with the number of stored things (a quarter of a kilobyte each), at level
-/// [`Level::Deep`] also with the number of commits, fs objects and blocks (about a tenth of a
-/// kilobyte each), not with their size. That level needs temporary files as large as the dumped
-/// databases and all commits and fs objects.
+/// Memory grows with the number of stored things (a quarter of a kilobyte each), not with their
+/// size. Level [`Level::Deep`] needs about a tenth of a kilobyte more for each commit, fs object
+/// and block, and temporary files as large as the dumped databases and all commits and fs objects.
 ///
 /// # Errors
 ///
-/// [`Error::NoSnapshot`] if the one asked for is not there, and a destination that cannot be listed
-/// or does not answer. Damage is no error.
+/// [`Error::NoSnapshot`] if the chosen snapshot does not exist; an error if the destination does
+/// not answer or cannot be listed. Damage is no error.
 pub fn run(repository: &Repository, options: &Options, progress: &dyn Fn(&str)) -> Result<Report> {
     let options = &Options {
         workers: options.workers.max(repository.connections()),
         ..options.clone()
     };
     progress("reading markers");
-    // Before the listing: what a marker names was stored before it.
+    // Markers come before the listing: a run stores what a marker names before the marker itself.
     let markers = repository.markers()?;
     let snapshots = select(&markers, options.snapshot.as_deref())?;
     let mut problems = Problems::default();
@@ -112,7 +114,7 @@ pub fn run(repository: &Repository, options: &Options, progress: &dyn Fn(&str)) 
     {
         let detail = "the newest snapshot that this host made is not there: it was removed or overwritten, or the destination was rolled back";
         let key = names::marker(expected);
-        // Of no snapshot: one that has no marker any more counts as forgotten.
+        // It names no snapshot: a problem of a snapshot without a marker is dropped as forgotten.
         problems.add(&key, ProblemKind::Missing, detail, Vec::new());
     }
     let folder = (options.level == Level::Deep)
@@ -184,7 +186,7 @@ pub fn run(repository: &Repository, options: &Options, progress: &dyn Fn(&str)) 
     })
 }
 
-/// A private folder that is removed at the end: a machine that only checks has no state folder.
+/// A private folder that is removed at the end. A machine that only checks has no state folder.
 fn temporary_folder() -> Result<tempfile::TempDir> {
     tempfile::Builder::new()
         .prefix("seawall-check-")
@@ -196,7 +198,7 @@ fn temporary_folder() -> Result<tempfile::TempDir> {
         })
 }
 
-/// The snapshots to check. A name that fits only a bad marker selects none: the marker is reported.
+/// The snapshots to check. A name that fits only a bad marker selects none; the marker is reported.
 fn select<'a>(markers: &'a Markers, name: Option<&str>) -> Result<Vec<&'a Snapshot>> {
     let Some(name) = name else {
         return Ok(markers.snapshots.iter().collect());

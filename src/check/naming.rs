@@ -1,5 +1,6 @@
-//! Reads what names something, from the markers on: sums, lists, manifests, segments. Each is compared
-//! by SHA-256 before it is believed; what they name is only noted.
+//! Reads everything that names other things, starting at the markers: sums, lists, manifests,
+//! segments. Each is compared by its SHA-256 before it is believed. What they name is only
+//! recorded.
 
 use std::collections::HashMap;
 
@@ -19,8 +20,8 @@ use crate::repository::snapshots::Snapshot;
 use crate::repository::sums::Sums;
 use crate::repository::{Error, Repository, Result};
 
-/// Reads all that names something for the given snapshots, each thing once. The spool, if any, gets
-/// lists and manifests.
+/// Reads all that names something for the given snapshots, each thing once. A deep check gives a
+/// spool, which gets the lists and manifests.
 pub(super) fn read(
     repository: &Repository,
     snapshots: &[&Snapshot],
@@ -41,14 +42,15 @@ pub(super) fn read(
     Ok(naming.needs)
 }
 
-/// What a snapshot's own files hold.
+/// A snapshot's sums and manifest, read ahead.
 struct Ahead {
     sums: Result<Sums>,
     /// The manifest's stored bytes, if the sums name it.
     manifest: Option<Result<Vec<u8>>>,
 }
 
-/// Reads what these snapshots alone name, all at once: over a network each is a round trip.
+/// Reads the sums and manifests of these snapshots in parallel: over a network each is a round
+/// trip.
 fn read_ahead(repository: &Repository, snapshots: &[&Snapshot]) -> Vec<Ahead> {
     let read = |snapshot: &Snapshot| {
         let sums = index::read_sums(repository, &snapshot.marker);
@@ -81,7 +83,7 @@ fn read_ahead(repository: &Repository, snapshots: &[&Snapshot]) -> Vec<Ahead> {
 
 struct Naming<'a> {
     repository: &'a Repository,
-    /// Takes down what a deep check needs again.
+    /// Keeps on disk what a deep check needs again.
     spool: Option<&'a Spool>,
     needs: Needs,
     problems: &'a mut Problems,
@@ -112,7 +114,8 @@ impl Naming<'_> {
         Ok(())
     }
 
-    /// Remembers what came of reading a thing; `None` where it could not be read.
+    /// Records whether a thing could be read and is good. Returns its value, or `None` if it is
+    /// bad.
     fn settle<T>(&mut self, key: &Key, result: Result<T>) -> Result<Option<T>> {
         let (reading, value) = match result {
             Ok(value) => (Reading::Good, Some(value)),
@@ -141,7 +144,7 @@ impl Naming<'_> {
         Ok(())
     }
 
-    /// The manifest says how long the parts are.
+    /// Reads the manifest, which says how long the parts are.
     fn manifest(
         &mut self,
         snapshot: &Snapshot,
@@ -161,7 +164,8 @@ impl Naming<'_> {
         };
         self.needs.count_bytes(stored.len() as u64);
         let manifest = match self.repository.open_file(&key, stored) {
-            // The sums name the parts too.
+            // Without a key the manifest cannot be read. The sums name the parts too, without
+            // sizes.
             Err(Error::Locked { .. }) if self.spool.is_none() => return Ok(()),
             opened => opened.and_then(|bytes| Manifest::parse(&bytes)),
         };
@@ -198,7 +202,7 @@ impl Naming<'_> {
         Ok(())
     }
 
-    /// A list names a segment, which says how long the packs are.
+    /// Reads a list and its segment. The list names packs; the segment says how long they are.
     fn list(&mut self, named: &Named, position: u32) -> Result<()> {
         let list = List::read(self.repository, named);
         let Some(list) = self.settle(&named.key, list)? else {
@@ -213,7 +217,7 @@ impl Naming<'_> {
         if let Some(stored) = self.settle(&segment, read)? {
             self.needs.count_bytes(stored.len() as u64);
             match list.open_segment(self.repository, stored) {
-                // The list names the packs too; only how long they are is not known.
+                // Without a key only the lengths of the packs stay unknown: the list names them.
                 Err(Error::Locked { .. }) if self.spool.is_none() => {}
                 opened => {
                     if let Some((_, lines)) = self.settle(&segment, opened)? {
@@ -240,7 +244,8 @@ impl Naming<'_> {
     }
 }
 
-/// What an error says about the thing that was read; a destination that does not answer says nothing.
+/// The problem that an error shows in the thing that was read. Returns the error itself if the
+/// destination does not answer or the key is missing: that says nothing about the thing.
 pub(super) fn trouble(error: Error) -> Result<(ProblemKind, String)> {
     Ok(match error {
         Error::Altered { problem, .. } => (ProblemKind::Altered, problem),
@@ -253,7 +258,7 @@ pub(super) fn trouble(error: Error) -> Result<(ProblemKind, String)> {
     })
 }
 
-/// A failed read for people.
+/// The text for a failed read.
 pub(super) fn unreadable(error: &seawall_backends::Error) -> String {
     format!("cannot be read: {}", chain(error))
 }

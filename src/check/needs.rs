@@ -1,5 +1,5 @@
-//! What the markers name, as far as it is known: which bytes it must have, who needs it, whether it is
-//! there. Filled by `naming` and `listing`; judged here.
+//! What the markers name: the expected bytes of each thing, which snapshots need it, and whether it
+//! is present. `naming` and `listing` fill this in; it is judged here.
 
 use std::collections::HashMap;
 
@@ -12,46 +12,46 @@ use crate::repository::marker::Named;
 use crate::repository::names::{self, SnapshotId};
 use crate::repository::snapshots::Snapshot;
 
-/// A stored thing that something names.
+/// A stored thing that a marker, sums or a list names.
 #[derive(Debug)]
 pub(super) struct Thing {
-    /// What its bytes must have.
+    /// The SHA-256 that its bytes must have.
     pub sha256: Sha256,
-    /// The length that it must have, where something says it.
+    /// The length that it must have, if anything says it.
     pub size: Option<u64>,
-    /// Its length by the listing.
+    /// Its length in the listing; `None`: not listed.
     pub listed: Option<u64>,
-    /// What was found when it was read.
+    /// The result of reading it.
     pub reading: Reading,
-    /// Positions of the sums and lists that name it.
+    /// Positions of the sums and lists that name it, and of itself if it is one of them.
     named_by: Vec<u32>,
 }
 
-/// What came of reading a thing.
+/// The result of reading a thing.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Reading {
     /// It was not read.
     None,
     /// Its bytes are as they should be.
     Good,
-    /// They are not, or what they say is not.
+    /// It could not be read, or its bytes or what they say is wrong: the problem and its text.
     Bad(ProblemKind, String),
 }
 
-/// Sums or a list.
+/// Sums or a list, which name other things; or a key file, which names none.
 #[derive(Debug)]
 struct Namer {
-    /// Who names it.
+    /// The snapshots whose markers name it.
     snapshots: Vec<SnapshotId>,
-    /// All that it names is known.
+    /// It was read, so all that it names is known.
     is_read: bool,
-    /// The packs that it names, by the listing.
+    /// Number and listed bytes of the packs that it names.
     packs: Amount,
-    /// All of these are there, with the right size.
+    /// All its packs are present with the right size.
     is_whole: bool,
 }
 
-/// What the selected markers name.
+/// All that the selected markers name.
 #[derive(Debug, Default)]
 pub(super) struct Needs {
     things: HashMap<Key, Thing>,
@@ -61,7 +61,8 @@ pub(super) struct Needs {
 }
 
 impl Needs {
-    /// Takes note of sums or a list that a marker names. Returns its position, and whether it is new.
+    /// Records sums, a list or a key file that a marker names. Returns its position, and whether it
+    /// is new.
     pub(super) fn namer(
         &mut self,
         named: &Named,
@@ -75,7 +76,8 @@ impl Needs {
             }
             return (position, false);
         }
-        // A marker has at most a megabyte: their lists are far from four milliards.
+        // A marker has at most a megabyte and names few lists: all of them are far fewer than 4
+        // billion.
         let position = u32::try_from(self.namers.len()).unwrap_or(u32::MAX);
         self.namers.push(Namer {
             snapshots: vec![snapshot],
@@ -94,7 +96,7 @@ impl Needs {
         (position, true)
     }
 
-    /// Takes note of a thing.
+    /// Records a thing that the namer at position `by` names.
     pub(super) fn name(
         &mut self,
         key: &Key,
@@ -129,7 +131,7 @@ impl Needs {
             .collect()
     }
 
-    /// All that sums or a list name is noted.
+    /// Notes that all that sums or a list name is recorded.
     pub(super) fn set_read(&mut self, position: u32) {
         if let Some(namer) = self.namers.get_mut(position as usize) {
             namer.is_read = true;
@@ -141,17 +143,17 @@ impl Needs {
         self.bytes_read += bytes;
     }
 
-    /// The thing of that name, if one is named so.
+    /// The thing at a key, if something names it.
     pub(super) fn get(&self, key: &Key) -> Option<&Thing> {
         self.things.get(key)
     }
 
-    /// The thing of that name, if one is named so.
+    /// The thing at a key, if something names it.
     pub(super) fn get_mut(&mut self, key: &Key) -> Option<&mut Thing> {
         self.things.get_mut(key)
     }
 
-    /// Every thing, to note what the listing did not show.
+    /// All things, to note what the listing did not show.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (&Key, &mut Thing)> {
         self.things.iter_mut()
     }
@@ -166,12 +168,12 @@ impl Needs {
         self.snapshots_of(&thing.named_by)
     }
 
-    /// Bytes that were read to learn what is named; markers are not counted.
+    /// How many bytes were read to learn what is named, without markers.
     pub(super) fn bytes_read(&self) -> u64 {
         self.bytes_read
     }
 
-    /// How much is there that only reading proves.
+    /// How much is present that only reading can prove.
     pub(super) fn unread(&self) -> Amount {
         let mut amount = Amount::default();
         for thing in self.things.values() {
@@ -182,7 +184,7 @@ impl Needs {
         amount
     }
 
-    /// How much is named and there.
+    /// How many things are named, and the bytes of those that are present.
     pub(super) fn amount(&self) -> Amount {
         Amount {
             things: self.things.len() as u64,
@@ -190,7 +192,7 @@ impl Needs {
         }
     }
 
-    /// After the listing: reports what is missing, has another size, or could not be read.
+    /// Reports what is missing, has a wrong size, or could not be read. Call it after the listing.
     pub(super) fn judge(&mut self, snapshots: &[&Snapshot], problems: &mut Problems) {
         for (key, thing) in &self.things {
             if let Some((kind, detail)) = thing.trouble() {
@@ -221,7 +223,8 @@ impl Needs {
         }
     }
 
-    /// Number and bytes of the packs are in the marker: without keys the only word on their sizes.
+    /// Compares number and bytes of the packs with the marker. Without keys nothing else tells
+    /// their sizes.
     fn compare_totals(&self, snapshot: &Snapshot, problems: &mut Problems) {
         let marker = &snapshot.marker;
         let mut total = Amount::default();
@@ -251,7 +254,7 @@ impl Needs {
 }
 
 impl Thing {
-    /// What is wrong with it as far as is known.
+    /// What is known to be wrong with it.
     pub(super) fn trouble(&self) -> Option<(ProblemKind, String)> {
         let Some(listed) = self.listed else {
             return Some((ProblemKind::Missing, "is missing".into()));

@@ -1,4 +1,4 @@
-//! Problems while they are collected.
+//! Collects problems, and judges at the end which are healed or accepted.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,13 +8,13 @@ use super::report::{Information, MAX_SNAPSHOTS, Problem, ProblemKind};
 use crate::repository::names::{self, SnapshotId};
 use crate::repository::{Repository, Result};
 
-/// What was found so far.
+/// The problems found so far.
 #[derive(Debug, Default)]
 pub(super) struct Problems {
     found: Vec<Found>,
 }
 
-/// A problem with all the snapshots that it affects.
+/// A problem, with all snapshots that it affects.
 #[derive(Debug)]
 struct Found {
     key: Key,
@@ -24,7 +24,7 @@ struct Found {
 }
 
 impl Problems {
-    /// Adds one. Snapshots may be named twice.
+    /// Adds a problem. `snapshots` may contain duplicates.
     pub(super) fn add(
         &mut self,
         key: &Key,
@@ -42,8 +42,8 @@ impl Problems {
         });
     }
 
-    /// All of them, but for what only snapshots needed that were forgotten meanwhile: a prune may
-    /// have removed it.
+    /// Returns all problems, sorted by key. Leaves out those that only concern snapshots which were
+    /// forgotten meanwhile: a prune may have removed what they needed.
     pub(super) fn finish(
         self,
         repository: &Repository,
@@ -71,7 +71,7 @@ impl Problems {
         Ok(problems)
     }
 
-    /// Affected snapshots whose markers are not there any more.
+    /// Affected snapshots whose markers do not exist any more.
     fn forgotten(&self, repository: &Repository) -> Result<HashSet<SnapshotId>> {
         let mut known: HashMap<SnapshotId, bool> = HashMap::new();
         for found in &self.found {
@@ -97,11 +97,11 @@ fn is_forgotten(repository: &Repository, snapshot: SnapshotId) -> Result<bool> {
     }
 }
 
-/// What is known besides what a check finds.
+/// What decides whether a problem is healed or accepted.
 pub(super) struct Known<'a> {
     /// The newest snapshot of each chain.
     pub newest: HashSet<SnapshotId>,
-    /// Only one snapshot was asked for: what the newest ones need is not known.
+    /// Only one snapshot was checked, so nobody knows what the newest ones need.
     pub is_partial: bool,
     /// Whether the administrator accepted that a stored file is bad.
     pub is_accepted: &'a dyn Fn(&Key) -> bool,
@@ -113,14 +113,15 @@ impl Known<'_> {
         !self.is_partial && !found.snapshots.is_empty() && !found.snapshots.iter().any(is_newest)
     }
 
-    /// Only a bad file is accepted, not a bad signature or a gap in the chain.
+    /// An administrator can accept only a bad file, never a bad signature or a gap in the chain.
     fn accepts(&self, found: &Found) -> bool {
         names::may_be_absent(&found.key) && self.is_healed(found) && (self.is_accepted)(&found.key)
     }
 }
 
 impl Found {
-    /// `lacking`: snapshots that lack what an accepted file held, so that pointers in them lead nowhere.
+    /// `lacking`: snapshots that lack what an accepted file held. Pointers in them lead nowhere for
+    /// that reason, so these problems are accepted too.
     fn judged(mut self, known: &Known<'_>, lacking: &HashSet<SnapshotId>) -> Problem {
         let healed = known.is_healed(&self);
         let follows = self.kind == ProblemKind::Unresolved

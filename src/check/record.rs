@@ -1,4 +1,4 @@
-//! What a check found bad, told to the next backup: a damage record (docs/format.md, "Runs").
+//! Tells the next backup what a check found bad: a damage record (docs/format.md, "Runs").
 
 use seawall_backends::{Key, put_same};
 use serde::Serialize;
@@ -13,7 +13,7 @@ pub struct Recorded {
     /// Its name.
     #[serde(serialize_with = "super::report::as_text")]
     pub record: Key,
-    /// What it lists: for every run that begins from now on, this is absent.
+    /// The keys that it lists. Every run that begins from now on treats them as absent.
     #[serde(serialize_with = "as_texts")]
     pub keys: Vec<Key>,
 }
@@ -25,11 +25,11 @@ fn as_texts<S: serde::Serializer>(
     serializer.collect_seq(keys.iter().map(Key::as_str))
 }
 
-/// Puts a record of everything that is bad in itself and that no record lists yet. `None`: there is
-/// nothing of that kind, and nothing was written.
+/// Puts a record of all stored things that are bad in themselves and that no record lists yet.
+/// `None`: there are none, and nothing was written.
 ///
-/// Not in it is what a backup cannot store anew (markers, `seawall.json`), what could merely not be
-/// read, and what only contradicts something else.
+/// It does not list what a backup cannot store again (markers, `seawall.json`), what only failed to
+/// be read, and what only contradicts something else.
 pub fn record(
     repository: &Repository,
     report: &Report,

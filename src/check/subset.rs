@@ -1,4 +1,4 @@
-//! Which of the stored things are read, where reading all of them takes too long.
+//! Chooses which stored things are read, where reading all of them takes too long.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,52 +8,52 @@ use seawall_backends::Key;
 use crate::object::Sha256;
 use crate::repository::{Error, Result};
 
-/// A part of the stored things that only reading proves.
+/// A part of the stored things that only reading can prove.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Subset {
     /// Everything.
     #[default]
     All,
-    /// One of so many slices, counted from 1. A thing's name decides its slice, so that all slices
-    /// together are everything, each thing once.
+    /// One of several slices, counted from 1. A thing's name alone decides its slice, so all slices
+    /// together contain each thing once.
     Slice {
-        /// Which.
+        /// The number of the slice.
         number: u32,
-        /// Of how many.
+        /// How many slices there are.
         of: u32,
     },
-    /// So much of the bytes, chosen by chance: other things each time. In hundredths of a percent.
+    /// A share of the bytes, in hundredths of a percent. Each run chooses other things, by chance.
     Share {
         /// 1 to 10,000.
         basis_points: u32,
     },
-    /// So many bytes, chosen by chance: other things each time.
+    /// So many bytes. Each run chooses other things, by chance.
     Bytes(u64),
 }
 
 /// A text that is no subset.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParseSubsetError {
-    /// Neither form.
+    /// The text has no known form.
     #[error(
         "not a subset: give a slice like 1/7, a share like 5% or 2.5%, or a size like 500M or 2G"
     )]
     Form,
-    /// A slice that is not there.
+    /// A slice that does not exist.
     #[error("there is no slice {number} of {of}: they are 1/{of} to {of}/{of}")]
     NoSlice {
-        /// What was asked for.
+        /// The slice that was asked for.
         number: u32,
-        /// Of how many.
+        /// How many slices there are.
         of: u32,
     },
-    /// Into no slices at all.
+    /// Zero slices.
     #[error("nothing can be cut into 0 slices")]
     NoSlices,
-    /// A share beyond everything or of nothing.
+    /// A share of more than 100% or of 0%.
     #[error("a share is more than 0% and at most 100%")]
     Share,
-    /// No bytes at all.
+    /// Zero bytes.
     #[error("a size is more than 0")]
     Size,
 }
@@ -82,7 +82,7 @@ impl FromStr for Subset {
     }
 }
 
-/// Digits and nothing else: no sign.
+/// Parses digits only, without a sign.
 fn digits(text: &str) -> std::result::Result<u32, ParseSubsetError> {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let number = is_number.then(|| text.parse().ok()).flatten();
@@ -152,8 +152,8 @@ impl serde::Serialize for Subset {
 }
 
 impl Subset {
-    /// Takes out of all items those to read; `of` gives an item's key and bytes. What is chosen by
-    /// chance is at least one, and the last one may lead beyond the share.
+    /// Chooses the items to read; `of` gives an item's key and bytes. A choice by chance has at
+    /// least one item, and the last item may exceed the wanted bytes.
     pub(super) fn choose<T>(self, items: Vec<T>, of: impl Fn(&T) -> (&Key, u64)) -> Result<Vec<T>> {
         let total: u64 = items.iter().map(|item| of(item).1).sum();
         let wanted = match self {
@@ -196,7 +196,7 @@ fn lot(seed: &[u8], key: &Key) -> Sha256 {
     Sha256::of(&[seed, key.as_str().as_bytes()].concat())
 }
 
-/// The slice of a thing, from 1: only its name decides.
+/// The slice of a thing, counted from 1. Only its name decides.
 fn slice_of(key: &Key, of: u32) -> u32 {
     let [a, b, c, d, ..] = *lot(b"", key).as_bytes();
     u32::from_be_bytes([a, b, c, d]) % of + 1

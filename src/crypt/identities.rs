@@ -13,25 +13,26 @@ use zeroize::Zeroizing;
 
 use super::{OpenError, one_line};
 
-/// No identity file is longer.
+/// The longest identity file that is read.
 pub const MAX_BYTES: u64 = 1 << 20;
-/// No header is longer: 20 recipients with the longest keys take half of it.
+/// The longest header that is read: 20 recipients with the longest keys take half of it.
 const MAX_HEADER_BYTES: u64 = 32 * 1024;
-/// So much work a passphrase may take, as a power of two: it takes a kilobyte of memory for each. age itself makes 2^18.
+/// The most work that a passphrase may take, as a power of two; each unit takes a kilobyte of
+/// memory. age itself uses 2^18.
 const MAX_WORK: u8 = 22;
-/// The same where anybody could have put the file.
+/// The limit for a file that anybody could have put there: 1 GiB of memory.
 const MAX_WORK_OF_STRANGERS: u8 = 20;
 
-/// Who put a file there that a passphrase opens.
+/// Who chose a passphrase-protected file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
-    /// Whoever named it.
+    /// The user named it.
     Named,
-    /// Anybody who can write to a repository.
+    /// It was found in a repository: anybody with write access could have put it there.
     Found,
 }
 
-/// Secret keys; none at all opens nothing.
+/// Secret keys. Without any, nothing sealed can be opened.
 #[derive(Clone, Default)]
 pub struct Identities {
     all: Vec<Secret>,
@@ -47,28 +48,28 @@ enum Secret {
 /// An identity file that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
-    /// Nothing that age or OpenSSH would take.
+    /// It holds no key that age or OpenSSH accepts.
     #[error("it holds no identity: AGE-SECRET-KEY-1… or an SSH private key")]
     None,
-    /// A kind of SSH key that age does not take.
+    /// Its kind of SSH key cannot open age files.
     #[error("this kind of SSH key cannot open age files: ssh-ed25519 and ssh-rsa can")]
     Unsupported,
-    /// It is protected, and no passphrase was given.
+    /// A passphrase protects it, and none was given.
     #[error("it is protected by a passphrase")]
     NoPassphrase,
-    /// It is protected, and the passphrase is another.
+    /// A passphrase protects it, and a wrong one was given.
     #[error("the passphrase is wrong")]
     WrongPassphrase,
-    /// Damaged.
+    /// It is damaged.
     #[error("it cannot be read: {0}")]
     Malformed(String),
 }
 
-/// Gives the passphrase of something, of which it is told what it is.
+/// Asks for a passphrase. The argument names, for people, what it opens.
 pub type AskPassphrase<'a> = dyn FnMut(&str) -> Option<SecretString> + 'a;
 
 impl Identities {
-    /// Reads an identity file: age's own, also protected by a passphrase (armored or not), or an SSH
+    /// Reads an identity file: age's own, also with a passphrase (armored or not), or an SSH
     /// private key. `name` is for people.
     pub fn read(
         bytes: &[u8],
@@ -84,7 +85,7 @@ impl Identities {
 
     fn parse(bytes: &[u8], name: &str, ask: &mut AskPassphrase<'_>) -> Result<Self, IdentityError> {
         let text = std::str::from_utf8(bytes).map_err(|_| IdentityError::None)?;
-        // What some editors put first.
+        // Some editors put a byte order mark first.
         let text = text.trim_start_matches('\u{feff}');
         if text.contains("PRIVATE KEY-----") {
             return ssh(text, name, ask).map(|key| Self {
@@ -100,7 +101,8 @@ impl Identities {
         }
     }
 
-    /// A new X25519 identity; its text ends in a line feed and is secret.
+    /// A new X25519 identity: the text of its file, which is secret and ends in a line feed, and
+    /// its recipient.
     pub fn generate() -> (Zeroizing<String>, String) {
         let identity = age::x25519::Identity::generate();
         let public = identity.to_public().to_string();
@@ -116,7 +118,7 @@ impl Identities {
         self.all.is_empty()
     }
 
-    /// Takes others in too.
+    /// Adds the keys of `others`.
     pub fn extend(&mut self, others: Self) {
         self.all.extend(others.all);
     }
@@ -129,7 +131,7 @@ impl Identities {
         Ok(plain)
     }
 
-    /// Reads a file as it was before it was sealed.
+    /// Reads the plain bytes of a sealed file.
     pub fn reader<R: Read>(
         &self,
         sealed: R,
@@ -161,8 +163,9 @@ impl Identities {
     }
 }
 
-/// Reads the header of a sealed file, which nobody has vouched for yet. age looks at it anew from its beginning each
-/// time that it has read a little of it.
+/// Reads the header of a sealed file, at most [`MAX_HEADER_BYTES`] of it, since nobody has vouched
+/// for it yet. Without the limit a long header would take very long: age parses the header from its
+/// beginning again after each small read.
 fn decryptor<R: Read>(sealed: R) -> Result<Decryptor<Bounded<R>>, age::DecryptError> {
     let left = Rc::new(Cell::new(MAX_HEADER_BYTES));
     let sealed = Bounded {
@@ -174,7 +177,7 @@ fn decryptor<R: Read>(sealed: R) -> Result<Decryptor<Bounded<R>>, age::DecryptEr
     Ok(decryptor)
 }
 
-/// A reader of which only so much is read.
+/// A reader that fails after a number of bytes.
 #[derive(Debug)]
 pub struct Bounded<R> {
     inner: R,
@@ -227,7 +230,7 @@ fn is_wrapped(bytes: &[u8]) -> bool {
     bytes.starts_with(b"age-encryption.org/v1\n") || bytes.starts_with(b"-----BEGIN AGE ")
 }
 
-/// Opens an identity file that is protected by a passphrase.
+/// Opens a passphrase-protected identity file.
 pub fn unwrap(
     bytes: &[u8],
     name: &str,
@@ -270,14 +273,14 @@ pub fn unwrap(
 pub fn wrap(identity: &str, passphrase: SecretString) -> Result<Vec<u8>, super::SealError> {
     use std::io::Write as _;
     let encryptor = age::Encryptor::with_user_passphrase(passphrase);
-    // Armored: it goes on paper too.
+    // Armored, because it is also printed on paper.
     let armored = ArmoredWriter::wrap_output(Vec::new(), Format::AsciiArmor)?;
     let mut writer = encryptor.wrap_output(armored)?;
     writer.write_all(identity.as_bytes())?;
     Ok(writer.finish()?.finish()?)
 }
 
-/// Names kinds, no key.
+/// Shows the kinds of the keys, never a key.
 impl fmt::Debug for Identities {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kinds = self.all.iter().map(|one| match one {
@@ -289,24 +292,25 @@ impl fmt::Debug for Identities {
     }
 }
 
-/// How age's plugins reach a person: to say that a key wants to be touched, to ask for its PIN.
+/// How age plugins reach a person: to say that a hardware key wants to be touched, or to ask for
+/// its PIN.
 #[derive(Debug, Clone, Copy)]
 pub struct Person {
     /// Shows a line.
     pub show: fn(&str),
-    /// Asks for a secret; `None`: there is nobody.
+    /// Asks for a secret; `None` if there is nobody to ask.
     pub ask: fn(&str) -> Option<SecretString>,
 }
 
 static PERSON: OnceLock<Person> = OnceLock::new();
 
-/// Says how to reach a person, once for the process; before that plugins reach nobody.
+/// Sets how plugins reach a person, once for the process. Before that they reach nobody.
 pub fn set_person(person: Person) {
-    // The first stays.
+    // A second call changes nothing.
     let _ = PERSON.set(person);
 }
 
-/// What plugins say and ask.
+/// Passes what plugins say and ask on to the [`Person`].
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Plugins;
 
@@ -331,7 +335,7 @@ impl Callbacks for Plugins {
     }
 }
 
-/// In one line, without what a terminal would obey.
+/// Makes a plugin's text one line without control characters, which a terminal would obey.
 fn shown(text: &str) -> String {
     let text: String = text
         .chars()

@@ -1,10 +1,10 @@
-//! How stored files are sealed before they leave the host, with [age](https://age-encryption.org/v1):
-//! the one place through which every stored byte passes on its way out and in.
+//! Seals stored files with [age](https://age-encryption.org/v1) before they leave the host. Every
+//! stored byte passes through this module on its way out and in.
 //!
-//! Whole stored files are sealed, after they were compressed and cut, so that what is stored opens
-//! with the stock `age` program. Packs, dumps and ordinary files are sealed to the administrator's
-//! recipients alone: the host that backs up cannot read them again. Index and manifests are sealed to
-//! the host's own key besides.
+//! Files are compressed and cut first, then sealed whole, so that the stock `age` program opens
+//! them. Packs, dumps and ordinary files are sealed only to the administrator's recipients: the
+//! host that backs up cannot read them again. The index and manifests are sealed to the host's own
+//! key as well.
 
 mod identities;
 mod ranges;
@@ -18,7 +18,7 @@ pub use recipients::{ParseRecipientError, Recipients};
 
 use age::{DecryptError, EncryptError};
 
-/// How the files of a repository are sealed: it decides their names.
+/// How the files of a repository are sealed. File names depend on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Seal {
     /// Stored as they are.
@@ -29,7 +29,7 @@ pub enum Seal {
 }
 
 impl Seal {
-    /// What the names of sealed files end in.
+    /// The end of a stored file's name.
     pub const fn suffix(self) -> &'static str {
         match self {
             Self::None => "",
@@ -38,22 +38,22 @@ impl Seal {
     }
 }
 
-/// What a stored file is, which decides who can read it.
+/// The kind of a stored file. It decides who can read the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content {
-    /// Packs, dumps, ordinary files: the recipients.
+    /// Packs, dumps and ordinary files: only the recipients.
     Data,
-    /// Segments and manifests: the recipients, and the host that wrote them.
+    /// Segments and manifests: the recipients and the host that wrote them.
     Index,
 }
 
 /// Why a file could not be sealed.
 #[derive(Debug, thiserror::Error)]
 pub enum SealError {
-    /// age says so.
+    /// age failed, for example because a plugin is missing.
     #[error("cannot encrypt: {}", one_line(.0))]
     Age(EncryptError),
-    /// Memory could not be written to: never.
+    /// Writing to memory failed, which does not happen.
     #[error("cannot encrypt")]
     Write(#[from] std::io::Error),
 }
@@ -61,16 +61,16 @@ pub enum SealError {
 /// Why a sealed file could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// None of the identities fits, or there is none.
+    /// No identity fits, or none was given.
     #[error("none of the keys given opens it")]
     NoKey,
-    /// It is no age file, or altered.
+    /// It is not an age file, or was altered.
     #[error("not what age made: {0}")]
     Broken(String),
-    /// An identity could not be used: a plugin that is missing, or failed.
+    /// An identity could not be used: its plugin is missing or failed.
     #[error("a key could not be used: {0}")]
     Identity(String),
-    /// What it lies on could not be read.
+    /// The file could not be read.
     #[error(transparent)]
     Read(#[from] std::io::Error),
 }
@@ -89,7 +89,7 @@ impl From<DecryptError> for OpenError {
 }
 
 impl OpenError {
-    /// What came while bytes were read: of age if it is about their content.
+    /// Maps an error of reading: those about the content come from age, the others from the file.
     fn of_read(error: std::io::Error) -> Self {
         match error.kind() {
             std::io::ErrorKind::InvalidData
@@ -100,7 +100,7 @@ impl OpenError {
     }
 }
 
-/// age explains over several lines, with marks of text direction.
+/// age's messages have several lines and characters that mark text direction.
 fn one_line(error: &impl std::fmt::Display) -> String {
     let text = error.to_string();
     let is_shown = |char: &char| !matches!(char, '\u{2066}'..='\u{2069}');

@@ -1,20 +1,20 @@
-//! A part of a sealed file, of which only the pieces that it takes are fetched.
+//! Reads a range of a sealed file, and fetches only the pieces that hold it.
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 
 use super::{Identities, OpenError};
 
-/// The header of a sealed file, with a few recipients.
+/// The first fetch: the header of a sealed file with a few recipients fits.
 const HEADER: u64 = 2 * 1024;
-/// A piece of what age seals, and how much longer it is then.
+/// age seals in pieces of this many plain bytes.
 const PIECE: u64 = 64 * 1024;
 const TAG: u64 = 16;
 
 impl Identities {
-    /// Opens a range of what was sealed as a file that is now `len` bytes long and is fetched by
-    /// ranges: the header, the pieces that the range lies in, and as a rule the last piece, which proves
-    /// that nothing was cut off.
+    /// Opens a range of plain bytes. `len` is the length of the sealed file, which is fetched by
+    /// ranges: the header, the pieces that hold the range, and as a rule the last piece, which
+    /// proves that nothing was cut off.
     pub fn open_range(
         &self,
         len: u64,
@@ -61,10 +61,10 @@ struct Stored<'a> {
     fetch: &'a mut dyn FnMut(Range<u64>) -> io::Result<Vec<u8>>,
     len: u64,
     at: u64,
-    /// What was fetched last, and where it begins.
+    /// The bytes that were fetched last; they begin at `held_at`.
     held: Vec<u8>,
     held_at: u64,
-    /// How much is fetched next, and how much after that.
+    /// How many bytes to fetch next, and how many after that.
     next: u64,
     then: u64,
 }

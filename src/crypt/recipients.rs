@@ -1,4 +1,4 @@
-//! Recipients: who can read what is stored.
+//! Recipients: the public keys of those who can read what is stored.
 
 use std::fmt;
 use std::io::Write as _;
@@ -8,12 +8,12 @@ use age::{Encryptor, Recipient};
 use super::SealError;
 use super::identities::Plugins;
 
-/// So many recipients take a few kilobytes in each stored file.
+/// The most recipients. So many take a few kilobytes in each stored file.
 const MOST: usize = 20;
-/// No recipient is longer: an SSH key of 16,384 bits.
+/// The longest recipient: an SSH key of 16,384 bits.
 const MAX_LINE_BYTES: usize = 8 * 1024;
 
-/// Public keys to seal to, as they were given.
+/// Public keys to seal to, kept as the texts that were given.
 #[derive(Clone, Default)]
 pub struct Recipients {
     all: Vec<One>,
@@ -35,20 +35,19 @@ enum Public {
 /// A text that is no recipient.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParseRecipientError {
-    /// Neither age's nor OpenSSH's.
+    /// Neither age nor OpenSSH has recipients of this form.
     #[error("{0:?} is no recipient: it would look like age1… or ssh-ed25519 AAAA…")]
     Unknown(String),
     /// A private key where a public one belongs.
     #[error("this is a secret key, not a recipient: give its public half (age-keygen -y shows it)")]
     Secret,
-    /// More than can be meant.
+    /// More recipients than anybody can mean.
     #[error("more than {MOST} recipients")]
     TooMany,
 }
 
 impl Recipients {
-    /// Reads recipients, one a line; empty lines and those that begin with `#` are passed over, as age
-    /// does.
+    /// Reads recipients, one a line. Skips empty lines and lines that begin with `#`, as age does.
     pub fn parse(text: &str) -> Result<Self, ParseRecipientError> {
         let mut recipients = Self::default();
         let text = text.trim_start_matches('\u{feff}');
@@ -60,13 +59,13 @@ impl Recipients {
         Ok(recipients)
     }
 
-    /// Adds one, unless it is among them.
+    /// Adds a recipient, unless it is there already.
     pub fn add(&mut self, text: &str) -> Result<(), ParseRecipientError> {
         let text = text.trim();
         if text.to_ascii_uppercase().contains("SECRET-KEY") || text.contains("PRIVATE KEY") {
             return Err(ParseRecipientError::Secret);
         }
-        // A comment after an SSH key tells people whose it is.
+        // A comment after an SSH key only tells people whose key it is.
         let words: Vec<&str> = text.split_whitespace().take(2).collect();
         let key = parse_one(text, &words).ok_or_else(|| {
             let shown = text.chars().take(60).collect();
@@ -96,7 +95,7 @@ impl Recipients {
         self.all.is_empty()
     }
 
-    /// As they were given.
+    /// The texts as they were given.
     pub fn texts(&self) -> impl Iterator<Item = &str> {
         self.all.iter().map(|one| one.text.as_str())
     }
@@ -111,7 +110,8 @@ impl Recipients {
         let also = also.map(|also| also as &dyn Recipient);
         let all = all.iter().map(|one| &**one).chain(also);
         let encryptor = Encryptor::with_recipients(all).map_err(SealError::Age)?;
-        // A header of some hundred bytes each, and 16 bytes every 64 KiB.
+        // The header has a few hundred bytes for each recipient, and each piece of 64 KiB grows by
+        // 16 bytes.
         let room = bytes.len() + bytes.len() / 4096 + 512 * (self.all.len() + 2);
         let mut writer = encryptor.wrap_output(Vec::with_capacity(room))?;
         writer.write_all(bytes)?;

@@ -1,6 +1,7 @@
-//! The verb `damage`: what the newest snapshot of this host lists as damaged, and what of it the
-//! administrator accepts (docs/design.md, "Accepted damage"). It reads the repository and changes
-//! nothing there: the next backup signs what was accepted.
+//! The verb `damage`: shows what the newest snapshot of this host lists as damaged, and records
+//! what the administrator accepts (docs/design.md, "Accepted damage").
+//!
+//! It reads the repository and changes nothing there. The next backup signs what was accepted.
 
 mod select;
 
@@ -21,14 +22,14 @@ use crate::time::Timestamp;
 /// The newest snapshot of a host.
 #[derive(Debug)]
 pub struct Newest {
-    /// What it holds; `None`: there is no snapshot yet.
+    /// Its manifest; `None`: there is no snapshot yet.
     pub manifest: Option<Manifest>,
-    /// Newer markers of this host that are none.
+    /// Files of this host in `markers/` that are newer and are no markers.
     pub bad: Vec<BadMarker>,
 }
 
 impl Newest {
-    /// Reads it.
+    /// Reads the newest snapshot of the host with this key.
     pub fn read(repository: &Repository, host: &VerifyingKey) -> Result<Self> {
         let (base, bad) = repository.base(host)?;
         let manifest = base.map(|base| index::read_manifest(repository, &base.marker));
@@ -39,27 +40,28 @@ impl Newest {
     }
 }
 
-/// How the administrator stands to some damage.
+/// Whether the administrator accepted some damage, and otherwise whether it is new.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// The newest snapshot is the first that has it, and nobody accepted it.
+    /// Not accepted, and the newest snapshot is the first that has it.
     New,
-    /// Older snapshots had it, and nobody accepted it, or not for so long.
+    /// Not accepted, or the acceptance has expired. Older snapshots have it too.
     Known,
-    /// It is accepted.
+    /// Accepted.
     Accepted,
 }
 
-/// Some damage, and how the administrator stands to it.
+/// Some damage, and whether it is accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Row {
-    /// What is damaged; what is accepted here may not be signed yet.
+    /// The damage. Its acceptance comes from the state folder, so no snapshot may have signed it
+    /// yet.
     #[serde(flatten)]
     pub damage: Damage,
     /// The library's name.
     pub library_name: Option<String>,
-    /// How the administrator stands to it.
+    /// Whether it is accepted, known or new.
     pub state: State,
 }
 
@@ -68,14 +70,14 @@ pub struct Row {
 pub struct Listing {
     /// The snapshot.
     pub snapshot: SnapshotId,
-    /// What nobody has.
+    /// Objects that nobody has.
     pub damage: Vec<Row>,
-    /// What the source has lost and the repository has.
+    /// Objects that the source has lost and the repository has.
     pub source_damage: Vec<Row>,
 }
 
 impl Listing {
-    /// The damage of a snapshot, by what is accepted now.
+    /// The damage of a snapshot, compared with what is accepted now.
     pub fn new(manifest: &Manifest, accepted: &Acceptances, now: Timestamp) -> Self {
         let row = |damage: &Damage| {
             let acceptance = accepted.of(damage);
@@ -102,24 +104,24 @@ impl Listing {
         }
     }
 
-    /// All of it, what nobody has first.
+    /// All rows; those that nobody has come first.
     pub fn rows(&self) -> impl Iterator<Item = &Row> {
         self.damage.iter().chain(&self.source_damage)
     }
 }
 
-/// What accepting or taking back did.
+/// The result of accepting damage or of taking that back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Change {
     /// The snapshot that lists the damage.
     pub snapshot: SnapshotId,
     /// Objects that were selected.
     pub objects: Vec<String>,
-    /// How many of these the change is news for.
+    /// For how many of these objects something changed.
     pub changed: u64,
 }
 
-/// Accepts what is selected.
+/// Accepts the selected damage.
 pub fn accept(
     manifest: &Manifest,
     accepted: &mut Acceptances,
@@ -132,7 +134,7 @@ pub fn accept(
     change(manifest, accepted, selection, given)
 }
 
-/// Takes back what is selected: it counts again.
+/// Takes an acceptance back, so that the selected damage counts again.
 pub fn unaccept(
     manifest: &Manifest,
     accepted: &mut Acceptances,
@@ -151,7 +153,7 @@ fn change(
     let objects = selection.objects(manifest)?;
     let mut done = HashSet::new();
     let mut changed = HashSet::new();
-    // One word for all libraries that need it, of both lists.
+    // One acceptance of an object holds for all libraries that need it, and for both lists.
     for damage in manifest.all_damage() {
         let object = damage.object();
         let is_meant = objects.contains(&object) && done.insert((object, damage.first_seen));

@@ -1,4 +1,4 @@
-//! Which damage somebody means.
+//! Parses and resolves which damage the administrator means.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -7,11 +7,11 @@ use std::str::FromStr;
 use crate::object::{LibraryId, Object};
 use crate::repository::manifest::{Damage, Library, Manifest};
 
-/// No shorter beginning of an id is taken.
+/// The shortest beginning of an id that is accepted.
 const SHORTEST: usize = 6;
 
-/// The id of a damaged object, or the beginning of one; of damage in a library's row, which is of no
-/// object, the library's id.
+/// The id of a damaged object, or its beginning. Damage in a library's row has no object, so there
+/// it is the library's id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Id(String);
 
@@ -42,7 +42,7 @@ impl fmt::Display for Id {
     }
 }
 
-/// By what id some damage goes: its object's, or its library's.
+/// The id by which some damage is selected: its object's, or its library's if it has no object.
 pub fn id_of(damage: &Damage) -> String {
     if damage.id.is_empty() {
         damage.library.to_string()
@@ -51,12 +51,12 @@ pub fn id_of(damage: &Damage) -> String {
     }
 }
 
-/// What of a snapshot's damage is meant.
+/// Which damage of a snapshot is selected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selection {
     /// All of it.
     All,
-    /// These.
+    /// The damage with these ids.
     Ids(Vec<Id>),
     /// What users miss there.
     Place(Place),
@@ -136,21 +136,21 @@ fn library_of(text: &str, manifest: &Manifest) -> Result<LibraryId, SelectError>
     }
 }
 
-/// An id does not select anything, or too much.
+/// An id selects no damage, or is ambiguous.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SelectError {
-    /// No damage has it.
+    /// No damage has this id.
     #[error("the snapshot {snapshot} lists no damage with the id {id}")]
     None {
-        /// What was asked for.
+        /// The given id.
         id: Id,
-        /// Where it was looked for.
+        /// The snapshot that was searched.
         snapshot: String,
     },
-    /// Several begin like this.
+    /// Several ids begin with it.
     #[error("several ids begin with {id}: {}", candidates.join(", "))]
     Several {
-        /// What was asked for.
+        /// The given beginning of an id.
         id: Id,
         /// The ids, at most ten.
         candidates: Vec<String>,
@@ -182,7 +182,7 @@ pub enum SelectError {
 }
 
 impl SelectError {
-    /// What to do about it.
+    /// What the administrator can do about it.
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
             Self::None { .. } | Self::Nowhere { .. } => "`seawall damage list` shows what there is",
@@ -194,7 +194,7 @@ impl SelectError {
 }
 
 impl Selection {
-    /// The objects that are meant; an id that several stores have means all of them.
+    /// The selected objects. An id that exists in several stores selects the object in each.
     pub(super) fn objects(&self, manifest: &Manifest) -> Result<BTreeSet<Object>, SelectError> {
         let mut objects = BTreeSet::new();
         match self {

@@ -1,4 +1,4 @@
-//! Is the destination there, create-only, writable, roomy, and in time?
+//! Checks the destination: present, create-only, writable, with room, and with the right time?
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,12 +13,12 @@ use crate::repository::state::StateFolder;
 use crate::repository::{Repository, names, runs};
 use crate::time::Timestamp;
 
-/// Clocks that are further apart than this are wrong.
+/// Clocks that differ by more are wrong.
 const CLOCKS_DIFFER: Duration = Duration::from_hours(24);
-/// Clocks that are closer than this are right.
+/// Clocks that differ by less are right.
 const CLOCKS_AGREE: Duration = Duration::from_mins(5);
 
-/// Looks at the destination.
+/// Checks the destination. Does nothing if the repository could not be opened.
 pub fn destination(report: &mut Report, setup: &Setup<'_>) {
     let Some(repository) = setup.repository else {
         return;
@@ -44,7 +44,8 @@ pub fn destination(report: &mut Report, setup: &Setup<'_>) {
             Some("the first backup shows it".into()),
         ),
     }
-    // Runs first: one that ends meanwhile has its marker in the listing that comes after.
+    // List runs before markers: a run that ends in between then has its marker in the later
+    // listing.
     let listed = runs::seen(repository.backend().as_ref());
     let listed = listed.and_then(|runs| Ok((runs, repository.markers()?)));
     let (runs, markers) = match listed {
@@ -62,8 +63,8 @@ pub fn destination(report: &mut Report, setup: &Setup<'_>) {
     runs_and_ages(report, runs, &markers, setup.now);
 }
 
-/// Puts `seawall.json` once more, with its own bytes: a store that keeps the promise refuses, one
-/// that does not writes what is there already.
+/// Puts `seawall.json` again, with its own bytes. A store that keeps the create-only promise
+/// refuses. One that does not only writes the same bytes again.
 fn create_only(report: &mut Report, repository: &Repository, weak: WeakWrites) {
     let backend = repository.backend();
     let key = names::configuration();
@@ -111,7 +112,7 @@ fn tell_settings(report: &mut Report, findings: Vec<Finding>) {
     }
 }
 
-/// Asks the system for each folder that a backup writes to; nothing is written.
+/// Asks the system whether each folder that a backup writes to is writable. Writes nothing.
 fn writable(report: &mut Report, path: &Path) {
     let folders = [
         "",
@@ -141,7 +142,7 @@ fn writable(report: &mut Report, path: &Path) {
     }
 }
 
-/// The repository is not encrypted, and Seafile's configuration holds passwords.
+/// Reports a repository that everybody can read: Seafile's configuration holds passwords.
 fn private(report: &mut Report, path: &Path) {
     use std::os::unix::fs::PermissionsExt as _;
     let Ok(metadata) = std::fs::metadata(path) else {
@@ -160,7 +161,7 @@ fn private(report: &mut Report, path: &Path) {
     }
 }
 
-/// Against what the last snapshot took, as far as the markers tell.
+/// Compares the free space with what the last snapshot took, as far as the markers tell.
 fn room(report: &mut Report, path: &Path, markers: &Markers) {
     let room = match room::of(path) {
         Ok(room) => room,
@@ -192,7 +193,7 @@ fn room(report: &mut Report, path: &Path, markers: &Markers) {
     }
 }
 
-/// This host's clock and the storage's.
+/// Compares this host's clock with the storage's.
 fn clock(report: &mut Report, markers: &Markers, now: Timestamp) {
     let Some(newest) = markers
         .snapshots

@@ -1,6 +1,7 @@
-//! The verb `doctor`: is everything set up for backups on this host? It looks at the destination,
-//! at the state folder, and at an installation, says what is wrong with the next step, and changes
-//! nothing (docs/design.md, "Watching", says what it proves).
+//! The verb `doctor`: is everything set up for backups on this host?
+//!
+//! It checks the destination, the state folder and an installation. It says what is wrong and what
+//! to do next, and changes nothing. docs/design.md, "Watching", says what it proves.
 
 mod destination;
 mod objects;
@@ -21,48 +22,48 @@ use crate::causes;
 use crate::repository::Repository;
 use crate::time::Timestamp;
 
-/// How something is.
+/// How serious a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
-    /// As it should be.
+    /// All is as it should be.
     Ok,
     /// Good to know.
     Note,
-    /// A backup fails, or is worth less than it should be.
+    /// A backup would fail, or would be worth less than it should.
     Bad,
 }
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// How it is.
+    /// How serious it is.
     pub level: Level,
-    /// What was looked at: one word or two.
+    /// What was checked, in one word or two.
     pub what: &'static str,
-    /// What was seen.
+    /// What was found, for people.
     pub text: String,
-    /// What to do about it.
+    /// The next step, if there is one.
     pub next: Option<String>,
 }
 
-/// What to look at.
+/// What is to be checked.
 #[derive(Debug, Clone, Copy)]
 pub struct Setup<'a> {
-    /// The repository, if it could be opened, with its pinned keys.
+    /// The repository with its pinned keys; `None`: it could not be opened.
     pub repository: Option<&'a Repository>,
-    /// Where it is, if that is a folder of this machine.
+    /// The repository's folder, if it is on this machine.
     pub repository_path: Option<&'a Path>,
     /// Where the state folder is or would be.
     pub state: &'a Path,
-    /// By whose clock ages are counted: this machine's.
+    /// The time on this machine, from which ages are counted.
     pub now: Timestamp,
 }
 
-/// What was found, in order.
+/// All findings, in the order of the checks.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Report {
-    /// Every line.
+    /// The findings; each is one line of output.
     pub findings: Vec<Finding>,
 }
 
@@ -74,22 +75,22 @@ impl Report {
             .all(|finding| finding.level != Level::Bad)
     }
 
-    /// Adds what is as it should be.
+    /// Adds a finding that all is well.
     pub fn ok(&mut self, what: &'static str, text: impl Into<String>) {
         self.add(Level::Ok, what, text.into(), None);
     }
 
-    /// Adds what is good to know.
+    /// Adds a finding that is good to know.
     pub fn note(&mut self, what: &'static str, text: impl Into<String>, next: Option<String>) {
         self.add(Level::Note, what, text.into(), next);
     }
 
-    /// Adds what is wrong.
+    /// Adds a finding of something wrong, with the next step.
     pub fn bad(&mut self, what: &'static str, text: impl Into<String>, next: impl Into<String>) {
         self.add(Level::Bad, what, text.into(), Some(next.into()));
     }
 
-    /// Adds an error with its causes.
+    /// Adds an error with its causes as a bad finding.
     pub fn error(
         &mut self,
         what: &'static str,
@@ -106,14 +107,15 @@ impl Report {
             text,
             next,
         };
-        // Three databases of one server that is down are one thing.
+        // If one server with three databases is down, that is told once.
         if level != Level::Bad || !self.findings.contains(&finding) {
             self.findings.push(finding);
         }
     }
 }
 
-/// Says it when one of these folders, real and absolute, lies in another where it must not.
+/// Reports if folder `inner` lies inside of one of `outer`, where it must not. All paths are
+/// absolute, with links resolved.
 pub fn apart(report: &mut Report, inner: (&'static str, &Path), outer: (&'static str, &[PathBuf])) {
     let (name, path) = inner;
     let (outer_name, folders) = outer;

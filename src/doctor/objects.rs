@@ -1,4 +1,4 @@
-//! Are the libraries of the databases on disk?
+//! Checks whether the objects of the databases' libraries are on disk.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -15,12 +15,12 @@ use crate::source::object_folders;
 use crate::source::presence::{Expectations, Expected, Presence, Random, Sampling, look};
 use crate::walk::{content_store, read_checked};
 
-/// Random objects that are looked for.
+/// How many random objects are looked for.
 const SAMPLES: usize = 20;
-/// Libraries that are named.
+/// The most libraries that are named.
 const MOST_NAMED: usize = 20;
 
-/// Compares the databases' libraries with what is on disk.
+/// Compares the databases' libraries with the objects on disk.
 pub(super) fn objects(report: &mut Report, installation: &Installation) {
     let pointers = match pointers(installation) {
         Ok(pointers) => pointers,
@@ -166,7 +166,7 @@ fn presence(folders: &ObjectFolders, libraries: &[LibraryPointers]) -> Presence 
         back: false,
         judge: &|_| Expected::File(None),
     };
-    // By the clock: which ones are looked at need not be a secret.
+    // Seeded by the clock: the choice of objects need not be secret.
     let now = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap_or_default();
@@ -182,7 +182,7 @@ fn presence(folders: &ObjectFolders, libraries: &[LibraryPointers]) -> Presence 
     presence
 }
 
-/// Whether a library's newest state has any file or folder; reads its newest commit.
+/// Whether a library's newest state has any file or folder. Reads its newest commit.
 fn has_content(folders: &ObjectFolders, library: &LibraryPointers) -> bool {
     library.heads.iter().any(|head| {
         folders.places(Store::Library(library.id)).any(|store| {

@@ -5,20 +5,20 @@ use std::path::Path;
 
 use crate::units::bytes;
 
-/// What a file system has, and has left.
+/// Size and free space of a file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Room {
-    /// Bytes in all.
+    /// Its size in bytes.
     pub bytes: u64,
-    /// Bytes that we may take.
+    /// Free bytes that this user may take.
     pub free_bytes: u64,
-    /// Files that there may be; 0 where they are not counted.
+    /// The number of files that it can hold; 0 if the file system does not count files.
     pub inodes: u64,
-    /// Files that we may make.
+    /// The number of files that this user may still make.
     pub free_inodes: u64,
 }
 
-/// Asks the file system of `path`, or of the nearest folder above it that exists.
+/// Asks the file system of `path`, or of its nearest existing parent.
 pub fn of(path: &Path) -> io::Result<Room> {
     let there = path.ancestors().find(|path| path.exists());
     let stat = rustix::fs::statvfs(there.unwrap_or(Path::new("/")))?;
@@ -31,13 +31,13 @@ pub fn of(path: &Path) -> io::Result<Room> {
 }
 
 impl Room {
-    /// Whether less than a twentieth of the bytes or of the files is left.
+    /// Whether less than a twentieth of the bytes or of the files is free.
     pub fn is_short(&self) -> bool {
         self.free_bytes < self.bytes / 20
             || (self.inodes > 0 && self.free_inodes < self.inodes / 20)
     }
 
-    /// `12.3 GiB free of 40.0 GiB, and room for 1200000 files`.
+    /// For people: `12.3 GiB free of 40.0 GiB, and room for 1200000 files`.
     pub fn text(&self) -> String {
         let files = if self.inodes > 0 {
             format!(", and room for {} files", self.free_inodes)

@@ -1,4 +1,4 @@
-//! Can this user back up that installation?
+//! Checks whether this user can back up an installation.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -23,11 +23,11 @@ pub(super) const UNREADABLE_NEXT: &str = "repair it, or take it from an older sn
 /// What a backup copies to its spool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Databases {
-    /// Bytes of all databases.
+    /// Bytes of all databases that are files; dumps of databases on servers are not counted.
     pub bytes: u64,
 }
 
-/// Looks at an installation that was found.
+/// Checks an installation.
 pub fn source(report: &mut Report, installation: &Installation) -> Databases {
     report.ok(
         "installation",
@@ -113,7 +113,8 @@ fn look_at_databases(report: &mut Report, installation: &Installation) -> u64 {
     bytes
 }
 
-/// What of docker's files is to be found above the installation.
+/// The next step for a missing `.env`: the options for docker's files that lie above the
+/// installation.
 fn env_file(top: &Path) -> String {
     let names = [
         ".env",

@@ -1,4 +1,4 @@
-//! Is the state folder there, private, and this repository's?
+//! Checks the state folder: is it present, private, and joined to this repository?
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -14,7 +14,7 @@ use crate::repository::wrapped::{Condition, Wrapped};
 use crate::repository::{Repository, names};
 use crate::units::bytes;
 
-/// Looks at the state folder. `databases`: what is copied to its spool.
+/// Checks the state folder. `databases` says how much is copied to its spool.
 pub fn state(report: &mut Report, setup: &Setup<'_>, databases: Option<&Databases>) {
     let path = setup.state;
     let Some(state) = StateFolder::existing(path) else {
@@ -51,7 +51,7 @@ pub fn state(report: &mut Report, setup: &Setup<'_>, databases: Option<&Database
     }
 }
 
-/// Whether a file or folder is this user's and nobody else may look into it; says it if not.
+/// Whether a file or folder belongs to this user and is closed to others. Reports it if not.
 fn owned_and_private(report: &mut Report, path: &Path, mode: u32, what: &'static str) -> bool {
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
@@ -82,7 +82,8 @@ fn owned_and_private(report: &mut Report, path: &Path, mode: u32, what: &'static
     true
 }
 
-/// Copies of all databases, and of one while it is recovered.
+/// Checks the room for copies of all databases, twice: a database that is recovered is copied
+/// again.
 fn spool(report: &mut Report, path: &Path, databases: Option<&Databases>) {
     let Some(databases) = databases else {
         return;
@@ -156,7 +157,7 @@ fn published(report: &mut Report, repository: &Repository, host_key: &HostKey) {
     }
 }
 
-/// Whether what this host stores can be sealed, and to whom it will be.
+/// Checks whether this host can encrypt what it stores, and reports to which keys.
 fn encryption(
     report: &mut Report,
     repository: &Repository,
@@ -197,7 +198,7 @@ fn encryption(
     }
 }
 
-/// Whether a key that everything depends on is where it should be.
+/// Checks whether a key that a passphrase protects is in the repository, and unchanged.
 fn behind_a_passphrase(report: &mut Report, repository: &Repository, wrapped: &Wrapped) {
     let key = &wrapped.key;
     match wrapped.look(repository.backend().as_ref()) {

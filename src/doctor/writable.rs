@@ -1,5 +1,7 @@
-//! Can the account that will run Seafile write where it has to? After a move to another image or machine the numbers
-//! of owners may be somebody else's: Seafile starts then, and fails at the first upload.
+//! Checks whether the account that will run Seafile can write where it must.
+//!
+//! After a move to another image or machine the owners' numbers may mean other accounts: then
+//! Seafile starts, and fails at the first upload.
 
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt as _;
@@ -10,13 +12,14 @@ use crate::object::Kind;
 use crate::repository::place::shell;
 use crate::seafile::discover::Installation;
 
-/// What a restore leaves in the folder that it filled (`restore::NOTES`; verbs do not use each other).
+/// The file that a restore leaves in the folder that it filled. (A copy of `restore::NOTES`,
+/// because verbs do not use each other.)
 const NOTES: &str = "RESTORE-NOTES.txt";
-/// The user and group of Seafile's own images with `NON_ROOT=true`.
+/// User and group in Seafile's own images with `NON_ROOT=true`.
 const NON_ROOT: u32 = 8000;
-/// So many folders of libraries are looked at in each folder of objects.
+/// How many folders of libraries are checked in each folder of objects.
 const SAMPLE: usize = 20;
-/// So many files of docker are looked for below `extra`.
+/// The most folders that are searched for docker's files.
 const MOST_FOLDERS: usize = 200;
 
 /// A user and its group.
@@ -27,8 +30,8 @@ struct Account {
     is_non_root: bool,
 }
 
-/// Looks whether folders that Seafile writes to let its account in. By owner and mode: the file system may be mounted
-/// for reading here.
+/// Checks whether the account may write to the folders that Seafile writes to. It goes by owner and
+/// mode and tries no write: on this machine the file system may be mounted read-only.
 pub(super) fn writable(report: &mut Report, installation: &Installation) {
     let Some(account) = account(installation) else {
         return;
@@ -57,12 +60,12 @@ pub(super) fn writable(report: &mut Report, installation: &Installation) {
     if installation.top.join(NOTES).exists() {
         report.bad("writable", text, next);
     } else {
-        // A server that runs may be closed on purpose.
+        // An installation that no restore filled may be closed on purpose.
         report.note("writable", text, Some(next));
     }
 }
 
-/// Who will run Seafile.
+/// The account that will run Seafile.
 fn account(installation: &Installation) -> Option<Account> {
     if is_non_root(&installation.top) {
         return Some(Account {
@@ -79,7 +82,8 @@ fn account(installation: &Installation) -> Option<Account> {
     })
 }
 
-/// Whether a `.env` or compose file says so: in the installation, or among what was backed up besides it.
+/// Whether a `.env` or compose file sets `NON_ROOT`: in the installation, its `conf`, or in
+/// `extra`, where a restore puts such files.
 fn is_non_root(top: &Path) -> bool {
     let mut folders = vec![top.join("extra"), top.join("conf"), top.to_owned()];
     let mut seen = 0;

@@ -1,8 +1,10 @@
-//! Damage that the administrator has accepted (docs/design.md, "Accepted damage"): which, since when,
-//! until when, and why. `damage` changes it, in the state folder; a backup signs it into its manifest.
+//! Damage that the administrator has accepted (docs/design.md, "Accepted damage"): which, since
+//! when, until when, and why. `damage` changes the file in the state folder; a backup signs its
+//! content into the manifest.
 //!
-//! One acceptance is of one occurrence: an object, and the snapshot that first had it damaged. What is
-//! mended and breaks again has another first snapshot, so an old acceptance does not cover it.
+//! An acceptance is for one occurrence: an object, and the first snapshot that reported it damaged.
+//! If the object is mended and breaks again, the first snapshot is another one, and the old
+//! acceptance does not cover it.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -14,17 +16,17 @@ use super::names::SnapshotId;
 use crate::object::{Kind, Object, ObjectId, Store};
 use crate::time::Timestamp;
 
-/// The beginning of the file in the state folder.
+/// The first line of the file in the state folder.
 const COMMENT: &str = "# damage that was accepted; `seawall damage` changes this file\n";
 
-/// One occurrence of damage: the object, and the snapshot that first had it damaged.
+/// One occurrence of damage: the object, and the first snapshot that reported it.
 type Occurrence = (Object, SnapshotId);
 
 fn occurrence(damage: &Damage) -> Occurrence {
     (damage.object(), damage.first_seen)
 }
 
-/// A line of the file.
+/// A line of the file in the state folder.
 #[derive(Serialize, Deserialize)]
 struct Accepted {
     store: Store,
@@ -35,12 +37,12 @@ struct Accepted {
     acceptance: Acceptance,
 }
 
-/// What is accepted.
+/// The accepted damage of the source, by occurrence.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Acceptances(BTreeMap<Occurrence, Acceptance>);
 
 impl Acceptances {
-    /// What a snapshot says was accepted when it was made.
+    /// What was accepted when this snapshot was made.
     pub fn signed(manifest: &Manifest) -> Self {
         let mut signed = Self::default();
         for damage in manifest.all_damage() {
@@ -51,28 +53,28 @@ impl Acceptances {
         signed
     }
 
-    /// The word about some damage, whether it still holds or not.
+    /// The acceptance of this damage, even if it is over.
     pub fn of(&self, damage: &Damage) -> Option<&Acceptance> {
         self.0.get(&occurrence(damage))
     }
 
-    /// Accepts; a word that was given before is replaced, and returned.
+    /// Accepts damage. Returns the acceptance that this one replaces.
     pub fn accept(&mut self, damage: &Damage, acceptance: Acceptance) -> Option<Acceptance> {
         self.0.insert(occurrence(damage), acceptance)
     }
 
-    /// Takes it back. Whether there was anything to take back.
+    /// Withdraws an acceptance. Returns whether there was one.
     pub fn withdraw(&mut self, damage: &Damage) -> bool {
         self.0.remove(&occurrence(damage)).is_some()
     }
 
-    /// Forgets what a snapshot does not list any more: it was mended.
+    /// Drops acceptances of damage that the manifest no longer lists: it was mended.
     pub fn forget_mended(&mut self, manifest: &Manifest) {
         let listed: HashSet<Occurrence> = manifest.all_damage().map(occurrence).collect();
         self.0.retain(|accepted, _| listed.contains(accepted));
     }
 
-    /// A comment, then one JSON object a line, for people too.
+    /// A comment, then one JSON object a line: people read the file too.
     pub fn to_text(&self) -> Result<String, serde_json::Error> {
         let mut text = COMMENT.to_owned();
         for ((object, first_seen), acceptance) in &self.0 {
@@ -89,7 +91,7 @@ impl Acceptances {
         Ok(text)
     }
 
-    /// Reads [`Self::to_text`] back; empty lines and lines that begin with `#` are passed over.
+    /// Reads [`Self::to_text`] back. Skips empty lines and lines that begin with `#`.
     ///
     /// Errors: the number of the first line that cannot be read, and why.
     pub fn parse(text: &str) -> Result<Self, String> {
@@ -112,7 +114,7 @@ impl Acceptances {
     }
 }
 
-/// The beginning of the file of faults in the state folder.
+/// The first line of the file of bad stored files in the state folder.
 const FAULTS_COMMENT: &str =
     "# stored files that are bad, and that was accepted; `seawall damage` changes this file\n";
 
@@ -124,28 +126,29 @@ struct AcceptedFault {
     acceptance: Acceptance,
 }
 
-/// Bad stored files that the administrator knows of: older snapshots lack what they held, for good.
+/// Bad stored files that the administrator has accepted: older snapshots will lack their content
+/// for good.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AcceptedFaults(BTreeMap<Key, Acceptance>);
 
 impl AcceptedFaults {
-    /// Whether a bad file is accepted.
+    /// Whether the acceptance of a bad file exists and is not over.
     pub fn holds(&self, key: &Key, now: Timestamp) -> bool {
         self.0.get(key).is_some_and(|given| !given.is_over(now))
     }
 
-    /// All that hold.
+    /// The accepted files whose acceptance is not over.
     pub fn keys(&self, now: Timestamp) -> Vec<Key> {
         let holding = self.0.iter().filter(|(_, given)| !given.is_over(now));
         holding.map(|(key, _)| key.clone()).collect()
     }
 
-    /// Accepts; whether that is news.
+    /// Accepts a bad file. Returns whether this changed anything.
     pub fn accept(&mut self, key: &Key, acceptance: &Acceptance) -> bool {
         self.0.insert(key.clone(), acceptance.clone()).as_ref() != Some(acceptance)
     }
 
-    /// Takes it back; whether there was anything to take back.
+    /// Withdraws an acceptance. Returns whether there was one.
     pub fn withdraw(&mut self, key: &Key) -> bool {
         self.0.remove(key).is_some()
     }

@@ -1,15 +1,15 @@
-//! Chains: the markers that one host key signed. What `latest` and `status` judge by.
+//! Chains: a chain is all markers that one host key signed. `latest` and `status` use them.
 
 use super::SignedBy;
 use super::note::VerifyingKey;
 use super::snapshots::{Markers, Snapshot};
 
-/// What one host key signed.
+/// The two newest snapshots that one host key signed.
 #[derive(Debug, Clone, Copy)]
 pub struct Chain<'a> {
     /// The snapshot with the highest sequence.
     pub newest: &'a Snapshot,
-    /// The one before it, if that is still there.
+    /// The snapshot before it in the chain, if that still exists.
     pub before: Option<&'a Snapshot>,
 }
 
@@ -25,18 +25,18 @@ impl Chain<'_> {
     }
 }
 
-/// A chain that another one went on from.
+/// A chain that ended because another chain continues it.
 #[derive(Debug, Clone, Copy)]
 pub struct RetiredChain<'a> {
     /// The chain that ended.
     pub chain: Chain<'a>,
-    /// The newest snapshot of the chain that says so.
+    /// The newest snapshot of the chain that continues it.
     pub by: &'a Snapshot,
 }
 
 impl Markers {
-    /// Chains that go on, and those that ended because another one went on from them. Only who is vouched for as well
-    /// retires a key that somebody vouches for. A key that signed again since then is not retired.
+    /// The chains that go on, and those that another chain continues. Only a pinned key can retire
+    /// a pinned key. A key that signed again after it was retired is not retired.
     pub fn living_and_retired(&self) -> (Vec<Chain<'_>>, Vec<RetiredChain<'_>>) {
         let chains = self.chains();
         let retires = |by: &&Chain<'_>, chain: &Chain<'_>| {
@@ -59,8 +59,8 @@ impl Markers {
         (living, ended)
     }
 
-    /// Every chain, in order of its newest snapshot's name. Sequences decide, since a host's clock
-    /// may have been wrong.
+    /// Every chain, in order of its newest snapshot's name. Within a chain the sequence number
+    /// decides which snapshot is newest, since the host's clock may have been wrong.
     pub fn chains(&self) -> Vec<Chain<'_>> {
         let rank = |snapshot: &Snapshot| (snapshot.marker.sequence, snapshot.id());
         let mut chains: Vec<Chain<'_>> = Vec::new();

@@ -1,27 +1,28 @@
-//! Times of three clocks: a snapshot's name and its `finished` are by the host's, `stored` is by the
-//! storage's, and this machine has one too. Here is what counts as a difference.
+//! Compares the times of three clocks. A snapshot's name and its `finished` come from the host's
+//! clock, `stored` comes from the storage's, and this machine has one too.
 
 use std::time::Duration;
 
 use super::snapshots::Snapshot;
 use crate::time::Timestamp;
 
-/// Clocks that are closer than this are right.
+/// Clocks that differ by no more than this count as right.
 pub const AGREE: Duration = Duration::from_mins(5);
-/// Less than this is no reason to say that a name lies ahead: two runs of one second have names of two.
+/// A snapshot's name may be ahead of the clock by this much without a warning: two runs that start
+/// in the same second get names of two seconds.
 const NAMES_AHEAD: Duration = Duration::from_mins(1);
 
-/// Whether two clocks differ by more than clocks do.
+/// Whether two times differ by more than [`AGREE`].
 pub fn are_apart(a: Timestamp, b: Timestamp) -> bool {
     a.since(b).max(b.since(a)) > AGREE
 }
 
-/// What a marker says of the clock: nothing, unless the snapshot's name lies after it.
+/// The marker's `clock` line: the present time, if the snapshot's name is ahead of it.
 pub fn behind(started: Timestamp, now: Timestamp) -> Option<Timestamp> {
     (started.since(now) > NAMES_AHEAD).then_some(now)
 }
 
-/// Whether a snapshot's own times are those at which the storage got it.
+/// Whether the host's time in the marker agrees with the time at which the storage got the marker.
 pub fn fit(snapshot: &Snapshot) -> bool {
     !are_apart(snapshot.stored, snapshot.marker.finished)
 }

@@ -1,5 +1,5 @@
-//! `seawall.json`: what makes a place a repository (docs/format.md, "seawall.json"). Written once,
-//! holds no keys.
+//! `seawall.json`: the file that makes a place a repository (docs/format.md, "seawall.json"). It is
+//! written once and holds no keys.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,9 +10,9 @@ use super::Error;
 use crate::crypt::Seal;
 use crate::time::Timestamp;
 
-/// The format that this version writes, and the newest that it reads.
+/// The format that this version writes, and the newest one that it reads.
 pub const FORMAT: u32 = 1;
-/// No `seawall.json` is longer.
+/// The longest `seawall.json` that is read.
 pub const MAX_BYTES: u64 = 64 * 1024;
 
 /// A repository's id: 16 random bytes as 32 hex digits.
@@ -20,7 +20,7 @@ pub const MAX_BYTES: u64 = 64 * 1024;
 pub struct RepositoryId(String);
 
 impl RepositoryId {
-    /// Makes a new one.
+    /// A new random id.
     pub fn random() -> Result<Self, Error> {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes).map_err(|error| Error::Random(error.to_string()))?;
@@ -88,7 +88,7 @@ fn malformed(reason: String) -> Error {
     }
 }
 
-/// What is longer than [`MAX_BYTES`].
+/// The error for a file longer than [`MAX_BYTES`].
 pub fn too_long() -> Error {
     malformed("it is too long".into())
 }
@@ -105,7 +105,7 @@ impl Configuration {
             .into_bytes()
     }
 
-    /// Reads stored bytes. A format that is newer than this version is [`Error::NewerFormat`].
+    /// Reads stored bytes. A newer format is [`Error::NewerFormat`].
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
         #[derive(Deserialize)]
         struct Version {

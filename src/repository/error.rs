@@ -22,7 +22,7 @@ pub enum Error {
         /// The URL or path as given.
         place: String,
     },
-    /// `seawall.json` is there and says nothing.
+    /// `seawall.json` is there but cannot be read as a configuration.
     #[error("seawall.json at {place} is damaged: {reason}")]
     ConfigurationDamaged {
         /// The URL or path as given.
@@ -43,17 +43,17 @@ pub enum Error {
         /// The one in the markers.
         other: RepositoryId,
     },
-    /// Markers of two repositories lie together, and nothing says which one is meant.
+    /// Trusted markers name two repositories, and nothing tells which one is meant.
     #[error("the markers at {place} belong to two repositories, {first} and {second}")]
     TwoRepositories {
         /// The URL or path as given.
         place: String,
-        /// One id.
+        /// The id that was read first.
         first: RepositoryId,
-        /// Another.
+        /// The id that differs.
         second: RepositoryId,
     },
-    /// Nobody vouches for the markers from which the repository's id would be taken.
+    /// No trusted key signed a marker, so the repository's id cannot be taken from markers.
     #[error("no key that is trusted here signed a marker at {place}")]
     Unvouched {
         /// The URL or path as given.
@@ -78,13 +78,14 @@ pub enum Error {
     /// A file could not be encrypted.
     #[error(transparent)]
     Seal(#[from] SealError),
-    /// This host does not know to whom to encrypt.
+    /// The repository is encrypted, and this host has no recipients for it.
     #[error("the repository at {place} is encrypted, and this host has no recipients for it")]
     NoRecipients {
         /// The URL or path as given.
         place: String,
     },
-    /// This host encrypts what it stores there, and `seawall.json` says that nothing is encrypted.
+    /// This host has recipients for the repository, but `seawall.json` says that nothing is
+    /// encrypted.
     #[error(
         "this host encrypts what it stores at {place}, but seawall.json there says that nothing is encrypted"
     )]
@@ -92,13 +93,13 @@ pub enum Error {
         /// The URL or path as given.
         place: String,
     },
-    /// Made by a later version.
+    /// The repository's format is not one that this version reads.
     #[error("the repository has format {found}; this version of seawall reads format 1")]
     NewerFormat {
-        /// The format that it says.
+        /// The format in `seawall.json` or in a manifest.
         found: u32,
     },
-    /// A snapshot was named that is not there.
+    /// No snapshot has this name.
     #[error("there is no snapshot {name:?}")]
     NoSnapshot {
         /// What was asked for.
@@ -120,10 +121,10 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
-    /// Bytes that cannot be read as what they should be.
+    /// Bytes that cannot be parsed.
     #[error("{what} cannot be read: {reason}")]
     Malformed {
-        /// What they should be.
+        /// What the bytes should be, for people.
         what: String,
         /// What is wrong.
         reason: String,
@@ -131,13 +132,13 @@ pub enum Error {
     /// The destination failed.
     #[error(transparent)]
     Backend(#[from] backends::Error),
-    /// The destination does not refuse to overwrite, and nobody accepted that.
+    /// The destination overwrites existing keys, and the administrator has not accepted that.
     #[error("{place} overwrites what it has: two runs could destroy each other's markers")]
     Overwrites {
         /// The URL or path as given.
         place: String,
     },
-    /// A marker of this run's name is already there: the run was declared dead while it slept.
+    /// A void has the name of this run's marker: a prune declared the run dead while it slept.
     #[error("this run was declared dead by a prune: its marker's name {snapshot} is taken")]
     Voided {
         /// The run.
@@ -149,14 +150,14 @@ pub enum Error {
         /// The URL or path as given.
         place: String,
     },
-    /// This host signs with another key than it did.
+    /// This host's key is not the one that signed its last snapshot.
     #[error(
         "this host has another key than when it made {snapshot}, its last snapshot, which is signed by {key}"
     )]
     AnotherKey {
         /// The snapshot.
         snapshot: super::names::SnapshotId,
-        /// The key of then.
+        /// The key that signed it.
         key: String,
     },
     /// The state folder failed.
@@ -177,12 +178,12 @@ pub enum Error {
         /// Who runs this.
         this: String,
     },
-    /// Another process works with this state folder.
+    /// Another process holds the lock of the state folder.
     #[error("another run is busy with {}{}", path.display(), holder.as_deref().map(|holder| format!(" ({holder})")).unwrap_or_default())]
     Busy {
-        /// The lock file; it never has to be removed.
+        /// The lock file. It never has to be removed: the lock ends with the process.
         path: std::path::PathBuf,
-        /// Who holds it, if that process says so.
+        /// The process that holds it, if it wrote that into the file.
         holder: Option<String>,
     },
     /// The catalog failed.
@@ -193,12 +194,13 @@ pub enum Error {
         /// Why.
         source: rusqlite::Error,
     },
-    /// The state folder's file system lacks what keeps two runs apart: it is a share.
+    /// The state folder's file system, such as NFS, SMB or FUSE, lacks locks or shared memory.
+    /// Without them nothing keeps two runs apart.
     #[error("the file system of {} gives no locks or no shared memory", path.display())]
     StateOnShare {
         /// The file.
         path: std::path::PathBuf,
-        /// What showed it.
+        /// The error that showed it.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The temporary files of a check failed.
@@ -224,13 +226,13 @@ pub enum Error {
     /// The computer gave no random bytes.
     #[error("no random bytes: {0}")]
     Random(String),
-    /// A thread ended without a word: a defect of seawall.
+    /// A worker thread ended without a result: a defect of seawall.
     #[error("a worker ended early: {0}")]
     Worker(&'static str),
 }
 
 impl Error {
-    /// What to do about it, where there is something to do.
+    /// The next step for the user, if there is one.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::NoRepository { place } => {
@@ -333,7 +335,7 @@ fn several(number: usize) -> String {
     format!("{number} snapshots")
 }
 
-/// The newest ones: who types the beginning of a name means one of these.
+/// Shows only the newest names: somebody who types a prefix usually means one of them.
 fn shortened(all: &[names::SnapshotId]) -> String {
     const SHOWN: usize = 3;
     let mut texts: Vec<String> = all
@@ -356,7 +358,8 @@ fn opener(any: bool) -> &'static str {
     }
 }
 
-/// Another state folder would have another host's key, and everything would be stored again.
+/// Advises to run as the owner of the state folder. A state folder of its own would mean another
+/// host key, and everything would be stored again.
 fn other_owner_hint(owner: &str) -> String {
     match owner.strip_prefix("user ") {
         _ if owner == "root" => "run it as root: sudo seawall …".to_owned(),
@@ -369,7 +372,7 @@ fn other_owner_hint(owner: &str) -> String {
     }
 }
 
-/// What another user's run left.
+/// Advises how to give files back to this user after another user's run.
 fn not_yours_hint(path: &std::path::Path) -> String {
     match owner::other_owner(path) {
         Some(owner) => format!(
@@ -384,7 +387,7 @@ fn not_yours_hint(path: &std::path::Path) -> String {
     }
 }
 
-/// Whether a catalog may not be opened or written.
+/// Whether SQLite was denied to open or write the catalog.
 fn is_denied(error: &rusqlite::Error) -> bool {
     use rusqlite::ErrorCode;
     matches!(

@@ -1,6 +1,8 @@
-//! Which snapshots a known fault of the repository hits: what a check found bad, and recorded in `data/runs/damaged-…`,
-//! is stored anew under other names by the next backup, and older snapshots go on naming the bad ones. Reads records,
-//! lists and sums, which need no key.
+//! Which snapshots need a stored file that a check found bad.
+//!
+//! A check records bad files in `data/runs/damaged-…`. The next backup stores their content again
+//! under other names, but older snapshots still name the bad files. Reads records, lists and sums,
+//! which need no key.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -13,21 +15,21 @@ use super::snapshots::Snapshot;
 use super::sums::Sums;
 use super::{Error, Repository, Result, runs};
 
-/// Stored files that a damage record names, and who needs them.
+/// Stored files that a damage record names, by the snapshots that need them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Faults {
     by_snapshot: BTreeMap<SnapshotId, BTreeSet<Key>>,
 }
 
 impl Faults {
-    /// Reads the records; only where there are any, also what the snapshots name.
+    /// Reads the damage records. Reads what the snapshots name only if there is a record.
     pub fn read(repository: &Repository, snapshots: &[Snapshot]) -> Result<Self> {
         let bad = runs::damaged_keys(repository.backend().as_ref())?;
         let mut faults = Self::default();
         if bad.is_empty() {
             return Ok(faults);
         }
-        // Snapshots share lists.
+        // Snapshots share lists, so each list is read once.
         let mut of_lists: HashMap<&Key, BTreeSet<Key>> = HashMap::new();
         for snapshot in snapshots {
             let marker = &snapshot.marker;
@@ -63,7 +65,7 @@ impl Faults {
             .map_or(0, |keys| keys.len() as u64)
     }
 
-    /// Each bad file that a snapshot needs, with those snapshots.
+    /// Each bad file that some snapshot needs, with those snapshots.
     pub fn by_key(&self) -> BTreeMap<&Key, Vec<SnapshotId>> {
         let mut keys: BTreeMap<&Key, Vec<SnapshotId>> = BTreeMap::new();
         for (snapshot, hit) in &self.by_snapshot {
@@ -99,7 +101,8 @@ fn of_list(repository: &Repository, named: &Named, bad: &HashSet<Key>) -> Result
     Ok(keys.filter(|key| bad.contains(key)).collect())
 }
 
-/// What is itself bad says nothing: `check` tells it.
+/// A list or sums file that is bad itself counts as `None`: `check` reports it. A transient error
+/// is passed on.
 fn readable<T>(read: Result<T>) -> Result<Option<T>> {
     match read {
         Err(Error::Backend(error)) if error.kind() == ErrorKind::Transient => Err(error.into()),

@@ -1,9 +1,9 @@
-//! zstd frames as every stored thing uses them: content size and checksum in each frame, a window
-//! of at most 8 MiB so that a stock `zstd -d` decodes them (format.md, *Frames*).
+//! zstd frames as every stored thing uses them: content size and checksum in each frame, and a
+//! window of at most 8 MiB, so that a stock `zstd -d` decodes them (docs/format.md, "zstd frames").
 //!
-//! Deliberately no files and no layout: packs and parts decide what goes into a frame; manifest
-//! and segments are read whole by [`decompress_bounded`]. Every reader here bounds its memory
-//! before it decodes.
+//! This module knows no files and no layout: packs and parts decide what goes into a frame.
+//! Manifests and segments are read whole by [`decompress_bounded`]. Every reader here bounds its
+//! memory before it decodes.
 
 use std::io::{self, Cursor, Read as _};
 
@@ -17,7 +17,8 @@ pub(super) const WINDOW_LOG: u32 = 23;
 
 const FRAME_MAGIC: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
 
-/// A block of 4 bytes stands for at most 128 KiB: what declares more per byte is a lie.
+/// The smallest block has 4 bytes (RLE: 3 of header, 1 of content) and gives at most 128 KiB. A
+/// frame that declares more per byte is a lie.
 const MAX_PLAIN_PER_BYTE: u64 = 128 * 1024 / 4;
 
 /// What can be wrong with frames.
@@ -26,7 +27,7 @@ pub enum Error {
     /// zstd refused to compress: a wrong level or no memory.
     #[error("zstd cannot compress")]
     Compress(#[source] io::Error),
-    /// The bytes do not decode: damaged, cut off, no zstd, or a window beyond the limit.
+    /// The bytes do not decode: damaged, cut off, not zstd, or a window beyond the limit.
     #[error("zstd cannot decompress")]
     Decompress(#[source] io::Error),
     /// The bytes are not exactly one whole frame of the expected sort.
@@ -38,7 +39,7 @@ pub enum Error {
         /// The length that the reader was told to expect.
         expected: u64,
     },
-    /// The frame needs more memory than any of seawall's.
+    /// The frame needs a larger window than any frame that seawall writes.
     #[error("a zstd frame needs a window of {bytes} bytes, more than {MAX_WINDOW_BYTES}")]
     Window {
         /// The window that the frame asks for.
@@ -100,7 +101,7 @@ pub fn compress_frame(plain: &[u8], level: i32) -> Result<Vec<u8>, Error> {
 
 /// Decompresses exactly one frame, which must declare exactly `plain_len` bytes.
 ///
-/// Memory is taken only once the header agrees, and never for more than the frame could hold.
+/// Allocates only after the header agrees, and never more than a frame of this length could hold.
 pub fn decompress_frame(frame: &[u8], plain_len: u64) -> Result<Vec<u8>, Error> {
     check_header(frame, plain_len)?;
     if zstd_safe::find_frame_compressed_size(frame) != Ok(frame.len()) {
@@ -170,8 +171,8 @@ pub fn decompress_bounded(bytes: &[u8], max: u64) -> Result<Vec<u8>, Error> {
     Ok(plain)
 }
 
-/// As many of a frame's first plain bytes as a damaged frame gives, at most `max`. Its checksum is not asked: nothing is
-/// proved of them.
+/// Decodes the beginning of a damaged frame, at most `max` bytes. The frame's checksum does not
+/// count: nothing proves these bytes.
 pub fn decompress_beginning(frame: &[u8], max: u64) -> Vec<u8> {
     let mut plain = Vec::new();
     let Ok(mut decoder) = zstd::stream::read::Decoder::with_buffer(frame) else {
@@ -181,7 +182,7 @@ pub fn decompress_beginning(frame: &[u8], max: u64) -> Vec<u8> {
         return plain;
     }
     let mut decoder = decoder.take(max);
-    // An error takes what the same call had decoded along: small steps lose little.
+    // If a read fails, the bytes that the same call had decoded are lost. Small steps lose few.
     let mut step = [0; 512];
     while let Ok(len @ 1..) = decoder.read(&mut step) {
         plain.extend_from_slice(&step[..len]);
@@ -189,7 +190,7 @@ pub fn decompress_beginning(frame: &[u8], max: u64) -> Vec<u8> {
     plain
 }
 
-/// The sorts of skippable frames that seawall writes; a stock `zstd -d` passes over both.
+/// The kinds of skippable frames that seawall writes. A stock `zstd -d` skips both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Skippable {
     /// A pack's table of contents.

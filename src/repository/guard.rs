@@ -1,9 +1,10 @@
-//! Destinations that overwrite (docs/design.md, "Weak writes"): found out before anything relies on
-//! the opposite, refused unless the administrator accepts it.
+//! Destinations that overwrite existing keys (docs/design.md, "Weak writes"). seawall finds this
+//! out before anything relies on create-only writes, and refuses such a destination unless the
+//! administrator accepts it.
 //!
-//! What backups store has names that nobody else uses, so weak writes lose none of it. What is lost
-//! is the arbiter: of two writers of one marker's name exactly one wins. A prune must not declare a
-//! run dead there.
+//! A backup's files have names that nobody else uses, so weak writes lose none of them. But without
+//! create-only writes, two writers of one marker's name may both succeed. So a prune must not
+//! declare a run dead there.
 
 use std::sync::Arc;
 
@@ -13,17 +14,20 @@ use super::host_key::HostKey;
 use super::{Error, Result, names};
 use crate::time::Timestamp;
 
-/// What the administrator said of weak writes.
+/// The administrator's decision about weak writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WeakWrites {
-    /// Nothing.
+    /// Not accepted: a destination that overwrites is refused.
     Refused,
-    /// They are good enough.
+    /// Accepted: writes look for an existing key first.
     Accepted,
 }
 
-/// A destination to write to, as far as that can be told without a try: where writes may be weak
-/// and that is accepted, each put looks first; where they are weak and it is not, `Overwrites`.
+/// Prepares a destination for writing, without test writes.
+///
+/// A destination that declares itself weak is refused with `Overwrites`, unless weak writes are
+/// accepted. If they are accepted and the destination is unproven, each put looks for the key
+/// first.
 pub fn guarded(
     backend: Arc<dyn Backend>,
     place: &str,
@@ -39,7 +43,8 @@ pub fn guarded(
     }
 }
 
-/// Where only a try tells: puts what `key` holds once more, and refuses a destination that takes it.
+/// Tests an unproven destination: puts the bytes that `key` holds a second time, and refuses a
+/// destination that accepts them.
 pub fn prove(backend: &dyn Backend, place: &str, key: &Key, body: &[u8]) -> Result<()> {
     let is_open = backend.properties().writes == Writes::Unproven;
     if is_open && backends::probe(backend, key, body)? == Writes::Weak {
@@ -48,9 +53,8 @@ pub fn prove(backend: &dyn Backend, place: &str, key: &Key, body: &[u8]) -> Resu
     Ok(())
 }
 
-/// Puts the host's verification key, which is information for whoever has lost it; and with it finds
-/// out whether the destination overwrites. What is refused for that leaves nothing behind, if it
-/// lets us delete.
+/// Stores the host's public key, for people who have lost it. The same write tests whether the
+/// destination overwrites. If it does, the new key is deleted again, if permissions allow that.
 pub fn publish(
     backend: &dyn Backend,
     place: &str,
@@ -61,13 +65,14 @@ pub fn publish(
     let text = host_key.public_text(now);
     let (is_new, body) = match backend.put_new(&key, text.as_bytes()) {
         Ok(()) => (true, text.into_bytes()),
-        // From an earlier `init`, with its date.
+        // An earlier `init` stored it, with another date in it.
         Err(error) if error.kind() == ErrorKind::AlreadyExists => (false, backend.get(&key, None)?),
         Err(error) => return Err(error.into()),
     };
     let proved = prove(backend, place, &key, &body);
     if is_new && matches!(proved, Err(Error::Overwrites { .. })) {
-        // Without permission to delete the key stays: it is no secret, and the next `init` uses it.
+        // Without permission to delete, the key stays. It is no secret, and the next `init` uses
+        // it.
         let _ = backend.delete(&key);
     }
     proved

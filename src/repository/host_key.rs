@@ -1,5 +1,6 @@
-//! The host key: signs markers; its X25519 half will open index and manifests of an encrypted
-//! repository, so that a lost catalog can be rebuilt (DESIGN 3). It never leaves the host.
+//! The host key. It signs markers; its X25519 half opens the index and the manifests of an
+//! encrypted repository, so that a lost catalog can be rebuilt (docs/design.md, "Keys"). It never
+//! leaves the host.
 
 use bech32::{Bech32, Hrp};
 use curve25519_dalek::MontgomeryPoint;
@@ -10,7 +11,7 @@ use super::note::{KeyId, NoteError, SigningKey, VerifyingKey};
 use crate::crypt::{Identities, Recipients};
 use crate::time::Timestamp;
 
-/// No file of keys is longer.
+/// The longest key file that is read.
 pub const MAX_BYTES: u64 = 64 * 1024;
 
 /// The key of a backed-up host: an Ed25519 key to sign, an X25519 key (an age identity) to read.
@@ -26,7 +27,8 @@ impl std::fmt::Debug for HostKey {
 }
 
 impl HostKey {
-    /// Makes a new one for a host of that name; characters that a key's name cannot have become `-`.
+    /// Makes a new key for a host of that name. Characters that a key's name cannot have become
+    /// `-`.
     pub fn generate(host: &str) -> Result<Self, Error> {
         let host: String = host
             .chars()
@@ -45,17 +47,17 @@ impl HostKey {
         Ok(Self { signing, identity })
     }
 
-    /// Signs.
+    /// The Ed25519 key that signs markers.
     pub fn signing(&self) -> &SigningKey {
         &self.signing
     }
 
-    /// What checks its signatures.
+    /// The public key that verifies its signatures.
     pub fn verifying(&self) -> VerifyingKey {
         self.signing.verifying_key().clone()
     }
 
-    /// Short name of the key.
+    /// The short id of the key. A snapshot's name has its first four hex digits.
     pub fn id(&self) -> KeyId {
         self.verifying().id()
     }
@@ -66,7 +68,7 @@ impl HostKey {
         bech32::encode::<Bech32>(Hrp::parse_unchecked("age"), public.as_bytes()).unwrap_or_default()
     }
 
-    /// Its X25519 half, to open what was sealed to it: segments and manifests of this host.
+    /// Its X25519 half as an identity. It opens segments and manifests of this host.
     pub fn identities(&self) -> Result<Identities, Error> {
         let text = self.identity_text();
         let mut nobody = |_: &str| None;
@@ -77,8 +79,8 @@ impl HostKey {
         })
     }
 
-    /// Seals nothing, to see whether these recipients can be sealed to, alone and together with the
-    /// host: an age plugin may be missing, or want no others beside it.
+    /// Seals an empty file as a test, to these recipients together with the host. This fails if an
+    /// age plugin is missing, or if a plugin accepts no other recipients beside its own.
     pub fn try_sealing_to(&self, recipients: &Recipients) -> Result<(), Error> {
         if recipients.is_empty() {
             return Ok(());
@@ -94,7 +96,7 @@ impl HostKey {
         Zeroizing::new(identity.unwrap_or_default())
     }
 
-    /// The text of the key file: secret.
+    /// The text of the key file. It is secret.
     pub fn to_text(&self) -> Zeroizing<String> {
         let (signing, identity) = (self.signing.encode(), self.identity_text());
         Zeroizing::new(format!(
@@ -136,7 +138,7 @@ impl HostKey {
         Ok(Self { signing, identity })
     }
 
-    /// What `keys/<key id>.pub` holds: information for people, not trust.
+    /// The content of `keys/<key id>.pub`. It informs people; nothing trusts it.
     pub fn public_text(&self, created: Timestamp) -> String {
         format!(
             "seawall host key 1\nverifier {}\nrecipient {}\ncreated {created}\n",

@@ -1,5 +1,5 @@
-//! Which repository a place is when `seawall.json` does not tell, or tells what no marker fits: the
-//! markers carry the id, and a key that somebody vouches for signed them (docs/design.md, "Without
+//! Finds out which repository a place holds when `seawall.json` is missing, damaged or has an id
+//! that no marker has. Markers carry the id, and a trusted key signs them (docs/design.md, "Without
 //! seawall.json").
 
 use seawall_backends::{Backend, ErrorKind, Key};
@@ -11,30 +11,30 @@ use super::{Error, Repository, Result, bounded, names};
 use crate::crypt::Seal;
 use crate::time::Timestamp;
 
-/// A key that somebody vouches for.
+/// A trusted key: pinned on this host, or given by the administrator.
 #[derive(Debug, Clone)]
 pub struct Voucher {
     /// The key.
     pub key: VerifyingKey,
-    /// The repository that it was pinned for; `None`: any.
+    /// The repository that it is trusted for; `None` means any.
     pub of: Option<RepositoryId>,
 }
 
-/// What markers that such a key signed say of their repository.
+/// The repository's facts, taken from markers that trusted keys signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Vouched {
     /// The id that all of them name.
     pub id: RepositoryId,
-    /// When the first of their runs began: the repository is not younger.
+    /// When the earliest of their runs began: the repository is at least this old.
     pub since: Timestamp,
-    /// How many they are.
+    /// The number of these markers.
     pub markers: usize,
-    /// How the newest of them says that files are sealed.
+    /// How files are sealed, according to the newest of these markers.
     pub seal: Seal,
     newest: Timestamp,
 }
 
-/// Reads every marker and asks those that a vouched key signed. `None`: there is none.
+/// Reads every marker, and evaluates those that a trusted key signed. `None` if there is none.
 ///
 /// # Errors
 ///
@@ -75,7 +75,8 @@ pub fn vouched(
     Ok(found)
 }
 
-/// A marker under its own name whose key is vouched for, for the repository that it names.
+/// Opens a marker. `None` unless a key that is trusted for the repository it names signed it, and
+/// it lies under its own name.
 fn signed(
     key: &Key,
     bytes: &[u8],
@@ -91,8 +92,8 @@ fn signed(
     (is_vouched && names::marker(marker.snapshot) == *key).then_some((id, marker))
 }
 
-/// All that lies in `markers/`, one after the other; what the destination refuses to give is passed
-/// over.
+/// Reads everything in `markers/`. Skips what is too long or cannot be read. A transient error or a
+/// failed listing is passed on.
 fn markers(backend: &dyn Backend) -> impl Iterator<Item = Result<(Key, Vec<u8>)>> + '_ {
     backend.list(names::MARKERS).filter_map(|entry| {
         let key = match entry {
@@ -107,7 +108,8 @@ fn markers(backend: &dyn Backend) -> impl Iterator<Item = Result<(Key, Vec<u8>)>
     })
 }
 
-/// The repository that a marker names. Nothing is verified: good to refuse, never to believe.
+/// The repository that a marker names. Nothing is verified, so the answer may only be used to
+/// refuse.
 pub fn claimed(marker: &[u8]) -> Option<RepositoryId> {
     let unverified = note::peek(marker).ok()?;
     let mut lines = unverified.text.lines();
@@ -116,9 +118,9 @@ pub fn claimed(marker: &[u8]) -> Option<RepositoryId> {
 }
 
 impl Repository {
-    /// Refuses to write where markers are, and all of them say that they belong elsewhere:
-    /// `seawall.json` was altered, or taken from another repository, and a run would begin a chain
-    /// under the wrong id.
+    /// Refuses to write if there are markers and none has this repository's id. Then `seawall.json`
+    /// was altered or comes from another repository, and a run would begin a chain under the wrong
+    /// id.
     pub fn refuse_other(&self) -> Result<()> {
         let mut other = None;
         for marker in markers(self.backend.as_ref()) {
@@ -139,7 +141,7 @@ impl Repository {
         }
     }
 
-    /// Writes `seawall.json` again where it is lost. There must be none.
+    /// Writes `seawall.json` again after it was lost. Fails if there is one.
     pub fn put_again(
         backend: std::sync::Arc<dyn Backend>,
         place: &str,

@@ -1,4 +1,5 @@
-//! Lists and segments as a marker names them: which packs a snapshot needs and where each object lies.
+//! Lists and segments as a marker names them: which packs a snapshot needs, and where each object
+//! lies.
 
 use seawall_backends::Key;
 
@@ -9,7 +10,7 @@ use super::sums::Sums;
 use super::{Error, Repository, Result};
 use crate::object::Sha256;
 
-/// A list: its segment, then that segment's packs in write order.
+/// A list: the name of its segment, then the names of the segment's packs in write order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct List {
     /// As the marker names it.
@@ -37,7 +38,7 @@ impl List {
         Ok(Sums::new(entries)?.to_bytes())
     }
 
-    /// Reads a list whose SHA-256 is checked against the marker's.
+    /// Reads a list and checks its SHA-256 against the marker's.
     pub fn read(repository: &Repository, named: &Named) -> Result<Self> {
         let bytes = repository.read_named(named)?;
         let mut entries = Sums::parse(&bytes)?.into_entries().into_iter();
@@ -61,7 +62,8 @@ impl List {
         })
     }
 
-    /// Reads the list's segment. Its lines are exactly the list's packs, in order.
+    /// Reads the list's segment, whose lines must be the list's packs, in order. Also returns its
+    /// stored size.
     pub fn read_segment(&self, repository: &Repository) -> Result<(Header, Vec<Line>, u64)> {
         let key = names::segment(&self.segment, repository.seal());
         let stored = repository.read_verified(&key, &self.segment)?;
@@ -70,8 +72,8 @@ impl List {
         Ok((header, lines, size))
     }
 
-    /// Opens the bytes of the segment, which were verified; it must index the packs of the list, in
-    /// their order.
+    /// Opens the segment's stored bytes, which the caller has verified. The segment must index the
+    /// packs of the list, in order.
     pub fn open_segment(
         &self,
         repository: &Repository,
@@ -90,7 +92,8 @@ impl List {
     }
 }
 
-/// The lines of a segment that the catalog knows by its SHA-256. Its list is not asked: that may be lost.
+/// The lines of a segment whose SHA-256 the catalog knows. Does not read the segment's list, which
+/// may be lost.
 pub fn read_lines(repository: &Repository, segment: &Sha256) -> Result<Vec<Line>> {
     let key = names::segment(segment, repository.seal());
     let stored = repository.read_verified(&key, segment)?;
@@ -98,13 +101,13 @@ pub fn read_lines(repository: &Repository, segment: &Sha256) -> Result<Vec<Line>
     Ok(lines)
 }
 
-/// The sums of a snapshot: every part of dumps and files, and the manifest.
+/// The sums of a snapshot. They name the manifest and every part of dumps and files.
 pub fn read_sums(repository: &Repository, marker: &Marker) -> Result<Sums> {
     let bytes = repository.read_named(&marker.sums)?;
     Ok(Sums::parse(&bytes)?)
 }
 
-/// The manifest of a snapshot, believed because the sums name it.
+/// The manifest of a snapshot. Its SHA-256 is checked against the sums.
 pub fn read_manifest(
     repository: &Repository,
     marker: &Marker,

@@ -1,5 +1,5 @@
-//! Manifests: what one snapshot holds (docs/format.md, "Manifest"). JSON, compressed; unknown fields
-//! are ignored by readers.
+//! Manifests: what one snapshot holds (docs/format.md, "Manifest"). Compressed JSON. Readers ignore
+//! unknown fields.
 
 use seawall_backends::Key;
 use serde::{Deserialize, Serialize};
@@ -27,13 +27,13 @@ pub struct Manifest {
     pub source: Source,
     /// The dumped databases, `seafile` first.
     pub databases: Vec<Database>,
-    /// Every library with a row: live, in the trash, virtual. Sorted by id.
+    /// Every library with a row in the databases: live, in the trash or virtual. Sorted by id.
     pub libraries: Vec<Library>,
     /// Stores on disk that no row points to.
     pub unreferenced: Vec<Unreferenced>,
     /// Ordinary files.
     pub files: Vec<FileGroup>,
-    /// Objects that something points to and that are nowhere to be had.
+    /// Objects that something points to and that neither source nor repository has.
     pub damage: Vec<Damage>,
     /// Objects that the source lost and the repository still has.
     pub source_damage: Vec<Damage>,
@@ -54,7 +54,7 @@ pub struct Source {
     pub seafile_version: Option<String>,
     /// Whether it is Seafile Professional.
     pub pro: bool,
-    /// Whether ids of blocks may be random, so that their bytes prove nothing.
+    /// Whether block ids may be random, so that a block's bytes cannot be checked against its id.
     #[serde(default)]
     pub random_block_ids: bool,
     /// Links at Seafile's known places that were followed, as (path inside, target).
@@ -77,7 +77,8 @@ pub struct Part {
     pub sha256: Sha256,
 }
 
-/// The word of `incomplete` for a night on which the source was gone: what is stored stays.
+/// The word of `incomplete` if the source disappeared during the run. Everything stored until then
+/// is kept.
 pub const SOURCE_GONE: &str = "source-gone";
 
 /// The engine of a database that is a SQLite file, and is stored as one.
@@ -88,7 +89,7 @@ pub const MYSQL: &str = "mysql";
 /// A dumped database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Database {
-    /// `seafile`, `usermgr` …: its name in the repository.
+    /// Its name in the repository: `seafile`, `usermgr` …
     pub role: String,
     /// [`SQLITE`] or [`MYSQL`].
     pub engine: String,
@@ -98,10 +99,10 @@ pub struct Database {
     /// The version of the server that it was dumped from (MySQL, MariaDB).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<String>,
-    /// What tells that server from others, as it said itself (MySQL, MariaDB).
+    /// The server's own identifier, which tells it from other servers (MySQL, MariaDB).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<String>,
-    /// Where it belongs inside the installation (SQLite).
+    /// Its path inside the installation (SQLite).
     pub path: Option<String>,
     /// Its length before compression, in bytes.
     pub size: u64,
@@ -154,7 +155,7 @@ pub struct Origin {
     pub library: LibraryId,
     /// That folder.
     pub path: String,
-    /// The origin's commit that both were last merged at.
+    /// The origin's commit at which both were last merged.
     pub base_commit: Option<ObjectId>,
 }
 
@@ -171,48 +172,50 @@ pub struct Library {
     pub state: LibraryState,
     /// Branches and the commits that they point to.
     pub heads: Vec<(String, ObjectId)>,
-    /// Only of a virtual library.
+    /// The library that a virtual library belongs to; `None` for other libraries.
     pub origin: Option<Origin>,
-    /// Whether its content is encrypted by its users.
+    /// Whether its users encrypt its content.
     pub encrypted: Option<bool>,
-    /// History before this moment (seconds since 1970) may have been collected: the highest value ever recorded.
+    /// History before this moment may have been collected: the highest value ever recorded, in
+    /// seconds since 1970.
     pub valid_since: Option<i64>,
     /// Days of history that Seafile keeps.
     pub history_days: Option<i64>,
     /// Seconds since 1970 of the newest head commit.
     pub head_time: Option<i64>,
-    /// What the repository holds of its own store.
+    /// The objects of its own store that the repository holds.
     pub counts: Counts,
-    /// Everything that its heads point to, as far as it is required, is in the repository.
+    /// Whether the repository has everything that its heads point to, as far as it is required.
     pub closed: bool,
-    /// Objects of collected history that are not there any more; no damage.
+    /// Objects that are gone because Seafile collected the history. They are no damage.
     pub history_incomplete: u64,
-    /// Required objects that are nowhere to be had.
+    /// Required objects that neither source nor repository has.
     pub damage: u64,
-    /// A lost commit or fs object of it cuts off what may be the last copy: its stores were copied by listing.
+    /// Set if a lost commit or fs object may cut off the last copy of something. Then the library's
+    /// stores were copied by listing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listed: Option<Listed>,
-    /// When all of it was last looked at in the source, whether it had changed or not.
+    /// When a run last read all of it in the source, changed or not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audited: Option<Audited>,
 }
 
-/// What was copied by listing, since no pointer leads to it.
+/// Objects that were copied by listing, since no pointer leads to them.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Listed {
-    /// Objects that no walk came by.
+    /// Objects that no walk reached.
     pub objects: u64,
-    /// The newest commit of the library that can be read: its id, and its time in seconds since 1970.
+    /// The id of the newest readable commit of the library, and its time in seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub newest: Option<(ObjectId, i64)>,
 }
 
-/// A look at all of a library in the source.
+/// A run that read all of a library in the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Audited {
     /// When the run began.
     pub time: Timestamp,
-    /// Its place in the chain.
+    /// The run's sequence number in the chain.
     pub sequence: u64,
 }
 
@@ -221,13 +224,14 @@ pub struct Audited {
 pub struct Unreferenced {
     /// Its library id.
     pub store: LibraryId,
-    /// Listed in `GarbageRepos`: deleted for good, waiting for the garbage collection; left out.
+    /// Whether `GarbageRepos` lists it: deleted for good and waiting for garbage collection. Then
+    /// it is left out.
     pub garbage: bool,
-    /// What the repository holds of it.
+    /// The objects of it that the repository holds.
     pub counts: Counts,
-    /// The newest commit found: its id, its time in seconds since 1970, and the library's name in it.
+    /// The newest commit found: id, time in seconds since 1970, and the library's name in it.
     pub newest: Option<(ObjectId, i64, String)>,
-    /// The highest valid-since that was recorded while it had a row.
+    /// The highest valid-since recorded while the library had a row.
     #[serde(default)]
     pub valid_since: Option<i64>,
 }
@@ -237,11 +241,12 @@ pub struct Unreferenced {
 pub struct FileGroup {
     /// Its name in the repository.
     pub name: String,
-    /// Its true name: a folder inside the installation.
+    /// Its name for people: a folder inside the installation, or `extra/` and a path outside of it.
     pub label: String,
-    /// Tells, without reading the files, whether anything changed.
+    /// Tells whether anything in the group changed. Only recently changed files are read for it.
     pub fingerprint: Sha256,
-    /// The moment that the fingerprint counts as settled before, in seconds since 1970.
+    /// The fingerprint's reference time, in seconds since 1970. The fingerprint covers the content
+    /// of files that changed around this time or later, and the times of older ones.
     pub settled_before: i64,
     /// Number of members.
     pub members: u64,
@@ -264,27 +269,27 @@ pub struct Damage {
     pub id: ObjectId,
     /// The library that needs it.
     pub library: LibraryId,
-    /// A stable word: `missing`, `empty`, `wrong-id` …
+    /// A stable word for machines: `missing`, `empty`, `wrong-id` …
     pub reason: String,
-    /// The same for people.
+    /// The reason in words for people.
     pub detail: String,
-    /// Paths of the newest state that are affected, at most 100.
+    /// Affected paths of the newest state, at most 100.
     pub paths: Vec<String>,
-    /// The first snapshot that had it.
+    /// The first snapshot that reported it.
     pub first_seen: SnapshotId,
-    /// SHA-256 of the bad bytes that are kept below `seawall-damaged/`.
+    /// SHA-256 of the bad bytes, which are kept below `seawall-damaged/`.
     pub kept: Option<Sha256>,
-    /// The administrator knows of it, and it is no news.
+    /// Set if the administrator has accepted it: it is no news.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted: Option<Acceptance>,
 }
 
-/// The administrator's word that some damage is known (docs/design.md, "Accepted damage").
+/// The administrator's statement that some damage is known (docs/design.md, "Accepted damage").
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Acceptance {
     /// When it was given.
     pub since: Timestamp,
-    /// The last day that it holds; `None`: for ever.
+    /// The last day on which it holds; `None` means for ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Day>,
     /// Why, in the administrator's words.
@@ -293,13 +298,13 @@ pub struct Acceptance {
 }
 
 impl Acceptance {
-    /// Whether it held once and does not any more.
+    /// Whether its last day is over.
     pub fn is_over(&self, now: Timestamp) -> bool {
         self.until.is_some_and(|until| until.is_over(now))
     }
 }
 
-/// How many objects are damaged; one may be listed for several libraries.
+/// Counts damaged objects. An object that is listed for several libraries counts once.
 pub fn count_objects<'a>(damage: impl IntoIterator<Item = &'a Damage>) -> u64 {
     let objects: std::collections::HashSet<Object> =
         damage.into_iter().map(Damage::object).collect();
@@ -375,22 +380,23 @@ impl Manifest {
         self.libraries.get(at.ok()?)
     }
 
-    /// What nobody has, then what the source alone lost.
+    /// First the objects that nobody has any more, then those that only the source lost.
     pub fn all_damage(&self) -> impl Iterator<Item = &Damage> + Clone {
         self.damage.iter().chain(&self.source_damage)
     }
 
-    /// Whether damage of this snapshot was not in the one before.
+    /// Whether the snapshot before this one did not have this damage.
     pub fn is_new(&self, damage: &Damage) -> bool {
         damage.first_seen == self.snapshot
     }
 
-    /// Since when every library that has a head was looked at in the source at least once.
+    /// The oldest audit among libraries with a head; `None` if one was never audited or there is
+    /// none.
     pub fn audited(&self) -> Option<Timestamp> {
         let libraries = self.libraries.iter();
         let with_head = libraries.filter(|library| !library.heads.is_empty());
         let times = with_head.map(|library| library.audited.map(|audited| audited.time));
-        // `None` is before all of them.
+        // `None` is less than any time, so one library without an audit decides.
         times.min().flatten()
     }
 

@@ -15,26 +15,28 @@ use crate::time::Timestamp;
 
 /// The first line of a marker's text.
 const TITLE: &str = "seawall snapshot 1";
-/// The first line of what stands where a marker would, had its run not been declared dead.
+/// The first line of a void: it takes the name of a marker, so that a run that was declared dead
+/// cannot finish.
 const VOID: &str = "seawall void 1";
-/// The largest marker: what Go's reader of signed notes accepts.
+/// The largest marker. Go's reader of signed notes accepts no more.
 pub const MAX_BYTES: usize = 1_000_000;
 
-/// A stored thing that a marker names, with all that is needed to believe its bytes.
+/// A stored file with what a reader needs to check its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Named {
     /// SHA-256 of the stored bytes.
     pub sha256: Sha256,
-    /// Their number.
+    /// Number of stored bytes.
     pub size: u64,
     /// Where they are.
     pub key: Key,
 }
 
-/// A host key that stores no more: its chain ended, and nobody waits for it.
+/// A host key that signs no more: another chain continues its chain, and nobody waits for new
+/// snapshots of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retired {
-    /// The last snapshot that it signed, as far as was known.
+    /// The last snapshot that it signed, as far as the run knew.
     pub last: SnapshotId,
     /// The key.
     pub key: VerifyingKey,
@@ -43,11 +45,11 @@ pub struct Retired {
 /// What a marker says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Marker {
-    /// The repository's id, so that a marker cannot be carried to another.
+    /// The repository's id, so that a marker copied to another repository is refused there.
     pub repository: String,
     /// The snapshot's name, which is also the marker's.
     pub snapshot: SnapshotId,
-    /// 1 for the first of a chain, one more for each that builds on another.
+    /// 1 for the first marker of a chain, and one more than the previous marker for the others.
     pub sequence: u64,
     /// The marker that this run built on, and the SHA-256 of its bytes.
     pub previous: Option<(SnapshotId, Sha256)>,
@@ -55,53 +57,54 @@ pub struct Marker {
     pub started: Timestamp,
     /// When everything was stored and the marker was written.
     pub finished: Timestamp,
-    /// What the host's clock said when the marker was written, where the snapshot's name, and with it `started`,
-    /// lies after that: an earlier run of the host had a clock that was ahead.
+    /// The host's clock when the marker was written. Only set if the snapshot's name, and so
+    /// `started`, is ahead of it because an earlier run of the host had a clock that was ahead.
     pub clock: Option<Timestamp>,
     /// When the packs were last listed and compared with the catalog.
     pub listed: Timestamp,
-    /// Since when every library was looked at in the source at least once, whether it had changed or not. `None`: there
-    /// are some of which that is not known.
+    /// The oldest of the libraries' last full readings in the source. `None`: some library has none
+    /// that is known.
     pub audited: Option<Timestamp>,
-    /// Objects that the databases point to and that neither source nor repository have.
+    /// Objects that the databases point to and that neither source nor repository has.
     pub damage: u64,
-    /// How many of these the administrator has accepted.
+    /// How many of the damaged objects the administrator has accepted.
     pub accepted: u64,
-    /// What was left out although it should be in the backup, one word each.
+    /// One word for each thing that should be in the backup and was left out.
     pub incomplete: Vec<String>,
     /// Number of packs that the lists name.
     pub packs: u64,
-    /// Bytes in these packs.
+    /// Stored bytes of these packs.
     pub bytes: u64,
-    /// To whom it was sealed, with age; nobody in particular: it is not encrypted.
+    /// The age recipients that it was sealed to. Empty: it is not encrypted.
     pub recipients: Vec<String>,
-    /// Those of them, and of earlier ones, that open a part only of what the snapshot names.
+    /// Present or earlier recipients that can open only a part of what the snapshot names.
     pub partly: Vec<String>,
-    /// Keys behind a passphrase that open it.
+    /// Passphrase-protected keys that open it.
     pub keys: Vec<Named>,
     /// The snapshot's sums: its manifest, and every part of dumps and files.
     pub sums: Named,
-    /// Every list that the snapshot needs, in the order in which to unpack.
+    /// Every list that the snapshot needs. By hand, unpack them in this order.
     pub lists: Vec<Named>,
-    /// Host keys that this chain goes on from.
+    /// Host keys whose chains this chain continues.
     pub retired: Vec<Retired>,
-    /// Lines that this version does not know. A reader ignores them; what deletes or signs refuses.
+    /// Lines that this version does not know. Readers ignore them; code that deletes or signs must
+    /// refuse.
     pub unknown: Vec<String>,
 }
 
-/// Why a text is not a marker's.
+/// Why a text could not be read as a marker.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MarkerError {
-    /// Another first line: something else, or a later format.
+    /// The first line is another one: not a marker, or of a later format.
     #[error("does not begin with \"{TITLE}\"")]
     Title,
-    /// A run that was declared dead; no snapshot.
+    /// The void of a run that was declared dead. It is no snapshot.
     #[error("is the void of a run that was declared dead")]
     Void,
-    /// A line that should be there once.
+    /// A line that must be there exactly once is missing or repeated.
     #[error("the line \"{0}\" is missing or there twice")]
     Count(&'static str),
-    /// A line whose value cannot be read.
+    /// A line's value cannot be parsed.
     #[error("the line {0:?} cannot be read")]
     Line(String),
 }
@@ -156,7 +159,7 @@ impl Marker {
         text
     }
 
-    /// How what it names is sealed.
+    /// How the files that it names are sealed.
     pub fn seal(&self) -> Seal {
         if self.recipients.is_empty() {
             Seal::None
@@ -165,7 +168,7 @@ impl Marker {
         }
     }
 
-    /// Who can open what it names.
+    /// Who can open the files that it names.
     pub fn readers(&self) -> Readers {
         Readers {
             recipients: self.recipients.clone(),
@@ -195,7 +198,7 @@ impl std::fmt::Display for Named {
     }
 }
 
-/// The lines of a marker, as they come.
+/// The lines of a marker, collected until all are read.
 #[derive(Default)]
 struct Fields<'a> {
     once: std::collections::BTreeMap<&'static str, &'a str>,
@@ -208,7 +211,7 @@ struct Fields<'a> {
     unknown: Vec<String>,
 }
 
-/// Lines that stand once; all but `audited` and `clock` have to.
+/// Lines that may stand only once. All but `audited` and `clock` are required.
 const ONCE: [&str; 14] = [
     "audited",
     "clock",

@@ -1,7 +1,8 @@
-//! What seawall stores: packs, segments, lists, sums, manifests, markers, intents; and the local
-//! catalog of it. Knows nothing of Seafile's formats: an object is a name and bytes here.
+//! What seawall stores: packs, segments, lists, sums, manifests, markers and intents, and the local
+//! catalog of them. Knows nothing of Seafile's formats: here an object is a name and bytes.
 //!
-//! [`Repository`] is a repository that was opened: its backend, its id, and whom to believe.
+//! [`Repository`] is an opened repository: its backend, its id, and the keys that are trusted for
+//! it.
 
 use std::sync::Arc;
 
@@ -52,15 +53,15 @@ use note::VerifyingKey;
 use sealing::Sealing;
 use wrapped::Wrapped;
 
-/// How to restore without seawall, as it lies in repositories that this version makes.
+/// The page that explains how to restore without seawall. `init` puts it into new repositories.
 pub const PAGE: &str = include_str!("../../docs/restore-by-hand.md");
-/// No version's page is longer.
+/// The longest page of any version.
 const MAX_PAGE_BYTES: u64 = 1 << 20;
 
 /// Result of an operation on a repository.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// A repository that was opened.
+/// An opened repository: its backend, its id, and the keys to verify, seal and open with.
 #[derive(Debug, Clone)]
 pub struct Repository {
     backend: Arc<dyn Backend>,
@@ -69,11 +70,12 @@ pub struct Repository {
     seal: Seal,
     /// Keys that the administrator vouched for.
     pinned: Vec<VerifyingKey>,
-    /// To whom what is written is sealed.
+    /// The recipients of what is written.
     sealing: Option<Sealing>,
-    /// What opens what is read.
+    /// The keys that open what is read.
     identities: Arc<Identities>,
-    /// Keys behind a passphrase that this host made, to be there as long as anything needs them.
+    /// Passphrase-protected keys that this host made. They must stay in the repository as long as
+    /// any snapshot needs them.
     wrapped: Arc<[Wrapped]>,
 }
 
@@ -111,8 +113,8 @@ impl Repository {
         ))
     }
 
-    /// Opens the repository of that id to read, whatever `seawall.json` says: the id was taken from
-    /// markers ([`identity::vouched`]).
+    /// Opens the repository with this id for reading, without reading `seawall.json`. The caller
+    /// took the id from markers ([`identity::vouched`]).
     pub fn open_as(backend: Arc<dyn Backend>, place: &str, id: RepositoryId, seal: Seal) -> Self {
         Self {
             backend,
@@ -126,7 +128,7 @@ impl Repository {
         }
     }
 
-    /// Makes a repository; there must be none. Of two that race, one succeeds.
+    /// Makes an unencrypted repository where none is. If two processes race, one succeeds.
     pub fn init(
         backend: Arc<dyn Backend>,
         place: &str,
@@ -135,7 +137,7 @@ impl Repository {
         Self::init_sealed(backend, place, now, Seal::None)
     }
 
-    /// The same, with a word on how its files are to be sealed.
+    /// Makes a repository where none is, and sets how its files are sealed.
     pub fn init_sealed(
         backend: Arc<dyn Backend>,
         place: &str,
@@ -151,8 +153,8 @@ impl Repository {
         Self::open(backend, place)
     }
 
-    /// Puts the page that says how to restore without seawall, unless one is there: who needs it may have
-    /// nothing but the repository.
+    /// Puts the page that explains how to restore without seawall, unless one is there. After a
+    /// disaster the repository may be all that is left.
     pub fn put_page(&self) -> Result<()> {
         match self.backend.put_new(&names::page(), PAGE.as_bytes()) {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error.into()),
@@ -160,7 +162,7 @@ impl Repository {
         }
     }
 
-    /// Whether the page of this version is there. Nothing signs it.
+    /// Whether this version's page is there. The page is not signed.
     pub fn has_page(&self) -> Result<bool> {
         match bounded::get(&*self.backend, &names::page(), MAX_PAGE_BYTES) {
             Ok(page) => Ok(page.is_some_and(|page| page == PAGE.as_bytes())),
@@ -169,20 +171,20 @@ impl Repository {
         }
     }
 
-    /// The same repository, to write to ([`guard::guarded`]).
+    /// Opens the repository for writing ([`guard::guarded`]).
     pub fn guarded(self, weak: guard::WeakWrites) -> Result<Self> {
         let backend = guard::guarded(self.backend, &self.place, weak)?;
         Ok(Self { backend, ..self })
     }
 
-    /// Believes the signatures of these keys.
+    /// Sets the keys whose signatures are trusted.
     #[must_use]
     pub fn with_pinned(mut self, keys: Vec<VerifyingKey>) -> Self {
         self.pinned = keys;
         self
     }
 
-    /// How many calls at a time the destination is worth.
+    /// How many calls to the destination may usefully run at the same time.
     pub fn connections(&self) -> usize {
         self.backend.properties().connections.get()
     }
@@ -212,13 +214,14 @@ impl Repository {
         &self.pinned
     }
 
-    /// Whether a failed read says nothing of what is stored: nothing at the destination may count as
-    /// lost or bad because the destination went away.
+    /// Whether a read failed because the destination is unreachable. Then the error says nothing
+    /// about the stored file, which must not count as lost or bad.
     pub fn is_out_of_reach(&self, error: &seawall_backends::Error) -> bool {
         match error.kind() {
             ErrorKind::Transient => true,
             ErrorKind::NotFound | ErrorKind::OutOfRange => false,
-            // A bad sector, or a disk that is gone: then nothing else can be read either.
+            // A bad sector, or the whole disk is gone. In the second case no other file can be read
+            // either.
             _ => match self.backend.get(&names::configuration(), Some(0..1)) {
                 Ok(_) => false,
                 Err(error) => !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::OutOfRange),
@@ -226,8 +229,9 @@ impl Repository {
         }
     }
 
-    /// Reads a stored file that must have this SHA-256, and whose length nothing tells. No byte is
-    /// interpreted before that was seen, and none read of what is longer than anything stored.
+    /// Reads a stored file of unknown length that must have this SHA-256. Nothing interprets the
+    /// bytes before the SHA-256 was checked. Reads no more bytes than the longest file that seawall
+    /// stores.
     pub fn read_verified(&self, key: &Key, sha256: &Sha256) -> Result<Vec<u8>> {
         let altered = |problem: &str| Error::Altered {
             key: key.clone(),
@@ -246,7 +250,8 @@ impl Repository {
         }
     }
 
-    /// Reads what a marker names. No more bytes are asked for than the marker says there are.
+    /// Reads a file that a marker names and checks its SHA-256. Asks for no more bytes than the
+    /// marker says.
     pub fn read_named(&self, named: &marker::Named) -> Result<Vec<u8>> {
         let altered = |problem: &str| Error::Altered {
             key: named.key.clone(),

@@ -31,8 +31,8 @@ pub const MARKERS: &str = "markers";
 /// Folder of hosts' public keys.
 pub const KEYS: &str = "keys";
 
-/// One finished backup run: its UTC start and the first four hex digits of its host's key id,
-/// `2026-11-22T20-40-05Z-9f3c`. In order of time.
+/// The name of one backup run: its UTC start and the first four hex digits of its host's key id,
+/// such as `2026-11-22T20-40-05Z-9f3c`. Sorts by time.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SnapshotId {
     started: Timestamp,
@@ -59,7 +59,7 @@ impl SnapshotId {
         format!("{:04x}", self.host)
     }
 
-    /// The same host's name one second later.
+    /// The name of a run of the same host one second later.
     #[must_use]
     pub fn next(&self) -> Self {
         Self {
@@ -114,7 +114,8 @@ impl<'de> serde::Deserialize<'de> for SnapshotId {
     }
 }
 
-/// What a pack holds; decides its folder, so that cold storage can take blocks alone.
+/// What a pack holds. The kind decides the pack's folder, so that an administrator can move blocks
+/// alone to cold storage.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
 )]
@@ -139,7 +140,7 @@ impl PackKind {
     }
 }
 
-/// Builds a key from parts that are known to be right.
+/// Builds a key from parts that were validated before.
 fn key(text: &str) -> Key {
     Key::parse(text).expect("names of stored things are built from checked parts")
 }
@@ -159,14 +160,14 @@ pub fn host_key(id: KeyId) -> Key {
     key(&format!("{KEYS}/{id}.pub"))
 }
 
-/// `keys/passphrase-<8 hex>.age`: the identity of a recipient, behind a passphrase; the hexadecimal digits are the
-/// first of the recipient's SHA-256.
+/// `keys/passphrase-<8 hex>.age`: the identity of a recipient, protected by a passphrase. The hex
+/// digits are the first of the SHA-256 of the recipient's text.
 pub fn wrapped_key(recipient: &str) -> Key {
     let hash = Sha256::of(recipient.as_bytes()).to_string();
     key(&format!("{KEYS}/passphrase-{}.age", &hash[..8]))
 }
 
-/// Whether a key is one of [`wrapped_key`].
+/// Whether a key has the form of [`wrapped_key`].
 pub fn is_wrapped_key(text: &Key) -> bool {
     let file = text.as_str().strip_prefix(KEYS);
     let name = file.and_then(|file| file.strip_prefix("/passphrase-"));
@@ -193,8 +194,8 @@ pub fn damage_record(now: Timestamp, random: u32) -> Key {
     key(&format!("{RUNS}/damaged-{}-{random:08x}", now.file_name()))
 }
 
-/// Whether a run can be told that a stored thing is absent: packs, the index, and what a snapshot
-/// has of its own; not markers, host keys and what runs say to each other.
+/// Whether a damage record may name this file, so that runs count it as absent: packs, the index,
+/// and a snapshot's own files. Markers, host keys and the files of `data/runs/` are never recorded.
 pub fn may_be_absent(key: &Key) -> bool {
     let folders = [INDEX, LISTS, BLOCKS, TREES, FILES, MANIFESTS, DATABASES];
     folders.into_iter().any(|folder| key.is_below(folder))
@@ -231,13 +232,13 @@ pub fn pack(kind: PackKind, name: &Sha256, seal: Seal) -> Key {
     ))
 }
 
-/// The snapshot that a key of `markers/` would be the marker of.
+/// The snapshot whose marker would lie at this key.
 pub fn parse_marker(text: &Key) -> Option<SnapshotId> {
     let name = text.as_str().strip_prefix(MARKERS)?.strip_prefix('/')?;
     name.parse().ok()
 }
 
-/// Reads [`intent`] and [`heartbeat`] back: the run that a key of `data/runs/` is about.
+/// Reads [`intent`] and [`heartbeat`] back: the run that the key belongs to.
 pub fn parse_run(text: &Key) -> Option<SnapshotId> {
     let name = text.as_str().strip_prefix(RUNS)?.strip_prefix('/')?;
     name.split_once('.')
@@ -272,7 +273,8 @@ pub fn parse_segment(text: &Key, seal: Seal) -> Option<Sha256> {
     (segment(&name, seal) == *text).then_some(name)
 }
 
-/// `databases/<snapshot>/<role>.<ending>.zst.<five digits>`; `None` if `role` cannot be part of a name.
+/// `databases/<snapshot>/<role>.<ending>.zst.<five digits>`; `None` if `role` cannot be part of a
+/// key.
 pub fn dump_part(
     snapshot: SnapshotId,
     role: &str,
@@ -287,7 +289,8 @@ pub fn dump_part(
     .ok()
 }
 
-/// `data/files/<snapshot>/<group>.tar.zst.<five digits>`; `None` if `group` cannot be part of a name.
+/// `data/files/<snapshot>/<group>.tar.zst.<five digits>`; `None` if `group` cannot be part of a
+/// key.
 pub fn files_part(snapshot: SnapshotId, group: &str, index: u32, seal: Seal) -> Option<Key> {
     let suffix = seal.suffix();
     Key::parse(&format!(

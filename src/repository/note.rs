@@ -1,7 +1,8 @@
-//! Signed notes, as <https://c2sp.org/signed-note> defines them, with Ed25519: markers are such
-//! notes (format.md, *Markers*). Keys are written as Go's `golang.org/x/mod/sumdb/note` does.
+//! Signed notes, as <https://c2sp.org/signed-note> defines them, with Ed25519. Markers are signed
+//! notes (docs/format.md, "Marker"). Keys are written as Go's `golang.org/x/mod/sumdb/note` writes
+//! them.
 //!
-//! Deliberately not here: what the text of a note says, and which keys are trusted. A note is the
+//! This module does not decide what a note's text says, nor which keys are trusted. A note is the
 //! text, an empty line, and lines `— <key name> <base64 of key id and signature>`.
 //!
 //! By hand, with the verification key (`<name>+<key id>+<base64>`) in `$KEY`, a note with one
@@ -44,7 +45,7 @@ pub enum NoteError {
     /// The bytes are no note, or the text cannot become one.
     #[error("malformed note: {0}")]
     Malformed(&'static str),
-    /// No signature line is of a key that the reader knows.
+    /// No signature line names a key that the reader knows.
     #[error("the note has no signature of a known key")]
     NoKnownKey,
     /// A known key's signature does not fit the text.
@@ -63,7 +64,7 @@ pub enum NoteError {
     Random(#[source] getrandom::Error),
 }
 
-/// The short id of a key: together with its name it says which key signed. Not a proof of anything.
+/// The short id of a key. Together with the key's name it says which key signed. It proves nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyId([u8; 4]);
 
@@ -175,7 +176,7 @@ impl VerifyingKey {
         })
     }
 
-    /// Who signs with it; never with a space, a plus or a control character.
+    /// The key's name. It has no space, plus or control character.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -232,7 +233,7 @@ fn encode_key(key: &[u8; 32]) -> String {
     STANDARD.encode(typed.as_slice())
 }
 
-/// Splits `<name>+<key id>+<base64>`; the name and the id are not checked yet.
+/// Splits `<name>+<key id>+<base64>`. Does not check the name and the id.
 fn decode_key(text: &str) -> Result<(&str, &str, [u8; 32]), NoteError> {
     let mut fields = text.splitn(3, '+');
     let (Some(name), Some(id), Some(key)) = (fields.next(), fields.next(), fields.next()) else {
@@ -256,7 +257,7 @@ fn is_name(name: &str) -> bool {
     !name.is_empty() && !name.contains(forbidden)
 }
 
-/// Signs a text, which must end in a newline and hold no other control characters.
+/// Signs a text. It must end in a newline and have no control characters but newlines.
 pub fn sign(text: &str, key: &SigningKey) -> Result<String, NoteError> {
     if !text.ends_with('\n') {
         return Err(NoteError::Malformed("the text does not end in a newline"));
@@ -277,8 +278,8 @@ fn check_length(len: usize) -> Result<(), NoteError> {
     Ok(())
 }
 
-/// The specification allows DEL and C1 controls; seawall never writes them,
-/// and what is shown on a terminal should not hold them.
+/// The specification allows DEL and C1 controls. seawall never writes them, and a terminal should
+/// not show them.
 fn check_characters(note: &str) -> Result<(), NoteError> {
     if note.contains(|char: char| char.is_control() && char != '\n') {
         return Err(NoteError::Malformed("a control character"));
@@ -295,8 +296,8 @@ pub struct Opened {
     pub key: VerifyingKey,
 }
 
-/// Reads a note and verifies it: every signature of a key of `known` must fit, at least one must
-/// be there, and signatures of other keys are ignored.
+/// Reads a note and verifies it. Every signature that names a key of `known` must fit, and at least
+/// one must be there. Signatures of other keys are ignored.
 pub fn open(note: &[u8], known: &[VerifyingKey]) -> Result<Opened, NoteError> {
     let Unverified { text, signatures } = peek(note)?;
     let mut first = None;
@@ -320,19 +321,19 @@ pub fn open(note: &[u8], known: &[VerifyingKey]) -> Result<Opened, NoteError> {
     Ok(Opened { text, key })
 }
 
-/// A note of which nothing is verified: good for display, never for a decision.
+/// A note whose signatures were not verified: good for display, never for a decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unverified {
-    /// What somebody wrote.
+    /// The text, whoever wrote it.
     pub text: String,
-    /// What claims to be signatures: at least one.
+    /// The signature lines: at least one.
     pub signatures: Vec<SignatureLine>,
 }
 
 /// One signature line of a note.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignatureLine {
-    /// The name of the key that is said to have signed.
+    /// The name of the key that the line claims.
     pub name: String,
     /// The id of that key.
     pub id: KeyId,

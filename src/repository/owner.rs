@@ -1,5 +1,5 @@
-//! Whose files on this host are. What root makes in another's state folder, its owner cannot read afterwards:
-//! so root does not write there.
+//! Who owns files on this host. If root creates files in another user's state folder, that user can
+//! no longer read them. So root does not write there.
 
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -9,8 +9,8 @@ use rustix::fs::Access;
 
 use super::{Error, Result};
 
-/// Refuses a state folder of another user: for root, unless its file system gives every file to that user anyway;
-/// for others, if they may not write there.
+/// Refuses a state folder of another user. Root may use it only if its file system gives every new
+/// file to that user; other users may use it if they have write permission.
 pub(super) fn refuse_other(folder: &Path) -> Result<()> {
     let owner = match folder.metadata() {
         Ok(metadata) => metadata.uid(),
@@ -40,14 +40,14 @@ pub(super) fn refuse_other(folder: &Path) -> Result<()> {
     })
 }
 
-/// Whether a file that root makes there belongs to this user, as on FAT and on some network file systems. The file
-/// has no name, or loses it at once.
+/// Whether a file that root creates there belongs to this user, as on FAT and on some network file
+/// systems. Tries it with a temporary file that has no name or loses it at once.
 fn gives_files_to(folder: &Path, owner: u32) -> bool {
     let made = tempfile::tempfile_in(folder).and_then(|file| file.metadata());
     made.is_ok_and(|metadata| metadata.uid() == owner)
 }
 
-/// Who has to be asked about a file that may not be used: its owner, if that is another user.
+/// The owner of a file that cannot be used, if that is another user.
 pub(super) fn other_owner(path: &Path) -> Option<String> {
     let owner = path.symlink_metadata().ok()?.uid();
     (owner != rustix::process::geteuid().as_raw()).then(|| name(owner))
@@ -58,7 +58,7 @@ pub(super) fn this_user() -> String {
     name(rustix::process::geteuid().as_raw())
 }
 
-/// A user's name, or the number of one who has none.
+/// A user's name; `user <uid>` if it has none.
 pub fn name(uid: u32) -> String {
     let user = uzers::get_user_by_uid(uid);
     let name = user.and_then(|user| user.name().to_str().map(ToOwned::to_owned));

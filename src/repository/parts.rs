@@ -1,10 +1,10 @@
-//! Parts: the bounded pieces of one long stream, a dump or a tar of ordinary files (format.md,
-//! *Parts*).
+//! Parts: the bounded pieces of one long stream, a dump or a tar of ordinary files (docs/format.md,
+//! "Dumps" and "Ordinary files").
 //!
-//! Every part is some whole zstd frames, so `cat` of all parts through `zstd -dc` gives the stream,
-//! and so does any part by itself for its piece. A missing last part cannot be seen here: sums name
-//! all parts, and the stream has an end of its own. Parts are named, encrypted and stored by the
-//! caller, one by one.
+//! Every part consists of whole zstd frames. So `cat` of all parts through `zstd -dc` gives the
+//! stream, and one part alone gives its piece. This module cannot notice a missing last part: the
+//! sums name all parts, and the stream has an end of its own. The caller names, encrypts and stores
+//! parts one by one.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -15,13 +15,13 @@ use zstd::zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer, get_error_name};
 use super::frames::{FrameWriter, WINDOW_LOG};
 use crate::object::Sha256;
 
-/// When a part has this many stored bytes, the next one begins: parts are a little longer.
+/// A part ends as soon as it has this many stored bytes, so parts are a little longer.
 pub const PART_BYTES: usize = 32 << 20;
 
 /// The most plain bytes in one frame of a part.
 pub const FRAME_BYTES: usize = 4 << 20;
 
-/// The most parts of one stream: their names have five digits, and must sort.
+/// The most parts of one stream. Their names have five digits, so that they sort.
 pub const MAX_PARTS: u32 = 100_000;
 
 /// How a stream is cut.
@@ -57,7 +57,7 @@ pub struct PartTotals {
     pub parts: u32,
 }
 
-/// Cuts what is written into parts and hands each to a function, with its index from 0.
+/// Cuts a stream into parts and hands each to a function, with its index from 0.
 ///
 /// Memory: about one part and one frame. `flush` does nothing, since every cut costs space. After
 /// an error nothing more is accepted: a part may be lost.
@@ -103,7 +103,7 @@ impl<F: FnMut(u32, Vec<u8>) -> io::Result<()>> PartWriter<F> {
         })
     }
 
-    /// Puts what is left. An empty stream gives one part with an empty frame.
+    /// Puts the last part. An empty stream gives one part with an empty frame.
     pub fn finish(mut self) -> io::Result<PartTotals> {
         self.check()?;
         if !self.plain.is_empty() || (self.part.is_empty() && self.totals.parts == 0) {
@@ -171,8 +171,8 @@ impl<F: FnMut(u32, Vec<u8>) -> io::Result<()>> Write for PartWriter<F> {
 
 /// Reads the stream back from the bytes of its parts, in order.
 ///
-/// Memory: one part and a window of at most 8 MiB. A part that does not end with a whole frame is
-/// an error; so is a stream without parts. After an error every further read fails.
+/// Memory: one part and a window of at most 8 MiB. A part that ends inside a frame is an error, and
+/// so is a stream without parts. After an error every further read fails.
 pub struct PartReader<I> {
     parts: I,
     part: Vec<u8>,
@@ -220,7 +220,7 @@ impl<I: Iterator<Item = io::Result<Vec<u8>>>> PartReader<I> {
     }
 
     fn next_part(&mut self) -> io::Result<()> {
-        // Frees the old part before the next one is fetched.
+        // Frees the old part's memory before the next part is fetched.
         self.part = Vec::new();
         self.position = 0;
         match self.parts.next() {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use seawall_backends::Key;
 
-/// The place as one word of a shell.
+/// Quotes the place for a shell, if it needs quotes.
 pub fn shell(place: &str) -> Cow<'_, str> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/.:@%+=,_-".contains(&byte);
     if !place.is_empty() && place.bytes().all(is_plain) {
@@ -14,7 +14,7 @@ pub fn shell(place: &str) -> Cow<'_, str> {
     }
 }
 
-/// Where a key is at a place; a URL's parameters say how to get there, and are left out.
+/// The path of a key at a place. A URL's parameters are left out: they only say how to connect.
 pub fn of_key(place: &str, key: &Key) -> String {
     let without = match place.split_once('?') {
         Some((before, _)) if place.contains("://") => before,

@@ -1,4 +1,4 @@
-//! Work for several threads, results for one.
+//! Runs tasks on several threads and collects the results on one.
 
 use std::thread;
 
@@ -6,8 +6,9 @@ use crossbeam_channel::bounded;
 
 use super::{Error, Result};
 
-/// Has `work` done for every task by so many threads, and gives each result to `each`, in any order.
-/// At most one task and one result for each thread are in memory. Ends early when `each` fails.
+/// Runs `work` for every task on this many threads, and gives each result to `each`, in any order.
+/// At most one task and one result per thread are in memory. Stops early if `each` fails or a task
+/// is an error.
 pub(crate) fn run<T: Send, R: Send>(
     workers: usize,
     tasks: impl Iterator<Item = Result<T>>,
@@ -22,7 +23,7 @@ pub(crate) fn run<T: Send, R: Send>(
             let (tasks, results, work) = (task_receiver.clone(), result_sender.clone(), &work);
             scope.spawn(move || {
                 for task in tasks {
-                    // Nobody listens any more: it has ended early.
+                    // The receiver is gone: the run stopped early.
                     if results.send(work(task)).is_err() {
                         return;
                     }

@@ -26,21 +26,22 @@ pub struct Place {
     pub length: u64,
 }
 
-/// So many frames are kept.
+/// The most frames that are kept.
 const FRAMES: usize = 32;
-/// So many of their bytes.
+/// The most plain bytes that the kept frames may have together.
 const FRAME_BYTES: usize = 32 << 20;
 
-/// The frames that were read last: what is asked for next often lies beside what was asked for.
+/// A cache of the frames that were read last. The next object often lies in the same frame or
+/// beside it.
 #[derive(Debug, Default)]
 pub struct Frames(Mutex<VecDeque<Read>>);
 
-/// A frame's pack, its offset in there, and its plain bytes.
+/// A frame's pack, the frame's offset in the pack, and its plain bytes.
 type Read = (Sha256, u64, Arc<Vec<u8>>);
 
 impl Frames {
-    /// Reads one object by a ranged read. The bytes are not verified: the caller checks them against
-    /// the object's id, or a commit's SHA-256.
+    /// Reads one object by a ranged read. Does not verify its bytes: the caller checks them against
+    /// the object's id, or against a commit's SHA-256.
     pub fn read_object(&self, repository: &Repository, place: &Place) -> Result<Vec<u8>> {
         let key = names::pack(place.kind, &place.pack, repository.seal());
         let plain = match self.kept(place) {
@@ -86,7 +87,7 @@ impl Frames {
     }
 }
 
-/// Reads a whole pack of that size and checks its bytes against its name.
+/// Reads a whole pack of known size and checks its bytes against its name.
 pub fn read_listed_pack(
     repository: &Repository,
     kind: PackKind,
@@ -102,8 +103,8 @@ pub fn read_listed_pack(
     repository.open_file(&key, stored)
 }
 
-/// Reads a whole pack whose size nothing tells, and checks its bytes against its name; gives the size
-/// that it is stored with too.
+/// Reads a whole pack of unknown size and checks its bytes against its name. Also returns its
+/// stored size.
 pub fn read_pack(repository: &Repository, kind: PackKind, name: &Sha256) -> Result<(Vec<u8>, u64)> {
     let key = names::pack(kind, name, repository.seal());
     let stored = repository.read_verified(&key, name)?;

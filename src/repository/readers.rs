@@ -1,19 +1,21 @@
-//! Who can open what a snapshot names. Recipients come and go, and what was stored stays sealed to those of
-//! its time: one that came later opens a part of a snapshot, and so does one that was there before.
+//! Who can open what a snapshot names. Recipients change, but a stored file stays sealed to the
+//! recipients of its time. So a recipient that was added later opens only a part of a snapshot, and
+//! so does one that was removed.
 
 use serde::{Deserialize, Serialize};
 
 /// Who can open what a snapshot names.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Readers {
-    /// To whom is sealed now.
+    /// The recipients that new files are sealed to.
     pub recipients: Vec<String>,
-    /// Those, of now or of before, that open a part of it only.
+    /// Present and earlier recipients that open only a part of it.
     pub partly: Vec<String>,
 }
 
 impl Readers {
-    /// What becomes of these once somebody seals to `now`.
+    /// The readers after a run that seals to `now` and builds on everything in `before`. A
+    /// recipient opens everything only if it is in `now` and opens everything in each of `before`.
     pub fn after<'a>(before: impl IntoIterator<Item = &'a Self>, now: &[String]) -> Self {
         let before: Vec<&Self> = before.into_iter().collect();
         let opens_all = |one: &str| before.iter().all(|before| before.opens_all(one));
@@ -32,19 +34,19 @@ impl Readers {
         }
     }
 
-    /// Those that open everything.
+    /// The recipients that open everything.
     pub fn of_all(&self) -> impl Iterator<Item = &str> {
         let all = self.recipients.iter().map(String::as_str);
         all.filter(|one| !self.is_partly(one))
     }
 
-    /// Those of before, which open what was stored in their time.
+    /// Earlier recipients: they open only what was stored in their time.
     pub fn of_before(&self) -> impl Iterator<Item = &str> {
         let partly = self.partly.iter().map(String::as_str);
         partly.filter(|one| !self.recipients.iter().any(|known| is_same(known, one)))
     }
 
-    /// Whether this one opens a part only.
+    /// Whether this recipient opens only a part.
     pub fn is_partly(&self, one: &str) -> bool {
         self.partly.iter().any(|known| is_same(known, one))
     }
@@ -59,7 +61,7 @@ impl Readers {
     }
 }
 
-/// Whether two recipients are one: what follows an SSH key is a comment.
+/// Whether two texts are the same recipient. Text after an SSH key is only a comment.
 fn is_same(one: &str, other: &str) -> bool {
     let words = |text| str::split_whitespace(text).take(2);
     words(one).eq(words(other))

@@ -1,6 +1,6 @@
-//! What can still be had of a pack whose bytes are not what the marker says: its frames decode alone, and of an encrypted
-//! one each piece of 64 KiB opens alone. Nothing that comes from here is proved: the caller checks each object against its
-//! id.
+//! Salvages what is readable of a pack whose bytes are not what the marker says. Each frame decodes
+//! alone, and of an encrypted pack each piece of 64 KiB opens alone. Nothing from here is proved:
+//! the caller checks each object against its id.
 
 use std::borrow::Cow;
 use std::io::{Cursor, Read as _, Seek as _, SeekFrom};
@@ -14,26 +14,27 @@ use super::{Repository, Result, frames};
 use crate::crypt::Seal;
 use crate::object::Sha256;
 
-/// So much is asked for at a time of a file that cannot be read in one piece.
+/// If a file cannot be read in one piece, it is read in pieces of this size.
 const PIECE: u64 = 1 << 20;
-/// What age seals at a time.
+/// age seals a file in pieces of this size.
 const SEALED_PIECE: u64 = 64 * 1024;
 
-/// The bytes of a bad pack.
+/// The readable bytes of a bad pack.
 pub struct Remains<'a> {
     repository: &'a Repository,
     size: u64,
     stored: Vec<u8>,
-    /// What opens from the beginning; all of it, where nothing is encrypted.
+    /// The plain bytes from the start to the first piece that does not open. All bytes, if the
+    /// repository is not encrypted.
     beginning: Vec<u8>,
 }
 
-/// What is left of a frame.
+/// The readable part of a frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FrameRemains {
-    /// The first of its plain bytes.
+    /// The first of its plain bytes, as many as can be read.
     pub plain: Vec<u8>,
-    /// They are all there, and their checksum fits.
+    /// Whether they are complete and their checksum fits.
     pub is_whole: bool,
 }
 
@@ -46,7 +47,7 @@ impl std::fmt::Debug for Remains<'_> {
 }
 
 impl<'a> Remains<'a> {
-    /// Fetches what there is of a pack, at most so many bytes; `None` if there is nothing.
+    /// Fetches the stored bytes of a pack, at most `size` of them. `None` if the pack is missing.
     pub fn fetch(
         repository: &'a Repository,
         kind: PackKind,
@@ -73,12 +74,12 @@ impl<'a> Remains<'a> {
         }))
     }
 
-    /// How many bytes are stored.
+    /// The number of stored bytes that were fetched.
     pub fn size(&self) -> u64 {
         self.size
     }
 
-    /// What is left of a frame.
+    /// Reads a frame, or as much of its beginning as can be read.
     pub fn frame(&self, frame: &Frame) -> FrameRemains {
         let end = frame.offset.saturating_add(frame.len);
         let bytes = self.range(frame.offset..end);
@@ -94,7 +95,7 @@ impl<'a> Remains<'a> {
         }
     }
 
-    /// As many of the first bytes of a range as can be had.
+    /// The readable bytes of a range, up to the first gap.
     fn range(&self, range: Range<u64>) -> Cow<'_, [u8]> {
         let len = self.beginning.len() as u64;
         let start = usize::try_from(range.start.min(len)).unwrap_or(usize::MAX);
@@ -119,7 +120,8 @@ impl<'a> Remains<'a> {
         Cow::Owned(bytes)
     }
 
-    /// The whole pack, with zeros for what cannot be had: its table of contents lies at its end.
+    /// The whole pack, with zeros in place of unreadable pieces. Bytes behind a gap count too: the
+    /// table of contents lies at the end.
     pub fn with_gaps(&self) -> Vec<u8> {
         let mut bytes = self.beginning.clone();
         let mut end = bytes.len();
@@ -137,7 +139,8 @@ impl<'a> Remains<'a> {
         bytes
     }
 
-    /// A range inside of one sealed piece, by itself; the last piece may end before.
+    /// Opens a range inside of one sealed piece, without the pieces before it. The last piece may
+    /// be shorter.
     fn open_piece(&self, range: Range<u64>) -> Option<Vec<u8>> {
         let sealed = Cursor::new(&self.stored);
         let mut reader = self.repository.identities.reader(sealed).ok()?;
@@ -149,7 +152,7 @@ impl<'a> Remains<'a> {
     }
 }
 
-/// The stored bytes. What a disk cannot read of them is zeros.
+/// Reads the stored bytes. Pieces that the disk cannot read become zeros.
 fn fetch(repository: &Repository, key: &Key, size: u64) -> Result<Option<Vec<u8>>> {
     let backend = repository.backend();
     let size = match backend.stat(key) {
@@ -179,7 +182,7 @@ fn open_beginning(repository: &Repository, stored: &[u8]) -> Vec<u8> {
     let mut plain = Vec::new();
     if let Ok(mut reader) = repository.identities.reader(stored) {
         let mut piece = vec![0; 4096];
-        // A piece whose seal is broken ends it.
+        // The first piece with a broken seal ends this.
         while let Ok(len @ 1..) = reader.read(&mut piece) {
             plain.extend_from_slice(&piece[..len]);
         }

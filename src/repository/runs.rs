@@ -1,5 +1,5 @@
-//! What runs and prune write to stay out of each other's way: intents, heartbeats, tombstones and
-//! damage records below `data/runs/`, all plain text (docs/format.md, "Runs").
+//! The files with which runs and prune avoid each other: intents, heartbeats, tombstones and damage
+//! records below `data/runs/`, all plain text (docs/format.md, "Runs").
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt::Write as _;
@@ -14,16 +14,18 @@ use super::snapshots::{Markers, Snapshot};
 use super::{Error, bounded, guard};
 use crate::time::Timestamp;
 
-/// All tombstones and damage records together are no longer: two million keys.
+/// The most bytes of all tombstones and damage records together: about two million keys.
 pub const MAX_BYTES: u64 = 256 << 20;
 
-/// How often a run that goes on says so.
+/// How often a long run writes a heartbeat.
 pub const HEARTBEAT_EVERY: Duration = Duration::from_hours(6);
 
-/// Takes the name of a snapshot: `wanted`, or a later second if it is taken, by an intent or by
-/// anything at all in `markers/` (a void, a marker that went bad): a run must not find at its end
-/// that its marker's name was never free. The intent is there when this returns; where only a try
-/// tells whether the destination overwrites, it was the try.
+/// Reserves a snapshot's name: `wanted`, or the same name some seconds later if it is taken. An
+/// intent takes a name, and so does anything in `markers/` (a void, a bad marker): else the run
+/// would fail at its end because its marker's name is not free.
+///
+/// When this returns, the intent is stored. On an unproven destination this put also tests whether
+/// the destination overwrites.
 pub fn put_intent(
     backend: &dyn Backend,
     place: &str,
@@ -50,7 +52,8 @@ pub fn put_intent(
             Ok(()) => {
                 let proved = guard::prove(backend, place, &key, text.as_bytes());
                 if proved.is_err() {
-                    // Without permission to delete it stays as a run that never ended.
+                    // Without permission to delete, the intent stays, and looks like a run that
+                    // never ended.
                     let _ = backend.delete(&key);
                 }
                 return proved.map(|()| snapshot);
@@ -61,7 +64,7 @@ pub fn put_intent(
     }
 }
 
-/// Says that a long run is alive.
+/// Stores a heartbeat: a long run is still alive.
 pub fn put_heartbeat(
     backend: &dyn Backend,
     snapshot: SnapshotId,
@@ -72,18 +75,18 @@ pub fn put_heartbeat(
     Ok(backend.put_new(&names::heartbeat(snapshot, number), text.as_bytes())?)
 }
 
-/// A run that put its intent, as a listing shows it.
+/// A run with an intent, as a listing shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seen {
     /// Its name.
     pub snapshot: SnapshotId,
-    /// When it was first heard of, by the storage's clock.
+    /// When its first file was stored, by the storage's clock.
     pub first: Timestamp,
-    /// When it was last heard of: its intent or newest heartbeat.
+    /// When its intent or newest heartbeat was stored.
     pub last: Timestamp,
 }
 
-/// Every run that left an intent or heartbeat, in order of names. Lists only.
+/// Every run with an intent or heartbeat, in order of names. Only lists, reads nothing.
 pub fn seen(backend: &dyn Backend) -> Result<Vec<Seen>, Error> {
     let mut runs: BTreeMap<SnapshotId, Seen> = BTreeMap::new();
     for entry in backend.list(names::RUNS) {
@@ -103,8 +106,8 @@ pub fn seen(backend: &dyn Backend) -> Result<Vec<Seen>, Error> {
     Ok(runs.into_values().collect())
 }
 
-/// Of runs those without a marker that are newer than every snapshot of their host: they go on, or
-/// died. Runs are to be listed before markers: one that ends in between has its marker then.
+/// Keeps the runs that have no marker and are newer than every snapshot of their host: they still
+/// run, or died. List runs before markers: then a run that ends in between has its marker.
 pub fn unfinished(seen: Vec<Seen>, markers: &Markers) -> Vec<Seen> {
     let ended = markers.voids.iter();
     let ended: BTreeSet<SnapshotId> = ended
@@ -131,14 +134,14 @@ pub fn record_text<'a>(title: &str, keys: impl Iterator<Item = &'a Key>) -> Stri
     text
 }
 
-/// First line of what prune is about to delete.
+/// First line of a tombstone: the keys that prune is about to delete.
 pub const TOMBSTONE: &str = "seawall tombstone 1";
-/// First line of what a check found to be bad.
+/// First line of a damage record: the keys that a check found bad.
 pub const DAMAGE: &str = "seawall damage 1";
 
-/// Reads every tombstone and damage record: the keys that count as absent for a whole run.
+/// Reads every tombstone and damage record: these keys count as absent for a whole run.
 ///
-/// A record of an unknown kind stops the run: whoever wrote it may be about to delete something.
+/// A record of an unknown kind is an error: its writer may be about to delete something.
 pub fn absent_keys(backend: &dyn Backend) -> Result<HashSet<Key>, Error> {
     let mut absent = HashSet::new();
     let mut left = MAX_BYTES;
@@ -159,7 +162,7 @@ pub fn absent_keys(backend: &dyn Backend) -> Result<HashSet<Key>, Error> {
                     reason: format!("the records in {} are too long", names::RUNS),
                 });
             }
-            // A prune that ended meanwhile took its tombstone away; what it deleted is gone.
+            // A prune that ended meanwhile has removed its tombstone. What it deleted is gone.
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(error.into()),
         }
@@ -167,7 +170,8 @@ pub fn absent_keys(backend: &dyn Backend) -> Result<HashSet<Key>, Error> {
     Ok(absent)
 }
 
-/// Reads every damage record: the keys that a check found bad. Only to tell people, so what makes no sense is passed over.
+/// Reads every damage record: the keys that a check found bad. Skips records that make no sense,
+/// since only people are told.
 pub fn damaged_keys(backend: &dyn Backend) -> Result<HashSet<Key>, Error> {
     let mut damaged = HashSet::new();
     let mut left = MAX_BYTES;

@@ -1,4 +1,4 @@
-//! How a repository's files are sealed and opened: to whom this host seals, and with what it reads.
+//! Seals and opens a repository's files: whom this host seals to, and the keys it reads with.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::wrapped::Wrapped;
 use super::{Error, Repository, Result};
 use crate::crypt::{Content, Identities, OpenError, Recipients, Seal};
 
-/// To whom a host seals.
+/// The recipients that a host seals to.
 #[derive(Debug, Clone)]
 pub(super) struct Sealing {
     recipients: Recipients,
@@ -18,13 +18,14 @@ pub(super) struct Sealing {
 }
 
 impl Repository {
-    /// Seals what is written to these, and index and manifests to this host besides.
+    /// Sets the recipients of all files that are written. The index and manifests are sealed to
+    /// this host as well.
     ///
     /// # Errors
     ///
-    /// [`Error::NotEncrypted`] if there are recipients and the repository says that nothing is sealed,
-    /// [`Error::NoRecipients`] if it is the other way round: nothing is ever stored in the clear because
-    /// of what a destination says.
+    /// [`Error::NotEncrypted`] if there are recipients but the repository says that nothing is
+    /// sealed, and [`Error::NoRecipients`] in the opposite case. So a destination cannot make a
+    /// host store plain text.
     pub fn sealing_to(mut self, recipients: Recipients, host: &HostKey) -> Result<Self> {
         let place = || self.place.clone();
         match (self.seal, recipients.is_empty()) {
@@ -41,7 +42,7 @@ impl Repository {
         Ok(self)
     }
 
-    /// Opens what is read with these, besides those that it had.
+    /// Adds keys that open what is read.
     #[must_use]
     pub fn with_identities(mut self, identities: Identities) -> Self {
         let mut all = (*self.identities).clone();
@@ -50,31 +51,31 @@ impl Repository {
         self
     }
 
-    /// With another word on how files are sealed than `seawall.json` has: signed markers have it.
+    /// Sets how files are sealed, as signed markers say, in place of what `seawall.json` says.
     #[must_use]
     pub fn with_seal(mut self, seal: Seal) -> Self {
         self.seal = seal;
         self
     }
 
-    /// With keys behind a passphrase that are to be there.
+    /// Sets the passphrase-protected keys that runs put into the repository if they are missing.
     #[must_use]
     pub fn with_wrapped(mut self, wrapped: Vec<Wrapped>) -> Self {
         self.wrapped = wrapped.into();
         self
     }
 
-    /// Keys behind a passphrase that are to be there.
+    /// The passphrase-protected keys that must be in the repository.
     pub fn wrapped(&self) -> &[Wrapped] {
         &self.wrapped
     }
 
-    /// Whether anything that is sealed might be opened.
+    /// Whether a sealed file could be opened at all: nothing is sealed, or there is a key.
     pub fn has_identities(&self) -> bool {
         self.seal == Seal::None || !self.identities.is_empty()
     }
 
-    /// To whom what is written is sealed.
+    /// The recipients of what is written.
     pub fn recipients(&self) -> Vec<String> {
         let sealing = self.sealing.iter();
         sealing
@@ -82,7 +83,7 @@ impl Repository {
             .collect()
     }
 
-    /// Seals a whole file.
+    /// Seals a whole file. Returns the bytes unchanged if the repository is not encrypted.
     pub fn seal_file(&self, content: Content, bytes: Vec<u8>) -> Result<Vec<u8>> {
         if self.seal == Seal::None {
             return Ok(bytes);
@@ -107,8 +108,8 @@ impl Repository {
         }
     }
 
-    /// Opens a range of a file as it was before it was sealed; of what is sealed only the pieces are
-    /// fetched that it lies in.
+    /// Reads a range of a file's plain bytes. Of a sealed file, fetches only the header and the
+    /// pieces that hold the range, and as a rule the last piece.
     pub fn open_range(&self, key: &Key, range: Range<u64>) -> Result<Vec<u8>> {
         if self.seal == Seal::None {
             return Ok(self.backend.get(key, Some(range))?);
@@ -127,7 +128,7 @@ impl Repository {
         }
     }
 
-    /// Refuses early what could not be opened later: looks at the header of a sealed file.
+    /// Fails early if a sealed file cannot be opened. Reads only its header.
     pub fn must_open(&self, key: &Key) -> Result<()> {
         match self.seal {
             Seal::None => Ok(()),

@@ -1,4 +1,4 @@
-//! Segments: the index of some packs, one JSON line a pack (docs/format.md, "Segment").
+//! Segments: the index of some packs, one line of JSON for each pack (docs/format.md, "Segment").
 
 use serde::{Deserialize, Serialize};
 
@@ -7,25 +7,25 @@ use super::pack::Contents;
 use super::{Error, frames};
 use crate::object::Sha256;
 
-/// The longest line.
+/// The longest line that is read.
 const MAX_LINE_BYTES: usize = 16 << 20;
 /// The most bytes that one segment may hold when decompressed.
 pub const MAX_BYTES: usize = 1 << 30;
-/// A segment of this stored size is full: it is never merged again.
+/// A segment with this many stored bytes is full and never merged again.
 pub const FULL_BYTES: u64 = 32 << 20;
 /// Plain bytes that go into one frame.
 const FRAME_BYTES: usize = 4 << 20;
 
-/// The first line: makes the bytes of every segment unlike those of any other.
+/// The first line. It makes every segment's bytes, and so its name, unique.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
     /// Format, 1.
     pub segment: u32,
     /// The run that wrote it.
     pub snapshot: SnapshotId,
-    /// Its place among the segments of that run.
+    /// Its number among the segments of that run.
     pub number: u32,
-    /// 0 as written by a run; 8 of one tier become one of the next.
+    /// 0 in a segment that a run wrote. Eight segments of one tier are merged into one of the next.
     pub tier: u32,
 }
 
@@ -89,7 +89,7 @@ impl SegmentWriter {
         Ok(())
     }
 
-    /// Whether it should be finished and another begun.
+    /// Whether the caller should finish this segment and begin another.
     pub fn is_full(&self) -> bool {
         self.stored.len() as u64 >= FULL_BYTES || self.plain_bytes >= MAX_BYTES - 2 * MAX_LINE_BYTES
     }
@@ -106,7 +106,7 @@ impl SegmentWriter {
     }
 }
 
-/// Reads bytes whose SHA-256 was checked.
+/// Reads bytes whose SHA-256 the caller has checked.
 pub fn parse(bytes: &[u8]) -> Result<(Header, Vec<Line>), Error> {
     let plain = frames::decompress_bounded(bytes, MAX_BYTES as u64)?;
     let mut lines = plain.split(|&byte| byte == b'\n');

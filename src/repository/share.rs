@@ -1,5 +1,6 @@
-//! Whether a failure of the state folder comes from a share (NFS, SMB, FUSE) below it. Such file systems give
-//! no locks, or no memory that processes share, and SQLite says so in words that look like damage.
+//! Recognises errors that come from a network share (NFS, SMB, FUSE) below the state folder. Such a
+//! file system may have no locks, or no memory that processes share, and SQLite's messages then
+//! look like damage.
 
 use std::fs::File;
 use std::io;
@@ -11,11 +12,11 @@ use rustix::io::Errno;
 use super::Error;
 
 /// Errors of SQLite's locks and shared memory (sqlite.org/rescode.html): `IOERR_UNLOCK`, `_RDLOCK`,
-/// `_CHECKRESERVEDLOCK`, `_LOCK`, `_SHMOPEN`, `_SHMSIZE`, `_SHMLOCK`, `_SHMMAP`; `CANTOPEN_FULLPATH` and the
-/// like are none.
+/// `_CHECKRESERVEDLOCK`, `_LOCK`, `_SHMOPEN`, `_SHMSIZE`, `_SHMLOCK`, `_SHMMAP`. Codes such as
+/// `CANTOPEN_FULLPATH` are not among them.
 const OF_LOCKS: [i32; 8] = [2058, 2314, 3594, 3850, 4618, 4874, 5130, 5386];
 
-/// An error of a lock: what a file system says that has none, or a failure.
+/// Maps an error of taking a lock: either the file system has no locks, or the lock failed.
 pub(super) fn lock_error(path: &Path, source: io::Error) -> Error {
     let path = path.to_owned();
     if says_no_locks(&source) {
@@ -28,11 +29,11 @@ pub(super) fn lock_error(path: &Path, source: io::Error) -> Error {
     }
 }
 
-/// An error of a catalog.
+/// Maps an error of the catalog.
 pub(super) fn catalog_error(path: &Path, source: rusqlite::Error) -> Error {
     let path = path.to_owned();
     let code = source.sqlite_error().map_or(0, |error| error.extended_code);
-    // SQLite calls a lock that cannot be had busy, whatever the reason.
+    // SQLite reports "busy" for every lock that it cannot get, whatever the reason.
     let is_busy = source.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy);
     if OF_LOCKS.contains(&code) || (is_busy && has_no_record_locks(&path)) {
         Error::StateOnShare {
@@ -44,7 +45,7 @@ pub(super) fn catalog_error(path: &Path, source: rusqlite::Error) -> Error {
     }
 }
 
-/// Whether locks of the kind that SQLite takes are refused for want of them.
+/// Whether the file system has no locks of the kind that SQLite takes.
 fn has_no_record_locks(path: &Path) -> bool {
     let Ok(file) = File::options().read(true).write(true).open(path) else {
         return false;

@@ -1,4 +1,4 @@
-//! Markers as they stand in a repository: read, verified, in order.
+//! Reads and verifies the markers of a repository, in order.
 
 use std::sync::OnceLock;
 
@@ -13,12 +13,13 @@ use crate::crypt::Seal;
 use crate::object::Sha256;
 use crate::time::Timestamp;
 
-/// Whose signature a marker bears.
+/// The key that signed a marker, and whether the administrator vouched for it.
 #[derive(Debug, Clone)]
 pub enum SignedBy {
     /// A key that the administrator vouched for.
     Pinned(VerifyingKey),
-    /// A key that was found in the repository itself: proves nothing against its storage's operator.
+    /// A key that was found in the repository itself. Whoever operates the storage could have put
+    /// it there.
     Unpinned(VerifyingKey),
 }
 
@@ -36,16 +37,16 @@ impl SignedBy {
     }
 }
 
-/// A finished backup run: its verified marker.
+/// A finished backup run: its marker, verified.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     /// What the marker says.
     pub marker: Marker,
-    /// SHA-256 of the marker's bytes, by which the next of the chain names it.
+    /// SHA-256 of the marker's bytes. The next marker of the chain names it.
     pub sha256: Sha256,
     /// Whose signature it bears.
     pub signed_by: SignedBy,
-    /// When the marker was stored, by the storage's clock; nothing signs this.
+    /// When the marker was stored, by the storage's clock. Nothing signs this time.
     pub stored: Timestamp,
 }
 
@@ -56,7 +57,7 @@ impl Snapshot {
     }
 }
 
-/// Something in `markers/` that is no snapshot and should be one.
+/// Something in `markers/` that should be a snapshot and is not.
 #[derive(Debug, Clone)]
 pub struct BadMarker {
     /// Where it is.
@@ -72,14 +73,15 @@ pub struct Markers {
     pub snapshots: Vec<Snapshot>,
     /// Runs that were declared dead.
     pub voids: Vec<Key>,
-    /// What is not a snapshot and should be one.
+    /// Files that should be snapshots and are not.
     pub bad: Vec<BadMarker>,
 }
 
 impl Markers {
-    /// The newest snapshot: of each chain the one with the highest sequence, of these the one that
-    /// finished last. Keys that nobody vouched for count only where no snapshot is by a pinned one:
-    /// whoever can write at the destination can plant a key, and a marker that says that it is newer.
+    /// The newest snapshot. Of each chain only the snapshot with the highest sequence counts, and
+    /// among those the one that finished last is chosen. If a pinned key signed any snapshot,
+    /// unpinned keys do not count: whoever can write to the destination can plant a key, and a
+    /// marker that claims to be newer.
     pub fn latest(&self) -> Option<&Snapshot> {
         let chains = self.chains();
         let is_any_pinned = chains.iter().any(Chain::is_pinned);
@@ -90,7 +92,7 @@ impl Markers {
             .max_by_key(|snapshot| (snapshot.marker.finished, snapshot.id()))
     }
 
-    /// The snapshot of that name: `latest`, a whole name, or the beginning of one alone.
+    /// Finds a snapshot by `latest`, a whole name, or a prefix that fits only one.
     pub fn find(&self, name: &str) -> Result<&Snapshot> {
         let no_snapshot = || Error::NoSnapshot { name: name.into() };
         if name == "latest" {
@@ -110,7 +112,7 @@ impl Markers {
     }
 }
 
-/// What a stored marker turned out to be.
+/// The result of reading a stored marker.
 enum Found {
     Snapshot(Box<Snapshot>),
     Void,
@@ -140,8 +142,8 @@ impl Repository {
         Ok(markers)
     }
 
-    /// The newest marker that the given host key signed: what a run of this host builds on. With it
-    /// come those of this host that are newer by name and bad.
+    /// The newest marker that this host key signed: a run of this host builds on it. Also returns
+    /// the bad markers of this host with newer names.
     pub fn base(&self, host: &VerifyingKey) -> Result<(Option<Snapshot>, Vec<BadMarker>)> {
         let suffix = SnapshotId::new(Timestamp::from_system(std::time::UNIX_EPOCH), host.id());
         let suffix = format!("-{}", suffix.host());
@@ -170,7 +172,7 @@ impl Repository {
         Ok((None, bad))
     }
 
-    /// The snapshot of that name, if its marker is one.
+    /// The snapshot of that name; `None` if there is no valid marker.
     pub fn snapshot(&self, id: SnapshotId) -> Result<Option<Snapshot>> {
         let entry = match self.backend.stat(&names::marker(id)) {
             Ok(entry) => entry,
@@ -183,8 +185,9 @@ impl Repository {
         })
     }
 
-    /// How files are sealed as the newest marker says that a pinned key signed; `None`: there is none among the newest.
-    /// `seawall.json` says it too, and nothing proves that.
+    /// How files are sealed, according to the newest marker that a pinned key signed. `None` if
+    /// none of the eight newest markers is signed by one. `seawall.json` says it too, but nothing
+    /// proves it there.
     pub fn seal_of_markers(&self) -> Result<Option<Seal>> {
         const MOST: usize = 8;
         if self.pinned.is_empty() {
@@ -205,7 +208,7 @@ impl Repository {
         Ok(None)
     }
 
-    /// `None`: the marker was forgotten since it was listed.
+    /// Reads and verifies a listed marker. `None` if it was deleted since it was listed.
     fn read_marker(
         &self,
         entry: &Entry,
@@ -215,7 +218,7 @@ impl Repository {
             Ok(Some(bytes)) => bytes,
             Ok(None) => return Ok(Some(Found::Bad("is too long for a marker".into()))),
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            // One that the destination refuses to give must not hide the others.
+            // One marker that cannot be read must not hide the others.
             Err(error) if !self.is_out_of_reach(&error) => {
                 return Ok(Some(Found::Bad("cannot be read".into())));
             }
@@ -239,7 +242,7 @@ impl Repository {
             Ok(opened) => (opened, true),
             Err(first) => {
                 if known.get().is_none() {
-                    // Another marker may have filled it meanwhile; either has the same content.
+                    // Another thread may have set it meanwhile, to the same content.
                     let _ = known.set(self.published_keys()?);
                 }
                 match note::open(bytes, known.get().map(Vec::as_slice).unwrap_or_default()) {
@@ -271,7 +274,8 @@ impl Repository {
         })))
     }
 
-    /// The verification keys in `keys/`: information, not trust. What cannot be read is passed over.
+    /// The public keys in `keys/`. They inform and are not trusted. Keys that cannot be read are
+    /// skipped.
     pub fn published_keys(&self) -> Result<Vec<VerifyingKey>> {
         let mut found = Vec::new();
         for entry in self.backend.list(names::KEYS) {

@@ -1,5 +1,5 @@
-//! The state folder of a host: its key, what it trusts, its catalogs, its spool. All of it but the
-//! host key can be lost without loss of a backup.
+//! The state folder of a host: its key, the keys it trusts, its catalogs, its spool. If everything
+//! in it but the host key is lost, no backup is lost.
 
 mod accepted;
 mod places;
@@ -24,20 +24,21 @@ use super::{Error, Result, names, owner, share};
 use crate::crypt::Recipients;
 use crate::time::Clock;
 
-/// The state folder; everything in it is readable by its owner alone.
+/// The state folder. Only its owner can read what is in it.
 #[derive(Debug, Clone)]
 pub struct StateFolder {
     path: PathBuf,
 }
 
-/// Held as long as one process works with the state folder.
+/// The lock of the state folder, held by one process. Dropping it releases the lock.
 #[derive(Debug)]
 pub struct Lock {
     file: File,
 }
 
 impl Lock {
-    /// Says who holds it, for the message of whoever comes second. It locks without this too.
+    /// Writes into the file which process holds the lock, for the message of the next process. The
+    /// lock works without this text, so errors are ignored.
     fn sign(mut self) -> Self {
         let (process, now) = (std::process::id(), Clock::system().now());
         let _ = self.file.set_len(0);
@@ -51,13 +52,14 @@ impl Lock {
 impl Drop for Lock {
     fn drop(&mut self) {
         let _ = self.file.set_len(0);
-        // Closing is not enough while a process that was just started still has a copy.
+        // Closing alone would not release the lock while a child process that was just started has
+        // a copy of the file descriptor.
         let _ = self.file.unlock();
     }
 }
 
 impl StateFolder {
-    /// Opens the folder; makes it, readable by its owner alone, if it is not there.
+    /// Opens the folder. Makes it, readable by its owner alone, if it is missing.
     pub fn open(path: &Path) -> Result<Self> {
         owner::refuse_other(path)?;
         make_folder(path)?;
@@ -66,14 +68,15 @@ impl StateFolder {
         })
     }
 
-    /// The folder, if it is there; makes nothing.
+    /// The folder if it exists. Makes nothing.
     pub fn existing(path: &Path) -> Option<Self> {
         path.is_dir().then(|| Self {
             path: path.to_owned(),
         })
     }
 
-    /// Refuses a folder in which this user would leave what its owner cannot use, or may not write.
+    /// Refuses a folder that this user may not write, or where the owner could not use this user's
+    /// files.
     pub fn refuse_other_owner(&self) -> Result<()> {
         owner::refuse_other(&self.path)
     }
@@ -83,7 +86,8 @@ impl StateFolder {
         &self.path
     }
 
-    /// Takes the lock that keeps two runs on one host apart.
+    /// Takes the lock that keeps two runs on one host apart. Does not wait: [`Error::Busy`] if it
+    /// is held.
     pub fn lock(&self) -> Result<Lock> {
         let path = self.path.join("lock");
         let failed = |source| Error::State {
@@ -111,12 +115,12 @@ impl StateFolder {
         }
     }
 
-    /// The file with the host's key: secret.
+    /// The file with the host key. It is secret.
     pub fn host_key_path(&self) -> PathBuf {
         self.path.join("host.key")
     }
 
-    /// The host's key, if `init` was run.
+    /// The host key; `None` before `init`.
     pub fn host_key(&self) -> Result<Option<HostKey>> {
         let path = self.host_key_path();
         match fs::read_to_string(&path) {
@@ -126,7 +130,7 @@ impl StateFolder {
         }
     }
 
-    /// The host's key, made if there is none.
+    /// The host key. Makes one if there is none.
     pub fn make_host_key(&self, host: &str) -> Result<HostKey> {
         if let Some(key) = self.host_key()? {
             return Ok(key);
@@ -136,7 +140,8 @@ impl StateFolder {
         Ok(key)
     }
 
-    /// A folder for this run's database copies; what earlier runs left is removed. Only under the lock.
+    /// Makes an empty folder for this run's database copies. Deletes what earlier runs left, so it
+    /// needs the lock.
     pub fn clean_spool(&self, _lock: &Lock) -> Result<PathBuf> {
         let path = self.path.join("spool");
         match fs::remove_dir_all(&path) {
@@ -149,14 +154,14 @@ impl StateFolder {
         Ok(path)
     }
 
-    /// What is known of one repository.
+    /// The folder of one repository. Makes it if it is missing.
     pub fn repository(&self, id: &RepositoryId) -> Result<RepositoryState> {
         let path = self.path.join("repositories").join(id.as_str());
         make_folder(&path)?;
         Ok(RepositoryState { path })
     }
 
-    /// Every key that the administrator vouched for, and for which repository. Makes nothing.
+    /// Every key that the administrator vouched for, with its repository. Makes nothing.
     pub fn vouchers(path: &Path) -> Result<Vec<Voucher>> {
         let mut vouchers = Vec::new();
         for (id, state) in of_repositories(path)? {
@@ -168,12 +173,12 @@ impl StateFolder {
         Ok(vouchers)
     }
 
-    /// Whether there is any repository that this host has joined, as far as can be told.
+    /// Whether this host has joined any repository; `false` if the folder cannot be read.
     pub fn knows_repositories(&self) -> bool {
         of_repositories(&self.path).is_ok_and(|all| !all.is_empty())
     }
 
-    /// The repositories for which this host encrypts, and to whom.
+    /// The repositories for which this host encrypts, with their recipients.
     pub fn encrypting(&self) -> Result<Vec<(RepositoryId, Recipients)>> {
         let mut all = Vec::new();
         for (id, state) in of_repositories(&self.path)? {
@@ -185,14 +190,14 @@ impl StateFolder {
         Ok(all)
     }
 
-    /// Like [`Self::repository`], but makes nothing; for verbs that only read.
+    /// Like [`Self::repository`], but makes nothing. For verbs that only read.
     pub fn existing_repository(path: &Path, id: &RepositoryId) -> Option<RepositoryState> {
         let path = path.join("repositories").join(id.as_str());
         path.is_dir().then_some(RepositoryState { path })
     }
 }
 
-/// What a host knows of one repository.
+/// The folder with what a host knows of one repository.
 #[derive(Debug, Clone)]
 pub struct RepositoryState {
     path: PathBuf,
@@ -239,8 +244,8 @@ impl RepositoryState {
         self.path.join("recipients")
     }
 
-    /// To whom this host seals what it stores; none: it stores in the clear. What the repository says
-    /// of that counts for nothing.
+    /// The recipients that this host seals to; if there are none, it stores plain files. What the
+    /// repository says about recipients does not count.
     pub fn recipients(&self) -> Result<Recipients> {
         let path = self.recipients_path();
         let text = match fs::read_to_string(&path) {
@@ -256,7 +261,7 @@ impl RepositoryState {
         })
     }
 
-    /// Remembers to whom this host seals, in place of what it knew.
+    /// Replaces the recipients that this host seals to.
     pub fn set_recipients(&self, recipients: &Recipients) -> Result<()> {
         let lines: Vec<&str> = recipients.texts().collect();
         let text = lines.join("\n") + "\n";
@@ -267,7 +272,7 @@ impl RepositoryState {
         self.path.join("weak-writes-accepted")
     }
 
-    /// What the administrator of this host said of weak writes.
+    /// The administrator's decision about weak writes.
     pub fn weak_writes(&self) -> WeakWrites {
         if self.weak_writes_path().exists() {
             WeakWrites::Accepted
@@ -290,7 +295,8 @@ impl RepositoryState {
         self.path.join("keys")
     }
 
-    /// Keeps a copy of a key behind a passphrase: without it nobody opens what is stored.
+    /// Keeps a copy of a passphrase-protected key. If the key's file is lost, the passphrase opens
+    /// nothing.
     pub fn keep_wrapped(&self, wrapped: &Wrapped) -> Result<()> {
         let folder = self.keys_path();
         make_folder(&folder)?;
@@ -298,7 +304,7 @@ impl RepositoryState {
         replace(&folder.join(name.unwrap_or_default()), &wrapped.bytes)
     }
 
-    /// The copies of keys behind a passphrase.
+    /// The copies of passphrase-protected keys, sorted by key.
     pub fn wrapped(&self) -> Result<Vec<Wrapped>> {
         let folder = self.keys_path();
         let entries = match fs::read_dir(&folder) {
@@ -311,7 +317,7 @@ impl RepositoryState {
             let path = entry.map_err(failed(&folder))?.path();
             let name = path.file_name().and_then(|name| name.to_str());
             let key = name.and_then(|name| Key::parse(&format!("{}/{name}", names::KEYS)).ok());
-            // What a write that was cut off left has another name.
+            // Temporary files of interrupted writes have other names.
             if let Some(key) = key.filter(names::is_wrapped_key) {
                 let bytes = fs::read(&path).map_err(failed(&path))?;
                 all.push(Wrapped { key, bytes });
@@ -329,7 +335,7 @@ impl RepositoryState {
     }
 }
 
-/// What a state folder has of repositories.
+/// Every repository in a state folder, sorted by id. Makes nothing.
 fn of_repositories(path: &Path) -> Result<Vec<(RepositoryId, RepositoryState)>> {
     let path = path.join("repositories");
     let folders = match fs::read_dir(&path) {
@@ -350,7 +356,7 @@ fn of_repositories(path: &Path) -> Result<Vec<(RepositoryId, RepositoryState)>> 
     Ok(all)
 }
 
-/// Whether a line is what [`Lock::sign`] writes.
+/// Whether a line looks like the one that [`Lock::sign`] writes.
 fn is_holder(line: &str) -> bool {
     line.starts_with("process ") && line.len() < 80 && !line.contains(char::is_control)
 }
@@ -363,7 +369,7 @@ fn make_folder(path: &Path) -> Result<()> {
     })
 }
 
-/// Writes a file that must not be there yet, durably.
+/// Writes a new file durably. It must not exist yet.
 fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
     let file = temporary(path, bytes)?;
     let persisted = file
@@ -375,7 +381,7 @@ fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
         .map_err(failed(path))
 }
 
-/// Writes a file in place of what is there, durably and at once.
+/// Replaces a file durably and atomically.
 fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let file = temporary(path, bytes)?;
     let persisted = file.persist(path).map(drop).map_err(|error| error.error);

@@ -1,5 +1,5 @@
-//! Parts of dumps and of groups of files, as one stream again: each verified by its SHA-256 before a
-//! byte of it is decompressed.
+//! Joins the parts of a dump or of a group of files into one stream. Each part is verified by its
+//! SHA-256 before any of it is decompressed.
 
 use std::cell::RefCell;
 use std::io::{self, Read};
@@ -15,22 +15,23 @@ use crate::object::Sha256;
 /// Why a stream could not be used.
 #[derive(Debug)]
 pub enum Broken<E> {
-    /// A part cannot be had, or is not what the manifest says.
+    /// A part cannot be read, or is not what the manifest says.
     Part(Error),
-    /// The reader gave up.
+    /// The function that read the stream failed.
     Reader(E),
 }
 
 /// Length and SHA-256 of what was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seen {
-    /// Bytes.
+    /// Number of plain bytes that were read.
     pub len: u64,
     /// Their SHA-256.
     pub sha256: Sha256,
 }
 
-/// Gives the stream to `read`, which passes on that it failed or has reasons of its own.
+/// Gives the stream to `read`. If that fails after a part could not be fetched, verified or opened,
+/// the error is [`Broken::Part`]; otherwise it is [`Broken::Reader`].
 pub fn read<T, E>(
     repository: &Repository,
     parts: &[Part],

@@ -1,10 +1,10 @@
 //! Sums and lists: which stored bytes a snapshot needs, in the plain format of `sha256sum`
-//! (format.md, *Sums and lists*).
+//! (docs/format.md, "Sums" and "List").
 //!
-//! A line is 64 hex digits, two spaces, a key relative to the repository's top folder, a newline;
-//! there is nothing else in the file, since `sha256sum -c` passes over what it cannot read. The
-//! order of the lines is kept: a list names its segment first, then packs in write order. What the
-//! keys mean is the caller's business.
+//! A line is 64 hex digits, two spaces, a key relative to the repository's top folder, and a
+//! newline. Nothing else may be in the file, since `sha256sum -c` skips what it cannot read. The
+//! order of the lines is kept: a list names its segment first, then packs in write order. The
+//! caller knows what the keys mean.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -13,25 +13,25 @@ use seawall_backends::{InvalidKey, Key};
 
 use crate::object::{ParseIdError, Sha256};
 
-/// The longest file of sums, in bytes.
+/// The longest file of sums that is read, in bytes.
 pub const MAX_SUMS_BYTES: usize = 1 << 30;
 
 /// What can be wrong with sums.
 #[derive(Debug, thiserror::Error)]
 pub enum SumsError {
-    /// Sums without a line: `sha256sum -c` would call it an error as well.
+    /// There is no line. `sha256sum -c` calls this an error as well.
     #[error("the sums are empty")]
     Empty,
     /// More bytes than a reader accepts.
     #[error("the sums are longer than {MAX_SUMS_BYTES} bytes")]
     TooLong,
-    /// Not of the form: hash, two spaces, key, newline.
+    /// A line is not hash, two spaces, key and newline.
     #[error("line {line} of the sums is malformed")]
     Line {
         /// Counted from 1.
         line: usize,
     },
-    /// A hash is none.
+    /// The first word is not a SHA-256.
     #[error("line {line} of the sums has no SHA-256")]
     Sha256 {
         /// Counted from 1.
@@ -39,7 +39,7 @@ pub enum SumsError {
         /// What was read instead.
         source: ParseIdError,
     },
-    /// A key is none.
+    /// The second word is not a valid key.
     #[error("line {line} of the sums has no key")]
     Key {
         /// Counted from 1.
@@ -47,19 +47,19 @@ pub enum SumsError {
         /// What was read instead.
         source: InvalidKey,
     },
-    /// A key stands there twice.
+    /// The same key is in two lines.
     #[error("the sums name {0} twice")]
     Duplicate(Key),
 }
 
-/// The SHA-256 of some stored things, in an order: at least one, none twice.
+/// The SHA-256 of some stored files, in an order that is kept. At least one, and no key twice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sums {
     entries: Vec<(Sha256, Key)>,
 }
 
 impl Sums {
-    /// Checks entries: at least one, and no key twice.
+    /// Checks that there is at least one entry and no key twice.
     pub fn new(entries: Vec<(Sha256, Key)>) -> Result<Self, SumsError> {
         if entries.is_empty() {
             return Err(SumsError::Empty);
@@ -86,7 +86,7 @@ impl Sums {
         self.to_string().into_bytes()
     }
 
-    /// Reads what [`Self::to_bytes`] wrote; anything else is refused.
+    /// Reads what [`Self::to_bytes`] wrote, and refuses anything else.
     pub fn parse(bytes: &[u8]) -> Result<Self, SumsError> {
         if bytes.len() > MAX_SUMS_BYTES {
             return Err(SumsError::TooLong);

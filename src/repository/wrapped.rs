@@ -1,6 +1,6 @@
-//! Keys behind a passphrase: the identity of a recipient, in an age file of its own below `keys/`. Whoever has the
-//! storage may try passphrases; without the file the passphrase is worth nothing, so the host keeps a copy, markers
-//! name it, and the recovery sheet has it.
+//! Passphrase-protected keys: the identity of a recipient, in an age file below `keys/`. Whoever
+//! has the storage can try passphrases. Without the file the passphrase is worthless, so the host
+//! keeps a copy, markers name the file, and the recovery sheet contains it.
 
 use seawall_backends::{Backend, ErrorKind, Key};
 
@@ -9,7 +9,7 @@ use super::{Result, bounded};
 use crate::crypt::MAX_IDENTITY_BYTES;
 use crate::object::Sha256;
 
-/// A key behind a passphrase.
+/// A passphrase-protected key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wrapped {
     /// Where it lies.
@@ -18,19 +18,19 @@ pub struct Wrapped {
     pub bytes: Vec<u8>,
 }
 
-/// What lies where a key should.
+/// The state of a passphrase-protected key in the repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Condition {
-    /// The key.
+    /// The same bytes as this host's copy.
     Good,
-    /// Nothing.
+    /// No file.
     Missing,
-    /// Something else.
+    /// A file with other bytes.
     Altered,
 }
 
 impl Wrapped {
-    /// As markers name it.
+    /// Its entry for a marker.
     pub fn named(&self) -> Named {
         Named {
             sha256: Sha256::of(&self.bytes),
@@ -39,7 +39,7 @@ impl Wrapped {
         }
     }
 
-    /// Looks whether it is there.
+    /// Compares the repository's file with this copy.
     pub fn look(&self, backend: &dyn Backend) -> Result<Condition> {
         match bounded::get(backend, &self.key, MAX_IDENTITY_BYTES) {
             Ok(found) if found.as_ref() == Some(&self.bytes) => Ok(Condition::Good),
@@ -49,7 +49,7 @@ impl Wrapped {
         }
     }
 
-    /// Puts it there.
+    /// Stores it in the repository. Fails if the key exists.
     pub fn put(&self, backend: &dyn Backend) -> Result<()> {
         Ok(backend.put_new(&self.key, &self.bytes)?)
     }

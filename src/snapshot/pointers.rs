@@ -3,8 +3,8 @@
 use crate::database::{Head, LibraryPointers, LibraryState, Origin, Pointers};
 use crate::repository::manifest::{self, Manifest};
 
-/// What a manifest says about where data is. A restore puts all libraries into the default storage
-/// class.
+/// Turns a manifest's libraries into [`Pointers`]. They name no storage classes, because a restore
+/// puts all libraries into the default class.
 pub fn pointers(manifest: &Manifest) -> Pointers {
     let mut libraries: Vec<LibraryPointers> = manifest.libraries.iter().map(library).collect();
     libraries.sort_by_key(|library| library.id);

@@ -1,5 +1,5 @@
-//! An installation's databases, files or on a server: copies as of one moment, and what Seafile's own
-//! points to.
+//! An installation's databases, in files or on servers: copies as of one moment, and the pointers
+//! in Seafile's own database.
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Write};
@@ -19,15 +19,15 @@ use crate::seafile::discover::{
     DatabaseKind, Installation, MysqlDatabase, MysqlSettings, SqliteFile,
 };
 
-/// The role of the database that knows the libraries.
+/// The role of Seafile's own database, which has the libraries.
 pub const SEAFILE: &str = "seafile";
-/// How often a snapshot is taken anew because tables were altered meanwhile.
+/// How often a snapshot is tried, because tables were altered meanwhile.
 const ATTEMPTS: usize = 5;
-/// The zstd level of dumps in the spool, which are read once.
+/// The zstd level of dumps in the spool. It is low: they are read only once.
 const LEVEL: i32 = 1;
-/// Pieces on their way from the server to the spool.
+/// The most pieces that wait on their way from the server to the spool.
 const PIECES: usize = 8;
-/// Where servers on Debian, Red Hat and elsewhere have their socket.
+/// Where servers have their socket on Debian, Red Hat and other systems.
 const SOCKETS: [&str; 4] = [
     "/run/mysqld/mysqld.sock",
     "/var/run/mysqld/mysqld.sock",
@@ -38,7 +38,7 @@ const SOCKETS: [&str; 4] = [
 /// A database that could not be reached, copied or read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// As the layer below says.
+    /// A database failed.
     #[error(transparent)]
     Database(#[from] database::Error),
     /// Nothing names Seafile's own database.
@@ -52,30 +52,30 @@ impl From<mysql::Error> for Error {
     }
 }
 
-/// A database where it is.
+/// Where a database is.
 #[derive(Debug, Clone)]
 pub enum Place {
     /// A file of the installation.
     File(SqliteFile),
-    /// On a server, under this name.
+    /// A database on a server, with its name there.
     Server(Server, String),
 }
 
-/// A copy in the spool; it goes when this is dropped.
+/// A copy in the spool, which is deleted when this is dropped.
 pub struct Copy {
     /// `seafile`, `ccnet` …
     pub role: String,
     /// Where it comes from.
     pub place: Place,
-    /// Its length, in bytes.
+    /// Its length in bytes; of a dump, before compression.
     pub len: u64,
-    /// SHA-256 of its bytes.
+    /// The SHA-256 of these bytes.
     pub sha256: Sha256,
-    /// What is wrong with the database itself.
+    /// What is wrong with the database in the source, one line each. Empty if it is sound.
     pub integrity: Vec<String>,
-    /// The server's version.
+    /// The server's version; `None` for a file.
     pub server: Option<String>,
-    /// What tells the server from others.
+    /// What distinguishes the server from others; `None` for a file.
     pub identity: Option<String>,
     kept: Kept,
 }
@@ -88,20 +88,20 @@ enum Kept {
 
 /// Copies of all databases.
 pub struct Copies {
-    /// The copies, in the order in which the installation lists them.
+    /// The copies: first the databases on servers, server by server, then the files.
     pub all: Vec<Copy>,
-    /// What Seafile's own points to.
+    /// The pointers in Seafile's own database, as of its copy.
     pub pointers: Pointers,
-    /// The longest time that a lock on one of them was held.
+    /// The longest time that a lock on one of the files was held.
     pub locked_for: Duration,
-    /// What the administrator should know.
+    /// Facts for the administrator, one line each.
     pub notes: Vec<String>,
-    /// Databases on those servers that are not the installation's by its configuration.
+    /// Names of databases on the servers that the installation's configuration does not name.
     pub others: Vec<String>,
 }
 
 impl Copy {
-    /// Writes its bytes.
+    /// Writes its bytes, decompressed.
     pub fn write_to(&self, out: &mut dyn Write) -> io::Result<()> {
         match &self.kept {
             Kept::File(copy) => io::copy(&mut File::open(&copy.file)?, out)?,
@@ -122,7 +122,7 @@ pub fn files(installation: &Installation) -> &[SqliteFile] {
     }
 }
 
-/// The servers and names of those that are not.
+/// The installation's databases on servers: (role, server, name).
 pub fn on_servers(installation: &Installation) -> Vec<(String, Server, String)> {
     let DatabaseKind::Mysql(MysqlSettings { databases, .. }) = &installation.database else {
         return Vec::new();
@@ -134,7 +134,7 @@ pub fn on_servers(installation: &Installation) -> Vec<(String, Server, String)> 
     databases.iter().map(place).collect()
 }
 
-/// How one is reached.
+/// How to reach a database on a server.
 pub(super) fn server_of(database: &MysqlDatabase) -> Server {
     let text = |setting: &Option<crate::seafile::discover::Setting<String>>| {
         setting.as_ref().map(|setting| setting.value.clone())
@@ -142,7 +142,7 @@ pub(super) fn server_of(database: &MysqlDatabase) -> Server {
     let host = text(&database.host).unwrap_or_else(|| "localhost".to_owned());
     let port = database.port.value;
     let socket = text(&database.unix_socket).map(PathBuf::from);
-    // Clients of these servers take that name for a socket, and accounts are made accordingly.
+    // MySQL and MariaDB clients use the socket for `localhost`, and accounts are made for that.
     let usual = || {
         let mut sockets = SOCKETS.iter().map(PathBuf::from);
         let is_default = host == "localhost" && port == 3306;
@@ -169,7 +169,7 @@ pub(super) fn server_of(database: &MysqlDatabase) -> Server {
     }
 }
 
-/// Looks whether the servers can be reached and read: before a run stores anything.
+/// Checks that the servers can be reached and read, before a run stores anything.
 pub fn look(installation: &Installation) -> Result<(), Error> {
     for (_, server, name) in on_servers(installation) {
         begin(&server, &[&name])?;
@@ -177,7 +177,8 @@ pub fn look(installation: &Installation) -> Result<(), Error> {
     Ok(())
 }
 
-/// Copies all databases: those on one server as of one moment, and Seafile's own server first.
+/// Copies all databases: Seafile's own server first, other servers next, files last. Those on one
+/// server are of one moment.
 pub fn copy(installation: &Installation, spool: &Path) -> Result<Copies, Error> {
     let mut all = Vec::new();
     let mut pointers = None;
@@ -232,11 +233,11 @@ pub fn copy(installation: &Installation, spool: &Path) -> Result<Copies, Error> 
     })
 }
 
-/// A server and account, and the databases there by role and name.
+/// A server and account, and its databases as (role, name).
 type Group<'a> = (&'a Server, Vec<(&'a str, &'a str)>);
 
-/// Databases of one server together, also where it is spelled in two ways or reached by two accounts, if
-/// the first may read all of them.
+/// Groups databases by server. Two spellings or accounts of one server form one group, if the first
+/// account may read all its databases.
 fn group(on_servers: &[(String, Server, String)]) -> Result<Vec<Group<'_>>, Error> {
     let mut groups: Vec<Group<'_>> = Vec::new();
     for (role, server, name) in on_servers {
@@ -255,23 +256,23 @@ fn group(on_servers: &[(String, Server, String)]) -> Result<Vec<Group<'_>>, Erro
     Ok(groups)
 }
 
-/// Whether a database of `server` is also to be had from `other`, under the same name.
+/// Whether `other` is the same server as `server` and its account can read this database.
 fn is_readable_by(other: &Server, server: &Server, name: &str) -> Result<bool, Error> {
     let identity = |server: &Server| Connection::open(server)?.identity();
     Ok(identity(other)? == identity(server)? && begin(other, &[name]).is_ok())
 }
 
-/// Seafile's own database, to be asked again.
+/// Seafile's own database, to read pointers again.
 #[derive(Debug, Clone)]
 pub enum SeafileDatabase {
     /// A file.
     File(SqliteSource),
-    /// On a server, under this name.
+    /// On a server, with its name there.
     Server(Server, String),
 }
 
 impl SeafileDatabase {
-    /// That of an installation.
+    /// Seafile's own database of an installation.
     pub fn of(installation: &Installation) -> Result<Self, Error> {
         let on_servers = on_servers(installation);
         if let Some((_, server, name)) = on_servers.into_iter().find(|(role, ..)| role == SEAFILE) {
@@ -282,7 +283,7 @@ impl SeafileDatabase {
         seafile.map(Self::File).ok_or(Error::NoSeafileDatabase)
     }
 
-    /// What it points to now.
+    /// Reads the pointers as they are now.
     pub fn pointers(&self, spool: &Path) -> Result<Pointers, database::Error> {
         match self {
             Self::File(source) => database::read_pointers_live(source, spool),
@@ -291,7 +292,8 @@ impl SeafileDatabase {
     }
 }
 
-/// What a database on a server points to; of tables that cannot be read it is not known.
+/// Reads the pointers of a database on a server. Tables that cannot be read are left out as
+/// unknown.
 fn pointers_of(server: &Server, name: &str) -> Result<Pointers, database::Error> {
     let mut unreadable = Vec::new();
     loop {
@@ -305,7 +307,7 @@ fn pointers_of(server: &Server, name: &str) -> Result<Pointers, database::Error>
     }
 }
 
-/// A snapshot; one that was outrun by an ALTER is taken anew.
+/// Begins a snapshot; tries again if an ALTER TABLE came between.
 fn begin(server: &Server, names: &[&str]) -> Result<Snapshot, mysql::Error> {
     begin_without(server, names, &[])
 }
@@ -326,8 +328,10 @@ fn begin_without(
     }
 }
 
-/// Dumps databases of a server (each with the name of its file), all as of one moment, whatever they
-/// hold, into files `….sql.zst` of a folder; gives their paths and lengths, in bytes.
+/// Dumps databases of a server as of one moment into files `….sql.zst` of a folder.
+///
+/// `databases` has (name of the file, name of the database). Returns the paths and lengths in
+/// bytes, in that order, once all files are synced.
 pub fn keep_dumps(
     server: &Server,
     databases: &[(&str, &str)],
@@ -338,7 +342,7 @@ pub fn keep_dumps(
         source,
     };
     let copies = dump_group(server, databases, folder)?.copies;
-    // What is replaced afterwards must all be kept.
+    // The caller replaces these databases afterwards, so every table must be in the dump.
     let lacking = copies.iter().find_map(|copy| copy.integrity.first());
     if let Some(lacking) = lacking {
         return Err(mysql::Error::incomplete(server, lacking).into());
@@ -361,7 +365,7 @@ pub fn keep_dumps(
     kept
 }
 
-/// Databases of one server as of one moment.
+/// Dumps of databases of one server, as of one moment.
 struct Dumped {
     copies: Vec<Copy>,
     pointers: Option<Pointers>,
@@ -383,7 +387,7 @@ fn dump_group(
         };
         match error.kind() {
             ErrorKind::Changed if attempts < ATTEMPTS => attempts += 1,
-            // Once more without it: each takes one table away, so that this ends.
+            // Dump again without that table. Each attempt removes one table, so this ends.
             ErrorKind::Unreadable(table) => unreadable.push((**table).clone()),
             _ => return Err(error.into()),
         }
@@ -404,7 +408,7 @@ fn try_dump_group(
         notes: Vec::new(),
         others: snapshot.others()?,
     };
-    // What the walk starts from comes first, and holds nobody up.
+    // The walk starts from the pointers, so they are read first. They are small and delay nobody.
     if let Some((_, name)) = databases.iter().find(|(role, _)| *role == SEAFILE) {
         dumped.pointers = Some(snapshot.pointers(name)?);
     }
@@ -417,8 +421,8 @@ fn try_dump_group(
     Ok(dumped)
 }
 
-/// Dumps one database into the spool. A second thread hashes, compresses and writes, so that the server
-/// is not kept waiting.
+/// Dumps one database into the spool. A second thread hashes, compresses and writes, so that the
+/// server need not wait for the disk.
 fn dump(
     snapshot: &Snapshot,
     server: &Server,
@@ -460,7 +464,7 @@ fn dump(
             .unwrap_or_else(|_| Err(io::Error::other("the writer of a dump stopped")));
         (totals, written)
     });
-    // That it could not be written is why it could not be sent.
+    // A failed write also makes sending fail, so its error is the cause.
     let (len, sha256) = written.map_err(failed)?;
     let totals = totals.map_err(|error| match error {
         DumpError::Server(error) => error.into(),

@@ -1,7 +1,8 @@
-//! Whether the databases that were found are those of the objects on disk. This is asked only where
-//! something speaks against them: they were found by what the program does not go by, or databases
-//! of another kind lie there too. Databases that nobody uses any more are older than the newest
-//! commits, which descend from their heads.
+//! Do the databases that were found belong to the objects on disk?
+//!
+//! This is asked only if there is a doubt: they were found through a setting that the program does
+//! not use, or databases of another kind lie there too. Databases that are no longer used are older
+//! than the newest commits on disk, which descend from their heads.
 
 use std::collections::HashSet;
 use std::fs;
@@ -15,26 +16,26 @@ use crate::seafile::commit::Commit;
 use crate::seafile::discover::Installation;
 use crate::seafile::folders::ObjectFolders;
 
-/// So many libraries are looked at, those whose folders changed last.
+/// How many libraries are compared: those whose folders changed last.
 const MOST_LIBRARIES: usize = 200;
-/// So many commits are read to find one among another's ancestors.
+/// How many commits are read at most to find one among another's ancestors.
 const MOST_ANCESTORS: usize = 1000;
-/// So many of a store's up to 256 folders are listed for its newest commit.
+/// How many of a store's up to 256 folders are listed to find its newest commit.
 const NEWEST_FOLDERS: usize = 3;
 
-/// How the databases and the objects compare.
+/// Result of comparing the databases with the objects.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Comparison {
-    /// When the newest commit was made that the databases name as a head, in seconds since 1970.
+    /// The time (seconds since 1970) of the newest commit that the databases name as a head.
     pub newest_head: Option<i64>,
-    /// When the newest commit on disk was made.
+    /// The time of the newest commit on disk.
     pub newest_on_disk: Option<i64>,
-    /// Libraries whose newest commit on disk descends from the head that the databases name: they
-    /// went on after these databases.
+    /// Libraries whose newest commit on disk descends from their head in the databases: Seafile
+    /// went on with them after these databases.
     pub went_on: Vec<LibraryId>,
 }
 
-/// Compares them; `spool` is for copies of databases that are files.
+/// Compares databases and objects. `spool` is for copies of databases that are files.
 pub fn compare(installation: &Installation, spool: &Path) -> Result<Comparison, Error> {
     let pointers = SeafileDatabase::of(installation)?.pointers(spool)?;
     let (folders, _) = super::object_folders(installation, &pointers);
@@ -80,7 +81,7 @@ fn modified(path: &Path) -> Option<SystemTime> {
     fs::metadata(path).ok()?.modified().ok()
 }
 
-/// The commit of a store whose file is the newest: in one of the folders that changed last.
+/// The commit of a store with the newest file, looked for only in the folders that changed last.
 fn newest(store: &Path) -> Option<ObjectId> {
     let by_time = |folder: &Path| {
         let entries = fs::read_dir(folder).into_iter().flatten().flatten();
@@ -105,7 +106,7 @@ fn read(folders: &ObjectFolders, library: LibraryId, id: ObjectId) -> Option<Com
     Commit::parse(&folders.read(&object).ok()??).ok()
 }
 
-/// Whether one commit is among the ancestors of another.
+/// Whether commit `to` is among the ancestors of commit `from`.
 fn descends(folders: &ObjectFolders, library: LibraryId, from: ObjectId, to: ObjectId) -> bool {
     let mut seen = HashSet::new();
     let mut pending = vec![from];

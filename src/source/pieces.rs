@@ -1,19 +1,20 @@
-//! What one thread writes and another takes, in pieces.
+//! Passes bytes in pieces from a thread that writes them to another thread.
 
 use std::io::{self, Write};
 use std::sync::mpsc::SyncSender;
 
-/// The length of a piece.
+/// The least length of a piece, in bytes; only the last may be shorter.
 const PIECE: usize = 1 << 20;
 
-/// Collects what is written into pieces for another thread.
+/// A writer that collects bytes into pieces and sends them to another thread. Call [`Pieces::send`]
+/// at the end.
 pub(super) struct Pieces {
     sender: SyncSender<Vec<u8>>,
     piece: Vec<u8>,
 }
 
 impl Pieces {
-    /// Nothing yet.
+    /// A writer without any bytes yet.
     pub(super) fn new(sender: SyncSender<Vec<u8>>) -> Self {
         Self {
             sender,
@@ -21,7 +22,7 @@ impl Pieces {
         }
     }
 
-    /// Hands over what there is.
+    /// Sends the bytes that were collected. Fails if the other thread has ended.
     pub(super) fn send(&mut self) -> io::Result<()> {
         let piece = std::mem::take(&mut self.piece);
         self.sender

@@ -1,16 +1,17 @@
-//! Settings of databases that can be read in more ways than one: which way works is found by trying
-//! to log in. The first reading is tried first, and kept if none works.
+//! Some settings of databases can be read in more than one way. This module logs in to find out
+//! which reading works. It tries the first one first, and keeps it if none works.
 
 use super::databases::server_of;
 use crate::database::mysql::{Connection, Error, ErrorKind};
 use crate::seafile::discover::{DatabaseKind, Installation, MysqlDatabase, Role, Setting, Warning};
 
-/// More attempts would look like somebody who guesses passwords.
+/// The most log-ins for one database: more would look like somebody who guesses passwords.
 const MOST_ATTEMPTS: usize = 6;
 
-/// Tries the readings of each database's password, host and name, where there are several, and keeps
-/// the ones that work; says so in the installation's warnings. A server that cannot be reached is no
-/// error here: who reads from it says so.
+/// For each database with several readings of its password, host or name, finds those that work,
+/// keeps them, and adds a warning to the installation.
+///
+/// A server that cannot be reached is no error here: the next reader of the database reports it.
 pub fn settle(installation: &mut Installation) {
     let DatabaseKind::Mysql(settings) = &mut installation.database else {
         return;
@@ -43,7 +44,8 @@ fn settle_one(database: &mut MysqlDatabase) -> Vec<Warning> {
         let next = match error.kind() {
             ErrorKind::Login => next(tried.password.as_mut(), role, "password"),
             ErrorKind::Unreachable => next(tried.host.as_mut(), role, "host"),
-            // An account that may not see other databases is told nothing of those that do not exist.
+            // A denial may mean a wrong name: a server does not tell an account whether a database
+            // exists that it may not see.
             ErrorKind::NoDatabase | ErrorKind::Denied(_) => {
                 next(Some(&mut tried.name), role, "name")
             }
@@ -61,7 +63,7 @@ fn log_in(database: &MysqlDatabase) -> Result<(), Error> {
     Connection::open(&server_of(database))?.use_database(&database.name.value)
 }
 
-/// Puts the next reading in the place of one that does not work.
+/// Replaces a reading that does not work by the next one; `None` if there is no other.
 fn next<T>(setting: Option<&mut Setting<T>>, role: Role, what: &'static str) -> Option<Warning> {
     let setting = setting?;
     if setting.others.is_empty() {

@@ -1,6 +1,8 @@
-//! The verb `status`: how old is the newest snapshot of each host, and is it whole? From any machine
-//! that can read, without keys (docs/design.md, "Watching"). It reads markers, public keys and the
-//! names in `data/runs/`; where a damage record lies there, also lists and sums of the newest snapshots.
+//! The verb `status`: how old is the newest snapshot of each host, and is it whole?
+//!
+//! It needs only read access and no keys (docs/design.md, "Watching"). It reads markers, public
+//! keys and the names in `data/runs/`. If a damage record lies there, it also reads lists and sums
+//! of the newest snapshots.
 
 mod report;
 
@@ -16,23 +18,24 @@ use crate::repository::note::VerifyingKey;
 use crate::repository::{Repository, Result, Snapshot, runs};
 use crate::time::Timestamp;
 
-/// The storage's time of a marker and the marker's own may differ by this: a day, as for retention.
+/// The storage's time of a marker and the marker's own time may differ by a day, as for retention.
 const CLOCKS_DIFFER: Duration = Duration::from_hours(24);
-/// Less than this is no difference.
+/// A smaller difference does not count.
 const CLOCKS_AGREE: Duration = Duration::from_mins(5);
 
-/// What the user asks.
+/// The user's choices.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// How old the newest snapshot may be.
+    /// How old the newest snapshot may be; `None`: any age.
     pub max_age: Option<Duration>,
     /// Only this host: the end of its snapshots' names, four hex digits.
     pub host: Option<String>,
 }
 
-/// Looks.
+/// Reads the repository and reports on each host.
 pub fn run(repository: &Repository, options: &Options, now: Timestamp) -> Result<Report> {
-    // Runs first: one that ends meanwhile has its marker in the listing that comes after.
+    // List runs before markers: a run that ends in between then has its marker in the later
+    // listing.
     let runs = runs::seen(repository.backend().as_ref())?;
     let markers = repository.markers()?;
     let asked = |snapshot: &SnapshotId| {
@@ -42,7 +45,7 @@ pub fn run(repository: &Repository, options: &Options, now: Timestamp) -> Result
     let chains = markers.chains();
     let (living, retired) = match &options.host {
         None => markers.living_and_retired(),
-        // Whoever asks for a host by name gets it.
+        // A host that is asked for by name is shown even if it is retired.
         Some(_) => (markers.chains(), Vec::new()),
     };
     let unfinished = runs::unfinished(runs, &markers).into_iter();
@@ -73,8 +76,8 @@ pub fn run(repository: &Repository, options: &Options, now: Timestamp) -> Result
     })
 }
 
-/// Keys that the administrator vouched for and that signed nothing here: whoever removed a host's
-/// markers cannot hide behind markers of another key.
+/// Pinned keys that signed no snapshot here. Without this list somebody could remove a host's
+/// markers and hide that behind markers of another key.
 fn without(repository: &Repository, chains: &[Chain<'_>], options: &Options) -> Vec<String> {
     let is_asked = |key: &&VerifyingKey| {
         let id = key.id().to_string();
@@ -96,7 +99,8 @@ fn host(chain: &Chain<'_>, faults: &Faults, options: &Options, now: Timestamp) -
     let name = chain.key().name();
     let by_storage = now.since(newest.stored);
     let differ = apart(newest.stored, marker.finished) > CLOCKS_DIFFER;
-    // A copy of a repository, or somebody's touch, makes markers look young, not old.
+    // Copying a repository or touching a marker makes it look younger, never older: the older time
+    // counts.
     let age = if differ {
         by_storage.max(now.since(marker.finished))
     } else {
@@ -138,7 +142,7 @@ fn run_of(run: &runs::Seen, now: Timestamp) -> Run {
         host: run.snapshot.host(),
         began: now.since(run.first).as_secs(),
         heard: now.since(run.last).as_secs(),
-        // One beat may be late: a run beats between packs, and databases come before.
+        // Runs send heartbeats, but only between packs and after the databases: so one may be late.
         silent: now.since(run.last) > 2 * runs::HEARTBEAT_EVERY,
     }
 }

@@ -1,4 +1,4 @@
-//! What `status` found, in a form that is also its JSON, and what follows from it.
+//! What `status` found, and which trouble follows from it. Its JSON has the same form.
 
 use serde::Serialize;
 
@@ -14,7 +14,7 @@ pub struct Report {
     pub repository: String,
     /// Its id.
     pub id: String,
-    /// By whose clock ages are counted: this machine's.
+    /// The time on this machine, from which ages are counted.
     pub now: Timestamp,
     /// How old the newest snapshot may be, in seconds.
     pub max_age: Option<u64>,
@@ -22,29 +22,29 @@ pub struct Report {
     pub host: Option<String>,
     /// The newest snapshot of each chain, oldest name first.
     pub hosts: Vec<Host>,
-    /// Hosts that another one went on from: nobody waits for them.
+    /// Hosts whose chain another host continues. No new snapshot is expected of them.
     pub retired: Vec<Retired>,
     /// Pinned keys that signed no snapshot.
     pub without: Vec<String>,
     /// Runs without a marker that are newer than the newest snapshot of their host.
     pub unfinished: Vec<Run>,
-    /// What is no marker and should be one.
+    /// Files in `markers/` that are no markers.
     pub bad: Vec<Bad>,
 }
 
-/// How the clocks of a host, of the storage and of this machine fit.
+/// Whether the clocks of a host, of the storage and of this machine agree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Clock {
-    /// As far as can be seen.
+    /// They agree, as far as can be seen.
     Agree,
-    /// The host's and the storage's are more than a day apart.
+    /// The host's clock and the storage's are more than a day apart.
     Differ,
-    /// The storage's is ahead of this machine's.
+    /// The storage's clock is ahead of this machine's.
     Ahead,
 }
 
-/// One chain: what one host key signed.
+/// One chain: the snapshots that one host key signed.
 #[derive(Debug, Clone, Serialize)]
 pub struct Host {
     /// The end of its snapshots' names.
@@ -57,39 +57,40 @@ pub struct Host {
     pub pinned: bool,
     /// Its newest snapshot.
     pub snapshot: SnapshotId,
-    /// How many there were in the chain.
+    /// Its number in the chain, from 1.
     pub sequence: u64,
     /// When the marker was stored, by the storage's clock.
     pub stored: Timestamp,
-    /// When the run ended, by the host's clock: signed.
+    /// When the run ended, by the host's clock. The signature covers it.
     pub finished: Timestamp,
-    /// Whether these two can be, by this machine's clock.
+    /// Whether these two times fit each other and this machine's clock.
     pub clock: Clock,
-    /// Seconds since it was stored; if the clocks differ, since the earlier of both times.
+    /// Seconds since it was stored. If the clocks differ, seconds since the earlier of both times.
     #[serde(rename = "age_seconds")]
     pub age: u64,
-    /// Older than it may be.
+    /// It is older than `max_age`.
     pub late: bool,
     /// Objects that nobody has.
     pub damage: u64,
-    /// How many of these were accepted.
+    /// How many of them are accepted.
     pub accepted: u64,
-    /// What was left out.
+    /// What the snapshot lacks: words such as `source-gone`.
     pub incomplete: Vec<String>,
-    /// Stored files that its newest snapshot needs and that a check recorded as bad: the next backup heals them.
+    /// How many stored files its newest snapshot needs that a check recorded as bad. The next
+    /// backup heals them.
     pub bad_files: u64,
-    /// Since when every library was looked at in the source at least once.
+    /// Every library was looked at in the source since this time; `None`: not known.
     pub audited: Option<Timestamp>,
 }
 
 impl Host {
-    /// Whether its report has to be read.
+    /// Whether somebody should read its report.
     pub fn needs_reading(&self) -> bool {
         self.damage > self.accepted || !self.incomplete.is_empty() || self.bad_files > 0
     }
 }
 
-/// A host whose chain ended: the server moved, or has another key.
+/// A host whose chain ended: the server moved, or got another key.
 #[derive(Debug, Clone, Serialize)]
 pub struct Retired {
     /// The end of its snapshots' names.
@@ -100,7 +101,7 @@ pub struct Retired {
     pub key: String,
     /// Its last snapshot.
     pub snapshot: SnapshotId,
-    /// The host that goes on from it: the end of its snapshots' names.
+    /// The host that continues it: the end of its snapshots' names.
     pub by: String,
 }
 
@@ -121,26 +122,26 @@ impl Retired {
 /// A run without a marker.
 #[derive(Debug, Clone, Serialize)]
 pub struct Run {
-    /// The name that it took.
+    /// The name of the snapshot that it would have made.
     pub snapshot: SnapshotId,
     /// Its host.
     pub host: String,
     /// Seconds since it began.
     #[serde(rename = "began_seconds_ago")]
     pub began: u64,
-    /// Seconds since it was last heard of.
+    /// Seconds since its last heartbeat, or since it began.
     #[serde(rename = "heard_seconds_ago")]
     pub heard: u64,
-    /// For longer than a run that goes on is ever silent: it died.
+    /// It was silent for longer than a running one ever is, so it died.
     pub silent: bool,
 }
 
-/// Something in `markers/` that should be a snapshot.
+/// A file in `markers/` that is no marker.
 #[derive(Debug, Clone, Serialize)]
 pub struct Bad {
     /// Where it is.
     pub key: String,
-    /// What is wrong with it.
+    /// Why it is no marker.
     pub problem: String,
 }
 
@@ -153,20 +154,20 @@ impl Bad {
     }
 }
 
-/// Why somebody has to look, worst first.
+/// Why somebody has to look at the backups, worst first.
 #[derive(Debug, Clone, Copy)]
 pub enum Trouble<'a> {
-    /// There is no snapshot, or none by a key that there should be one of.
+    /// There is no snapshot at all, or none by some pinned key.
     None,
     /// The newest snapshot of this host is too old.
     Late(&'a Host),
-    /// Damage, something left out, or a bad marker: exit status 3.
+    /// There is damage, an incomplete snapshot, or a bad marker. Exit status 3.
     Read,
 }
 
 impl Report {
-    /// The worst that there is to say. Of several hosts the one whose newest snapshot is oldest
-    /// counts.
+    /// The worst trouble, if any. If several hosts are late, it names the one with the oldest
+    /// newest snapshot.
     pub fn trouble(&self) -> Option<Trouble<'_>> {
         if self.hosts.is_empty() || !self.without.is_empty() {
             return Some(Trouble::None);
@@ -178,7 +179,7 @@ impl Report {
         read.then_some(Trouble::Read)
     }
 
-    /// The host whose newest snapshot is oldest.
+    /// The host whose newest snapshot is the oldest.
     pub fn oldest(&self) -> Option<&Host> {
         self.hosts.iter().max_by_key(|host| host.age)
     }

@@ -19,7 +19,7 @@ pub(super) struct Attributes {
 }
 
 impl Attributes {
-    /// Of a folder that no tar lists; its owner and times are nobody's business.
+    /// Attributes of a folder that no tar lists. Its owner and times are not set.
     pub(super) const UNLISTED: Self = Self {
         mode: 0o755,
         uid: u32::MAX,
@@ -29,8 +29,8 @@ impl Attributes {
     };
 }
 
-/// Sets owner, mode and time of an open file or folder. The owner comes first: changing it may clear
-/// bits of the mode.
+/// Sets owner, mode and time of an open file or folder. The owner comes first, because changing it
+/// may clear bits of the mode.
 pub(super) fn dress(
     file: impl AsFd,
     attributes: Attributes,
@@ -60,7 +60,8 @@ pub(super) fn dress_link(
     rustix::fs::utimensat(folder, name, &times(attributes), AtFlags::SYMLINK_NOFOLLOW)
 }
 
-/// The number −1 means "unchanged" to the system, and has no type of its own.
+/// Chooses the owner to set. The number −1 means "unchanged" to the system; rustix takes `None` for
+/// that.
 fn owner(attributes: Attributes, options: &UnpackOptions) -> Option<(Option<Uid>, Option<Gid>)> {
     let kept = options
         .keep_owner

@@ -1,4 +1,4 @@
-//! What the headers of a member claim, and whether it can be believed.
+//! Reads what a member's headers claim, and checks whether it can be believed.
 
 use std::ffi::OsString;
 use std::io::{self, Read};
@@ -12,7 +12,7 @@ use super::attributes::Attributes;
 use super::error::{Error, Refusal, refused};
 use super::members::{Extensions, Member, MemberKind};
 
-/// What a member's headers say, not yet believed.
+/// What a member's headers claim, before any check.
 #[derive(Default)]
 struct Claims {
     name: Vec<u8>,
@@ -24,7 +24,7 @@ struct Claims {
     nanoseconds: u32,
 }
 
-/// Makes a member of its header and of what came before it, or says why not.
+/// Makes a member from its header and the extensions before it, or refuses it.
 pub(super) fn member<R: Read>(
     entry: &Entry<'_, R>,
     extensions: Extensions,
@@ -56,7 +56,7 @@ fn claims<R: Read>(entry: &Entry<'_, R>, extensions: Extensions) -> Result<Claim
         (extensions.target, &mut claims.target),
     ] {
         if let Some(mut text) = text {
-            // GNU ends them with a NUL.
+            // GNU tar ends these texts with a NUL.
             if text.last() == Some(&0) {
                 text.pop();
             }
@@ -77,7 +77,7 @@ impl Claims {
                 b"uid" => self.uid = parse(value)?,
                 b"gid" => self.gid = parse(value)?,
                 b"mtime" => (self.seconds, self.nanoseconds) = parse_time(value)?,
-                // Two lengths are two opinions on where the next member begins.
+                // With two different lengths it is unclear where the next member begins.
                 b"size" if parse::<u64>(value)? != len => return Err(Refusal::Extension),
                 key if key.starts_with(b"GNU.sparse.") => return Err(Refusal::Kind),
                 _ => {}
@@ -92,7 +92,7 @@ fn parse<T: std::str::FromStr>(value: &[u8]) -> Result<T, Refusal> {
     text.parse().map_err(|_| Refusal::Number)
 }
 
-/// Seconds, and nanoseconds after a dot; only times since 1970.
+/// Parses seconds and a fraction up to nanoseconds. Accepts only times since 1970.
 fn parse_time(value: &[u8]) -> Result<(i64, u32), Refusal> {
     let text = std::str::from_utf8(value).map_err(|_| Refusal::Number)?;
     let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
@@ -111,7 +111,7 @@ fn parse_time(value: &[u8]) -> Result<(i64, u32), Refusal> {
     Ok((seconds, parse(digits.as_bytes())?))
 }
 
-/// Makes a member of what its headers claim, or says why not.
+/// Makes a member from its claims, or refuses it.
 fn judge<R: Read>(
     entry: &Entry<'_, R>,
     claims: Claims,
@@ -143,7 +143,7 @@ fn judge<R: Read>(
     })
 }
 
-/// The number that is −1 means "unchanged" to the system, and nobody.
+/// Refuses the number −1: system calls take it as "unchanged", and no user has it.
 fn owner(id: u64) -> Result<u32, Refusal> {
     match u32::try_from(id) {
         Ok(u32::MAX) | Err(_) => Err(Refusal::Number),
@@ -151,7 +151,7 @@ fn owner(id: u64) -> Result<u32, Refusal> {
     }
 }
 
-/// A path that leads strictly downward from where it starts.
+/// Accepts only a path that leads strictly downward.
 fn plain_path(name: &[u8], limits: &Limits) -> Result<PathBuf, Refusal> {
     if name.len() > limits.path_bytes {
         return Err(Refusal::Long);

@@ -1,4 +1,4 @@
-//! What can go wrong with a tar, and whose fault it is.
+//! What can go wrong during extraction, and whether the tar or the disk is at fault.
 
 use std::fmt;
 use std::io;
@@ -15,7 +15,7 @@ pub enum Error {
         /// The cause.
         source: io::Error,
     },
-    /// A member that no tar of ordinary files has.
+    /// The tar has a member that no tar of ordinary files has.
     #[error("refused {member:?}: {refusal}")]
     Refused {
         /// Its name, as the tar says it.
@@ -31,10 +31,10 @@ pub enum Error {
         /// The cause.
         source: io::Error,
     },
-    /// The target does not take a member.
+    /// A member could not be written to the target.
     #[error("cannot write {member:?}")]
     Write {
-        /// The inside path.
+        /// Its path inside the tar.
         member: PathBuf,
         /// The cause.
         source: io::Error,
@@ -52,13 +52,13 @@ pub enum Refusal {
     Target,
     /// A hard link, device, FIFO, sparse file or something unknown.
     Kind,
-    /// A folder on its way is a link or a file.
+    /// A folder on its path is a link or a file.
     Way,
-    /// Something is there already.
+    /// Something with its name exists already.
     Exists,
-    /// Long names or pax records that say two things, or nothing.
+    /// Long names or pax records contradict each other, or belong to no member.
     Extension,
-    /// A number in its header that no file system has.
+    /// Its header has a number that no file system has.
     Number,
     /// More members than [`super::Limits::members`].
     Members,
@@ -98,13 +98,13 @@ pub(super) fn write_failed(path: &Path) -> impl FnOnce(io::Error) -> Error {
     move |source| Error::Write { member, source }
 }
 
-/// Reading the tar failed after this member's header.
+/// Makes the error for a read that failed after this member's header.
 pub(super) fn read_failed(after: &Path) -> impl FnOnce(io::Error) -> Error {
     let after = after.to_path_buf();
     move |source| Error::Read { after, source }
 }
 
-/// Tells what the tar did wrong from what the disk did wrong.
+/// Separates faults of the tar from faults of the disk.
 pub(super) fn failed(path: &Path) -> impl FnOnce(io::Error) -> Error {
     let member = path.to_path_buf();
     move |source| match source.kind() {

@@ -1,7 +1,8 @@
-//! Folders below a target, opened one by one from the one above.
+//! Folders below a target, each opened from its parent.
 //!
-//! No system call here gets a path of more than one name, and none follows a link: a link that stands
-//! where a folder is expected is `NotADirectory`, whoever put it there and whenever.
+//! Every system call here, except the one that opens the target, gets a single name and follows no
+//! link. If a link stands where a folder is expected, the error is `NotADirectory`, whoever made
+//! the link and whenever.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -24,7 +25,8 @@ const NEW_FILE: OFlags = OFlags::WRONLY
     .union(OFlags::NOFOLLOW)
     .union(OFlags::CLOEXEC);
 
-/// The target, and the folder that was used last: members come sorted, so most share it.
+/// The target folder, and the folder that was used last: members come sorted, so most lie in the
+/// same one.
 #[derive(Debug)]
 pub(super) struct Folders {
     target: OwnedFd,
@@ -42,14 +44,14 @@ impl Folders {
         })
     }
 
-    /// The folders that were made here, once.
+    /// The folders that were made here. A second call gives none.
     pub(super) fn take_made(&mut self) -> BTreeSet<PathBuf> {
         std::mem::take(&mut self.made)
     }
 
-    /// Opens a folder; it and those above it are made where missing, with mode 0700.
+    /// Opens a folder. Makes it and its parents, with mode 0700, where they are missing.
     ///
-    /// The path has plain names only ([`super::members`] sees to that); an empty one is the target.
+    /// The path has only plain names ([`super::members`] checks this). An empty path is the target.
     pub(super) fn enter(&mut self, path: &Path) -> io::Result<BorrowedFd<'_>> {
         if self.last.as_ref().is_none_or(|(last, _)| last != path) {
             let folder = self.descend(path)?;
@@ -72,7 +74,7 @@ impl Folders {
         Ok((self.enter(folder)?, name))
     }
 
-    /// A file that has a temporary name until it is finished.
+    /// Makes a file with a temporary name, which it keeps until it is finished.
     pub(super) fn new_file<'a>(&'a mut self, path: &'a Path) -> io::Result<NewFile<'a>> {
         let (folder, name) = self.place_of(path)?;
         let temporary = temporary_name()?;
@@ -97,7 +99,7 @@ impl Folders {
                     self.made.insert(walked.clone());
                     rustix::fs::openat(&folder, name, OPEN_FOLDER, Mode::empty())?
                 }
-                // Kernels differ in what they say of a link that is not followed.
+                // Kernels differ in the error for a link that is not followed.
                 Err(Errno::LOOP) => return Err(io::ErrorKind::NotADirectory.into()),
                 other => other?,
             };
@@ -106,7 +108,7 @@ impl Folders {
     }
 }
 
-/// A file that is being written; dropped unfinished, it goes.
+/// A file that is being written. Dropping it unfinished deletes it.
 pub(super) struct NewFile<'a> {
     folder: BorrowedFd<'a>,
     name: &'a OsStr,
@@ -119,7 +121,7 @@ impl NewFile<'_> {
         &mut self.file
     }
 
-    /// Gives the file its name; `AlreadyExists` if something has it.
+    /// Gives the file its name. `AlreadyExists` if something has that name.
     pub(super) fn finish(mut self) -> io::Result<()> {
         let Some(temporary) = &self.temporary else {
             return Ok(());
@@ -133,16 +135,17 @@ impl NewFile<'_> {
 impl Drop for NewFile<'_> {
     fn drop(&mut self) {
         if let Some(temporary) = &self.temporary {
-            // An error is being reported already; at worst a file with a telling name stays.
+            // An error is being reported already. At worst a file named `.seawall-…` stays.
             let _ = rustix::fs::unlinkat(self.folder, temporary, AtFlags::empty());
         }
     }
 }
 
-/// Renames within a folder, replacing nothing.
+/// Renames within a folder without replacing anything.
 fn rename_new(folder: BorrowedFd<'_>, from: &OsStr, to: &OsStr) -> io::Result<()> {
     match rustix::fs::renameat_with(folder, from, folder, to, RenameFlags::NOREPLACE) {
-        // Some file systems cannot refuse to replace. A rename does not follow a link either way.
+        // Some file systems cannot refuse to replace, so this looks first. Neither way follows a
+        // link.
         Err(Errno::INVAL | Errno::NOSYS) => {}
         other => return Ok(other?),
     }

@@ -1,7 +1,7 @@
-//! Members of a tar, their headers judged before anything is done with them.
+//! Reads the members of a tar and checks their headers before anything is done with them.
 //!
-//! The tar crate takes headers apart; long names and pax records are read here, because a hostile one
-//! may be of any size, and the crate reads it into memory whole.
+//! The tar crate parses the headers. Long names and pax records are read here instead, because a
+//! hostile one may have any size and the crate would read it into memory whole.
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -13,10 +13,11 @@ use super::attributes::Attributes;
 use super::claims::member;
 use super::error::{Error, Refusal, read_failed, refused};
 
-/// Largest block of pax records that is read: two names and some numbers fit.
+/// The largest block of pax records that is read: two names and some numbers fit.
 const PAX_BYTES: usize = 64 << 10;
 
-/// A member that can be extracted: a path of plain names, and one of three kinds.
+/// A member that can be extracted: its path consists of plain names, and it is of one of three
+/// kinds.
 #[derive(Debug)]
 pub(super) struct Member {
     pub(super) path: PathBuf,
@@ -31,9 +32,10 @@ pub(super) enum MemberKind {
     Link { target: PathBuf },
 }
 
-/// Hands on each member with its content, until the end of the tar and of the reader; counts them.
+/// Gives each member with its content to `each`, until the end of the tar and of the reader. Counts
+/// entries in `members`, extension records included.
 ///
-/// A tar that ends without its end mark is cut off, even if it does so between two members.
+/// A tar without an end mark is an error, even if it ends between two members.
 pub(super) fn read<R: Read>(
     tar: R,
     limits: &Limits,
@@ -63,8 +65,9 @@ pub(super) fn read<R: Read>(
     read_end(archive.into_inner(), &after)
 }
 
-/// After the first block of zeros, one more and nothing else but zeros. The tar crate takes the end of
-/// the reader for an end mark as well; then there is nothing to read here, which is the error.
+/// Checks what follows the first block of zeros: one more, and then nothing but zeros. The tar
+/// crate also accepts the end of the reader as an end mark. In that case nothing is left to read
+/// here, and this fails.
 fn read_end<R: Read>(mut tar: R, after: &Path) -> Result<(), Error> {
     let mut block = [0; 512];
     tar.read_exact(&mut block).map_err(read_failed(after))?;
@@ -78,7 +81,7 @@ fn read_end<R: Read>(mut tar: R, after: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// What members before a member say about it.
+/// What extension records say about the member that follows them.
 #[derive(Debug, Default)]
 pub(super) struct Extensions {
     pub(super) name: Option<Vec<u8>>,
@@ -91,7 +94,7 @@ impl Extensions {
         self.name.is_none() && self.target.is_none() && self.pax.is_none()
     }
 
-    /// Reads an extension; `false` if this is a member.
+    /// Reads an extension record; `false` if the entry is a member itself.
     fn take<R: Read>(
         &mut self,
         entry: &mut Entry<'_, R>,

@@ -1,10 +1,12 @@
-//! Commits that are newer than a library's head and that no pointer leads to. A sync client whose newest commit is one
-//! of them is set back to the head, silently: its user's newer files go (observed on 11.0.13; docs/design.md,
-//! "Commits newer than the head"). They are there when databases are older than objects.
+//! Commits that are newer than a library's head and that no pointer leads to.
 //!
-//! What a live server leaves is told apart. A commit that lost a race has an older commit below it, not the head.
-//! A client that uploads puts its commit first and the files after it, and the head is moved last: until then the
-//! commit's tree is not whole.
+//! They exist when the databases are older than the objects. If such a commit is the newest of a
+//! sync client, the client is silently set back to the head, and its user loses newer files
+//! (observed on 11.0.13; docs/design.md, "Commits newer than the head").
+//!
+//! Commits that a live server leaves are recognised. A commit that lost a race has an older commit
+//! among its ancestors, not the head. A client that uploads puts its commit first, then the files,
+//! and the head moves last: until then the commit's tree is not whole.
 
 use std::collections::HashSet;
 use std::convert::Infallible;
@@ -19,7 +21,7 @@ use crate::walk::{Ancestry, CommitNode, Group, NothingKnown, Reached, Walk, Walk
 /// How many commits of a library are tried, newest first, until one has a whole tree.
 const MOST_TRIED: usize = 20;
 
-/// A library with commits that no pointer led to.
+/// A library, with its commits that no pointer led to.
 #[derive(Debug)]
 pub(super) struct Beside {
     library: LibraryPointers,
@@ -29,7 +31,8 @@ pub(super) struct Beside {
 }
 
 impl Beside {
-    /// Lists the commits of a live library that a walk did not reach. `None`: there are none, or no client sees it.
+    /// Lists the commits of a live library that a walk did not reach. `None`: there are none, or
+    /// the library is not live, so no client sees it.
     pub(super) fn of(
         source: &ObjectFolders,
         library: &LibraryPointers,
@@ -40,7 +43,7 @@ impl Beside {
         }
         let (mut commits, mut objects) = (Ancestry::default(), Vec::new());
         for store in source.places(Store::Library(library.id)) {
-            // A folder that cannot be listed is told by the walk, or by the listing of leftovers.
+            // The walk, or the listing of leftovers, reports a folder that cannot be listed.
             for found in source.objects(Kind::Commit, store).flatten() {
                 let Found::Object(id) = found else {
                     continue;
@@ -49,7 +52,7 @@ impl Beside {
                 if reached.contains(&object) {
                     continue;
                 }
-                // What no server can load sets nobody back.
+                // A commit that no server can load sets no client back.
                 if let Some(commit) = read(source, &object, library.id) {
                     commits.insert(id, CommitNode::of(&commit));
                     objects.push(object);
@@ -63,7 +66,8 @@ impl Beside {
         })
     }
 
-    /// The commits that have a head among their ancestors, and are not among those of another.
+    /// The commits that have a head among their ancestors and to which no other head leads, newest
+    /// first.
     fn ahead(&self, library: &LibraryPointers) -> Vec<ObjectId> {
         let heads: HashSet<ObjectId> = library.heads.iter().map(|head| head.commit).collect();
         let reached = self
@@ -80,7 +84,7 @@ impl Beside {
         ahead
     }
 
-    /// Whether there is anything to look at again.
+    /// Whether any commit is newer than the head that the walk saw.
     pub(super) fn is_ahead(&self) -> bool {
         !self.ahead(&self.library).is_empty()
     }
@@ -91,7 +95,8 @@ impl Beside {
         library.is_some_and(|library| self.ahead(library).contains(commit))
     }
 
-    /// What is newer than the head that the library has now.
+    /// Describes the commits that are newer than the head that the library has now. `None`: there
+    /// are none.
     pub(super) fn describe(
         &self,
         source: &ObjectFolders,
@@ -133,12 +138,12 @@ impl Beside {
 fn read(source: &ObjectFolders, object: &Object, library: LibraryId) -> Option<Commit> {
     let bytes = source.read(object).ok()??;
     let commit = Commit::parse(&bytes).ok()?;
-    // The store that libraries of Seafile 1 and 2 shared has those of others too.
+    // Libraries of Seafile 1 and 2 share a store, which has other libraries' commits too.
     let is_ours = object.store != Store::Shared || commit.library == Some(library);
     (commit.id == object.id && is_ours).then_some(commit)
 }
 
-/// Whether everything is there that a client would be shown of a commit.
+/// Whether all files and folders of a commit's tree are present: a client would be shown them.
 fn has_whole_tree(
     source: &ObjectFolders,
     library: &LibraryPointers,
@@ -149,7 +154,7 @@ fn has_whole_tree(
             branch: "master".into(),
             commit,
         }],
-        // Of these the newest state alone is required.
+        // For a library in the trash the walk requires only the newest state.
         state: LibraryState::Trashed { deleted_at: None },
         ..library.clone()
     };
@@ -162,8 +167,8 @@ fn has_whole_tree(
     Ok(is_whole)
 }
 
-/// The commit that a library's lost Branch row named, as far as its store tells: of the commits that are nobody's
-/// parent the newest. Also how many such commits there are.
+/// The commit that a library's lost row in `Branch` probably named: the newest of the commits that
+/// are nobody's parent. Also returns how many such commits there are.
 pub(super) fn lost_head(source: &ObjectFolders, library: LibraryId) -> Option<(ObjectId, usize)> {
     let mut commits = Ancestry::default();
     for store in source.places(Store::Library(library)) {

@@ -1,4 +1,4 @@
-//! The databases of an installation: whether they are sound, and what Seafile's own points to.
+//! The databases of an installation: whether they are sound, and the pointers in Seafile's own.
 
 use std::path::Path;
 
@@ -11,17 +11,17 @@ use crate::seafile::discover::{DatabaseKind, Installation, MysqlDatabase, Origin
 use crate::source;
 use crate::source::databases::{SEAFILE, SeafileDatabase, files, on_servers};
 
-/// What the databases say.
+/// What was read from the databases.
 pub(super) struct Databases {
-    /// Where the libraries' data is.
+    /// The pointers to the libraries' data.
     pub pointers: Pointers,
-    /// Whether each is sound.
+    /// Each database, with its problems.
     pub states: Vec<DatabaseState>,
-    /// Seafile's own, to be read again; `None` if the pointers are a snapshot's.
+    /// Seafile's own database, to read pointers again; `None` if the pointers are a snapshot's.
     pub seafile: Option<SeafileDatabase>,
 }
 
-/// Copies all databases, checks them, and reads the pointers. The copies are gone afterwards.
+/// Copies all databases, checks them, and reads the pointers. Deletes the copies.
 pub(super) fn read(installation: &Installation, spool: &Path) -> Result<Databases, Error> {
     let seafile = SeafileDatabase::of(installation)?;
     let files = files(installation);
@@ -57,8 +57,8 @@ pub(super) fn read(installation: &Installation, spool: &Path) -> Result<Database
     })
 }
 
-/// The databases on servers. Nothing is read from those that do not name libraries; but whether they are there is
-/// seen: a restored folder may have lost one.
+/// The databases on servers. Only Seafile's own is read. For the others this only tells whether
+/// they exist, because a restored installation may lack one.
 fn on_the_servers(installation: &Installation) -> Result<Vec<DatabaseState>, Error> {
     let mut states = Vec::new();
     for ((role, server, name), from) in on_servers(installation)
@@ -67,13 +67,13 @@ fn on_the_servers(installation: &Installation) -> Result<Vec<DatabaseState>, Err
     {
         let problems = match Target::examine(&server, &[&name]) {
             Ok(target) => target.databases.iter().filter_map(problem).collect(),
-            // Without it nothing says what should be there.
+            // Without Seafile's own database nothing says which objects should be present.
             Err(error) if role == SEAFILE => return Err(database::Error::from(error).into()),
             Err(error) => vec![chain(&error)],
         };
         let path = format!("{name} on {}", server.address);
         if role == SEAFILE && !problems.is_empty() {
-            // What can be read of it tells more.
+            // An error of this read says more than the problem. If it can be read, the run goes on.
             SeafileDatabase::Server(server, name).pointers(Path::new(""))?;
         }
         states.push(DatabaseState {
@@ -98,7 +98,8 @@ fn problem(found: &mysql::Found) -> Option<String> {
     }
 }
 
-/// What names the server of each database: a file without its line, or an option.
+/// Where the configuration names the server of each database: a file without its line, or an
+/// option.
 fn origins(installation: &Installation) -> Vec<String> {
     let DatabaseKind::Mysql(settings) = &installation.database else {
         return Vec::new();
@@ -113,7 +114,7 @@ fn origins(installation: &Installation) -> Vec<String> {
     settings.databases.iter().map(origin).collect()
 }
 
-/// Whether an error says something of the database, and not of the computer or the moment.
+/// Whether an error is about the database itself, and not about the computer or the moment.
 fn is_damage(error: &database::Error) -> bool {
     matches!(
         error,
@@ -123,8 +124,8 @@ fn is_damage(error: &database::Error) -> bool {
     )
 }
 
-/// One is damaged: that must not keep us from the others. They need not be as of one moment, since
-/// only Seafile's own is read.
+/// Copies each database alone, so that a damaged one does not hide the others. The copies are of
+/// different moments; that does no harm, since only Seafile's own is read.
 fn one_by_one(
     sources: &[SqliteSource],
     spool: &Path,

@@ -1,4 +1,4 @@
-//! What the walks found, library by library, with the paths that are affected.
+//! Turns the findings of the walks into the report: by library, with the affected paths.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -17,14 +17,15 @@ use crate::walk::{
     WalkError,
 };
 
-/// What a library has of the group's damage.
+/// Which of the group's damaged objects a library needs, and at which paths.
 #[derive(Default)]
 struct Affected {
     needs: HashMap<Object, Needed>,
     paths: AffectedPaths,
 }
 
-/// Describes a group of libraries; at most so many paths of each object, and `known` is no news.
+/// Adds a group of libraries to the report, with at most `most_paths` paths for each object.
+/// Objects in `known` were lost before and go into `lost_before`.
 pub(super) fn group(
     report: &mut Report,
     source: &ObjectFolders,
@@ -73,7 +74,8 @@ pub(super) fn group(
             needing.retain(|(library, needed, _)| !is_beside(library, needed));
         }
         if needing.is_empty() {
-            // A worker that finds a block bad knows nothing of who needs it.
+            // A worker found this block bad, without knowing who needs it: only optional history
+            // does.
             optional.push(finding);
         }
         for (library, needed, paths) in needing {
@@ -97,8 +99,8 @@ pub(super) fn group(
     Ok(())
 }
 
-/// Whether an object is needed only by the tree of a base commit, and lies outside of the shared
-/// folder: it is its origin's loss, and this library can be merged without it.
+/// Whether only the tree of a base commit needs an object, and the object lies outside of the
+/// shared folder. Then the origin has lost it, and this library can be merged without it.
 fn is_beside(library: &LibraryPointers, needed: &Needed) -> bool {
     let (NeededBy::Base, Some(path), Some(origin)) = (needed.by, &needed.path, &library.origin)
     else {
@@ -109,7 +111,7 @@ fn is_beside(library: &LibraryPointers, needed: &Needed) -> bool {
     !path.starts_with(&shared) && !shared.starts_with(&path)
 }
 
-/// Which objects lead to damage; `None` without damage.
+/// Which objects lead to damage; `None` if there is no damage.
 fn closure(
     source: &ObjectFolders,
     walked: &Walked,
@@ -191,7 +193,7 @@ fn damage(
     }
 }
 
-/// A library's name; that of its newest commit, if the database has lost it or never could store it.
+/// A library's name. If the database has none, the name in its newest commit.
 pub(super) fn name(source: &ObjectFolders, library: &LibraryPointers) -> Option<String> {
     let known = library.name.clone().filter(|name| !name.is_empty());
     known.or_else(|| {
@@ -210,7 +212,7 @@ pub(super) fn is_in_trash(library: &LibraryPointers) -> bool {
     matches!(library.state, LibraryState::Trashed { .. })
 }
 
-/// A library whose rows do not say where its data is: damage of the database.
+/// Adds damage of the database: a library whose rows do not say where its data is.
 pub(super) fn of_rows(
     report: &mut Report,
     source: &ObjectFolders,
@@ -237,7 +239,7 @@ pub(super) fn of_rows(
     );
 }
 
-/// What is not there of optional history is counted; what is there and bad is told.
+/// Counts missing objects of optional history, and adds a warning for each bad one.
 fn history<'a>(
     report: &mut Report,
     source: &ObjectFolders,
@@ -266,7 +268,7 @@ fn history<'a>(
     ));
 }
 
-/// Names stores on disk that no row points to. Lists the stores only, not what is in them.
+/// Reports stores on disk to which no row points. Lists only the stores, not their content.
 pub(super) fn loose_stores(report: &mut Report, source: &ObjectFolders, pointers: &Pointers) {
     let mut stores = BTreeSet::new();
     for kind in Kind::ALL {
@@ -298,7 +300,7 @@ pub(super) fn loose_stores(report: &mut Report, source: &ObjectFolders, pointers
         .collect();
 }
 
-/// Marks objects that may lie below damage: nobody can call them garbage.
+/// Marks unreached objects that may lie below a damaged object: they may be no garbage.
 pub(super) fn mark_below_damage(report: &mut Report, pointers: &Pointers) {
     let damage = report.damage.iter();
     let opaque = damage.filter(|damage| damage.object.kind != Kind::Block);

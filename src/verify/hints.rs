@@ -1,5 +1,5 @@
-//! What damage looks like as a whole: a disk that is not mounted or a row that was lost looks like
-//! thousands of lost objects.
+//! Explains damage as a whole. A disk that is not mounted, or one lost row, looks like thousands of
+//! lost objects.
 
 use super::ahead;
 use super::report::{DamagedLibrary, Report};
@@ -9,10 +9,10 @@ use crate::seafile::check::{self, Content};
 use crate::seafile::folders::ObjectFolders;
 use crate::walk::content_store;
 
-/// Libraries that are looked into, at most.
+/// How many damaged libraries are examined at most.
 const MOST_LIBRARIES: usize = 100;
 
-/// What to tell about the damage of a report.
+/// The hints for the damage of a report.
 pub(super) fn hints(report: &Report, source: &ObjectFolders, pointers: &Pointers) -> Vec<String> {
     let mut hints = Vec::new();
     for damaged in report.damaged_libraries.iter().take(MOST_LIBRARIES) {
@@ -55,7 +55,7 @@ pub(super) fn hints(report: &Report, source: &ObjectFolders, pointers: &Pointers
     hints
 }
 
-/// A library without a head has all of its data: its row in Branch is what has to come back.
+/// A live library without a head may have all its data, and lack only its row in `Branch`.
 fn lost_branch(source: &ObjectFolders, library: LibraryId, in_trash: bool) -> Option<String> {
     if in_trash {
         return None;
@@ -73,7 +73,7 @@ fn lost_branch(source: &ObjectFolders, library: LibraryId, in_trash: bool) -> Op
     ))
 }
 
-/// A virtual library without its row looks as if all of it was lost: its root is in another store.
+/// A virtual library without its row in `VirtualRepo` looks lost: its folders are in another store.
 fn lost_row(
     source: &ObjectFolders,
     pointers: &Pointers,
@@ -99,7 +99,7 @@ fn lost_row(
     ))
 }
 
-/// Whole folders are not lost by a power cut.
+/// A power cut does not remove whole folders, so a missing one has another cause.
 fn lost_folders(
     source: &ObjectFolders,
     library: &LibraryPointers,
@@ -116,7 +116,8 @@ fn lost_folders(
         .filter(|(kind, store)| !has_store(source, *kind, *store))
         .map(|(kind, store)| folder(kind, store))
         .collect();
-    // A library of empty files has no folder of blocks.
+    // A library of empty files has no folder of blocks, so without damage its absence means
+    // nothing.
     let is_told = damaged.damaged > 0 && !gone.is_empty();
     is_told.then(|| {
         let what = if library.origin.is_some() {
@@ -132,7 +133,7 @@ fn lost_folders(
     })
 }
 
-/// Whether a store's folder is there. Found by the place of any object in it.
+/// Whether a store's folder exists. The folder is derived from the path of some object in it.
 fn has_store(source: &ObjectFolders, kind: Kind, store: Store) -> bool {
     let mut path = source.path(&Object::new(store, kind, ObjectId::EMPTY));
     path.pop();
@@ -140,7 +141,7 @@ fn has_store(source: &ObjectFolders, kind: Kind, store: Store) -> bool {
     path.is_dir()
 }
 
-/// A store's folder as the installation names it.
+/// The path of a store's folder in an installation of the usual layout.
 fn folder(kind: Kind, store: Store) -> String {
     let path = Object::new(store, kind, ObjectId::EMPTY).path();
     let parts: Vec<&str> = path.rsplitn(3, '/').collect();

@@ -1,5 +1,5 @@
-//! What lies in the stores beside what pointers lead to: temporary files of crashed servers, garbage,
-//! uploads that go on. Information, never damage: nobody needs it.
+//! Lists what lies in the stores and is not reached by any pointer: temporary files of crashed
+//! servers, garbage, running uploads. Nobody needs it, so this is information and never damage.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -11,12 +11,12 @@ use crate::seafile::check;
 use crate::seafile::folders::{Found, ObjectFolders};
 use crate::walk::{self, Group, Reached};
 
-/// Examples of one sort that are kept.
+/// How many examples of one sort are kept.
 const MOST_EXAMPLES: usize = 3;
-/// Folders below `seafile-data` where servers keep what is not finished.
+/// Folders below `seafile-data` in which servers keep unfinished files.
 const UNFINISHED: [&str; 2] = ["tmpfiles", "httptemp"];
 
-/// What was found so far.
+/// The result of the listings so far.
 #[derive(Debug, Default)]
 pub(super) struct Inventory {
     data_dir: PathBuf,
@@ -30,7 +30,8 @@ pub(super) struct Inventory {
 }
 
 impl Inventory {
-    /// `lists_leftovers`: all of a store is listed, not only its commits.
+    /// An empty inventory. With `lists_leftovers` it lists whole stores, otherwise only their
+    /// commits.
     pub(super) fn new(data_dir: &Path, lists_leftovers: bool) -> Self {
         Self {
             data_dir: data_dir.to_owned(),
@@ -39,7 +40,7 @@ impl Inventory {
         }
     }
 
-    /// Lists the stores of a group, of which a walk reached something.
+    /// Lists the stores of a group. `reached` has the objects to which the group's pointers led.
     pub(super) fn group(&mut self, source: &ObjectFolders, group: &Group<'_>, reached: &Reached) {
         let libraries = group.libraries.iter();
         self.beside
@@ -87,7 +88,7 @@ impl Inventory {
 
     /// Counts an object that no pointer leads to.
     fn object(&mut self, source: &ObjectFolders, object: Object) {
-        // It may go at any moment: garbage is collected.
+        // The server may remove it at any moment, as garbage.
         let Ok(Some(bytes)) = source.len(&object) else {
             return;
         };
@@ -121,7 +122,7 @@ impl Inventory {
         }
     }
 
-    /// Counts a file that is no object, in one line with others of its folder.
+    /// Counts a file that is no object. Files of one folder and sort share an entry.
     fn file(&mut self, folder: &Path, path: &Path, sort: LeftoverSort) {
         let Ok(metadata) = path.symlink_metadata() else {
             return; // renamed or removed meanwhile
@@ -151,13 +152,13 @@ impl Inventory {
         }
     }
 
-    /// Counts what servers have not finished, or never will.
+    /// Counts files that servers have not finished, or never will.
     pub(super) fn unfinished(&mut self) {
         for name in UNFINISHED {
             let top = self.data_dir.join(name);
             let mut folders = vec![top.clone()];
             while let Some(folder) = folders.pop() {
-                // What is not there has nothing in it.
+                // These folders need not exist.
                 let Ok(entries) = folder.read_dir() else {
                     continue;
                 };
@@ -172,7 +173,7 @@ impl Inventory {
         }
     }
 
-    /// All of it, by folder.
+    /// All that was found, in the order of folders and stores.
     pub(super) fn finish(self) -> (Vec<Leftovers>, Vec<Unreached>) {
         let mut leftovers: Vec<Leftovers> = self.leftovers.into_values().collect();
         for entry in &mut leftovers {
@@ -182,7 +183,7 @@ impl Inventory {
     }
 }
 
-/// Whether Seafile writes under such a name before it renames: an object's name, whole (the Go
+/// Tells whether a name is one that Seafile writes before it renames: an object's id, whole (the Go
 /// server) or without its first two digits (the C server), a dot and a random suffix.
 fn sort(path: &Path) -> LeftoverSort {
     let name = path.file_name().and_then(|name| name.to_str());

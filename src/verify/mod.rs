@@ -1,11 +1,12 @@
-//! `verify` looks whether a Seafile installation is whole, live or restored (`check` does that for
-//! a repository): what `seaf-fsck` does, and history, the trash and shared folders as well.
+//! `verify` looks whether a Seafile installation is whole, live or restored. (`check` does that for
+//! a repository.) It covers what `seaf-fsck` does, and also history, the trash and shared folders.
 //!
-//! Every object that the databases' pointers lead to is read and verified against its own id. What
-//! counts as damage and what as collected history is the walk's ([`crate::walk`]) to say. Nothing
-//! is ever written in the installation; its databases are copied to a private folder.
+//! It reads every object to which the databases' pointers lead, and verifies it against its id. The
+//! walk ([`crate::walk`]) decides what is damage and what is collected history. `verify` writes
+//! nothing in the installation, and copies its databases to a private folder.
 //!
-//! Not here: comparing with what a repository holds, and putting back what is lost (`heal`).
+//! It does not compare with a repository, and does not put back what is lost (that is for `heal`,
+//! which is not built yet).
 
 mod ahead;
 mod databases;
@@ -41,19 +42,19 @@ use inventory::Inventory;
 use settle::{Walked, Walker};
 use sight::Reading;
 
-/// What the user chose.
+/// The user's choices.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Threads that read blocks; each holds one block.
+    /// How many threads read blocks. Each holds one block.
     pub workers: usize,
-    /// How long to wait before something that is missing is looked for again.
+    /// How long to wait before looking again for something missing: network folders lag.
     pub second_look: Duration,
-    /// Paths to name for one damaged object and library.
+    /// The most paths to name for one object and library.
     pub most_paths: usize,
-    /// Also list the folders of objects, for what no pointer leads to.
+    /// Also list the folders of objects, to find what no pointer leads to.
     pub leftovers: bool,
-    /// The pointers are a snapshot's, and the installation may have databases that went on since: commits newer than
-    /// the snapshot's heads are no damage then.
+    /// The pointers come from a snapshot, and the installation may have newer databases. Then
+    /// commits newer than the snapshot's heads are no damage.
     pub databases_elsewhere: bool,
 }
 
@@ -69,17 +70,18 @@ impl Default for Options {
     }
 }
 
-/// Why a verification could not be made. Damage is not failure.
+/// Why a verification could not be done. Damage is not such a failure.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Seafile's own database could not be copied or read: nothing says what should be there.
+    /// Seafile's own database could not be copied or read, so nothing says which objects should
+    /// exist.
     #[error(transparent)]
     Database(#[from] database::Error),
     /// There is no database with libraries.
     #[error("the installation has no database seafile.db")]
     NoSeafileDatabase,
-    /// The objects are out of reach.
+    /// The objects cannot be read at all.
     #[error("cannot read the installation's objects")]
     Source(#[source] io::Error),
 }
@@ -94,7 +96,7 @@ impl From<sources::Error> for Error {
 }
 
 impl Error {
-    /// What to do about it, where there is something to do.
+    /// What the administrator can do about it, if there is something.
     pub fn hint(&self) -> Option<Cow<'static, str>> {
         match self {
             Self::Database(database::Error::NoSpace { .. }) => {
@@ -110,9 +112,9 @@ impl Error {
 }
 
 /// Verifies an installation. `spool` is an empty private folder for copies of its databases;
-/// `progress` is told what goes on, one line each.
+/// `progress` gets one line for each step.
 ///
-/// Memory grows with the number of objects of the largest library.
+/// Memory grows with the number of objects of the largest group of libraries that share a store.
 pub fn run(
     installation: &Installation,
     spool: &Path,
@@ -134,8 +136,8 @@ pub fn run(
     )
 }
 
-/// Verifies an installation whose databases are not there, by what a snapshot says of its libraries.
-/// What that snapshot could not have any more is told apart from damage.
+/// Verifies an installation without its databases, by a snapshot's pointers. Objects that the
+/// snapshot lists as lost are reported apart from damage.
 pub fn run_by_snapshot(
     installation: &Installation,
     manifest: &Manifest,
@@ -209,26 +211,26 @@ fn run_with(
     Ok(report)
 }
 
-/// A verification that goes on.
+/// The state of a running verification.
 struct Run<'a> {
     options: &'a Options,
     spool: &'a Path,
     progress: &'a dyn Fn(&str),
     folders: &'a ObjectFolders,
     databases: &'a Databases,
-    /// What is no news.
+    /// Objects that the snapshot already lists as lost.
     known: HashSet<Object>,
 }
 
-/// What all walks led to.
+/// The result of all walks.
 #[derive(Default)]
 struct Found {
     groups: Vec<Walked>,
-    /// Libraries without a head, for good.
+    /// Libraries that had no head at the first look and still have none.
     headless: Vec<LibraryPointers>,
-    /// Libraries that changed meanwhile, and their objects that nobody can judge.
+    /// Libraries that changed meanwhile, each with the number of its objects that nobody can judge.
     changed: BTreeMap<LibraryId, u64>,
-    /// The second look was waited for.
+    /// The wait for the second look is over.
     has_waited: bool,
 }
 
@@ -282,8 +284,8 @@ impl Run<'_> {
         })
     }
 
-    /// Commits newer than the heads. A server that runs writes a commit before it moves the head: so the heads are
-    /// read again, later.
+    /// Finds commits newer than the heads. A running server writes a commit before it moves the
+    /// head, so this reads the heads again after a wait.
     fn ahead(&self, inventory: &Inventory, has_waited: bool) -> Result<Vec<Ahead>, Error> {
         let beside = inventory.beside.iter();
         let beside: Vec<_> = beside.filter(|library| library.is_ahead()).collect();
@@ -316,7 +318,7 @@ impl Run<'_> {
         Ok(found.into_iter().map(|(_, ahead)| ahead).collect())
     }
 
-    /// A snapshot's pointers do not change.
+    /// The pointers as they are now. Those of a snapshot do not change.
     fn pointers_now(&self) -> Result<Pointers, Error> {
         Ok(match &self.databases.seafile {
             Some(seafile) => seafile.pointers(self.spool)?,

@@ -1,4 +1,4 @@
-//! What the verification of an installation found, in a form that is also its JSON.
+//! What the verification of an installation found. Its JSON has the same form.
 
 use std::path::PathBuf;
 
@@ -6,54 +6,55 @@ use serde::Serialize;
 
 use crate::object::{Kind, LibraryId, Object, ObjectId, Store};
 
-/// Entries of [`Report::damage`] at most; [`Report::damaged`] counts them all.
+/// The most entries of [`Report::damage`]; [`Report::damaged`] counts them all.
 pub const MAX_DAMAGE: usize = 10_000;
-/// Lines of [`Report::warnings`] of one sort at most.
+/// The most lines of one sort in [`Report::warnings`].
 pub const MAX_WARNINGS: usize = 100;
 
 /// What was found.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Report {
-    /// [`Self::is_good`], for those who read the JSON.
+    /// The value of [`Self::is_good`], for readers of the JSON.
     pub good: bool,
     /// Libraries with a row: live, in the trash, virtual.
     pub libraries: u64,
-    /// Objects that they need and that were looked at.
+    /// Objects of these libraries that were visited.
     pub objects: u64,
     /// Bytes that were read and verified.
     pub bytes_read: u64,
-    /// Blocks whose ids prove nothing (Pro's `skip_block_hash`): there, with the right lengths.
+    /// Blocks whose ids prove nothing (Pro's `skip_block_hash`): present, with the right lengths.
     pub unverifiable: u64,
-    /// The databases.
+    /// Each database, and whether it is sound.
     pub databases: Vec<DatabaseState>,
     /// What is missing or bad, by library.
     pub damage: Vec<Damage>,
     /// How many entries [`Self::damage`] would have without a limit.
     pub damaged: u64,
-    /// What was lost already when the snapshot was made whose pointers were followed; no news.
+    /// Only with a snapshot's pointers: damage that the snapshot already lists. It does not count.
     pub lost_before: Vec<Damage>,
-    /// The libraries that [`Self::damage`] is about, all of them; every other library is whole.
+    /// All libraries that have damage. Every other library is whole.
     pub damaged_libraries: Vec<DamagedLibrary>,
-    /// Libraries with commits newer than their head: clients would be set back. Damage, but for uploads that go on.
+    /// Libraries with commits newer than their head, to which clients would be set back. This is
+    /// damage, except for running uploads.
     pub ahead: Vec<Ahead>,
-    /// What the damage looks like as a whole, and what to do about it.
+    /// What the damage as a whole suggests, and what to do about it.
     pub hints: Vec<String>,
-    /// Libraries with history that Seafile has collected; no damage.
+    /// Libraries with history that Seafile has collected. No damage.
     pub history_incomplete: Vec<HistoryIncomplete>,
-    /// Libraries that changed while they were verified, and were walked once more.
+    /// Libraries that changed during the verification, and were walked once more.
     pub changed: Vec<Changed>,
-    /// Stores on disk that no row points to. A library younger than this run's look at the database
-    /// is among them.
+    /// Stores on disk to which no row points. A library made after this run read the database is
+    /// among them.
     pub without_pointer: Vec<LooseStore>,
-    /// Names where stores should be that are none.
+    /// How many names, where only stores should be, are no stores.
     pub foreign: u64,
-    /// Files where objects lie that are none: what crashed servers left, and uploads that go on. No
+    /// Files among the objects that are no objects: left by crashed servers, or running uploads. No
     /// damage.
     pub leftovers: Vec<Leftovers>,
-    /// Objects that no pointer leads to: garbage, uploads that go on. No damage. Stores without a
-    /// pointer are not looked into.
+    /// Objects to which no pointer leads: garbage, or running uploads. No damage. Stores without a
+    /// pointer are not examined.
     pub unreached: Vec<Unreached>,
-    /// What the administrator should know, one line each.
+    /// Other facts for the administrator, one line each.
     pub warnings: Vec<String>,
 }
 
@@ -66,14 +67,14 @@ impl Report {
             && self.would_revert().next().is_none()
     }
 
-    /// Libraries of which clients would lose newer files.
+    /// Libraries whose clients would be set back and lose newer files.
     pub fn would_revert(&self) -> impl Iterator<Item = &Ahead> {
         self.ahead
             .iter()
             .filter(|ahead| !ahead.is_upload && !ahead.is_elsewhere)
     }
 
-    /// Whether everything is as it should be. Otherwise exit status 3.
+    /// Whether everything was checked and is whole. Otherwise the exit status is 3.
     pub fn is_good(&self) -> bool {
         self.libraries > 0
             && self.is_whole()
@@ -81,16 +82,17 @@ impl Report {
     }
 }
 
-/// A database and whether it is sound.
+/// A database, and whether it is sound.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DatabaseState {
     /// `seafile`, `usermgr` …
     pub role: String,
-    /// Its path inside the installation, or its name and the server that was asked.
+    /// Its path inside the installation; or its name and server.
     pub path: String,
-    /// What names that server: a file of the configuration, or an option. `None`: it is a file.
+    /// Where the server is named: a configuration file or an option. `None`: the database is a
+    /// file.
     pub from: Option<String>,
-    /// What `PRAGMA integrity_check` says, or why it cannot be read; empty if it is sound.
+    /// The lines of `PRAGMA integrity_check`, or why it cannot be read. Empty if it is sound.
     pub problems: Vec<String>,
 }
 
@@ -103,53 +105,54 @@ pub struct Damage {
     pub library_name: Option<String>,
     /// It is in the trash.
     pub in_trash: bool,
-    /// What is damaged; where the database is (`no-head`, `no-origin`, `senseless-row`) the
-    /// library's empty commit.
+    /// The damaged object. If the database is damaged (`no-head`, `no-origin`, `senseless-row`), a
+    /// commit of the library with an empty id.
     #[serde(flatten)]
     pub object: ObjectName,
-    /// Its file in an installation of the usual layout; `None` where the database is damaged.
+    /// Its file in an installation of the usual layout; `None` if the database is damaged.
     pub file: Option<String>,
     /// A stable word: `missing`, `empty`, `wrong-id` …
     pub reason: String,
-    /// The same for people.
+    /// The reason as a text for people.
     pub detail: String,
-    /// The library's newest state needs it; otherwise its history, or the merging of a shared folder.
+    /// The library's newest state needs it. Otherwise its history or the merging of a shared folder
+    /// does.
     pub in_newest_state: bool,
-    /// Every path of the newest state that needs it, sorted, as many as asked for. Folders end in `/`.
+    /// The paths of the newest state that need it, sorted, up to a limit. Folders end in `/`.
     pub paths: Vec<String>,
-    /// There may be more paths: their number reached a limit.
+    /// The limit was reached, so there may be more paths.
     pub paths_cut: bool,
-    /// Where it shows, if not in the newest state.
+    /// Which version needs it, if not the newest state.
     pub version: Option<Version>,
 }
 
 /// A version of a library that needs a damaged object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Version {
-    /// The newest commit that does, or that commit itself.
+    /// The newest commit that needs it, or the damaged commit itself.
     pub commit: ObjectId,
     /// When it was made, in seconds since 1970; `None` for a commit that cannot be read.
     pub time: Option<i64>,
     /// One path of that version; `None` for a commit.
     pub path: Option<String>,
-    /// It is the commit that a virtual library was last merged at with its origin, not its history.
+    /// The commit is not history: at it a virtual library was last merged with its origin.
     pub base: bool,
 }
 
-/// A library with commits that are newer than its head and that no pointer leads to.
+/// A library with commits that are newer than its head and to which no pointer leads.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Ahead {
     /// The library.
     pub library: LibraryId,
     /// Its name.
     pub library_name: Option<String>,
-    /// What the database says is its newest state.
+    /// Its head, as the database says.
     pub head: ObjectId,
     /// The newest of these commits.
     pub newest: ObjectId,
-    /// When that was made, in seconds since 1970.
+    /// When that commit was made, in seconds since 1970.
     pub newest_time: Option<i64>,
-    /// All of them, newest first.
+    /// All these commits, newest first.
     pub commits: Vec<ObjectId>,
     /// Their files on this machine, and what each is by its place: libraries may share a store, and a data folder may lie
     /// elsewhere.
@@ -157,8 +160,8 @@ pub struct Ahead {
     pub files: Vec<(PathBuf, Object)>,
     /// None of them has its whole tree: a client uploads, or broke off. No damage.
     pub is_upload: bool,
-    /// The head is a snapshot's, and the installation's own databases, which were not asked, may be as new as these
-    /// commits. No damage.
+    /// The head comes from a snapshot. The installation's own databases were not read and may be as
+    /// new as these commits. No damage.
     pub is_elsewhere: bool,
 }
 
@@ -171,18 +174,18 @@ pub struct DamagedLibrary {
     pub library_name: Option<String>,
     /// It is in the trash.
     pub in_trash: bool,
-    /// Damaged objects that it needs.
+    /// How many damaged objects it needs.
     pub damaged: u64,
-    /// Those of them that its newest state needs.
+    /// How many of them its newest state needs.
     pub in_newest_state: u64,
-    /// Those of them that only the merging with its origin needs.
+    /// How many of them only the merging with its origin needs.
     pub in_base: u64,
 }
 
-/// Files in one folder, or below it, that are no objects.
+/// Files in or below one folder that are no objects.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Leftovers {
-    /// The folder, inside the installation where it lies there.
+    /// The folder: relative to the installation if it lies inside.
     pub folder: String,
     /// What they are.
     pub sort: LeftoverSort,
@@ -194,17 +197,17 @@ pub struct Leftovers {
     pub examples: Vec<String>,
 }
 
-/// What a file that is no object is.
+/// Where a file that is no object comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LeftoverSort {
-    /// Being written, or left by a server that was killed.
+    /// A server is writing it, or was killed while it did.
     Temporary,
-    /// Nothing that Seafile makes.
+    /// Seafile makes no such file.
     Foreign,
 }
 
-/// Objects of one kind in one store that no pointer leads to.
+/// Objects of one kind in one store to which no pointer leads.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Unreached {
     /// The store.
@@ -215,11 +218,12 @@ pub struct Unreached {
     pub objects: u64,
     /// Their bytes together.
     pub bytes: u64,
-    /// Those that are not what their name says. Of blocks only empty ones are noticed.
+    /// How many of them do not match their names. Of blocks only empty ones are noticed.
     pub bad: u64,
-    /// A folder or commit of a library that uses the store is damaged: what lies below it cannot be told from garbage.
+    /// A folder or commit of a library that uses the store is damaged. So some of these objects may
+    /// lie below it, and are no garbage.
     pub below_damage: bool,
-    /// Some of the bad ones.
+    /// Some of the bad objects.
     pub examples: Vec<ObjectId>,
 }
 
@@ -240,14 +244,14 @@ impl From<Object> for ObjectName {
     }
 }
 
-/// Collected history of a library.
+/// A library with collected history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct HistoryIncomplete {
     /// The library.
     pub library: LibraryId,
     /// Its name.
     pub library_name: Option<String>,
-    /// Objects of its history that are not there any more.
+    /// How many objects of its history are absent.
     pub objects: u64,
 }
 
@@ -258,18 +262,18 @@ pub struct Changed {
     pub library: LibraryId,
     /// Its name.
     pub library_name: Option<String>,
-    /// Objects that were missing only in the last walk, after which the library had changed again:
-    /// neither damage nor whole, verify once more.
+    /// Objects that were missing only in the last walk, after which the library had changed again.
+    /// They are neither damaged nor whole: verify once more.
     pub unsettled: u64,
 }
 
-/// A store on disk that no row points to.
+/// A store on disk to which no row points.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct LooseStore {
-    /// Its name.
+    /// Its name, which is a library's id.
     pub store: LibraryId,
-    /// Listed in `GarbageRepos`: deleted for good, waiting for the garbage collection.
+    /// `GarbageRepos` lists it: deleted for good, waiting for the garbage collection.
     pub garbage: bool,
-    /// In the trash, by a row that names no head: Seafile cannot bring it back.
+    /// It is in the trash, in a row without a head: Seafile cannot bring it back.
     pub in_trash: bool,
 }

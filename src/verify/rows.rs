@@ -1,11 +1,11 @@
-//! Damage of the database: rows that do not say where a library's data is.
+//! Damage in the database: rows that do not say where a library's data is.
 
 use super::describe;
 use super::report::Report;
 use crate::database::{LibraryPointers, Oddity, Pointers};
 use crate::seafile::folders::ObjectFolders;
 
-/// Describes what the rows lack.
+/// Adds to the report what the rows of libraries lack.
 pub(super) fn describe(
     report: &mut Report,
     source: &ObjectFolders,
@@ -14,7 +14,8 @@ pub(super) fn describe(
 ) {
     for library in headless {
         let senseless = senseless_rows(pointers, library);
-        // Seafile itself leaves such rows in the trash; their stores are named as without a pointer.
+        // Seafile itself leaves such rows in the trash. Their stores are reported as without a
+        // pointer.
         if describe::is_in_trash(library) && senseless.is_empty() {
             continue;
         }
@@ -40,8 +41,8 @@ pub(super) fn describe(
     }
 }
 
-/// Cells about a library that should lead to its data and hold something else. An empty one in the
-/// trash, or of a base commit, says that there is none.
+/// Rows of a library whose cells should lead to its data and hold something else. An empty head in
+/// the trash, or an empty base commit, is regular: it says that there is none.
 fn senseless_rows(pointers: &Pointers, library: &LibraryPointers) -> Vec<String> {
     let rows = pointers.oddities.iter().filter(|oddity| {
         matches!(oddity, Oddity::Unreadable { table, column, library: Some(of), text }
@@ -60,7 +61,8 @@ fn leads_to_data(table: &str, column: &str) -> bool {
     )
 }
 
-/// Rows of the tables of pointers that do not even name a library: the database is not sound.
+/// Rows in the tables of pointers that do not even name a library, and tables that cannot be read:
+/// the database is not sound.
 pub(super) fn problems(pointers: &Pointers) -> Vec<String> {
     let rows = pointers.oddities.iter().filter(|oddity| {
         matches!(

@@ -1,8 +1,8 @@
-//! Missing, or a race with the server? (review of the design, F7.) What is missing is looked for
-//! again; then the pointers are read again, and libraries that changed are walked once more.
+//! Tells missing objects from a race with the server (review of the design, F7). It looks again for
+//! what is missing. Then it reads the pointers again, and walks libraries that changed once more.
 //!
-//! An object that was missing before pointers were read that still need it is damage, however busy
-//! its library is: a server writes objects before the pointer to them.
+//! An object is damage if it was missing before the pointers were read that still need it, however
+//! busy its library is: a server writes objects before the pointer to them.
 
 use std::collections::HashSet;
 
@@ -17,11 +17,11 @@ use crate::walk::{self, Finding, Group, Need, Outcome, Trouble};
 pub(super) struct Walked {
     /// The libraries, as the walk saw them.
     pub libraries: Vec<LibraryPointers>,
-    /// What it found, bad blocks included.
+    /// The findings of the walk, and bad blocks.
     pub outcome: Outcome,
 }
 
-/// What all walks read.
+/// How much all walks read.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Totals {
     /// Bytes.
@@ -30,7 +30,7 @@ pub(super) struct Totals {
     pub unverifiable: u64,
 }
 
-/// Walks groups.
+/// Walks groups, and sums up what was read.
 pub(super) struct Walker<'a> {
     /// Where objects lie.
     pub source: &'a ObjectFolders,
@@ -41,7 +41,7 @@ pub(super) struct Walker<'a> {
 }
 
 impl Walker<'_> {
-    /// The libraries of some pointers, in groups. Those without a head cannot be walked.
+    /// Sorts the libraries into groups. All of them must have a head.
     pub(super) fn groups<'p>(&self, libraries: &'p [LibraryPointers]) -> Vec<Group<'p>> {
         let any = Store::Library(LibraryId::new([0; 16]));
         walk::groups(libraries, self.source.places(any).count() > 1)
@@ -52,7 +52,7 @@ impl Walker<'_> {
         self.walk_and_list(groups, None)
     }
 
-    /// The same, and tells the inventory what no pointer leads to.
+    /// Walks groups, reads their blocks, and tells the inventory what the pointers reached.
     pub(super) fn walk_and_list(
         &mut self,
         groups: &[Group<'_>],
@@ -87,7 +87,7 @@ impl Walker<'_> {
         Ok(walked)
     }
 
-    /// Walks again where something that was missing is there now.
+    /// Walks a group again if something that was missing exists now.
     pub(super) fn walk_what_reappeared(
         &mut self,
         walked: Vec<Walked>,
@@ -107,8 +107,8 @@ impl Walker<'_> {
         places.any(|store| matches!(self.source.len(&Object { store, ..*object }), Ok(Some(_))))
     }
 
-    /// Walks once more the groups with something missing whose libraries changed since, and
-    /// libraries that have got a head. Returns all groups, and the libraries that changed.
+    /// Walks once more each group with something missing in which a library changed, and libraries
+    /// that have got a head. Returns all groups, and the libraries that changed.
     pub(super) fn walk_what_changed(
         &mut self,
         walked: Vec<Walked>,
@@ -134,7 +134,7 @@ impl Walker<'_> {
             } else {
                 changed.extend(differing);
                 known.extend(walked.missing());
-                // Its other libraries too: they share a store.
+                // The group's other libraries share its store, so they are walked too.
                 again.extend(walked.libraries.iter().map(|library| library.id));
             }
         }
@@ -155,20 +155,20 @@ impl Walker<'_> {
     }
 }
 
-/// What came of walking what changed.
+/// The groups after changed libraries were walked once more.
 pub(super) struct Rewalked {
     /// Groups that were not walked again.
     pub settled: Vec<Walked>,
-    /// Groups that were.
+    /// Groups that were walked again.
     pub again: Vec<Walked>,
-    /// What was missing before.
+    /// The objects that were missing before.
     known: HashSet<Object>,
     /// Libraries whose pointers changed.
     pub changed: Vec<LibraryId>,
 }
 
 impl Rewalked {
-    /// Whether something is missing now that was not missing before: a second race, perhaps.
+    /// Whether an object is missing that was not missing before. That may be a second race.
     pub(super) fn has_doubt(&self) -> bool {
         self.again
             .iter()
@@ -176,8 +176,9 @@ impl Rewalked {
             .any(|object| !self.known.contains(&object))
     }
 
-    /// Takes out of the damage what nobody can judge: it was missing only in the last walk, of a
-    /// library that has changed again since. Returns the libraries concerned, once for each object.
+    /// Removes findings that nobody can judge: the object was missing only in the last walk, and a
+    /// library of the group has changed again since. Returns the libraries concerned, once for each
+    /// object.
     pub(super) fn remove_doubts(&mut self, now: &Pointers) -> Vec<LibraryId> {
         let mut unsettled = Vec::new();
         for walked in &mut self.again {
@@ -202,7 +203,7 @@ impl Rewalked {
 }
 
 impl Walked {
-    /// The same, as the walk takes it.
+    /// These libraries as a group, to walk again.
     pub(super) fn group(&self) -> Group<'_> {
         Group {
             libraries: self.libraries.iter().collect(),
@@ -210,7 +211,7 @@ impl Walked {
         }
     }
 
-    /// Required objects that are not there.
+    /// The required objects that are missing.
     pub(super) fn missing(&self) -> impl Iterator<Item = Object> + '_ {
         let missing = self
             .outcome
@@ -225,7 +226,7 @@ fn is_missing(finding: &Finding) -> bool {
     finding.need == Need::Required && finding.trouble == Trouble::Missing
 }
 
-/// The libraries that can be walked.
+/// The libraries that have a head, and so can be walked.
 pub(super) fn with_heads(pointers: &Pointers) -> Vec<LibraryPointers> {
     let libraries = pointers.libraries.iter();
     libraries
@@ -239,7 +240,7 @@ fn has_changed(library: &LibraryPointers, now: &Pointers) -> bool {
         .is_none_or(|now| !now.same_roots(library) || now.state != library.state)
 }
 
-/// A block that a worker found bad belongs to the group whose store it lies in.
+/// Adds a bad block to the group whose store it lies in.
 fn assign(walked: &mut [Walked], (object, trouble): BlockTrouble) {
     let owns = |walked: &Walked| {
         let mut libraries = walked.libraries.iter();
@@ -259,7 +260,8 @@ fn assign(walked: &mut [Walked], (object, trouble): BlockTrouble) {
         walked.outcome.findings.push(Finding {
             object,
             library,
-            // Until the description finds that nothing does: a walk tells the worker nothing of needs.
+            // The worker does not know who needs it. The description decides later whether anything
+            // does.
             need: Need::Required,
             trouble,
             rescued: false,

@@ -1,5 +1,5 @@
-//! The sight of a verification: it knows nothing beforehand, keeps nothing, and has every block read
-//! by worker threads.
+//! The sight of a verification. It knows nothing, stores nothing, and has worker threads read every
+//! block.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -16,39 +16,39 @@ use crate::walk::{
     self, BadObject, Group, Known, Need, Outcome, Rescue, Sight, Trouble, Walk, WalkError,
 };
 
-/// Blocks that may wait for a worker.
+/// How many blocks may wait for a worker.
 const QUEUE: usize = 256;
 
-/// A block that was there when the walk looked, and turned out to be bad or gone.
+/// A block that existed when the walk looked, and that a worker found bad or gone.
 pub(super) type BlockTrouble = (Object, Trouble);
 
-/// What a walk of some groups led to.
+/// The result of walking some groups.
 pub(super) struct Looked {
     /// What the walk of each group found.
     pub outcomes: Vec<Outcome>,
-    /// What the workers found.
+    /// The bad blocks that workers found.
     pub blocks: Vec<BlockTrouble>,
     /// Bytes read.
     pub bytes: u64,
-    /// Blocks whose ids prove nothing.
+    /// How many blocks have ids that prove nothing.
     pub unverifiable: u64,
 }
 
 /// How blocks are read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Reading {
-    /// Threads.
+    /// How many threads.
     pub workers: usize,
-    /// Pro with `skip_block_hash`.
+    /// Pro's `skip_block_hash`: the id of a block proves nothing.
     pub random_block_ids: bool,
 }
 
-/// The workers have stopped, and have said why.
+/// The workers stopped because the source is out of reach. Their error has the reason.
 #[derive(Debug)]
 pub(super) struct Stopped;
 
-/// Walks groups, and returns once every block is read. The inventory lists each group's stores
-/// while what its walk reached is known.
+/// Walks groups, and returns once every block was read. After each group's walk the inventory lists
+/// its stores, while it is known what the walk reached.
 pub(super) fn look(
     source: &ObjectFolders,
     groups: &[Group<'_>],
@@ -105,7 +105,7 @@ pub(super) fn look(
     })
 }
 
-/// What walk and workers share.
+/// What the walk and its workers share.
 struct Readers<'a> {
     source: &'a ObjectFolders,
     random_block_ids: bool,
@@ -135,7 +135,7 @@ impl Readers<'_> {
         }
     }
 
-    /// Reads and verifies a block.
+    /// Reads and verifies a block; `None`: it is good, or its id proves nothing.
     fn judge(&self, object: &Object) -> io::Result<Option<Trouble>> {
         let read = walk::read_checked(self.source, object)?;
         let bytes = match &read {
@@ -158,7 +158,7 @@ impl Readers<'_> {
     }
 }
 
-/// The sight itself.
+/// The walk's side: it sends each block to the workers.
 struct VerifySight<'a> {
     readers: &'a Readers<'a>,
     blocks: Sender<Object>,

@@ -1,8 +1,9 @@
-//! Commits whose bytes are not those that were made.
+//! Finds commits whose bytes are not those that were made.
 //!
-//! A commit's id covers its root folder, creator, description and time, and nothing else. So an id that does not fit says
-//! that one of these was altered, or that an odd client made the commit; there are such clients, and nobody can ask them.
-//! Two things prove an alteration: the bytes that were stored before, and another root folder by which the id fits.
+//! A commit's id covers only its root folder, creator, description and time. If the id does not
+//! fit, either one of these was altered, or an odd client made the commit; such clients exist, and
+//! nobody can ask them. Two things prove an alteration: the bytes that were stored before, and
+//! another root folder that the id fits.
 
 use std::collections::HashMap;
 
@@ -13,11 +14,11 @@ use crate::object::{Kind, Object, ObjectId, Sha256, Store};
 use crate::seafile::check::{self, Content};
 use crate::seafile::commit::{Commit, CommitIdCheck};
 
-/// So many commits of a group are held against all its folders, the newest of each library first: where there are more,
-/// an odd client is at work.
+/// How many commits of a group are compared with all its folders, the newest of each library first.
+/// If there are more, an odd client is at work.
 const MOST_JUDGED: usize = 16;
 
-/// A commit whose id does not fit, until the end of the walk.
+/// A commit whose id does not fit, kept until the end of the walk.
 pub(super) struct Doubtful {
     object: Object,
     content: Store,
@@ -25,9 +26,11 @@ pub(super) struct Doubtful {
     commit: Box<Commit>,
 }
 
-/// A commit in the source that was stored with other bytes: which of both counts. If one of them fits its id, that one
-/// does. If both do, the one that was first, unless it leads to a parent that nobody has and the other does not: then the
-/// stored one was altered, and the source was repaired.
+/// Decides which bytes count of a commit that was stored with other bytes than the source has.
+///
+/// If only one of the two fits its id, that one counts. If both fit, the stored one counts, with
+/// one exception: it leads to a parent that is not stored, and all parents in the source's one are
+/// stored. Then the stored one was altered, and the source was repaired.
 pub(super) fn changed<S: Sight>(
     sight: &S,
     object: Object,
@@ -65,7 +68,8 @@ pub(super) fn changed<S: Sight>(
             trouble,
             bytes: Some(bytes),
         }),
-        // What was stored cannot be read here (it is encrypted): it stays, and these bytes are kept beside it.
+        // The stored bytes cannot be read here, because they are encrypted. They stay, and these
+        // are kept beside them.
         None if is_good => Ok(Found::Rescued {
             object,
             content: Content::Commit(commit),
@@ -96,13 +100,15 @@ fn lacks_parent<S: Sight>(
     Ok(false)
 }
 
-/// Whether the bytes of an object are others than were stored. Ids of fs objects and blocks leave no doubt.
+/// Whether a commit's bytes differ from the stored ones. Only commits have `stored`: the ids of fs
+/// objects and blocks cover all their bytes.
 pub(super) fn is_changed(stored: Option<Sha256>, bytes: &[u8]) -> bool {
     stored.is_some_and(|stored| stored != Sha256::of(bytes))
 }
 
 impl<S: Sight> Walker<'_, S> {
-    /// Remembers a commit whose id does not fit, unless an earlier walk has judged it.
+    /// Remembers a commit whose id does not fit. Skips one that an earlier walk judged and did not
+    /// find altered.
     pub(super) fn doubt(
         &mut self,
         rules: &Rules,
@@ -125,8 +131,9 @@ impl<S: Sight> Walker<'_, S> {
         Ok(())
     }
 
-    /// Looks for a folder by which the id of a doubtful commit fits: then its root was altered, which is damage, and what
-    /// is below the right one is walked too. Costs a listing of the library's fs objects.
+    /// Looks for a folder that fits the id of a doubtful commit. If there is one, the commit's root
+    /// was altered: that is damage, and what is below the right folder is walked too. Costs a
+    /// listing of the library's fs objects.
     pub(super) fn judge_doubtful(&mut self) -> Result<(), WalkError<S::Error>> {
         let mut by_store: HashMap<Store, Vec<Doubtful>> = HashMap::new();
         for doubtful in std::mem::take(&mut self.doubtful) {

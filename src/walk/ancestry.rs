@@ -1,20 +1,20 @@
 //! Which commits of a store a head leads to: the whole history behind it, by both parents.
 //!
-//! A sync client whose newest commit is on the server, and not among these, is set back to the head: its user's newer
-//! files go (docs/design.md, "Commits that no pointer leads to"). A walk does not tell: it ends at what is closed,
-//! and at history that may have been collected.
+//! A sync client whose newest commit is on the server but not in this history is set back to the
+//! head: its user loses newer files (docs/design.md, "Commits that no pointer leads to"). A walk
+//! cannot tell this: it ends at closed objects and at history that may have been collected.
 
 use std::collections::{HashMap, HashSet};
 
 use crate::object::ObjectId;
 use crate::seafile::commit::Commit;
 
-/// What decides about one commit.
+/// The parents and time of one commit: 48 bytes, since all commits of a store are held at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CommitNode {
     /// Its parents; [`ObjectId::EMPTY`] for none.
     parents: [ObjectId; 2],
-    /// When it was made, by its maker's clock.
+    /// When it was made (seconds since 1970), by the clock of the computer that made it.
     pub ctime: i64,
 }
 
@@ -41,13 +41,13 @@ impl CommitNode {
 #[derive(Debug, Clone, Default)]
 pub struct Ancestry(HashMap<ObjectId, CommitNode>);
 
-/// What some commits lead to.
+/// The commits to which some heads lead.
 #[derive(Debug, Clone, Default)]
 pub struct Reachable {
-    /// Commits that are there, those that were asked about among them.
+    /// Commits that are present, including the heads that were asked about.
     pub commits: HashSet<ObjectId>,
-    /// Commits that are needed and not there: (which, when the first was made that names it as its parent). History
-    /// behind one of these cannot be told from commits that nothing leads to.
+    /// Commits that are needed and missing: (its id, the time of the first commit found that names
+    /// it as a parent). Commits behind a gap look like commits to which nothing leads.
     pub gaps: Vec<(ObjectId, Option<i64>)>,
 }
 
@@ -77,8 +77,8 @@ impl Ancestry {
         self.0.is_empty()
     }
 
-    /// What heads lead to. `elsewhere` has commits of the store that libraries of Seafile 1 and 2 shared: they are
-    /// passed through, and are among the result.
+    /// The commits to which heads lead. `elsewhere` has the commits of the store that libraries of
+    /// Seafile 1 and 2 shared: the search passes through them, and they are part of the result.
     pub fn reachable(
         &self,
         heads: impl IntoIterator<Item = ObjectId>,
@@ -104,8 +104,8 @@ impl Ancestry {
         reachable
     }
 
-    /// Commits that are not among these, and have one of them as an ancestor: a client that has one of them as its newest
-    /// is set back.
+    /// The commits outside of the set `of` that have a member of `of` among their ancestors: a
+    /// client whose newest commit is one of the returned is set back.
     #[allow(clippy::implicit_hasher, reason = "the set is made by this crate")]
     pub fn descendants(&self, of: &HashSet<ObjectId>) -> HashSet<ObjectId> {
         let mut children: HashMap<ObjectId, Vec<ObjectId>> = HashMap::new();

@@ -1,6 +1,8 @@
-//! Which objects are closed after a walk that found something: all but those above what nobody has.
+//! Which objects are closed after a walk that found something: all except those above an object
+//! that nobody has.
 //!
-//! Only walked for groups with damage or collected history; reads their metadata a second time.
+//! Computed only for groups with damage or collected history. It reads their metadata a second
+//! time.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,7 +14,7 @@ use crate::object::{Kind, LibraryId, Object, Store};
 use crate::seafile::check::Content;
 use crate::seafile::fs::FsObject;
 
-/// Commits and fs objects that a walk passed, and whether each is closed.
+/// The commits, fs objects and bad blocks of a group, and whether each is closed.
 #[derive(Debug, Default)]
 pub struct Closure {
     /// By object, as the pointers name it.
@@ -28,7 +30,7 @@ impl Closure {
 
 struct Frame {
     object: Object,
-    /// Decide whether `object` is closed.
+    /// The children that decide whether `object` is closed.
     needed: Vec<Object>,
     next: usize,
     closed: bool,
@@ -40,14 +42,15 @@ struct Pass<'a, S> {
     holes: Holes<'a>,
     valid_since: HashMap<LibraryId, Option<i64>>,
     content: HashMap<Store, Store>,
-    /// History that may be collected: it is looked at as well, but does not decide. It comes last, so that what is
-    /// needed elsewhere too is looked at as such.
+    /// Commits in history that may be collected. They are looked at too, but do not decide whether
+    /// the commits after them are closed. They come last, so that an object which something else
+    /// requires is looked at as required.
     beside: Vec<Object>,
     need: Need,
     closure: Closure,
 }
 
-/// Where a walk could not go on.
+/// The objects at which a walk could not go on.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Holes<'a> {
     /// Objects that nobody has.
@@ -113,7 +116,7 @@ impl<S: Sight> Pass<'_, S> {
         Ok(())
     }
 
-    /// Begins with an object, unless it is decided already.
+    /// Starts with an object, unless it is already decided.
     fn enter(&mut self, object: Object, stack: &mut Vec<Frame>) -> Result<(), WalkError<S::Error>> {
         if self.closure.closed.contains_key(&object) {
             return Ok(());
@@ -130,22 +133,23 @@ impl<S: Sight> Pass<'_, S> {
         }
         let mut places = self.source.places(object.store);
         if places.any(|store| self.holes.unfollowed.contains(&Object { store, ..object })) {
-            // Nobody looked at what is below it, whether it is there by now or can be had from the repository.
+            // The walk did not look below it. Even if it can be read by now, what is below is
+            // unproven.
             self.closure.closed.insert(object, false);
             return Ok(());
         }
         match self.sight.known(&object).map_err(WalkError::Sight)? {
-            // Held by an earlier marked snapshot: closed then and now.
+            // A snapshot with a marker holds it: it was closed then and still is.
             Some(known) if known.closed => return Ok(()),
-            // Left open by an earlier walk, and not looked at by this one.
+            // An earlier walk left it open, and this walk stopped there.
             Some(known) if known.walked => {
                 self.closure.closed.insert(object, false);
                 return Ok(());
             }
             _ => {}
         }
-        // A cycle cannot be made of hashes, but commit ids do not cover parents: whoever meets an
-        // ancestor of its own is open.
+        // Hashes cannot form a cycle, but commit ids do not cover parents. A commit that is its own
+        // ancestor counts as open.
         self.closure.closed.insert(object, false);
         stack.push(self.frame(object, bad)?);
         Ok(())
@@ -159,8 +163,8 @@ impl<S: Sight> Pass<'_, S> {
             closed: !bad,
         };
         match find(self.source, self.sight, object, self.need)? {
-            // It came after the walk, which has not looked at what is below it. (A file may be bad for
-            // its length alone.)
+            // It appeared after the walk, which did not look below it. (A file may be bad only for
+            // its length.)
             Found::Good {
                 known: false,
                 content: Content::Commit(_) | Content::Fs(FsObject::Folder(_)),
@@ -193,7 +197,8 @@ impl<S: Sight> Pass<'_, S> {
         Ok(frame)
     }
 
-    /// As for a live library, also in the trash, where history is optional: it may come back.
+    /// The rules of a live library, also for one in the trash, whose history is optional: it may be
+    /// taken out of the trash again.
     fn parents_required(&self, store: Store, ctime: i64) -> bool {
         let Store::Library(library) = store else {
             return true;

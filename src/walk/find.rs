@@ -1,4 +1,4 @@
-//! Looking for one object: in the source, and if it is not there as it should be, with the sight.
+//! Looks for one object: in the source, and through the sight if it is missing or bad there.
 
 use std::io;
 
@@ -6,16 +6,17 @@ use super::{Need, Objects, Rescue, Sight, Trouble, WalkError, altered};
 use crate::object::Object;
 use crate::seafile::check::{self, Content};
 
-/// An object that is not there, or not what its name says.
+/// An object that is missing, or whose bytes do not match its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadObject {
     /// What is wrong.
     pub trouble: Trouble,
-    /// What is there in its stead.
+    /// The bytes that are there instead; `None`: there are none, or they cannot be read.
     pub bytes: Option<Vec<u8>>,
 }
 
-/// Reads an object and checks it against its id. The outer error: the whole source is out of reach.
+/// Reads an object and checks it against its id. The outer error means that the whole source is out
+/// of reach.
 pub fn read_checked(
     source: &dyn Objects,
     object: &Object,
@@ -37,7 +38,8 @@ pub fn read_checked(
     })
 }
 
-/// A file that cannot be read is trouble with that object, unless the whole source is out of reach.
+/// Turns a failed read into trouble with that object. Returns the error if the whole source is out
+/// of reach.
 pub(super) fn unreadable(error: io::Error) -> io::Result<Trouble> {
     match error.kind() {
         io::ErrorKind::NotConnected
@@ -53,7 +55,8 @@ pub(super) fn unreadable(error: io::Error) -> io::Result<Trouble> {
     }
 }
 
-/// What came of looking for an object, first in the source, then with the sight.
+/// The result of looking for an object: the source has it, or only the repository has it and could
+/// be read, or it is nowhere to be read.
 pub(super) enum Found {
     Good {
         object: Object,
@@ -65,20 +68,20 @@ pub(super) enum Found {
         object: Object,
         content: Content,
         trouble: Trouble,
-        /// What is in the source in its stead, and worth keeping.
+        /// The bytes in the source, if they are worth keeping: those of a changed commit.
         bytes: Option<Vec<u8>>,
     },
     Nowhere {
         object: Object,
         trouble: Trouble,
         bytes: Option<Vec<u8>>,
-        /// The repository holds it, and nobody asked what it says.
+        /// Only optional history needs it, and the repository holds it.
         stored: bool,
     },
 }
 
 impl Found {
-    /// What the object says, if it can be had.
+    /// The object's content, if the source or the repository gave it.
     pub(super) fn content(&self) -> Option<&Content> {
         match self {
             Self::Good { content, .. } | Self::Rescued { content, .. } => Some(content),
@@ -87,8 +90,9 @@ impl Found {
     }
 }
 
-/// Looks for a commit or fs object in every place where it may lie. What is required and stored is read from the
-/// repository if the source has lost it. History that was collected is not: it would all be fetched, object by object.
+/// Looks for a commit or fs object in every place where it may lie. If the source has lost a stored
+/// one, it is read from the repository. Collected history is not: all of it would be fetched,
+/// object by object.
 pub(super) fn find<S: Sight>(
     source: &dyn Objects,
     sight: &S,

@@ -1,9 +1,9 @@
 //! The walk through a library's commits.
 //!
-//! Required are each head, and on each path from a head every commit newer than valid-since and the
-//! first one that is not (review-seafile.md F11: it is a rule about paths). What lies behind is
-//! optional on that path. Whether a commit's parents are required depends on the commit alone, so
-//! each commit is looked at once for each need.
+//! Each head is required, and on each path from a head every commit newer than valid-since and the
+//! first one that is not (review-seafile.md F11: the rule is about paths). Older commits on that
+//! path are optional. The commit alone decides whether its parents are required, so the walk looks
+//! at each commit once for each need.
 
 use super::{
     Asking, Fetched, Group, Need, Sight, WalkError, Walker, base_commit, content_store,
@@ -14,23 +14,23 @@ use crate::object::{Kind, LibraryId, Object, ObjectId, Store};
 use crate::seafile::check::Content;
 use crate::seafile::commit::Commit;
 
-/// How far a commit was looked at in this walk.
+/// How far this walk has looked at a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Seen {
-    /// Its history is, or will be, followed.
+    /// The walk follows its history.
     Followed,
-    /// Only its tree was walked: it is a base commit.
+    /// Only its tree was walked, because it is a base commit.
     Tree,
 }
 
-/// A commit that is to be looked at.
+/// A commit to walk next.
 #[derive(Debug, Clone, Copy)]
 struct Step {
     commit: Object,
     need: Need,
 }
 
-/// What the walk needs of a commit once its tree is done.
+/// What the walk still needs of a commit after its tree.
 struct Lineage {
     /// Seconds since 1970.
     ctime: i64,
@@ -46,7 +46,7 @@ impl Lineage {
     }
 }
 
-/// The rules of one library.
+/// The rules by which the commits of one library are walked.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rules {
     library: LibraryId,
@@ -57,7 +57,7 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    /// The store of the trees of its commits.
+    /// The store that has the trees of its commits.
     pub(super) fn content(&self) -> Store {
         self.content
     }
@@ -84,7 +84,7 @@ impl Rules {
 }
 
 impl<S: Sight> Walker<'_, S> {
-    /// First everything that is required in the whole group, then what is optional.
+    /// Walks everything that is required in the whole group, then what is optional.
     pub(super) fn libraries(&mut self, group: &Group<'_>) -> Result<(), WalkError<S::Error>> {
         let mut optional = Vec::new();
         for library in &group.libraries {
@@ -115,7 +115,8 @@ impl<S: Sight> Walker<'_, S> {
         self.judge_doubtful()
     }
 
-    /// The base commit of a virtual library: its tree is required, what is before it is not.
+    /// Walks the tree of a virtual library's base commit, which is required. Returns the commit as
+    /// the start of its optional history; `None` if it was walked already or is closed.
     fn base(
         &mut self,
         group: &Group<'_>,
@@ -158,7 +159,7 @@ impl<S: Sight> Walker<'_, S> {
         Ok(known.is_some_and(|known| known.closed))
     }
 
-    /// Looks at a commit and its tree; returns its parents.
+    /// Walks a commit and its tree, unless that was done. Returns its parents, each with its need.
     fn commit(&mut self, rules: &Rules, step: Step) -> Result<Vec<Step>, WalkError<S::Error>> {
         let seen = self.commits.get(&step.commit).copied();
         if seen == Some(Seen::Followed) {
@@ -173,7 +174,7 @@ impl<S: Sight> Walker<'_, S> {
         }
         self.commits.insert(step.commit, Seen::Followed);
         let lineage = match seen {
-            // Its tree was walked as a base commit's; only its history is left.
+            // Its tree was walked as a base commit's. Only its history is left.
             Some(Seen::Tree) => self.parents_again(step.commit)?,
             _ => self.tree_of(rules, step)?,
         };

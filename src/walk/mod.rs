@@ -1,14 +1,14 @@
 //! The walk: from the pointers in the databases to every object that they need.
 //!
-//! It is the same for a backup, which keeps what it sees, and for `verify`, which only looks: a
-//! [`Sight`] says what is known already and takes what is new. The walk reads commits and fs
-//! objects itself, verifies each against its id and follows it; blocks it only finds and measures,
-//! reading them is the sight's. Where objects come from is [`Objects`]' business: an installation's
-//! folders, or for `check` a repository's packs. No folder of objects is listed.
+//! `backup`, `verify` and `check --deep` share it. A [`Sight`] says what is already known and
+//! receives what is new: a backup stores it, `verify` only judges it. The walk itself reads commits
+//! and fs objects, verifies each against its id and follows it. Of a block it only finds the place
+//! and the length; the sight reads the bytes. [`Objects`] says where objects come from: an
+//! installation's folders, or a repository's packs. The walk lists no folder of objects.
 //!
-//! Which history is required, and why the rest is optional, is in docs/design.md, "History"; the
-//! walk goes through all that is required before it looks at anything optional, so that an object
-//! that both need counts as required.
+//! docs/design.md, "History", says which history is required and why the rest is optional. The walk
+//! finishes all that is required before it looks at anything optional, so an object that both need
+//! counts as required.
 
 mod altered;
 mod ancestry;
@@ -48,10 +48,10 @@ use crate::seafile::commit::Commit;
 /// Why a walk ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum WalkError<E> {
-    /// The source cannot be read; not the same as an object that is not there.
+    /// The whole source cannot be read. One missing or unreadable object is a [`Finding`] instead.
     #[error("cannot read the source")]
     Source(#[source] io::Error),
-    /// The sight failed.
+    /// The sight failed: a broken catalog or destination, never damage.
     #[error(transparent)]
     Sight(E),
 }
@@ -61,27 +61,27 @@ pub enum WalkError<E> {
 pub enum Need {
     /// Its absence is damage.
     Required,
-    /// History that Seafile may have collected: its absence is a count.
+    /// History that Seafile may have collected. If it is missing, it is counted and is no damage.
     Optional,
 }
 
-/// Something that a walk came upon.
+/// An object that a walk needed and found missing or bad.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     /// What is missing or bad.
     pub object: Object,
-    /// The library whose walk came upon it.
+    /// The library whose walk found it first. Others may need it too: see [`needs()`].
     pub library: LibraryId,
     /// Whether it has to be there.
     pub need: Need,
     /// What is wrong.
     pub trouble: Trouble,
-    /// The repository holds it: the backup is whole, the source is not.
+    /// The repository holds it, so the backup is whole although the source is not.
     pub rescued: bool,
 }
 
-/// How closely blocks that are stored are looked at in the source. (Commits and fs objects that a walk comes by are always
-/// read.)
+/// How closely a walk looks at stored blocks in the source. It always reads the commits and fs
+/// objects that it passes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Audit {
     /// Not at all: they are stored.
@@ -89,33 +89,33 @@ pub enum Audit {
     No,
     /// Is there a file, and as long as it should be?
     Look,
-    /// The same, and its bytes are what its name says.
+    /// Like [`Audit::Look`], and do its bytes match its name?
     Read,
 }
 
-/// What is to be walked together: libraries that share a store of fs objects and blocks.
+/// Libraries that are walked together because they share a store of fs objects and blocks.
 #[derive(Debug, Clone, Default)]
 pub struct Group<'a> {
     /// Origins come before their virtual libraries.
     pub libraries: Vec<&'a LibraryPointers>,
-    /// How closely to look at what is stored. Closed objects are passed by: who wants all of a library looked at sees to
-    /// it that nothing of it is closed.
+    /// How closely to look at stored blocks. The walk stops at closed objects, so to have a whole
+    /// library looked at, the caller first marks all of it as not closed.
     pub audit: Audit,
 }
 
-/// What the source had lost or altered: it is looked at closely whenever a walk comes by.
+/// What the source was known to lack or to have altered. A walk that passes it looks closely.
 #[derive(Debug, Clone, Default)]
 pub struct Doubts {
-    /// Stored blocks.
+    /// Stored blocks that the source had lost: the walk reads them.
     pub blocks: HashSet<Object>,
-    /// Commits whose root folder was altered.
+    /// Commits whose root folder was found altered: the walk judges them again.
     pub altered: HashSet<Object>,
     /// Pro with `skip_block_hash`: a block's id may be random, and its bytes prove nothing.
     pub random_block_ids: bool,
 }
 
-/// Sorts libraries into groups. `one`: all into one, because the installation has folders that all
-/// libraries share.
+/// Sorts libraries into groups that share a store. With `one` all libraries form one group, because
+/// the installation has folders that all of them share.
 pub fn groups(libraries: &[LibraryPointers], one: bool) -> Vec<Group<'_>> {
     let origins: HashMap<LibraryId, LibraryId> = libraries
         .iter()
@@ -134,8 +134,8 @@ pub fn groups(libraries: &[LibraryPointers], one: bool) -> Vec<Group<'_>> {
     groups.into_values().collect()
 }
 
-/// The library at the beginning of a chain of origins. Seafile makes chains of one; of a circle,
-/// which only a damaged database has, every member gives the same library.
+/// The library at the beginning of a chain of origins. Seafile makes chains of length one. Only a
+/// damaged database has a circle; then every member gives the same library.
 fn first_origin(origins: &HashMap<LibraryId, LibraryId>, library: LibraryId) -> LibraryId {
     let mut passed = vec![library];
     let mut last = library;
@@ -149,7 +149,7 @@ fn first_origin(origins: &HashMap<LibraryId, LibraryId>, library: LibraryId) -> 
     last
 }
 
-/// The store of a library's fs objects and blocks.
+/// The store of a library's fs objects and blocks: its own, or its origin's.
 pub fn content_store(library: &LibraryPointers) -> Store {
     Store::Library(
         library
@@ -166,19 +166,19 @@ pub struct Outcome {
     pub findings: Vec<Finding>,
     /// Odd commits that are no damage: (library, commit, what).
     pub warnings: Vec<(LibraryId, ObjectId, CommitWarning)>,
-    /// Objects passed, closed ones left out.
+    /// How many objects were passed, without closed ones.
     pub visited: u64,
-    /// Stored history that the source has lost, or has torn: the walk did not go below it.
+    /// Stored history that is missing or torn in the source: the walk did not go below it.
     pub unfollowed: HashSet<Object>,
-    /// The walk ended at history that an earlier one had left open: although nothing was found, not
-    /// all that was passed is closed.
+    /// The walk ended at history that an earlier walk had left open. Even without findings, not all
+    /// that was passed is closed.
     pub passed_open: bool,
-    /// The blocks of each file that has [`Trouble::Lengths`].
+    /// For each file with [`Trouble::Lengths`], its blocks that were found.
     lengths_of: HashMap<Object, Vec<Object>>,
 }
 
 impl Outcome {
-    /// Odd commits for people: a line for each library and oddity.
+    /// The odd commits as text: one line for each library and oddity.
     pub fn warning_lines(&self) -> Vec<String> {
         let mut found: BTreeMap<(LibraryId, &str), Vec<ObjectId>> = BTreeMap::new();
         for (library, commit, warning) in &self.warnings {
@@ -202,8 +202,8 @@ impl Outcome {
         found.into_iter().map(line).collect()
     }
 
-    /// The length of a bad block proves nothing: a file is not accused of what its block lacks. To be called when all
-    /// blocks were read.
+    /// Drops the finding that a file has the wrong length if one of its blocks is bad: the length
+    /// of a bad block proves nothing. Call it when all blocks were read.
     pub fn remove_echoes(&mut self) {
         let lost = self.findings.iter().filter(|finding| !finding.rescued);
         let bad: HashSet<Object> = lost
@@ -228,7 +228,7 @@ impl Outcome {
     }
 }
 
-/// What a walk's pointers led to, whether it was there or not.
+/// The objects to which the pointers led in one walk, including those that are missing.
 #[derive(Debug)]
 pub struct Reached {
     seen: Seen,
@@ -257,14 +257,14 @@ struct Walker<'a, S> {
     threads: &'a Threads,
     doubts: &'a Doubts,
     audit: Audit,
-    /// What was passed in this walk, but for commits.
+    /// All objects passed in this walk except commits.
     seen: Seen,
     commits: HashMap<Object, history::Seen>,
     doubtful: Vec<altered::Doubtful>,
     outcome: Outcome,
 }
 
-/// Who asks for an object, and how urgently.
+/// Which library asks for an object, and whether the object is required.
 #[derive(Debug, Clone, Copy)]
 struct Asking {
     library: LibraryId,
@@ -272,7 +272,7 @@ struct Asking {
     encrypted: bool,
 }
 
-/// An object that could be had.
+/// An object that was read from the source or rescued from the repository.
 struct Fetched {
     object: Object,
     content: Content,
@@ -289,7 +289,7 @@ impl<'a, S: Sight> Walk<'a, S> {
         }
     }
 
-    /// The same, which does not believe that the source still has certain blocks.
+    /// This walk, with doubts: it reads certain stored blocks, and judges certain commits, again.
     #[must_use]
     pub fn doubting(self, doubts: Doubts) -> Self {
         Self { doubts, ..self }
@@ -300,7 +300,7 @@ impl<'a, S: Sight> Walk<'a, S> {
         self.group_reaching(group).map(|(outcome, _)| outcome)
     }
 
-    /// The same, and says which objects the pointers lead to.
+    /// Walks the libraries of a group, and says which objects the pointers lead to.
     pub fn group_reaching(
         &self,
         group: &Group<'_>,
@@ -326,8 +326,8 @@ impl<'a, S: Sight> Walk<'a, S> {
         Ok((outcome, Reached { seen, commits }))
     }
 
-    /// Which objects of a group are closed, after a walk that found something; `bad` are those that
-    /// nobody has, `unfollowed` those below which that walk did not go.
+    /// Computes which objects of a group are closed, after a walk that found something. `bad` are
+    /// the objects that nobody has; `unfollowed` are those below which that walk did not go.
     pub fn closure(
         &self,
         group: &Group<'_>,
@@ -339,7 +339,7 @@ impl<'a, S: Sight> Walk<'a, S> {
 }
 
 impl<S: Sight> Walker<'_, S> {
-    /// Reads an object and keeps it if it is new. `None`: it cannot be had, which was recorded.
+    /// Reads an object and keeps it if it is new. `None`: it cannot be read; that is recorded.
     fn fetch(
         &mut self,
         object: Object,
@@ -349,7 +349,7 @@ impl<S: Sight> Walker<'_, S> {
         self.had(object, found, asking)
     }
 
-    /// Keeps what was found if it is new, and records what cannot be had.
+    /// Keeps a found object if it is new, and records one that cannot be read.
     fn had(
         &mut self,
         asked: Object,
@@ -364,7 +364,8 @@ impl<S: Sight> Walker<'_, S> {
                 known,
             } => {
                 self.outcome.visited += 1;
-                // In the folder that all libraries share, another one may have led to it.
+                // It may lie in the folder that all libraries share, and another library's walk
+                // passed it.
                 let first = object == asked || self.seen.insert(object);
                 if known {
                     self.sight.visit(&object).map_err(WalkError::Sight)?;
@@ -401,7 +402,8 @@ impl<S: Sight> Walker<'_, S> {
                 }
                 if stored {
                     self.outcome.unfollowed.insert(object);
-                    // Torn: that is rot, and the good one is kept. What is gone was collected.
+                    // Torn bytes are rot: the stored object stays in use. A missing one was
+                    // collected.
                     if trouble != Trouble::Missing {
                         self.sight.visit(&object).map_err(WalkError::Sight)?;
                     }
@@ -423,7 +425,7 @@ impl<S: Sight> Walker<'_, S> {
         });
     }
 
-    /// Notes what is odd about a commit; whether its id does not fit.
+    /// Records what is odd about a commit. Returns whether its id does not fit its content.
     fn commit_warnings(&mut self, library: LibraryId, object: &Object, commit: &Commit) -> bool {
         let warnings = check::commit_warnings(object, commit);
         let told = warnings
@@ -434,12 +436,13 @@ impl<S: Sight> Walker<'_, S> {
     }
 }
 
-/// Whether only the head of a library is required: nothing says what history it still has.
+/// Whether only the head of a library is required: it is not live, so nothing says what history it
+/// still has.
 fn only_head_required(library: &LibraryPointers) -> bool {
     !matches!(library.state, LibraryState::Live)
 }
 
-/// The commits that a library's rows point to: (commit, whether its parents may be required).
+/// The head commits that a library's rows point to.
 fn roots(library: &LibraryPointers) -> impl Iterator<Item = Object> + '_ {
     let store = Store::Library(library.id);
     library

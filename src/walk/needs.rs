@@ -1,7 +1,7 @@
-//! Which of the bad objects a library needs, in its newest state or in its history: for reports.
+//! Which bad objects a library needs, in its newest state or in its history. For reports.
 //!
-//! A walk looks at each object once, for whichever library comes first; that another one needs it
-//! too, and where in history it shows, is found here.
+//! A walk looks at each object once, for the library that comes first. This search finds the other
+//! libraries that need the object, and where in their history it shows.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -14,12 +14,12 @@ use crate::seafile::check::Content;
 use crate::seafile::commit::Commit;
 use crate::seafile::folders::ObjectFolders;
 
-/// Where a library needs a bad object: the first place on the way from its heads.
+/// Where a library needs a bad object: the first place found on the way from its heads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Needed {
-    /// What needs it.
+    /// Which part of the library needs it.
     pub by: NeededBy,
-    /// The commit: of the tree that it is in, or the bad object itself.
+    /// The commit whose tree contains the object, or the bad commit itself.
     pub commit: ObjectId,
     /// When that commit was made (seconds since 1970), if it can be read.
     pub time: Option<i64>,
@@ -34,13 +34,13 @@ pub enum NeededBy {
     NewestState,
     /// Versions and deleted files.
     History,
-    /// A virtual library's base commit: the merging with its origin.
+    /// A virtual library's base commit, from which Seafile merges with the origin.
     Base,
 }
 
-/// The bad objects that must be there for a library, by the rules of docs/design.md, "History".
+/// Finds the bad objects that a library requires, by the rules of docs/design.md, "History".
 ///
-/// Goes only into what the closure knows to be open, and looks at each object once.
+/// It goes only into what the closure knows to be open, and looks at each object once.
 #[allow(clippy::implicit_hasher, reason = "the set is made by this crate")]
 pub fn needs<S: Sight>(
     source: &ObjectFolders,
@@ -76,7 +76,8 @@ struct Search<'a, S> {
 }
 
 impl<S: Sight> Search<'_, S> {
-    /// Heads first, then their required ancestors: the newest that needs an object is named.
+    /// Looks at heads first, then at required ancestors: so the newest commit that needs an object
+    /// is named.
     fn history(&mut self) -> Result<(), WalkError<S::Error>> {
         let rules = Rules::of(self.library);
         let heads = roots(self.library).map(|head| (head, NeededBy::NewestState));
@@ -96,7 +97,7 @@ impl<S: Sight> Search<'_, S> {
         Ok(())
     }
 
-    /// Notes what a commit needs; returns it, if it is worth to go on from there.
+    /// Records what a commit needs. Returns the commit if its parents may lead to more.
     fn commit(
         &mut self,
         object: Object,

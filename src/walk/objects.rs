@@ -5,24 +5,25 @@ use std::io;
 use crate::object::{Kind, Object, ObjectId, Store};
 use crate::seafile::folders::{Found, ObjectFolders, Places};
 
-/// Objects by name: those of an installation, or those that a repository holds of it.
+/// Objects by name, from an installation's folders or from a repository's packs.
 pub trait Objects: Sync {
-    /// The stores in which an object of this one may lie, best first.
+    /// The stores in which an object of `store` may lie, best first.
     fn places(&self, store: Store) -> Places;
 
-    /// The store that a missing object is named by: where its file should be. All libraries of Seafile 1 and 2 have one
-    /// store: what that lacks is one object, however many libraries need it.
+    /// The store under which a missing object is reported: where its file should be. All libraries
+    /// of Seafile 1 and 2 have one store, so an object that it lacks is one object, however many
+    /// libraries need it.
     fn home(&self, object: &Object) -> Store {
         object.store
     }
 
-    /// An object's bytes, not judged; `None` if there is no such object.
+    /// An object's bytes, not verified; `None` if there is no such object.
     fn read(&self, object: &Object) -> io::Result<Option<Vec<u8>>>;
 
     /// Its length in bytes; `None` if there is no such object.
     fn len(&self, object: &Object) -> io::Result<Option<u64>>;
 
-    /// Lists the fs objects of a store, as far as they can be listed: only where a commit is doubtful.
+    /// Lists the fs objects of a store, and skips what cannot be listed. Only for doubtful commits.
     fn fs_ids(&self, store: Store) -> io::Result<Box<dyn Iterator<Item = ObjectId> + '_>>;
 }
 

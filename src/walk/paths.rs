@@ -1,4 +1,4 @@
-//! Where in a library's newest state damage shows: for reports.
+//! At which paths of a library's newest state damage shows. For reports.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
@@ -9,17 +9,17 @@ use crate::object::{Kind, Object};
 use crate::seafile::check::Content;
 use crate::seafile::fs::FsObject;
 
-/// Open paths that are looked at before the search gives up: one folder may stand in many places.
+/// The search gives up after so many open paths: one folder may stand at a great many paths.
 const MAX_VISITS: usize = 1_000_000;
 
 /// Where damage shows.
 #[derive(Debug, Default)]
 pub struct AffectedPaths {
-    /// For each bad object, named as in the set that was asked about, the paths that need it.
+    /// For each bad object (named as in the given set) the paths that need it.
     pub paths: HashMap<Object, Vec<String>>,
-    /// Objects with more paths than were asked for.
+    /// Objects that have more paths than the given maximum.
     pub cut: HashSet<Object>,
-    /// The search gave up: any object may have more paths.
+    /// The search gave up, so any object may have more paths.
     pub gave_up: bool,
 }
 
@@ -30,9 +30,9 @@ impl AffectedPaths {
     }
 }
 
-/// For each bad object the paths of the library's heads that need it, at most `most` each.
+/// Finds, for each bad object, the paths in the library's heads that need it, at most `most` each.
 ///
-/// Goes only into what the closure knows to be open, and reads each object once, so that its cost
+/// It goes only into what the closure knows to be open, and reads each object once. So the cost
 /// follows the damage.
 #[allow(clippy::implicit_hasher, reason = "the set is made by this crate")]
 pub fn affected_paths<S: Sight>(
@@ -53,9 +53,9 @@ pub fn affected_paths<S: Sight>(
 /// Where a search for paths ends.
 #[derive(Debug, Clone, Copy)]
 struct Limits {
-    /// Paths that are kept for each bad object.
+    /// How many paths are kept for each bad object.
     paths: usize,
-    /// Open paths that are looked at.
+    /// How many open paths are looked at.
     visits: usize,
 }
 
@@ -100,8 +100,8 @@ fn search<S: Sight>(
     Ok(affected)
 }
 
-/// What an open fs object points to and is open too, and what that adds to a path: nothing for a
-/// block. Nothing is below what cannot be read.
+/// The open children of an open fs object, and what each adds to a path: a name, or nothing for a
+/// block. An object that cannot be read has no children here.
 pub(super) fn open_children<S: Sight>(
     source: &dyn Objects,
     sight: &S,
@@ -133,7 +133,7 @@ pub(super) fn open_children<S: Sight>(
     Ok(children)
 }
 
-/// The bad object that this one is: it may lie in the store that all libraries share.
+/// The name under which an object is in `bad`: that may be the store that all libraries share.
 pub(super) fn find_bad(
     source: &dyn Objects,
     bad: &HashSet<Object>,

@@ -1,19 +1,19 @@
-//! Which objects a walk has passed. A library can have ten million: what is kept of each is what memory is spent on.
+//! Which objects a walk has passed. A library can have ten million, so each must take few bytes.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::object::{Kind, Object, ObjectId, Store};
 
-/// Objects that were passed: 17 bytes each in tables that are half full or more, so up to 34. A set of [`Object`] takes
-/// three times as much.
+/// Objects that were passed. Each takes 17 bytes in tables that are at least half full, so up to 34
+/// bytes. A set of [`Object`] takes three times as much.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     sets: HashMap<(Store, Kind), Ids>,
 }
 
 impl Seen {
-    /// Adds an object; whether it is new.
+    /// Adds an object. Returns whether it is new.
     pub(super) fn insert(&mut self, object: Object) -> bool {
         let set = self.sets.entry((object.store, object.kind)).or_default();
         set.insert(object.id)
@@ -26,9 +26,12 @@ impl Seen {
     }
 }
 
-/// Ids, in 256 tables by the first byte: a table that grows is for a moment there twice, and that is one of many. Of the
-/// other 19 bytes the last 16 are kept; ids are hashes, of which no two are that much alike unless they are equal
-/// (2^64 hashes would have to be tried for that, and nothing won: both are a user's own).
+/// Ids, in 256 tables by the first byte.
+///
+/// A table that grows exists twice for a moment; with 256 tables that is a small part. Of the other
+/// 19 bytes the last 16 are kept: ids are hashes, and no two different ones agree in so much. (To
+/// make such a pair one would have to try 2^64 hashes, and gains nothing: both objects are in the
+/// maker's own library.)
 #[derive(Debug)]
 struct Ids(Vec<HashSet<u128, BuildHasherDefault<AsItIs>>>);
 
@@ -55,13 +58,13 @@ fn split(id: ObjectId) -> (usize, u128) {
     (usize::from(first), u128::from_le_bytes(rest))
 }
 
-/// An id is a hash already.
+/// A hasher that only folds the id: an id is a hash already.
 #[derive(Debug, Default)]
 struct AsItIs(u64);
 
 impl Hasher for AsItIs {
     fn write_u128(&mut self, value: u128) {
-        // Both halves: Pro's random ids need not be random everywhere.
+        // Both halves count: Pro's random ids need not be random in every byte.
         #[allow(clippy::cast_possible_truncation, reason = "folded")]
         let folded = (value >> 64) as u64 ^ value as u64;
         self.0 = folded;

@@ -1,18 +1,19 @@
-//! What a walk asks and tells; what comes of it is the business of who walks.
+//! What a walk asks its caller and tells it. The caller (`backup`, `verify`, `check`) decides what
+//! follows.
 
 use super::Need;
 use crate::object::{Object, Sha256};
 
-/// What is known of an object before it is read.
+/// What the caller knows about an object before the walk reads it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Known {
     /// Its length in bytes.
     pub length: u64,
     /// It and all that it points to are stored and verified: the walk stops here.
     pub closed: bool,
-    /// A commit: the optional history behind it was looked through before.
+    /// Of a commit: an earlier walk went through the optional history behind it.
     pub walked: bool,
-    /// Of a commit: the SHA-256 of the known bytes, which its id does not cover.
+    /// Of a commit: the SHA-256 of the stored bytes. A commit's id does not cover all of them.
     pub sha256: Option<Sha256>,
 }
 
@@ -42,26 +43,28 @@ pub trait Sight: Sync {
     /// Why the walk must end: a failed catalog or destination, never damage.
     type Error: Send;
 
-    /// What is known of an object; `None`: nothing, it has to be read (and kept).
+    /// What is known about an object. `None`: nothing, so the walk reads it and keeps it if it is
+    /// new.
     fn known(&self, object: &Object) -> Result<Option<Known>, Self::Error>;
 
-    /// A known object was passed that is not closed.
+    /// The walk passed a known object that is not closed.
     fn visit(&self, object: &Object) -> Result<(), Self::Error>;
 
-    /// A new commit or fs object, verified.
+    /// The walk found a new commit or fs object and verified it.
     fn keep(&self, object: Object, bytes: Vec<u8>) -> Result<(), Self::Error>;
 
-    /// A new block, on disk, not read yet. `need`: whether its loss is damage.
+    /// The walk found a new block on disk and has not read it. `need` says whether its loss is
+    /// damage.
     fn keep_block(&self, object: Object, need: Need) -> Result<(), Self::Error>;
 
-    /// Bytes on disk that are not what their name says, and stand for no known object.
+    /// The walk found bytes that do not match their name and that no known object has.
     fn salvage(&self, object: Object, bytes: Vec<u8>) -> Result<(), Self::Error>;
 
     /// The verified bytes of a known object that the source does not have (any more).
     fn rescue(&self, object: &Object) -> Result<Rescue, Self::Error>;
 }
 
-/// The sight of those who look at metadata a second time: it does nothing at all.
+/// A sight that knows nothing and ignores everything, for a second look at metadata.
 #[derive(Debug, Clone, Copy)]
 pub struct NothingKnown;
 

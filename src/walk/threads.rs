@@ -1,5 +1,5 @@
-//! Threads that read metadata and look it up: on disks and networks that answer late, it is the number of
-//! questions at a time that counts, so there are some even on one processor.
+//! Threads that read metadata and look it up. Slow disks and networks answer faster if many
+//! questions are open at a time, so there are at least four threads, even on one processor.
 
 use std::io;
 use std::sync::OnceLock;

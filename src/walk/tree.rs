@@ -1,5 +1,5 @@
-//! The walk through a folder and all below it. No recursion: a hostile library may be as deep as it
-//! likes.
+//! The walk through a folder and all below it. It does not recurse: a hostile library may be so
+//! deep that recursion exhausts the stack.
 
 use rayon::prelude::*;
 
@@ -9,35 +9,35 @@ use crate::object::{Kind, Object, ObjectId, Store};
 use crate::seafile::check::{Content, Fault, block_lengths_fit};
 use crate::seafile::fs::FsObject;
 
-/// So many fs objects are read at a time, by all threads together: what they hold is in memory.
+/// How many fs objects all threads together read at a time: their content is held in memory.
 const READ_AT_ONCE: usize = 64;
-/// So many are looked up at a time.
+/// How many objects are looked up at a time.
 const ASK_AT_ONCE: usize = 1024;
-/// It does not pay to wake a thread for fewer look-ups.
+/// The fewest look-ups for which waking a thread pays.
 const ASK_EACH: usize = 32;
-/// Nor for the blocks of most files.
+/// The fewest blocks for which waking a thread pays. Most files have fewer.
 const BLOCKS_EACH: usize = 64;
 
-/// What came of looking for an fs object and, if it is a file, for its blocks.
+/// An fs object that was looked for and, if it is a file, its blocks.
 struct Looked {
     asked: Object,
     found: Found,
     blocks: Vec<(Object, Block)>,
 }
 
-/// A block, in whichever store it lies.
+/// What was found of a block, in whichever store it lies.
 enum Block {
-    /// It is stored, and this long; perhaps the source has lost it.
+    /// It is stored, with its length, and what is wrong with it in the source, if anything.
     Known(Object, u64, Option<Trouble>),
-    /// It lies here, and is this long.
+    /// It lies in the source, with its length, and is not stored yet.
     New(Object, u64),
-    /// It cannot be had; named by where it should lie.
+    /// It cannot be read; the object names the place where it should lie.
     Nowhere(Object, Trouble),
 }
 
 impl<S: Sight> Walker<'_, S> {
-    /// Walks a root folder. What is next to each other is looked up and read in parallel; what came of
-    /// it is taken in one after the other.
+    /// Walks a root folder. Neighbours are looked up and read in parallel; one thread then takes in
+    /// the results, in order.
     pub(super) fn tree(&mut self, root: Object, asking: Asking) -> Result<(), WalkError<S::Error>> {
         let mut pending = vec![root];
         let mut open = Vec::new();
@@ -54,7 +54,7 @@ impl<S: Sight> Walker<'_, S> {
                 for looked in self.look(&wanted, asking.need)? {
                     self.take(looked, asking, &mut pending)?;
                 }
-                // What comes first is taken from the end.
+                // `pending` is a stack: the first child has to be on top.
                 pending[from..].reverse();
             } else {
                 return Ok(());
@@ -62,7 +62,7 @@ impl<S: Sight> Walker<'_, S> {
         }
     }
 
-    /// Those that are not closed.
+    /// The objects that are not closed.
     fn open_ones(&self, asked: Vec<Object>) -> Result<Vec<Object>, WalkError<S::Error>> {
         let is_open = |object: &Object| Ok(!is_closed(self.source, self.sight, object)?);
         let open: Result<Vec<bool>, _> = if asked.len() < 2 * ASK_EACH {
@@ -77,7 +77,7 @@ impl<S: Sight> Walker<'_, S> {
             .collect())
     }
 
-    /// Reads fs objects and finds their blocks, in the order that they are wanted in.
+    /// Reads fs objects and finds their blocks. The result has the order of `wanted`.
     fn look(&self, wanted: &[Object], need: Need) -> Result<Vec<Looked>, WalkError<S::Error>> {
         if let [one] = wanted {
             return Ok(vec![self.look_at(*one, need)?]);
@@ -143,7 +143,7 @@ impl<S: Sight> Walker<'_, S> {
                 let wanted = blocks.len();
                 let mut there = Vec::new();
                 let mut lengths = Vec::new();
-                // All of them: those behind one that is missing may be the last copy of the rest.
+                // Keep every block: those behind a missing one may be the last copy of the rest.
                 for (block, found) in blocks {
                     if let Some((block, length)) = self.block(block, found, asking)? {
                         there.push(block);
@@ -161,7 +161,7 @@ impl<S: Sight> Walker<'_, S> {
         Ok(())
     }
 
-    /// Takes in what was found of a block; returns where it is and its length, if it can be had.
+    /// Takes in what was found of a block. Returns its place and length, if it can be read.
     fn block(
         &mut self,
         asked: Object,
@@ -171,7 +171,7 @@ impl<S: Sight> Walker<'_, S> {
         let first = self.seen.insert(asked);
         match found {
             Block::Known(object, length, trouble) => {
-                // What Seafile collected of history need not be kept.
+                // The repository need not keep a block that Seafile collected with its history.
                 let collected = asking.need == Need::Optional && trouble == Some(Trouble::Missing);
                 if first && self.audit != Audit::No && !collected {
                     self.outcome.visited += 1;
@@ -231,8 +231,8 @@ impl<S: Sight> Walker<'_, S> {
         Ok(Block::Nowhere(object, trouble))
     }
 
-    /// Looks at a stored block in the source: what is wrong with it, in the best of all places where it may lie. One that
-    /// is not as long as it was is read.
+    /// What is wrong with a stored block in the source; `None` if one of its places has it whole. A
+    /// block whose length differs from the stored one is read.
     fn look_at_block(
         &self,
         block: &Object,
@@ -291,7 +291,7 @@ fn is_closed<S: Sight>(
     Ok(false)
 }
 
-/// What a fs object points to.
+/// The objects to which an fs object points.
 pub(super) fn children(store: Store, object: &FsObject) -> Vec<Object> {
     let child = |kind| move |id: &ObjectId| (!id.is_empty()).then(|| Object::new(store, kind, *id));
     match object {

@@ -3,20 +3,21 @@
 use crate::object::ObjectId;
 use crate::seafile::check::Fault;
 
-/// Why an object cannot be had from the source.
+/// What is wrong with an object in the source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trouble {
     /// There is no such file.
     Missing,
-    /// There is one, but it is something else.
+    /// There is a file, but its bytes are not those of the object.
     Bad(Fault),
     /// The blocks of a file do not add up to its size.
     Lengths,
-    /// A commit has other bytes than were stored: these count, since the others do not fit its id or came later.
+    /// A commit's bytes differ from the stored ones, and the source was not repaired: the stored
+    /// ones count (docs/design.md, "Commits that were changed").
     Changed,
-    /// A commit's id does not fit its root folder, and does fit this one.
+    /// A commit's id does not fit its root folder, but does fit this other folder.
     AlteredRoot(ObjectId),
-    /// The system refuses to read it.
+    /// The operating system refuses to read it; the text is the system's error.
     Unreadable(String),
 }
 
@@ -24,7 +25,7 @@ pub enum Trouble {
 pub const ALTERED_ROOT: &str = "altered-root";
 
 impl Trouble {
-    /// One stable word.
+    /// One stable word, for manifests and JSON.
     pub fn word(&self) -> &'static str {
         match self {
             Self::Missing => "missing",

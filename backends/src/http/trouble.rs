@@ -1,4 +1,4 @@
-//! Why there is no answer, in our terms.
+//! Why an HTTP request got no answer, and the [`Error`] that this becomes.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -17,7 +17,7 @@ pub(crate) struct Trouble {
 
 #[derive(Debug)]
 pub(super) enum What {
-    /// Nothing moved for so long.
+    /// No byte moved for this time.
     Stalled(Duration),
     /// The server's certificate is not believed.
     Certificate(String),
@@ -25,14 +25,14 @@ pub(super) enum What {
     Tls(String),
     /// There is no connection.
     Connect(String),
-    /// The line failed.
+    /// Anything else failed: the connection broke, or the request could not be built.
     Line(String),
     /// The answer has more bytes than this.
     TooLong(u64),
 }
 
 impl What {
-    /// Texts of reqwest's own show the URL; the innermost says what happened.
+    /// Takes the innermost text: reqwest's own texts show the URL and hide what happened.
     pub(super) fn of(error: reqwest::Error) -> Self {
         let error = error.without_url();
         let text = innermost(&error).to_string();

@@ -1,13 +1,13 @@
 //! The long tail of destinations: Azure Blob Storage, Google Cloud Storage and WebDAV, through opendal,
 //! over an HTTP transport of our own (`transport`).
 //!
-//! * Azure and Google decide themselves which of many writers of a key wins: one request with a
-//!   condition. A key appears whole.
-//! * WebDAV has no condition, and many servers keep what arrived of an upload that broke off,
-//!   under its name: so an upload goes to a temporary name, and is moved (`folders`).
+//! * Azure and Google decide which of several writers of a key wins: a put is one conditional
+//!   request. A key appears whole.
+//! * WebDAV has no conditional write, and many servers keep the first part of a broken upload under
+//!   its name. So an upload goes to a temporary name and is then moved (`folders`).
 //!
-//! Nothing is tried again here; what failed in passing is `Transient`. What a service promises of a
-//! power cut is its own; a WebDAV server promises nothing.
+//! This backend never retries; it reports `Transient`. Durability after a power cut is up to the
+//! service; a WebDAV server promises nothing.
 
 use std::fmt;
 use std::future::Future;
@@ -212,7 +212,7 @@ impl Backend for OpendalBackend {
 
     fn delete(&self, key: &Key) -> Result<()> {
         let delete = || {
-            // To a server with folders deleting one means all that is in it.
+            // A server with folders deletes a folder with all its content.
             if self.folders.is_some()
                 && let Err(error) = self.calls.entry(key)
             {

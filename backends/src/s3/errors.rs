@@ -1,5 +1,5 @@
-//! From what the library and the server say to a kind, a text and a next step. Statuses and codes
-//! decide, never a text.
+//! Maps errors of the library and the server to a kind, a text and a hint. Statuses and codes
+//! decide about the kind, never a text.
 
 use object_store::client::HttpError;
 
@@ -31,7 +31,7 @@ pub(super) fn failed(error: &object_store::Error, place: &Place) -> Error {
         (_, Some(_)) => ErrorKind::Transient,
         _ => ErrorKind::Other,
     };
-    // The innermost says it; those above repeat method and address.
+    // The innermost error names the cause; the outer ones repeat method and address.
     Error::new(kind).with_source(format!("{}: {}", place.server(), innermost(error)))
 }
 
@@ -130,8 +130,8 @@ fn of_answer(refused: &Refused, place: &Place) -> Error {
             _,
         )
         | (_, 507) => ErrorKind::NoSpace,
-        // Digests: bytes changed on their way. Conflicts: another writer of the same key has not come to
-        // an end.
+        // Digest errors: bytes changed on their way. Conflicts: another writer of the same key has
+        // not finished yet.
         (
             "RequestTimeout"
             | "SlowDown"

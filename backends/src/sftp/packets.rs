@@ -1,17 +1,17 @@
-//! Packets as servers send them, put into the words of the SFTP library.
+//! Rewrites the packets of servers that the SFTP library would not understand.
 //!
-//! russh-sftp 3.0.1 knows the status numbers 0 to 8, a text and a language in every status, and handles
-//! of UTF-8 text. Anything else ends its reader, and with it the session. Servers send more: a Hetzner
-//! Storage Box answers 11 for a name that is taken, others and Windows servers 10 to 31 (the numbers of
-//! later drafts of the protocol), old ones leave the text out, and handles are any bytes. So this stream
-//! stands between the channel and the library:
+//! russh-sftp 3.0.1 accepts only the status numbers 0 to 8, wants a text and a language in every
+//! status, and wants handles in UTF-8. Anything else ends its reader, and with it the session.
+//! Servers send more. A Hetzner Storage Box answers 11 for a name that is taken; others and Windows
+//! servers answer 10 to 31 (the numbers of later drafts of the protocol). Old servers leave out the
+//! text, and handles are any bytes. So this stream stands between the channel and the library:
 //!
 //! * Every status gets a number that the library knows, and the text `<the server's number> <its text>`
 //!   ([`number_and_text`] takes it apart).
 //! * A handle that is not plain text becomes [`MARK`] and its bytes in hexadecimal. Requests with such a
 //!   handle get the bytes back.
 //!
-//! Everything else passes as it is, and is not copied.
+//! All other packets pass unchanged and without a copy.
 
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
@@ -124,7 +124,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Packets<S> {
 }
 
 impl Incoming {
-    /// Gives what is ready; whether there was something.
+    /// Copies bytes that are ready into the caller's buffer; false if there were none.
     fn give(&mut self, buffer: &mut ReadBuf<'_>) -> bool {
         let rest = &self.ready[self.gone..];
         let count = rest.len().min(buffer.remaining());
@@ -187,7 +187,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Packets<S> {
             outgoing.passing -= sent;
             return Poll::Ready(Ok(sent));
         }
-        // The bytes count as taken when all that they became is sent: nobody asks for a flush.
+        // Report the bytes as written only after their rewritten form is sent: the library does not
+        // flush.
         while outgoing.sent < outgoing.head.len() {
             let rest = &outgoing.head[outgoing.sent..];
             let sent = ready!(Pin::new(&mut *inner).poll_write(context, rest))?;

@@ -1,8 +1,7 @@
-//! Connections and their sessions: made when they are needed, made again when they died.
+//! Connections and their sessions: opened when they are needed, and opened again after they died.
 //!
-//! A call takes the session that the fewest others use. Sessions beyond the first are opened when
-//! all that are open are busy, on each connection in turn; where the server wants no more of them
-//! its calls share what there is.
+//! A call takes the session with the fewest users. If all open sessions are busy, another one is
+//! opened, on each connection in turn. If the server refuses more, calls share the open sessions.
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -25,15 +25,15 @@ const MAX_PACKET: u32 = 1024 * 1024;
 /// What one write carries, of what every server takes.
 pub(super) const CHUNK: usize = 32 * 1024;
 
-/// How much longer than a connection a session of it may answer nothing: others share the line.
+/// A session may be silent for so many times the limit of its connection, since others share it.
 const SHARED: u32 = 4;
 
 const NO_SUBSYSTEM: &str = "sshd_config needs a line like: Subsystem sftp internal-sftp";
 
-/// Nobody writes to a stored file again, its owner neither: where the server lets nobody change modes
-/// this keeps who has the login from overwriting it. The handle that makes it can write.
+/// Nobody, not even the owner, may write to a stored file again. If the server forbids mode
+/// changes, a user of this login cannot overwrite it. The handle that creates it can still write.
 const FILE_MODE: u32 = 0o400;
-/// What a file gets where a server removes only those that can be written to.
+/// The mode that a file gets before its removal, for servers that remove only writable files.
 const WRITABLE_MODE: u32 = 0o600;
 const FOLDER_MODE: u32 = 0o700;
 

@@ -1,8 +1,8 @@
 //! The third level: decodes everything, and walks every pointer.
 //!
-//! What it proves is in docs/design.md, "What a deep check proves". It joins the two sides: packs,
-//! dumps and tars are the repository's, what an object is and which pointers lead where is
-//! Seafile's. Each pack and each stream is decoded once, not once per snapshot.
+//! docs/design.md, "What a deep check proves", says what it proves. It joins two sides: packs,
+//! dumps and tars belong to the repository; what an object is and where its pointers lead belongs
+//! to Seafile. Each pack and each stream is decoded once, not once per snapshot.
 
 mod packs;
 mod pointers;
@@ -25,7 +25,7 @@ use crate::repository::snapshots::Snapshot;
 use crate::repository::{Repository, Result};
 use spool::PackNumber;
 
-/// A deep check that goes on.
+/// The state of a running deep check.
 struct Pass<'a> {
     repository: &'a Repository,
     snapshots: &'a [&'a Snapshot],
@@ -36,14 +36,14 @@ struct Pass<'a> {
     progress: &'a dyn Fn(&str),
     /// One of the installations may have blocks whose ids prove nothing.
     random_block_ids: bool,
-    /// Packs that are not there, or not whole.
+    /// Packs that are missing or damaged.
     bad_packs: HashSet<PackNumber>,
     read: Amount,
     deep: Deep,
 }
 
-/// Decodes and walks all that the snapshots name. What it could not read as part of a stream is left
-/// to the level below. Returns how much it read, and what that came to.
+/// Decodes and walks all that the snapshots name. Returns how much it read, and what it decoded.
+/// The level below reads the parts that were not read as part of a stream.
 pub(super) fn run(
     repository: &Repository,
     options: &Options,
@@ -80,7 +80,7 @@ pub(super) fn run(
 }
 
 impl Pass<'_> {
-    /// Reports a problem with a stored thing, for all who need it.
+    /// Reports a problem with a stored thing, for all snapshots that need it.
     fn bad(&mut self, key: &Key, kind: ProblemKind, detail: String) {
         let snapshots = self.needs.get(key).map(|thing| self.needs.snapshots(thing));
         self.problems

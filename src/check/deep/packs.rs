@@ -1,5 +1,5 @@
-//! Every pack, decoded: its tar and its table of contents against the index, and each member against
-//! its own name.
+//! Decodes every pack. Compares its tar and its table of contents with the index, and each member
+//! with its own name.
 
 use std::ops::Range;
 
@@ -24,15 +24,15 @@ struct Task {
     line: Line,
 }
 
-/// What came of it.
+/// A decoded pack.
 struct Decoded {
     number: PackNumber,
     line: Line,
-    /// `None`: the bytes are not those of the pack.
+    /// `None`: the bytes are not those of the pack. An error: it could not be fetched.
     found: backends::Result<Option<Found>>,
 }
 
-/// What a pack holds.
+/// What a pack holds, and what is wrong with it.
 #[derive(Default)]
 struct Found {
     problems: Vec<String>,
@@ -40,17 +40,17 @@ struct Found {
     unverifiable: u64,
 }
 
-/// A member that is what its name says.
+/// A member whose bytes match its name.
 struct Good {
     ordinal: u32,
     object: Object,
     len: u64,
-    /// Of commits and fs objects.
+    /// The bytes of a commit or fs object; `None` for a block.
     bytes: Option<Vec<u8>>,
 }
 
 impl Pass<'_> {
-    /// Decodes all packs that are there, each once.
+    /// Decodes all packs that are present and have no problem yet, each once.
     pub(super) fn packs(&mut self) -> Result<()> {
         let (spool, repository) = (self.spool, self.repository);
         let random_block_ids = self.random_block_ids;
@@ -145,7 +145,7 @@ impl Pass<'_> {
 }
 
 impl Pass<'_> {
-    /// Notes a pack whose bytes could not be had or are others; it is not read again.
+    /// Records a pack that could not be fetched or has other bytes. It is not read again.
     fn bad_pack(&mut self, number: PackNumber, key: &Key, kind: ProblemKind, detail: String) {
         self.bad_packs.insert(number);
         if let Some(thing) = self.needs.get_mut(key)
@@ -183,7 +183,7 @@ fn decode(repository: &Repository, task: Task, random_block_ids: bool) -> Decode
     }
 }
 
-/// A pack that its key does not open.
+/// The finding for a pack that could not be decrypted.
 fn unopened(error: &Error) -> Found {
     Found {
         problems: vec![crate::causes::chain(error)],
@@ -191,8 +191,8 @@ fn unopened(error: &Error) -> Found {
     }
 }
 
-/// Looks at the bytes of a pack, where the index says that its members are: that is what a restore
-/// goes by.
+/// Examines the bytes of a pack where the index says that its members are, because a restore goes
+/// by the index.
 fn look(bytes: &[u8], line: &Line, random_block_ids: bool) -> Found {
     let mut found = Found::default();
     let contents = &line.contents;
@@ -243,7 +243,8 @@ fn look(bytes: &[u8], line: &Line, random_block_ids: bool) -> Found {
     found
 }
 
-/// For each frame the range of those members that lie in it or, being links, before one that does.
+/// For each frame the range of its members. A link belongs to the frame of the next member with
+/// bytes.
 fn by_frame(contents: &Contents) -> Vec<(usize, Range<usize>)> {
     let mut start = 0;
     (0..contents.frames.len())
@@ -274,7 +275,7 @@ fn frame_bytes(bytes: &[u8], contents: &Contents, frame: usize) -> pack::Result<
     pack::read_frame(stored, frame)
 }
 
-/// Holds one member against its name.
+/// Compares one member with its name.
 fn prove(
     found: &mut Found,
     contents: &Contents,
@@ -314,7 +315,7 @@ fn prove(
     }
 }
 
-/// The first thing in which a pack's own table of contents and the index differ.
+/// The first difference between a pack's own table of contents and the index.
 fn difference(own: &Contents, index: &Contents) -> String {
     let differ = own.members.iter().zip(&index.members).find(|(a, b)| a != b);
     if let Some((own, index)) = differ {

@@ -1,4 +1,4 @@
-//! What the dumped database points to, against what the manifest says of it.
+//! Compares the pointers of the dumped database with what the manifest says about it.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use crate::object::LibraryId;
 use crate::repository::manifest::{Library, Manifest};
 use crate::snapshot;
 
-/// Differences that are named at most.
+/// The most differences that are listed.
 const MOST: usize = 20;
 
 /// In what a manifest differs from the database that it was made from: one line each.
@@ -57,7 +57,7 @@ fn different_fields(said: &LibraryPointers, is: &LibraryPointers) -> Vec<String>
         ("the heads", said.heads == is.heads),
         ("whether it is in the trash", is_live(said) == is_live(is)),
         ("the origin", said.origin == is.origin),
-        // The highest that was ever recorded counts, so it may be later than the row's.
+        // The manifest has the highest value ever recorded, which may be later than the row's.
         ("valid-since", said.valid_since >= is.valid_since),
         ("whether it is encrypted", said.encrypted == is.encrypted),
         ("the name", said.name == is.name),

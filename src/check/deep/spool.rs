@@ -1,6 +1,8 @@
-//! What a deep check remembers, in a temporary SQLite file: the index as the lists have it, every
-//! object that was found in a pack, and the bytes of commits and fs objects, for the walk. So memory
-//! does not grow with what is stored, and each pack is fetched once.
+//! The memory of a deep check, in a temporary SQLite file.
+//!
+//! It holds the index as the lists have it, every object that was found in a pack, and the bytes of
+//! commits and fs objects, for the walk. So main memory does not grow with what is stored, and each
+//! pack is fetched once.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -33,21 +35,21 @@ const SCHEMA: &str = "
     BEGIN;
 ";
 
-/// The temporary file. Its folder belongs to whoever called the check.
+/// The temporary file. The caller of the check owns its folder.
 #[derive(Debug)]
 pub(in crate::check) struct Spool {
     connection: Mutex<Connection>,
     folder: PathBuf,
 }
 
-/// The number of a pack in the spool, as one line of the index describes it.
+/// The number of a pack in the spool: one for each distinct line of the index.
 pub(super) type PackNumber = u32;
 
-/// A place where an object was found.
+/// Where an object was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
     pub pack: PackNumber,
-    /// Its place among the pack's members.
+    /// Its position among the pack's members.
     pub ordinal: u32,
     pub what: What,
 }
@@ -55,7 +57,8 @@ pub(super) struct Place {
 /// What was found there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum What {
-    /// Its bytes, proved; `content` only of commits and fs objects.
+    /// Bytes that match the name. `content` is the number of the stored bytes, for commits and fs
+    /// objects.
     Bytes { len: u64, content: Option<i64> },
     /// A link to the object of equal kind and id in another store.
     Link(Store),
@@ -70,7 +73,7 @@ pub(super) struct Link {
 }
 
 impl Spool {
-    /// Begins with nothing, in a private folder.
+    /// Creates an empty spool in a private folder.
     pub(in crate::check) fn create(folder: &Path) -> Result<Self> {
         let open = || -> rusqlite::Result<Connection> {
             let connection = Connection::open(folder.join("check.db"))?;
@@ -84,7 +87,7 @@ impl Spool {
         })
     }
 
-    /// The folder, for temporary files beside this one.
+    /// The folder, in which other temporary files may be made too.
     pub(super) fn folder(&self) -> &Path {
         &self.folder
     }
@@ -97,8 +100,8 @@ impl Spool {
         work(&connection).map_err(failed(&self.folder))
     }
 
-    /// Takes down a list and the lines of its segment. A pack that two lists describe in different ways
-    /// counts as two: each is held against its bytes.
+    /// Stores a list and the lines of its segment. A pack that two lists describe differently
+    /// counts as two packs: each description is compared with the bytes.
     pub(in crate::check) fn add_list(&self, list: &Sha256, lines: &[Line]) -> Result<()> {
         let mut numbers = Vec::with_capacity(4 * lines.len());
         for line in lines {
@@ -133,7 +136,7 @@ impl Spool {
         })
     }
 
-    /// The packs of a list in its order; `None` if its segment could not be read.
+    /// The packs of a list, in its order; `None` if its segment could not be read.
     pub(super) fn list(&self, list: &Sha256) -> Result<Option<Vec<PackNumber>>> {
         let bytes: Option<Vec<u8>> = self.with(|connection| {
             connection
@@ -147,7 +150,7 @@ impl Spool {
         }))
     }
 
-    /// How many packs there are; their numbers are 1 to this.
+    /// The number of packs. Their numbers begin at 1.
     pub(super) fn packs(&self) -> Result<PackNumber> {
         self.with(|connection| {
             connection.query_row("SELECT count(*) FROM packs", [], |row| row.get(0))
@@ -164,7 +167,7 @@ impl Spool {
         serde_json::from_slice(&json).map_err(|error| failed(&self.folder)(error))
     }
 
-    /// Takes down a manifest.
+    /// Stores a manifest.
     pub(in crate::check) fn add_manifest(
         &self,
         snapshot: SnapshotId,
@@ -190,7 +193,8 @@ impl Spool {
         bytes.map(|bytes| Manifest::parse(&bytes)).transpose()
     }
 
-    /// Takes down that an object was found in a pack, and of commits and fs objects its bytes.
+    /// Records that an object was found in a pack. `content` has the bytes of a commit or fs
+    /// object.
     pub(super) fn add_bytes(
         &self,
         pack: PackNumber,
@@ -225,7 +229,7 @@ impl Spool {
         Ok(())
     }
 
-    /// Takes down a link; whether it leads anywhere depends on the snapshot.
+    /// Records a link. Whether its target exists depends on the snapshot.
     pub(super) fn add_link(&self, pack: PackNumber, link: &Link) -> Result<()> {
         let Link {
             ordinal,
@@ -245,7 +249,7 @@ impl Spool {
         Ok(())
     }
 
-    /// The fs objects of a store, in whatever packs.
+    /// The fs objects of a store, in all packs of the spool.
     pub(super) fn fs_ids(&self, store: Store) -> Result<Vec<ObjectId>> {
         self.with(|connection| {
             let sql = "SELECT DISTINCT id FROM members WHERE kind = ? AND store = ?";
@@ -293,7 +297,7 @@ impl Spool {
         })
     }
 
-    /// Bytes that [`Self::add_bytes`] took down.
+    /// The bytes that [`Self::add_bytes`] stored under a number.
     pub(super) fn content(&self, number: i64) -> Result<Vec<u8>> {
         self.with(|connection| {
             connection
@@ -302,7 +306,7 @@ impl Spool {
         })
     }
 
-    /// The links among a pack's members, in their order.
+    /// The links among a pack's members, in the order of the members.
     pub(super) fn links(&self, pack: PackNumber) -> Result<Vec<Link>> {
         self.with(|connection| {
             connection
@@ -322,7 +326,7 @@ impl Spool {
         })
     }
 
-    /// Whether anything lies in the folder that all libraries shared.
+    /// Whether any object lies in the folder that all libraries shared.
     pub(super) fn has_shared(&self) -> Result<bool> {
         self.with(|connection| {
             let query = "SELECT EXISTS (SELECT 1 FROM members WHERE store = x'')";
@@ -331,7 +335,7 @@ impl Spool {
     }
 }
 
-/// A failure of the temporary file.
+/// Makes the error for a failure of the temporary files.
 pub(super) fn failed<E>(folder: &Path) -> impl FnOnce(E) -> Error
 where
     E: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -351,7 +355,7 @@ fn kind_number(kind: Kind) -> u8 {
     }
 }
 
-/// A library's id; nothing for the shared folder.
+/// The bytes of a library's id; no bytes for the shared folder.
 fn store_bytes(store: Store) -> Vec<u8> {
     match store {
         Store::Library(library) => library.as_bytes().to_vec(),

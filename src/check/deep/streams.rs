@@ -1,4 +1,4 @@
-//! Every dump and every tar of ordinary files, decoded to its end, each once.
+//! Decodes every dump and every tar of ordinary files to its end, each once.
 
 use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -26,14 +26,14 @@ use crate::unpack::{self, Limits};
 /// The role of the database that knows the libraries.
 const SEAFILE: &str = "seafile";
 
-/// What parts together are.
+/// What some parts form together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Stream {
     Dump(Database),
     Files(FileGroup),
 }
 
-/// A stream, and who says that it is so.
+/// A stream, and the snapshots whose manifests describe it so.
 struct Task {
     stream: Stream,
     snapshots: Vec<SnapshotId>,
@@ -41,11 +41,11 @@ struct Task {
 
 /// Why a stream is not what its manifest says.
 enum Fault {
-    /// Its bytes are what they are, and not that.
+    /// Its parts are good, but together they are not what the manifest says.
     Content(String),
-    /// One of its parts could not be had.
+    /// One of its parts could not be read.
     Part(Error),
-    /// The temporary files failed.
+    /// A temporary file could not be made or written.
     Spool(Error),
 }
 
@@ -57,7 +57,7 @@ impl Stream {
         }
     }
 
-    /// For people.
+    /// Its name in messages.
     fn name(&self) -> String {
         match self {
             Self::Dump(database) => format!("the dump of {}", database.role),
@@ -65,7 +65,8 @@ impl Stream {
         }
     }
 
-    /// Of a manifest, without what does not change how the bytes are judged.
+    /// The streams of a manifest, without fields that do not change how the bytes are judged. So
+    /// equal streams of several snapshots compare as equal.
     fn of(manifest: &Manifest) -> impl Iterator<Item = Self> {
         let dump = |database: &Database| {
             Self::Dump(Database {
@@ -88,7 +89,7 @@ impl Stream {
 }
 
 impl Pass<'_> {
-    /// Decodes every stream whose parts are all there.
+    /// Decodes every stream whose parts are all present.
     pub(super) fn streams(&mut self) -> Result<()> {
         let mut by_first: HashMap<Option<Key>, Vec<Task>> = HashMap::new();
         for snapshot in self.snapshots {
@@ -137,7 +138,7 @@ impl Pass<'_> {
         )
     }
 
-    /// Reports that a manifest says what is not so.
+    /// Reports that a manifest contradicts what was found.
     pub(super) fn lie(&mut self, snapshot: SnapshotId, detail: String) {
         let key = names::manifest(snapshot, self.repository.seal());
         self.problems
@@ -176,7 +177,7 @@ impl Pass<'_> {
         Ok(())
     }
 
-    /// All parts of a stream were read and are good in themselves.
+    /// Marks the parts of a stream as read and good.
     fn count(&mut self, task: &Task) {
         for part in task.stream.parts() {
             if let Some(thing) = self.needs.get_mut(&part.key)
@@ -216,7 +217,7 @@ impl Pass<'_> {
         Ok(())
     }
 
-    /// Holds what the dumped database points to against every manifest that names the dump.
+    /// Compares the pointers of a dumped database with every manifest that names the dump.
     fn compare_pointers(&mut self, task: &Task, pointers: &Pointers) -> Result<()> {
         for &snapshot in &task.snapshots {
             if let Some(manifest) = self.spool.manifest(snapshot)? {
@@ -229,7 +230,7 @@ impl Pass<'_> {
     }
 }
 
-/// Decodes a stream. Returns what Seafile's own database points to.
+/// Decodes a stream. Returns the pointers if it is the dump of Seafile's own database.
 fn examine(
     repository: &Repository,
     folder: &Path,
@@ -265,7 +266,7 @@ fn examine_dump(
     }
     let complaints = database::check_copy(file.path());
     if let Some(first) = complaints.first()
-        // What was damaged in the source is so here.
+        // A database that was damaged in the source is stored as it was.
         && dump.integrity.is_empty()
     {
         return Err(Fault::Content(format!("is no sound database: {first}")));
@@ -279,7 +280,7 @@ fn examine_dump(
     }
 }
 
-/// SQL text of a database that was on a server.
+/// Examines the SQL text of a database that was on a server.
 fn examine_text(
     file: &mut dyn BufRead,
     is_seafile: bool,
@@ -334,7 +335,7 @@ fn same(seen: Seen, size: u64, sha256: &Sha256) -> std::result::Result<(), Fault
     Err(Fault::Content(problem))
 }
 
-/// Copies a stream of at most so many bytes: more is not what was dumped.
+/// Copies a stream. Fails beyond `size` bytes, so that a hostile stream cannot fill the disk.
 fn copy(
     stream: &mut dyn Read,
     file: &mut dyn Write,

@@ -1,4 +1,4 @@
-//! The objects of one snapshot: what lies in the packs that its lists name, in their order.
+//! The objects of one snapshot: those in the packs that its lists name, in the order of the lists.
 
 use std::collections::HashMap;
 use std::io;
@@ -16,15 +16,15 @@ pub(super) struct View<'a> {
     sequence: Vec<PackNumber>,
     positions: HashMap<PackNumber, u32>,
     has_shared: bool,
-    /// A failure of the spool, which the walk cannot tell from a missing object.
+    /// A failure of the spool. The walk sees it only as an unreadable object.
     failure: Mutex<Option<Error>>,
 }
 
-/// A moment in the order in which things are unpacked: a pack's position, a member's.
+/// A moment in the order of unpacking: (position of the pack, position of the member).
 type Moment = (u32, u32);
 
 impl<'a> View<'a> {
-    /// Begins without packs.
+    /// A view without packs.
     pub(super) fn new(spool: &'a Spool) -> Result<Self> {
         Ok(Self {
             spool,
@@ -35,27 +35,28 @@ impl<'a> View<'a> {
         })
     }
 
-    /// Turns to another snapshot's packs. Returns those that are new, if all others stayed as and
-    /// where they were; otherwise `None`, and nothing that was found out before counts any more.
+    /// Turns to another snapshot's packs. If the former packs all stay in place, returns those that
+    /// are new. Otherwise returns `None`: then nothing counts any more that was proved for the
+    /// former packs.
     pub(super) fn turn_to(&mut self, sequence: Vec<PackNumber>) -> Option<Vec<PackNumber>> {
         let grown = sequence
             .strip_prefix(&*self.sequence)
             .map(<[PackNumber]>::to_vec);
         self.positions.clear();
         for (position, pack) in (0..).zip(&sequence) {
-            // Of a pack that stands there twice the first place counts.
+            // If a pack is listed twice, its first position counts.
             self.positions.entry(*pack).or_insert(position);
         }
         self.sequence = sequence;
         grown
     }
 
-    /// All packs.
+    /// All packs, in order.
     pub(super) fn packs(&self) -> &[PackNumber] {
         &self.sequence
     }
 
-    /// Whether the packs hold the commits, fs objects and blocks of old libraries in one folder.
+    /// Whether some pack has objects of old libraries, which all share one folder.
     pub(super) fn has_shared(&self) -> bool {
         self.has_shared
     }
@@ -65,7 +66,7 @@ impl<'a> View<'a> {
         Some((*position, place.ordinal))
     }
 
-    /// The last place of an object before a moment.
+    /// The last place of an object before a moment, or of all if there is no moment.
     fn last(&self, object: &Object, before: Option<Moment>) -> Result<Option<(Moment, Place)>> {
         let places = self.spool.find(object)?;
         let earlier = places.into_iter().filter_map(|place| {
@@ -77,7 +78,7 @@ impl<'a> View<'a> {
         Ok(earlier.max_by_key(|(moment, _)| *moment))
     }
 
-    /// Where an object's bytes are, links followed; each leads to an earlier moment, so this ends.
+    /// Where an object's bytes are. Follows links; each leads to an earlier moment, so this ends.
     fn resolve(&self, mut object: Object, mut before: Option<Moment>) -> Result<Option<What>> {
         while let Some((moment, place)) = self.last(&object, before)? {
             let What::Link(store) = place.what else {
@@ -89,7 +90,7 @@ impl<'a> View<'a> {
         Ok(None)
     }
 
-    /// Whether a link of a pack leads to an earlier member.
+    /// Whether a link of a pack leads to bytes that are unpacked before it.
     pub(super) fn leads_somewhere(&self, pack: PackNumber, link: &Link) -> Result<bool> {
         let before = self.positions.get(&pack).map(|at| (*at, link.ordinal));
         let target = Object {
@@ -99,7 +100,7 @@ impl<'a> View<'a> {
         Ok(self.resolve(target, before)?.is_some())
     }
 
-    /// Length and number of an object's bytes.
+    /// The length of an object's bytes, and their number in the spool.
     fn bytes_of(&self, object: &Object) -> io::Result<Option<(u64, Option<i64>)>> {
         let found = self.keep(self.resolve(*object, None))?;
         Ok(found.and_then(|what| match what {
@@ -108,7 +109,7 @@ impl<'a> View<'a> {
         }))
     }
 
-    /// Remembers a failure for [`Self::failure`].
+    /// Keeps a failure for [`Self::failure`].
     fn keep<T>(&self, result: Result<T>) -> io::Result<T> {
         result.map_err(|error| {
             let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
@@ -117,7 +118,7 @@ impl<'a> View<'a> {
         })
     }
 
-    /// Why something could not be read, if it was not for the repository. To be asked after a walk.
+    /// Fails if the spool failed during a walk. Call it after each walk.
     pub(super) fn failure(&self) -> Result<()> {
         let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
         failure.take().map_or(Ok(()), Err)

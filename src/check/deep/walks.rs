@@ -1,10 +1,9 @@
-//! Every pointer of every snapshot, walked through what the repository holds.
+//! Walks every pointer of every snapshot through what the repository holds.
 //!
-//! The walk is the one that backup and verify use. What it finds missing must be what the manifest
-//! lists as lost in the source; of history that may be collected only the number is told. A walk
-//! stops at what an earlier one proved closed, as long as the packs are the same or more: what is
-//! remembered is void as soon as a pack is gone, another host's chain begins, or the rules of a
-//! library have changed.
+//! `backup` and `verify` use the same walk. If an object is missing, the manifest must list it as
+//! lost in the source; missing history that may be collected is only counted. A walk stops at what
+//! an earlier walk proved closed while the packs are the same or more. All proofs are void as soon
+//! as a pack is gone, another host's chain begins, or the rules of a library have changed.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::convert::Infallible;
@@ -25,25 +24,26 @@ use crate::walk::{
     affected_paths, content_store, groups,
 };
 
-/// Unresolved objects that are named at most.
+/// The most unresolved objects that are named.
 const MOST_UNRESOLVED: usize = 1000;
-/// Paths that are named for one of them.
+/// The most paths that are named for one object.
 const MOST_PATHS: usize = 5;
-/// Links of one pack that are named.
+/// The most links of one pack that are named.
 const MOST_LINKS: usize = 3;
 
-/// What walks have proved of the packs of the view.
+/// What walks have proved about the packs of the view.
 #[derive(Debug, Default)]
 struct Proved {
-    /// Commits and fs objects: closed, or a commit whose history was looked through.
+    /// Commits and fs objects, and whether each is closed. An open one is a commit whose history
+    /// was walked.
     marks: HashMap<Object, bool>,
-    /// By what rules the commits of a library's store were walked.
+    /// The rules by which the commits of a library's store were walked.
     rules: HashMap<LibraryId, Rules>,
-    /// Collected history.
+    /// Objects of optional history that are missing or bad.
     gone: HashSet<Object>,
 }
 
-/// What decides whether a commit is closed.
+/// What decides whether a commit is closed, besides the packs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Rules {
     content: Store,
@@ -60,7 +60,8 @@ impl Rules {
         }
     }
 
-    /// Whether what was closed by the earlier rules is so by these: later, less history counts.
+    /// Whether all that was closed by the earlier rules is closed by these. A later `valid_since`
+    /// requires less history.
     fn follows(&self, earlier: &Self) -> bool {
         self.content == earlier.content
             && self.encrypted == earlier.encrypted
@@ -69,7 +70,7 @@ impl Rules {
 }
 
 impl Proved {
-    /// Forgets everything if a library has changed so that its marks may not hold.
+    /// Forgets everything if a library has changed in a way that may invalidate its marks.
     fn take_rules(&mut self, libraries: &[LibraryPointers]) {
         let holds = |library: &LibraryPointers| match self.rules.get(&library.id) {
             Some(earlier) => Rules::of(library).follows(earlier),
@@ -84,7 +85,7 @@ impl Proved {
         self.rules.extend(rules);
     }
 
-    /// Remembers what is closed, and which commits were looked at and are open.
+    /// Remembers what is closed, and which commits were walked and are open.
     fn take_marks(&mut self, marks: HashMap<Object, bool>) {
         let counts = |(object, closed): &(Object, bool)| match object.kind {
             Kind::Commit => true,
@@ -94,14 +95,14 @@ impl Proved {
         self.marks.extend(marks.into_iter().filter(counts));
     }
 
-    /// Whether commits of a library without known rules were walked all the same: as base commits.
+    /// Whether commits of a library without known rules were walked already: as base commits.
     fn rules_of_others_cover(&self, library: LibraryId) -> bool {
         let mut others = self.rules.iter().filter(|(id, _)| **id != library);
         others.any(|(_, rules)| rules.content == Store::Library(library))
     }
 }
 
-/// What a walk asks and tells: it looks, and remembers what it passed.
+/// The sight of a deep check: it stores nothing, and remembers what the walk passed.
 struct DeepSight<'a> {
     proved: &'a Proved,
     passed: RwLock<HashSet<Object>>,
@@ -111,12 +112,12 @@ impl Sight for DeepSight<'_> {
     type Error = Infallible;
 
     fn known(&self, object: &Object) -> std::result::Result<Option<Known>, Infallible> {
-        // What this walk has looked at itself is judged by what it found.
+        // An object that this walk has passed is judged by this walk's findings.
         let passed = self.passed.read().unwrap_or_else(PoisonError::into_inner);
         let is_passed = passed.contains(object);
         let mark = self.proved.marks.get(object).filter(|_| !is_passed);
         Ok(mark.map(|&closed| Known {
-            // Only asked of blocks, which have no marks.
+            // The walk reads the length only of blocks, which have no marks.
             length: 0,
             closed,
             walked: true,
@@ -147,24 +148,24 @@ impl Sight for DeepSight<'_> {
     }
 }
 
-/// A snapshot that is being walked.
+/// The snapshot that is being walked.
 struct At<'a> {
     snapshot: SnapshotId,
     view: &'a View<'a>,
-    /// What its manifest lists as lost.
+    /// The objects that its manifest lists as lost.
     listed: &'a HashSet<Object>,
 }
 
-/// Pointers that lead nowhere, and the snapshots that have them.
+/// Pointers that lead nowhere, in words, and the snapshots that have them.
 #[derive(Debug, Default)]
 struct Unresolved {
     found: BTreeMap<(LibraryId, Object), (String, Vec<SnapshotId>)>,
-    /// Those that are not named.
+    /// How many more a snapshot has than are named.
     more: BTreeMap<SnapshotId, u64>,
 }
 
 impl Pass<'_> {
-    /// Walks all snapshots, those of one host after each other.
+    /// Walks all snapshots, those of one host one after the other.
     pub(super) fn walks(&mut self) -> Result<()> {
         let mut snapshots = self.snapshots.to_vec();
         snapshots.sort_by_key(|snapshot| (snapshot.signed_by.key().to_string(), snapshot.id()));
@@ -193,7 +194,7 @@ impl Pass<'_> {
         Ok(())
     }
 
-    /// The packs of a snapshot, as far as its lists could be read.
+    /// The packs of a snapshot, without those of lists that could not be read.
     fn sequence(&self, snapshot: &Snapshot) -> Result<Vec<PackNumber>> {
         let mut sequence = Vec::new();
         for named in &snapshot.marker.lists {
@@ -202,7 +203,7 @@ impl Pass<'_> {
         Ok(sequence)
     }
 
-    /// Every link of some packs leads to an earlier member of equal kind and id.
+    /// Checks that every link of some packs leads to an earlier member of equal kind and id.
     fn links(&mut self, view: &View<'_>, packs: &[PackNumber]) -> Result<()> {
         let is_whole = !view
             .packs()
@@ -231,7 +232,8 @@ impl Pass<'_> {
                 "links lead to nothing that comes before them: {}{more}",
                 shown.join(", ")
             );
-            // What a lost pack held is lost, and not this pack's fault.
+            // If another pack is bad, the link's target may have been in it: this pack is not at
+            // fault.
             let kind = if is_whole {
                 ProblemKind::Undecodable
             } else {
@@ -349,9 +351,9 @@ impl Pass<'_> {
     }
 }
 
-/// What has to be there, is not, and is not listed as lost.
+/// Required objects that are missing and that the manifest does not list as lost.
 fn unlisted<'a>(outcome: &'a Outcome, at: &At<'_>) -> Vec<&'a Finding> {
-    // The manifest names it by the store in which the source should have it.
+    // The manifest names an object by the store in which the source should have it.
     let is_listed = |object: &Object| {
         let mut places = at.view.places(object.store);
         places.any(|store| at.listed.contains(&Object { store, ..*object }))
@@ -360,10 +362,10 @@ fn unlisted<'a>(outcome: &'a Outcome, at: &At<'_>) -> Vec<&'a Finding> {
     lost.filter(|finding| !is_listed(&finding.object)).collect()
 }
 
-/// Something missing, in words.
+/// A missing object, and its description for people.
 type Described = ((LibraryId, Object), String);
 
-/// A group in which something is missing.
+/// A group in which something is missing, and what describes where.
 struct Look<'a> {
     view: &'a View<'a>,
     sight: &'a DeepSight<'a>,
@@ -372,7 +374,7 @@ struct Look<'a> {
 }
 
 impl Look<'_> {
-    /// Names library, object and paths of what is missing.
+    /// Describes missing objects by library, object and paths.
     fn describe(
         &self,
         findings: &[&Finding],

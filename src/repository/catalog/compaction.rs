@@ -1,4 +1,5 @@
-//! What a compaction asks the catalog: which packs hold little that is still needed, and what that is.
+//! The catalog's part of a compaction: which packs hold little that is still needed, and what that
+//! is (docs/design.md, "Compaction").
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,7 +12,7 @@ use crate::object::{Object, ObjectId, Store};
 use crate::repository::Result;
 use crate::repository::names::PackKind;
 
-/// How much of a stored pack this run came by.
+/// How much of a stored pack this run visited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Usage {
     /// The catalog's number of the pack.
@@ -20,7 +21,7 @@ pub struct Usage {
     pub kind: PackKind,
     /// Bytes stored.
     pub size: u64,
-    /// Bytes of its tar that this run came by.
+    /// Bytes of its tar that this run visited.
     pub live: u64,
     /// Bytes of its tar.
     pub whole: u64,
@@ -29,18 +30,20 @@ pub struct Usage {
 /// An object that is to be stored again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moving {
-    /// Its number; they are in the order of their packs.
+    /// Its number. Numbers are in the order of the packs.
     pub number: i64,
     /// The object.
     pub object: Object,
 }
 
-/// Bytes of a tar that a link takes: the record of its long target, and its own.
+/// Bytes that a link takes in a tar: the header and the text of its long target, and its own
+/// header.
 const LINK_BYTES: u64 = 3 * 512;
 
 impl Catalog {
-    /// Packs of which something may be given up, with what this run came by in each. Left out are those with bad bytes
-    /// that are kept, those of which an object is in `held`, and those that hold something of a store in `stores`.
+    /// Packs that may be emptied, with how much of each this run visited. Leaves out packs with bad
+    /// bytes that are kept, packs with an object in `held`, and packs with an object of a store in
+    /// `stores`.
     pub fn usage(&self, stores: &HashSet<Store>, held: &[Object]) -> Result<Vec<Usage>> {
         self.with(|inner| {
             let kept = inner.kept(stores, held)?;
@@ -54,7 +57,7 @@ impl Catalog {
                 let pack = row.get(0)?;
                 let frames: Vec<(u64, u64, u64)> =
                     serde_json::from_slice(row.get_ref(2)?.as_blob()?).unwrap_or_default();
-                // Of a pack whose frames cannot be read nothing is known.
+                // If a pack's frames cannot be read, nothing is known of it.
                 if frames.is_empty() || kept.contains(&pack) {
                     continue;
                 }
@@ -70,7 +73,7 @@ impl Catalog {
         })
     }
 
-    /// Which pack holds what the links of another lead to: (pack, target).
+    /// Pairs (pack, target): `target` holds what a link in `pack` leads to.
     pub fn links(&self) -> Result<Vec<(i64, i64)>> {
         self.with(|inner| {
             let mut statement = inner
@@ -81,8 +84,8 @@ impl Catalog {
         })
     }
 
-    /// Begins to empty packs: what they hold counts as not stored until [`Self::end_moving`], so that nothing new
-    /// links to it.
+    /// Begins to empty packs. Until [`Self::end_moving`] what they hold counts as not stored, so
+    /// that no new link leads to it.
     pub fn begin_moving(&self, packs: &[i64]) -> Result<()> {
         self.with(|inner| {
             let transaction = inner.connection.transaction()?;
@@ -94,7 +97,7 @@ impl Catalog {
             for pack in packs {
                 transaction.execute("INSERT INTO emptied VALUES (?)", [pack])?;
             }
-            // Links last: they lead to what was moved before.
+            // Links come last, since they lead to objects that are moved before.
             transaction.execute(
                 "INSERT INTO moving (id, kind, store, mark, link) SELECT id, kind, store, mark, link FROM object
                  WHERE pack IN emptied AND run = ? ORDER BY link IS NOT NULL, pack, frame, start",
@@ -106,8 +109,8 @@ impl Catalog {
         })
     }
 
-    /// The next objects to store again, after one's number: at most `most`, links or others, those that a walk came by or
-    /// those that were listed.
+    /// The next objects to store again, at most `most`, with numbers above `after`. Either links or
+    /// others, and either objects that a walk visited or objects that were listed.
     pub fn moving(&self, links: bool, walked: bool, after: i64, most: u64) -> Result<Vec<Moving>> {
         self.with(|inner| {
             let facts = inner.facts.get();
@@ -132,7 +135,8 @@ impl Catalog {
         })
     }
 
-    /// What was to be emptied counts as stored again; returns the packs that hold nothing any more.
+    /// Ends the emptying: what is left in the packs counts as stored again. Returns the packs that
+    /// hold nothing that this run visited.
     pub fn end_moving(&self) -> Result<Vec<i64>> {
         self.with(|inner| {
             let mut statement = inner.connection.prepare(
@@ -151,7 +155,8 @@ impl Catalog {
 }
 
 impl Inner {
-    /// By pack, the bytes of its tar that this run came by. One look at each object, in the order of the file.
+    /// The bytes of each pack's tar that this run visited. Reads each object's row once, in the
+    /// order of the file.
     fn live(&self) -> rusqlite::Result<HashMap<i64, u64>> {
         let sql = "SELECT pack, length, link IS NOT NULL FROM object WHERE run = ?";
         let mut statement = self.connection.prepare(sql)?;
@@ -169,7 +174,7 @@ impl Inner {
         Ok(live)
     }
 
-    /// Packs that are not to be touched.
+    /// Packs that must not be emptied.
     fn kept(&self, stores: &HashSet<Store>, held: &[Object]) -> rusqlite::Result<HashSet<i64>> {
         let select = |sql: &str| {
             let mut statement = self.connection.prepare(sql)?;

@@ -1,4 +1,4 @@
-//! A look at a catalog that changes nothing, for `doctor`.
+//! Examines a catalog without changing anything, for `doctor`.
 
 use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
@@ -10,22 +10,23 @@ use super::{VERSION, get_meta};
 use crate::repository::configuration::RepositoryId;
 use crate::repository::names::SnapshotId;
 
-/// How a catalog is.
+/// The state of a catalog's file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Condition {
-    /// There is none: the next backup makes it.
+    /// There is no file: the next backup makes it.
     Absent,
-    /// A run works with it, or one that died did: what it says can only be told by writing.
+    /// SQLite's log is not empty: a run uses the catalog, or died with it. Reading it would mean
+    /// writing to it.
     InUse,
-    /// It is this repository's, and knows this base.
+    /// It belongs to this repository and has this base.
     Good(Option<SnapshotId>),
-    /// It is another repository's, or of another version: the next backup makes it anew.
+    /// It belongs to another repository or has another version: the next backup replaces it.
     Foreign,
     /// SQLite cannot read it.
     Broken(String),
 }
 
-/// Looks at a catalog's file.
+/// Examines a catalog's file.
 pub fn examine(path: &Path, repository: &RepositoryId) -> Condition {
     if !path.exists() {
         return Condition::Absent;
@@ -50,7 +51,7 @@ pub fn examine(path: &Path, repository: &RepositoryId) -> Condition {
     look().unwrap_or_else(|error| Condition::Broken(error.to_string()))
 }
 
-/// SQLite's name for a file that it makes nothing beside.
+/// The file's URI with `immutable=1`: SQLite then makes no files beside it.
 fn immutable_uri(path: &Path) -> String {
     let mut uri = String::from("file:");
     for byte in path.as_os_str().as_bytes() {

@@ -1,4 +1,4 @@
-//! What the catalog forgets: packs, and all that was recorded of them.
+//! Removes packs from the catalog, with everything that was recorded of them.
 
 use rusqlite::Transaction;
 
@@ -7,7 +7,7 @@ use super::packs::recount;
 use crate::repository::Result;
 
 impl Catalog {
-    /// Forgets packs whose put never succeeded. Nothing was closed because of them.
+    /// Forgets packs whose put never succeeded. No object was closed because of them.
     pub fn forget_pending(&self, packs: &[i64]) -> Result<()> {
         if packs.is_empty() {
             return Ok(());
@@ -21,10 +21,11 @@ impl Catalog {
         })
     }
 
-    /// Forgets packs that are not at the destination (any more), and packs with a link to something
-    /// that they held. Segments that index one of them are dirty, and all marks of all stores are
-    /// void: an object may be closed because of what another store held. Every library is walked in
-    /// full, which reads metadata only.
+    /// Forgets packs that are missing at the destination, and packs with a link to something in
+    /// them. Segments that index such a pack become dirty.
+    ///
+    /// All marks of all stores become void, since an object may be closed because of what another
+    /// store held. So the run walks every library in full, which reads only metadata.
     pub fn drop_packs(&self, packs: &[i64]) -> Result<()> {
         self.with(|inner| {
             let transaction = inner.connection.transaction()?;
@@ -38,8 +39,9 @@ impl Catalog {
         })
     }
 
-    /// Forgets packs that the next snapshot need not name. Segments that index one of them are dirty. Whoever calls this
-    /// has voided all marks in this run: what it came by is not forgotten, and nothing else is closed.
+    /// Forgets packs that the next snapshot does not need. Segments that index such a pack become
+    /// dirty. The caller must have voided all marks in this run. Then only what this run visited
+    /// counts, and these packs hold none of it.
     pub fn retire(&self, packs: &[i64]) -> Result<()> {
         if packs.is_empty() {
             return Ok(());
@@ -55,7 +57,7 @@ impl Catalog {
     }
 }
 
-/// Names packs that are to be forgotten.
+/// Puts packs into the temporary table `forgotten`.
 fn name_packs(transaction: &Transaction<'_>, packs: &[i64]) -> rusqlite::Result<()> {
     transaction.execute_batch("CREATE TEMP TABLE forgotten (pack INTEGER PRIMARY KEY)")?;
     let mut insert = transaction.prepare("INSERT OR IGNORE INTO forgotten VALUES (?)")?;
@@ -65,11 +67,12 @@ fn name_packs(transaction: &Transaction<'_>, packs: &[i64]) -> rusqlite::Result<
     Ok(())
 }
 
-/// Names also the packs with a link to something that those named held, and so on.
+/// Adds the packs with a link to something in a forgotten pack, and repeats this until no pack is
+/// added.
 fn name_linking(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     let to_nothing = "INSERT INTO forgotten SELECT DISTINCT pack FROM object AS o WHERE link IS NOT NULL AND NOT EXISTS
         (SELECT 1 FROM object AS t WHERE t.id = o.id AND t.kind = o.kind AND t.store = o.link)";
-    // Also one whose links' rows have moved on: they are in the pack all the same.
+    // Also packs whose links' rows have moved to other packs: the links are still in the file.
     let moved_on =
         "INSERT OR IGNORE INTO forgotten SELECT pack FROM pack_link WHERE target IN forgotten";
     loop {
@@ -81,7 +84,7 @@ fn name_linking(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     }
 }
 
-/// Forgets the packs that were named, and all that was recorded of them.
+/// Forgets the packs in `forgotten`, with everything that was recorded of them.
 fn forget_named(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     transaction.execute_batch(
         "DELETE FROM object WHERE pack IN forgotten;

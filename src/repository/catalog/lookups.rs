@@ -1,5 +1,5 @@
-//! Look-ups, of which a run makes millions: connections of their own beside the one that writes, so
-//! that they wait neither for thousands of new rows nor for each other.
+//! Connections for look-ups. A run makes millions of them. Beside the connection that writes they
+//! have their own, so that they wait neither for thousands of new rows nor for each other.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +10,7 @@ use rusqlite::Connection;
 /// The most connections: each has a cache of [`CACHE_KIB`].
 const MOST: usize = 4;
 const CACHE_KIB: i64 = 16 * 1024;
-/// As [`Lookups::long_log`].
+/// The usual value of [`Lookups::long_log`].
 const LONG_LOG: u64 = 64 << 20;
 
 /// Connections that only read.
@@ -18,24 +18,25 @@ const LONG_LOG: u64 = 64 << 20;
 pub struct Lookups {
     path: PathBuf,
     readers: Vec<Mutex<Reader>>,
-    /// How often something was written.
+    /// Counts the writes.
     written: AtomicU64,
-    /// Bytes of SQLite's log from which on it is taken back.
+    /// When SQLite's log has this many bytes, look-ups wait until it was copied back into the file.
     pub(super) long_log: u64,
 }
 
-/// A connection that leaves its transaction open from one look-up to the next, so that the file is not
-/// locked and unlocked for each.
+/// A connection that keeps its transaction open between look-ups, so that the file is not locked
+/// and unlocked for each.
 #[derive(Debug, Default)]
 struct Reader {
     /// Opened when it is first needed.
     connection: Option<Connection>,
-    /// What the open transaction sees: [`Lookups::written`] when it began.
+    /// The value of [`Lookups::written`] when the open transaction began. A transaction sees
+    /// nothing that was written later.
     sees: Option<u64>,
 }
 
 impl Lookups {
-    /// As many as can look at once.
+    /// As many connections as there are processors, at most `MOST`.
     pub fn new(path: &Path) -> Self {
         let processors = std::thread::available_parallelism();
         let count = processors.map_or(1, std::num::NonZero::get).min(MOST);
@@ -47,7 +48,7 @@ impl Lookups {
         }
     }
 
-    /// Looks something up. All that was written before is seen.
+    /// Runs a look-up. It sees everything that was written before.
     pub fn read<T>(
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
@@ -58,8 +59,9 @@ impl Lookups {
         work(reader.at(written, &self.path)?)
     }
 
-    /// Says that something was written by `writer`. SQLite takes its log back into the file only while nobody reads what
-    /// is in it, and somebody always does: so when it has become long, look-ups wait for that.
+    /// Tells the readers that `writer` wrote something. SQLite copies its log back into the file
+    /// only while nobody reads from the log, and some look-up nearly always does. So once the log
+    /// is long, this waits for all look-ups and keeps new ones waiting.
     pub fn wrote(&self, writer: &Connection) -> rusqlite::Result<()> {
         self.written.fetch_add(1, Ordering::SeqCst);
         if self.log_len() < self.long_log || !writer.is_autocommit() {
@@ -106,7 +108,7 @@ impl Reader {
     }
 }
 
-/// A thread that panicked left at most an open transaction.
+/// A thread that panicked left at most an open transaction, so the connection can be used.
 fn lock(reader: &Mutex<Reader>) -> MutexGuard<'_, Reader> {
     reader.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,15 +1,16 @@
 //! The catalog: a local SQLite file that remembers what is stored and what is closed. It belongs to
 //! one chain of one repository, and can always be rebuilt from the lists that the base names.
 //!
-//! *Stored*: a pack whose put returned Ok holds the verified bytes. *Closed*: the object and all
-//! that it points to are stored and verified. Closed is never set one object at a time while a run
-//! goes on: each object carries the number of the run that last visited it, and counts as closed
-//! once that run has its marker, unless the store was visited in vain ([`Catalog::mark`]). So
-//! closing a library costs one row, and a run that dies closes nothing.
+//! *Stored*: the put of the object's pack returned Ok, and the pack holds the verified bytes.
+//! *Closed*: the object and all that it points to are stored and verified. During a run no object
+//! is set to closed. Instead each object carries the number of the run that last visited it, and
+//! counts as closed once that run has its marker, unless the run could not close the object's store
+//! ([`Catalog::mark`]). So closing a library costs one row, and a run that dies closes nothing.
 //!
-//! An object that is stored a second time, by a compaction or because its commit was mended, keeps its row until the
-//! new pack is stored: what is to come waits in `replacement`. `pack_link` says which pack holds what the links of
-//! another lead to; it tells what lies in the files, also where the rows have moved on.
+//! An object is stored a second time by a compaction, or because its commit was mended. Its row
+//! keeps pointing to the old pack until the new pack is stored; the new row waits in `replacement`.
+//! `pack_link` says which pack holds the targets of another pack's links. It describes the stored
+//! files, so it stays even if an object's row has moved to another pack.
 
 mod compaction;
 mod examine;
@@ -43,17 +44,18 @@ use super::{Error, Result, share};
 use crate::object::{Sha256, Store};
 use crate::time::Timestamp;
 
-/// Raised whenever the tables change; a catalog of another version is made anew.
+/// Raised with every change of the tables. A catalog of another version is replaced by an empty
+/// one.
 const VERSION: i64 = 3;
 
 /// The cache of the connection that writes.
 const CACHE_KIB: i64 = 32 * 1024;
 
-/// Where alarms are kept: a JSON array.
+/// The name in `meta` of the alarms, a JSON array.
 const ALARMS: &str = "alarms";
-/// Who can open what is stored.
+/// The name in `meta` of the [`Readers`], in JSON.
 const READERS: &str = "readers";
-/// There while a base's lists are taken in.
+/// The name in `meta` of a flag that is set while a base's lists are taken in.
 const ADOPTING: &str = "adopting";
 
 const SCHEMA: &str = "
@@ -93,11 +95,11 @@ pub struct Base {
     pub snapshot: SnapshotId,
     /// SHA-256 of its marker.
     pub sha256: Sha256,
-    /// Its place in the chain.
+    /// Its sequence number in the chain.
     pub sequence: u64,
 }
 
-/// What is stored and closed, by this host's own account.
+/// The open catalog of one repository: one connection that writes, and several for look-ups.
 #[derive(Debug)]
 pub struct Catalog {
     path: PathBuf,
@@ -110,27 +112,27 @@ pub struct Catalog {
 #[derive(Debug)]
 struct Inner {
     connection: Connection,
-    /// The run that goes on.
+    /// The number of the current run; 0 before [`Catalog::begin_run`].
     run: i64,
     facts: SharedFacts,
 }
 
-/// What is asked for with every look-up.
+/// Small tables that every look-up needs, held in memory.
 #[derive(Debug, Default)]
 struct Facts {
     stores: HashMap<Store, i64>,
     names: HashMap<i64, Store>,
     /// Runs whose marker was written.
     completed: HashSet<i64>,
-    /// Marks of earlier runs are void, by store.
+    /// By store, the first run whose marks count. Marks of earlier runs are void.
     since: HashMap<i64, i64>,
-    /// (run, store) whose visits close nothing by themselves.
+    /// Pairs (run, store) for which a visit alone does not close an object.
     unclean: HashSet<(i64, i64)>,
-    /// Packs that are not stored, so that what they hold is not either.
+    /// Packs that count as not stored, and so do the objects in them.
     pending: HashSet<i64>,
 }
 
-/// Changed only by who holds the connection that writes.
+/// The shared [`Facts`]. Only the holder of the writing connection changes them.
 #[derive(Debug, Clone, Default)]
 struct SharedFacts(Arc<RwLock<Facts>>);
 
@@ -145,8 +147,8 @@ impl SharedFacts {
 }
 
 impl Catalog {
-    /// Opens the catalog of a repository; a file of another version, or of another repository, is
-    /// replaced by an empty catalog.
+    /// Opens the catalog of a repository. A file of another version or of another repository is
+    /// replaced by an empty catalog, and so is one whose adoption of a base did not end.
     pub fn open(path: &Path, repository: &RepositoryId) -> Result<Self> {
         let failed = |source| share::catalog_error(path, source);
         let connection = open_connection(path, CACHE_KIB).map_err(failed)?;
@@ -173,7 +175,7 @@ impl Catalog {
         })
     }
 
-    /// Forgets everything but alarms that nobody heard.
+    /// Forgets everything but the alarms that were not reported yet.
     pub fn clear(&self, repository: &RepositoryId) -> Result<()> {
         self.with(|inner| {
             let alarms = get_meta(&inner.connection, ALARMS)?;
@@ -190,20 +192,20 @@ impl Catalog {
             .unwrap_or_default())
     }
 
-    /// Remembers alarms until a run has its marker. To be called before the catalog forgets what gave
-    /// rise to them: the next run could not notice it again.
+    /// Remembers alarms until a run has its marker. Call this before the catalog forgets what
+    /// caused them: the next run could not notice it again.
     pub fn set_alarms(&self, alarms: &[String]) -> Result<()> {
         let json = serde_json::json!(alarms).to_string();
         self.with(|inner| set_meta(&inner.connection, ALARMS, &json))
     }
 
-    /// Who can open what is stored, as of the last run that began.
+    /// Who can open what is stored, as the last run recorded it when it began.
     pub fn readers(&self) -> Result<Option<Readers>> {
         let json = self.with(|inner| get_meta(&inner.connection, READERS))?;
         Ok(json.and_then(|json| serde_json::from_str(&json).ok()))
     }
 
-    /// Remembers that, before a run stores anything.
+    /// Records who can open what is stored. Call this before a run stores anything.
     pub fn set_readers(&self, readers: &Readers) -> Result<()> {
         let json = serde_json::json!(readers).to_string();
         self.with(|inner| set_meta(&inner.connection, READERS, &json))
@@ -216,7 +218,7 @@ impl Catalog {
         worked.map_err(|source| self.failed(source))
     }
 
-    /// For look-ups, of which there are millions.
+    /// Runs a look-up on a connection that only reads. A run makes millions of them.
     fn read<T>(&self, work: impl FnOnce(&Connection, &Facts) -> rusqlite::Result<T>) -> Result<T> {
         let read = |connection: &Connection| work(connection, &self.facts.get());
         self.lookups
@@ -229,11 +231,12 @@ impl Catalog {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        // A thread that panicked under the lock left at most an open transaction, which rolled back.
+        // A thread that panicked with the lock held left at most an open transaction, which was
+        // rolled back.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins a run. What it visits closes nothing before [`Self::finish_run`].
+    /// Begins a run. What it visits counts as closed only after [`Self::finish_run`].
     pub fn begin_run(&self) -> Result<()> {
         self.with(|inner| {
             inner
@@ -244,7 +247,8 @@ impl Catalog {
         })
     }
 
-    /// The marker is there: what this run visited is closed, and it is the new base.
+    /// Ends a run whose marker is stored, in one transaction: what it visited is closed, its
+    /// snapshot is the new base, and alarms are forgotten.
     pub fn finish_run(&self, base: &Base, segments: &[SegmentRecord]) -> Result<()> {
         self.with(|inner| {
             let transaction = inner.connection.transaction()?;
@@ -275,15 +279,14 @@ impl Catalog {
         })
     }
 
-    /// When the packs at the destination were last compared with the catalog, after a run that
-    /// ended well.
+    /// When a run that finished last compared the packs at the destination with the catalog.
     pub fn listed(&self) -> Result<Option<Timestamp>> {
         self.with(|inner| {
             Ok(get_meta(&inner.connection, "listed")?.and_then(|text| text.parse().ok()))
         })
     }
 
-    /// Remembers when the packs were compared; `None`: the next run has to.
+    /// Remembers when the packs were compared. `None` makes the next run compare them.
     pub fn set_listed(&self, listed: Option<Timestamp>) -> Result<()> {
         self.with(|inner| match listed {
             Some(time) => set_meta(&inner.connection, "listed", &time.to_string()),
@@ -311,7 +314,7 @@ impl Inner {
         Ok(())
     }
 
-    /// The number of a store, made if it has none.
+    /// The number of a store. Makes one for a new store.
     fn store_number(&self, store: Store) -> rusqlite::Result<i64> {
         if let Some(number) = self.facts.get().stores.get(&store) {
             return Ok(*number);
@@ -355,8 +358,8 @@ impl Facts {
 }
 
 fn open_connection(path: &Path, cache_kib: i64) -> rusqlite::Result<Connection> {
-    // Nobody else's to read, wherever the folder is; what SQLite makes beside it is like it. If it cannot be
-    // made, SQLite says why.
+    // Only the owner may read the file, whatever the folder's mode is; SQLite gives its log the
+    // same mode. Errors are ignored here, because SQLite reports them.
     let mut private = std::fs::OpenOptions::new();
     let _ = private.append(true).create(true).mode(0o600).open(path);
     let connection = Connection::open(path)?;
@@ -365,8 +368,8 @@ fn open_connection(path: &Path, cache_kib: i64) -> rusqlite::Result<Connection> 
     connection.pragma_update(None, "synchronous", "normal")?;
     connection.pragma_update(None, "cache_size", -cache_kib)?;
     connection.set_prepared_statement_cache_capacity(64);
-    // Else SQLite, as it is built here (STAT4), plans a statement anew whenever other values are bound
-    // to it: twice the time of a first backup.
+    // Without this, SQLite as it is built here (STAT4) plans a statement again whenever other
+    // values are bound to it. That doubled the time of a first backup.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(connection)
 }

@@ -14,35 +14,36 @@ use crate::repository::{Error, Result};
 pub struct Known {
     /// Its length in bytes.
     pub length: u64,
-    /// It and all that it points to are stored and verified. Always so for a stored block.
+    /// Whether it and all that it points to are stored and verified. Always true for a stored
+    /// block.
     pub closed: bool,
-    /// A finished run visited it and, if it is a commit, the history behind it.
+    /// Whether a finished run visited it and, if it is a commit, the history behind it.
     pub walked: bool,
-    /// No walk came by it: it was copied by listing.
+    /// Whether it was copied by listing, since no walk reached it.
     pub listed: bool,
-    /// Of a commit: the SHA-256 of the stored bytes, which its id does not cover.
+    /// The SHA-256 of the stored bytes, for a commit: its id does not cover all of them.
     pub sha256: Option<Sha256>,
 }
 
-/// What a run says of one object whose store it could not close as a whole.
+/// What a run records for one object if it could not close the object's store as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mark {
     /// The object and all that it points to are stored and verified.
     Closed,
-    /// It was visited; something that it points to is not there.
+    /// It was visited, but something that it points to is missing.
     Walked,
 }
 
-/// `mark` of an object that closes with its run.
+/// `mark` of an object that is closed when its run ends and leaves the store clean.
 pub(super) const WITH_RUN: i64 = 0;
-/// `mark` of an object that is closed although its store was left unclean by its run.
+/// `mark` of an object that is closed although its run left the store unclean.
 const CLOSED: i64 = 1;
-/// `mark` of an object that was visited and is not closed.
+/// `mark` of an object that was visited but is not closed.
 const WALKED: i64 = 2;
-/// `mark` of an object that no walk came by: it was copied by listing.
+/// `mark` of an object that no walk reached: it was copied by listing.
 pub(super) const LISTED: i64 = 3;
 
-/// How a run came by an object that is stored already.
+/// How a run reached an object that is stored already.
 #[derive(Debug, Clone, Copy)]
 enum Came {
     Walking,
@@ -96,13 +97,15 @@ impl Facts {
         let ended = self.completed.contains(&row.run)
             && row.run >= self.since.get(&store).copied().unwrap_or_default();
         let run_closed_store = !self.unclean.contains(&(row.run, store));
-        // All proofs rest on this. A run that closed a store as a whole wrote no mark for each object: what it came by
-        // is closed with it. A run that could not close the store marked each object that is closed all the same.
+        // All proofs rest on this. A run that closed a store as a whole wrote no mark for each
+        // object: everything that it visited is closed with it. A run that could not close the
+        // store marked each object that is closed nevertheless.
         let marked_closed = row.mark == CLOSED || row.mark == WITH_RUN && run_closed_store;
         Known {
             length: u64::try_from(row.length).unwrap_or_default(),
-            // Nothing lies below a block, so it is closed as soon as it is stored. What lies below another object is
-            // stored only once the run that says so has ended, and as long as no later damage voided the store.
+            // A block points to nothing, so it is closed as soon as it is stored. Another object is
+            // closed only when the run that says so has ended, and only as long as no later run
+            // voided the store's marks.
             closed: object.kind == Kind::Block || ended && marked_closed,
             walked: ended && (marked_closed || row.mark == WALKED),
             listed: row.mark == LISTED,
@@ -149,7 +152,8 @@ impl Catalog {
         self.touch(objects, Came::Walking)
     }
 
-    /// This run came by stored objects when it listed a store. A walk may have come by them too: then it counts.
+    /// Records that this run found stored objects when it listed a store. If a walk of this run has
+    /// visited an object, that mark stays.
     pub fn visit_listed(&self, objects: &[Object]) -> Result<()> {
         self.touch(objects, Came::Listing)
     }
@@ -181,8 +185,8 @@ impl Catalog {
         })
     }
 
-    /// This run could not close a store as a whole: what it visited there is closed only where
-    /// `marks` says so. Takes effect with the run's marker.
+    /// Records that this run could not close some stores as a whole. Of what it visited there, only
+    /// the objects in `marks` that say so are closed. Takes effect when the run ends.
     pub fn mark(
         &self,
         stores: &[Store],
@@ -215,7 +219,7 @@ impl Catalog {
         })
     }
 
-    /// Bad bytes that are kept: by object the SHA-256 of the bytes.
+    /// Damaged objects whose bad bytes are stored, each with the SHA-256 of these bytes.
     pub fn salvaged(&self) -> Result<Vec<(Object, Sha256)>> {
         let rows: Vec<([u8; 20], i64, i64, [u8; 32])> = self.with(|inner| {
             let mut statement = inner.connection.prepare(
@@ -233,7 +237,7 @@ impl Catalog {
         Ok(rows.into_iter().filter_map(object).collect())
     }
 
-    /// A pack's bytes were seen to be bad: the next run treats it as lost.
+    /// Records that a pack's bytes are bad: the next run treats the pack as lost.
     pub fn suspect(&self, pack: &Sha256) -> Result<()> {
         self.with(|inner| {
             let sql = "UPDATE pack SET suspect = 1 WHERE name = ?";
@@ -241,7 +245,7 @@ impl Catalog {
         })
     }
 
-    /// Another store that holds a block or fs object of the same id, as bytes of its own and not as a link.
+    /// Another store that holds a block or fs object of the same id, as bytes and not as a link.
     pub fn same_content(&self, object: &Object) -> Result<Option<Store>> {
         if object.kind == Kind::Commit {
             return Ok(None);
@@ -265,13 +269,13 @@ impl Catalog {
         })
     }
 
-    /// Where a stored object's bytes lie, and a commit's SHA-256.
+    /// Where a stored object's bytes lie, and for a commit its SHA-256. Follows links.
     pub fn place(&self, object: &Object) -> Result<Option<(Place, Option<Sha256>)>> {
         let found = self.read(|connection, facts| {
             let Some(mut store) = facts.stores.get(&object.store).copied() else {
                 return Ok(None);
             };
-            // A compaction can make a link of what another links to.
+            // A compaction can turn the target of a link into a link itself.
             for _ in 0..MOST_LINKS {
                 let Some(found) = read_place(connection, object.kind, &object.id, store)? else {
                     return Ok(None);
@@ -286,7 +290,7 @@ impl Catalog {
         found.map(|found| found.resolve(&self.path)).transpose()
     }
 
-    /// How many objects of a store are stored.
+    /// The number of stored objects of a store, by kind, and their bytes.
     pub fn counts(&self, store: Store) -> Result<crate::repository::manifest::Counts> {
         self.read(|connection, facts| {
             let Some(number) = facts.stores.get(&store).copied() else {
@@ -337,7 +341,7 @@ fn set_mark(
         .map(drop)
 }
 
-/// Links to links that are followed.
+/// The most links that a look-up follows one after the other.
 const MOST_LINKS: usize = 8;
 
 pub(super) fn kind_of(number: i64) -> Option<Kind> {

@@ -1,7 +1,7 @@
 //! Packs in the catalog.
 //!
-//! A pack is recorded *before* it is put, so that a run that dies between the put and its answer
-//! loses nothing: the next run finds the pack in the listing and adopts it.
+//! A pack is recorded *before* it is put. If the run dies before it hears the put's answer, the
+//! next run finds the pack in the listing and adopts it, so that nothing is lost.
 
 use std::collections::{HashMap, HashSet};
 
@@ -25,14 +25,14 @@ pub struct NewPack<'a> {
     pub size: u64,
     /// Frames and members.
     pub contents: &'a Contents,
-    /// A walk led to its objects, so that they close with the run.
+    /// Whether a walk led to its objects, so that they close with the run.
     pub walked: bool,
 }
 
 /// A pack as the catalog knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PackRecord {
-    /// The catalog's number; in write order.
+    /// The catalog's number of the pack. Numbers are in write order.
     pub number: i64,
     /// What it holds.
     pub kind: PackKind,
@@ -40,11 +40,11 @@ pub struct PackRecord {
     pub name: Sha256,
     /// Bytes stored.
     pub size: u64,
-    /// Its put returned Ok, or a listing showed it.
+    /// Whether its put returned Ok, or a listing showed it.
     pub stored: bool,
-    /// Its bytes were seen to be bad.
+    /// Whether its bytes were seen to be bad.
     pub suspect: bool,
-    /// The position of the segment that indexes it.
+    /// The number of the segment that indexes it; `None` if no segment does.
     pub segment: Option<i64>,
 }
 
@@ -65,7 +65,8 @@ pub(super) fn hash(row: &rusqlite::Row<'_>, index: usize) -> rusqlite::Result<Sh
 }
 
 impl Inner {
-    /// Takes in a pack. False: it is in a segment, a link in it leads nowhere, and nothing was taken in.
+    /// Takes in a pack. Returns `false` and takes in nothing if the pack is indexed and one of its
+    /// links leads nowhere. In a pack that is not indexed, such a link alone is left out.
     pub(super) fn insert_pack(
         &mut self,
         pack: &NewPack<'_>,
@@ -116,7 +117,8 @@ impl Inner {
             }
             match find_target(&transaction, member, &numbers)? {
                 Some(Found::Own) => {}
-                // The row may still lead to where it was stored before.
+                // The target is also in this pack. Its row may still point to the older pack that
+                // it was stored in.
                 Some(Found::Other { .. }) if is_own(&own, member) => {}
                 Some(Found::Other { pack, .. }) => {
                     targets.insert(pack);
@@ -152,7 +154,7 @@ fn json(value: &impl serde::Serialize) -> rusqlite::Result<Vec<u8>> {
         .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
 }
 
-/// The columns of an object's row that say which run came by it, and how.
+/// The columns of an object's row that say which run reached it, and how.
 #[derive(Debug, Clone, Copy)]
 struct RunMark {
     run: i64,
@@ -166,7 +168,8 @@ fn link(member: &Member) -> Option<Store> {
     }
 }
 
-/// The objects of which a pack holds the bytes, if there are links to ask for.
+/// The objects whose bytes are in the pack. Empty if the pack has no links: only links need the
+/// answer.
 fn own_objects(contents: &Contents) -> HashSet<Object> {
     let members = contents.members.iter();
     if members.clone().all(|member| link(member).is_none()) {
@@ -183,13 +186,14 @@ fn is_own(own: &HashSet<Object>, link_member: &Member) -> bool {
 
 /// Where the bytes of a member are.
 enum Found {
-    /// In its own pack.
+    /// The member itself has them.
     Own,
-    /// Where its link leads to.
+    /// In the pack that its link leads to.
     Other { pack: i64, length: i64 },
 }
 
-/// `None`: it is a link whose target is not stored, so it is not either.
+/// Finds the pack with a member's bytes. `None` if the member is a link and its target is not
+/// stored.
 fn find_target(
     connection: &Connection,
     member: &Member,
@@ -259,7 +263,7 @@ fn insert_object(
     if is_there {
         insert("OR REPLACE INTO object")?;
     } else if insert("OR IGNORE INTO object")? == 0 {
-        // It is there already, and stays until this pack is.
+        // The object has a row already, which stays until this pack is stored.
         insert("OR REPLACE INTO replacement")?;
     }
     Ok(())
@@ -327,7 +331,8 @@ fn add_counts(
     Ok(())
 }
 
-/// What a pack holds that was stored before is from now on where this pack says.
+/// Makes the rows of objects that were stored before point to this pack, which is stored now.
+/// Before that, takes their old copies out of the counts.
 fn take_places(transaction: &Transaction<'_>, pack: i64) -> rusqlite::Result<()> {
     let counted = "SELECT o.store, o.kind, count(*), sum(o.length) FROM replacement AS r
         JOIN object AS o ON o.id = r.id AND o.kind = r.kind AND o.store = r.store
@@ -354,12 +359,12 @@ fn take_places(transaction: &Transaction<'_>, pack: i64) -> rusqlite::Result<()>
 }
 
 impl Catalog {
-    /// Records a pack that is about to be put. Its objects are not stored yet.
+    /// Records a pack that is about to be put. Its objects count as not stored.
     pub fn add_pending(&self, pack: &NewPack<'_>) -> Result<()> {
         self.with(|inner| inner.insert_pack(pack, false, false, inner.run).map(drop))
     }
 
-    /// The put of a pack returned Ok, or a listing showed it: its objects are stored.
+    /// Records that a pack is stored, because its put returned Ok or a listing showed it.
     pub fn mark_stored(&self, name: &Sha256) -> Result<()> {
         self.with(|inner| {
             let (number, contents): (i64, Vec<u8>) = inner.connection.query_row(
@@ -406,12 +411,14 @@ impl Catalog {
         })
     }
 
-    /// Voids all marks of all stores: nothing is closed any more.
+    /// Voids the marks of all earlier runs in all stores: until this run ends, only blocks count as
+    /// closed.
     pub fn void_all(&self) -> Result<()> {
         self.with(Inner::void_all)
     }
 
-    /// Voids all marks of a store: its library is not what it was when they were made.
+    /// Voids the marks of all earlier runs in a store: its library is not what it was when they
+    /// were made.
     pub fn void_marks(&self, store: Store) -> Result<()> {
         self.with(|inner| {
             let (number, run) = (inner.store_number(store)?, inner.run);
@@ -434,7 +441,7 @@ impl Catalog {
         })
     }
 
-    /// Number of stored packs and of their bytes.
+    /// The number of stored packs, and the sum of their sizes in bytes.
     pub fn totals(&self) -> Result<(u64, u64)> {
         self.with(|inner| {
             inner.connection.query_row(

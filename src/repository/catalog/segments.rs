@@ -27,7 +27,7 @@ pub struct SegmentRecord {
     pub list: Named,
     /// Its packs, in write order.
     pub packs: Vec<(PackKind, Sha256)>,
-    /// Its list names a pack that is lost: it has to be written again.
+    /// Whether its list names a pack that was forgotten: then it must be written again.
     pub dirty: bool,
 }
 
@@ -69,7 +69,7 @@ impl Catalog {
         })
     }
 
-    /// The index line of a pack that no segment holds yet.
+    /// The index line of a pack that is in no segment yet.
     pub fn unindexed_line(&self, pack: &PackRecord) -> Result<Option<Line>> {
         self.with(|inner| {
             let contents: Option<Vec<u8>> = inner.connection.query_row(
@@ -87,7 +87,7 @@ impl Catalog {
         })
     }
 
-    /// Remembers what a pack says of itself, where its segment is lost.
+    /// Stores a pack's own table of contents, if the pack's segment is lost.
     pub fn describe_pack(&self, name: &Sha256, contents: &Contents) -> Result<()> {
         let json = serde_json::to_vec(contents).map_err(|error| Error::Malformed {
             what: format!("the table of contents of pack {name}"),
@@ -102,7 +102,7 @@ impl Catalog {
         })
     }
 
-    /// The index line of a pack, if the catalog has what the pack says of itself.
+    /// The index line of a pack; `None` unless the catalog has its table of contents.
     pub fn described_line(&self, name: &Sha256) -> Result<Option<Line>> {
         let row = self.with(|inner| {
             let sql =
@@ -124,16 +124,16 @@ impl Catalog {
         }))
     }
 
-    /// Forgets everything but alarms, to take in what a base names. Until
-    /// [`Self::finish_adoption`] the catalog is worth nothing: who opens it finds it empty.
+    /// Forgets everything but alarms, to take in what a base names. If the process dies before
+    /// [`Self::finish_adoption`], the next [`Self::open`] empties the catalog.
     pub fn begin_adoption(&self, repository: &RepositoryId) -> Result<()> {
         self.clear(repository)?;
         self.with(|inner| set_meta(&inner.connection, ADOPTING, ""))
     }
 
-    /// Takes in a pack that a verified base names: it is stored, nothing is closed by it. False: a
-    /// link in it leads to nothing that was taken in before, and it was left out, as when what it
-    /// links to is lost ([`Self::drop_packs`]).
+    /// Takes in a pack that a verified base names: its objects are stored, but none is closed.
+    /// Returns `false` and leaves the pack out if one of its links leads to nothing that was taken
+    /// in before, because the target is lost ([`Self::drop_packs`]).
     pub fn adopt_line(&self, line: &Line) -> Result<bool> {
         self.with(|inner| {
             let pack = NewPack {
@@ -147,7 +147,7 @@ impl Catalog {
         })
     }
 
-    /// The catalog now is what the base's lists say.
+    /// Ends an adoption: the catalog now holds what the base's lists say.
     pub fn finish_adoption(&self, base: &Base, segments: &[SegmentRecord]) -> Result<()> {
         self.with(|inner| {
             let transaction = inner.connection.transaction()?;

@@ -1,4 +1,4 @@
-//! Building a pack in memory, member by member.
+//! Builds a pack in memory, member by member.
 
 use std::collections::{HashMap, HashSet};
 
@@ -29,11 +29,11 @@ impl PackOptions {
     }
 }
 
-/// A pack in the making. The caller decides when it is long enough, by [`Self::stored_len`], and
-/// begins another at the latest when [`Self::is_full`].
+/// A pack under construction. The caller decides by [`Self::stored_len`] when it is long enough,
+/// and must begin another one when [`Self::is_full`].
 ///
-/// Memory: the pack so far and one frame. After an error only [`Error::TooLong`],
-/// [`Error::Duplicate`], [`Error::Link`] and [`Error::Full`] leave the pack usable.
+/// Memory: the pack so far and one frame. The pack stays usable after [`Error::TooLong`],
+/// [`Error::Duplicate`], [`Error::Link`] and [`Error::Full`], but after no other error.
 #[derive(Debug)]
 pub struct PackBuilder {
     frame_bytes: usize,
@@ -59,7 +59,7 @@ impl PackBuilder {
         })
     }
 
-    /// Adds an object's bytes. That they are the object's is the caller's word.
+    /// Adds an object's bytes. The caller has verified that they are the object's.
     pub fn add(&mut self, name: MemberName, bytes: &[u8]) -> Result<()> {
         let len = bytes.len() as u64;
         if len > MAX_MEMBER_BYTES {
@@ -92,8 +92,8 @@ impl PackBuilder {
         self.end_full_frame()
     }
 
-    /// Adds a block or fs object whose bytes another store has: in this pack, or in one that comes
-    /// earlier in the lists. Both were verified by the caller.
+    /// Adds a block or fs object as a link to another store's bytes, which lie in this pack or in
+    /// one that comes earlier in the lists. The caller has verified both.
     pub fn add_link(&mut self, object: Object, target: Store) -> Result<()> {
         if object.kind == Kind::Commit || object.store == target {
             return Err(Error::Link { object, target });
@@ -110,7 +110,7 @@ impl PackBuilder {
         self.end_full_frame()
     }
 
-    /// Compressed bytes so far, plus what waits to be compressed.
+    /// The compressed bytes so far, plus the plain bytes that wait for compression.
     pub fn stored_len(&self) -> u64 {
         (self.bytes.len() + self.plain.len()) as u64
     }
@@ -130,12 +130,14 @@ impl PackBuilder {
         self.members() >= MAX_MEMBERS
     }
 
-    /// A store whose good bytes of this object are in this pack, so that others can link to them.
+    /// A store whose good bytes of this object are in this pack, so that other stores can link to
+    /// them.
     pub fn holds(&self, kind: Kind, id: ObjectId) -> Option<Store> {
         self.good.get(&(kind, id)).copied()
     }
 
-    /// Ends the pack: end mark, table of contents with new random bytes, seek table.
+    /// Ends the pack with the end mark, the table of contents with new random bytes, and the seek
+    /// table.
     pub fn finish(self) -> Result<Pack> {
         let mut nonce = [0; 16];
         getrandom::fill(&mut nonce).map_err(Error::Random)?;
@@ -201,7 +203,7 @@ impl PackBuilder {
             plain_len: self.plain.len() as u64,
         });
         self.plain.clear();
-        // A long member must not keep its memory for the rest of the pack.
+        // Otherwise a long member would keep its memory for the rest of the pack.
         self.plain.shrink_to(self.frame_bytes);
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The rules that every [`Contents`] keeps. How it looks in JSON is in `wire`.
+//! The rules that every [`Contents`] keeps. The module `wire` defines its JSON.
 
 use std::collections::{HashMap, HashSet};
 
@@ -18,7 +18,7 @@ impl Contents {
         Ok(json)
     }
 
-    /// Reads what [`Self::to_json`] wrote, unknown fields aside, and validates it.
+    /// Reads what [`Self::to_json`] wrote, ignores unknown fields, and validates it.
     pub fn parse(json: &[u8]) -> Result<Self> {
         if json.len() > MAX_CONTENTS_BYTES {
             return Err(Error::Malformed("contents longer than 16 MiB"));
@@ -26,12 +26,12 @@ impl Contents {
         Ok(serde_json::from_slice(json)?)
     }
 
-    /// Every store with a member here, and every store that a link leads to, once.
+    /// Every store that a member lies in or that a link leads to, each once.
     pub fn stores(&self) -> Vec<Store> {
         Stores::of(self).names
     }
 
-    /// Checks every rule that a reader relies on.
+    /// Checks every rule that readers rely on.
     pub(super) fn validate(&self) -> std::result::Result<(), &'static str> {
         if self.members.len() > MAX_MEMBERS {
             return Err("too many members");
@@ -66,7 +66,7 @@ fn validate_frames(frames: &[Frame]) -> std::result::Result<(), &'static str> {
     Ok(())
 }
 
-/// Checks one member against what comes before it, which ends in a frame at an offset; returns
+/// Checks one member. `end` is the frame and the offset where the member before it ends; returns
 /// where this one ends.
 fn validate_member(
     member: &Member,
@@ -109,7 +109,7 @@ fn validate_member(
     }
 }
 
-/// The list of stores, in the order in which members name them.
+/// The list of stores, in the order in which the members name them first.
 pub(super) struct Stores {
     pub(super) names: Vec<Store>,
     pub(super) indices: HashMap<Store, usize>,

@@ -1,4 +1,4 @@
-//! Packs: one stored file with many objects (format.md, *Packs*).
+//! Packs: one stored file with many objects (docs/format.md, "Pack").
 //!
 //! A pack is, in this order:
 //!
@@ -8,12 +8,12 @@
 //!    of contents in JSON;
 //! 4. a skippable frame (magic `0x184D2A5E`): the seek table of the zstd seekable format.
 //!
-//! So `zstd -dc PACK | tar x` puts every object where Seafile expects it. The random bytes keep two
-//! packs from ever having the same bytes, and so the same name.
+//! So `zstd -dc PACK | tar x` puts every object where Seafile expects it. The random bytes make
+//! sure that no two packs have the same bytes, and so the same name.
 //!
-//! Bytes in, bytes out: encryption, names and storing are the callers', and so is deciding that an
-//! object's bytes are good. [`PackBuilder`] writes; [`Contents`] says where everything lies, in a
-//! pack's own table as in the index; [`read_frame`] and [`member_bytes`] read.
+//! This module turns bytes into bytes. The callers encrypt, name and store packs, and decide
+//! whether an object's bytes are good. [`PackBuilder`] writes; [`Contents`] says where everything
+//! lies, both in a pack's own table and in the index; [`read_frame`] and [`member_bytes`] read.
 
 mod builder;
 mod contents;
@@ -35,13 +35,13 @@ pub use read::{HeaderCheck, check_end_mark, member_bytes, read_contents, read_fr
 /// The longest content of a member.
 pub const MAX_MEMBER_BYTES: u64 = 1 << 30;
 
-/// The most plain bytes in one frame: a member and what may lie around it.
+/// The most plain bytes in one frame: the longest member and what may lie around it.
 pub const MAX_FRAME_BYTES: u64 = MAX_MEMBER_BYTES + (16 << 20);
 
 /// The longest JSON of a [`Contents`], and the longest line of a segment.
 pub const MAX_CONTENTS_BYTES: usize = 16 << 20;
 
-/// The most members of one pack: the JSON of so many always fits in [`MAX_CONTENTS_BYTES`].
+/// The most members of one pack. Their JSON always fits in [`MAX_CONTENTS_BYTES`].
 pub const MAX_MEMBERS: usize = 1 << 16;
 
 /// The random bytes of a pack.
@@ -61,10 +61,10 @@ pub enum Error {
     /// The pack has [`MAX_MEMBERS`] members: finish it and begin another.
     #[error("a pack takes at most {MAX_MEMBERS} members")]
     Full,
-    /// The pack has a member of this name.
+    /// The pack already has a member of this name.
     #[error("{0} is in the pack already")]
     Duplicate(MemberName),
-    /// Commits differ from store to store, and nothing can be a link to itself.
+    /// A link to a commit, whose bytes differ between stores, or to the object itself.
     #[error("{object} cannot be a link into store {target}")]
     Link {
         /// What was to become a link.
@@ -81,7 +81,7 @@ pub enum Error {
     /// The table of contents is no JSON of the expected shape.
     #[error("the contents of a pack cannot be read")]
     Json(#[from] serde_json::Error),
-    /// A frame cannot be written or read.
+    /// A frame could not be written or read.
     #[error("a frame of a pack")]
     Frame(#[from] frames::Error),
 }
@@ -89,12 +89,12 @@ pub enum Error {
 /// The result of this module's functions.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Whose bytes a member holds.
+/// The name of a member: an object, and whether its bytes are good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MemberName {
     /// The object.
     pub object: Object,
-    /// Whether the bytes failed the object's check: such a member is kept, but never under the
+    /// Whether the bytes failed the object's check. Such a member is kept, but never under the
     /// object's path.
     pub damaged: bool,
 }
@@ -108,7 +108,7 @@ impl MemberName {
         }
     }
 
-    /// Names the bytes that were found in place of an object.
+    /// Names bad bytes that were found in place of an object.
     pub const fn damaged(object: Object) -> Self {
         Self {
             object,
@@ -127,7 +127,7 @@ impl MemberName {
         }
     }
 
-    /// Whether the contents record a SHA-256: the id of a commit does not cover all its bytes, and
+    /// Whether the contents record a SHA-256. A commit's id does not cover all its bytes, and
     /// damaged bytes do not fit their id.
     const fn needs_sha256(&self) -> bool {
         self.damaged || matches!(self.object.kind, Kind::Commit)
@@ -143,12 +143,12 @@ impl fmt::Display for MemberName {
     }
 }
 
-/// A finished pack, not encrypted yet.
+/// A finished pack before encryption.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Pack {
     /// The whole file.
     pub bytes: Vec<u8>,
-    /// What lies where.
+    /// Where everything lies in it.
     pub contents: Contents,
 }
 
@@ -161,13 +161,14 @@ impl fmt::Debug for Pack {
     }
 }
 
-/// What lies where in one pack: the table of contents in the pack itself, and, with the pack's name
+/// Where everything lies in one pack: the pack's own table of contents, and, with the pack's name
 /// and size, one line of a segment.
 ///
 /// In JSON: `stores` (names), `frames` (`[offset, len, plain_len]`) and `members`, in the order of
-/// the tar: `[store, kind, id, frame, offset, len]`, with the SHA-256 behind it for commits and
-/// damaged members, or `[store, kind, id, "link", store]`; stores and frames by their place in the
-/// lists from 0; kinds are `commit`, `fs`, `block` and `damaged commit` etc.
+/// the tar. A member is `[store, kind, id, frame, offset, len]`, with the SHA-256 behind it for
+/// commits and damaged members, or `[store, kind, id, "link", store]`. Stores and frames are
+/// numbers: their place in the lists, from 0. Kinds are `commit`, `fs`, `block`, `damaged commit`,
+/// `damaged fs` and `damaged block`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Contents {
     /// The frames with members, in order.
@@ -179,7 +180,7 @@ pub struct Contents {
 /// Where one zstd frame lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Frame {
-    /// From the start of the pack (before encryption).
+    /// Where it begins in the pack, before encryption.
     pub offset: u64,
     /// Stored bytes.
     pub len: u64,
@@ -190,7 +191,7 @@ pub struct Frame {
 /// One member of a pack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Member {
-    /// Whose bytes.
+    /// The object that the bytes belong to.
     pub name: MemberName,
     /// Where they are.
     pub place: Place,
@@ -201,17 +202,17 @@ pub struct Member {
 pub enum Place {
     /// In this pack.
     Data {
-        /// Which of [`Contents::frames`].
+        /// The frame's place in [`Contents::frames`].
         frame: u32,
-        /// Of the content, in the decompressed frame.
+        /// Where the content begins in the decompressed frame.
         offset: u64,
-        /// Of the content.
+        /// The content's length in bytes.
         len: u64,
-        /// Of commits and damaged members only.
+        /// SHA-256 of the content, only for commits and damaged members.
         sha256: Option<Sha256>,
     },
-    /// They are those of the object of the same kind and id in another store, earlier in this pack
-    /// or in an earlier pack.
+    /// The bytes are those of the object of the same kind and id in another store, which comes
+    /// earlier in this pack or in an earlier pack.
     Link {
         /// The other store.
         target: Store,

@@ -8,7 +8,7 @@ use crate::repository::frames::{self, Skippable};
 
 /// Decompresses a frame from exactly its stored bytes.
 ///
-/// Memory is taken for `frame.plain_len` bytes at most, once the frame itself declares so many.
+/// Allocates `frame.plain_len` bytes at most, and only if the frame itself declares that length.
 pub fn read_frame(frame_bytes: &[u8], frame: &Frame) -> Result<Vec<u8>> {
     if frame_bytes.len() as u64 != frame.len || frame.plain_len > MAX_FRAME_BYTES {
         return Err(Error::Malformed("a frame of another length"));
@@ -16,7 +16,8 @@ pub fn read_frame(frame_bytes: &[u8], frame: &Frame) -> Result<Vec<u8>> {
     Ok(frames::decompress_frame(frame_bytes, frame.plain_len)?)
 }
 
-/// A member's content, from its decompressed frame. A link has none here.
+/// A member's content, out of its decompressed frame. A link is an error: it has no content of its
+/// own.
 pub fn member_bytes<'plain>(plain: &'plain [u8], member: &Member) -> Result<&'plain [u8]> {
     let Place::Data { offset, len, .. } = member.place else {
         return Err(Error::Malformed("a link has no bytes of its own"));
@@ -28,9 +29,9 @@ pub fn member_bytes<'plain>(plain: &'plain [u8], member: &Member) -> Result<&'pl
     range().ok_or(Error::Malformed("a member outside of its frame"))
 }
 
-/// Reads the table of contents of a whole pack and holds it against the seek table.
+/// Reads the table of contents of a whole pack and compares it with the seek table.
 ///
-/// What the frames hold is not looked at: [`read_frame`] and [`HeaderCheck`] do that.
+/// Does not look into the frames: [`read_frame`] and [`HeaderCheck`] do that.
 pub fn read_contents(pack: &[u8]) -> Result<(Contents, Nonce)> {
     let (before, entries) = seek_table::split(pack)?;
     let [listed @ .., end_mark, table] = entries.as_slice() else {
@@ -52,7 +53,8 @@ pub fn read_contents(pack: &[u8]) -> Result<(Contents, Nonce)> {
     Ok((contents, *nonce))
 }
 
-/// Checks that the frame after the members, of a pack whose contents were read, is the end of a tar.
+/// Checks that the frame after the members is the end mark of a tar. The pack's contents were read
+/// before.
 pub fn check_end_mark(pack: &[u8], contents: &Contents) -> Result<()> {
     let (_, entries) = seek_table::split(pack)?;
     let start = contents
@@ -71,7 +73,8 @@ pub fn check_end_mark(pack: &[u8], contents: &Contents) -> Result<()> {
     }
 }
 
-/// Whether the frames are those of the seek table, from the pack's first byte without a gap.
+/// Whether the frames are those of the seek table and follow each other from the pack's first byte,
+/// without a gap.
 fn same_frames(frames: &[Frame], entries: &[Entry]) -> bool {
     let mut end = 0;
     frames.len() == entries.len()
@@ -83,8 +86,8 @@ fn same_frames(frames: &[Frame], entries: &[Entry]) -> bool {
         })
 }
 
-/// Checks that the frames of a pack are, to the last byte, a tar of the members that the contents
-/// list: what stock tools would extract is then what seawall reads.
+/// Checks that a pack's frames are, to the last byte, a tar of the members that the contents list.
+/// Then stock tools extract exactly what seawall reads.
 #[derive(Debug)]
 pub struct HeaderCheck<'contents> {
     members: std::slice::Iter<'contents, Member>,
@@ -121,7 +124,7 @@ impl<'contents> HeaderCheck<'contents> {
         Ok(())
     }
 
-    /// Returns the length of a content that begins here, with its padding.
+    /// Returns the length of the content that begins here, with its padding.
     fn check_content(&self, member: &Member, plain: &[u8], at: usize) -> Result<usize> {
         let Place::Data { frame, offset, .. } = member.place else {
             return Ok(0);
@@ -137,7 +140,7 @@ impl<'contents> HeaderCheck<'contents> {
         }
     }
 
-    /// After the last frame: every member was there.
+    /// After the last frame, checks that no listed member is missing.
     pub fn finish(mut self) -> Result<()> {
         match self.members.next() {
             None => Ok(()),

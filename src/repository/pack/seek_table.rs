@@ -1,6 +1,6 @@
-//! The seek table of the zstd seekable format, the last frame of a pack: the lengths of all frames
-//! before it, so that a reader with nothing but the pack finds each of them. Version 0.1.0 of
-//! `contrib/seekable_format` in zstd's source, without checksums.
+//! The seek table of the zstd seekable format, the last frame of a pack. It lists the lengths of
+//! all frames before it, so that a reader can find them with nothing but the pack. This is version
+//! 0.1.0 of `contrib/seekable_format` in zstd's source, without checksums.
 
 use super::{Error, Result};
 use crate::repository::frames::Skippable;
@@ -14,7 +14,7 @@ const FOOTER_LEN: usize = 9;
 pub(super) struct Entry {
     /// Stored bytes.
     pub len: u32,
-    /// Bytes when decompressed; none for a skippable frame.
+    /// Bytes when decompressed; 0 for a skippable frame.
     pub plain_len: u32,
 }
 
@@ -43,8 +43,8 @@ pub(super) fn append(entries: &[Entry], to: &mut Vec<u8>) -> Result<()> {
     Ok(())
 }
 
-/// Splits a pack into the bytes before its seek table and the table, which must account for all of
-/// those bytes.
+/// Splits a pack into the bytes before its seek table and the table's entries. The lengths in the
+/// table must add up to these bytes.
 pub(super) fn split(pack: &[u8]) -> Result<(&[u8], Vec<Entry>)> {
     let (frames, content) = split_content(pack).ok_or(Error::Malformed("no seek table"))?;
     let content = Skippable::SeekTable.parse(content)?;
@@ -58,7 +58,7 @@ pub(super) fn split(pack: &[u8]) -> Result<(&[u8], Vec<Entry>)> {
     Ok((frames, entries))
 }
 
-/// Finds where the table's frame begins, by its footer; that frame has at least the footer.
+/// Finds by its footer where the table's frame begins. That frame has at least the footer.
 fn split_content(pack: &[u8]) -> Option<(&[u8], &[u8])> {
     let (_, footer) = pack.split_last_chunk::<FOOTER_LEN>()?;
     let (count, rest) = footer.split_first_chunk()?;

@@ -1,17 +1,18 @@
-//! Tar members as packs hold them: ustar, owner 0, time 0, mode 0600, and a GNU `K` record before
-//! a link whose target is longer than ustar's 100 bytes (GNU tar, bsdtar, busybox and Python read
-//! it; busybox does not read pax headers). Names are never long ones: they fit with the prefix.
+//! Tar members as packs hold them: ustar, owner 0, time 0, mode 0600. A link whose target is longer
+//! than ustar's 100 bytes has a GNU `K` record before it: GNU tar, bsdtar, busybox and Python read
+//! it, while busybox does not read pax headers. Names need no such record: they fit with ustar's
+//! prefix field.
 
 use super::{Member, MemberName, Place, link_target};
 use crate::object::Object;
 
-/// Everything in a tar begins at a multiple of this.
+/// Everything in a tar begins at a multiple of this many bytes.
 pub(super) const BLOCK: usize = 512;
 
 /// The end of a tar: two blocks of zeros.
 pub(super) const END_MARK: [u8; 2 * BLOCK] = [0; 2 * BLOCK];
 
-/// How many bytes name and target of a link may have without further records.
+/// The longest name, and the longest target of a link, without a further record.
 const MAX_NAME: usize = 100;
 
 /// The name that GNU tar gives to a record with a long link target.
@@ -59,7 +60,8 @@ fn append_link(object: &Object, target: &Object, to: &mut Vec<u8>) {
     to.extend_from_slice(&header(Type::Link, &object.path(), 0, &target));
 }
 
-/// One header block; `path` has its last slash within the prefix's 155 bytes, and at most 100 behind.
+/// One header block. The last slash of `path` must be within the 155 bytes of the prefix field,
+/// with at most 100 bytes behind it.
 fn header(entry: Type, path: &str, len: u64, link: &[u8]) -> [u8; BLOCK] {
     let mut block = [0; BLOCK];
     let (prefix, name) = if path.len() < MAX_NAME {
@@ -74,7 +76,7 @@ fn header(entry: Type, path: &str, len: u64, link: &[u8]) -> [u8; BLOCK] {
     field(148, b"        ");
     field(156, &[entry as u8]);
     field(157, link);
-    // GNU's own records carry GNU's magic.
+    // Records of GNU's own kinds have GNU's magic.
     field(
         257,
         match entry {

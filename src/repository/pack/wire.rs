@@ -1,7 +1,7 @@
 //! [`Contents`] as JSON, for a pack's own table and, flattened, for a line of a segment.
 //!
-//! What comes in is not trusted: numbers become stores only through the list, and
-//! [`Contents::validate`] has the last word.
+//! The input is not trusted. A number becomes a store only if the list has it, and
+//! [`Contents::validate`] checks the result.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ use super::contents::Stores;
 use super::{Contents, Frame, Member, MemberName, Place};
 use crate::object::{Kind, Object, ObjectId, Sha256, Store};
 
-/// Stands in place of a frame's number.
+/// Stands where a frame's number would be.
 const LINK: &str = "link";
 
 impl Serialize for Contents {
@@ -101,7 +101,7 @@ impl<'de> Deserialize<'de> for Contents {
     }
 }
 
-/// The JSON as it is, before numbers become stores.
+/// The JSON as it is read, before numbers become stores.
 #[derive(Deserialize)]
 struct Wire {
     stores: Vec<Store>,

@@ -1,4 +1,4 @@
-//! What the administrator of this host accepted: damage of the source, and bad stored files.
+//! The file of accepted damage of the source, and the file of accepted bad stored files.
 
 use std::fs;
 use std::io;
@@ -13,7 +13,7 @@ impl RepositoryState {
         self.path.join("accepted")
     }
 
-    /// Damage that the administrator accepted; `None`: nobody has said anything here.
+    /// Accepted damage; `None` if this host has no such file.
     pub fn accepted(&self) -> Result<Option<Acceptances>> {
         let path = self.accepted_path();
         let text = match fs::read_to_string(&path) {
@@ -28,7 +28,7 @@ impl RepositoryState {
         })
     }
 
-    /// Remembers what is accepted, in place of what was.
+    /// Replaces the accepted damage.
     pub fn set_accepted(&self, accepted: &Acceptances) -> Result<()> {
         let path = self.accepted_path();
         let text = accepted.to_text().map_err(|error| Error::Malformed {
@@ -58,7 +58,7 @@ impl RepositoryState {
         })
     }
 
-    /// Remembers them, in place of what was accepted.
+    /// Replaces the accepted bad files.
     pub fn set_accepted_faults(&self, accepted: &AcceptedFaults) -> Result<()> {
         let path = self.accepted_faults_path();
         let text = accepted.to_text().map_err(|error| Error::Malformed {

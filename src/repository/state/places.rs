@@ -1,5 +1,5 @@
-//! Where this host has stored: a place that is empty now, and was not, is a disk that is not mounted rather than a place
-//! for a new repository.
+//! The places where this host has stored. If such a place is empty now, a disk is probably not
+//! mounted: it is no place for a new repository.
 
 use std::fs;
 use std::io;
@@ -15,7 +15,7 @@ use crate::time::Timestamp;
 pub struct StoredBefore {
     /// Which one.
     pub repository: RepositoryId,
-    /// When it last did, or joined it.
+    /// When this host last stored there, or joined it.
     pub at: Timestamp,
 }
 
@@ -24,8 +24,8 @@ impl RepositoryState {
         self.path.join("places")
     }
 
-    /// The places of this repository, each with the last time that this host stored there. A line that makes no sense is
-    /// passed over: nothing but a warning rests on it.
+    /// The places of this repository, each with the time when this host last stored there. Skips
+    /// lines that make no sense, since only a warning depends on them.
     fn places(&self) -> Result<Vec<(Timestamp, String)>> {
         let path = self.places_path();
         let text = match fs::read_to_string(&path) {
@@ -46,11 +46,11 @@ impl RepositoryState {
         replace(&self.places_path(), lines.concat().as_bytes())
     }
 
-    /// Remembers that this host stored there, under each of a place's spellings.
+    /// Remembers that this host stored at a place, under each spelling of the place.
     pub fn remember_place(&self, spellings: &[String], now: Timestamp) -> Result<()> {
         let mut places = self.places()?;
         places.retain(|(_, place)| !spellings.contains(place));
-        // A line is a place.
+        // Each line of the file is one place, so a place with control characters cannot be kept.
         let kept = spellings
             .iter()
             .filter(|place| !place.contains(char::is_control));
@@ -70,7 +70,7 @@ impl RepositoryState {
     }
 }
 
-/// The repository that this host last stored in at a place, if there is any but `other_than`. Makes nothing.
+/// The repository that this host last stored in at a place, other than `other_than`. Makes nothing.
 pub fn stored_before(
     state: &Path,
     spellings: &[String],
@@ -91,7 +91,7 @@ pub fn stored_before(
     Ok(found.into_iter().max_by_key(|found| found.at))
 }
 
-/// The administrator said that a place is another repository's from now on.
+/// Forgets a place for all repositories but `now`: the administrator said that it is that one's.
 pub fn forget_others(state: &Path, spellings: &[String], now: &RepositoryId) -> Result<()> {
     for (repository, known) in of_repositories(state)? {
         if repository != *now {

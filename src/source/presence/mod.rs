@@ -1,8 +1,10 @@
-//! Is what the databases point to still on disk? A few `stat`s for each library and some random objects tell a disk that
-//! is not mounted, or was wiped, on the first night on which nothing else looks there (docs/design.md, "Is the source
-//! still there").
+//! Are the objects to which the databases point still on disk?
 //!
-//! It only looks. What follows from it is `backup`'s and `doctor`'s to say.
+//! If no head moved, nothing else reads the source that night. A few `stat`s for each library and
+//! some random objects then show a disk that is not mounted or was wiped (docs/design.md, "Is the
+//! source still there").
+//!
+//! This module only looks. `backup` and `doctor` decide what follows.
 
 mod needed;
 mod sample;
@@ -21,31 +23,31 @@ use crate::seafile::folders::ObjectFolders;
 use crate::walk::content_store;
 use needed::{Needed, needed};
 
-/// Questions at a time: on network folders it is their number that counts.
+/// How many calls are open at a time: on network folders their number decides the speed.
 const THREADS: usize = 16;
-/// More libraries than a person reads the names of.
+/// If more libraries are gone it is one alarm: nobody reads so many names.
 const MOST_NAMED: u64 = 20;
-/// So many libraries are named in any case, unless they are all.
+/// Up to so many libraries are named one by one, unless they are all.
 const FEW: u64 = 3;
-/// From so many missing samples on, half of them being missing is no chance.
+/// At least so many different objects must be missing before half of the samples count as an alarm.
 const FEWEST_SAMPLES: usize = 3;
 
-/// What of a store is on disk.
+/// What is on disk of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum OnDisk {
     /// Something is there.
     Filled,
-    /// Nothing is there, and nobody said that there should be.
+    /// Nothing is there, and nothing is expected.
     Nothing,
-    /// Nothing is there, which is known.
+    /// Nothing is there, and that is known already.
     KnownLost,
-    /// Nothing is there, and something should be.
+    /// Nothing is there, although something is expected; or it cannot be read.
     Gone,
     /// Commits are there, and the newest one is not.
     NoHead,
 }
 
-/// What is known of an installation besides what its databases say.
+/// What the caller knows about an installation besides its databases.
 pub struct Expectations<'a> {
     /// Whether the folder of a kind of a store held something once.
     pub holds: &'a (dyn Fn(Kind, Store) -> bool + Sync),
@@ -56,30 +58,31 @@ pub struct Expectations<'a> {
 /// What a look at the source found.
 #[derive(Debug, Default)]
 pub struct Presence {
-    /// For each library and kind what is on disk; of virtual libraries only commits, which are their own.
+    /// For each library and kind the state and folder. Of virtual libraries only commits, which are
+    /// their own.
     stores: BTreeMap<(LibraryId, Kind), (OnDisk, PathBuf)>,
-    /// The first errors, which say why.
+    /// The first three errors, for the text of the alarm.
     errors: Vec<String>,
-    /// Random objects that were looked for.
+    /// How many random objects were looked for.
     sampled: usize,
-    /// Those that are not there.
+    /// The random objects that are missing.
     missing: Vec<MissingSample>,
 }
 
-/// Everything, or much of it, is gone at once.
+/// The alarm that everything, or much of it, is gone at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceGone {
-    /// One line for people.
+    /// The alarm in one line.
     pub text: String,
     /// Libraries whose objects are gone.
     pub libraries: BTreeSet<LibraryId>,
-    /// Libraries that were looked at.
+    /// How many libraries were looked at.
     pub of: u64,
-    /// Folders in which much is gone; none: only random objects tell it.
+    /// Folders in which much is gone. Empty if only random objects show it.
     pub roots: Vec<PathBuf>,
 }
 
-/// Looks for each library's head and folders.
+/// Looks for each library's head and folders, many at a time.
 pub fn look(
     folders: &ObjectFolders,
     libraries: &[LibraryPointers],
@@ -89,7 +92,7 @@ pub fn look(
     let threads = rayon::ThreadPoolBuilder::new().num_threads(THREADS).build();
     let found: Vec<Found> = match threads {
         Ok(threads) => threads.install(|| libraries.par_iter().flat_map_iter(look).collect()),
-        // Slower, and as good.
+        // Without threads it is slower, and gives the same result.
         Err(_) => libraries.iter().flat_map(look).collect(),
     };
     let mut presence = Presence::default();
@@ -152,7 +155,8 @@ fn look_at(
     kinds.iter().map(look).collect()
 }
 
-/// Where a store's objects lie or lay: in the folder that all libraries shared if there is no other.
+/// The store in which a store's objects lie or lay: the folder that all libraries of Seafile 1 and
+/// 2 shared, if the library has no folder of its own.
 fn place(folders: &ObjectFolders, kind: Kind, store: Store) -> Store {
     let has_root = |place: &Store| folders.root(kind, *place).is_dir();
     match folders.places(store).count() {
@@ -181,7 +185,7 @@ fn heads(
     Ok((OnDisk::Filled, None))
 }
 
-/// Whether a file with something in it is at any of an object's places.
+/// Whether a file that is not empty is at one of an object's places.
 fn is_there(folders: &ObjectFolders, object: &Object) -> std::io::Result<bool> {
     for store in folders.places(object.store) {
         if folders
@@ -242,14 +246,15 @@ impl Gone {
 }
 
 impl Presence {
-    /// Looks for random objects as well, each on a way from a library's head.
+    /// Also looks for random objects, each on a random way from a library's head.
     pub fn sample(&mut self, sampling: &Sampling<'_>, random: &mut Random, samples: usize) {
         let (looked, missing) = sampling.take(random, samples);
         self.sampled += looked;
         self.missing.extend(missing);
     }
 
-    /// A walk missed objects of a kind in a library's store: if nothing at all is there, the store is gone.
+    /// Records that a walk missed objects of this kind. If the store has none at all, it counts as
+    /// gone.
     pub fn missed(&mut self, library: LibraryId, kind: Kind) {
         if let Some((state, _)) = self.stores.get_mut(&(library, kind))
             && *state == OnDisk::Nothing
@@ -258,23 +263,23 @@ impl Presence {
         }
     }
 
-    /// Random objects that are not there.
+    /// The random objects that are missing.
     pub fn missing_samples(&self) -> &[MissingSample] {
         &self.missing
     }
 
-    /// Random objects that were looked for.
+    /// How many random objects were looked for.
     pub fn sampled(&self) -> usize {
         self.sampled
     }
 
-    /// Libraries that were looked at.
+    /// How many libraries were looked at.
     pub fn libraries(&self) -> u64 {
         let commits = self.stores.keys().filter(|(_, kind)| *kind == Kind::Commit);
         commits.count() as u64
     }
 
-    /// Libraries of which something is gone, each with the kinds of it.
+    /// The libraries of which something is gone, and which kinds.
     pub fn gone(&self) -> BTreeMap<LibraryId, Vec<Kind>> {
         let mut gone: BTreeMap<LibraryId, Vec<Kind>> = BTreeMap::new();
         for ((library, kind), (state, _)) in &self.stores {
@@ -285,8 +290,8 @@ impl Presence {
         gone
     }
 
-    /// Whether so much is gone that it is one matter and not many: all that should be in one place, half of it, more
-    /// libraries than a person reads the names of, or half of the random objects.
+    /// The alarm, if so much is gone that it must have one cause: all of one place, half of it,
+    /// more libraries than a person reads the names of, or half of the random objects.
     pub fn alarm(&self) -> Option<SourceGone> {
         let gone = self.gone();
         let mut places: BTreeMap<&PathBuf, Gone> = BTreeMap::new();

@@ -1,5 +1,6 @@
-//! Random objects on random ways from the libraries' heads: what they lead to has to be there now. (Of an object that
-//! was merely stored once nobody knows that: Seafile may have collected it.)
+//! Looks for random objects, each on a random way from a library's head. Whatever a head leads to
+//! must exist now. (An object that was merely stored once may be absent: Seafile may have collected
+//! it.)
 
 use super::needed::needs_parents;
 use crate::database::LibraryPointers;
@@ -10,22 +11,22 @@ use crate::seafile::folders::ObjectFolders;
 use crate::seafile::fs::FsObject;
 use crate::walk::{BadObject, content_store, read_checked};
 
-/// So far back in history goes every other way, at most.
+/// The most steps that a way goes back in history.
 const MOST_STEPS_BACK: u64 = 64;
-/// No folder lies deeper, unless somebody means harm.
+/// The deepest folder that a way enters. Only an attacker makes deeper ones.
 const DEEPEST: usize = 500;
 
-/// Random numbers: good enough to choose by.
+/// A simple random generator, good enough to choose samples and not for secrets.
 #[derive(Debug, Clone)]
 pub struct Random(u64);
 
 impl Random {
-    /// The same numbers for the same seed.
+    /// A generator; the same seed gives the same numbers.
     pub const fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// The next one (splitmix64).
+    /// The next number (splitmix64).
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
@@ -34,7 +35,7 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// One below a bound; 0 if there is none.
+    /// A number below `bound`; 0 if `bound` is 0.
     fn below(&mut self, bound: u64) -> u64 {
         self.next().checked_rem(bound).unwrap_or_default()
     }
@@ -44,7 +45,7 @@ impl Random {
     }
 }
 
-/// An object that should be there.
+/// An object that should be on disk and is missing or bad.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MissingSample {
     /// The library whose head leads to it.
@@ -59,26 +60,29 @@ pub struct MissingSample {
 pub struct Sampling<'a> {
     /// The installation's objects.
     pub folders: &'a ObjectFolders,
-    /// Its libraries, each with its weight: as many objects as it has, as far as that is known.
+    /// The libraries, each with its weight: the number of its objects, if known. Weight 0 is never
+    /// chosen.
     pub libraries: Vec<(&'a LibraryPointers, u64)>,
-    /// Whether every other way goes back in history first. What history has to hold is what `valid_since` of the libraries
-    /// says, and a library that was in the trash has lost its row of that.
+    /// Whether every second way first goes back in history. Set it only if `valid_since` of the
+    /// libraries is right: a library that was in the trash has lost its row of that.
     pub back: bool,
-    /// What is known of an object; what is none of the sample's business ends its way.
+    /// What the caller expects of an object. A way that ends at an [`Expected::Ignored`] one
+    /// reports nothing.
     pub judge: &'a dyn Fn(&Object) -> Expected,
 }
 
-/// What should be there of an object.
+/// What is expected of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expected {
-    /// A file, of that length if it is a block.
+    /// A file; of a block also its length, if known.
     File(Option<u64>),
-    /// Others look for it.
+    /// It may be missing: others look for it.
     Ignored,
 }
 
 impl Sampling<'_> {
-    /// Takes so many ways, if there are libraries; returns how many, and where they ended too early.
+    /// Follows `samples` ways, if there are libraries to choose. Returns how many, and the missing
+    /// objects.
     pub(super) fn take(&self, random: &mut Random, samples: usize) -> (usize, Vec<MissingSample>) {
         let total: u64 = self.libraries.iter().map(|(_, weight)| weight).sum();
         let mut missing: Vec<MissingSample> = Vec::new();
@@ -111,7 +115,7 @@ struct Way<'a, 'r> {
     random: &'r mut Random,
 }
 
-/// Where a way ended too early; without a word if others look for what is not there.
+/// Where a way ended early. `None`: nothing is to be reported.
 struct Ended(Option<MissingSample>);
 
 impl Way<'_, '_> {
@@ -127,7 +131,8 @@ impl Way<'_, '_> {
         }
     }
 
-    /// A commit so many steps behind a head, or the last one that has to be there; returns its root.
+    /// Goes `steps` commits back from a head, or to the last commit that must exist. Returns its
+    /// root folder.
     fn commit(&mut self, steps: u64) -> Result<ObjectId, Ended> {
         let heads = &self.library.heads;
         let head = self.random.choose(heads).ok_or(Ended(None))?.commit;
@@ -227,7 +232,7 @@ impl Way<'_, '_> {
         Ended(is_expected.then_some(missing))
     }
 
-    /// By whichever of its places is known.
+    /// What the caller expects of an object, at the first of its places where it is not ignored.
     fn judge(&self, object: &Object) -> Expected {
         let places = self.sampling.folders.places(object.store);
         let mut judged = places.map(|store| (self.sampling.judge)(&Object { store, ..*object }));
