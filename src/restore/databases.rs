@@ -90,7 +90,7 @@ fn restore_one(
     let path = place(database).map_err(Broken::Lost)?;
     let path = path.as_ref();
     let failed = |source| Broken::Fatal(target.failed(path)(source));
-    let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let (parent, name) = folders::split(path);
     let folder = target.folders().enter(parent).map_err(failed)?;
     let mut file = target
         .folders()

@@ -7,12 +7,12 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::AsFd as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Dir, FileType};
 
 use super::error::{self, Error};
-use super::folders::TEMPORARY;
+use super::folders::{self, TEMPORARY};
 use super::mark::{STANDBY, UNFINISHED};
 use super::notes::NOTES;
 use super::target::Target;
@@ -173,14 +173,11 @@ fn strange(
             if matches!(name, "." | "..") || is_ours {
                 continue;
             }
-            let Some(stat) = super::folders::stat(opened.as_fd(), name)? else {
-                continue;
-            };
-            match FileType::from_raw_mode(stat.st_mode) {
-                FileType::Directory if is_deep => pending.push(inside),
-                FileType::Directory => {}
-                _ if known.contains(std::path::Path::new(&inside)) => {}
-                _ => found.push(inside),
+            match folders::kind(opened.as_fd(), name)? {
+                Some(FileType::Directory) if is_deep => pending.push(inside),
+                Some(FileType::Directory) | None => {}
+                Some(_) if known.contains(Path::new(&inside)) => {}
+                Some(_) => found.push(inside),
             }
         }
     }

@@ -10,7 +10,7 @@ use std::io::{self, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Gid, Mode, OFlags, RenameFlags, Stat, Uid};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Stat, Uid};
 use rustix::io::Errno;
 
 use super::{Owner, SQL_FOLDER};
@@ -215,6 +215,22 @@ pub fn open_file(folder: BorrowedFd<'_>, name: &str) -> io::Result<File> {
     } else {
         Err(io::ErrorKind::InvalidInput.into())
     }
+}
+
+/// A path as the folder that it lies in and its name there.
+pub fn split(path: &str) -> (&str, &str) {
+    path.rsplit_once('/').unwrap_or(("", path))
+}
+
+/// Whether a name is that of a folder, not of a link to one.
+pub fn is_folder(folder: BorrowedFd<'_>, name: &str) -> io::Result<bool> {
+    Ok(kind(folder, name)? == Some(FileType::Directory))
+}
+
+/// What kind of thing has a name in a folder, without following links.
+pub fn kind(folder: BorrowedFd<'_>, name: &str) -> io::Result<Option<FileType>> {
+    let stat = stat(folder, name)?;
+    Ok(stat.map(|stat| FileType::from_raw_mode(stat.st_mode)))
 }
 
 /// What has a name in a folder, without following links.

@@ -128,7 +128,7 @@ fn names_in(folders: &Folders, path: &str) -> (Vec<String>, Vec<String>) {
 }
 
 fn read(folders: &Folders, path: &str) -> io::Result<String> {
-    let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let (folder, name) = folders::split(path);
     let folder = folders.find(folder)?.ok_or(io::ErrorKind::NotFound)?;
     let mut bytes = Vec::new();
     folders::open_file(folder.as_fd(), name)?

@@ -106,7 +106,7 @@ impl<'a> ObjectPlaces<'a> {
 
 /// An object's path as the store's folder, the first two digits of the id, and the rest of it.
 fn split(path: &str) -> (&str, &str, &str) {
-    let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
-    let (store, first) = folder.rsplit_once('/').unwrap_or(("", folder));
+    let (folder, name) = folders::split(path);
+    let (store, first) = folders::split(folder);
     (store, first, name)
 }

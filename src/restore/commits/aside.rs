@@ -13,11 +13,11 @@ use super::super::folders::{self, Folders};
 pub const ASIDE: &str = "seawall-set-aside";
 
 /// So much of each of two files is compared at a time.
-const BUFFER_BYTES: usize = 64 << 10;
+const PIECE_BYTES: u64 = 64 << 10;
 
 /// Moves a file of the target aside; `false` if there is none.
 pub fn set_aside_file(folders: &Folders, path: &str) -> io::Result<bool> {
-    let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let (above, name) = folders::split(path);
     match folders.find(above)? {
         Some(folder) => move_aside(folders, (folder.as_fd(), name), path),
         None => Ok(false),
@@ -72,7 +72,7 @@ fn free_name(
     is_same: impl Fn(BorrowedFd<'_>, &str) -> io::Result<bool>,
 ) -> io::Result<FreeName> {
     let path = format!("{ASIDE}/{path}");
-    let (above, wanted) = path.rsplit_once('/').unwrap_or(("", &path));
+    let (above, wanted) = folders::split(&path);
     let to = folders.enter(above)?;
     let mut number = 1;
     let mut name = wanted.to_owned();
@@ -95,40 +95,28 @@ fn have_same_bytes(one: (BorrowedFd<'_>, &str), other: (BorrowedFd<'_>, &str)) -
     if one.metadata()?.len() != other.metadata()?.len() {
         return Ok(false);
     }
-    let (mut bytes, mut others) = (vec![0; BUFFER_BYTES], vec![0; BUFFER_BYTES]);
+    let (mut piece, mut others) = (Vec::new(), Vec::new());
     loop {
-        let (read, others_read) = (fill(&mut one, &mut bytes)?, fill(&mut other, &mut others)?);
-        if bytes[..read] != others[..others_read] {
-            return Ok(false);
-        }
-        if read < BUFFER_BYTES {
-            return Ok(true);
+        read_piece(&mut one, &mut piece)?;
+        read_piece(&mut other, &mut others)?;
+        if piece != others || piece.is_empty() {
+            return Ok(piece == others);
         }
     }
 }
 
-/// Reads until the buffer is full or the file ends.
-fn fill(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match file.read(&mut buffer[filled..]) {
-            Ok(0) => break,
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
+/// Reads the next piece of a file; at its end the piece is short, or empty.
+fn read_piece(file: &mut File, piece: &mut Vec<u8>) -> io::Result<()> {
+    piece.clear();
+    file.take(PIECE_BYTES).read_to_end(piece).map(drop)
 }
 
 /// Opens a file, if it is a regular one.
 pub(super) fn regular_file((folder, name): (BorrowedFd<'_>, &str)) -> io::Result<Option<File>> {
-    let stat = folders::stat(folder, name)?;
-    let is_file =
-        stat.is_some_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile);
-    is_file
-        .then(|| folders::open_file(folder, name))
-        .transpose()
+    match folders::kind(folder, name)? {
+        Some(FileType::RegularFile) => folders::open_file(folder, name).map(Some),
+        _ => Ok(None),
+    }
 }
 
 fn rename(
@@ -165,7 +153,7 @@ mod tests {
     fn files_are_the_same_only_to_the_last_byte() {
         let folder = tempfile::tempdir().unwrap();
         let folders = Folders::open(folder.path(), None).unwrap();
-        let bytes = vec![7; 3 * BUFFER_BYTES];
+        let bytes = vec![7; 3 * usize::try_from(PIECE_BYTES).unwrap()];
         let mut other = bytes.clone();
         *other.last_mut().unwrap() = 8;
         let texts = [&bytes, &bytes, &other, &bytes[1..].to_vec(), &other];

@@ -16,7 +16,7 @@ use super::super::folders::{self, Folders};
 use super::super::packs::Job;
 use super::aside::{move_aside, move_whole_aside, regular_file};
 use super::heads::{self, Heads};
-use super::staging::{self, is_folder, live_store, names_in, remove_empty, staged_store, take_out};
+use super::staging::{self, live_store, names_in, remove_empty, staged_store, take_out};
 use crate::object::{Kind, LibraryId, Object, ObjectId, Store};
 use crate::repository::manifest::Manifest;
 use crate::seafile::check::{self, Content};
@@ -277,7 +277,7 @@ fn likely(
 /// Every file of a store's folder that has a commit's name.
 fn read_commits(folder: &OwnedFd, store: Store, commits: &mut Commits) -> io::Result<()> {
     for first in names_in(folder)? {
-        if first.len() != 2 || !is_folder(folder.as_fd(), &first)? {
+        if first.len() != 2 || !folders::is_folder(folder.as_fd(), &first)? {
             continue;
         }
         let Some(folder) = folders::find_from(folder.as_fd(), &first)? else {
@@ -314,18 +314,18 @@ fn read_commit(folder: &OwnedFd, name: &str, object: &Object) -> io::Result<Opti
 /// What lies in it besides commits is moved aside with its folder.
 fn merge(folders: &Folders, store: Store) -> io::Result<()> {
     let (staged, live) = (staged_store(store), live_store(store));
-    let (above, name) = live.rsplit_once('/').unwrap_or(("", &live));
+    let (above, name) = folders::split(&live);
     let Some(above) = folders.find(above)? else {
         return Ok(());
     };
-    if folders.find(&staged)?.is_none() || !is_folder(above.as_fd(), name)? {
+    if folders.find(&staged)?.is_none() || !folders::is_folder(above.as_fd(), name)? {
         return Ok(());
     }
     let Some(there) = folders.find(&live)? else {
         return Ok(());
     };
     for first in names_in(&there)? {
-        if first.len() == 2 && is_folder(there.as_fd(), &first)? {
+        if first.len() == 2 && folders::is_folder(there.as_fd(), &first)? {
             merge_folder(folders, (&staged, &live), &first)?;
         }
     }
@@ -357,7 +357,7 @@ fn merge_folder(folders: &Folders, (staged, live): (&str, &str), first: &str) ->
 
 fn move_commit(folders: &Folders, object: &Object) -> io::Result<()> {
     let path = staging::staged_path(object);
-    let (above, name) = path.rsplit_once('/').unwrap_or(("", &path));
+    let (above, name) = folders::split(&path);
     if let Some(folder) = folders.find(above)? {
         move_aside(folders, (folder.as_fd(), name), &object.path())?;
     }
@@ -372,6 +372,6 @@ fn remove_empty_folders(folders: &Folders, store: Store) -> io::Result<()> {
     for first in names_in(&folder)? {
         remove_empty(folders, &staged, &first)?;
     }
-    let (above, name) = staged.rsplit_once('/').unwrap_or(("", &staged));
+    let (above, name) = folders::split(&staged);
     remove_empty(folders, above, name)
 }

@@ -6,7 +6,7 @@
 //! its head Seafile serves no library, and clients keep their files.
 
 use std::io;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{AtFlags, Dir, FileType};
@@ -48,15 +48,15 @@ pub fn staged_path(object: &Object) -> String {
 pub fn take_out(folders: &Folders, store: Store) -> io::Result<()> {
     let staged = folders.enter(STAGED)?;
     let name = store.to_string();
-    if is_folder(staged.as_fd(), &name)? {
+    if folders::is_folder(staged.as_fd(), &name)? {
         return Ok(());
     }
     let path = live_store(store);
-    let (above, live) = path.rsplit_once('/').unwrap_or(("", &path));
+    let (above, live) = folders::split(&path);
     let Some(above) = folders.find(above)? else {
         return Ok(());
     };
-    if folders::stat(above.as_fd(), live)?.is_some() && !is_folder(above.as_fd(), live)? {
+    if folders::kind(above.as_fd(), live)?.is_some_and(|kind| kind != FileType::Directory) {
         return Ok(());
     }
     match rustix::fs::renameat(&above, live, &staged, &name) {
@@ -75,7 +75,7 @@ pub fn place(folders: &Folders) -> io::Result<u64> {
     let mut placed = 0;
     for store in stores_in(&staged)? {
         let path = live_store(store);
-        let (above, live) = path.rsplit_once('/').unwrap_or(("", &path));
+        let (above, live) = folders::split(&path);
         let above = folders.enter(above)?;
         let rename = || rustix::fs::renameat(&staged, store.to_string(), &above, live);
         match rename() {
@@ -87,7 +87,7 @@ pub fn place(folders: &Folders) -> io::Result<u64> {
         }
         placed += 1;
     }
-    let (above, name) = STAGED.rsplit_once('/').unwrap_or(("", STAGED));
+    let (above, name) = folders::split(STAGED);
     remove_empty(folders, above, name)?;
     Ok(placed)
 }
@@ -121,9 +121,9 @@ pub(super) fn stores(folders: &Folders) -> io::Result<std::collections::BTreeSet
             stores.extend(stores_in(&folder)?);
         }
     }
-    let (data, shared) = SHARED.rsplit_once('/').unwrap_or(("", SHARED));
+    let (data, shared) = folders::split(SHARED);
     if let Some(data) = folders.find(data)?
-        && is_folder(data.as_fd(), shared)?
+        && folders::is_folder(data.as_fd(), shared)?
     {
         stores.insert(Store::Shared);
     }
@@ -135,18 +135,12 @@ fn stores_in(folder: &OwnedFd) -> io::Result<Vec<Store>> {
     let mut stores = Vec::new();
     for name in names_in(folder)? {
         if let Ok(store) = name.parse()
-            && is_folder(folder.as_fd(), &name)?
+            && folders::is_folder(folder.as_fd(), &name)?
         {
             stores.push(store);
         }
     }
     Ok(stores)
-}
-
-/// Whether a name is that of a folder, not of a link to one.
-pub(super) fn is_folder(folder: BorrowedFd<'_>, name: &str) -> io::Result<bool> {
-    let stat = folders::stat(folder, name)?;
-    Ok(stat.is_some_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory))
 }
 
 /// Names in a folder that are text; objects and stores have no others.
