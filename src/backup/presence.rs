@@ -11,7 +11,7 @@ use super::{Error, Run};
 use crate::database::LibraryPointers;
 use crate::object::{Kind, LibraryId, Object, Store};
 use crate::repository;
-use crate::repository::manifest::{Counts, Damage, Manifest};
+use crate::repository::manifest::{Damage, Manifest};
 use crate::seafile::folders::ObjectFolders;
 use crate::source::presence::{
     Expectations, Expected, Presence, Random, Sampling, SourceGone, look,
@@ -40,19 +40,14 @@ impl Run<'_> {
         let known_lost: HashSet<Object> = self.known_damage().map(Damage::object).collect();
         let accepted = self.accepted_stores();
         let shared = self.catalog.counts(Store::Shared)?;
-        let of_kind = |counts: &Counts, kind| match kind {
-            Kind::Commit => counts.commits,
-            Kind::Fs => counts.fs,
-            Kind::Block => counts.blocks,
-        };
         let base = self.base();
         let holds = |kind: Kind, store: Store| {
             let Store::Library(library) = store else {
                 return false;
             };
             let known = base.and_then(|base| base.library(library));
-            let own = known.map_or(0, |known| of_kind(&known.counts, kind));
-            own > 0 || source.places(store).count() > 1 && of_kind(&shared, kind) > 0
+            let own = known.map_or(0, |known| known.counts.of_kind(kind));
+            own > 0 || source.places(store).count() > 1 && shared.of_kind(kind) > 0
         };
         let is_known_lost = |object: &Object| {
             accepted.contains(&(object.store, object.kind)) && known_lost.contains(object)

@@ -52,7 +52,7 @@ pub(super) fn counts(
         (Count::Again, _) => all(count),
         (_, None) => all(Count::All),
         (Count::New, Some(mut known)) => {
-            add(&mut known, all(Count::New)?);
+            known.join(all(Count::New)?);
             Ok(known)
         }
         (Count::All, Some(known)) => {
@@ -66,13 +66,6 @@ pub(super) fn counts(
     }
 }
 
-fn add(counts: &mut Counts, more: Counts) {
-    counts.commits += more.commits;
-    counts.fs += more.fs;
-    counts.blocks += more.blocks;
-    counts.bytes += more.bytes;
-}
-
 /// What the repository holds of all libraries of a manifest, each object once.
 pub(super) fn holds(objects: &Objects<'_>, manifest: &manifest::Manifest) -> Result<Counts, Error> {
     let mut all = Counts::default();
@@ -81,7 +74,7 @@ pub(super) fn holds(objects: &Objects<'_>, manifest: &manifest::Manifest) -> Res
         .iter()
         .map(|library| Store::Library(library.id));
     for store in own.chain([Store::Shared]) {
-        add(&mut all, objects.catalog.counts(store)?);
+        all.join(objects.catalog.counts(store)?);
     }
     Ok(all)
 }
@@ -230,13 +223,7 @@ impl<'a> Counting<'a> {
         if object.kind == Kind::Commit && object.store != self.store {
             return;
         }
-        let number = match object.kind {
-            Kind::Commit => &mut self.counts.commits,
-            Kind::Fs => &mut self.counts.fs,
-            Kind::Block => &mut self.counts.blocks,
-        };
-        *number += 1;
-        self.counts.bytes += bytes;
+        self.counts.add(object.kind, bytes);
     }
 
     fn read(&self, object: &Object) -> Result<Option<Content>, Error> {

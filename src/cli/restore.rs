@@ -231,7 +231,7 @@ fn print(report: &Report, output: Output) {
         0 => String::new(),
         links => format!(" and {}", count(links, "hard link", "hard links")),
     };
-    let objects = report.objects.count() + report.present.count();
+    let objects = report.objects.objects() + report.present.objects();
     let shared = report.hard_links + report.copies;
     output.detail(format_args!(
         "restored  {} ({}{links}), {}, {}",
@@ -243,8 +243,8 @@ fn print(report: &Report, output: Output) {
     if report.completed {
         output.detail(format_args!(
             "standby   {} were there by name and length, {} ({}) are new",
-            count(report.present.count(), "object", "objects"),
-            report.objects.count(),
+            count(report.present.objects(), "object", "objects"),
+            report.objects.objects(),
             bytes(report.objects.bytes)
         ));
     }

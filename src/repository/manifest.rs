@@ -128,7 +128,7 @@ pub enum LibraryState {
     Trash,
 }
 
-/// How many objects of a store the repository holds.
+/// How many objects there are, by kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Counts {
     /// Commits.
@@ -142,6 +142,33 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// Counts an object of a kind.
+    pub fn add(&mut self, kind: Kind, bytes: u64) {
+        match kind {
+            Kind::Commit => self.commits += 1,
+            Kind::Fs => self.fs += 1,
+            Kind::Block => self.blocks += 1,
+        }
+        self.bytes += bytes;
+    }
+
+    /// Adds what another counted.
+    pub fn join(&mut self, other: Self) {
+        self.commits += other.commits;
+        self.fs += other.fs;
+        self.blocks += other.blocks;
+        self.bytes += other.bytes;
+    }
+
+    /// Of one kind.
+    pub fn of_kind(&self, kind: Kind) -> u64 {
+        match kind {
+            Kind::Commit => self.commits,
+            Kind::Fs => self.fs,
+            Kind::Block => self.blocks,
+        }
+    }
+
     /// Of all kinds.
     pub fn objects(&self) -> u64 {
         self.commits + self.fs + self.blocks

@@ -11,9 +11,9 @@ use super::error::Error;
 use super::folders::{self, Folders};
 use super::packs::{Job, There};
 use super::places::ObjectPlaces;
-use super::report::Objects;
 use super::writer::{OBJECT_MODE, is_whole};
 use crate::object::{Object, Store};
+use crate::repository::manifest::Counts;
 use crate::repository::pack::Place;
 use crate::repository::segment::Line;
 
@@ -25,7 +25,7 @@ pub struct Linked {
     /// Copies made where the file system takes no link.
     pub copies: u64,
     /// Links that were there.
-    pub present: Objects,
+    pub present: Counts,
     /// Links whose bytes are lost.
     pub lost: u64,
     /// Stores that lost them.

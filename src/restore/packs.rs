@@ -14,11 +14,11 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::error::Error;
 use super::index::Index;
-use super::report::Objects;
 use super::survey::Survey;
 use super::target::Target;
 use super::writer::Writer;
 use crate::object::Object;
+use crate::repository::manifest::Counts;
 use crate::repository::pack::Place;
 use crate::repository::segment::Line;
 
@@ -84,13 +84,13 @@ pub struct Trouble {
 #[derive(Debug, Default)]
 pub struct Done {
     /// Objects written.
-    pub written: Objects,
+    pub written: Counts,
     /// Objects that were there.
-    pub present: Objects,
+    pub present: Counts,
     /// Blocks whose id proves nothing.
     pub unverifiable: u64,
     /// Objects that came from packs that are not as they should be.
-    pub remains: Objects,
+    pub remains: Counts,
     /// Packs that are not as they should be.
     pub troubles: Vec<Trouble>,
 }

@@ -6,47 +6,10 @@ use serde::Serialize;
 
 use super::Owner;
 use super::page::plain;
-use crate::object::{Kind, LibraryId, Store};
+use crate::object::{LibraryId, Store};
+use crate::repository::manifest::Counts;
 use crate::repository::names::SnapshotId;
 use crate::time::Timestamp;
-
-/// Objects by kind.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Objects {
-    /// Commits.
-    pub commits: u64,
-    /// Folders and lists of blocks.
-    pub fs: u64,
-    /// Blocks.
-    pub blocks: u64,
-    /// Bytes of all of them.
-    pub bytes: u64,
-}
-
-impl Objects {
-    /// Counts one.
-    pub fn add(&mut self, kind: Kind, bytes: u64) {
-        match kind {
-            Kind::Commit => self.commits += 1,
-            Kind::Fs => self.fs += 1,
-            Kind::Block => self.blocks += 1,
-        }
-        self.bytes += bytes;
-    }
-
-    /// Adds what another counted.
-    pub fn join(&mut self, other: Self) {
-        self.commits += other.commits;
-        self.fs += other.fs;
-        self.blocks += other.blocks;
-        self.bytes += other.bytes;
-    }
-
-    /// How many there are.
-    pub fn count(&self) -> u64 {
-        self.commits + self.fs + self.blocks
-    }
-}
 
 /// What a lost thing was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -194,9 +157,9 @@ pub struct Report {
     /// What it takes.
     pub needs: Needs,
     /// Objects that were written.
-    pub objects: Objects,
+    pub objects: Counts,
     /// Objects that an unfinished restore had left, whole.
-    pub present: Objects,
+    pub present: Counts,
     /// Objects that are hard links to another library's.
     pub hard_links: u64,
     /// Such objects that had to become copies.
@@ -219,7 +182,7 @@ pub struct Report {
     /// More files than these are hit.
     pub lost_files_cut: bool,
     /// Objects that were had from packs that are not as they should be.
-    pub remains: Objects,
+    pub remains: Counts,
     /// Members with bytes that were bad in the source already: left out.
     pub salvaged: u64,
     /// Objects that were lost in the source already when the snapshot was made.

@@ -11,7 +11,7 @@ use super::mark::Mark;
 use super::next::Commands;
 use super::notes::{NOTES, Notes};
 use super::packs::{Job, There};
-use super::report::{Files, Needs, Objects, Report, StoreCount};
+use super::report::{Files, Needs, Report, StoreCount};
 use super::survey::Survey;
 use super::target::{State, Target};
 use super::waiting::Waiting;
@@ -19,7 +19,7 @@ use super::{Options, Owner};
 use super::{
     databases, history, links, losses, lost_files, next, old_host, ordinary, packs, space,
 };
-use crate::repository::manifest::{self, Manifest};
+use crate::repository::manifest::{self, Counts, Manifest};
 use crate::repository::names::SnapshotId;
 use crate::repository::{Repository, Snapshot};
 use crate::seafile::folders::ObjectFolders;
@@ -109,8 +109,8 @@ impl Restore<'_> {
             went_back_from: self.went_back,
             owner: self.owner,
             needs: Needs::default(),
-            objects: Objects::default(),
-            present: Objects::default(),
+            objects: Counts::default(),
+            present: Counts::default(),
             hard_links: 0,
             copies: 0,
             unverifiable: 0,
@@ -121,7 +121,7 @@ impl Restore<'_> {
             lost: Vec::new(),
             lost_files: Vec::new(),
             lost_files_cut: false,
-            remains: Objects::default(),
+            remains: Counts::default(),
             salvaged: 0,
             damage: self.snapshot.marker.damage,
             accepted: self.snapshot.marker.accepted,

@@ -135,7 +135,7 @@ fn a_flipped_byte_costs_no_more_than_what_it_hits() {
             .collect();
         assert_eq!(packs.len(), 1, "{:?}", report.lost);
         assert_eq!(packs[0].objects, Some(direct.len() as u64));
-        assert!(report.remains.count() > 0);
+        assert!(report.remains.objects() > 0);
         assert!(report.needs_reading());
         assert!(!report.lost_files.is_empty());
         assert_named(&report, &target);

@@ -275,7 +275,7 @@ fn everything_comes_back() {
     assert_same_files(&source.path, &target);
     assert_all_objects(&source, &world, &target);
     assert_eq!(
-        report.objects.count() + report.hard_links,
+        report.objects.objects() + report.hard_links,
         objects_in(&target).len() as u64
     );
     assert_eq!(report.databases.len(), DATABASES.len());
@@ -285,7 +285,7 @@ fn everything_comes_back() {
         "the example has blocks that libraries share"
     );
     assert_eq!(
-        (report.copies, report.present.count(), report.unverifiable),
+        (report.copies, report.present.objects(), report.unverifiable),
         (0, 0, 0)
     );
     assert!(report.needs.bytes >= report.objects.bytes);
@@ -411,7 +411,7 @@ fn parts_of_it_can_be_restored() {
     };
     let report = try_restore(&world, &options).unwrap();
     assert_eq!(
-        (report.databases.len(), report.objects.count()),
+        (report.databases.len(), report.objects.objects()),
         (DATABASES.len(), 0)
     );
     let files: Vec<PathBuf> = files_below(&databases);
@@ -797,7 +797,7 @@ fn going_on_fetches_only_what_is_missing_and_proves_what_is_there() {
     let report = restored(&world, &target);
     assert!(report.resumed && report.lost.is_empty());
     assert_eq!(report.objects.blocks, 3);
-    assert!(report.present.count() > 100);
+    assert!(report.present.objects() > 100);
     let packs: Vec<Key> = recording
         .operations()
         .iter()

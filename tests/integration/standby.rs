@@ -61,7 +61,7 @@ fn it_is_completed_by_what_is_new() {
     world.backup(&source);
     let target = world.path("standby");
     let first = complete(&world, &target);
-    assert!(!first.completed && first.objects.count() > 100);
+    assert!(!first.completed && first.objects.objects() > 100);
     // Seafile was tried there, and its logs were left.
     fs::write(target.join("seafile-data/seafile.db-wal"), "old").unwrap();
     generator::change(&source.path, 10, 2000, 5);
@@ -72,8 +72,8 @@ fn it_is_completed_by_what_is_new() {
     world.through(Arc::clone(&recording) as Arc<dyn Backend>);
     let second = complete(&world, &target);
     assert!(second.completed && !second.resumed);
-    assert_eq!(second.objects.count(), report.totals.objects);
-    assert!(second.present.count() >= first.objects.count());
+    assert_eq!(second.objects.objects(), report.totals.objects);
+    assert!(second.present.objects() >= first.objects.objects());
     // Only packs that the first snapshot did not have were fetched.
     let packs = recording.operations().into_iter().filter(|operation| {
         let Operation::Get(key, _) = operation else {
@@ -99,7 +99,7 @@ fn what_is_not_as_long_as_it_should_be_is_made_anew() {
     fs::write(&blocks[0], "torn").unwrap();
     fs::remove_file(&blocks[1]).unwrap();
     let again = complete(&world, &target);
-    assert_eq!(again.objects.count(), 2);
+    assert_eq!(again.objects.objects(), 2);
     assert_same_as_fresh(&world, &target, "fresh");
 }
 
