@@ -311,9 +311,9 @@ impl Run<'_> {
                 words.push(word.to_owned());
             }
         };
-        for warning in &ordinary.warnings {
-            let word = warning.kind.incomplete_word();
-            add(word.is_some(), word.unwrap_or_default());
+        let of_files = ordinary.warnings.iter();
+        for word in of_files.filter_map(|warning| warning.kind.incomplete_word()) {
+            add(true, word);
         }
         add(self.source_is_gone(), manifest::SOURCE_GONE);
         add(
@@ -334,11 +334,9 @@ impl Run<'_> {
         add(unreadable, "rows-unreadable");
         add(!leftovers.unreadable.is_empty(), "stores-unreadable");
         add(leftovers.has_damage(), "stores-damaged");
-        for warning in &self.installation.warnings {
-            let word = warning.incomplete_word();
-            add(word.is_some(), word.unwrap_or_default());
+        for word in self.installation.incomplete_words() {
+            add(true, word);
         }
-        add(self.installation.docker_env_missing, "docker-env");
         words
     }
 

@@ -369,10 +369,7 @@ fn dry_run(
 fn left_out(installation: &Installation, scan: &files::Scan) -> Vec<&'static str> {
     let of_files = scan.warnings.iter();
     let of_files = of_files.filter_map(|warning| warning.kind.incomplete_word());
-    let known = installation.warnings.iter();
-    let known = known.filter_map(Warning::incomplete_word);
-    let docker = installation.docker_env_missing.then_some("docker-env");
-    let mut words: Vec<&str> = of_files.chain(known).chain(docker).collect();
+    let mut words: Vec<&str> = of_files.chain(installation.incomplete_words()).collect();
     words.sort_unstable();
     words.dedup();
     words

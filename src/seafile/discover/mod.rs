@@ -126,6 +126,14 @@ pub struct Installation {
     pub warnings: Vec<Warning>,
 }
 
+impl Installation {
+    /// What a backup of it lacks, as words of a marker's `incomplete`; a word may come twice.
+    pub fn incomplete_words(&self) -> impl Iterator<Item = &'static str> {
+        let warnings = self.warnings.iter().filter_map(Warning::incomplete_word);
+        warnings.chain(self.docker_env_missing.then_some("docker-env"))
+    }
+}
+
 /// What the parts of discovery judge by.
 struct Seen<'a> {
     top: &'a Path,
