@@ -10,7 +10,7 @@ use super::attempts::Attempt;
 use super::objects::Objects;
 use super::unreferenced::Leftovers;
 use super::{Error, Run};
-use crate::database::{LibraryPointers, Pointers};
+use crate::database::{LibraryPointers, MASTER, Pointers};
 use crate::object::{Kind, LibraryId, Object, ObjectId, Store};
 use crate::repository::manifest::{self, LibraryState, Manifest};
 use crate::seafile::commit::Commit;
@@ -18,8 +18,6 @@ use crate::time::Timestamp;
 
 /// So many commits are read to find one in a library's history, at most.
 const MOST_COMMITS: usize = 200_000;
-/// The branch that every library has.
-const MAIN_BRANCH: &str = "master";
 /// Libraries that vanish together in smaller numbers were deleted.
 const FEWEST_VANISHED: usize = 3;
 
@@ -305,7 +303,7 @@ impl MovedHead {
             time.map_or_else(|| commit.to_string(), |time| format!("{commit} ({time})"))
         };
         let mut library = named(self.library, self.name.as_deref());
-        if self.branch != MAIN_BRANCH {
+        if self.branch != MASTER {
             library = format!("{library}, branch {:?}", self.branch);
         }
         let (from, to) = (at(self.from, self.from_time), at(self.to, self.to_time));

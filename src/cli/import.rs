@@ -113,7 +113,6 @@ pub(super) struct Plan {
 }
 
 /// One database of it.
-#[derive(Clone)]
 struct Planned {
     role: String,
     sha256: String,
@@ -179,7 +178,9 @@ impl Importing {
         let lost = self.must_take(&server, &found, dumps, &open, output)?;
         for planned in &mut databases {
             planned.is_lost |= lost.contains(&planned.role);
-            refusals::other_heads(&server, planned)?;
+            if planned.is_lost {
+                refusals::other_heads(&server, planned)?;
+            }
         }
         let verify = self.verify(commands, &databases);
         Ok(Plan {

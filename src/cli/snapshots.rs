@@ -73,15 +73,13 @@ impl Arguments {
         });
         let Some(last) = self.last else { return };
         let mut seen: HashMap<String, u64> = HashMap::new();
-        let newest: Vec<bool> = (rows.iter().rev())
-            .map(|row| {
-                let seen = seen.entry(row.key.clone()).or_default();
-                *seen += 1;
-                *seen <= last
-            })
-            .collect();
-        let mut newest = newest.into_iter().rev();
-        rows.retain(|_| newest.next().unwrap_or_default());
+        rows.reverse();
+        rows.retain(|row| {
+            let seen = seen.entry(row.key.clone()).or_default();
+            *seen += 1;
+            *seen <= last
+        });
+        rows.reverse();
     }
 }
 

@@ -14,6 +14,7 @@ pub mod pointers;
 pub mod sqlite;
 
 pub use error::Error;
+pub use pointers::assemble::MASTER;
 pub use pointers::{
     Head, LibraryPointers, LibraryState, Oddity, Origin, Pointers, read_pointers,
     read_pointers_live,

@@ -1,11 +1,11 @@
 //! What `RESTORE-NOTES.txt` says of sync clients: what was done so that none is set back, and what was seen of real ones.
 
 use super::commits::ASIDE;
-use super::next::HEADS;
 use super::notes::Notes;
 use super::page::Page;
 use super::report::StoreCount;
 use super::{Scope, notes};
+use crate::source::databases::SEAFILE;
 
 /// How many files are written out.
 const MAX_FILES: usize = 1000;
@@ -33,7 +33,7 @@ impl Notes<'_> {
     }
 
     fn what_was_done(&self, page: &mut Page) {
-        if !self.report.databases.iter().any(|role| role == HEADS) {
+        if !self.report.databases.iter().any(|role| role == SEAFILE) {
             page.paragraph(&format!(
                 "THE DATABASE WITH THE HEADS OF ALL LIBRARIES IS LOST, and was not restored. The commits here are those \
                  that it led to in snapshot {}. With an OLDER one, clients set their users' files back without a word.",

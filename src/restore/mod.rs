@@ -54,9 +54,9 @@ pub use import::{
     must_be_restored, read_dump, read_restored, record, records, restored_from,
 };
 pub use mark::{STANDBY, UNFINISHED};
-pub use next::{Commands, HEADS};
+pub use next::Commands;
 pub use notes::NOTES;
-pub use report::{Files, Lost, LostFile, LostKind, Needs, Objects, Report, StoreCount};
+pub use report::{Files, Lost, LostFile, LostKind, Needs, Report, StoreCount};
 pub use steps::{Imports, LoadedDatabase, note_imports};
 pub use waiting::{Waiting, waiting};
 

@@ -7,9 +7,8 @@ use super::Scope;
 use crate::repository::manifest::{self, Manifest};
 use crate::repository::place::shell;
 use crate::repository::{Repository, Snapshot};
+use crate::source::databases::SEAFILE;
 
-/// The role of the database that names the libraries and says where each stands.
-pub const HEADS: &str = "seafile";
 /// What names a server; only the administrator knows which it will be.
 pub(super) const SERVER_OPTIONS: &str =
     "--database-host HOST --database-user USER --database-password-file FILE";
@@ -68,7 +67,7 @@ pub(super) fn verified(scope: Scope, manifest: &Manifest, restored: &[String]) -
         return Verified::Not;
     }
     let is_in_place = manifest.databases.iter().any(|database| {
-        database.role == HEADS
+        database.role == SEAFILE
             && database.engine == manifest::SQLITE
             && restored.contains(&database.role)
     });

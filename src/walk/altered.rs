@@ -56,7 +56,7 @@ pub(super) fn changed<S: Sight>(
         None => !is_sealed,
     };
     match stored {
-        Some(_) | None if is_mended && is_good => Ok(Found::Good {
+        _ if is_mended && is_good => Ok(Found::Good {
             object,
             content: Content::Commit(commit),
             bytes,

@@ -21,10 +21,8 @@ use crate::repository::names::{self, SnapshotId};
 use crate::repository::pool;
 use crate::repository::stream::{self, Broken, Seen};
 use crate::repository::{Error, Repository, Result};
+use crate::source::databases::SEAFILE;
 use crate::unpack::{self, Limits};
-
-/// The role of the database that knows the libraries.
-const SEAFILE: &str = "seafile";
 
 /// What some parts form together.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -28,18 +28,28 @@ impl Plan {
         let (wanted, lost): (Vec<&Planned>, Vec<&Planned>) =
             self.databases.iter().partition(is_wanted);
         for planned in &lost {
-            let lost = Planned {
-                is_lost: true,
-                ..(*planned).clone()
-            };
-            other_heads(&self.server, &lost).map_err(|error| self.after(&[], error))?;
+            other_heads(&self.server, planned).map_err(|error| self.after(&[], error))?;
         }
         let mut imported: Vec<Imported> = Vec::new();
         let done = self.load_all(&wanted, target, &mut imported, output);
         let roles = |planned: &[&Planned]| planned.iter().map(|one| one.role.clone()).collect();
         let lacking: Vec<String> = roles(&wanted[imported.len()..]);
         let lost: Vec<String> = roles(&lost);
-        self.note(target, &imported, (&lacking, &lost), commits_wait);
+        let loaded: Vec<LoadedDatabase> = imported.iter().map(Imported::to_note).collect();
+        let server = self.server.to_string();
+        note(
+            target,
+            &Imports {
+                server: &server,
+                loaded: &loaded,
+                lacking: &lacking,
+                lost: &lost,
+                commits_wait,
+                verify: &self.verify,
+                go_on: &self.go_on,
+                backup: &self.backup,
+            },
+        );
         match done {
             Ok(()) => Ok(imported),
             Err(error) => Err(self.after(&imported, error)),
@@ -155,34 +165,6 @@ impl Plan {
         })
     }
 
-    /// Writes down in the notes of the target what is where now. Notes that cannot be written undo nothing.
-    fn note(
-        &self,
-        target: &Path,
-        imported: &[Imported],
-        (lacking, lost): (&[String], &[String]),
-        commits_wait: bool,
-    ) {
-        let loaded: Vec<LoadedDatabase> = imported.iter().map(Imported::to_note).collect();
-        let imports = Imports {
-            server: &self.server.to_string(),
-            loaded: &loaded,
-            lacking,
-            lost,
-            commits_wait,
-            verify: &self.verify,
-            go_on: &self.go_on,
-            backup: &self.backup,
-        };
-        if let Err(error) = restore::note_imports(target, &imports) {
-            let error = anyhow::Error::from(error);
-            Output::warning(format_args!(
-                "{} does not tell what was loaded: {error:#}",
-                restore::NOTES
-            ));
-        }
-    }
-
     /// What the administrator has to know of the databases before the one that failed, and how it goes on.
     fn after(&self, imported: &[Imported], error: CommandError) -> CommandError {
         let done = imported.iter().map(|one| match &one.before {
@@ -199,6 +181,17 @@ impl Plan {
             hint: Some(hint.trim_start_matches([';', ' ', '\n']).to_owned()),
             ..error
         }
+    }
+}
+
+/// Writes down in the notes of the target what is where now. Notes that cannot be written undo nothing.
+fn note(target: &Path, imports: &Imports<'_>) {
+    if let Err(error) = restore::note_imports(target, imports) {
+        let error = anyhow::Error::from(error);
+        Output::warning(format_args!(
+            "{} does not tell what was loaded: {error:#}",
+            restore::NOTES
+        ));
     }
 }
 

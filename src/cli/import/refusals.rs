@@ -12,7 +12,7 @@ use crate::database::mysql::{Address, DumpNeeds, LoadError, Server, Target};
 use crate::repository::manifest::{Database, Manifest};
 use crate::restore::{self, NotRestored};
 use crate::seafile::discover::{Environment, discover};
-use crate::source::databases::on_servers;
+use crate::source::databases::{SEAFILE, on_servers};
 
 impl Importing {
     /// Refuses the server that the dumps come from: it may be alive, and in use by who did not mean to
@@ -129,9 +129,10 @@ pub(super) fn is_gone(dumps: Dumps<'_>, database: &Database) -> Result<bool, Com
     Ok(read.is_none())
 }
 
-/// Refuses to leave the heads of another state on the server, beside this snapshot's commits: clients would be set back.
+/// Of a database whose dump is lost: refuses to leave the heads of another state on the server, beside this snapshot's
+/// commits. Clients would be set back.
 pub(super) fn other_heads(server: &Server, planned: &Planned) -> Result<(), CommandError> {
-    if planned.role != restore::HEADS || !planned.is_lost || planned.found.is_empty() {
+    if planned.role != SEAFILE || planned.found.is_empty() {
         return Ok(());
     }
     let error = anyhow!(

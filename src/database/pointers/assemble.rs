@@ -17,7 +17,7 @@ use crate::database::Error;
 use crate::object::{LibraryId, ObjectId};
 
 /// The only branch that servers use; a library brought back from the trash gets it.
-const MASTER: &str = "master";
+pub const MASTER: &str = "master";
 /// How much of a senseless text is kept.
 const EXCERPT_CHARS: usize = 80;
 

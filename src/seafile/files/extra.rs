@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::{EntryKind, Error, Group, LeftOut, Reason};
+use super::{Entry, EntryKind, Error, Group, LeftOut, Reason};
 
 /// The folder inside an installation where paths from outside are kept.
 pub(super) const EXTRA: &str = "extra";
@@ -37,25 +37,19 @@ pub(super) fn give_way(
                 .skip(1)
                 .any(|above| taken.get(above) == Some(&false)),
         };
-        let mut error = None;
-        group.entries.retain(|entry| {
-            let gives_way = is_taken(&entry.path, is_folder(&entry.kind));
-            if gives_way && entry.path == Path::new(EXTRA) {
-                error = Some(Error::ExtraTaken {
-                    path: entry.path.clone(),
-                });
-            } else if gives_way {
-                left_out.push(LeftOut {
-                    path: entry.path.clone(),
-                    reason: Reason::Outside,
-                    count: 1,
-                });
+        let gives_way = |entry: &Entry| is_taken(&entry.path, is_folder(&entry.kind));
+        for entry in group.entries.iter().filter(|entry| gives_way(entry)) {
+            let path = entry.path.clone();
+            if path == Path::new(EXTRA) {
+                return Err(Error::ExtraTaken { path });
             }
-            !gives_way
-        });
-        if let Some(error) = error {
-            return Err(error);
+            left_out.push(LeftOut {
+                path,
+                reason: Reason::Outside,
+                count: 1,
+            });
         }
+        group.entries.retain(|entry| !gives_way(entry));
     }
     Ok(left_out)
 }
