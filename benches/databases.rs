@@ -43,10 +43,7 @@ fn main() {
         tls: Tls::Off,
     };
     let folder = tempfile::tempdir().unwrap();
-    let (ours, stock) = (
-        folder.path().join("ours.sql.zst"),
-        folder.path().join("stock.sql"),
-    );
+    let (ours, stock) = (folder.path().join("ours.sql.zst"), folder.path().join("stock.sql"));
     let mut times = [[Duration::MAX; 2]; 2];
     for round in 0..ROUNDS {
         keep(&mut times[0][0], || dump(&account, &ours));
@@ -128,9 +125,6 @@ fn stock_dump(server: &MariaDb, to: &Path) {
 /// The most memory that this process had, in KiB.
 fn peak() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmHWM"))
-        .unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }

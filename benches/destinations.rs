@@ -55,17 +55,9 @@ const STEPS: [&str; 4] = ["first backup", "nothing changed", "1 % changed", "res
 fn measure(work: &Path, corpus: &Corpus, tools: &[Box<dyn Tool + '_>]) -> Vec<Measured> {
     let mut all: Vec<Measured> = tools
         .iter()
-        .map(|tool| Measured {
-            who: tool.who(),
-            steps: Vec::new(),
-            requests: Vec::new(),
-        })
+        .map(|tool| Measured { who: tool.who(), steps: Vec::new(), requests: Vec::new() })
         .collect();
-    let steps = if corpus.grows {
-        &STEPS[..]
-    } else {
-        &STEPS[..2]
-    };
+    let steps = if corpus.grows { &STEPS[..] } else { &STEPS[..2] };
     for (number, step) in steps.iter().enumerate() {
         if number == 2 {
             synthetic::change(&corpus.path, 100, MEAN_LEN, 11);
@@ -151,11 +143,7 @@ fn corpora(work: &Path, objects: usize) -> Vec<Corpus> {
         };
         synthetic::grow(&path, size, 7);
     }
-    corpora.push(Corpus {
-        name: format!("synthetic, {objects} objects"),
-        path,
-        grows: true,
-    });
+    corpora.push(Corpus { name: format!("synthetic, {objects} objects"), path, grows: true });
     corpora
 }
 
@@ -170,11 +158,7 @@ fn table(corpus: &Corpus, destination: &str, measured: &[Measured]) {
                 0 => String::new(),
                 requests => format!("   {requests} requests"),
             };
-            println!(
-                "    {:<12} {seconds:>8.2} s   {:>7.2} x{requests}",
-                one.who,
-                seconds / own
-            );
+            println!("    {:<12} {seconds:>8.2} s   {:>7.2} x{requests}", one.who, seconds / own);
         }
     }
 }
@@ -196,19 +180,9 @@ fn must(command: &mut Command) -> Duration {
 /// The page cache shall hold the source for everybody.
 fn warm(path: &Path) {
     let mut tar = Command::new("tar");
-    must(
-        tar.arg("-cf")
-            .arg("/dev/null")
-            .arg("--")
-            .arg(path)
-            .env("LC_ALL", "C"),
-    );
+    must(tar.arg("-cf").arg("/dev/null").arg("--").arg(path).env("LC_ALL", "C"));
     let mut cat = Command::new("sh");
-    must(
-        cat.arg("-c")
-            .arg(r#"find "$0" -type f -print0 | xargs -0 cat >/dev/null"#)
-            .arg(path),
-    );
+    must(cat.arg("-c").arg(r#"find "$0" -type f -print0 | xargs -0 cat >/dev/null"#).arg(path));
 }
 
 type Variables<'a> = Vec<(&'static str, &'a str)>;
@@ -258,11 +232,7 @@ impl Tool for Seawall<'_> {
     }
 
     fn restore(&self, target: &Path) -> Duration {
-        must(
-            self.command("restore")
-                .args(["latest", "--target"])
-                .arg(target),
-        )
+        must(self.command("restore").args(["latest", "--target"]).arg(target))
     }
 
     fn requests(&self) -> u64 {
@@ -330,11 +300,7 @@ impl Tool for Restic<'_> {
     }
 
     fn restore(&self, target: &Path) -> Duration {
-        must(
-            self.command()
-                .args(["restore", "latest", "--target"])
-                .arg(target),
-        )
+        must(self.command().args(["restore", "latest", "--target"]).arg(target))
     }
 
     fn requests(&self) -> u64 {
@@ -356,10 +322,7 @@ mod s3 {
             Way {
                 url: url(proxy.port),
                 options: options.iter().map(ToString::to_string).collect(),
-                variables: vec![
-                    ("AWS_ACCESS_KEY_ID", ADMIN.0),
-                    ("AWS_SECRET_ACCESS_KEY", ADMIN.1),
-                ],
+                variables: vec![("AWS_ACCESS_KEY_ID", ADMIN.0), ("AWS_SECRET_ACCESS_KEY", ADMIN.1)],
                 folder: tempfile::tempdir_in(work).unwrap(),
                 proxy: Some(proxy),
             }
@@ -400,11 +363,7 @@ mod sftp {
     pub fn run(work: &Path, corpus: &Corpus, round_trip: Duration) -> Vec<Measured> {
         let sshd = Sshd::start(&Setup::default());
         let proxy = Proxy::start(sshd.port, round_trip);
-        let port = if round_trip.is_zero() {
-            sshd.port
-        } else {
-            proxy.port
-        };
+        let port = if round_trip.is_zero() { sshd.port } else { proxy.port };
         let files = tempfile::tempdir_in(work).unwrap();
         let known_hosts = files.path().join("known_hosts");
         std::fs::write(&known_hosts, sshd.known_line("ed25519", port)).unwrap();

@@ -65,10 +65,8 @@ fn main() {
             only.split(',').filter_map(known).collect()
         }
     };
-    let mut peers: Vec<Peer> = names
-        .into_iter()
-        .filter_map(|name| Peer::find(name, work.path()))
-        .collect();
+    let mut peers: Vec<Peer> =
+        names.into_iter().filter_map(|name| Peer::find(name, work.path())).collect();
     for peer in &peers {
         peer.init();
     }
@@ -114,10 +112,9 @@ fn source(work: &Path, objects: usize) -> PathBuf {
     };
     synthetic::grow(&path, size, 7);
     // As many as a small server has.
-    for (folder, count, len) in [
-        ("seahub-data/avatars", 5_000, 6_000),
-        ("seafile-server-11.0.13", 8_000, 9_000),
-    ] {
+    for (folder, count, len) in
+        [("seahub-data/avatars", 5_000, 6_000), ("seafile-server-11.0.13", 8_000, 9_000)]
+    {
         synthetic::files(&path.join(folder), count, len);
     }
     path
@@ -131,9 +128,7 @@ impl Peer {
                 let path = std::env::var_os("PATH").unwrap_or_default();
                 let servers = concat!(env!("CARGO_MANIFEST_DIR"), "/target/servers/bin");
                 let folders = std::env::split_paths(&path).chain([PathBuf::from(servers)]);
-                let found = folders
-                    .map(|folder| folder.join(name))
-                    .find(|path| path.is_file());
+                let found = folders.map(|folder| folder.join(name)).find(|path| path.is_file());
                 if found.is_none() {
                     println!("{name} is not installed, and left out");
                 }
@@ -142,13 +137,7 @@ impl Peer {
         };
         let folder = work.join(name);
         std::fs::create_dir(&folder).unwrap();
-        Some(Self {
-            name,
-            program,
-            folder,
-            steps: Vec::new(),
-            stored: (0, 0),
-        })
+        Some(Self { name, program, folder, steps: Vec::new(), stored: (0, 0) })
     }
 
     fn stored(&self) -> PathBuf {
@@ -162,33 +151,20 @@ impl Peer {
         let stored = stored.to_str().unwrap();
         match self.name {
             "seawall" => {
-                command
-                    .args(["-q", "-r", stored, "--state-dir"])
-                    .arg(self.folder.join("state"));
+                command.args(["-q", "-r", stored, "--state-dir"]).arg(self.folder.join("state"));
             }
             "restic" => {
-                command
-                    .args(["-r", stored, "--quiet", "--cache-dir"])
-                    .arg(&cache);
+                command.args(["-r", stored, "--quiet", "--cache-dir"]).arg(&cache);
                 command.env("RESTIC_PASSWORD", "benchmark");
             }
             "rustic" => {
                 command
-                    .args([
-                        "-r",
-                        stored,
-                        "--log-level",
-                        "error",
-                        "--no-progress",
-                        "--cache-dir",
-                    ])
+                    .args(["-r", stored, "--log-level", "error", "--no-progress", "--cache-dir"])
                     .arg(&cache);
                 command.env("RUSTIC_PASSWORD", "benchmark");
             }
             "borg" => {
-                command
-                    .env("BORG_BASE_DIR", &cache)
-                    .env("BORG_REPO", stored);
+                command.env("BORG_BASE_DIR", &cache).env("BORG_REPO", stored);
                 command.env("BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK", "yes");
             }
             "rclone" => {
@@ -247,11 +223,7 @@ impl Peer {
         let took = timed(&mut command);
         let (there, restored) = (weigh(source).0, weigh(target).0);
         // A restore by seawall has notes, and no journals of SQLite.
-        assert!(
-            restored + 10 > there,
-            "{}: {restored} of {there} files",
-            self.name
-        );
+        assert!(restored + 10 > there, "{}: {restored} of {there} files", self.name);
         took
     }
 }
@@ -278,9 +250,7 @@ fn weigh(folder: &Path) -> (u64, u64) {
 /// Runs a command that has to succeed.
 fn timed(command: &mut Command) -> Took {
     let mut timer = Command::new("time");
-    timer
-        .args(["--format", "%e %U %S %M"])
-        .arg(command.get_program());
+    timer.args(["--format", "%e %U %S %M"]).arg(command.get_program());
     timer.args(command.get_args()).stdin(Stdio::null());
     for (name, value) in command.get_envs() {
         timer.env(name, value.unwrap());
@@ -295,18 +265,9 @@ fn timed(command: &mut Command) -> Took {
         "{command:?}: {}{said}",
         String::from_utf8_lossy(&output.stdout)
     );
-    let numbers: Vec<f64> = said
-        .lines()
-        .last()
-        .unwrap()
-        .split(' ')
-        .map(|word| word.parse().unwrap())
-        .collect();
-    Took {
-        seconds: numbers[0],
-        cpu: numbers[1] + numbers[2],
-        memory: numbers[3] / 1000.0,
-    }
+    let numbers: Vec<f64> =
+        said.lines().last().unwrap().split(' ').map(|word| word.parse().unwrap()).collect();
+    Took { seconds: numbers[0], cpu: numbers[1] + numbers[2], memory: numbers[3] / 1000.0 }
 }
 
 /// The page cache shall hold the source for everybody.

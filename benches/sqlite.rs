@@ -47,14 +47,9 @@ fn main() {
         fill(&file, bytes);
         for &rate in &rates {
             let what = format!("{:>6} kB, {rate:>3} commits a second", bytes / 1000);
-            let before = measure(&file, rate, copies, || {
-                copy_in_one_step(&file, folder.path())
-            });
+            let before = measure(&file, rate, copies, || copy_in_one_step(&file, folder.path()));
             println!("{what}: before  {before}");
-            let source = SqliteSource {
-                role: "seafile".into(),
-                path: file.clone(),
-            };
+            let source = SqliteSource { role: "seafile".into(), path: file.clone() };
             let after = measure(&file, rate, copies, || {
                 copy_all(std::slice::from_ref(&source), folder.path()).unwrap()[0].locked_for
             });
@@ -75,8 +70,7 @@ fn fill(file: &Path, bytes: u64) {
     .unwrap();
     let sql = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < ?1)
                INSERT INTO filler SELECT n, randomblob(480) FROM c";
-    db.execute(sql, [i64::try_from(bytes / 500).unwrap()])
-        .unwrap();
+    db.execute(sql, [i64::try_from(bytes / 500).unwrap()]).unwrap();
 }
 
 /// Copies beside a process that writes.
@@ -97,10 +91,7 @@ fn measure(file: &Path, rate: u64, copies: usize, mut copy: impl FnMut() -> Dura
 
 fn begin_writer(file: &Path, rate: u64) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command
-        .arg("--write")
-        .arg(file)
-        .args(["--rate", &rate.to_string()]);
+    command.arg("--write").arg(file).args(["--rate", &rate.to_string()]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     command.spawn().unwrap()
 }
@@ -147,15 +138,11 @@ fn write(file: &Path, rate: u64) {
 fn copy_in_one_step(file: &Path, folder: &Path) -> Duration {
     let to = tempfile::NamedTempFile::new_in(folder).unwrap();
     let mut target = Connection::open(to.path()).unwrap();
-    target
-        .execute_batch("PRAGMA synchronous = OFF; PRAGMA journal_mode = OFF")
-        .unwrap();
+    target.execute_batch("PRAGMA synchronous = OFF; PRAGMA journal_mode = OFF").unwrap();
     let source = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
     source.busy_timeout(Duration::from_mins(1)).unwrap();
     source.execute_batch("BEGIN").unwrap();
-    source
-        .query_row("PRAGMA schema_version", [], |_| Ok(()))
-        .unwrap();
+    source.query_row("PRAGMA schema_version", [], |_| Ok(())).unwrap();
     let begun = Instant::now();
     let backup = Backup::new(&source, &mut target).unwrap();
     backup.step(-1).unwrap();

@@ -14,10 +14,7 @@ pub struct ParseIdError {
 
 impl ParseIdError {
     fn new(text: &str, expected: &'static str) -> Self {
-        Self {
-            text: text.chars().take(80).collect(),
-            expected,
-        }
+        Self { text: text.chars().take(80).collect(), expected }
     }
 }
 
@@ -253,11 +250,7 @@ impl FromStr for Store {
     type Err = ParseIdError;
 
     fn from_str(text: &str) -> Result<Self, ParseIdError> {
-        if text == "shared" {
-            Ok(Self::Shared)
-        } else {
-            text.parse().map(Self::Library)
-        }
+        if text == "shared" { Ok(Self::Shared) } else { text.parse().map(Self::Library) }
     }
 }
 
@@ -413,22 +406,10 @@ mod tests {
 
     #[test]
     fn upper_case_and_short_ids_are_refused() {
-        assert!(
-            "ABCDEF0123456789abcdef0123456789abcdef01"
-                .parse::<ObjectId>()
-                .is_err()
-        );
+        assert!("ABCDEF0123456789abcdef0123456789abcdef01".parse::<ObjectId>().is_err());
         assert!("abc".parse::<ObjectId>().is_err());
-        assert!(
-            "B47A83DD-90a4-497e-8ed3-28ccedce9e2d"
-                .parse::<LibraryId>()
-                .is_err()
-        );
-        assert!(
-            "b47a83dd090a4-497e-8ed3-28ccedce9e2d"
-                .parse::<LibraryId>()
-                .is_err()
-        );
+        assert!("B47A83DD-90a4-497e-8ed3-28ccedce9e2d".parse::<LibraryId>().is_err());
+        assert!("b47a83dd090a4-497e-8ed3-28ccedce9e2d".parse::<LibraryId>().is_err());
     }
 
     #[test]

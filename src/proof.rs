@@ -59,12 +59,7 @@ mod tests {
         let store = Store::Library(LibraryId::new([1; 16]));
         Member {
             name: MemberName::good(Object::new(store, kind, ObjectId::new(id))),
-            place: Place::Data {
-                frame: 0,
-                offset: 512,
-                len: 3,
-                sha256,
-            },
+            place: Place::Data { frame: 0, offset: 512, len: 3, sha256 },
         }
     }
 
@@ -111,10 +106,7 @@ mod tests {
         // The same commit to Seafile, other bytes.
         let longer = [bytes.as_slice(), b"\n"].concat();
         prove(&good, &longer, true).unwrap_err();
-        assert_eq!(
-            prove(&commit(Sha256::of(&longer)), &longer, false),
-            Ok(Proof::Good)
-        );
+        assert_eq!(prove(&commit(Sha256::of(&longer)), &longer, false), Ok(Proof::Good));
         prove(&commit(Sha256::of(b"abc")), b"abc", true).unwrap_err();
     }
 }

@@ -17,10 +17,8 @@ use crate::seafile::folders::ObjectFolders;
 
 /// Gives the files in the type that the database layer takes.
 pub fn sqlite_sources(files: &[SqliteFile]) -> Vec<SqliteSource> {
-    let source = |file: &SqliteFile| SqliteSource {
-        role: file.role.to_string(),
-        path: file.file.clone(),
-    };
+    let source =
+        |file: &SqliteFile| SqliteSource { role: file.role.to_string(), path: file.file.clone() };
     files.iter().map(source).collect()
 }
 
@@ -61,10 +59,8 @@ pub fn scan_options(
     also: &[PathBuf],
 ) -> ScanOptions {
     let data = PathBuf::from("seafile-data");
-    let mut skip_paths: Vec<PathBuf> = Kind::ALL
-        .iter()
-        .map(|kind| data.join("storage").join(kind.folder()))
-        .collect();
+    let mut skip_paths: Vec<PathBuf> =
+        Kind::ALL.iter().map(|kind| data.join("storage").join(kind.folder())).collect();
     if installation.object_storage.shared_folders {
         skip_paths.extend(Kind::ALL.iter().map(|kind| data.join(kind.folder())));
     }
@@ -75,10 +71,7 @@ pub fn scan_options(
             skip_paths.push(path.into());
         }
     }
-    let program = installation
-        .program_folder
-        .as_ref()
-        .and_then(|folder| folder.file_name());
+    let program = installation.program_folder.as_ref().and_then(|folder| folder.file_name());
     ScanOptions {
         top: installation.top.clone(),
         data_dir: installation.data_dir.clone(),
@@ -86,11 +79,7 @@ pub fn scan_options(
         program_folder: program.map(|name| name.to_string_lossy().into_owned()),
         conf_dir: (installation.conf_dir.clone())
             .filter(|_| !installation.top.join("conf").is_dir()),
-        followed_links: installation
-            .links
-            .iter()
-            .map(|link| link.path.clone())
-            .collect(),
+        followed_links: installation.links.iter().map(|link| link.path.clone()).collect(),
         excludes: excludes.to_vec(),
         also: [also, &installation.outside].concat(),
     }

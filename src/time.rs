@@ -22,9 +22,7 @@ impl Timestamp {
 
     /// From a system time, cut to whole seconds and clamped to the years 1970 to 9999.
     pub fn from_system(time: SystemTime) -> Self {
-        let seconds = time
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs());
+        let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         Self(i64::try_from(seconds).unwrap_or(LAST).min(LAST))
     }
 
@@ -79,11 +77,7 @@ impl FromStr for Timestamp {
     fn from_str(text: &str) -> Result<Self, ParseTimeError> {
         let parsed = DateTime::parse_from_rfc3339(text).map_err(|_| ParseTimeError)?;
         let time = Self::from_seconds(parsed.timestamp()).ok_or(ParseTimeError)?;
-        if time.to_string() == text {
-            Ok(time)
-        } else {
-            Err(ParseTimeError)
-        }
+        if time.to_string() == text { Ok(time) } else { Err(ParseTimeError) }
     }
 }
 
@@ -129,11 +123,7 @@ impl FromStr for Day {
         let parsed = chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d");
         let day = Self(parsed.map_err(|_| ParseDayError)?);
         // Only one spelling, and years of four digits.
-        if text.len() == 10 && day.to_string() == text {
-            Ok(day)
-        } else {
-            Err(ParseDayError)
-        }
+        if text.len() == 10 && day.to_string() == text { Ok(day) } else { Err(ParseDayError) }
     }
 }
 
@@ -204,14 +194,7 @@ mod tests {
         let over = |text: &str| day.is_over(text.parse().unwrap());
         assert!(!over("2026-11-22T23:59:59Z") && over("2026-11-23T00:00:00Z"));
         assert_eq!(day.to_string(), "2026-11-22");
-        for text in [
-            "2026-11-31",
-            "2026-1-2",
-            "22.11.2026",
-            "+12026-01-01",
-            "",
-            "2026-11-22 ",
-        ] {
+        for text in ["2026-11-31", "2026-1-2", "22.11.2026", "+12026-01-01", "", "2026-11-22 "] {
             assert!(text.parse::<Day>().is_err(), "{text}");
         }
     }

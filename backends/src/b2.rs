@@ -42,12 +42,8 @@ const LOGIN: &str = "https://api.backblazeb2.com";
 /// Requests at a time where nobody says how many.
 const CONNECTIONS: NonZeroUsize = NonZeroUsize::new(4).expect("four is not zero");
 /// What a name keeps in a header or a path: <https://www.backblaze.com/docs/cloud-storage-native-api-string-encoding>
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'/')
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
+const ENCODED: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A destination that is a bucket, or a prefix in one.
 pub struct B2Backend {
@@ -82,11 +78,7 @@ impl B2Backend {
             account: Account::new(login, options, Client::new(options, connections)?)?,
             bucket: remote.host.clone(),
             bucket_id: bucket_id.clone(),
-            prefix: if prefix.is_empty() {
-                prefix
-            } else {
-                prefix + "/"
-            },
+            prefix: if prefix.is_empty() { prefix } else { prefix + "/" },
             connections,
         };
         block_on(backend.page("", None, 1))??;
@@ -259,10 +251,7 @@ impl Backend for B2Backend {
     }
 
     fn properties(&self) -> Properties {
-        Properties {
-            writes: Writes::Weak,
-            connections: self.connections,
-        }
+        Properties { writes: Writes::Weak, connections: self.connections }
     }
 
     fn examine(&self) -> Vec<Finding> {

@@ -40,11 +40,7 @@ pub struct Fresh {
 impl Fresh {
     /// Two handles on one empty storage.
     pub fn new(first: impl Backend + 'static, second: impl Backend + 'static) -> Self {
-        Self {
-            first: Arc::new(first),
-            second: Arc::new(second),
-            kept: None,
-        }
+        Self { first: Arc::new(first), second: Arc::new(second), kept: None }
     }
 
     /// Keeps what the storage needs (a temporary folder, a server) until the case is over.
@@ -60,10 +56,7 @@ pub type Case = (&'static str, fn(&Fresh));
 
 /// Runs one case.
 pub fn run(name: &str, fresh: &dyn Fn() -> Fresh) {
-    let (_, case) = CASES
-        .iter()
-        .find(|(case, _)| *case == name)
-        .expect("the list of cases has it");
+    let (_, case) = CASES.iter().find(|(case, _)| *case == name).expect("the list of cases has it");
     let _watched = Watched::new(name);
     let fresh = fresh();
     let _named = NamedInPanic(name);
@@ -269,16 +262,12 @@ fn key(text: &str) -> Key {
 
 /// Stores something.
 fn put(backend: &dyn Backend, text: &str, body: &[u8]) {
-    backend
-        .put_new(&key(text), body)
-        .expect("a new key can be put");
+    backend.put_new(&key(text), body).expect("a new key can be put");
 }
 
 /// What a key holds.
 fn get(backend: &dyn Backend, text: &str) -> Vec<u8> {
-    backend
-        .get(&key(text), None)
-        .expect("what was put can be read")
+    backend.get(&key(text), None).expect("what was put can be read")
 }
 
 /// Every entry below a prefix.

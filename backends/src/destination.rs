@@ -191,9 +191,7 @@ fn parse_path(text: &str) -> Result<PathBuf> {
 fn parse_file(rest: &str) -> Result<PathBuf> {
     let path = rest.strip_prefix("localhost").unwrap_or(rest);
     if !path.starts_with('/') {
-        return Err(invalid(format!(
-            "a file:// URL has three slashes: {SUPPORTED}"
-        )));
+        return Err(invalid(format!("a file:// URL has three slashes: {SUPPORTED}")));
     }
     refuse_bad_escapes(path)?;
     let bytes: Vec<u8> = percent_decode_str(path).collect();
@@ -226,15 +224,11 @@ fn parse_remote(scheme: Scheme, rest: &str) -> Result<Remote> {
         None => String::new(),
     };
     if host.is_empty() || host.contains(['/', '@', '\0']) || host.starts_with('-') {
-        return Err(invalid(format!(
-            "a {name}:// URL names a place: {SUPPORTED}"
-        )));
+        return Err(invalid(format!("a {name}:// URL names a place: {SUPPORTED}")));
     }
     let has_user = authority.contains('@');
     if !scheme.names_a_machine() && (has_user || url.port().is_some()) {
-        return Err(invalid(format!(
-            "a {name}:// URL names neither user nor port: {SUPPORTED}"
-        )));
+        return Err(invalid(format!("a {name}:// URL names neither user nor port: {SUPPORTED}")));
     }
     let user = has_user.then(|| decoded(url.username())).transpose()?;
     if user.as_deref() == Some("") {
@@ -242,21 +236,13 @@ fn parse_remote(scheme: Scheme, rest: &str) -> Result<Remote> {
     }
     // Not the parser's path: that one has resolved `..`.
     let path = decoded(raw_path)?;
-    let path = if path.len() > 1 {
-        path.trim_end_matches('/').to_owned()
-    } else {
-        path
-    };
+    let path = if path.len() > 1 { path.trim_end_matches('/').to_owned() } else { path };
     Ok(Remote {
         scheme,
         user,
         host,
         port: url.port(),
-        path: if path.is_empty() && !raw_path.is_empty() {
-            "/".to_owned()
-        } else {
-            path
-        },
+        path: if path.is_empty() && !raw_path.is_empty() { "/".to_owned() } else { path },
         parameters: parameters(name, &url)?,
     })
 }
@@ -269,9 +255,7 @@ fn parameters(scheme: &str, url: &Url) -> Result<BTreeMap<String, String>> {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let (name, value) = (decoded(name)?, decoded(value)?);
         if parameters.insert(name, value).is_some() {
-            return Err(invalid(format!(
-                "a {scheme}:// URL has one of its parameters twice"
-            )));
+            return Err(invalid(format!("a {scheme}:// URL has one of its parameters twice")));
         }
     }
     Ok(parameters)
@@ -306,9 +290,7 @@ fn refuse_bad_escapes(text: &str) -> Result<()> {
     if parts.all(is_byte) {
         Ok(())
     } else {
-        Err(invalid(
-            "a % stands before two hexadecimal digits".to_owned(),
-        ))
+        Err(invalid("a % stands before two hexadecimal digits".to_owned()))
     }
 }
 
@@ -364,46 +346,16 @@ mod tests {
         for (url, user, host, port, path) in [
             ("sftp://host", None, "host", None, ""),
             ("sftp://host/", None, "host", None, "/"),
-            (
-                "SFTP://me@Host:2222/a/b/",
-                Some("me"),
-                "Host",
-                Some(2222),
-                "/a/b",
-            ),
+            ("SFTP://me@Host:2222/a/b/", Some("me"), "Host", Some(2222), "/a/b"),
             ("sftp://host/~/a%20b", None, "host", None, "/~/a b"),
             ("sftp://host/a/../b", None, "host", None, "/a/../b"),
-            (
-                "sftp://me%40corp@[::1]:22/x",
-                Some("me@corp"),
-                "::1",
-                Some(22),
-                "/x",
-            ),
+            ("sftp://me%40corp@[::1]:22/x", Some("me@corp"), "::1", Some(22), "/x"),
             ("sftp://10.0.0.1//x", None, "10.0.0.1", None, "//x"),
             ("sftp://h/%2e%2e/%7e", None, "h", None, "/../~"),
-            (
-                "s3://my.bucket/pre%2Bfix/of",
-                None,
-                "my.bucket",
-                None,
-                "/pre+fix/of",
-            ),
+            ("s3://my.bucket/pre%2Bfix/of", None, "my.bucket", None, "/pre+fix/of"),
             ("s3://My_Bucket", None, "My_Bucket", None, ""),
-            (
-                "azblob://account/container/x",
-                None,
-                "account",
-                None,
-                "/container/x",
-            ),
-            (
-                "webdavs://u@h:8443/remote.php/dav",
-                Some("u"),
-                "h",
-                Some(8443),
-                "/remote.php/dav",
-            ),
+            ("azblob://account/container/x", None, "account", None, "/container/x"),
+            ("webdavs://u@h:8443/remote.php/dav", Some("u"), "h", Some(8443), "/remote.php/dav"),
         ] {
             let remote = remote(url);
             assert_eq!(remote.user.as_deref(), user, "{url}");
@@ -416,17 +368,10 @@ mod tests {
     #[test]
     fn parameters_are_names_and_values() {
         let remote = remote("s3://b/p?endpoint=https://h:9000/x&region=eu+1&style=path&x");
-        let got: Vec<_> = remote
-            .parameters
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
-            .collect();
-        let expected = [
-            ("endpoint", "https://h:9000/x"),
-            ("region", "eu+1"),
-            ("style", "path"),
-            ("x", ""),
-        ];
+        let got: Vec<_> =
+            remote.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let expected =
+            [("endpoint", "https://h:9000/x"), ("region", "eu+1"), ("style", "path"), ("x", "")];
         assert_eq!(got, expected);
         assert!(remote.allow(&["endpoint", "region", "style", "x"]).is_ok());
         let error = remote.allow(&["endpoint", "region", "style"]).unwrap_err();
@@ -438,12 +383,7 @@ mod tests {
         assert_eq!(remote("s3://b").prefix().unwrap(), [] as [&str; 0]);
         assert_eq!(remote("s3://b/").prefix().unwrap(), [] as [&str; 0]);
         assert_eq!(remote("s3://b/x%20y/z/").prefix().unwrap(), ["x y", "z"]);
-        for url in [
-            "s3://b/x//y",
-            "s3://b/../y",
-            "s3://b/x/%2e%2e/y",
-            "s3://b/./y",
-        ] {
+        for url in ["s3://b/x//y", "s3://b/../y", "s3://b/x/%2e%2e/y", "s3://b/./y"] {
             assert_eq!(remote(url).prefix().unwrap_err().kind(), ErrorKind::Invalid);
         }
     }

@@ -41,12 +41,7 @@ pub struct Error {
 impl Error {
     /// An error of a kind, not yet about a key.
     pub fn new(kind: ErrorKind) -> Self {
-        Self {
-            kind,
-            key: None,
-            hint: None,
-            source: None,
-        }
+        Self { kind, key: None, hint: None, source: None }
     }
 
     /// Says which key it is about.
@@ -177,10 +172,7 @@ mod tests {
     fn an_error_names_its_key_and_keeps_its_source() {
         let key = Key::parse("markers/x").unwrap();
         let error = Error::from(io::Error::from_raw_os_error(28)).with_key(&key);
-        assert_eq!(
-            error.to_string(),
-            "markers/x: no space left at the destination"
-        );
+        assert_eq!(error.to_string(), "markers/x: no space left at the destination");
         assert!(error.source().unwrap().to_string().contains("No space"));
         assert_eq!(error.key(), Some(&key));
     }

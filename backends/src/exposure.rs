@@ -33,11 +33,8 @@ impl Exposure {
             return Self::Private;
         }
         let this = rustix::process::geteuid();
-        let exposure = Self::by_mode(
-            metadata.mode(),
-            metadata.uid() == this.as_raw(),
-            this.is_root(),
-        );
+        let exposure =
+            Self::by_mode(metadata.mode(), metadata.uid() == this.as_raw(), this.is_root());
         let is_read_only = || {
             let mount = rustix::fs::statvfs(path);
             mount.is_ok_and(|mount| mount.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY))
@@ -100,9 +97,7 @@ mod tests {
         for mode in [0o100_600, 0o100_400, 0o100_700] {
             assert_eq!(own(mode), Exposure::Private, "{mode:o}");
         }
-        for mode in [
-            0o100_644, 0o100_640, 0o100_666, 0o100_604, 0o100_620, 0o100_660,
-        ] {
+        for mode in [0o100_644, 0o100_640, 0o100_666, 0o100_604, 0o100_620, 0o100_660] {
             assert_eq!(own(mode), Exposure::Open, "{mode:o}");
         }
         let of_another = |mode, is_root| Exposure::by_mode(mode, false, is_root);

@@ -72,9 +72,7 @@ impl Plan {
     /// Changes the planned bytes in what was read of `key` from `start` on.
     fn corrupt(&self, key: &Key, start: u64, body: &mut [u8]) {
         for (_, offset) in self.flips.iter().filter(|(flipped, _)| flipped == key) {
-            let index = offset
-                .checked_sub(start)
-                .and_then(|index| usize::try_from(index).ok());
+            let index = offset.checked_sub(start).and_then(|index| usize::try_from(index).ok());
             if let Some(byte) = index.and_then(|index| body.get_mut(index)) {
                 *byte ^= 1;
             }
@@ -94,12 +92,7 @@ pub struct FaultyBackend<B> {
 impl<B: Backend> FaultyBackend<B> {
     /// Applies a plan to the calls of `inner`.
     pub fn new(inner: B, plan: Plan) -> Self {
-        Self {
-            inner,
-            plan,
-            count: AtomicU64::new(0),
-            is_dead: AtomicBool::new(false),
-        }
+        Self { inner, plan, count: AtomicU64::new(0), is_dead: AtomicBool::new(false) }
     }
 
     /// How many calls were made: a sweep dies at each number below that of a run without faults.

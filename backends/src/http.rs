@@ -79,9 +79,8 @@ impl Client {
         if let Some(path) = &options.ca_file {
             client = client.tls_certs_merge(certificates(path)?);
         }
-        let client = client
-            .build()
-            .map_err(|error| Error::new(ErrorKind::Other).with_source(error))?;
+        let client =
+            client.build().map_err(|error| Error::new(ErrorKind::Other).with_source(error))?;
         Ok(Self {
             inner: client,
             requests: Arc::new(Semaphore::new(requests.get())),
@@ -223,11 +222,7 @@ impl Body for Outgoing {
         if self.rest.is_empty() {
             return Poll::Ready(None);
         }
-        let chunk = if self.pace.is_limited() {
-            SMALL_CHUNK
-        } else {
-            CHUNK
-        };
+        let chunk = if self.pace.is_limited() { SMALL_CHUNK } else { CHUNK };
         let len = self.rest.len().min(chunk);
         if self.pause.is_none() {
             let pause = self.pace.take(len as u64);

@@ -47,22 +47,14 @@ impl Key {
 
     /// Whether this key lies below `prefix` (whole segments; the empty prefix holds every key).
     pub fn is_below(&self, prefix: &str) -> bool {
-        prefix.is_empty()
-            || self
-                .0
-                .strip_prefix(prefix)
-                .is_some_and(|rest| rest.starts_with('/'))
+        prefix.is_empty() || self.0.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('/'))
     }
 }
 
 /// Whether `text` may stand between two slashes of a key.
 pub(crate) fn is_segment(text: &str) -> bool {
-    text.bytes()
-        .next()
-        .is_some_and(|first| first.is_ascii_alphanumeric())
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+    text.bytes().next().is_some_and(|first| first.is_ascii_alphanumeric())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }
 
 /// Refuses a prefix that is neither empty nor whole segments. No key can lie below such a prefix,
@@ -100,10 +92,7 @@ mod tests {
             "markers/2026-11-22T20-40-05Z-9f3c",
             "A_b/c-d",
         ] {
-            assert_eq!(
-                Key::parse(text).map(|key| key.to_string()),
-                Ok(text.to_owned())
-            );
+            assert_eq!(Key::parse(text).map(|key| key.to_string()), Ok(text.to_owned()));
         }
     }
 

@@ -23,10 +23,7 @@ impl Pace {
     /// At most so many bytes a second.
     pub(crate) fn new(bytes_per_second: Option<NonZeroU64>) -> Self {
         Self(bytes_per_second.map(|bytes_per_second| {
-            Arc::new(Rate {
-                bytes_per_second,
-                free: Mutex::new(Instant::now()),
-            })
+            Arc::new(Rate { bytes_per_second, free: Mutex::new(Instant::now()) })
         }))
     }
 
@@ -82,11 +79,7 @@ pub struct LimitedBackend<B> {
 impl<B: Backend> LimitedBackend<B> {
     /// Limits what goes to and comes from `inner`, in bytes a second.
     pub fn new(inner: B, upload: Option<NonZeroU64>, download: Option<NonZeroU64>) -> Self {
-        Self {
-            inner,
-            upload: Pace::new(upload),
-            download: Pace::new(download),
-        }
+        Self { inner, upload: Pace::new(upload), download: Pace::new(download) }
     }
 }
 

@@ -58,12 +58,7 @@ impl LocalBackend {
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         let root = Folder::open_path(&path).map_err(|error| at_path(&path, error))?;
-        Ok(Self {
-            path,
-            root,
-            publishing: Publishing::Rename,
-            settled: Mutex::default(),
-        })
+        Ok(Self { path, root, publishing: Publishing::Rename, settled: Mutex::default() })
     }
 
     /// Makes the folder, and those above it, where they are not there, for this user only; then
@@ -104,11 +99,7 @@ impl LocalBackend {
         for name in folder::segments(path) {
             let (next, made) = folder.open_or_make(name)?;
             end += name.len();
-            steps.push(Step {
-                path: path[..end].to_owned(),
-                folder,
-                made,
-            });
+            steps.push(Step { path: path[..end].to_owned(), folder, made });
             end += 1;
             folder = next;
         }
@@ -140,19 +131,13 @@ impl LocalBackend {
         // Sync even if the name was taken: a caller that finds the same bytes there relies on them,
         // and their writer may have crashed before its own sync.
         self.settle(&steps, &folder)?;
-        if stored {
-            Ok(())
-        } else {
-            Err(io::ErrorKind::AlreadyExists.into())
-        }
+        if stored { Ok(()) } else { Err(io::ErrorKind::AlreadyExists.into()) }
     }
 }
 
 impl fmt::Debug for LocalBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LocalBackend")
-            .field("path", &self.path)
-            .finish_non_exhaustive()
+        f.debug_struct("LocalBackend").field("path", &self.path).finish_non_exhaustive()
     }
 }
 
@@ -185,11 +170,9 @@ impl Backend for LocalBackend {
 
     fn stat(&self, key: &Key) -> Result<Entry> {
         match self.find(key) {
-            Ok(Some((_, Holds::File { len, modified }))) => Ok(Entry {
-                key: key.clone(),
-                len,
-                modified,
-            }),
+            Ok(Some((_, Holds::File { len, modified }))) => {
+                Ok(Entry { key: key.clone(), len, modified })
+            }
             Ok(_) => Err(Error::new(ErrorKind::NotFound).with_key(key)),
             Err(error) => Err(Error::from(error).with_key(key)),
         }
@@ -251,10 +234,7 @@ impl Backend for LocalBackend {
         let synced = self.root.sync();
         let (weight, text, next) = match synced {
             Ok(()) if !self.root.quirks().has_unsynced_folders() => {
-                let text = format!(
-                    "the file system ({}) syncs folders",
-                    self.root.file_system()
-                );
+                let text = format!("the file system ({}) syncs folders", self.root.file_system());
                 (Weight::Good, text, None)
             }
             Ok(()) => {
@@ -263,19 +243,10 @@ impl Backend for LocalBackend {
             }
             Err(error) => {
                 let text = format!("the folder cannot be synced: {error}");
-                (
-                    Weight::Bad,
-                    text,
-                    Some("look at the disk and its cable".to_owned()),
-                )
+                (Weight::Bad, text, Some("look at the disk and its cable".to_owned()))
             }
         };
-        vec![Finding {
-            about: "durability",
-            weight,
-            text,
-            next,
-        }]
+        vec![Finding { about: "durability", weight, text, next }]
     }
 
     /// Reads the names in every folder. Who writes a temporary file holds a lock on it.
@@ -336,10 +307,7 @@ fn is_taken(folder: &Folder, name: &str) -> io::Result<bool> {
 fn make_durably(path: &Path) -> io::Result<()> {
     let path = std::path::absolute(path)?;
     let missing: Vec<&Path> = path.ancestors().take_while(|path| !path.exists()).collect();
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&path)?;
+    DirBuilder::new().recursive(true).mode(0o700).create(&path)?;
     for parent in missing.iter().filter_map(|made| made.parent()) {
         Folder::open_path(parent)?.sync()?;
     }
@@ -353,10 +321,7 @@ fn at_path(path: &Path, error: io::Error) -> Error {
         ErrorKind::AlreadyExists => ErrorKind::Invalid,
         kind => kind,
     };
-    Error::new(kind).with_source(AtPath {
-        path: path.to_owned(),
-        source: error,
-    })
+    Error::new(kind).with_source(AtPath { path: path.to_owned(), source: error })
 }
 
 /// An error of the operating system, and where.

@@ -34,10 +34,7 @@ impl MemoryBackend {
 
     /// An empty storage with its own clock.
     pub fn with_clock(clock: Clock) -> Self {
-        Self {
-            stored: Arc::default(),
-            clock,
-        }
+        Self { stored: Arc::default(), clock }
     }
 
     /// Locks the storage. No call leaves it half changed, so a poisoned lock is safe to use.
@@ -62,9 +59,7 @@ impl Default for MemoryBackend {
 
 impl fmt::Debug for MemoryBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryBackend")
-            .field("keys", &self.stored().len())
-            .finish_non_exhaustive()
+        f.debug_struct("MemoryBackend").field("keys", &self.stored().len()).finish_non_exhaustive()
     }
 }
 
@@ -76,9 +71,7 @@ impl Backend for MemoryBackend {
             return Err(Error::new(ErrorKind::AlreadyExists).with_key(key));
         }
         if let Some(text) = conflict(&stored, key) {
-            return Err(Error::new(ErrorKind::Invalid)
-                .with_key(key)
-                .with_source(text));
+            return Err(Error::new(ErrorKind::Invalid).with_key(key).with_source(text));
         }
         let modified = (self.clock)();
         stored.insert(key.clone(), Stored { body, modified });
@@ -88,13 +81,9 @@ impl Backend for MemoryBackend {
     fn get(&self, key: &Key, range: Option<Range<u64>>) -> Result<Vec<u8>> {
         let body = self.read(key, |stored| Arc::clone(&stored.body))?;
         let range = range::within(key, range, operation::len(&body))?;
-        let bounds = usize::try_from(range.start)
-            .ok()
-            .zip(usize::try_from(range.end).ok());
+        let bounds = usize::try_from(range.start).ok().zip(usize::try_from(range.end).ok());
         let bytes = bounds.and_then(|(start, end)| body.get(start..end));
-        bytes
-            .map(<[u8]>::to_vec)
-            .ok_or_else(|| Error::new(ErrorKind::OutOfRange).with_key(key))
+        bytes.map(<[u8]>::to_vec).ok_or_else(|| Error::new(ErrorKind::OutOfRange).with_key(key))
     }
 
     fn stat(&self, key: &Key) -> Result<Entry> {
@@ -105,9 +94,8 @@ impl Backend for MemoryBackend {
         if let Err(error) = check_prefix(prefix) {
             return Box::new(std::iter::once(Err(error)));
         }
-        let entries: Vec<Entry> = below(&self.stored(), prefix)
-            .map(|(key, stored)| entry(key, stored))
-            .collect();
+        let entries: Vec<Entry> =
+            below(&self.stored(), prefix).map(|(key, stored)| entry(key, stored)).collect();
         Box::new(entries.into_iter().map(Ok))
     }
 
@@ -119,11 +107,7 @@ impl Backend for MemoryBackend {
 
 /// The thing as a listing shows it.
 fn entry(key: &Key, stored: &Stored) -> Entry {
-    Entry {
-        key: key.clone(),
-        len: operation::len(&stored.body),
-        modified: stored.modified,
-    }
+    Entry { key: key.clone(), len: operation::len(&stored.body), modified: stored.modified }
 }
 
 /// Everything below a prefix: what begins with it and a slash stands together in the map's order.
@@ -131,11 +115,7 @@ fn below<'a>(
     stored: &'a BTreeMap<Key, Stored>,
     prefix: &str,
 ) -> impl Iterator<Item = (&'a Key, &'a Stored)> {
-    let start = if prefix.is_empty() {
-        String::new()
-    } else {
-        format!("{prefix}/")
-    };
+    let start = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
     stored
         .range::<str, _>((Bound::Included(start.as_str()), Bound::Unbounded))
         .take_while(move |(key, _)| key.as_str().starts_with(&start))

@@ -51,9 +51,9 @@ fn open_or_make(url: &str, options: &Options, absent: Absent) -> Result<Arc<dyn 
                 Ok(retrying(folder, options))
             }
         }
-        Destination::Remote(remote) => retry(options.retry, &*options.tell_retry, || {
-            open_remote(&remote, options, absent)
-        }),
+        Destination::Remote(remote) => {
+            retry(options.retry, &*options.tell_retry, || open_remote(&remote, options, absent))
+        }
     }
 }
 
@@ -66,25 +66,17 @@ fn retrying(backend: impl Backend + 'static, options: &Options) -> Arc<dyn Backe
 fn open_remote(remote: &Remote, options: &Options, absent: Absent) -> Result<Arc<dyn Backend>> {
     match remote.scheme {
         #[cfg(feature = "sftp")]
-        Scheme::Sftp => Ok(retrying(
-            crate::sftp::SftpBackend::open(remote, options, absent)?,
-            options,
-        )),
+        Scheme::Sftp => {
+            Ok(retrying(crate::sftp::SftpBackend::open(remote, options, absent)?, options))
+        }
         #[cfg(feature = "s3")]
-        Scheme::S3 => Ok(retrying(
-            crate::s3::S3Backend::open(remote, options)?,
-            options,
-        )),
+        Scheme::S3 => Ok(retrying(crate::s3::S3Backend::open(remote, options)?, options)),
         #[cfg(feature = "b2")]
-        Scheme::B2 => Ok(retrying(
-            crate::b2::B2Backend::open(remote, options)?,
-            options,
-        )),
+        Scheme::B2 => Ok(retrying(crate::b2::B2Backend::open(remote, options)?, options)),
         #[cfg(feature = "opendal")]
-        Scheme::Azblob | Scheme::Gcs | Scheme::Webdav | Scheme::Webdavs => Ok(retrying(
-            crate::opendal::OpendalBackend::open(remote, options, absent)?,
-            options,
-        )),
+        Scheme::Azblob | Scheme::Gcs | Scheme::Webdav | Scheme::Webdavs => {
+            Ok(retrying(crate::opendal::OpendalBackend::open(remote, options, absent)?, options))
+        }
         #[allow(unreachable_patterns, reason = "all features of this crate are on")]
         scheme => Err(crate::destination::invalid(format!(
             "this seawall was built without {}://",
@@ -126,10 +118,7 @@ mod tests {
         let options = Options::default();
         let folder = tempfile::tempdir().unwrap();
         let url = format!("file://{}/a%20b/c", folder.path().display());
-        assert_eq!(
-            open(&url, &options).unwrap_err().kind(),
-            ErrorKind::NotFound
-        );
+        assert_eq!(open(&url, &options).unwrap_err().kind(), ErrorKind::NotFound);
         let key = Key::parse("x").unwrap();
         let made = create(&url, &options).unwrap();
         made.put_new(&key, b"1").unwrap();

@@ -114,10 +114,7 @@ mod tests {
     fn secrets_are_not_shown() {
         let options = Options {
             password: Some("hunter2".into()),
-            ssh: Ssh {
-                passphrase: Some("hunter2".into()),
-                ..Ssh::default()
-            },
+            ssh: Ssh { passphrase: Some("hunter2".into()), ..Ssh::default() },
             variable: Arc::new(|_| Some("hunter2".to_owned())),
             ..Options::default()
         };

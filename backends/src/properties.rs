@@ -27,10 +27,7 @@ pub struct Properties {
 impl Default for Properties {
     /// Create-only, one call at a time.
     fn default() -> Self {
-        Self {
-            writes: Writes::CreateOnly,
-            connections: NonZeroUsize::MIN,
-        }
+        Self { writes: Writes::CreateOnly, connections: NonZeroUsize::MIN }
     }
 }
 

@@ -48,10 +48,7 @@ impl Log {
 impl<B> RecordingBackend<B> {
     /// Records the calls of `inner`.
     pub fn new(inner: B) -> Self {
-        Self {
-            inner,
-            log: Mutex::default(),
-        }
+        Self { inner, log: Mutex::default() }
     }
 
     /// Every call that has returned, in the order in which they were begun.
@@ -61,10 +58,7 @@ impl<B> RecordingBackend<B> {
 
     /// As [`recorded`](Self::recorded), without the outcomes.
     pub fn operations(&self) -> Vec<Operation> {
-        self.recorded()
-            .into_iter()
-            .map(|recorded| recorded.operation)
-            .collect()
+        self.recorded().into_iter().map(|recorded| recorded.operation).collect()
     }
 
     /// As [`recorded`](Self::recorded), and forgets them.
@@ -92,12 +86,7 @@ impl<B> RecordingBackend<B> {
     ) {
         let mut log = self.log();
         let finished = log.tick();
-        log.recorded.push(Recorded {
-            operation,
-            outcome,
-            started,
-            finished,
-        });
+        log.recorded.push(Recorded { operation, outcome, started, finished });
     }
 }
 

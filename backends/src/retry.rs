@@ -30,11 +30,7 @@ impl RetryPolicy {
     /// The default's pauses, for as long as `total`; zero means a single attempt.
     pub fn lasting(total: Duration) -> Self {
         let attempts = if total.is_zero() { 1 } else { usize::MAX };
-        Self {
-            attempts,
-            total,
-            ..Self::default()
-        }
+        Self { attempts, total, ..Self::default() }
     }
 
     /// Pauses of a millisecond: for tests.
@@ -49,10 +45,7 @@ impl RetryPolicy {
 
     /// Up to half a minute, with pauses below a second: for tests with servers that are busy at times.
     pub fn patient() -> Self {
-        Self {
-            longest_pause: Duration::from_millis(500),
-            ..Self::lasting(Duration::from_secs(30))
-        }
+        Self { longest_pause: Duration::from_millis(500), ..Self::lasting(Duration::from_secs(30)) }
     }
 
     fn backoff(&self) -> ExponentialBuilder {
@@ -126,11 +119,7 @@ impl<B: Backend> RetryingBackend<B> {
 
     /// Retries the calls of `inner`; each call that will be made again is told.
     pub fn telling(inner: B, policy: RetryPolicy, told: Arc<TellRetry>) -> Self {
-        Self {
-            inner,
-            policy,
-            told,
-        }
+        Self { inner, policy, told }
     }
 
     fn retry<T>(&self, call: impl FnMut() -> Result<T>) -> Result<T> {
@@ -268,9 +257,7 @@ mod tests {
     #[test]
     fn pauses_differ_from_client_to_client() {
         let pauses = || -> Vec<Duration> {
-            backon::BackoffBuilder::build(RetryPolicy::default().backoff())
-                .take(3)
-                .collect()
+            backon::BackoffBuilder::build(RetryPolicy::default().backoff()).take(3).collect()
         };
         let (one, other) = (pauses(), pauses());
         assert_ne!(one, other);
@@ -473,10 +460,7 @@ mod tests {
 
     #[test]
     fn one_attempt_is_none_again() {
-        let policy = RetryPolicy {
-            attempts: 1,
-            ..RetryPolicy::fast()
-        };
+        let policy = RetryPolicy { attempts: 1, ..RetryPolicy::fast() };
         let faulty = FaultyBackend::new(MemoryBackend::new(), first_fail(1, FAILS));
         let backend = RetryingBackend::new(faulty, policy);
         backend.put_new(&key("a"), b"").unwrap_err();

@@ -91,10 +91,7 @@ impl S3Backend {
             // Deletes one key a request: every server understands that, and reports a refusal for
             // it.
             .with_disable_bulk_delete(true)
-            .with_retry(RetryConfig {
-                max_retries: 0,
-                ..RetryConfig::default()
-            })
+            .with_retry(RetryConfig { max_retries: 0, ..RetryConfig::default() })
             .with_http_connector(service.clone());
         let guarded = bare
             .clone()
@@ -154,10 +151,7 @@ impl S3Backend {
     fn attributes(&self, key: &Key) -> Attributes {
         let mut classes = self.storage_classes.iter();
         let class = classes.find(|(prefix, _)| key.is_below(prefix));
-        class
-            .map(|(_, class)| (Attribute::StorageClass, class.clone()))
-            .into_iter()
-            .collect()
+        class.map(|(_, class)| (Attribute::StorageClass, class.clone())).into_iter().collect()
     }
 
     /// Puts without condition and checksum where the server refuses these and weak writes are accepted.
@@ -186,11 +180,8 @@ impl S3Backend {
     async fn send(&self, client: &AmazonS3, mode: PutMode, key: &Key, body: &[u8]) -> Result<()> {
         let path = self.path(key.as_str())?;
         let payload = PutPayload::from(Bytes::copy_from_slice(body));
-        let options = PutOptions {
-            mode,
-            attributes: self.attributes(key),
-            ..PutOptions::default()
-        };
+        let options =
+            PutOptions { mode, attributes: self.attributes(key), ..PutOptions::default() };
         let put = client.put_opts(&path, payload, options).await;
         match put.map(drop).map_err(self.about(key)) {
             // A put that races with a removal may get this; its effect is unknown.
@@ -217,10 +208,8 @@ impl S3Backend {
 
     async fn read(&self, key: &Key, range: Option<Range<u64>>) -> Result<Vec<u8>> {
         let path = self.path(key.as_str())?;
-        let options = GetOptions {
-            range: range.clone().map(GetRange::Bounded),
-            ..GetOptions::default()
-        };
+        let options =
+            GetOptions { range: range.clone().map(GetRange::Bounded), ..GetOptions::default() };
         let got = self.client.get_opts(&path, options).await;
         let got = got.map_err(self.about(key))?;
         let asked = crate::range::within(key, range, got.meta.size)?;
@@ -243,11 +232,7 @@ impl S3Backend {
     async fn head(&self, key: &Key) -> Result<Entry> {
         let path = self.path(key.as_str())?;
         let meta = self.client.head(&path).await.map_err(self.about(key))?;
-        Ok(Entry {
-            key: key.clone(),
-            len: meta.size,
-            modified: meta.last_modified.into(),
-        })
+        Ok(Entry { key: key.clone(), len: meta.size, modified: meta.last_modified.into() })
     }
 
     /// What a listing shows as an entry; `None` for what is no key of ours.
@@ -270,11 +255,7 @@ impl S3Backend {
                 found => Some(found),
             };
         }
-        Some(Ok(Entry {
-            key,
-            len: meta.size,
-            modified: meta.last_modified.into(),
-        }))
+        Some(Ok(Entry { key, len: meta.size, modified: meta.last_modified.into() }))
     }
 }
 
@@ -338,10 +319,7 @@ impl Backend for S3Backend {
     }
 
     fn properties(&self) -> Properties {
-        Properties {
-            writes: Writes::Unproven,
-            connections: self.connections,
-        }
+        Properties { writes: Writes::Unproven, connections: self.connections }
     }
 
     fn accept_weak_writes(&self) {

@@ -124,10 +124,7 @@ impl SftpBackend {
         };
         let width = NonZeroUsize::new(server.pool.width());
         Ok(Self {
-            properties: Properties {
-                writes,
-                connections: width.unwrap_or(NonZeroUsize::MIN),
-            },
+            properties: Properties { writes, connections: width.unwrap_or(NonZeroUsize::MIN) },
             server,
         })
     }
@@ -144,10 +141,7 @@ impl SftpBackend {
             keeps: AtomicBool::new(false),
             publishing: self.server.publishing.clone(),
         };
-        Self {
-            server: Arc::new(server),
-            properties: self.properties,
-        }
+        Self { server: Arc::new(server), properties: self.properties }
     }
 
     /// The same, as if nothing were known of the server.
@@ -220,11 +214,7 @@ impl Server {
         let path = self.place.of_key(key);
         let looked = session.look(&path).await;
         match looked.map_err(|failed| failed.into_error(&path))? {
-            Holds::File { len, modified } => Ok(Entry {
-                key: key.clone(),
-                len,
-                modified,
-            }),
+            Holds::File { len, modified } => Ok(Entry { key: key.clone(), len, modified }),
             _ => Err(Error::new(ErrorKind::NotFound)),
         }
     }
@@ -232,10 +222,7 @@ impl Server {
     async fn delete(&self, session: &Session, key: &Key) -> Result<()> {
         let path = self.place.of_key(key);
         let about = |failed: Failed| failed.into_error(&path);
-        if !matches!(
-            session.look(&path).await.map_err(about)?,
-            Holds::File { .. }
-        ) {
+        if !matches!(session.look(&path).await.map_err(about)?, Holds::File { .. }) {
             return Ok(());
         }
         match session.remove(&path).await {
@@ -264,26 +251,17 @@ impl fmt::Debug for SftpBackend {
 impl Backend for SftpBackend {
     fn put_new(&self, key: &Key, body: &[u8]) -> Result<()> {
         let server = &self.server;
-        Self::about(
-            key,
-            server.run(async |session| server.put(session, key, body).await),
-        )
+        Self::about(key, server.run(async |session| server.put(session, key, body).await))
     }
 
     fn get(&self, key: &Key, range: Option<Range<u64>>) -> Result<Vec<u8>> {
         let server = &self.server;
-        Self::about(
-            key,
-            server.run(async |session| server.get(session, key, range).await),
-        )
+        Self::about(key, server.run(async |session| server.get(session, key, range).await))
     }
 
     fn stat(&self, key: &Key) -> Result<Entry> {
         let server = &self.server;
-        Self::about(
-            key,
-            server.run(async |session| server.stat(session, key).await),
-        )
+        Self::about(key, server.run(async |session| server.stat(session, key).await))
     }
 
     /// Folder by folder, many at a time. One that cannot be read is an error that names it, and the
@@ -298,10 +276,7 @@ impl Backend for SftpBackend {
 
     fn delete(&self, key: &Key) -> Result<()> {
         let server = &self.server;
-        Self::about(
-            key,
-            server.run(async |session| server.delete(session, key).await),
-        )
+        Self::about(key, server.run(async |session| server.delete(session, key).await))
     }
 
     /// Reads the names in every folder.
@@ -321,10 +296,7 @@ impl Backend for SftpBackend {
                 pool.name()
             )
         };
-        pool.has_unsynced_folders()
-            .then(unsynced)
-            .into_iter()
-            .collect()
+        pool.has_unsynced_folders().then(unsynced).into_iter().collect()
     }
 
     fn examine(&self) -> Vec<Finding> {

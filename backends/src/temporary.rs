@@ -18,9 +18,7 @@ pub(crate) fn random_name() -> Result<String> {
 
 /// Whether a name is one of those made here.
 pub(crate) fn is_name(name: &str) -> bool {
-    let random = name
-        .strip_prefix(PREFIX)
-        .and_then(|rest| rest.strip_suffix(SUFFIX));
+    let random = name.strip_prefix(PREFIX).and_then(|rest| rest.strip_suffix(SUFFIX));
     let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     random.is_some_and(|random| random.len() == RANDOM_LEN && random.bytes().all(is_hex))
 }

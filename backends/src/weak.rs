@@ -65,10 +65,7 @@ impl<B: Backend> Backend for LookingBackend<B> {
     }
 
     fn properties(&self) -> Properties {
-        Properties {
-            writes: Writes::Weak,
-            ..self.inner.properties()
-        }
+        Properties { writes: Writes::Weak, ..self.inner.properties() }
     }
 
     fn accept_weak_writes(&self) {
@@ -111,10 +108,7 @@ mod tests {
             self.0.delete(key)
         }
         fn properties(&self) -> Properties {
-            Properties {
-                writes: Writes::Unproven,
-                ..Properties::default()
-            }
+            Properties { writes: Writes::Unproven, ..Properties::default() }
         }
     }
 

@@ -82,9 +82,7 @@ pub fn change(top: &Path, one_of: usize, mean_len: usize, seed: u64) -> u64 {
         let new = library.replace(&head, one_of, mean_len, &mut random);
         let values = [new, id];
         let statement = "UPDATE Branch SET commit_id = ? WHERE repo_id = ?";
-        database
-            .execute(statement, rusqlite::params_from_iter(values))
-            .unwrap();
+        database.execute(statement, rusqlite::params_from_iter(values)).unwrap();
         objects += library.objects;
     }
     database.execute_batch("COMMIT").unwrap();
@@ -111,11 +109,7 @@ struct Library {
 
 impl Library {
     fn new(top: &Path, id: &str) -> Self {
-        Self {
-            storage: top.join("seafile-data/storage"),
-            id: id.to_owned(),
-            objects: 0,
-        }
+        Self { storage: top.join("seafile-data/storage"), id: id.to_owned(), objects: 0 }
     }
 
     /// Writes files, folders and two commits; the head's id.
@@ -130,12 +124,7 @@ impl Library {
                     let len = size.mean_len / 4 + random.below(size.mean_len * 3 / 2 + 1);
                     let body = random.body(len);
                     let id = self.file(&body);
-                    dirent(
-                        &id,
-                        33188,
-                        &format!("file-{number:05}.dat"),
-                        Some(body.len()),
-                    )
+                    dirent(&id, 33188, &format!("file-{number:05}.dat"), Some(body.len()))
                 })
                 .collect::<Vec<_>>();
             let folder = self.folder(&files);
@@ -174,9 +163,8 @@ impl Library {
             })
             .collect();
         let blocks = blocks.join(", ");
-        let id = self.fs(&format!(
-            r#"{{"block_ids": [{blocks}], "size": {len}, "type": 1, "version": 1}}"#
-        ));
+        let id = self
+            .fs(&format!(r#"{{"block_ids": [{blocks}], "size": {len}, "type": 1, "version": 1}}"#));
         (id, len)
     }
 
@@ -191,10 +179,7 @@ impl Library {
         let commit = String::from_utf8(fs::read(self.path("commits", head)).unwrap()).unwrap();
         let (_, rest) = commit.split_once("\"root_id\": \"").unwrap();
         let mut folders = self.dirents(&rest[..40]);
-        for folder in folders
-            .iter_mut()
-            .filter(|entry| entry.contains(r#""mode": 16384"#))
-        {
+        for folder in folders.iter_mut().filter(|entry| entry.contains(r#""mode": 16384"#)) {
             let old = folder[r#"{"id": ""#.len()..][..40].to_owned();
             let mut files = self.dirents(&old);
             for number in (0..files.len()).step_by(one_of) {
@@ -217,14 +202,10 @@ impl Library {
     fn dirents(&self, id: &str) -> Vec<String> {
         let bytes = fs::read(self.path("fs", id)).unwrap();
         let mut json = String::new();
-        ZlibDecoder::new(&bytes[..])
-            .read_to_string(&mut json)
-            .unwrap();
+        ZlibDecoder::new(&bytes[..]).read_to_string(&mut json).unwrap();
         let (_, list) = json.split_once('[').unwrap();
         let (list, _) = list.split_once(']').unwrap();
-        let split = list
-            .split_inclusive('}')
-            .map(|entry| entry.trim_start_matches(", "));
+        let split = list.split_inclusive('}').map(|entry| entry.trim_start_matches(", "));
         split.map(ToOwned::to_owned).collect()
     }
 
@@ -232,16 +213,12 @@ impl Library {
         let block = hex(&Sha1::digest(body));
         self.write("blocks", &block, body);
         let len = body.len();
-        self.fs(&format!(
-            r#"{{"block_ids": ["{block}"], "size": {len}, "type": 1, "version": 1}}"#
-        ))
+        self.fs(&format!(r#"{{"block_ids": ["{block}"], "size": {len}, "type": 1, "version": 1}}"#))
     }
 
     fn folder(&mut self, dirents: &[String]) -> String {
         let dirents = dirents.join(", ");
-        self.fs(&format!(
-            r#"{{"dirents": [{dirents}], "type": 3, "version": 1}}"#
-        ))
+        self.fs(&format!(r#"{{"dirents": [{dirents}], "type": 3, "version": 1}}"#))
     }
 
     fn fs(&mut self, json: &str) -> String {

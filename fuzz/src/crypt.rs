@@ -39,17 +39,10 @@ pub fn sealed(data: &[u8]) {
     let (identities, _) = key();
     assert!(identities.open(data).is_err());
     let mut fetch = |range: std::ops::Range<u64>| {
-        let part = usize::try_from(range.start)
-            .ok()
-            .zip(usize::try_from(range.end).ok());
+        let part = usize::try_from(range.start).ok().zip(usize::try_from(range.end).ok());
         let part = part.and_then(|(start, end)| data.get(start..end));
-        part.map(<[u8]>::to_vec)
-            .ok_or_else(|| std::io::ErrorKind::UnexpectedEof.into())
+        part.map(<[u8]>::to_vec).ok_or_else(|| std::io::ErrorKind::UnexpectedEof.into())
     };
     let range = 0..(data.len() as u64).min(1);
-    assert!(
-        identities
-            .open_range(data.len() as u64, range, &mut fetch)
-            .is_err()
-    );
+    assert!(identities.open_range(data.len() as u64, range, &mut fetch).is_err());
 }

@@ -4,10 +4,7 @@
 //! what it must be: what is accepted is written again and read again, and is the same; what is
 //! decompressed is bounded; what is unpacked stays inside. The targets in `fuzz_targets/` hand them to
 //! libFuzzer, the tests here the corpus and mutations of it.
-#![expect(
-    clippy::missing_panics_doc,
-    reason = "to panic is what these functions are for"
-)]
+#![expect(clippy::missing_panics_doc, reason = "to panic is what these functions are for")]
 
 mod crypt;
 mod destination;
@@ -76,11 +73,7 @@ fn pieces<const N: usize>(data: &[u8]) -> [&[u8]; N] {
 /// A folder in memory where there is one: these targets make many files.
 fn folder() -> tempfile::TempDir {
     let memory = std::path::Path::new("/dev/shm");
-    let made = if memory.is_dir() {
-        tempfile::tempdir_in(memory)
-    } else {
-        tempfile::tempdir()
-    };
+    let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
     made.expect("a temporary folder can be made")
 }
 
@@ -89,10 +82,6 @@ fn put(path: &std::path::Path, bytes: &[u8]) {
     use std::io::Write as _;
     let folder = path.parent().expect("below a folder");
     std::fs::create_dir_all(folder).expect("a folder can be made");
-    let file = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(path);
-    file.and_then(|mut file| file.write_all(bytes))
-        .expect("a file can be written");
+    let file = std::fs::OpenOptions::new().write(true).create_new(true).open(path);
+    file.and_then(|mut file| file.write_all(bytes)).expect("a file can be written");
 }

@@ -143,11 +143,7 @@ pub fn statements(data: &[u8]) {
     let bytes: usize = found.iter().map(|(text, _)| text.len()).sum();
     let lines = dump.split(|&byte| byte == b'\n').count() as u64;
     assert!(bytes <= dump.len());
-    assert!(
-        found
-            .iter()
-            .all(|(text, line)| !text.is_empty() && (1..=lines).contains(line))
-    );
+    assert!(found.iter().all(|(text, line)| !text.is_empty() && (1..=lines).contains(line)));
 }
 
 struct Slow<'a>(&'a [u8], usize);
@@ -204,9 +200,7 @@ pub fn compose(data: &[u8]) {
         for (name, value) in &service.environment {
             let Some(value) = value else { continue };
             assert!(value.line <= lines, "{name}");
-            let _ = expand(&value.text, &|name| {
-                (name == "HOME").then(|| "/root".into())
-            });
+            let _ = expand(&value.text, &|name| (name == "HOME").then(|| "/root".into()));
         }
     }
 }
@@ -291,21 +285,11 @@ pub fn database_log(data: &[u8]) {
     let folder = folder();
     let path = folder.path().join("source/seafile.db");
     put(&path, database);
-    let suffix = if data.last().is_some_and(|byte| byte % 2 == 0) {
-        "-wal"
-    } else {
-        "-journal"
-    };
-    put(
-        &folder.path().join(format!("source/seafile.db{suffix}")),
-        log,
-    );
+    let suffix = if data.last().is_some_and(|byte| byte % 2 == 0) { "-wal" } else { "-journal" };
+    put(&folder.path().join(format!("source/seafile.db{suffix}")), log);
     let spool = folder.path().join("spool");
     std::fs::create_dir(&spool).expect("a folder can be made");
-    let source = SqliteSource {
-        role: "seafile".into(),
-        path: path.clone(),
-    };
+    let source = SqliteSource { role: "seafile".into(), path: path.clone() };
     if let Ok(copies) = copy_all(&[source], &spool) {
         let _ = read_pointers(&copies[0].file);
     }

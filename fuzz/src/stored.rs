@@ -52,9 +52,7 @@ pub fn pack(data: &[u8]) {
     };
     let mut check = HeaderCheck::new(&contents);
     for (number, frame) in (0..).zip(&contents.frames) {
-        let range = usize::try_from(frame.offset)
-            .ok()
-            .zip(usize::try_from(frame.len).ok());
+        let range = usize::try_from(frame.offset).ok().zip(usize::try_from(frame.len).ok());
         let bytes = range.and_then(|(start, len)| data.get(start..start.checked_add(len)?));
         let bytes = bytes.expect("the seek table was held against the pack");
         if frame.plain_len > MOST {
@@ -117,20 +115,14 @@ pub fn unpack(data: &[u8]) {
     let canary = folder.path().join("canary/file");
     put(&canary, b"untouched");
     let options = UnpackOptions {
-        limits: Limits {
-            bytes: 1 << 20,
-            members: 100,
-            ..Limits::default()
-        },
+        limits: Limits { bytes: 1 << 20, members: 100, ..Limits::default() },
         ..UnpackOptions::default()
     };
     let target = folder.path().join("target");
     let _ = seawall::unpack::unpack(data, &target, &options);
     let names = |path: &std::path::Path| -> Vec<_> {
         let entries = std::fs::read_dir(path).expect("a folder");
-        let mut names: Vec<_> = entries
-            .map(|entry| entry.expect("an entry").file_name())
-            .collect();
+        let mut names: Vec<_> = entries.map(|entry| entry.expect("an entry").file_name()).collect();
         names.sort();
         names
     };

@@ -21,9 +21,7 @@ fn corpus(target: &Target) -> Vec<(String, Vec<u8>)> {
         .collect();
     paths.sort();
     let name = |path: &Path| path.file_name().unwrap().to_string_lossy().into_owned();
-    let read = paths
-        .iter()
-        .map(|path| (name(path), fs::read(path).unwrap()));
+    let read = paths.iter().map(|path| (name(path), fs::read(path).unwrap()));
     read.collect()
 }
 
@@ -142,9 +140,7 @@ fn every_target_is_a_file_a_binary_and_a_folder_of_the_corpus() {
     let listed = |folder: &str| -> BTreeSet<String> {
         let entries = fs::read_dir(here(folder)).unwrap();
         let paths = entries.map(|entry| entry.unwrap().path());
-        paths
-            .map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
-            .collect()
+        paths.map(|path| path.file_stem().unwrap().to_string_lossy().into_owned()).collect()
     };
     assert_eq!(listed("fuzz_targets"), names);
     assert_eq!(listed("corpus"), names);

@@ -84,10 +84,7 @@ impl Run<'_> {
             .filter(|library| !library.heads.is_empty())
             .cloned()
             .collect();
-        let one = source
-            .places(Store::Library(LibraryId::new([0; 16])))
-            .count()
-            > 1;
+        let one = source.places(Store::Library(LibraryId::new([0; 16]))).count() > 1;
         self.void_changed(&libraries)?;
         self.say("looking for the libraries on disk");
         self.look_at_source(&libraries, &source)?;
@@ -154,11 +151,8 @@ impl Run<'_> {
     /// Damaged libraries whose pointers are not any more what was dumped.
     fn raced(&self, attempt: &Attempt) -> Result<HashSet<LibraryId>, Error> {
         let known = known_damage(self.base());
-        let damaged: Vec<&Walked> = attempt
-            .walked
-            .iter()
-            .filter(|walked| walked.is_news(&known))
-            .collect();
+        let damaged: Vec<&Walked> =
+            attempt.walked.iter().filter(|walked| walked.is_news(&known)).collect();
         if damaged.is_empty() {
             return Ok(HashSet::new());
         }
@@ -166,14 +160,10 @@ impl Run<'_> {
         let mut now = seafile.pointers(self.context.spool)?;
         self.remember_valid_since(&mut now);
         let changed = |library: &&LibraryPointers| {
-            now.library(library.id)
-                .is_none_or(|now| !now.same_roots(library))
+            now.library(library.id).is_none_or(|now| !now.same_roots(library))
         };
         let libraries = damaged.iter().flat_map(|walked| &walked.libraries);
-        Ok(libraries
-            .filter(changed)
-            .map(|library| library.id)
-            .collect())
+        Ok(libraries.filter(changed).map(|library| library.id).collect())
     }
 
     /// History before valid-since may be gone; rows of it vanish with a trip through the trash. So
@@ -207,10 +197,7 @@ fn keep_unchanged<'a>(
     let mut kept = Vec::new();
     let mut left = Vec::new();
     for group in groups {
-        let is_raced = group
-            .libraries
-            .iter()
-            .any(|library| raced.contains(&library.id));
+        let is_raced = group.libraries.iter().any(|library| raced.contains(&library.id));
         let same = before.iter().position(|walked| walked.has_roots_of(&group));
         match same.filter(|_| !is_raced) {
             Some(position) => kept.push(before.swap_remove(position)),

@@ -166,17 +166,12 @@ impl Run<'_> {
     /// `None`: all of it is new, and read in any case.
     fn candidate(&self, position: usize, group: &Group<'_>) -> Option<Candidate> {
         let libraries = group.libraries.iter();
-        let known: Vec<&manifest::Library> = libraries
-            .filter_map(|library| self.base()?.library(library.id))
-            .collect();
+        let known: Vec<&manifest::Library> =
+            libraries.filter_map(|library| self.base()?.library(library.id)).collect();
         let last = known.iter().map(|library| library.audited);
         let last = last.map(|audited| audited.map_or(0, |audited| audited.sequence));
         let objects = known.iter().map(|library| library.counts.objects());
-        Some(Candidate {
-            last: last.min()?,
-            position,
-            objects: objects.sum(),
-        })
+        Some(Candidate { last: last.min()?, position, objects: objects.sum() })
     }
 
     /// When all of a library that was walked was last looked at: in this run, if it was chosen or is new.
@@ -186,8 +181,7 @@ impl Run<'_> {
         let known = self.base().and_then(|base| {
             // A new folder that is shared brings nothing new.
             let origin = library.origin.as_ref();
-            base.library(library.id)
-                .or_else(|| base.library(origin?.library))
+            base.library(library.id).or_else(|| base.library(origin?.library))
         });
         let was_stored = self.base().is_some_and(|base| {
             let mut stores = base.unreferenced.iter();
@@ -235,17 +229,10 @@ mod tests {
 
     #[test]
     fn shares() {
-        let all = Share {
-            parts: 1,
-            of: 1,
-            read: false,
-        };
+        let all = Share { parts: 1, of: 1, read: false };
         assert_eq!(share("1/1"), Ok(all));
         assert_eq!(share("1/1=read"), Ok(Share { read: true, ..all }));
-        assert_eq!(
-            share("2/30").map(|share| (share.parts, share.of)),
-            Ok((2, 30))
-        );
+        assert_eq!(share("2/30").map(|share| (share.parts, share.of)), Ok((2, 30)));
         for bad in [
             "",
             "1",

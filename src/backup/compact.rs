@@ -48,10 +48,7 @@ pub fn compact(
 ) -> Result<Compacted, Error> {
     let catalog = objects.catalog;
     if let Some(refused) = refusal(dumped, walked, leftovers) {
-        return Ok(Compacted {
-            refused: Some(refused),
-            ..Compacted::default()
-        });
+        return Ok(Compacted { refused: Some(refused), ..Compacted::default() });
     }
     let mut held = stores_with_loss(objects, walked);
     // What was a library, as far as it is on disk: what is not may be needed when its row is back.
@@ -138,12 +135,8 @@ fn tell(
 
 /// Stores of which something required is lost: what it led to cannot be told from what nobody needs.
 fn stores_with_loss(objects: &Objects<'_>, walked: &[Walked]) -> HashSet<Store> {
-    let with_loss = walked
-        .iter()
-        .filter(|walked| walked.outcome.damage().next().is_some());
-    with_loss
-        .flat_map(|walked| walked.stores(objects.source))
-        .collect()
+    let with_loss = walked.iter().filter(|walked| walked.outcome.damage().next().is_some());
+    with_loss.flat_map(|walked| walked.stores(objects.source)).collect()
 }
 
 /// What only the repository has.
@@ -184,11 +177,7 @@ fn move_objects(
     links: bool,
     walked: bool,
 ) -> Result<(Totals, Vec<BlockTrouble>), Error> {
-    let objects = if walked {
-        Objects { ..*objects }
-    } else {
-        objects.listing()
-    };
+    let objects = if walked { Objects { ..*objects } } else { objects.listing() };
     let next = |after| objects.catalog.moving(links, walked, after, AT_ONCE);
     if next(0)?.is_empty() {
         return Ok(Default::default());
@@ -237,11 +226,9 @@ fn move_object(
             sight.keep(object, bytes).map_err(WalkError::Sight)?;
             Ok(None)
         }
-        Err(BadObject { trouble, .. }) => Ok(Some(BlockTrouble {
-            object,
-            trouble,
-            need: Need::Required,
-        })),
+        Err(BadObject { trouble, .. }) => {
+            Ok(Some(BlockTrouble { object, trouble, need: Need::Required }))
+        }
     }
 }
 
@@ -250,13 +237,7 @@ mod tests {
     use super::*;
 
     fn usage(pack: i64, size: u64, live: u64) -> Usage {
-        Usage {
-            pack,
-            kind: PackKind::Blocks,
-            size,
-            live,
-            whole: 1000,
-        }
+        Usage { pack, kind: PackKind::Blocks, size, live, whole: 1000 }
     }
 
     #[test]

@@ -45,10 +45,7 @@ impl CutOff {
             for finding in &walked.outcome.findings {
                 this.told.insert(finding.object);
                 if cuts_off(finding) {
-                    let new = || Wanted {
-                        is_known: true,
-                        ..Wanted::default()
-                    };
+                    let new = || Wanted { is_known: true, ..Wanted::default() };
                     let wanted = this.wanted.entry(finding.library).or_insert_with(new);
                     wanted.is_known &= known.contains(&finding.object);
                     wanted.add(objects, &walked.libraries, &finding.object);

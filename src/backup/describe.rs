@@ -47,9 +47,7 @@ impl FirstSeen {
         };
         Self {
             lost: base.map(|base| first(&base.damage)).unwrap_or_default(),
-            of_source: base
-                .map(|base| first(&base.source_damage))
-                .unwrap_or_default(),
+            of_source: base.map(|base| first(&base.source_damage)).unwrap_or_default(),
             now,
         }
     }
@@ -214,13 +212,7 @@ impl Run<'_> {
                 ..described
             })
         };
-        attempt
-            .dumped
-            .pointers
-            .libraries
-            .iter()
-            .map(describe)
-            .collect()
+        attempt.dumped.pointers.libraries.iter().map(describe).collect()
     }
 
     fn library(
@@ -239,15 +231,11 @@ impl Run<'_> {
                 .is_some_and(|closure| closure.is_open(&head))
         };
         let base_open = library.origin.as_ref().is_some_and(|origin| {
-            origin
-                .base_commit
-                .is_some_and(|base| open(base, Store::Library(origin.library)))
+            origin.base_commit.is_some_and(|base| open(base, Store::Library(origin.library)))
         });
         let heads_open = library.heads.iter().any(|head| open(head.commit, store));
         let voided = objects.catalog.is_voided(store)?;
-        let gone_before = before
-            .filter(|_| !voided)
-            .map_or(0, |before| before.history_incomplete);
+        let gone_before = before.filter(|_| !voided).map_or(0, |before| before.history_incomplete);
         Ok(manifest::Library {
             id: library.id,
             name: library.name.clone(),
@@ -256,11 +244,7 @@ impl Run<'_> {
                 LibraryState::Live => manifest::LibraryState::Live,
                 LibraryState::Trashed { .. } => manifest::LibraryState::Trash,
             },
-            heads: library
-                .heads
-                .iter()
-                .map(|head| (head.branch.clone(), head.commit))
-                .collect(),
+            heads: library.heads.iter().map(|head| (head.branch.clone(), head.commit)).collect(),
             origin: library.origin.as_ref().map(|origin| manifest::Origin {
                 library: origin.library,
                 path: origin.path.clone(),
@@ -317,19 +301,12 @@ impl Run<'_> {
         }
         add(self.source_is_gone(), manifest::SOURCE_GONE);
         add(
-            attempt
-                .dumped
-                .databases
-                .iter()
-                .any(|database| !database.integrity.is_empty()),
+            attempt.dumped.databases.iter().any(|database| !database.integrity.is_empty()),
             "database-damaged",
         );
         let oddities = &attempt.dumped.pointers.oddities;
         let unreadable = oddities.iter().any(|oddity| {
-            matches!(
-                oddity,
-                Oddity::Unreadable { .. } | Oddity::UnreadableTable { .. }
-            )
+            matches!(oddity, Oddity::Unreadable { .. } | Oddity::UnreadableTable { .. })
         });
         add(unreadable, "rows-unreadable");
         add(!leftovers.unreadable.is_empty(), "stores-unreadable");
@@ -348,9 +325,8 @@ impl Run<'_> {
     ) -> Vec<String> {
         let installation = self.installation.warnings.iter();
         let mut lines: Vec<String> = installation.map(ToString::to_string).collect();
-        if let Some(other) = self
-            .base()
-            .filter(|base| base.source.path != self.source(ordinary).path)
+        if let Some(other) =
+            self.base().filter(|base| base.source.path != self.source(ordinary).path)
         {
             lines.push(format!(
                 "the last snapshot of this host was of {}: if that is another installation, give each one a state folder of its own",
@@ -359,17 +335,10 @@ impl Run<'_> {
         }
         let alarms = self.prepared.alarms.iter().chain(&ordinary.alarms);
         lines.extend(alarms.cloned());
-        for database in attempt
-            .dumped
-            .databases
-            .iter()
-            .filter(|database| !database.integrity.is_empty())
+        for database in
+            attempt.dumped.databases.iter().filter(|database| !database.integrity.is_empty())
         {
-            lines.push(format!(
-                "database {}: {}",
-                database.role,
-                database.integrity.join("; ")
-            ));
+            lines.push(format!("database {}: {}", database.role, database.integrity.join("; ")));
         }
         lines.extend(attempt.dumped.notes.iter().cloned());
         let oddities = attempt.dumped.pointers.oddities.iter();
@@ -390,11 +359,8 @@ impl Run<'_> {
 /// Libraries of which the database has lost where their data is. No object can be named; their
 /// own empty commit stands for it.
 fn lost_by_database(pointers: &Pointers, first_seen: &FirstSeen) -> Vec<Damage> {
-    let no_head = pointers
-        .libraries
-        .iter()
-        .filter(|library| library.heads.is_empty())
-        .map(|library| {
+    let no_head =
+        pointers.libraries.iter().filter(|library| library.heads.is_empty()).map(|library| {
             let detail = "the database names no head commit; the store is copied whole".to_owned();
             (library.id, "no-head", detail)
         });
@@ -427,9 +393,7 @@ fn lost_by_database(pointers: &Pointers, first_seen: &FirstSeen) -> Vec<Damage> 
 /// What was taken of libraries of which a loss cuts something off.
 fn cut_off_lines(pointers: &Pointers, leftovers: &Leftovers) -> Vec<String> {
     let line = |(id, listed): (&LibraryId, &manifest::Listed)| {
-        let name = pointers
-            .library(*id)
-            .and_then(|known| known.name.as_deref());
+        let name = pointers.library(*id).and_then(|known| known.name.as_deref());
         let newest = listed.newest.map_or_else(
             || "none of its commits can be read".to_owned(),
             |(commit, time)| {
@@ -473,10 +437,7 @@ fn head_time(
         return Some(time);
     }
     let store = Store::Library(library.id);
-    let heads = library
-        .heads
-        .iter()
-        .map(|head| Object::new(store, Kind::Commit, head.commit));
+    let heads = library.heads.iter().map(|head| Object::new(store, Kind::Commit, head.commit));
     heads.filter_map(|head| objects.commit_time(head)).max()
 }
 

@@ -46,13 +46,9 @@ pub fn dump(
     let mut databases = Vec::new();
     let mut alarms = Vec::new();
     for copy in &copies.all {
-        let known = prepared
-            .base_manifest
-            .iter()
-            .flat_map(|base| &base.databases)
-            .find(|known| {
-                known.role == copy.role && known.sha256 == copy.sha256 && known.size == copy.len
-            });
+        let known = prepared.base_manifest.iter().flat_map(|base| &base.databases).find(|known| {
+            known.role == copy.role && known.sha256 == copy.sha256 && known.size == copy.len
+        });
         let lost = known
             .map(|known| stream::lost(repository, &prepared.absent, &known.parts))
             .transpose()?
@@ -118,17 +114,12 @@ fn describe(copy: &Copy, parts: Vec<crate::repository::manifest::Part>) -> Resul
     };
     let file = match &copy.place {
         Place::Server(_, name) => {
-            return Ok(Database {
-                name: Some(name.clone()),
-                ..database
-            });
+            return Ok(Database { name: Some(name.clone()), ..database });
         }
         Place::File(file) => file,
     };
-    let metadata = fs::metadata(&file.file).map_err(|error| Error::Source {
-        path: file.file.clone(),
-        source: error,
-    })?;
+    let metadata = fs::metadata(&file.file)
+        .map_err(|error| Error::Source { path: file.file.clone(), source: error })?;
     Ok(Database {
         engine: manifest::SQLITE.into(),
         path: Some(file.path.to_string_lossy().into_owned()),

@@ -100,11 +100,7 @@ impl Run<'_> {
             vanished(base, &attempt.dumped.pointers, &HashSet::new())
         } else {
             let stores = leftovers.stores.iter().filter(|left| !left.garbage);
-            vanished(
-                base,
-                &attempt.dumped.pointers,
-                &stores.map(|left| left.store).collect(),
-            )
+            vanished(base, &attempt.dumped.pointers, &stores.map(|left| left.store).collect())
         };
         Ok(RolledBack { heads, vanished })
     }
@@ -122,9 +118,7 @@ fn vanished(base: &Manifest, pointers: &Pointers, on_disk: &HashSet<LibraryId>) 
     };
     let gone: Vec<&&manifest::Library> = known.iter().filter(is_gone).collect();
     let are_many = 2 * gone.len() >= known.len() && gone.len() >= FEWEST_VANISHED.min(known.len());
-    let told = gone
-        .into_iter()
-        .filter(|library| are_many || on_disk.contains(&library.id));
+    let told = gone.into_iter().filter(|library| are_many || on_disk.contains(&library.id));
     told.map(|library| Vanished {
         library: library.id,
         name: library.name.clone(),
@@ -186,8 +180,7 @@ struct Searched {
 
 impl History<'_> {
     fn read(&self, id: ObjectId) -> Result<Option<Box<Commit>>, Error> {
-        self.objects
-            .commit(Object::new(self.store, Kind::Commit, id))
+        self.objects.commit(Object::new(self.store, Kind::Commit, id))
     }
 
     /// What became of a head; `None`: it went forward, or nobody can say.
@@ -215,11 +208,7 @@ impl History<'_> {
 
     /// Looks for `wanted` among `from` and their ancestors, newest first.
     fn search(&self, from: &[ObjectId], wanted: ObjectId) -> Result<Searched, Error> {
-        let mut searched = Searched {
-            found: false,
-            cut_short: false,
-            repairs: Vec::new(),
-        };
+        let mut searched = Searched { found: false, cut_short: false, repairs: Vec::new() };
         let mut seen: HashSet<ObjectId> = from.iter().copied().collect();
         let mut open: BinaryHeap<(i64, ObjectId)> = from.iter().map(|id| (i64::MAX, *id)).collect();
         while let Some((_, id)) = open.pop() {
@@ -265,10 +254,8 @@ impl RolledBack {
     /// Lines for people: what happened as a whole, then each library.
     pub fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
-        let back = self
-            .heads
-            .iter()
-            .filter(|head| !matches!(head.change, HeadChange::Repaired { .. }));
+        let back =
+            self.heads.iter().filter(|head| !matches!(head.change, HeadChange::Repaired { .. }));
         if back.count() > 0 {
             lines.push(
                 "heads went back since the last snapshot: was a database restored? Sync clients will revert their users' newer \

@@ -22,16 +22,8 @@ struct State {
 impl Heartbeat {
     /// The intent of `snapshot` was just put.
     pub fn new(repository: &Repository, clock: &Clock, snapshot: SnapshotId) -> Self {
-        let state = State {
-            snapshot,
-            number: 0,
-            last: clock.now(),
-        };
-        Self {
-            repository: repository.clone(),
-            clock: clock.clone(),
-            state: Mutex::new(state),
-        }
+        let state = State { snapshot, number: 0, last: clock.now() };
+        Self { repository: repository.clone(), clock: clock.clone(), state: Mutex::new(state) }
     }
 
     /// To be called now and then; does nothing most of the time.

@@ -255,12 +255,7 @@ impl Report {
     /// Whether everything that the databases say was read and looked at. What else is left out are ordinary files, to
     /// which no pointer leads.
     pub fn looked_at_all(&self) -> bool {
-        let of_files = [
-            "also-missing",
-            "files-unreadable",
-            "files-changed",
-            "docker-env",
-        ];
+        let of_files = ["also-missing", "files-unreadable", "files-changed", "docker-env"];
         let words = &self.marker.incomplete;
         words.iter().all(|word| of_files.contains(&word.as_str()))
     }
@@ -346,30 +341,16 @@ impl Run<'_> {
             self.context.repository,
             &self.heartbeat,
             &self.prepared,
-            &source::scan_options(
-                self.installation,
-                &self.options.excludes,
-                &self.options.also,
-            ),
+            &source::scan_options(self.installation, &self.options.excludes, &self.options.also),
             self.context.spool,
             self.prepared.snapshot.started().seconds(),
         )?;
         let rolled_back = self.rolled_back(&objects, &attempt, &leftovers)?;
-        let described = describe::describe(
-            &self,
-            &objects,
-            &attempt,
-            &leftovers,
-            &ordinary,
-            &rolled_back,
-        )?;
+        let described =
+            describe::describe(&self, &objects, &attempt, &leftovers, &ordinary, &rolled_back)?;
         let holds = shared::holds(&objects, &described.manifest)?;
         self.totals.add(leftovers.totals);
-        self.totals.add(
-            compacted
-                .map(|compacted| compacted.totals)
-                .unwrap_or_default(),
-        );
+        self.totals.add(compacted.map(|compacted| compacted.totals).unwrap_or_default());
         self.say("writing the marker");
         let sealed = seal::seal(
             &self.context,
@@ -399,11 +380,7 @@ impl Run<'_> {
             databases_stored: attempt.dumped.stored,
             groups_stored: ordinary.stored,
             holds,
-            visited: attempt
-                .walked
-                .iter()
-                .map(|walked| walked.outcome.visited)
-                .sum(),
+            visited: attempt.walked.iter().map(|walked| walked.outcome.visited).sum(),
             alarms: [self.prepared.alarms, ordinary.alarms].concat(),
             audited: self.audited.map_or(0, |audited| audited.len()),
             source_gone: self.looked.gone,

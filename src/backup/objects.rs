@@ -58,10 +58,7 @@ pub struct Walked {
 impl Walked {
     /// The same, as the walk takes it.
     pub fn group(&self) -> Group<'_> {
-        Group {
-            libraries: self.libraries.iter().collect(),
-            audit: self.audit,
-        }
+        Group { libraries: self.libraries.iter().collect(), audit: self.audit }
     }
 
     /// Every store that the walk looked into.
@@ -72,11 +69,7 @@ impl Walked {
     /// Whether a walk of these libraries would start from the same roots.
     pub fn has_roots_of(&self, group: &Group<'_>) -> bool {
         self.libraries.len() == group.libraries.len()
-            && self
-                .libraries
-                .iter()
-                .zip(&group.libraries)
-                .all(|(old, new)| old.same_roots(new))
+            && self.libraries.iter().zip(&group.libraries).all(|(old, new)| old.same_roots(new))
     }
 
     /// What is required, is not there or not as it should be, and was not known to be so in the base: (object, whether the
@@ -106,17 +99,13 @@ pub fn known_damage(manifest: Option<&Manifest>) -> HashSet<(Object, bool)> {
     let lost = manifest.into_iter().flat_map(|manifest| &manifest.damage);
     let of_source = manifest.into_iter().flat_map(|known| &known.source_damage);
     let lost = lost.map(|damage| (damage.object(), false));
-    lost.chain(of_source.map(|damage| (damage.object(), true)))
-        .collect()
+    lost.chain(of_source.map(|damage| (damage.object(), true))).collect()
 }
 
 impl Objects<'_> {
     /// The same, for objects that no walk leads to: they do not close with the run.
     pub fn listing(&self) -> Objects<'_> {
-        let settings = Settings {
-            walked: false,
-            ..self.settings
-        };
+        let settings = Settings { walked: false, ..self.settings };
         Objects { settings, ..*self }
     }
 
@@ -124,20 +113,13 @@ impl Objects<'_> {
     pub fn walk(&self, groups: &[Group<'_>]) -> Result<(Vec<Walked>, Totals), Error> {
         let (outcomes, totals, troubles) = self.pack(|sight| {
             let walk = Walk::new(self.source.as_ref(), sight).doubting(self.doubts.clone());
-            groups
-                .iter()
-                .map(|group| walk.group(group))
-                .collect::<Result<Vec<_>, _>>()
+            groups.iter().map(|group| walk.group(group)).collect::<Result<Vec<_>, _>>()
         })?;
         let mut walked: Vec<Walked> = groups
             .iter()
             .zip(outcomes)
             .map(|(group, outcome)| Walked {
-                libraries: group
-                    .libraries
-                    .iter()
-                    .map(|library| (*library).clone())
-                    .collect(),
+                libraries: group.libraries.iter().map(|library| (*library).clone()).collect(),
                 audit: group.audit,
                 outcome,
                 closure: None,
@@ -214,12 +196,9 @@ impl Objects<'_> {
         let open = closure(&found)?;
         let marks = open.closed.iter().flat_map(|(object, closed)| {
             let mark = if *closed { Mark::Closed } else { Mark::Walked };
-            self.source
-                .places(object.store)
-                .map(move |store| (Object { store, ..*object }, mark))
+            self.source.places(object.store).map(move |store| (Object { store, ..*object }, mark))
         });
-        self.catalog
-            .mark(&stores.into_iter().collect::<Vec<_>>(), marks)?;
+        self.catalog.mark(&stores.into_iter().collect::<Vec<_>>(), marks)?;
         walked.closure = Some(whole);
         walked.open = Some(open);
         Ok(())
@@ -330,9 +309,7 @@ pub fn owner(walked: &[Walked], object: &Object) -> Option<usize> {
         let own = Store::Library(library.id);
         [own, walk::content_store(library), Store::Shared].contains(&object.store)
     };
-    walked
-        .iter()
-        .position(|walked| walked.libraries.iter().any(is_of))
+    walked.iter().position(|walked| walked.libraries.iter().any(is_of))
 }
 
 impl Walked {

@@ -49,9 +49,8 @@ pub fn store(
     };
     for group in &scan.groups {
         let known = prepared.base_manifest.iter().flat_map(|base| &base.files);
-        let known = known
-            .into_iter()
-            .find(|known| known.name == group.name && known.label == group.label);
+        let known =
+            known.into_iter().find(|known| known.name == group.name && known.label == group.label);
         if let Some(known) = known.filter(|known| is_unchanged(group, known)) {
             let lost = stream::lost(repository, &prepared.absent, &known.parts)?;
             if lost.is_empty() {
@@ -78,11 +77,7 @@ fn is_unchanged(group: &Group, known: &FileGroup) -> bool {
 /// made need not be read again.
 fn settled(group: &Group, known: &FileGroup, now: i64) -> FileGroup {
     match files::fingerprint(group, now) {
-        Ok(fingerprint) => FileGroup {
-            fingerprint,
-            settled_before: now,
-            ..known.clone()
-        },
+        Ok(fingerprint) => FileGroup { fingerprint, settled_before: now, ..known.clone() },
         Err(_) => known.clone(),
     }
 }
@@ -119,8 +114,5 @@ fn store_group(
 }
 
 fn left_out(left: &files::LeftOut) -> LeftOut {
-    LeftOut {
-        path: left.path.to_string_lossy().into_owned(),
-        reason: left.reason.to_string(),
-    }
+    LeftOut { path: left.path.to_string_lossy().into_owned(), reason: left.reason.to_string() }
 }

@@ -197,35 +197,17 @@ impl Packer {
             let finished = finished.clone();
             threads.push(shared.spawn(move |shared| shared.put_packs(&finished)));
         }
-        Self {
-            shared,
-            trees: Some(trees),
-            batch: Mutex::default(),
-            blocks: Some(blocks),
-            threads,
-        }
+        Self { shared, trees: Some(trees), batch: Mutex::default(), blocks: Some(blocks), threads }
     }
 
     /// Packs a verified commit or fs object.
     pub fn keep(&self, object: Object, bytes: Vec<u8>) -> Result<(), Stopped> {
-        self.send_tree(Item {
-            name: MemberName {
-                object,
-                damaged: false,
-            },
-            bytes,
-        })
+        self.send_tree(Item { name: MemberName { object, damaged: false }, bytes })
     }
 
     /// Keeps bytes that failed their check, outside of the paths of objects.
     pub fn salvage(&self, object: Object, bytes: Vec<u8>) -> Result<(), Stopped> {
-        self.send_tree(Item {
-            name: MemberName {
-                object,
-                damaged: true,
-            },
-            bytes,
-        })
+        self.send_tree(Item { name: MemberName { object, damaged: true }, bytes })
     }
 
     fn send_tree(&self, item: Item) -> Result<(), Stopped> {
@@ -248,19 +230,11 @@ impl Packer {
     /// Reads, verifies and packs a block.
     pub fn keep_block(&self, object: Object, need: Need) -> Result<(), Stopped> {
         self.check()?;
-        self.blocks
-            .as_ref()
-            .ok_or(Stopped)?
-            .send((object, need))
-            .map_err(|_| Stopped)
+        self.blocks.as_ref().ok_or(Stopped)?.send((object, need)).map_err(|_| Stopped)
     }
 
     fn check(&self) -> Result<(), Stopped> {
-        if self.shared.failed.load(Ordering::Relaxed) {
-            Err(Stopped)
-        } else {
-            Ok(())
-        }
+        if self.shared.failed.load(Ordering::Relaxed) { Err(Stopped) } else { Ok(()) }
     }
 
     /// Waits until everything is stored.
@@ -269,10 +243,7 @@ impl Packer {
         if let Some(error) = lock(&self.shared.failure).take() {
             return Err(error);
         }
-        Ok((
-            *lock(&self.shared.totals),
-            std::mem::take(&mut lock(&self.shared.troubles)),
-        ))
+        Ok((*lock(&self.shared.totals), std::mem::take(&mut lock(&self.shared.troubles))))
     }
 
     fn join(&mut self) -> Result<()> {
@@ -350,30 +321,14 @@ impl Shared {
                 return Ok(());
             }
             match self.read_block(&object)? {
-                Ok(bytes) => open.add(
-                    MemberName {
-                        object,
-                        damaged: false,
-                    },
-                    &bytes,
-                )?,
+                Ok(bytes) => open.add(MemberName { object, damaged: false }, &bytes)?,
                 Err(BadObject { trouble, bytes }) => {
                     if let Some(bytes) = bytes
                         && self.salvaged.is_new(object, Sha256::of(&bytes))
                     {
-                        open.add(
-                            MemberName {
-                                object,
-                                damaged: true,
-                            },
-                            &bytes,
-                        )?;
+                        open.add(MemberName { object, damaged: true }, &bytes)?;
                     }
-                    lock(&self.troubles).push(BlockTrouble {
-                        object,
-                        trouble,
-                        need,
-                    });
+                    lock(&self.troubles).push(BlockTrouble { object, trouble, need });
                 }
             }
         }
@@ -386,10 +341,9 @@ impl Shared {
             walk::read_checked(self.source.as_ref(), object).map_err(PackingError::Source)?;
         Ok(match read {
             Ok((_, bytes)) => Ok(bytes),
-            Err(BadObject {
-                trouble: Trouble::Bad(Fault::WrongId { .. }),
-                bytes: Some(bytes),
-            }) if self.random_block_ids => {
+            Err(BadObject { trouble: Trouble::Bad(Fault::WrongId { .. }), bytes: Some(bytes) })
+                if self.random_block_ids =>
+            {
                 lock(&self.totals).unverifiable += 1;
                 Ok(bytes)
             }

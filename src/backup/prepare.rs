@@ -68,10 +68,7 @@ pub fn prepare(context: &Context<'_>, options: &Options, catalog: &Catalog) -> R
     let absent = runs::absent_keys(repository.backend().as_ref())?;
     let (base, bad) = repository.base(&host)?;
     let mut alarms = catalog.alarms()?;
-    alarms.extend(
-        bad.iter()
-            .map(|bad| format!("{} is no valid marker: {}", bad.key, bad.problem)),
-    );
+    alarms.extend(bad.iter().map(|bad| format!("{} is no valid marker: {}", bad.key, bad.problem)));
     keep_wrapped(repository, &mut alarms)?;
     refuse_to_begin_again(repository, catalog, base.as_ref(), &host)?;
     let base_manifest = read_base_manifest(repository, base.as_ref(), &mut alarms)?;
@@ -95,10 +92,7 @@ pub fn prepare(context: &Context<'_>, options: &Options, catalog: &Catalog) -> R
         clean_up(context);
     }
     let there = if due { Some(list(repository)?) } else { None };
-    let seen = Seen {
-        there,
-        absent: &absent,
-    };
+    let seen = Seen { there, absent: &absent };
     let rewrite = compare(repository, catalog, &seen, &mut alarms)?;
     if base.is_some() && base_manifest.is_none() {
         // Nothing says what libraries were when their marks were made.
@@ -107,16 +101,7 @@ pub fn prepare(context: &Context<'_>, options: &Options, catalog: &Catalog) -> R
     let listed = listed.filter(|_| !due).unwrap_or(now);
     let mut told = HashSet::new();
     alarms.retain(|alarm| told.insert(alarm.clone()));
-    Ok(Prepared {
-        snapshot,
-        base,
-        base_manifest,
-        listed,
-        rewrite,
-        absent,
-        readers,
-        alarms,
-    })
+    Ok(Prepared { snapshot, base, base_manifest, listed, rewrite, absent, readers, alarms })
 }
 
 /// Refuses to store everything again where this host only has a new key: what it stored with the old one is there.
@@ -208,10 +193,7 @@ struct Seen<'a> {
 impl Seen<'_> {
     fn has(&self, key: &Key, size: u64) -> bool {
         !self.absent.contains(key)
-            && self
-                .there
-                .as_ref()
-                .is_none_or(|there| there.get(key) == Some(&size))
+            && self.there.as_ref().is_none_or(|there| there.get(key) == Some(&size))
     }
 }
 
@@ -243,9 +225,7 @@ fn read_base_manifest(
         Err(Error::Backend(error)) if repository.is_out_of_reach(&error) => Err(error.into()),
         Err(error @ (Error::Locked { .. } | Error::Key { .. })) => Err(error),
         Err(error) => {
-            alarms.push(format!(
-                "the manifest of the last snapshot cannot be used: {error}"
-            ));
+            alarms.push(format!("the manifest of the last snapshot cannot be used: {error}"));
             Ok(None)
         }
     }
@@ -269,9 +249,7 @@ fn follow_base(
         return Ok(true);
     }
     if let Some(known) = &known
-        && current
-            .as_ref()
-            .is_none_or(|current| current.sequence < known.sequence)
+        && current.as_ref().is_none_or(|current| current.sequence < known.sequence)
     {
         alarms.push(format!(
             "the marker of the last snapshot {} is gone: the destination was rolled back, or somebody removed it",
@@ -403,18 +381,12 @@ fn drop_undescribed(
     for (position, segment) in catalog.segments()?.iter().enumerate() {
         if rewrite.contains(&position) {
             let (_, undescribed) = undescribed::lines(repository, catalog, segment)?;
-            lost.extend(
-                undescribed
-                    .into_iter()
-                    .map(|pack| (pack.name, pack.problem)),
-            );
+            lost.extend(undescribed.into_iter().map(|pack| (pack.name, pack.problem)));
         }
     }
     let packs = catalog.packs()?;
-    let lost: Vec<(&PackRecord, &String)> = packs
-        .iter()
-        .filter_map(|pack| Some((pack, lost.get(&pack.name)?)))
-        .collect();
+    let lost: Vec<(&PackRecord, &String)> =
+        packs.iter().filter_map(|pack| Some((pack, lost.get(&pack.name)?))).collect();
     if lost.is_empty() {
         return Ok(false);
     }
@@ -436,10 +408,8 @@ fn drop_undescribed(
 /// Packs of a run that died between a put and its answer: stored if they are there.
 fn adopt_pending(catalog: &Catalog, has: impl Fn(&PackRecord) -> bool) -> Result<()> {
     let packs = catalog.packs()?;
-    let (there, abandoned): (Vec<_>, Vec<_>) = packs
-        .iter()
-        .filter(|pack| !pack.stored)
-        .partition(|pack| has(pack));
+    let (there, abandoned): (Vec<_>, Vec<_>) =
+        packs.iter().filter(|pack| !pack.stored).partition(|pack| has(pack));
     for pack in there {
         catalog.mark_stored(&pack.name)?;
     }

@@ -52,10 +52,7 @@ impl Run<'_> {
         let is_known_lost = |object: &Object| {
             accepted.contains(&(object.store, object.kind)) && known_lost.contains(object)
         };
-        let expectations = Expectations {
-            holds: &holds,
-            is_known_lost: &is_known_lost,
-        };
+        let expectations = Expectations { holds: &holds, is_known_lost: &is_known_lost };
         let mut presence = look(source, libraries, &expectations);
         let judge = |object: &Object| {
             let known = (!known_lost.contains(object))
@@ -71,10 +68,7 @@ impl Run<'_> {
         };
         let sampling = Sampling {
             folders: source.as_ref(),
-            libraries: libraries
-                .iter()
-                .map(|library| (library, weight(library)))
-                .collect(),
+            libraries: libraries.iter().map(|library| (library, weight(library))).collect(),
             back: true,
             judge: &judge,
         };
@@ -90,12 +84,8 @@ impl Run<'_> {
         if let Some(gone) = &gone {
             self.say(&gone.text);
         }
-        self.looked = Looked {
-            presence,
-            suspected,
-            was_gone: self.looked.was_gone || gone.is_some(),
-            gone,
-        };
+        self.looked =
+            Looked { presence, suspected, was_gone: self.looked.was_gone || gone.is_some(), gone };
         Ok(())
     }
 
@@ -111,13 +101,9 @@ impl Run<'_> {
             let gone = self.looked.presence.gone();
             let mut samples = self.looked.presence.missing_samples().iter();
             let head = |commit| Object::new(Store::Library(library.id), Kind::Commit, commit);
-            gone.get(&library.id)
-                .is_none_or(|kinds| kinds[..] == [Kind::Commit])
+            gone.get(&library.id).is_none_or(|kinds| kinds[..] == [Kind::Commit])
                 && !samples.any(|sample| sample.library == library.id)
-                && library
-                    .heads
-                    .iter()
-                    .any(|at| known.contains(&head(at.commit)))
+                && library.heads.iter().any(|at| known.contains(&head(at.commit)))
         };
         let is_suspected = |group: &Group<'_>| {
             let mut libraries = group.libraries.iter();
@@ -181,10 +167,7 @@ impl Run<'_> {
             .collect();
         let mut lines = Vec::new();
         for (library, kinds) in self.looked.presence.gone() {
-            for kind in kinds
-                .into_iter()
-                .filter(|kind| missed.contains(&(library, *kind)))
-            {
+            for kind in kinds.into_iter().filter(|kind| missed.contains(&(library, *kind))) {
                 let what = match kind {
                     Kind::Commit => "its newest commit is gone".to_owned(),
                     Kind::Fs | Kind::Block => {

@@ -63,17 +63,9 @@ pub fn rewrap(context: &Context<'_>, source: &Snapshot) -> Result<Marker, Error>
     }
     manifest.snapshot = snapshot;
     let mut retired = seal::retired(base.as_ref());
-    let of_source = Retired {
-        last: source.id(),
-        key: source.signed_by.key().clone(),
-    };
+    let of_source = Retired { last: source.id(), key: source.signed_by.key().clone() };
     let is_another = of_source.key != context.host_key.verifying();
-    let more = source
-        .marker
-        .retired
-        .iter()
-        .cloned()
-        .chain(is_another.then_some(of_source));
+    let more = source.marker.retired.iter().cloned().chain(is_another.then_some(of_source));
     for other in more {
         if !retired.contains(&other) {
             retired.push(other);
@@ -117,9 +109,6 @@ impl There {
             Some(len) if len != size => "has another size",
             Some(_) => return Ok(()),
         };
-        Err(repository::Error::Altered {
-            key: key.clone(),
-            problem: problem.into(),
-        })
+        Err(repository::Error::Altered { key: key.clone(), problem: problem.into() })
     }
 }

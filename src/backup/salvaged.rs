@@ -24,10 +24,6 @@ impl Salvaged {
 
     /// The SHA-256 of an object's bad bytes that are kept.
     pub fn kept(&self, object: &Object) -> Option<Sha256> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(object)
-            .copied()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(object).copied()
     }
 }

@@ -87,27 +87,16 @@ pub fn seal(
         recipients: prepared.readers.recipients.clone(),
         partly: prepared.readers.partly.clone(),
         keys: keys(repository, prepared.base.as_ref()),
-        lists: segments
-            .iter()
-            .map(|segment| segment.list.clone())
-            .collect(),
+        lists: segments.iter().map(|segment| segment.list.clone()).collect(),
         retired: retired(prepared.base.as_ref()),
         unknown: Vec::new(),
     };
     let sha256 = put_marker(context, &marker)?;
-    let base = Base {
-        snapshot: marker.snapshot,
-        sha256,
-        sequence: marker.sequence,
-    };
+    let base = Base { snapshot: marker.snapshot, sha256, sequence: marker.sequence };
     let remembered = catalog
         .finish_run(&base, &segments)
         .and_then(|()| catalog.set_listed(Some(prepared.listed)));
-    Ok(Sealed {
-        marker,
-        bad_segments,
-        forgotten: remembered.err(),
-    })
+    Ok(Sealed { marker, bad_segments, forgotten: remembered.err() })
 }
 
 /// The number of a marker after this one.
@@ -122,8 +111,7 @@ pub(super) fn previous(base: Option<&Snapshot>) -> Option<(SnapshotId, Sha256)> 
 
 /// Host keys that the chain goes on from: each marker says it, since older ones may be forgotten.
 pub(super) fn retired(base: Option<&Snapshot>) -> Vec<Retired> {
-    base.map(|base| base.marker.retired.clone())
-        .unwrap_or_default()
+    base.map(|base| base.marker.retired.clone()).unwrap_or_default()
 }
 
 /// The keys behind a passphrase that open something: this host's, and what the snapshot before needs.
@@ -144,22 +132,13 @@ pub(super) fn put_sums(repository: &Repository, manifest: &Manifest) -> Result<N
     let key = names::manifest(manifest.snapshot, repository.seal());
     put_same(backend, &key, &stored).map_err(repository::Error::from)?;
     let mut entries = vec![(Sha256::of(&stored), key)];
-    let mut parts: Vec<_> = manifest
-        .parts()
-        .map(|part| (part.sha256, part.key.clone()))
-        .collect();
+    let mut parts: Vec<_> = manifest.parts().map(|part| (part.sha256, part.key.clone())).collect();
     parts.sort_by(|a, b| a.1.cmp(&b.1));
     entries.extend(parts);
-    let bytes = Sums::new(entries)
-        .map_err(repository::Error::from)?
-        .to_bytes();
+    let bytes = Sums::new(entries).map_err(repository::Error::from)?.to_bytes();
     let key = names::sums(manifest.snapshot);
     put_same(backend, &key, &bytes).map_err(repository::Error::from)?;
-    Ok(Named {
-        sha256: Sha256::of(&bytes),
-        size: bytes.len() as u64,
-        key,
-    })
+    Ok(Named { sha256: Sha256::of(&bytes), size: bytes.len() as u64, key })
 }
 
 /// Puts a marker: what makes the run a snapshot.
@@ -169,10 +148,9 @@ pub(super) fn put_marker(context: &Context<'_>, marker: &Marker) -> Result<Sha25
     let key = names::marker(marker.snapshot);
     match put_same(context.repository.backend().as_ref(), &key, note.as_bytes()) {
         Ok(_) => Ok(Sha256::of(note.as_bytes())),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(repository::Error::Voided {
-            snapshot: marker.snapshot,
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            Err(repository::Error::Voided { snapshot: marker.snapshot }.into())
         }
-        .into()),
         Err(error) => Err(repository::Error::from(error).into()),
     }
 }
@@ -184,14 +162,7 @@ impl<'a> Segments<'a> {
         catalog: &'a Catalog,
         snapshot: SnapshotId,
     ) -> Self {
-        Self {
-            repository,
-            catalog,
-            snapshot,
-            number: 0,
-            done: Vec::new(),
-            bad: Vec::new(),
-        }
+        Self { repository, catalog, snapshot, number: 0, done: Vec::new(), bad: Vec::new() }
     }
 
     /// The lists of what was written, in order.
@@ -219,12 +190,10 @@ impl<'a> Segments<'a> {
             .collect();
         let catalog = self.catalog;
         let lines = fresh.iter().map(|pack| {
-            catalog
-                .unindexed_line(pack)?
-                .ok_or_else(|| repository::Error::Malformed {
-                    what: "the catalog".into(),
-                    reason: format!("it does not say what lies in pack {}", pack.name),
-                })
+            catalog.unindexed_line(pack)?.ok_or_else(|| repository::Error::Malformed {
+                what: "the catalog".into(),
+                reason: format!("it does not say what lies in pack {}", pack.name),
+            })
         });
         self.write_lines(0, lines)?;
         self.merge()?;
@@ -304,12 +273,7 @@ impl<'a> Segments<'a> {
     }
 
     fn begin(&mut self, tier: u32) -> Result<SegmentWriter, Error> {
-        let header = Header {
-            segment: 1,
-            snapshot: self.snapshot,
-            number: self.number,
-            tier,
-        };
+        let header = Header { segment: 1, snapshot: self.snapshot, number: self.number, tier };
         self.number += 1;
         Ok(SegmentWriter::new(&header)?)
     }
@@ -317,19 +281,13 @@ impl<'a> Segments<'a> {
     fn put(&mut self, tier: u32, writer: SegmentWriter) -> Result<(), Error> {
         let backend = self.repository.backend().as_ref();
         let packs = writer.packs().to_vec();
-        let stored = self
-            .repository
-            .seal_file(Content::Index, writer.finish()?)?;
+        let stored = self.repository.seal_file(Content::Index, writer.finish()?)?;
         let name = Sha256::of(&stored);
         let key = names::segment(&name, self.repository.seal());
         put_same(backend, &key, &stored).map_err(repository::Error::from)?;
         let list = List::to_bytes(self.repository, &name, &packs)?;
         let sha256 = Sha256::of(&list);
-        let named = Named {
-            sha256,
-            size: list.len() as u64,
-            key: names::list(&sha256),
-        };
+        let named = Named { sha256, size: list.len() as u64, key: names::list(&sha256) };
         put_same(backend, &named.key, &list).map_err(repository::Error::from)?;
         self.done.push(SegmentRecord {
             name,

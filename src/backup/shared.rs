@@ -57,11 +57,7 @@ pub(super) fn counts(
         }
         (Count::All, Some(known)) => {
             let counted = all(Count::All)?;
-            Ok(if counted.objects() > known.objects() {
-                counted
-            } else {
-                known
-            })
+            Ok(if counted.objects() > known.objects() { counted } else { known })
         }
     }
 }
@@ -69,10 +65,7 @@ pub(super) fn counts(
 /// What the repository holds of all libraries of a manifest, each object once.
 pub(super) fn holds(objects: &Objects<'_>, manifest: &manifest::Manifest) -> Result<Counts, Error> {
     let mut all = Counts::default();
-    let own = manifest
-        .libraries
-        .iter()
-        .map(|library| Store::Library(library.id));
+    let own = manifest.libraries.iter().map(|library| Store::Library(library.id));
     for store in own.chain([Store::Shared]) {
         all.join(objects.catalog.counts(store)?);
     }
@@ -166,27 +159,17 @@ impl<'a> Counting<'a> {
                         self.meet(Object::new(content, Kind::Fs, commit.root))?;
                     }
                     for parent in commit.parents() {
-                        self.meet(Object {
-                            id: parent,
-                            ..object
-                        })?;
+                        self.meet(Object { id: parent, ..object })?;
                     }
                 }
                 Some(Content::Fs(FsObject::Folder(folder))) => {
                     for entry in &folder.entries {
-                        self.meet(Object {
-                            id: entry.id,
-                            ..object
-                        })?;
+                        self.meet(Object { id: entry.id, ..object })?;
                     }
                 }
                 Some(Content::Fs(FsObject::File(file))) => {
                     for block in file.blocks {
-                        self.meet(Object {
-                            id: block,
-                            kind: Kind::Block,
-                            ..object
-                        })?;
+                        self.meet(Object { id: block, kind: Kind::Block, ..object })?;
                     }
                 }
                 Some(Content::Block { .. }) | None => {}

@@ -43,20 +43,14 @@ where
     let mut beat = None;
     let result = write_parts(
         |index, bytes| {
-            put_part(repository, name(index), bytes)
-                .map(|part| parts.push(part))
-                .map_err(|error| {
-                    // The writer above only passes on that something failed; this is what.
-                    failure = Some(error);
-                    io::Error::other("a part could not be stored")
-                })
+            put_part(repository, name(index), bytes).map(|part| parts.push(part)).map_err(|error| {
+                // The writer above only passes on that something failed; this is what.
+                failure = Some(error);
+                io::Error::other("a part could not be stored")
+            })
         },
         |out| {
-            let mut out = Beating {
-                inner: out,
-                heartbeat,
-                failure: None,
-            };
+            let mut out = Beating { inner: out, heartbeat, failure: None };
             let result = write(&mut out);
             beat = out.failure;
             result
@@ -66,11 +60,7 @@ where
         (_, Some(error)) => Err(error.into()),
         (result, None) => {
             let (totals, value) = result?;
-            Ok(Stored {
-                totals,
-                parts,
-                value,
-            })
+            Ok(Stored { totals, parts, value })
         }
     }
 }
@@ -120,11 +110,7 @@ fn put_part(
     })?;
     let stored = repository.seal_file(Content::Data, bytes)?;
     repository.backend().put_new(&key, &stored)?;
-    Ok(Part {
-        key,
-        size: stored.len() as u64,
-        sha256: Sha256::of(&stored),
-    })
+    Ok(Part { key, size: stored.len() as u64, sha256: Sha256::of(&stored) })
 }
 
 /// What is lost of an earlier snapshot's parts, one alarm each, for the first [`MOST`]. With none they can
@@ -144,9 +130,7 @@ pub fn lost(
         };
         if !is_there {
             let key = &part.key;
-            lost.push(format!(
-                "{key} is lost or altered; what it was a part of is stored again"
-            ));
+            lost.push(format!("{key} is lost or altered; what it was a part of is stored again"));
             if lost.len() == MOST {
                 break;
             }
@@ -180,9 +164,7 @@ mod tests {
         let heartbeat = Heartbeat::new(&repository, &clock, snapshot);
         let name = |index| names::dump_part(snapshot, "seafile", "db", index, repository.seal());
         let stored = store(&repository, &heartbeat, name, |out| {
-            (0..10)
-                .try_for_each(|_| out.write_all(b"piece"))
-                .map_err(Error::Stream)
+            (0..10).try_for_each(|_| out.write_all(b"piece")).map_err(Error::Stream)
         });
         (memory, stored)
     }

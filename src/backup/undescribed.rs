@@ -46,18 +46,9 @@ pub fn lines(
             None => match contents(repository, *kind, name)? {
                 Ok((contents, size)) => {
                     catalog.describe_pack(name, &contents)?;
-                    lines.push(Line {
-                        pack: *name,
-                        kind: *kind,
-                        size,
-                        contents,
-                    });
+                    lines.push(Line { pack: *name, kind: *kind, size, contents });
                 }
-                Err(problem) => undescribed.push(Undescribed {
-                    kind: *kind,
-                    name: *name,
-                    problem,
-                }),
+                Err(problem) => undescribed.push(Undescribed { kind: *kind, name: *name, problem }),
             },
         }
     }

@@ -76,15 +76,11 @@ pub fn copy(
 ) -> Result<Leftovers, Error> {
     let mut left = Leftovers::default();
     let stores = stores_on_disk(objects.source, &mut left);
-    let (unreferenced, referenced): (Vec<Store>, Vec<Store>) = stores
-        .into_iter()
-        .partition(|store| is_unreferenced(pointers, *store));
+    let (unreferenced, referenced): (Vec<Store>, Vec<Store>) =
+        stores.into_iter().partition(|store| is_unreferenced(pointers, *store));
     let mut newest = std::collections::HashMap::new();
     let mut found = BTreeMap::new();
-    let listing = Listing {
-        source: objects.source,
-        full: options.full,
-    };
+    let listing = Listing { source: objects.source, full: options.full };
     // What one listing keeps is not stored yet when another comes by.
     let mut done = HashSet::new();
     let packed = objects.listing();
@@ -105,8 +101,7 @@ pub fn copy(
         }
         Ok(())
     })?;
-    left.bad
-        .retain(|(object, _)| !cut_off.told.contains(object));
+    left.bad.retain(|(object, _)| !cut_off.told.contains(object));
     left.cut_off = cut_off.listed;
     for (library, mut listed) in found {
         // A catalog that was made again does not know what an earlier run listed.
@@ -115,17 +110,11 @@ pub fn copy(
         let bad = bad.filter(|trouble| stores.contains_key(&trouble.object.store));
         listed.objects = listed.objects.saturating_sub(bad.count() as u64);
         let before = base.and_then(|base| base.library(library)?.listed.as_ref());
-        listed.objects = listed
-            .objects
-            .max(before.map_or(0, |before| before.objects));
+        listed.objects = listed.objects.max(before.map_or(0, |before| before.objects));
         left.cut_off.insert(library, listed);
     }
     left.totals = totals;
-    left.bad.extend(
-        troubles
-            .into_iter()
-            .map(|trouble| (trouble.object, trouble.trouble)),
-    );
+    left.bad.extend(troubles.into_iter().map(|trouble| (trouble.object, trouble.trouble)));
     for store in unreferenced {
         let Store::Library(library) = store else {
             continue;
@@ -134,9 +123,7 @@ pub fn copy(
         let known = known.into_iter().find(|known| known.store == library);
         let before = known.and_then(|known| known.newest.clone());
         let valid_since = known.and_then(|known| known.valid_since);
-        let row = base
-            .and_then(|base| base.library(library))
-            .and_then(|known| known.valid_since);
+        let row = base.and_then(|base| base.library(library)).and_then(|known| known.valid_since);
         let newest = newest.remove(&store).flatten().max_by_time(before);
         let garbage = is_garbage(pointers, store);
         left.stores.push(Unreferenced {
@@ -191,9 +178,7 @@ fn is_unreferenced(pointers: &Pointers, store: Store) -> bool {
     let Store::Library(id) = store else {
         return false;
     };
-    pointers
-        .library(id)
-        .is_none_or(|library| library.heads.is_empty())
+    pointers.library(id).is_none_or(|library| library.heads.is_empty())
 }
 
 fn is_garbage(pointers: &Pointers, store: Store) -> bool {

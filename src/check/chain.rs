@@ -10,11 +10,8 @@ use crate::repository::snapshots::{Markers, Snapshot};
 /// Checks every chain. Returns where a predecessor is absent. That is no problem: it was forgotten
 /// or removed, and nothing tells which. Nothing here shows that the newest marker was removed.
 pub(super) fn check(markers: &Markers, problems: &mut Problems) -> Vec<Gap> {
-    let by_id: HashMap<SnapshotId, &Snapshot> = markers
-        .snapshots
-        .iter()
-        .map(|snapshot| (snapshot.id(), snapshot))
-        .collect();
+    let by_id: HashMap<SnapshotId, &Snapshot> =
+        markers.snapshots.iter().map(|snapshot| (snapshot.id(), snapshot)).collect();
     let gaps = markers
         .snapshots
         .iter()
@@ -46,10 +43,7 @@ fn predecessor(
         // `markers::check` reports a bad marker.
         let key = names::marker(previous);
         let is_bad = markers.bad.iter().any(|bad| bad.key == key);
-        return (!is_bad).then_some(Gap {
-            snapshot: snapshot.id(),
-            previous,
-        });
+        return (!is_bad).then_some(Gap { snapshot: snapshot.id(), previous });
     };
     if found.sha256 != sha256 {
         broken(
@@ -59,11 +53,7 @@ fn predecessor(
         );
     } else if found.marker.sequence.checked_add(1) != Some(sequence) {
         let before = found.marker.sequence;
-        broken(
-            snapshot,
-            format!("is number {sequence}, and follows number {before}"),
-            problems,
-        );
+        broken(snapshot, format!("is number {sequence}, and follows number {before}"), problems);
     }
     None
 }

@@ -33,13 +33,9 @@ pub(super) fn read(
         .collect();
     // In the order of names, in which things lie on a disk.
     work.sort_unstable_by_key(|(key, _)| *key);
-    let work = options.subset.choose(work, |(key, thing)| {
-        (*key, thing.listed.unwrap_or_default())
-    })?;
-    let mut meter = Meter::new(
-        work.iter().filter_map(|(_, thing)| thing.listed).sum(),
-        progress,
-    );
+    let work =
+        options.subset.choose(work, |(key, thing)| (*key, thing.listed.unwrap_or_default()))?;
+    let mut meter = Meter::new(work.iter().filter_map(|(_, thing)| thing.listed).sum(), progress);
     let backend = repository.backend().as_ref();
     let mut patience = Patience::default();
     let mut read = Amount::default();
@@ -130,11 +126,7 @@ pub(super) struct Meter<'a> {
 impl<'a> Meter<'a> {
     /// A meter for `total` bytes that are to be read.
     pub(super) fn new(total: u64, progress: &'a dyn Fn(&str)) -> Self {
-        Self {
-            total,
-            read: 0,
-            progress,
-        }
+        Self { total, read: 0, progress }
     }
 
     /// Adds bytes that were read.
@@ -143,11 +135,7 @@ impl<'a> Meter<'a> {
         let after = self.read + more;
         if tenths(after) > tenths(self.read) {
             let mebibytes = |bytes: u64| bytes >> 20;
-            (self.progress)(&format!(
-                "read {} of {} MiB",
-                mebibytes(after),
-                mebibytes(self.total)
-            ));
+            (self.progress)(&format!("read {} of {} MiB", mebibytes(after), mebibytes(self.total)));
         }
         self.read = after;
     }

@@ -113,19 +113,11 @@ fn ask_one_by_one(
 }
 
 fn unfinished(markers: &Markers, intents: HashSet<SnapshotId>) -> Vec<SnapshotId> {
-    let snapshots = markers
-        .snapshots
-        .iter()
-        .map(|snapshot| names::marker(snapshot.id()));
-    let others = markers
-        .voids
-        .iter()
-        .chain(markers.bad.iter().map(|bad| &bad.key));
+    let snapshots = markers.snapshots.iter().map(|snapshot| names::marker(snapshot.id()));
+    let others = markers.voids.iter().chain(markers.bad.iter().map(|bad| &bad.key));
     let ended: HashSet<Key> = snapshots.chain(others.cloned()).collect();
-    let mut unfinished: Vec<SnapshotId> = intents
-        .into_iter()
-        .filter(|snapshot| !ended.contains(&names::marker(*snapshot)))
-        .collect();
+    let mut unfinished: Vec<SnapshotId> =
+        intents.into_iter().filter(|snapshot| !ended.contains(&names::marker(*snapshot))).collect();
     unfinished.sort_unstable();
     unfinished
 }
@@ -147,38 +139,25 @@ fn place(repository: &Repository, key: &Key) -> Place {
     let is_snapshot = |text: &str| text.parse::<SnapshotId>().is_ok();
     let is = |yes: bool, place: Place| if yes { place } else { Place::Unknown };
     match folder {
-        "" => is(
-            *key == names::configuration() || *key == names::page(),
-            Place::Known,
-        ),
+        "" => is(*key == names::configuration() || *key == names::page(), Place::Known),
         names::MARKERS => Place::Known,
-        names::KEYS => is(
-            matches!(file.rsplit_once('.'), Some((_, "pub" | "age"))),
-            Place::Known,
-        ),
+        names::KEYS => is(matches!(file.rsplit_once('.'), Some((_, "pub" | "age"))), Place::Known),
         names::RUNS => run(file),
         FORGOTTEN => is(is_snapshot(file), Place::Known),
-        names::INDEX => is(
-            names::parse_segment(key, repository.seal()).is_some(),
-            Place::Named,
-        ),
+        names::INDEX => is(names::parse_segment(key, repository.seal()).is_some(), Place::Named),
         names::LISTS => is(is_list(key, file), Place::Named),
         names::MANIFESTS => {
-            let snapshot = file
-                .split_once('.')
-                .and_then(|(snapshot, _)| snapshot.parse().ok());
+            let snapshot = file.split_once('.').and_then(|(snapshot, _)| snapshot.parse().ok());
             let is_manifest = |snapshot| names::manifest(snapshot, repository.seal()) == *key;
             is(snapshot.is_some_and(is_manifest), Place::Named)
         }
-        _ if PackKind::ALL.iter().any(|kind| key.is_below(kind.folder())) => is(
-            names::parse_pack(key, repository.seal()).is_some(),
-            Place::Named,
-        ),
+        _ if PackKind::ALL.iter().any(|kind| key.is_below(kind.folder())) => {
+            is(names::parse_pack(key, repository.seal()).is_some(), Place::Named)
+        }
         _ => {
             let parts = [names::DATABASES, names::FILES];
-            let run = parts
-                .into_iter()
-                .find_map(|parts| folder.strip_prefix(parts)?.strip_prefix('/'));
+            let run =
+                parts.into_iter().find_map(|parts| folder.strip_prefix(parts)?.strip_prefix('/'));
             is(run.is_some_and(is_snapshot), Place::Named)
         }
     }
@@ -204,8 +183,5 @@ fn is_list(key: &Key, file: &str) -> bool {
         return false;
     };
     let is_list = name.parse().is_ok_and(|name| names::list(&name) == *key);
-    is_list
-        || name
-            .parse()
-            .is_ok_and(|snapshot| names::sums(snapshot) == *key)
+    is_list || name.parse().is_ok_and(|snapshot| names::sums(snapshot) == *key)
 }

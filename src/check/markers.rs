@@ -92,10 +92,7 @@ fn configuration(
     let bytes = match read {
         Ok(Some(bytes)) => bytes,
         Ok(None) => {
-            problem(
-                ProblemKind::Malformed,
-                configuration::too_long().to_string(),
-            );
+            problem(ProblemKind::Malformed, configuration::too_long().to_string());
             return Ok(());
         }
         Err(error) => {

@@ -74,9 +74,7 @@ impl Default for Options {
             expected: None,
             accepted: Vec::new(),
             subset: Subset::All,
-            workers: std::thread::available_parallelism()
-                .map_or(2, std::num::NonZero::get)
-                .min(8),
+            workers: std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(8),
         }
     }
 }
@@ -92,19 +90,15 @@ impl Default for Options {
 /// [`Error::NoSnapshot`] if the chosen snapshot does not exist; an error if the destination does
 /// not answer or cannot be listed. Damage is no error.
 pub fn run(repository: &Repository, options: &Options, progress: &dyn Fn(&str)) -> Result<Report> {
-    let options = &Options {
-        workers: options.workers.max(repository.connections()),
-        ..options.clone()
-    };
+    let options =
+        &Options { workers: options.workers.max(repository.connections()), ..options.clone() };
     progress("reading markers");
     // Markers come before the listing: a run stores what a marker names before the marker itself.
     let markers = repository.markers()?;
     let snapshots = select(&markers, options.snapshot.as_deref())?;
     let mut problems = Problems::default();
-    let mut information = Information {
-        voids: markers.voids.len() as u64,
-        ..Information::default()
-    };
+    let mut information =
+        Information { voids: markers.voids.len() as u64, ..Information::default() };
     let asked = options.snapshot.as_ref();
     let only = asked.and_then(|_| Some(snapshots.first()?.id()));
     markers::check(repository, &markers, &snapshots, only, &mut problems)?;
@@ -117,9 +111,7 @@ pub fn run(repository: &Repository, options: &Options, progress: &dyn Fn(&str)) 
         // It names no snapshot: a problem of a snapshot without a marker is dropped as forgotten.
         problems.add(&key, ProblemKind::Missing, detail, Vec::new());
     }
-    let folder = (options.level == Level::Deep)
-        .then(temporary_folder)
-        .transpose()?;
+    let folder = (options.level == Level::Deep).then(temporary_folder).transpose()?;
     let spool = folder.as_ref().map(|folder| Spool::create(folder.path()));
     let spool = spool.transpose()?;
     let number = count(snapshots.len() as u64, "snapshot", "snapshots");
@@ -135,35 +127,17 @@ pub fn run(repository: &Repository, options: &Options, progress: &dyn Fn(&str)) 
     let mut read = Amount::default();
     let mut deep = None;
     if let Some(spool) = &spool {
-        let (decoded, found) = deep::run(
-            repository,
-            options,
-            &snapshots,
-            spool,
-            &mut needs,
-            &mut problems,
-            progress,
-        )?;
+        let (decoded, found) =
+            deep::run(repository, options, &snapshots, spool, &mut needs, &mut problems, progress)?;
         read.join(decoded);
         deep = Some(found);
     }
     if options.level != Level::Names {
-        read.join(data::read(
-            repository,
-            options,
-            &needs,
-            &mut problems,
-            progress,
-        )?);
+        read.join(data::read(repository, options, &needs, &mut problems, progress)?);
     }
     let bytes_read = needs.bytes_read() + read.bytes;
     let known = Known {
-        newest: markers
-            .living_and_retired()
-            .0
-            .iter()
-            .map(|chain| chain.newest.id())
-            .collect(),
+        newest: markers.living_and_retired().0.iter().map(|chain| chain.newest.id()).collect(),
         is_partial: options.snapshot.is_some(),
         is_accepted: &|key| options.accepted.contains(key),
     };
@@ -192,10 +166,7 @@ fn temporary_folder() -> Result<tempfile::TempDir> {
         .prefix("seawall-check-")
         .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700))
         .tempdir()
-        .map_err(|error| Error::Spool {
-            folder: std::env::temp_dir(),
-            source: error.into(),
-        })
+        .map_err(|error| Error::Spool { folder: std::env::temp_dir(), source: error.into() })
 }
 
 /// The snapshots to check. A name that fits only a bad marker selects none; the marker is reported.
@@ -206,11 +177,8 @@ fn select<'a>(markers: &'a Markers, name: Option<&str>) -> Result<Vec<&'a Snapsh
     match markers.find(name) {
         Ok(snapshot) => Ok(vec![snapshot]),
         Err(error @ Error::NoSnapshot { .. }) => {
-            let begins = |text: &str| {
-                text.rsplit('/')
-                    .next()
-                    .is_some_and(|last| last.starts_with(name))
-            };
+            let begins =
+                |text: &str| text.rsplit('/').next().is_some_and(|last| last.starts_with(name));
             let is_bad = !name.is_empty() && markers.bad.iter().any(|bad| begins(bad.key.as_str()));
             if is_bad { Ok(Vec::new()) } else { Err(error) }
         }

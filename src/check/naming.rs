@@ -28,12 +28,7 @@ pub(super) fn read(
     spool: Option<&Spool>,
     problems: &mut Problems,
 ) -> Result<Needs> {
-    let mut naming = Naming {
-        repository,
-        spool,
-        needs: Needs::default(),
-        problems,
-    };
+    let mut naming = Naming { repository, spool, needs: Needs::default(), problems };
     for some in snapshots.chunks(repository.connections()) {
         for (snapshot, ahead) in some.iter().zip(read_ahead(repository, some)) {
             naming.snapshot(snapshot, ahead)?;
@@ -65,10 +60,7 @@ fn read_ahead(repository: &Repository, snapshots: &[&Snapshot]) -> Vec<Ahead> {
     };
     std::thread::scope(|scope| {
         let (first, others) = snapshots.split_at(1.min(snapshots.len()));
-        let others: Vec<_> = others
-            .iter()
-            .map(|snapshot| scope.spawn(|| read(snapshot)))
-            .collect();
+        let others: Vec<_> = others.iter().map(|snapshot| scope.spawn(|| read(snapshot))).collect();
         let first = first.iter().map(|snapshot| read(snapshot));
         let mut all: Vec<Ahead> = first.collect();
         all.extend(others.into_iter().map(|other| {
@@ -155,8 +147,7 @@ impl Naming<'_> {
         let Some(stored) = stored else {
             let detail = "does not name the snapshot's manifest";
             let sums = &snapshot.marker.sums.key;
-            self.problems
-                .add(sums, ProblemKind::Malformed, detail, vec![snapshot.id()]);
+            self.problems.add(sums, ProblemKind::Malformed, detail, vec![snapshot.id()]);
             return Ok(());
         };
         let Some(stored) = self.settle(&key, stored)? else {
@@ -176,23 +167,16 @@ impl Naming<'_> {
             spool.add_manifest(snapshot.id(), &manifest)?;
         }
         let mut problem = |key: &Key, detail: String| {
-            self.problems
-                .add(key, ProblemKind::Contradiction, detail, vec![snapshot.id()]);
+            self.problems.add(key, ProblemKind::Contradiction, detail, vec![snapshot.id()]);
         };
         if manifest.snapshot != snapshot.id() {
             problem(&key, format!("is the manifest of {}", manifest.snapshot));
         }
-        let named: HashMap<&Key, &Sha256> = sums
-            .entries()
-            .iter()
-            .map(|(sha256, key)| (key, sha256))
-            .collect();
+        let named: HashMap<&Key, &Sha256> =
+            sums.entries().iter().map(|(sha256, key)| (key, sha256)).collect();
         for part in manifest.parts() {
             if named.get(&part.key) != Some(&&part.sha256) {
-                problem(
-                    &part.key,
-                    "is in the manifest, and not so in the sums".into(),
-                );
+                problem(&part.key, "is in the manifest, and not so in the sums".into());
             } else if let Some(thing) = self.needs.get_mut(&part.key)
                 && *thing.size.get_or_insert(part.size) != part.size
             {
@@ -210,8 +194,7 @@ impl Naming<'_> {
         };
         self.needs.count_bytes(named.size);
         let segment = names::segment(&list.segment, self.repository.seal());
-        self.needs
-            .name(&segment, list.segment, None, position, self.problems);
+        self.needs.name(&segment, list.segment, None, position, self.problems);
         let mut sizes = HashMap::new();
         let read = self.repository.read_verified(&segment, &list.segment);
         if let Some(stored) = self.settle(&segment, read)? {
@@ -231,13 +214,7 @@ impl Naming<'_> {
         }
         for (kind, pack) in &list.packs {
             let key = names::pack(*kind, pack, self.repository.seal());
-            self.needs.name(
-                &key,
-                *pack,
-                sizes.get(pack).copied(),
-                position,
-                self.problems,
-            );
+            self.needs.name(&key, *pack, sizes.get(pack).copied(), position, self.problems);
         }
         self.needs.set_read(position);
         Ok(())

@@ -86,13 +86,7 @@ impl Needs {
             is_whole: true,
         });
         self.positions.insert(identity, position);
-        self.name(
-            &named.key,
-            named.sha256,
-            Some(named.size),
-            position,
-            problems,
-        );
+        self.name(&named.key, named.sha256, Some(named.size), position, problems);
         (position, true)
     }
 
@@ -123,12 +117,8 @@ impl Needs {
     }
 
     fn snapshots_of(&self, namers: &[u32]) -> Vec<SnapshotId> {
-        let namers = namers
-            .iter()
-            .filter_map(|&position| self.namers.get(position as usize));
-        namers
-            .flat_map(|namer| namer.snapshots.iter().copied())
-            .collect()
+        let namers = namers.iter().filter_map(|&position| self.namers.get(position as usize));
+        namers.flat_map(|namer| namer.snapshots.iter().copied()).collect()
     }
 
     /// Notes that all that sums or a list name is recorded.
@@ -208,10 +198,7 @@ impl Needs {
 
     fn count_packs(&mut self) {
         for (key, thing) in &self.things {
-            if !names::PackKind::ALL
-                .iter()
-                .any(|kind| key.is_below(kind.folder()))
-            {
+            if !names::PackKind::ALL.iter().any(|kind| key.is_below(kind.folder())) {
                 continue;
             }
             for &by in &thing.named_by {
@@ -243,12 +230,7 @@ impl Needs {
                 marker.packs, marker.bytes, total.things, total.bytes
             );
             let key = names::marker(snapshot.id());
-            problems.add(
-                &key,
-                ProblemKind::Contradiction,
-                detail,
-                vec![snapshot.id()],
-            );
+            problems.add(&key, ProblemKind::Contradiction, detail, vec![snapshot.id()]);
         }
     }
 }

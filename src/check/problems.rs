@@ -34,12 +34,7 @@ impl Problems {
     ) {
         snapshots.sort_unstable_by(|a, b| b.cmp(a));
         snapshots.dedup();
-        self.found.push(Found {
-            key: key.clone(),
-            kind,
-            detail: detail.into(),
-            snapshots,
-        });
+        self.found.push(Found { key: key.clone(), kind, detail: detail.into(), snapshots });
     }
 
     /// Returns all problems, sorted by key. Leaves out those that only concern snapshots which were
@@ -52,19 +47,15 @@ impl Problems {
     ) -> Result<Vec<Problem>> {
         let forgotten = self.forgotten(repository)?;
         let found = self.found.into_iter();
-        let found: Vec<Found> = found
-            .filter_map(|found| found.without(&forgotten))
-            .collect();
+        let found: Vec<Found> = found.filter_map(|found| found.without(&forgotten)).collect();
         let accepted = |found: &&Found| known.accepts(found);
         let lacking: HashSet<SnapshotId> = found
             .iter()
             .filter(accepted)
             .flat_map(|found| found.snapshots.iter().copied())
             .collect();
-        let mut problems: Vec<Problem> = found
-            .into_iter()
-            .map(|found| found.judged(known, &lacking))
-            .collect();
+        let mut problems: Vec<Problem> =
+            found.into_iter().map(|found| found.judged(known, &lacking)).collect();
         problems.sort_by(|a, b| (&a.key, a.kind, &a.detail).cmp(&(&b.key, b.kind, &b.detail)));
         information.forgotten_meanwhile = forgotten.into_iter().collect();
         information.forgotten_meanwhile.sort_unstable();
@@ -125,10 +116,7 @@ impl Found {
     fn judged(mut self, known: &Known<'_>, lacking: &HashSet<SnapshotId>) -> Problem {
         let healed = known.is_healed(&self);
         let follows = self.kind == ProblemKind::Unresolved
-            && self
-                .snapshots
-                .iter()
-                .all(|snapshot| lacking.contains(snapshot));
+            && self.snapshots.iter().all(|snapshot| lacking.contains(snapshot));
         let accepted = known.accepts(&self) || healed && follows;
         let affected = self.snapshots.len() as u64;
         self.snapshots.truncate(MAX_SNAPSHOTS);
@@ -145,8 +133,7 @@ impl Found {
 
     fn without(mut self, forgotten: &HashSet<SnapshotId>) -> Option<Self> {
         let before = self.snapshots.len();
-        self.snapshots
-            .retain(|snapshot| !forgotten.contains(snapshot));
+        self.snapshots.retain(|snapshot| !forgotten.contains(snapshot));
         if before > 0 && self.snapshots.is_empty() {
             return None;
         }

@@ -125,9 +125,8 @@ impl fmt::Display for Subset {
                 }
             }
             Self::Bytes(bytes) => {
-                let shift = [40, 30, 20, 10]
-                    .into_iter()
-                    .find(|shift| bytes.trailing_zeros() >= *shift);
+                let shift =
+                    [40, 30, 20, 10].into_iter().find(|shift| bytes.trailing_zeros() >= *shift);
                 match shift {
                     Some(shift) => write!(
                         f,
@@ -170,10 +169,8 @@ impl Subset {
         };
         let mut seed = [0; 16];
         getrandom::fill(&mut seed).map_err(|error| Error::Random(error.to_string()))?;
-        let mut drawn: Vec<(Sha256, T)> = items
-            .into_iter()
-            .map(|item| (lot(&seed, of(&item).0), item))
-            .collect();
+        let mut drawn: Vec<(Sha256, T)> =
+            items.into_iter().map(|item| (lot(&seed, of(&item).0), item)).collect();
         drawn.sort_unstable_by_key(|(lot, _)| *lot);
         let mut bytes = 0;
         let mut chosen: Vec<T> = drawn
@@ -212,9 +209,9 @@ mod tests {
 
     #[test]
     fn subsets_are_read_and_shown() {
-        for text in [
-            "1/7", "7/7", "1/1", "5%", "100%", "0.01%", "2.5%", "33.33%", "2G", "500M", "1T", "3K",
-        ] {
+        for text in
+            ["1/7", "7/7", "1/1", "5%", "100%", "0.01%", "2.5%", "33.33%", "2G", "500M", "1T", "3K"]
+        {
             assert_eq!(parse(text).unwrap().to_string(), text);
         }
         assert_eq!(parse("2.50%"), parse("2.5%"));
@@ -223,21 +220,12 @@ mod tests {
 
     #[test]
     fn what_is_no_subset_is_refused_with_its_reason() {
-        assert_eq!(
-            parse("0/7"),
-            Err(ParseSubsetError::NoSlice { number: 0, of: 7 })
-        );
-        assert_eq!(
-            parse("8/7"),
-            Err(ParseSubsetError::NoSlice { number: 8, of: 7 })
-        );
+        assert_eq!(parse("0/7"), Err(ParseSubsetError::NoSlice { number: 0, of: 7 }));
+        assert_eq!(parse("8/7"), Err(ParseSubsetError::NoSlice { number: 8, of: 7 }));
         assert_eq!(parse("1/0"), Err(ParseSubsetError::NoSlices));
         for text in ["101%", "100.01%", "0%", "0.00%", "99999999999%"] {
             assert!(
-                matches!(
-                    parse(text),
-                    Err(ParseSubsetError::Share | ParseSubsetError::Form)
-                ),
+                matches!(parse(text), Err(ParseSubsetError::Share | ParseSubsetError::Form)),
                 "{text}"
             );
         }
@@ -251,9 +239,7 @@ mod tests {
     }
 
     fn things() -> Vec<(Key, u64)> {
-        (0..500)
-            .map(|number| (Key::parse(&format!("data/{number}")).unwrap(), 100))
-            .collect()
+        (0..500).map(|number| (Key::parse(&format!("data/{number}")).unwrap(), 100)).collect()
     }
 
     fn chosen(subset: Subset) -> Vec<(Key, u64)> {
@@ -263,9 +249,8 @@ mod tests {
     #[test]
     fn all_slices_together_are_everything_once() {
         for of in [1, 2, 7, 600] {
-            let mut all: Vec<_> = (1..=of)
-                .flat_map(|number| chosen(Subset::Slice { number, of }))
-                .collect();
+            let mut all: Vec<_> =
+                (1..=of).flat_map(|number| chosen(Subset::Slice { number, of })).collect();
             all.sort();
             let mut expected = things();
             expected.sort();
@@ -282,13 +267,7 @@ mod tests {
         assert_eq!(chosen(share).len(), 50);
         assert_ne!(chosen(share), chosen(share), "one in 10^69");
         assert_eq!(chosen(Subset::Share { basis_points: 1 }).len(), 1);
-        assert_eq!(
-            chosen(Subset::Share {
-                basis_points: 10_000
-            })
-            .len(),
-            500
-        );
+        assert_eq!(chosen(Subset::Share { basis_points: 10_000 }).len(), 500);
         assert_eq!(chosen(Subset::Bytes(1001)).len(), 11);
         assert_eq!(chosen(Subset::Bytes(u64::MAX)).len(), 500);
     }

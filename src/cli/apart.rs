@@ -26,16 +26,10 @@ enum Itself {
 pub(super) fn target(global: &Global, target: &Path) -> Result<(), CommandError> {
     let mut outer = Vec::new();
     if let Some(folder) = repository(global) {
-        outer.push(Outer {
-            what: "the repository",
-            folder,
-        });
+        outer.push(Outer { what: "the repository", folder });
     }
     if let Ok(folder) = global.state_path() {
-        outer.push(Outer {
-            what: "the state folder",
-            folder,
-        });
+        outer.push(Outer { what: "the state folder", folder });
     }
     refuse("the target", target, &outer, Itself::Allowed)
 }
@@ -46,12 +40,7 @@ pub(super) fn repository_and_state(global: &Global) -> Result<(), CommandError> 
     let Some(repository) = repository(global) else {
         return refuse("the state folder", &state, &[], Itself::Refused);
     };
-    let outer = |what, folder: &Path| {
-        [Outer {
-            what,
-            folder: folder.to_owned(),
-        }]
-    };
+    let outer = |what, folder: &Path| [Outer { what, folder: folder.to_owned() }];
     let in_state = outer("the state folder", &state);
     let in_repository = outer("the repository", &repository);
     refuse("the repository", &repository, &in_state, Itself::Refused)?;

@@ -88,12 +88,7 @@ pub(super) fn run(
     if let Some(path) = seawall_backends::local_path(global.url()?) {
         keep_out(&installation, arguments, &path, "the repository")?;
     }
-    keep_out(
-        &installation,
-        arguments,
-        &global.state_path()?,
-        "the state folder",
-    )?;
+    keep_out(&installation, arguments, &global.state_path()?, "the state folder")?;
     // A host that backs up already goes on, and `doctor` tells it.
     let known = StateFolder::existing(&global.state_path()?);
     if arguments.init && known.is_none_or(|state| !state.host_key_path().exists()) {
@@ -122,18 +117,10 @@ pub(super) fn run(
     let left_out = report.manifest.left_out.iter();
     let excluded = left_out.filter(|left| left.reason == files::Reason::Excluded.to_string());
     tell_of_idle_patterns(&options.excludes, excluded.map(|left| left.path.as_str()));
-    let told: Vec<String> = installation
-        .warnings
-        .iter()
-        .map(ToString::to_string)
-        .collect();
+    let told: Vec<String> = installation.warnings.iter().map(ToString::to_string).collect();
     report::print(&joined, &report, &told, output);
     output.json(&report::Summary::of(&joined, &report))?;
-    Ok(if report.needs_reading() {
-        Status::ReadTheReport
-    } else {
-        Status::Done
-    })
+    Ok(if report.needs_reading() { Status::ReadTheReport } else { Status::Done })
 }
 
 /// Compares databases that something speaks against with the objects. Those that were found by what
@@ -147,10 +134,7 @@ fn doubted(
     let compared = source::doubt::compare(installation, spool).map_err(backup::Error::from)?;
     let time = |seconds: Option<i64>| {
         let time = seconds.and_then(Timestamp::from_seconds);
-        time.map_or_else(
-            || "of an unknown time".to_owned(),
-            |time| format!("of {time}"),
-        )
+        time.map_or_else(|| "of an unknown time".to_owned(), |time| format!("of {time}"))
     };
     let times = format!(
         "the newest commit that these databases name is {}, the newest on disk {}",
@@ -183,10 +167,7 @@ fn doubted(
 /// A pattern of `--exclude` that matches nothing may be a typing error.
 fn tell_of_idle_patterns<'a>(patterns: &[String], matched: impl Iterator<Item = &'a str>) {
     let matched: Vec<&str> = matched.collect();
-    for idle in patterns
-        .iter()
-        .filter(|pattern| !matched.contains(&pattern.as_str()))
-    {
+    for idle in patterns.iter().filter(|pattern| !matched.contains(&pattern.as_str())) {
         Output::warning(format_args!(
             "--exclude {} left nothing out: patterns are relative to the installation and match the whole path (logs/**, **/*.bak), and what is left out by default needs none",
             output::shown(idle)
@@ -199,9 +180,7 @@ fn tell_of_idle_patterns<'a>(patterns: &[String], matched: impl Iterator<Item = 
 fn accepted(state: &RepositoryState) -> Option<Acceptances> {
     state.accepted().unwrap_or_else(|error| {
         let error = anyhow::Error::from(error);
-        Output::warning(format_args!(
-            "no damage counts as accepted in this run: {error:#}"
-        ));
+        Output::warning(format_args!("no damage counts as accepted in this run: {error:#}"));
         Some(Acceptances::default())
     })
 }
@@ -242,11 +221,7 @@ fn keep_out(
 fn options(arguments: &Arguments) -> Options {
     Options {
         everything: arguments.everything,
-        also: arguments
-            .also
-            .iter()
-            .map(|path| place::absolute(path))
-            .collect(),
+        also: arguments.also.iter().map(|path| place::absolute(path)).collect(),
         excludes: arguments.exclude.clone(),
         list: arguments.list,
         full: arguments.full,
@@ -323,18 +298,11 @@ fn dry_run(
                 _ => 0,
             });
             let entries = count(group.entries.len() as u64, "entry", "entries");
-            vec![
-                format!("  {}", output::shown(&group.label)),
-                entries,
-                bytes(size.sum()),
-            ]
+            vec![format!("  {}", output::shown(&group.label)), entries, bytes(size.sum())]
         })
         .collect();
     output.line(output::table(&groups));
-    let excluded = scan
-        .left_out
-        .iter()
-        .filter(|left| left.reason == files::Reason::Excluded);
+    let excluded = scan.left_out.iter().filter(|left| left.reason == files::Reason::Excluded);
     let excluded: Vec<_> = excluded.map(|left| left.path.to_string_lossy()).collect();
     tell_of_idle_patterns(&options.excludes, excluded.iter().map(AsRef::as_ref));
     output.line("\nleft out:");
@@ -345,10 +313,7 @@ fn dry_run(
             left.reason
         ));
     }
-    output.line(format_args!(
-        "  by default: {}",
-        files::DEFAULT_EXCLUDES.join(", ")
-    ));
+    output.line(format_args!("  by default: {}", files::DEFAULT_EXCLUDES.join(", ")));
     for warning in &scan.warnings {
         Output::warning(format_args!("{}: {}", warning.path.display(), warning.kind));
     }
@@ -386,11 +351,6 @@ struct Found<'a> {
 
 impl<'a> Found<'a> {
     fn of(finding: &'a crate::seafile::discover::Finding) -> Self {
-        Self {
-            what: &finding.what,
-            value: &finding.value,
-            from: &finding.from,
-            sure: finding.sure,
-        }
+        Self { what: &finding.what, value: &finding.value, from: &finding.from, sure: finding.sure }
     }
 }

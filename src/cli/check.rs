@@ -94,15 +94,8 @@ pub(super) fn run(
     };
     output.detail(output::took());
     last_line(&report, &reported, output);
-    output.json(&Whole {
-        report: &report,
-        recorded,
-    })?;
-    Ok(if report.is_good() {
-        Status::Done
-    } else {
-        Status::ReadTheReport
-    })
+    output.json(&Whole { report: &report, recorded })?;
+    Ok(if report.is_good() { Status::Done } else { Status::ReadTheReport })
 }
 
 /// What this host's catalog knows as its newest snapshot, where this host backs up.
@@ -120,9 +113,9 @@ fn accepted_faults(global: &Global, repository: &Repository) -> Vec<Key> {
     let known = global.state_path().ok();
     let known = known.and_then(|state| StateFolder::existing_repository(&state, repository.id()));
     match known.map(|known| known.accepted_faults()).transpose() {
-        Ok(accepted) => accepted
-            .map(|accepted| accepted.keys(Clock::system().now()))
-            .unwrap_or_default(),
+        Ok(accepted) => {
+            accepted.map(|accepted| accepted.keys(Clock::system().now())).unwrap_or_default()
+        }
         Err(error) => {
             let error = anyhow::Error::from(error);
             Output::warning(format_args!("no bad file counts as accepted: {error:#}"));
@@ -180,23 +173,16 @@ fn read_of(data: &ReadData) -> String {
 /// Problems of one sort, as many as a person reads.
 fn print_problems(problems: &[&Problem], output: Output) {
     for problem in problems.iter().take(MOST_LINES) {
-        let names: Vec<String> = problem
-            .snapshots
-            .iter()
-            .take(3)
-            .map(ToString::to_string)
-            .collect();
+        let names: Vec<String> =
+            problem.snapshots.iter().take(3).map(ToString::to_string).collect();
         let more = if problem.affected > 3 { ", …" } else { "" };
         let needed = if names.is_empty() {
             String::new()
         } else {
             format!(" (needed by {}{more})", names.join(", "))
         };
-        let healed = if problem.healed {
-            "; healed since: no newest snapshot needs it"
-        } else {
-            ""
-        };
+        let healed =
+            if problem.healed { "; healed since: no newest snapshot needs it" } else { "" };
         output.line(format_args!(
             "bad       {} {}{needed}{healed}",
             problem.key,
@@ -205,9 +191,7 @@ fn print_problems(problems: &[&Problem], output: Output) {
     }
     if problems.len() > MOST_LINES {
         let more = problems.len() - MOST_LINES;
-        output.line(format_args!(
-            "bad       … and {more} more; --json has them all"
-        ));
+        output.line(format_args!("bad       … and {more} more; --json has them all"));
     }
 }
 
@@ -216,10 +200,7 @@ fn print_accepted(report: &Report, output: Output) {
     let accepted = report.problems.iter().filter(|problem| problem.accepted);
     let number = accepted.clone().count() as u64;
     if number > 0 {
-        let affected = accepted
-            .map(|problem| problem.affected)
-            .max()
-            .unwrap_or_default();
+        let affected = accepted.map(|problem| problem.affected).max().unwrap_or_default();
         output.detail(commands::complete(&format!(
             "accepted  {} healed since; {} something; `seawall damage list` names them",
             count(number, "fault", "faults"),
@@ -271,10 +252,7 @@ enum Reported<'a> {
 fn last_line(report: &Report, reported: &Reported<'_>, output: Output) {
     let found = report.open_problems().count();
     let are_healed = report.open_problems().all(|problem| problem.healed);
-    let part = report
-        .data
-        .as_ref()
-        .filter(|data| data.subset != Subset::All);
+    let part = report.data.as_ref().filter(|data| data.subset != Subset::All);
     if report.snapshots == 0 && found == 0 {
         return output.line("nothing   there is no snapshot here, so nothing is backed up; is this the right place?");
     }
@@ -336,24 +314,14 @@ fn notes(information: &Information) -> Vec<String> {
     }
     if let Some(unnamed) = information.unnamed.filter(|unnamed| unnamed.things > 0) {
         let things = count(unnamed.things, "stored file", "stored files");
-        notes.push(format!(
-            "{things} ({}) that no marker names",
-            bytes(unnamed.bytes)
-        ));
+        notes.push(format!("{things} ({}) that no marker names", bytes(unnamed.bytes)));
     }
     let unknown = &information.unknown;
     if unknown.amount.things > 0 {
         let things = count(unknown.amount.things, "file", "files");
-        let examples: Vec<String> = unknown
-            .examples
-            .iter()
-            .take(3)
-            .map(|name| shown(name))
-            .collect();
-        notes.push(format!(
-            "{things} that do not belong in a repository: {}",
-            examples.join(", ")
-        ));
+        let examples: Vec<String> =
+            unknown.examples.iter().take(3).map(|name| shown(name)).collect();
+        notes.push(format!("{things} that do not belong in a repository: {}", examples.join(", ")));
     }
     notes
 }

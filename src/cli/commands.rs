@@ -55,27 +55,19 @@ fn words(global: &Global) -> Vec<Words> {
     let mut words: Vec<Words> = Vec::new();
     if let Some(url) = &global.repository {
         let path = seawall_backends::local_path(url);
-        let url = path.map_or_else(
-            || url.clone(),
-            |path| absolute(&path).to_string_lossy().into_owned(),
-        );
+        let url =
+            path.map_or_else(|| url.clone(), |path| absolute(&path).to_string_lossy().into_owned());
         words.push(("-r", format!(" -r {}", shell(&url))));
     }
     words.push(("", global.reaching.words()));
     let mut file = |option: &'static str, path: &std::path::Path| {
         let path = absolute(path);
-        words.push((
-            option,
-            format!(" {option} {}", shell(&path.to_string_lossy())),
-        ));
+        words.push((option, format!(" {option} {}", shell(&path.to_string_lossy()))));
     };
     if let Some(path) = &global.state_dir {
         file("--state-dir", path);
     }
-    global
-        .keys
-        .files()
-        .for_each(|(option, path)| file(option, path));
+    global.keys.files().for_each(|(option, path)| file(option, path));
     let trust = global.trust.iter();
     words.extend(trust.map(|key| ("--trust", format!(" --trust {}", shell(key.trim())))));
     words.retain(|(_, text)| !text.is_empty());
@@ -97,9 +89,8 @@ fn complete_with(text: &str, given: &[Words]) -> String {
         done.push_str(before);
         rest = command;
         let is_word = |char: char| char.is_ascii_alphanumeric() || char == '-' || char == '_';
-        let is_first = before
-            .strip_suffix(PROGRAM)
-            .is_some_and(|before| !before.ends_with(is_word));
+        let is_first =
+            before.strip_suffix(PROGRAM).is_some_and(|before| !before.ends_with(is_word));
         let end = command.find(|char| !is_word(char)).unwrap_or(command.len());
         let (verb, behind) = command.split_at(end);
         if !is_first || !VERBS.contains(&verb) {
@@ -128,10 +119,8 @@ mod tests {
 
     #[test]
     fn commands_get_the_options_of_this_call() {
-        let given = [
-            ("-r", " -r /b".to_owned()),
-            ("--state-dir", " --state-dir '/a b'".to_owned()),
-        ];
+        let given =
+            [("-r", " -r /b".to_owned()), ("--state-dir", " --state-dir '/a b'".to_owned())];
         for (text, expected) in [
             (
                 "`seawall snapshots` shows them",

@@ -71,10 +71,7 @@ impl Selected {
         if self.all {
             Selection::All
         } else if self.path.is_some() || self.library.is_some() {
-            Selection::Place(Place {
-                library: self.library.clone(),
-                path: self.path.clone(),
-            })
+            Selection::Place(Place { library: self.library.clone(), path: self.path.clone() })
         } else {
             Selection::Ids(self.ids.clone())
         }
@@ -97,12 +94,7 @@ pub(super) fn run(
                 return faults::change(&joined, Some(&acceptance), output);
             }
             let change = change(&joined, |manifest, accepted| {
-                damage::accept(
-                    manifest,
-                    accepted,
-                    &accept.selected.selection(),
-                    &acceptance,
-                )
+                damage::accept(manifest, accepted, &accept.selected.selection(), &acceptance)
             })?;
             print_change(&change, "accepted", output)
         }
@@ -122,11 +114,7 @@ pub(super) fn run(
 
 fn acceptance(accept: &Accept) -> Result<Acceptance, CommandError> {
     let now = Clock::system().now();
-    let acceptance = Acceptance {
-        since: now,
-        until: accept.until,
-        note: accept.note.clone(),
-    };
+    let acceptance = Acceptance { since: now, until: accept.until, note: accept.note.clone() };
     if acceptance.is_over(now) {
         return Err(CommandError::new(
             anyhow!("the last day of --until is over already"),
@@ -156,10 +144,7 @@ fn newest(joined: &Joined) -> Result<Manifest, CommandError> {
     }
     newest.manifest.ok_or_else(|| {
         CommandError::new(
-            anyhow!(
-                "this host has no snapshot in {} yet",
-                joined.repository.place()
-            ),
+            anyhow!("this host has no snapshot in {} yet", joined.repository.place()),
             "run a backup first: it finds out what is damaged",
         )
     })
@@ -186,32 +171,15 @@ fn list(joined: &Joined, output: Output) -> Result<Status, CommandError> {
     } else {
         let head = ["ID", "KIND", "STATE", "FIRST SEEN", "LIBRARY", "WHAT"];
         let mut rows = vec![head.map(Into::into).to_vec()];
-        let lost = |row: &Row| {
-            cells(
-                row,
-                if is_altered(&row.damage) {
-                    "altered"
-                } else {
-                    "lost"
-                },
-            )
-        };
+        let lost = |row: &Row| cells(row, if is_altered(&row.damage) { "altered" } else { "lost" });
         rows.extend(listing.damage.iter().map(lost));
         let in_source = "bad in the source, good in the repository";
-        rows.extend(
-            listing
-                .source_damage
-                .iter()
-                .map(|row| cells(row, in_source)),
-        );
+        rows.extend(listing.source_damage.iter().map(|row| cells(row, in_source)));
         output.line(output::table(&rows));
     }
     let faults = faults::read(joined)?;
     faults::print(&faults, output);
-    output.json(&Listed {
-        listing: &listing,
-        faults,
-    })?;
+    output.json(&Listed { listing: &listing, faults })?;
     Ok(Status::Done)
 }
 
@@ -226,20 +194,13 @@ struct Listed<'a> {
 
 fn cells(row: &Row, what: &str) -> Vec<String> {
     let damage = &row.damage;
-    let kind = if damage.id.is_empty() {
-        "row".to_owned()
-    } else {
-        damage.kind.to_string()
-    };
+    let kind = if damage.id.is_empty() { "row".to_owned() } else { damage.kind.to_string() };
     let paths = match damage.paths.as_slice() {
         [] => String::new(),
         [path] => format!(", {}", shown(path)),
         [path, more @ ..] => format!(", {} and {} more", shown(path), more.len()),
     };
-    let note = damage
-        .accepted
-        .as_ref()
-        .and_then(|given| given.note.as_ref());
+    let note = damage.accepted.as_ref().and_then(|given| given.note.as_ref());
     let note = note.map(|note| format!(" [{}]", shown(note)));
     vec![
         damage::id_of(damage),
@@ -247,11 +208,7 @@ fn cells(row: &Row, what: &str) -> Vec<String> {
         state(row),
         damage.first_seen.started().to_string(),
         shown(row.library_name.as_deref().unwrap_or("-")),
-        format!(
-            "{what}: {}{paths}{}",
-            shown(&damage.detail),
-            note.unwrap_or_default()
-        ),
+        format!("{what}: {}{paths}{}", shown(&damage.detail), note.unwrap_or_default()),
     ]
 }
 

@@ -52,11 +52,7 @@ pub(super) struct Databases {
     )]
     user: Option<String>,
     /// Its password is in this file [or: in `SEAWALL_DATABASE_PASSWORD`]
-    #[arg(
-        long = "database-password-file",
-        id = "database-password-file",
-        value_name = "FILE"
-    )]
+    #[arg(long = "database-password-file", id = "database-password-file", value_name = "FILE")]
     password_file: Option<PathBuf>,
     /// Encrypt the connection, and trust these certificates (PEM)
     #[arg(
@@ -102,17 +98,13 @@ impl Databases {
     pub(super) fn server(&self) -> Result<Server, CommandError> {
         let missing = |what: &str, option: &str| {
             let error = anyhow!("the database server's {what} is not given");
-            CommandError::new(
-                error,
-                format!("add {option}: the configuration is not asked for it"),
-            )
+            CommandError::new(error, format!("add {option}: the configuration is not asked for it"))
         };
         let address = match (&self.socket, &self.host) {
             (Some(socket), _) => Address::Socket(socket.into()),
-            (None, Some(host)) => Address::Tcp {
-                host: host.clone(),
-                port: self.port.unwrap_or(3306),
-            },
+            (None, Some(host)) => {
+                Address::Tcp { host: host.clone(), port: self.port.unwrap_or(3306) }
+            }
             (None, None) => return Err(missing("place", "--database-host or --database-socket")),
         };
         let user = self.user.clone();
@@ -122,10 +114,8 @@ impl Databases {
             address,
             user: user.ok_or_else(|| missing("account", "--database-user"))?,
             password: password.map(|password| Secret::new(password.expose_secret())),
-            tls: ca_file.map_or(Tls::Off, |file| Tls::Required {
-                ca_file: Some(file),
-                skip_verify: false,
-            }),
+            tls: ca_file
+                .map_or(Tls::Off, |file| Tls::Required { ca_file: Some(file), skip_verify: false }),
         })
     }
 
@@ -162,9 +152,8 @@ impl Databases {
     /// The names that were given here, in the same way.
     pub(super) fn given_names(&self) -> String {
         let names = self.name.iter();
-        let names: Vec<(String, &str)> = names
-            .map(|(role, name)| (role.to_string(), name.as_str()))
-            .collect();
+        let names: Vec<(String, &str)> =
+            names.map(|(role, name)| (role.to_string(), name.as_str())).collect();
         Self::name_words(names.iter().map(|(role, name)| (role.as_str(), *name)))
     }
 
@@ -183,11 +172,7 @@ impl Databases {
     /// The same of a hint. The layers between do not tell whose error it is, and pass the hint on.
     pub(super) fn blame_hint(&self, hint: String) -> String {
         let is_named = self.user.is_some() || self.password_file.is_some();
-        if hint == LOGIN_REFUSED && is_named {
-            self.refused()
-        } else {
-            hint
-        }
+        if hint == LOGIN_REFUSED && is_named { self.refused() } else { hint }
     }
 
     fn refused(&self) -> String {
@@ -195,10 +180,7 @@ impl Databases {
             Some(user) => format!("the account {user} of --database-user"),
             None => "the account of Seafile's configuration".to_owned(),
         };
-        let password = match (
-            &self.password_file,
-            std::env::var_os("SEAWALL_DATABASE_PASSWORD"),
-        ) {
+        let password = match (&self.password_file, std::env::var_os("SEAWALL_DATABASE_PASSWORD")) {
             (Some(file), _) => format!("the password in {}", file.display()),
             (None, Some(_)) => "the password in SEAWALL_DATABASE_PASSWORD".to_owned(),
             (None, None) => "no password".to_owned(),
@@ -217,10 +199,7 @@ impl Databases {
             return Ok(());
         };
         let error = anyhow!("the snapshot has no database {unknown} that was on a server");
-        Err(CommandError::new(
-            error,
-            format!("it has {}", roles.join(", ")),
-        ))
+        Err(CommandError::new(error, format!("it has {}", roles.join(", "))))
     }
 
     /// What a role's database is called here.
@@ -261,9 +240,7 @@ fn role_and_name(text: &str) -> Result<(Role, String), String> {
         let (role, name) = text.split_once('=')?;
         let also = || Some(Role::Also(also_name(role.strip_prefix("also-")?).ok()?));
         let mut known = known.into_iter();
-        let role = known
-            .find(|known| known.to_string() == role)
-            .or_else(also)?;
+        let role = known.find(|known| known.to_string() == role).or_else(also)?;
         (!name.is_empty()).then(|| (role, name.to_owned()))
     };
     parse().ok_or_else(|| "give seafile=NAME, ccnet=NAME, seahub=NAME or also-OLD=NAME".to_owned())

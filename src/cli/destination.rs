@@ -66,12 +66,7 @@ pub(super) struct Reaching {
     #[arg(long, global = true, value_name = "FILE")]
     ssh_known_hosts: Option<PathBuf>,
     /// Keep packs of blocks in this storage class (S3), such as `STANDARD_IA`; all else stays hot
-    #[arg(
-        long,
-        global = true,
-        env = "SEAWALL_PACK_STORAGE_CLASS",
-        value_name = "CLASS"
-    )]
+    #[arg(long, global = true, env = "SEAWALL_PACK_STORAGE_CLASS", value_name = "CLASS")]
     pack_storage_class: Option<String>,
 }
 
@@ -83,9 +78,7 @@ impl Reaching {
             connections: self.connections,
             upload_limit: self.limit_upload,
             download_limit: self.limit_download,
-            retry: self
-                .retry_for
-                .map_or_else(RetryPolicy::default, RetryPolicy::lasting),
+            retry: self.retry_for.map_or_else(RetryPolicy::default, RetryPolicy::lasting),
             tell_retry: Arc::new(move |error, pause| tell_retry(loudness, error, pause)),
             plain_http: self.plain_http,
             ca_file: self.ca_file.clone(),
@@ -96,10 +89,7 @@ impl Reaching {
             password: secret(self.password_file.as_deref(), "SEAWALL_PASSWORD")?,
             ssh: Ssh {
                 identities: self.ssh_key.clone(),
-                passphrase: secret(
-                    self.ssh_passphrase_file.as_deref(),
-                    "SEAWALL_SSH_PASSPHRASE",
-                )?,
+                passphrase: secret(self.ssh_passphrase_file.as_deref(), "SEAWALL_SSH_PASSPHRASE")?,
                 config: self.ssh_config.clone(),
                 known_hosts: self.ssh_known_hosts.clone(),
             },
@@ -121,9 +111,7 @@ impl Reaching {
             ("--ssh-config", &self.ssh_config),
             ("--ssh-known-hosts", &self.ssh_known_hosts),
         ];
-        let files = files
-            .iter()
-            .filter_map(|(name, file)| Some((*name, file.as_ref()?)));
+        let files = files.iter().filter_map(|(name, file)| Some((*name, file.as_ref()?)));
         let keys = self.ssh_key.iter().map(|key| ("--ssh-key", key));
         let files = keys
             .chain(files)
@@ -140,10 +128,7 @@ impl Reaching {
             (!self.ssh_key.is_empty()).then_some("--ssh-key SSH-KEY-FILE"),
             given("--ca-file CA-FILE", &self.ca_file),
             given("--password-file PASSWORD-FILE", &self.password_file),
-            given(
-                "--ssh-passphrase-file PASSPHRASE-FILE",
-                &self.ssh_passphrase_file,
-            ),
+            given("--ssh-passphrase-file PASSPHRASE-FILE", &self.ssh_passphrase_file),
             given("--ssh-config SSH-CONFIG-FILE", &self.ssh_config),
             given("--ssh-known-hosts KNOWN-HOSTS-FILE", &self.ssh_known_hosts),
         ];
@@ -221,9 +206,8 @@ pub(super) fn secret(
         zeroize::Zeroize::zeroize(&mut text);
         std::io::Result::Ok(line)
     };
-    let line = read()
-        .with_context(|| format!("cannot read {}", path.display()))
-        .map_err(|error| {
+    let line =
+        read().with_context(|| format!("cannot read {}", path.display())).map_err(|error| {
             let hint = format!("the secret is the first line of that file; or set {variable}");
             CommandError::new(error, hint)
         })?;
@@ -238,13 +222,8 @@ pub(super) fn secret(
 /// Refuses a file with a secret that others can read too, as ssh does; warns where only its owner can change that.
 pub(super) fn must_be_private(path: &Path, exposure: Exposure) -> Result<(), CommandError> {
     let about = || {
-        let mode = path
-            .metadata()
-            .map_or(0, |metadata| metadata.mode() & 0o7777);
-        format!(
-            "{} has mode {mode:04o}: other users can read the secret in it",
-            path.display()
-        )
+        let mode = path.metadata().map_or(0, |metadata| metadata.mode() & 0o7777);
+        format!("{} has mode {mode:04o}: other users can read the secret in it", path.display())
     };
     match exposure {
         Exposure::Private => Ok(()),
@@ -253,10 +232,7 @@ pub(super) fn must_be_private(path: &Path, exposure: Exposure) -> Result<(), Com
             format!("chmod 600 {}", shell(&path.to_string_lossy())),
         )),
         Exposure::OpenByItsOwner => {
-            Output::warning(format_args!(
-                "{}; its owner can close it: chmod 640",
-                about()
-            ));
+            Output::warning(format_args!("{}; its owner can close it: chmod 640", about()));
             Ok(())
         }
     }
@@ -330,18 +306,7 @@ mod tests {
         ] {
             assert_eq!(rate(text).unwrap().get(), bytes, "{text}");
         }
-        for text in [
-            "",
-            "0",
-            "K",
-            "-1",
-            "1.5M",
-            "2 M",
-            "99999999999G",
-            "1T",
-            "B",
-            "2MBB",
-        ] {
+        for text in ["", "0", "K", "-1", "1.5M", "2 M", "99999999999G", "1T", "B", "2MBB"] {
             assert!(rate(text).is_err(), "{text}");
         }
     }
@@ -370,23 +335,11 @@ mod tests {
         }
         let words = |typed: &[&str]| {
             let typed = [&["seawall"], typed].concat();
-            Typed::try_parse_from(typed)
-                .unwrap()
-                .reaching
-                .words_elsewhere()
+            Typed::try_parse_from(typed).unwrap().reaching.words_elsewhere()
         };
         assert_eq!(words(&["--connections", "3", "--retry-for", "0"]), "");
-        let typed = [
-            "--plain-http",
-            "--ssh-key",
-            "/keys/a key",
-            "--ca-file",
-            "/ca.pem",
-        ];
-        assert_eq!(
-            words(&typed),
-            " --plain-http --ssh-key SSH-KEY-FILE --ca-file CA-FILE"
-        );
+        let typed = ["--plain-http", "--ssh-key", "/keys/a key", "--ca-file", "/ca.pem"];
+        assert_eq!(words(&typed), " --plain-http --ssh-key SSH-KEY-FILE --ca-file CA-FILE");
     }
 
     #[test]
@@ -402,12 +355,7 @@ mod tests {
         for mode in [0o644, 0o640, 0o666, 0o604] {
             set_mode(mode);
             let refused = secret(Some(&path), "NO_SUCH_VARIABLE").unwrap_err();
-            assert!(
-                refused
-                    .error
-                    .to_string()
-                    .contains(&format!("mode {mode:04o}"))
-            );
+            assert!(refused.error.to_string().contains(&format!("mode {mode:04o}")));
             assert!(refused.hint.unwrap().starts_with("chmod 600 "));
         }
         set_mode(0o600);

@@ -35,9 +35,7 @@ pub(super) fn run(
     let repository = match global.open_silently() {
         Ok(repository) => Some(repository),
         Err(failure) => {
-            let next = failure
-                .hint
-                .unwrap_or_else(|| "is it mounted, and the name right?".into());
+            let next = failure.hint.unwrap_or_else(|| "is it mounted, and the name right?".into());
             report.bad("repository", format!("{:#}", failure.error), next);
             None
         }
@@ -52,22 +50,15 @@ pub(super) fn run(
     doctor::destination(&mut report, &setup);
     let environment = (arguments.databases).environment_with(&arguments.also_databases)?;
     let environment = environment.with_options(arguments.places.options(&[]));
-    let installation = arguments
-        .source
-        .as_deref()
-        .and_then(|source| find(&mut report, source, &environment));
-    let databases = installation
-        .as_ref()
-        .map(|installation| doctor::source(&mut report, installation));
+    let installation =
+        arguments.source.as_deref().and_then(|source| find(&mut report, source, &environment));
+    let databases =
+        installation.as_ref().map(|installation| doctor::source(&mut report, installation));
     doctor::state(&mut report, &setup, databases.as_ref());
     places(&mut report, &setup, installation.as_ref());
     print(&report, output);
     output.json(&report)?;
-    Ok(if report.is_good() {
-        Status::Done
-    } else {
-        Status::ReadTheReport
-    })
+    Ok(if report.is_good() { Status::Done } else { Status::ReadTheReport })
 }
 
 fn find(report: &mut Report, source: &Path, environment: &Environment) -> Option<Installation> {
@@ -94,11 +85,7 @@ fn places(report: &mut Report, setup: &Setup<'_>, installation: Option<&Installa
     doctor::apart(report, ("state folder", &state), ("installation", &tops));
     if let Some(repository) = repository {
         doctor::apart(report, ("repository", &repository), ("installation", &tops));
-        doctor::apart(
-            report,
-            ("state folder", &state),
-            ("repository", &[repository]),
-        );
+        doctor::apart(report, ("state folder", &state), ("repository", &[repository]));
     }
 }
 
@@ -106,40 +93,24 @@ fn print(report: &Report, output: Output) {
     for finding in &report.findings {
         print_finding(finding, output);
     }
-    let bad = report
-        .findings
-        .iter()
-        .filter(|finding| finding.level == Level::Bad);
+    let bad = report.findings.iter().filter(|finding| finding.level == Level::Bad);
     output.detail(output::took());
     output.line(match bad.count() {
         0 => "good      backups can run here".to_owned(),
-        bad => format!(
-            "bad       {}, see above",
-            count(bad as u64, "thing", "things")
-        ),
+        bad => format!("bad       {}, see above", count(bad as u64, "thing", "things")),
     });
 }
 
 fn print_finding(finding: &Finding, output: Output) {
-    let Finding {
-        level,
-        what,
-        text,
-        next,
-    } = finding;
+    let Finding { level, what, text, next } = finding;
     let label = match level {
         Level::Ok => "ok",
         Level::Note => "note",
         Level::Bad => "bad",
     };
-    let next = next
-        .as_ref()
-        .map(|next| format!("\n          next: {}", shown(&commands::complete(next))));
-    let lines = format!(
-        "{label:9} {what}: {}{}",
-        shown(text),
-        next.unwrap_or_default()
-    );
+    let next =
+        next.as_ref().map(|next| format!("\n          next: {}", shown(&commands::complete(next))));
+    let lines = format!("{label:9} {what}: {}{}", shown(text), next.unwrap_or_default());
     if *level == Level::Bad {
         output.line(lines);
     } else {

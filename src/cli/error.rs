@@ -40,32 +40,20 @@ pub struct CommandError {
 impl CommandError {
     /// A failure with a next step.
     pub fn new(error: impl Into<anyhow::Error>, hint: impl Into<String>) -> Self {
-        Self {
-            status: Status::Failed,
-            error: error.into(),
-            hint: Some(hint.into()),
-        }
+        Self { status: Status::Failed, error: error.into(), hint: Some(hint.into()) }
     }
 }
 
 impl From<anyhow::Error> for CommandError {
     fn from(error: anyhow::Error) -> Self {
-        Self {
-            status: Status::Failed,
-            error,
-            hint: None,
-        }
+        Self { status: Status::Failed, error, hint: None }
     }
 }
 
 impl From<repository::Error> for CommandError {
     fn from(error: repository::Error) -> Self {
         let hint = error.hint();
-        Self {
-            status: status_of(&error),
-            hint,
-            error: error.into(),
-        }
+        Self { status: status_of(&error), hint, error: error.into() }
     }
 }
 
@@ -94,13 +82,7 @@ macro_rules! with_hint {
     )*};
 }
 
-with_hint!(
-    SelectError,
-    DiscoverError,
-    database::Error,
-    verify::Error,
-    LoadError
-);
+with_hint!(SelectError, DiscoverError, database::Error, verify::Error, LoadError);
 
 impl From<backup::Error> for CommandError {
     fn from(error: backup::Error) -> Self {
@@ -108,11 +90,7 @@ impl From<backup::Error> for CommandError {
             backup::Error::Repository(error) => error.into(),
             error => {
                 let hint = error.hint();
-                Self {
-                    status: Status::Failed,
-                    hint,
-                    error: error.into(),
-                }
+                Self { status: Status::Failed, hint, error: error.into() }
             }
         }
     }
@@ -124,11 +102,7 @@ impl From<restore::Error> for CommandError {
             restore::Error::Repository(inner) => status_of(inner),
             _ => Status::Failed,
         };
-        Self {
-            status,
-            hint: error.hint(),
-            error: error.into(),
-        }
+        Self { status, hint: error.hint(), error: error.into() }
     }
 }
 

@@ -330,11 +330,7 @@ fn tell(found: &Target, output: Output) {
         "server    {} ({}{})",
         found.server,
         found.version,
-        if found.host.is_empty() {
-            String::new()
-        } else {
-            format!(", on {}", shown(&found.host))
-        }
+        if found.host.is_empty() { String::new() } else { format!(", on {}", shown(&found.host)) }
     ));
     for database in &found.databases {
         output.detail(format_args!("          {}", describe(database)));

@@ -55,11 +55,7 @@ impl Joining {
     }
 
     pub(super) fn weak_writes(&self) -> WeakWrites {
-        if self.accept_weak_writes {
-            WeakWrites::Accepted
-        } else {
-            WeakWrites::Refused
-        }
+        if self.accept_weak_writes { WeakWrites::Accepted } else { WeakWrites::Refused }
     }
 }
 
@@ -104,10 +100,7 @@ pub(super) fn present(
     output.line(came(how, joined.repository.place()));
     output.detail(format_args!("{}\n", who_can_read(joined)));
     output.detail(&sheet);
-    output.detail(format_args!(
-        "\nPrint this sheet. A copy of it is in {}.\n",
-        kept.display()
-    ));
+    output.detail(format_args!("\nPrint this sheet. A copy of it is in {}.\n", kept.display()));
     if let How::Made(Some(passphrase)) = how {
         output.line(invented(passphrase));
     }
@@ -124,11 +117,7 @@ fn came(how: &How, place: &str) -> String {
             "wrote seawall.json of the repository {place} again, with the id {}: {} that a trusted key signed {} it",
             vouched.id,
             count(vouched.markers as u64, "marker", "markers"),
-            if vouched.markers == 1 {
-                "names"
-            } else {
-                "name"
-            },
+            if vouched.markers == 1 { "names" } else { "name" },
         ),
     }
 }
@@ -139,20 +128,13 @@ fn who_can_read(joined: &Joined) -> String {
     if recipients.is_empty() {
         return "It is not encrypted, and that is final. Seafile's configuration holds passwords: let nobody else read the repository.".to_owned();
     }
-    let behind_a_passphrase = joined
-        .repository
-        .wrapped()
-        .iter()
-        .map(|wrapped| &wrapped.key);
+    let behind_a_passphrase = joined.repository.wrapped().iter().map(|wrapped| &wrapped.key);
     let behind_a_passphrase: Vec<_> = behind_a_passphrase.collect();
     let is_behind = |recipient: &&String| {
         let key = names::wrapped_key(recipient);
         behind_a_passphrase.contains(&&key)
     };
-    let of_files = recipients
-        .iter()
-        .filter(|recipient| !is_behind(recipient))
-        .count();
+    let of_files = recipients.iter().filter(|recipient| !is_behind(recipient)).count();
     let number = count(recipients.len() as u64, "recipient", "recipients");
     let keep = match (of_files, behind_a_passphrase.is_empty()) {
         (0, _) => "Write the passphrase down and keep it elsewhere: without it nobody can restore.",

@@ -49,9 +49,7 @@ fn watched() -> Vec<i32> {
 
 /// The ignored signals of a process, one bit each beginning with signal 1: the line `SigIgn` of proc(5).
 fn ignored(status: &str) -> Option<u64> {
-    let mask = status
-        .lines()
-        .find_map(|line| line.strip_prefix("SigIgn:"))?;
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
     u64::from_str_radix(mask.trim(), 16).ok()
 }
 

@@ -103,11 +103,7 @@ fn list(global: &Global, output: Output) -> Result<(), CommandError> {
     let repository = global.open_silently()?;
     let state = global.state_path().ok();
     let state = state.and_then(|path| StateFolder::existing(&path));
-    let own = state
-        .as_ref()
-        .map(StateFolder::host_key)
-        .transpose()?
-        .flatten();
+    let own = state.as_ref().map(StateFolder::host_key).transpose()?.flatten();
     let own = own.map(|key| key.verifying());
     let now = recipients(state.as_ref(), &repository)?;
     let now: Vec<String> = now.texts().map(ToOwned::to_owned).collect();
@@ -147,10 +143,7 @@ fn list(global: &Global, output: Output) -> Result<(), CommandError> {
             (_, true) => "trusted",
             _ => "not trusted here",
         };
-        output.line(format_args!(
-            "signs     {}  ({what})",
-            signer.verification_key
-        ));
+        output.line(format_args!("signs     {}  ({what})", signer.verification_key));
     }
     let of = |recipient: &str| {
         let key = names::wrapped_key(recipient).to_string();
@@ -239,9 +232,7 @@ fn add(global: &Global, to: &To, output: Output) -> Result<(), CommandError> {
         recipients.add(text).map_err(anyhow::Error::from)?;
     }
     if let Some(new) = &new_key {
-        recipients
-            .add(&new.recipient)
-            .map_err(anyhow::Error::from)?;
+        recipients.add(&new.recipient).map_err(anyhow::Error::from)?;
     }
     joined.host_key.try_sealing_to(&recipients)?;
     if let Some(new) = &new_key {
@@ -252,11 +243,7 @@ fn add(global: &Global, to: &To, output: Output) -> Result<(), CommandError> {
     joined.state.set_recipients(&recipients)?;
     output.line(format_args!(
         "{} added; from the next backup on",
-        count(
-            (recipients.texts().count() - before) as u64,
-            "recipient",
-            "recipients"
-        )
+        count((recipients.texts().count() - before) as u64, "recipient", "recipients")
     ));
     output.line(
         "What is stored already stays closed to it, so it restores no snapshot alone: keep the identities of before as well.",
@@ -301,10 +288,7 @@ fn remove(global: &Global, recipient: &str, output: Output) -> Result<(), Comman
     }
     let kept = Recipients::parse(&kept.join("\n")).map_err(anyhow::Error::from)?;
     joined.state.set_recipients(&kept)?;
-    output.line(format_args!(
-        "removed {}; from the next backup on",
-        shown(meant)
-    ));
+    output.line(format_args!("removed {}; from the next backup on", shown(meant)));
     output.line(
         "KEEP ITS IDENTITY: what was stored until now opens with nothing else. To be rid of it, begin a new repository.",
     );
@@ -321,10 +305,7 @@ fn keep_sheet(joined: &Joined, global: &Global, output: Output) -> Result<(), Co
     let sheet = recovery_sheet(joined, global)?;
     let kept = joined.state.keep_sheet(&sheet)?;
     output.line(&sheet);
-    output.detail(format_args!(
-        "\nA copy of this sheet is in {}.",
-        kept.display()
-    ));
+    output.detail(format_args!("\nA copy of this sheet is in {}.", kept.display()));
     Ok(output.json(&serde_json::json!({ "recovery_sheet": kept }))?)
 }
 
@@ -348,10 +329,7 @@ fn again(global: &Global, name: &str, of: Of, output: Output) -> Result<(), Comm
     let own = repository.base(&joined.host_key.verifying())?.0;
     if let Some(own) = own.filter(|_| of == Of::Another) {
         return Err(CommandError::new(
-            anyhow!(
-                "this host has snapshots of its own, the newest is {}",
-                own.id()
-            ),
+            anyhow!("this host has snapshots of its own, the newest is {}", own.id()),
             "only a host that has none yet goes on from another's",
         ));
     }
@@ -407,10 +385,7 @@ fn keep_keys(
     source: &Snapshot,
 ) -> Result<(), CommandError> {
     for named in &source.marker.keys {
-        let wrapped = Wrapped {
-            key: named.key.clone(),
-            bytes: repository.read_named(named)?,
-        };
+        let wrapped = Wrapped { key: named.key.clone(), bytes: repository.read_named(named)? };
         joined.state.keep_wrapped(&wrapped)?;
     }
     Ok(())
@@ -434,11 +409,7 @@ fn find(
     let newest = repository.base(snapshot.signed_by.key())?.0;
     if let Some(newest) = newest.filter(|newest| newest.id() != snapshot.id()) {
         return Err(CommandError::new(
-            anyhow!(
-                "{} is not the newest snapshot of its host: {} is",
-                snapshot.id(),
-                newest.id()
-            ),
+            anyhow!("{} is not the newest snapshot of its host: {} is", snapshot.id(), newest.id()),
             "what is written again is the newest from then on; any snapshot can be restored as it is",
         ));
     }
@@ -487,14 +458,8 @@ fn export(global: &Global, output: Output) -> Result<(), CommandError> {
         });
     }
     for (key, secret) in &secrets {
-        output.line(format_args!(
-            "# {key}\n{}",
-            secret.expose_secret().trim_end()
-        ));
+        output.line(format_args!("# {key}\n{}", secret.expose_secret().trim_end()));
     }
-    let secrets: Vec<&str> = secrets
-        .iter()
-        .map(|(_, secret)| secret.expose_secret())
-        .collect();
+    let secrets: Vec<&str> = secrets.iter().map(|(_, secret)| secret.expose_secret()).collect();
     Ok(output.json(&secrets)?)
 }

@@ -93,11 +93,7 @@ impl To {
         let (identity, recipient) = Identities::generate();
         let bytes = crypt::wrap(&identity, secret).map_err(anyhow::Error::from)?;
         let key = names::wrapped_key(&recipient);
-        Ok(Some(NewKey {
-            wrapped: Wrapped { key, bytes },
-            recipient,
-            invented,
-        }))
+        Ok(Some(NewKey { wrapped: Wrapped { key, bytes }, recipient, invented }))
     }
 }
 
@@ -241,8 +237,7 @@ impl Keys {
 
     /// Whether a passphrase is given by file or variable.
     pub(super) fn has_passphrase(&self) -> bool {
-        self.passphrase()
-            .is_ok_and(|passphrase| passphrase.is_some())
+        self.passphrase().is_ok_and(|passphrase| passphrase.is_some())
     }
 
     /// Read once: what it comes from may be a pipe.

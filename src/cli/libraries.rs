@@ -28,9 +28,7 @@ pub(super) fn run(
     let repository = global.unlocked_for(repository, snapshot)?;
     let manifest = index::read_manifest(&repository, &snapshot.marker)
         .map_err(|error| name_recipients(error.into(), snapshot))?;
-    let head = [
-        "LIBRARY", "CHANGED", "OBJECTS", "SIZE", "STATE", "OWNER", "NAME",
-    ];
+    let head = ["LIBRARY", "CHANGED", "OBJECTS", "SIZE", "STATE", "OWNER", "NAME"];
     let mut rows = vec![head.map(Into::into).to_vec()];
     rows.extend(manifest.libraries.iter().map(cells));
     output.detail(format_args!("snapshot {}", snapshot.id()));
@@ -84,9 +82,5 @@ fn state(library: &Library) -> String {
     if let Some(listed) = &library.listed {
         words.push(format!("{} without a head", listed.objects));
     }
-    if words.is_empty() {
-        "-".into()
-    } else {
-        words.join(",")
-    }
+    if words.is_empty() { "-".into() } else { words.join(",") }
 }

@@ -55,13 +55,7 @@ something left out), 10 no repository there, 11 another run is busy, 12 key wron
 #[command(next_help_heading = "Options of every verb")]
 struct Global {
     /// Where backups are kept: a folder, `sftp://user@host/path`, `s3://bucket/prefix` …
-    #[arg(
-        short,
-        long,
-        global = true,
-        env = "SEAWALL_REPOSITORY",
-        value_name = "URL"
-    )]
+    #[arg(short, long, global = true, env = "SEAWALL_REPOSITORY", value_name = "URL")]
     repository: Option<String>,
     /// This host's key, catalog and spool [default: /var/lib/seawall for root, else
     /// `$XDG_STATE_HOME/seawall`]
@@ -131,14 +125,8 @@ pub fn main() -> ExitCode {
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     commands::remember(&matches, &cli.global);
     interrupt::watch(&cli.verb);
-    let output = Output {
-        json: cli.global.json,
-        loudness: cli.global.loudness(),
-    };
-    crypt::set_person(Person {
-        show: |message| Output::warning(message),
-        ask: destination::ask,
-    });
+    let output = Output { json: cli.global.json, loudness: cli.global.loudness() };
+    crypt::set_person(Person { show: |message| Output::warning(message), ask: destination::ask });
     let result = match &cli.verb {
         Verb::Init(arguments) => init::run(&cli.global, arguments, output),
         Verb::Backup(arguments) => backup::run(&cli.global, arguments, output),

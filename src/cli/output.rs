@@ -118,10 +118,7 @@ fn write_json(text: &str) {
 
 /// A JSON object with `run` at its end: when the verb began and ended. Other values stay as they are.
 fn with_times(json: String) -> String {
-    let Some(fields) = json
-        .strip_prefix('{')
-        .and_then(|json| json.strip_suffix('}'))
-    else {
+    let Some(fields) = json.strip_prefix('{').and_then(|json| json.strip_suffix('}')) else {
         return json;
     };
     let (began, seconds) = elapsed();
@@ -154,10 +151,7 @@ pub fn took() -> String {
         )]
         while_(seconds as u64)
     };
-    format!(
-        "took      {whole}, from {began} to {}",
-        Clock::system().now()
-    )
+    format!("took      {whole}, from {began} to {}", Clock::system().now())
 }
 
 /// The first loss of output in this process.
@@ -175,20 +169,14 @@ fn note_loss(written: io::Result<()>, counts: impl Fn(&io::Error) -> bool) {
 
 /// Why a part of the result was not written, if so. A report that nobody gets must not look like a good end.
 pub fn loss() -> Option<&'static io::Error> {
-    note_loss(io::stdout().lock().flush(), |error| {
-        error.kind() != io::ErrorKind::BrokenPipe
-    });
+    note_loss(io::stdout().lock().flush(), |error| error.kind() != io::ErrorKind::BrokenPipe);
     LOSS.get()
 }
 
 /// A while for people, in two units at most: `40 seconds`, `3 hours 20 minutes`, `2 days 1 hour`.
 pub fn while_(seconds: u64) -> String {
-    const UNITS: [(u64, &str); 4] = [
-        (86_400, "day"),
-        (3600, "hour"),
-        (60, "minute"),
-        (1, "second"),
-    ];
+    const UNITS: [(u64, &str); 4] =
+        [(86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second")];
     let plural = |number: u64, unit: &str| count(number, unit, &format!("{unit}s"));
     let first = UNITS.iter().position(|(length, _)| seconds >= *length);
     let Some(first) = first else {
@@ -241,9 +229,7 @@ fn visible(lines: &str) -> String {
 }
 
 fn without(text: &str, bad: impl Fn(char) -> bool) -> String {
-    text.chars()
-        .map(|char| if bad(char) { '\u{fffd}' } else { char })
-        .collect()
+    text.chars().map(|char| if bad(char) { '\u{fffd}' } else { char }).collect()
 }
 
 #[cfg(test)]
@@ -278,9 +264,6 @@ mod tests {
     #[test]
     fn control_characters_do_not_reach_a_terminal() {
         assert_eq!(shown("a\u{1b}[2Jb\n"), "a\u{fffd}[2Jb\u{fffd}");
-        assert_eq!(
-            visible("a\u{1b}[2Jb\nc\u{9b}m"),
-            "a\u{fffd}[2Jb\nc\u{fffd}m"
-        );
+        assert_eq!(visible("a\u{1b}[2Jb\nc\u{9b}m"), "a\u{fffd}[2Jb\nc\u{fffd}m");
     }
 }

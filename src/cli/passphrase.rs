@@ -33,10 +33,7 @@ impl NewPassphrase {
                 "its key lies in the repository, where whoever can read it may try passphrases: take five random words or more. On a terminal, without --passphrase-file, seawall makes one for you",
             ));
         }
-        Ok(Self {
-            secret,
-            invented: None,
-        })
+        Ok(Self { secret, invented: None })
     }
 
     /// One that nobody has to choose.
@@ -44,15 +41,10 @@ impl NewPassphrase {
         let mut random = Zeroizing::new([0; INVENTED_CHARACTERS]);
         getrandom::fill(&mut *random).map_err(|error| anyhow!("no random numbers: {error}"))?;
         let letter = |byte: &u8| char::from(ALPHABET[usize::from(*byte) % ALPHABET.len()]);
-        let groups = random
-            .chunks(4)
-            .map(|four| four.iter().map(letter).collect());
+        let groups = random.chunks(4).map(|four| four.iter().map(letter).collect());
         let groups: Zeroizing<Vec<String>> = Zeroizing::new(groups.collect());
         let secret = SecretString::from(groups.join("-"));
-        Ok(Self {
-            invented: Some(secret.clone()),
-            secret,
-        })
+        Ok(Self { invented: Some(secret.clone()), secret })
     }
 }
 
@@ -90,11 +82,8 @@ mod tests {
         ] {
             assert!(weakness(weak).is_some(), "{weak}");
         }
-        for strong in [
-            "twelve chars",
-            "correct horse battery staple",
-            "пароль-длинный",
-        ] {
+        for strong in ["twelve chars", "correct horse battery staple", "пароль-длинный"]
+        {
             assert_eq!(weakness(strong), None, "{strong}");
         }
         assert!(weakness("a").unwrap().contains("1 character,"));
@@ -106,14 +95,8 @@ mod tests {
         let text = one.secret.expose_secret().to_owned();
         assert_eq!(one.invented.unwrap().expose_secret(), text);
         assert_eq!(text.len(), 29, "{text}");
-        assert!(
-            text.chars()
-                .all(|char| char == '-' || ALPHABET.contains(&(char as u8)))
-        );
+        assert!(text.chars().all(|char| char == '-' || ALPHABET.contains(&(char as u8))));
         assert_eq!(weakness(&text), None);
-        assert_ne!(
-            NewPassphrase::invent().unwrap().secret.expose_secret(),
-            text
-        );
+        assert_ne!(NewPassphrase::invent().unwrap().secret.expose_secret(), text);
     }
 }

@@ -128,15 +128,10 @@ impl Global {
         let repository = self.open_to_read(self.url()?)?;
         let state = self.state_path().ok();
         let known = state.and_then(|path| StateFolder::existing_repository(&path, repository.id()));
-        let mut pinned = known
-            .map(|known| known.trusted())
-            .transpose()?
-            .unwrap_or_default();
+        let mut pinned = known.map(|known| known.trusted()).transpose()?.unwrap_or_default();
         pinned.extend(self.trusted()?);
         let mut repository = repository.with_pinned(pinned);
-        if let Some(seal) = repository
-            .seal_of_markers()?
-            .filter(|seal| *seal != repository.seal())
+        if let Some(seal) = repository.seal_of_markers()?.filter(|seal| *seal != repository.seal())
         {
             let said = match repository.seal() {
                 Seal::None => "nothing is encrypted",
@@ -220,9 +215,7 @@ fn spellings(url: &str) -> Vec<String> {
 pub(super) fn remember(state: &RepositoryState, url: &str) {
     if let Err(error) = state.remember_place(&spellings(url), Clock::system().now()) {
         let error = anyhow::Error::from(error);
-        Output::warning(format_args!(
-            "where this host stored is not remembered: {error:#}"
-        ));
+        Output::warning(format_args!("where this host stored is not remembered: {error:#}"));
     }
 }
 
@@ -232,11 +225,7 @@ pub(super) fn begin_anew(
     url: &str,
     repository: &RepositoryId,
 ) -> Result<(), CommandError> {
-    Ok(state::forget_others(
-        state.path(),
-        &spellings(url),
-        repository,
-    )?)
+    Ok(state::forget_others(state.path(), &spellings(url), repository)?)
 }
 
 /// What this host knows of a place where its repository is not, or another one than `found`.
@@ -302,9 +291,7 @@ pub(super) fn put_again(
     };
     let backend = backends::open(url, &global.options()?)?;
     let vouched = identity::vouched(backend.as_ref(), place, &global.vouchers()?)?;
-    let vouched = vouched.ok_or_else(|| repository::Error::Unvouched {
-        place: place.clone(),
-    })?;
+    let vouched = vouched.ok_or_else(|| repository::Error::Unvouched { place: place.clone() })?;
     let repository = Repository::put_again(backend, url, &vouched)?;
     Ok(Some((repository, vouched)))
 }
@@ -313,30 +300,19 @@ pub(super) fn put_again(
 /// then went no further, is nothing.
 pub(super) fn make(global: &Global, url: &str) -> Result<Arc<dyn Backend>, CommandError> {
     let backend = backends::create(url, &global.options()?)?;
-    let first = backend.list("").find(|entry| {
-        entry
-            .as_ref()
-            .map_or(true, |entry| !entry.key.is_below(names::KEYS))
-    });
+    let first = backend
+        .list("")
+        .find(|entry| entry.as_ref().map_or(true, |entry| !entry.key.is_below(names::KEYS)));
     if let Some(first) = first {
-        let error = anyhow!(
-            "{url} is not empty, and no repository: it holds {}",
-            first?.key
-        );
-        return Err(CommandError::new(
-            error,
-            "give a place that is empty or does not exist",
-        ));
+        let error = anyhow!("{url} is not empty, and no repository: it holds {}", first?.key);
+        return Err(CommandError::new(error, "give a place that is empty or does not exist"));
     }
     Ok(backend)
 }
 
 /// The host's name, for its key and for manifests.
 pub(super) fn host_name() -> String {
-    rustix::system::uname()
-        .nodename()
-        .to_string_lossy()
-        .into_owned()
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 /// What a host that backs up has of a repository.
@@ -354,9 +330,7 @@ pub(super) fn joined(
 ) -> Result<Joined, CommandError> {
     let repository = open_existing(global, global.url()?)?;
     let no_key = || {
-        let error = repository::Error::NoHostKey {
-            place: repository.place().into(),
-        };
+        let error = repository::Error::NoHostKey { place: repository.place().into() };
         let mut error = CommandError::from(error);
         let others = state.knows_repositories();
         if let Some(hint) = error.hint.as_mut().filter(|_| others) {
@@ -382,18 +356,9 @@ pub(super) fn joined(
     }
     let repository = repository.guarded(of_repository.weak_writes())?;
     let recipients = of_repository.recipients()?;
-    let repository = to_write(
-        global,
-        repository.with_pinned(pinned),
-        recipients,
-        &host_key,
-    )?;
+    let repository = to_write(global, repository.with_pinned(pinned), recipients, &host_key)?;
     let repository = repository.with_wrapped(of_repository.wrapped()?);
-    Ok(Joined {
-        repository,
-        host_key,
-        state: of_repository,
-    })
+    Ok(Joined { repository, host_key, state: of_repository })
 }
 
 /// To write to a repository, and to read what this host itself has to read there.
@@ -423,21 +388,16 @@ pub(super) fn name_recipients(error: CommandError, snapshot: &Snapshot) -> Comma
     let partly: Vec<&str> = readers.partly.iter().map(String::as_str).collect();
     let who = match (all.is_empty(), partly.is_empty()) {
         (false, true) => format!("{id} is encrypted to {}", shown(all)),
-        (false, false) => format!(
-            "{} opens all of {id}, and {} a part each",
-            shown(all),
-            shown(partly)
-        ),
+        (false, false) => {
+            format!("{} opens all of {id}, and {} a part each", shown(all), shown(partly))
+        }
         (true, _) => format!(
             "no key alone opens {id}, which was stored while recipients changed: give those of {}, each with -i",
             shown(partly)
         ),
     };
     let hint = error.hint.unwrap_or_default();
-    CommandError {
-        hint: Some(format!("{hint}; {who}")),
-        ..error
-    }
+    CommandError { hint: Some(format!("{hint}; {who}")), ..error }
 }
 
 /// Says it when a snapshot's signature proves nothing.
@@ -468,13 +428,11 @@ pub(super) fn absolute(path: &Path) -> PathBuf {
 /// Where a path leads to, links followed as far as it exists.
 pub(super) fn real(path: &Path) -> PathBuf {
     let path = absolute(path);
-    let existing = path
-        .ancestors()
-        .find_map(|above| Some((above, above.canonicalize().ok()?)));
+    let existing = path.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
     match existing {
-        Some((above, real)) => path
-            .strip_prefix(above)
-            .map_or(real.clone(), |rest| real.join(rest)),
+        Some((above, real)) => {
+            path.strip_prefix(above).map_or(real.clone(), |rest| real.join(rest))
+        }
         None => path,
     }
 }

@@ -119,22 +119,14 @@ pub(super) fn run(
         print_next(&report.target, &report.next, output);
     }
     output.detail(output::took());
-    output.json(&Outcome {
-        report: &report,
-        imported,
-    })?;
-    Ok(if report.needs_reading() {
-        Status::ReadTheReport
-    } else {
-        Status::Done
-    })
+    output.json(&Outcome { report: &report, imported })?;
+    Ok(if report.needs_reading() { Status::ReadTheReport } else { Status::Done })
 }
 
 /// `user`, `user:group`, `1000:1000`; `:group` is not enough.
 fn parse_owner(text: &str) -> Result<Owner, CommandError> {
-    let (user, group) = text
-        .split_once(':')
-        .map_or((text, None), |(user, group)| (user, Some(group)));
+    let (user, group) =
+        text.split_once(':').map_or((text, None), |(user, group)| (user, Some(group)));
     let uid = number_or(user, "user", "id -u seafile", |name| {
         uzers::get_user_by_name(name).map(|user| user.uid())
     })?;
@@ -168,16 +160,10 @@ fn print_lost_files(report: &Report) {
     for file in report.lost_files.iter().take(MAX_FILES) {
         let library = file.library_name.clone();
         let library = library.unwrap_or_else(|| file.id.to_string());
-        Output::warning(format_args!(
-            "not whole: {} in {}",
-            shown(&file.text()),
-            shown(&library)
-        ));
+        Output::warning(format_args!("not whole: {} in {}", shown(&file.text()), shown(&library)));
     }
     if report.lost_files.len() > MAX_FILES || report.lost_files_cut {
-        Output::warning(format_args!(
-            "more files are not whole: see RESTORE-NOTES.txt and --json"
-        ));
+        Output::warning(format_args!("more files are not whole: see RESTORE-NOTES.txt and --json"));
     }
 }
 
@@ -203,9 +189,8 @@ fn print_commits(report: &Report, output: Output) {
 fn print(report: &Report, output: Output) {
     Output::warnings(&report.warnings);
     for lost in &report.lost {
-        let objects = lost
-            .objects
-            .map(|objects| format!(", {}", count(objects, "object", "objects")));
+        let objects =
+            lost.objects.map(|objects| format!(", {}", count(objects, "object", "objects")));
         Output::warning(format_args!(
             "lost: {} {}: {}{}",
             lost.kind.word(),
@@ -255,10 +240,7 @@ fn print(report: &Report, output: Output) {
     } else if report.lost.is_empty() {
         "proved    every object is what its name says".to_owned()
     } else {
-        format!(
-            "lost      {}; what they held is not restored",
-            report.lost.len()
-        )
+        format!("lost      {}; what they held is not restored", report.lost.len())
     });
     if report.damage > 0 {
         output.detail(format_args!(
@@ -334,11 +316,7 @@ fn import_only(
         lost_databases: lost,
         next,
     })?;
-    Ok(if is_whole {
-        Status::Done
-    } else {
-        Status::ReadTheReport
-    })
+    Ok(if is_whole { Status::Done } else { Status::ReadTheReport })
 }
 
 /// A target that a restore has filled already may lack its databases only.

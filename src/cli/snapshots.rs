@@ -43,10 +43,7 @@ impl FromStr for State {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let is_word = |text: &str| {
-            !text.is_empty()
-                && text
-                    .bytes()
-                    .all(|byte| byte.is_ascii_lowercase() || byte == b'-')
+            !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')
         };
         Ok(match text {
             "whole" => Self::Whole,
@@ -160,31 +157,15 @@ impl Row {
             };
             state.push(format!("{} damaged{accepted}", self.damage));
         }
-        state.extend(
-            self.incomplete
-                .iter()
-                .map(|word| format!("incomplete: {word}")),
-        );
+        state.extend(self.incomplete.iter().map(|word| format!("incomplete: {word}")));
         if self.bad_files > 0 {
-            state.push(output::count(
-                self.bad_files,
-                "stored file bad",
-                "stored files bad",
-            ));
+            state.push(output::count(self.bad_files, "stored file bad", "stored files bad"));
         }
-        let state = if state.is_empty() {
-            "whole".into()
-        } else {
-            state.join(", ")
-        };
+        let state = if state.is_empty() { "whole".into() } else { state.join(", ") };
         let stored = with_stored.then(|| self.stored.to_string());
         let times = [self.snapshot.clone(), self.finished.to_string()];
-        let rest = [
-            self.host().to_owned(),
-            self.packs.to_string(),
-            output::bytes(self.bytes),
-            state,
-        ];
+        let rest =
+            [self.host().to_owned(), self.packs.to_string(), output::bytes(self.bytes), state];
         times.into_iter().chain(stored).chain(rest).collect()
     }
 }
@@ -234,9 +215,5 @@ pub(super) fn run(
         }
     }
     output.json(&rows)?;
-    Ok(if markers.bad.is_empty() {
-        Status::Done
-    } else {
-        Status::ReadTheReport
-    })
+    Ok(if markers.bad.is_empty() { Status::Done } else { Status::ReadTheReport })
 }

@@ -47,10 +47,7 @@ impl FromStr for Age {
         if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(FORM);
         }
-        let seconds = number
-            .parse::<u64>()
-            .ok()
-            .and_then(|number| number.checked_mul(unit));
+        let seconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
         match seconds {
             Some(0) => Err("nothing is as young as that"),
             Some(seconds) => Ok(Self(Duration::from_secs(seconds))),
@@ -74,10 +71,8 @@ pub(super) fn run(
     output: Output,
 ) -> Result<Status, CommandError> {
     let repository = global.open_silently()?;
-    let options = Options {
-        max_age: arguments.max_age.map(Age::duration),
-        host: arguments.host.clone(),
-    };
+    let options =
+        Options { max_age: arguments.max_age.map(Age::duration), host: arguments.host.clone() };
     let report = status::run(&repository, &options, Clock::system().now())?;
     print(&report, output);
     output.json(&report)?;
@@ -130,19 +125,13 @@ fn print(report: &Report, output: Output) {
         ));
     }
     for key in &report.without {
-        output.line(format_args!(
-            "missing   no snapshot by the trusted key {key}"
-        ));
+        output.line(format_args!("missing   no snapshot by the trusted key {key}"));
     }
     for run in &report.unfinished {
         output.line(format_args!("run       {}", run_text(run)));
     }
     for bad in &report.bad {
-        output.line(format_args!(
-            "bad       {} is no snapshot: {}",
-            bad.key,
-            shown(&bad.problem)
-        ));
+        output.line(format_args!("bad       {} is no snapshot: {}", bad.key, shown(&bad.problem)));
     }
     if report.trouble().is_none()
         && let Some(oldest) = report.oldest()
@@ -162,11 +151,7 @@ fn print_host(host: &Host, report: &Report, output: Output) {
     if host.damage > 0 {
         state.push(format!("damage {} accepted {}", host.damage, host.accepted));
     }
-    state.extend(
-        host.incomplete
-            .iter()
-            .map(|word| format!("incomplete: {}", shown(word))),
-    );
+    state.extend(host.incomplete.iter().map(|word| format!("incomplete: {}", shown(word))));
     if host.bad_files > 0 {
         state.push(count(host.bad_files, "stored file bad", "stored files bad"));
     }
@@ -193,10 +178,7 @@ fn print_host(host: &Host, report: &Report, output: Output) {
         output.line(format_args!("{label:9} {text}"));
     }
     if let Some(audited) = host.audited {
-        output.detail(format_args!(
-            "audited   {}",
-            audited_text(audited, report.now)
-        ));
+        output.detail(format_args!("audited   {}", audited_text(audited, report.now)));
     }
     for note in notes(host, report) {
         output.detail(format_args!("note      {note}"));
@@ -240,11 +222,7 @@ fn notes(host: &Host, report: &Report) -> Vec<String> {
 }
 
 fn run_text(run: &Run) -> String {
-    let state = if run.silent {
-        "it died"
-    } else {
-        "it goes on, or died since"
-    };
+    let state = if run.silent { "it died" } else { "it goes on, or died since" };
     format!(
         "{}: began {} ago, last heard of {} ago: {state}",
         run.snapshot,
@@ -292,10 +270,7 @@ mod tests {
         let text = audited_text(now, now);
         assert!(text.ends_with("(less than a minute ago)"), "{text}");
         let text = audited_text(later, now);
-        assert!(
-            text.contains("ahead") && !text.contains("0 seconds"),
-            "{text}"
-        );
+        assert!(text.contains("ahead") && !text.contains("0 seconds"), "{text}");
     }
 
     #[test]

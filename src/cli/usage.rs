@@ -35,10 +35,7 @@ const EXAMPLES: [(&str, [&str; 2]); 11] = [
     ),
     (
         "libraries",
-        [
-            "seawall libraries -r /backup",
-            "seawall libraries 2026-11-22 -r /backup -i restore.key",
-        ],
+        ["seawall libraries -r /backup", "seawall libraries 2026-11-22 -r /backup -i restore.key"],
     ),
     (
         "restore",
@@ -54,27 +51,12 @@ const EXAMPLES: [(&str, [&str; 2]); 11] = [
             "seawall check -r /backup --deep -i restore.key",
         ],
     ),
-    (
-        "key",
-        [
-            "seawall key list -r /backup",
-            "seawall key add -r /backup --recipient age1…",
-        ],
-    ),
+    ("key", ["seawall key list -r /backup", "seawall key add -r /backup --recipient age1…"]),
     (
         "status",
-        [
-            "seawall status -r /backup --max-age 26h",
-            "seawall status -r /backup --host 9f3c --json",
-        ],
+        ["seawall status -r /backup --max-age 26h", "seawall status -r /backup --host 9f3c --json"],
     ),
-    (
-        "doctor",
-        [
-            "seawall doctor -r /backup",
-            "seawall doctor /opt/seafile -r /backup",
-        ],
-    ),
+    ("doctor", ["seawall doctor -r /backup", "seawall doctor /opt/seafile -r /backup"]),
     (
         "damage",
         [
@@ -84,10 +66,7 @@ const EXAMPLES: [(&str, [&str; 2]); 11] = [
     ),
     (
         "verify",
-        [
-            "seawall verify /srv/haiwen",
-            "seawall verify /srv/haiwen --snapshot latest -r /backup",
-        ],
+        ["seawall verify /srv/haiwen", "seawall verify /srv/haiwen --snapshot latest -r /backup"],
     ),
 ];
 
@@ -107,10 +86,7 @@ const MISSING: [(&str, &str); 12] = [
         "copy",
         "`seawall backup` into a second repository does it, with a state folder of its own (--state-dir)",
     ),
-    (
-        "unlock",
-        "there is nothing to unlock: a run's lock ends with its process",
-    ),
+    ("unlock", "there is nothing to unlock: a run's lock ends with its process"),
 ];
 
 const NO_RETENTION: &str = "a repository only grows for now: no snapshot can be removed (README, \"What it does not do yet\")";
@@ -121,13 +97,7 @@ const NO_BROWSING: &str = "`seawall libraries` lists a snapshot's libraries; to 
 pub(super) fn command() -> clap::Command {
     let is_of_server = |arg: &clap::Arg| arg.get_id().as_str().starts_with("database-");
     let mut command = Cli::command().mut_subcommand("restore", |restore| {
-        restore.mut_args(|arg| {
-            if is_of_server(&arg) {
-                arg.env(None)
-            } else {
-                arg
-            }
-        })
+        restore.mut_args(|arg| if is_of_server(&arg) { arg.env(None) } else { arg })
     });
     for (verb, [one, other]) in EXAMPLES {
         let text = format!("Examples:\n  {one}\n  {other}");
@@ -171,9 +141,7 @@ fn refuse(mut said: clap::Error) -> Status {
 /// The words of the command line.
 fn typed() -> Vec<String> {
     let words = std::env::args_os().skip(1);
-    words
-        .map(|word| word.to_string_lossy().into_owned())
-        .collect()
+    words.map(|word| word.to_string_lossy().into_owned()).collect()
 }
 
 /// How the verb that was typed is called.
@@ -201,10 +169,7 @@ fn better(said: &clap::Error) -> Option<(String, String)> {
         ErrorKind::InvalidSubcommand => {
             let verb = text(ContextKind::InvalidSubcommand)?;
             let (_, hint) = MISSING.iter().find(|(missing, _)| *missing == verb)?;
-            Some((
-                format!("`seawall {verb}` is not built yet"),
-                (*hint).to_owned(),
-            ))
+            Some((format!("`seawall {verb}` is not built yet"), (*hint).to_owned()))
         }
         ErrorKind::UnknownArgument => {
             let part = text(ContextKind::InvalidArg)?;
@@ -238,10 +203,8 @@ mod tests {
 
     #[test]
     fn each_verb_has_two_examples_that_parse() {
-        let verbs: Vec<String> = command()
-            .get_subcommands()
-            .map(|verb| verb.get_name().to_owned())
-            .collect();
+        let verbs: Vec<String> =
+            command().get_subcommands().map(|verb| verb.get_name().to_owned()).collect();
         for verb in verbs {
             let (_, examples) = EXAMPLES.iter().find(|(name, _)| *name == verb).unwrap();
             for example in examples {
@@ -268,10 +231,7 @@ mod tests {
             let shared = help.find("Options of every verb:").unwrap();
             let servers = help.find("How a MySQL or MariaDB server is reached:");
             assert!(servers.is_none_or(|servers| servers < shared), "{help}");
-            for own in verb
-                .get_arguments()
-                .filter(|arg| arg.get_help_heading().is_none())
-            {
+            for own in verb.get_arguments().filter(|arg| arg.get_help_heading().is_none()) {
                 let Some(long) = own.get_long().filter(|long| *long != "help") else {
                     continue;
                 };
@@ -287,9 +247,7 @@ mod tests {
     #[test]
     fn what_other_programs_have_is_said_to_be_missing() {
         for (verb, _) in MISSING {
-            let said = command()
-                .try_get_matches_from(["seawall", verb])
-                .unwrap_err();
+            let said = command().try_get_matches_from(["seawall", verb]).unwrap_err();
             let (text, _) = better(&said).unwrap();
             assert_eq!(text, format!("`seawall {verb}` is not built yet"));
         }

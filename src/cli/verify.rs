@@ -65,11 +65,7 @@ pub(super) fn run(
     }
     print(&report, &arguments.folder, output);
     output.json(&report)?;
-    Ok(if report.is_good() {
-        Status::Done
-    } else {
-        Status::ReadTheReport
-    })
+    Ok(if report.is_good() { Status::Done } else { Status::ReadTheReport })
 }
 
 /// Whether a restore filled a folder.
@@ -170,13 +166,7 @@ fn by_databases(
         let error = CommandError::from(error);
         match restore::restored_from(folder) {
             // The hint would look for configuration that a restore without databases cannot have.
-            Some(_) => after_restore(
-                folder,
-                CommandError {
-                    hint: None,
-                    ..error
-                },
-            ),
+            Some(_) => after_restore(folder, CommandError { hint: None, ..error }),
             None => error,
         }
     })?;
@@ -187,10 +177,7 @@ fn by_databases(
         .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700))
         .tempdir()
         .map_err(|error| {
-            CommandError::new(
-                error,
-                "set TMPDIR to a folder with room for copies of the databases",
-            )
+            CommandError::new(error, "set TMPDIR to a folder with room for copies of the databases")
         })?;
     let report = verify::run(&installation, spool.path(), options, &|text| {
         output.progress(text);
@@ -198,11 +185,7 @@ fn by_databases(
     let report = report.map_err(|error| {
         let is_out_of_reach = is_out_of_reach(&error);
         let error = arguments.databases.blame(error.into());
-        if is_out_of_reach {
-            after_restore(folder, error)
-        } else {
-            error
-        }
+        if is_out_of_reach { after_restore(folder, error) } else { error }
     })?;
     print_databases(&report, output);
     Ok((installation, report))
@@ -210,18 +193,12 @@ fn by_databases(
 
 /// Which databases said what should be there: with a restored folder it may be another server's than one thinks.
 fn print_databases(report: &Report, output: Output) {
-    let (files, on_servers): (Vec<_>, Vec<_>) = report
-        .databases
-        .iter()
-        .partition(|database| database.from.is_none());
+    let (files, on_servers): (Vec<_>, Vec<_>) =
+        report.databases.iter().partition(|database| database.from.is_none());
     let mut label = "databases  ";
     for database in on_servers {
         let from = database.from.as_deref().unwrap_or_default();
-        output.line(format_args!(
-            "{label}{} ({})",
-            shown(&database.path),
-            shown(from)
-        ));
+        output.line(format_args!("{label}{} ({})", shown(&database.path), shown(from)));
         label = "           ";
     }
     if !files.is_empty() {
@@ -249,11 +226,7 @@ fn print(report: &Report, folder: &Path, output: Output) {
 fn print_problems(report: &Report, output: Output) {
     for database in &report.databases {
         for problem in database.problems.iter().take(MOST_LINES) {
-            output.line(format_args!(
-                "damaged   database {}: {}",
-                database.path,
-                shown(problem)
-            ));
+            output.line(format_args!("damaged   database {}: {}", database.path, shown(problem)));
         }
     }
     for damage in report.damage.iter().take(MOST_LINES) {
@@ -287,11 +260,7 @@ fn print_problems(report: &Report, output: Output) {
                 .to_owned(),
             (some, _) => format!("{some} of them in its newest state"),
         };
-        let trash = if library.in_trash {
-            ", in the trash"
-        } else {
-            ""
-        };
+        let trash = if library.in_trash { ", in the trash" } else { "" };
         output.line(format_args!(
             "library   {} ({}{trash}): {}, {newest}",
             name(library.library_name.as_deref()),
@@ -306,12 +275,7 @@ fn print_problems(report: &Report, output: Output) {
     for hint in report.hints.iter().take(MOST_LINES) {
         output.line(format_args!("hint      {}", shown(hint)));
     }
-    if report.damaged > 0
-        || report
-            .databases
-            .iter()
-            .any(|database| !database.problems.is_empty())
-    {
+    if report.damaged > 0 || report.databases.iter().any(|database| !database.problems.is_empty()) {
         output.line(format_args!("next      {DO_NOT}"));
     }
     // A row that was lost is no file: the hints say how it comes back.
@@ -346,10 +310,7 @@ fn last_line(report: &Report) -> String {
     let damaged = report.damaged_libraries.len() as u64;
     if damaged > 0 {
         let objects = count(report.damaged, "damage", "damages");
-        what.push(format!(
-            "{objects} in {}",
-            count(damaged, "library", "libraries")
-        ));
+        what.push(format!("{objects} in {}", count(damaged, "library", "libraries")));
     }
     let reverting = report.would_revert().count() as u64;
     if reverting > 0 {
@@ -410,15 +371,10 @@ fn print_notes(report: &Report, output: Output) {
 
 /// What no pointer leads to: garbage where everything can be read, and perhaps data where something cannot.
 fn print_unreached(report: &Report, output: Output) {
-    let (below, garbage): (Vec<_>, Vec<_>) = report
-        .unreached
-        .iter()
-        .partition(|entry| entry.below_damage);
+    let (below, garbage): (Vec<_>, Vec<_>) =
+        report.unreached.iter().partition(|entry| entry.below_damage);
     for (entries, what) in [
-        (
-            garbage,
-            "that nothing points to: garbage, or uploads that go on",
-        ),
+        (garbage, "that nothing points to: garbage, or uploads that go on"),
         (
             below,
             "that only what is damaged may point to: keep them, they may be all that is left of it",
@@ -454,18 +410,13 @@ fn print_damage(damage: &Damage, output: Output) {
         _ => "",
     };
     let object = damage.object;
-    let library = format!(
-        "{} ({}{place})",
-        name(damage.library_name.as_deref()),
-        damage.library
-    );
+    let library = format!("{} ({}{place})", name(damage.library_name.as_deref()), damage.library);
     let detail = shown(&damage.detail);
     match &damage.file {
         None => output.line(format_args!("damaged   {library}: {detail}")),
-        Some(file) => output.line(format_args!(
-            "damaged   {library}: {} {file}: {detail}",
-            object.kind
-        )),
+        Some(file) => {
+            output.line(format_args!("damaged   {library}: {} {file}: {detail}", object.kind))
+        }
     }
     for path in damage.paths.iter().take(MOST_PATHS) {
         output.line(format_args!("            {}", shown(path)));
@@ -492,7 +443,5 @@ fn print_damage(damage: &Damage, output: Output) {
 }
 
 fn name(name: Option<&str>) -> String {
-    name.map_or("a library without a name".to_owned(), |name| {
-        format!("library {:?}", shown(name))
-    })
+    name.map_or("a library without a name".to_owned(), |name| format!("library {:?}", shown(name)))
 }

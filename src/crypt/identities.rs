@@ -88,9 +88,7 @@ impl Identities {
         // Some editors put a byte order mark first.
         let text = text.trim_start_matches('\u{feff}');
         if text.contains("PRIVATE KEY-----") {
-            return ssh(text, name, ask).map(|key| Self {
-                all: vec![Secret::Ssh(key)],
-            });
+            return ssh(text, name, ask).map(|key| Self { all: vec![Secret::Ssh(key)] });
         }
         let lines = text.lines().map(str::trim);
         let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
@@ -142,23 +140,16 @@ impl Identities {
     }
 
     fn boxed(&self) -> Result<Vec<Box<dyn Identity>>, OpenError> {
-        let boxed = self
-            .all
-            .iter()
-            .map(|one| -> Result<Box<dyn Identity>, OpenError> {
-                Ok(match one {
-                    Secret::X25519(key) => Box::new(key.clone()),
-                    Secret::Ssh(key) => Box::new(key.clone()),
-                    Secret::Plugin(key) => {
-                        let keys = std::slice::from_ref(key);
-                        Box::new(age::plugin::IdentityPluginV1::new(
-                            key.plugin(),
-                            keys,
-                            Plugins,
-                        )?)
-                    }
-                })
-            });
+        let boxed = self.all.iter().map(|one| -> Result<Box<dyn Identity>, OpenError> {
+            Ok(match one {
+                Secret::X25519(key) => Box::new(key.clone()),
+                Secret::Ssh(key) => Box::new(key.clone()),
+                Secret::Plugin(key) => {
+                    let keys = std::slice::from_ref(key);
+                    Box::new(age::plugin::IdentityPluginV1::new(key.plugin(), keys, Plugins)?)
+                }
+            })
+        });
         boxed.collect()
     }
 }
@@ -168,10 +159,7 @@ impl Identities {
 /// beginning again after each small read.
 fn decryptor<R: Read>(sealed: R) -> Result<Decryptor<Bounded<R>>, age::DecryptError> {
     let left = Rc::new(Cell::new(MAX_HEADER_BYTES));
-    let sealed = Bounded {
-        inner: sealed,
-        left: Rc::clone(&left),
-    };
+    let sealed = Bounded { inner: sealed, left: Rc::clone(&left) };
     let decryptor = Decryptor::new(sealed)?;
     left.set(u64::MAX);
     Ok(decryptor)
@@ -255,12 +243,12 @@ pub fn unwrap(
         Origin::Named => MAX_WORK,
         Origin::Found => MAX_WORK_OF_STRANGERS,
     });
-    let reader = decryptor
-        .decrypt(std::iter::once(&identity as &dyn Identity))
-        .map_err(|error| match error {
+    let reader = decryptor.decrypt(std::iter::once(&identity as &dyn Identity)).map_err(
+        |error| match error {
             age::DecryptError::DecryptionFailed => IdentityError::WrongPassphrase,
             error => malformed(error.into()),
-        })?;
+        },
+    )?;
     let mut plain = Zeroizing::new(String::new());
     reader
         .take(MAX_BYTES)
@@ -337,9 +325,7 @@ impl Callbacks for Plugins {
 
 /// Makes a plugin's text one line without control characters, which a terminal would obey.
 fn shown(text: &str) -> String {
-    let text: String = text
-        .chars()
-        .map(|char| if char.is_control() { ' ' } else { char })
-        .collect();
+    let text: String =
+        text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect();
     one_line(&text)
 }

@@ -41,18 +41,9 @@ impl Identities {
         };
         let mut reader = self.reader(stored)?;
         let mut plain = Vec::new();
-        reader
-            .seek(SeekFrom::Start(range.start))
-            .map_err(OpenError::of_read)?;
-        reader
-            .take(wanted)
-            .read_to_end(&mut plain)
-            .map_err(OpenError::of_read)?;
-        if plain.len() as u64 == wanted {
-            Ok(plain)
-        } else {
-            Err(outside())
-        }
+        reader.seek(SeekFrom::Start(range.start)).map_err(OpenError::of_read)?;
+        reader.take(wanted).read_to_end(&mut plain).map_err(OpenError::of_read)?;
+        if plain.len() as u64 == wanted { Ok(plain) } else { Err(outside()) }
     }
 }
 

@@ -71,22 +71,14 @@ impl Recipients {
             let shown = text.chars().take(60).collect();
             ParseRecipientError::Unknown(shown)
         })?;
-        let is_same = |one: &One| {
-            one.text
-                .split_whitespace()
-                .take(2)
-                .eq(words.iter().copied())
-        };
+        let is_same = |one: &One| one.text.split_whitespace().take(2).eq(words.iter().copied());
         if self.all.iter().any(is_same) {
             return Ok(());
         }
         if self.all.len() == MOST {
             return Err(ParseRecipientError::TooMany);
         }
-        self.all.push(One {
-            text: text.to_owned(),
-            key,
-        });
+        self.all.push(One { text: text.to_owned(), key });
         Ok(())
     }
 
@@ -128,10 +120,7 @@ impl Recipients {
                 Public::Plugin(key) => of_plugins.push(key.clone()),
             }
         }
-        let mut names: Vec<&str> = of_plugins
-            .iter()
-            .map(age::plugin::Recipient::plugin)
-            .collect();
+        let mut names: Vec<&str> = of_plugins.iter().map(age::plugin::Recipient::plugin).collect();
         names.sort_unstable();
         names.dedup();
         for name in names {

@@ -28,10 +28,7 @@ fn each_recipient_opens_and_nobody_else() {
     assert_eq!(first.open(&sealed).unwrap(), b"text");
     assert_eq!(second.open(&sealed).unwrap(), b"text");
     assert!(matches!(third.open(&sealed), Err(OpenError::NoKey)));
-    assert!(matches!(
-        Identities::default().open(&sealed),
-        Err(OpenError::NoKey)
-    ));
+    assert!(matches!(Identities::default().open(&sealed), Err(OpenError::NoKey)));
     let mut several = third.clone();
     several.extend(first);
     assert_eq!(several.open(&sealed).unwrap(), b"text");
@@ -57,13 +54,7 @@ fn recipients_are_read_as_age_reads_them() {
     let key = key.texts().next().unwrap().to_owned();
     let text = format!("# those of the office\n\n  {key}\r\n{key}\n");
     assert_eq!(Recipients::parse(&text).unwrap().texts().count(), 1);
-    for text in [
-        "age1abc",
-        "ssh-dss AAAA",
-        "x",
-        "ssh-ed25519 !!!",
-        "age1 age1",
-    ] {
+    for text in ["age1abc", "ssh-dss AAAA", "x", "ssh-ed25519 !!!", "age1 age1"] {
         let refused = Recipients::parse(text).unwrap_err();
         assert!(matches!(refused, ParseRecipientError::Unknown(_)), "{text}");
     }
@@ -97,23 +88,11 @@ fn identity_files_behind_a_passphrase() {
     assert_eq!(asked, ["keys/paper.age"]);
     let mut wrong = |_: &str| Some(SecretString::from("wrong".to_owned()));
     let refused = Identities::read(&wrapped, "x", &mut wrong).unwrap_err();
-    assert!(
-        matches!(refused, IdentityError::WrongPassphrase),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, IdentityError::WrongPassphrase), "{refused:?}");
     let refused = Identities::read(&wrapped, "x", &mut nobody).unwrap_err();
-    assert!(
-        matches!(refused, IdentityError::NoPassphrase),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, IdentityError::NoPassphrase), "{refused:?}");
     let mut say = |_: &str| Some(SecretString::from("correct".to_owned()));
-    for bytes in [
-        &b""[..],
-        b"# nothing",
-        b"\xff",
-        b"AGE-SECRET-KEY-1",
-        &sealed,
-    ] {
+    for bytes in [&b""[..], b"# nothing", b"\xff", b"AGE-SECRET-KEY-1", &sealed] {
         let refused = Identities::read(bytes, "x", &mut say).unwrap_err();
         assert!(
             matches!(refused, IdentityError::None | IdentityError::Malformed(_)),
@@ -132,10 +111,7 @@ fn ssh_keys_open_what_is_sealed_to_them() {
         make.args(["-q", "-t", kind, "-N", passphrase, "-C", "me@here", "-f"]);
         wait::success(make.arg(&path));
         let public = std::fs::read_to_string(path.with_extension("pub")).unwrap();
-        let sealed = Recipients::parse(&public)
-            .unwrap()
-            .seal(None, b"text")
-            .unwrap();
+        let sealed = Recipients::parse(&public).unwrap().seal(None, b"text").unwrap();
         let mut say = |_: &str| Some(SecretString::from("correct".to_owned()));
         let private = std::fs::read(&path).unwrap();
         let key = Identities::read(&private, "key", &mut say).unwrap();
@@ -143,10 +119,7 @@ fn ssh_keys_open_what_is_sealed_to_them() {
         if !passphrase.is_empty() {
             let mut wrong = |_: &str| Some(SecretString::from("wrong".to_owned()));
             let refused = Identities::read(&private, "key", &mut wrong).unwrap_err();
-            assert!(
-                matches!(refused, IdentityError::WrongPassphrase),
-                "{refused:?}"
-            );
+            assert!(matches!(refused, IdentityError::WrongPassphrase), "{refused:?}");
         }
     }
 }
@@ -164,14 +137,8 @@ fn a_range_takes_the_pieces_that_it_lies_in() {
     let plain: Vec<u8> = (0..1_000_000_u32).map(|n| n.to_le_bytes()[1]).collect();
     let sealed = recipients.seal(None, &plain).unwrap();
     let len = sealed.len() as u64;
-    for range in [
-        0..1,
-        70_000..70_010,
-        65_535..65_537,
-        131_072..262_144,
-        999_999..1_000_000,
-        5..5,
-    ] {
+    for range in [0..1, 70_000..70_010, 65_535..65_537, 131_072..262_144, 999_999..1_000_000, 5..5]
+    {
         let mut fetched = Vec::new();
         let mut fetch = |range: std::ops::Range<u64>| {
             fetched.push(range.clone());

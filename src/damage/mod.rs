@@ -33,10 +33,7 @@ impl Newest {
     pub fn read(repository: &Repository, host: &VerifyingKey) -> Result<Self> {
         let (base, bad) = repository.base(host)?;
         let manifest = base.map(|base| index::read_manifest(repository, &base.marker));
-        Ok(Self {
-            manifest: manifest.transpose()?,
-            bad,
-        })
+        Ok(Self { manifest: manifest.transpose()?, bad })
     }
 }
 
@@ -89,10 +86,7 @@ impl Listing {
             };
             let library = manifest.library(damage.library);
             Row {
-                damage: Damage {
-                    accepted: acceptance.cloned(),
-                    ..damage.clone()
-                },
+                damage: Damage { accepted: acceptance.cloned(), ..damage.clone() },
                 library_name: library.and_then(|library| library.name.clone()),
                 state,
             }

@@ -25,9 +25,7 @@ impl FromStr for Id {
 
     fn from_str(text: &str) -> Result<Self, ParseIdError> {
         let text = text.to_ascii_lowercase();
-        let fits = text
-            .bytes()
-            .all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+        let fits = text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
         if fits && (SHORTEST..=40).contains(&text.len()) {
             Ok(Self(text))
         } else {
@@ -44,11 +42,7 @@ impl fmt::Display for Id {
 
 /// The id by which some damage is selected: its object's, or its library's if it has no object.
 pub fn id_of(damage: &Damage) -> String {
-    if damage.id.is_empty() {
-        damage.library.to_string()
-    } else {
-        damage.id.to_string()
-    }
+    if damage.id.is_empty() { damage.library.to_string() } else { damage.id.to_string() }
 }
 
 /// Which damage of a snapshot is selected.
@@ -202,9 +196,8 @@ impl Selection {
             Self::Place(place) => objects = place.objects(manifest)?,
             Self::Ids(ids) => {
                 for id in ids {
-                    let matching = manifest
-                        .all_damage()
-                        .filter(|damage| id_of(damage).starts_with(&id.0));
+                    let matching =
+                        manifest.all_damage().filter(|damage| id_of(damage).starts_with(&id.0));
                     let names: BTreeSet<String> = matching.clone().map(id_of).collect();
                     match names.len() {
                         1 => objects.extend(matching.map(Damage::object)),

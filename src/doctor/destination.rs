@@ -23,10 +23,7 @@ pub fn destination(report: &mut Report, setup: &Setup<'_>) {
     let Some(repository) = setup.repository else {
         return;
     };
-    report.ok(
-        "repository",
-        format!("{}: format 1, id {}", repository.place(), repository.id()),
-    );
+    report.ok("repository", format!("{}: format 1, id {}", repository.place(), repository.id()));
     let known = StateFolder::existing_repository(setup.state, repository.id());
     let weak = known.map_or(WeakWrites::Refused, |known| known.weak_writes());
     // First: it finds out what a file system can do.
@@ -70,9 +67,9 @@ fn create_only(report: &mut Report, repository: &Repository, weak: WeakWrites) {
     let key = names::configuration();
     let again = match backend.properties().writes {
         Writes::Weak => Ok(()),
-        Writes::CreateOnly | Writes::Unproven => backend
-            .get(&key, None)
-            .and_then(|bytes| backend.put_new(&key, &bytes)),
+        Writes::CreateOnly | Writes::Unproven => {
+            backend.get(&key, None).and_then(|bytes| backend.put_new(&key, &bytes))
+        }
     };
     match again {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
@@ -152,10 +149,7 @@ fn private(report: &mut Report, path: &Path) {
     if mode & 0o007 != 0 {
         report.note(
             "private",
-            format!(
-                "everybody on this machine may look into {} (mode {mode:04o})",
-                path.display()
-            ),
+            format!("everybody on this machine may look into {} (mode {mode:04o})", path.display()),
             Some(format!("chmod 0700 {}", path.display())),
         );
     }
@@ -176,18 +170,11 @@ fn room(report: &mut Report, path: &Path, markers: &Markers) {
     if room.free_bytes < growth || room.free_bytes == 0 {
         report.bad(
             "room",
-            format!(
-                "{text}; the last snapshot took {}",
-                crate::units::bytes(growth)
-            ),
+            format!("{text}; the last snapshot took {}", crate::units::bytes(growth)),
             "make room before the next backup",
         );
     } else if room.is_short() {
-        report.note(
-            "room",
-            text,
-            Some("less than 5 % is left: make room soon".into()),
-        );
+        report.note("room", text, Some("less than 5 % is left: make room soon".into()));
     } else {
         report.ok("room", text);
     }
@@ -195,18 +182,12 @@ fn room(report: &mut Report, path: &Path, markers: &Markers) {
 
 /// Compares this host's clock with the storage's.
 fn clock(report: &mut Report, markers: &Markers, now: Timestamp) {
-    let Some(newest) = markers
-        .snapshots
-        .iter()
-        .max_by_key(|snapshot| snapshot.stored)
-    else {
+    let Some(newest) = markers.snapshots.iter().max_by_key(|snapshot| snapshot.stored) else {
         return report.note("clock", "nothing is stored yet to compare it with", None);
     };
     let ahead = newest.stored.since(now);
     let finished = newest.marker.finished;
-    let apart = finished
-        .since(newest.stored)
-        .max(newest.stored.since(finished));
+    let apart = finished.since(newest.stored).max(newest.stored.since(finished));
     if let Some(clock) = newest.marker.clock {
         report.note(
             "clock",
@@ -232,17 +213,11 @@ fn clock(report: &mut Report, markers: &Markers, now: Timestamp) {
     } else if ahead > CLOCKS_AGREE {
         report.note(
             "clock",
-            format!(
-                "the storage's clock is {} minutes ahead of this host's",
-                ahead.as_secs() / 60
-            ),
+            format!("the storage's clock is {} minutes ahead of this host's", ahead.as_secs() / 60),
             Some("set the clocks (NTP)".into()),
         );
     } else {
-        report.ok(
-            "clock",
-            format!("it is {now} here, which fits the storage's times"),
-        );
+        report.ok("clock", format!("it is {now} here, which fits the storage's times"));
     }
 }
 

@@ -70,9 +70,7 @@ pub struct Report {
 impl Report {
     /// Whether nothing is bad. Otherwise exit status 3.
     pub fn is_good(&self) -> bool {
-        self.findings
-            .iter()
-            .all(|finding| finding.level != Level::Bad)
+        self.findings.iter().all(|finding| finding.level != Level::Bad)
     }
 
     /// Adds a finding that all is well.
@@ -101,12 +99,7 @@ impl Report {
     }
 
     fn add(&mut self, level: Level, what: &'static str, text: String, next: Option<String>) {
-        let finding = Finding {
-            level,
-            what,
-            text,
-            next,
-        };
+        let finding = Finding { level, what, text, next };
         // If one server with three databases is down, that is told once.
         if level != Level::Bad || !self.findings.contains(&finding) {
             self.findings.push(finding);
@@ -122,11 +115,7 @@ pub fn apart(report: &mut Report, inner: (&'static str, &Path), outer: (&'static
     if let Some(folder) = folders.iter().find(|folder| path.starts_with(folder)) {
         report.bad(
             name,
-            format!(
-                "{} lies inside of the {outer_name} {}",
-                path.display(),
-                folder.display()
-            ),
+            format!("{} lies inside of the {outer_name} {}", path.display(), folder.display()),
             "choose a place outside, best on another disk",
         );
     }

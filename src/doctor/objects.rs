@@ -31,42 +31,23 @@ pub(super) fn objects(report: &mut Report, installation: &Installation) {
     };
     let (folders, unknown) = object_folders(installation, &pointers);
     for class in unknown {
-        report.bad(
-            "objects",
-            class,
-            "look at the storage classes of seafile.conf",
-        );
+        report.bad("objects", class, "look at the storage classes of seafile.conf");
     }
     unreadable(report, &pointers);
     if pointers.libraries.is_empty() {
         return no_library(report, &folders);
     }
-    let with_head = pointers
-        .libraries
-        .iter()
-        .filter(|library| !library.heads.is_empty());
+    let with_head = pointers.libraries.iter().filter(|library| !library.heads.is_empty());
     let with_head: Vec<LibraryPointers> = with_head.cloned().collect();
     let presence = presence(&folders, &with_head);
     let mut lacking: BTreeSet<LibraryId> = presence.gone().into_keys().collect();
-    lacking.extend(
-        presence
-            .missing_samples()
-            .iter()
-            .map(|sample| sample.library),
-    );
-    let headless = pointers
-        .libraries
-        .iter()
-        .filter(|library| library.heads.is_empty());
+    lacking.extend(presence.missing_samples().iter().map(|sample| sample.library));
+    let headless = pointers.libraries.iter().filter(|library| library.heads.is_empty());
     lacking.extend(headless.map(|library| library.id));
     let all = pointers.libraries.len();
     let have = format!("{} of {all} libraries have objects", all - lacking.len());
     if let Some(gone) = presence.alarm() {
-        let roots: Vec<String> = gone
-            .roots
-            .iter()
-            .map(|root| root.display().to_string())
-            .collect();
+        let roots: Vec<String> = gone.roots.iter().map(|root| root.display().to_string()).collect();
         let whereabouts = if roots.is_empty() {
             String::new()
         } else {
@@ -88,10 +69,7 @@ pub(super) fn objects(report: &mut Report, installation: &Installation) {
     } else {
         report.bad(
             "objects",
-            format!(
-                "{have}; something is missing of {}",
-                names(&pointers, &lacking)
-            ),
+            format!("{have}; something is missing of {}", names(&pointers, &lacking)),
             "`seawall verify` names what is lost; do not run seaf-gc before it is mended",
         );
     }
@@ -103,9 +81,7 @@ fn pointers(installation: &Installation) -> Result<Pointers, String> {
         .tempdir()
         .map_err(|error| error.to_string())?;
     let database = SeafileDatabase::of(installation).map_err(|error| causes::chain(&error))?;
-    database
-        .pointers(spool.path())
-        .map_err(|error| causes::chain(&error))
+    database.pointers(spool.path()).map_err(|error| causes::chain(&error))
 }
 
 /// Names tables and rows of Seafile's own database that cannot be read.
@@ -132,15 +108,12 @@ fn unreadable(report: &mut Report, pointers: &Pointers) {
 /// No row, and perhaps stores: then rows were lost, or these are another server's databases.
 fn no_library(report: &mut Report, folders: &ObjectFolders) {
     let stores = folders.stores(Kind::Commit).unwrap_or_default();
-    let stores = stores
-        .iter()
-        .filter(|entry| matches!(entry, StoreEntry::Store(Store::Library(_))));
+    let stores =
+        stores.iter().filter(|entry| matches!(entry, StoreEntry::Store(Store::Library(_))));
     match stores.count() {
-        0 => report.note(
-            "objects",
-            "the databases list no library, and there is none on disk",
-            None,
-        ),
+        0 => {
+            report.note("objects", "the databases list no library, and there is none on disk", None)
+        }
         stores => report.bad(
             "objects",
             format!("the databases list no library, and {stores} lie on disk"),
@@ -167,9 +140,8 @@ fn presence(folders: &ObjectFolders, libraries: &[LibraryPointers]) -> Presence 
         judge: &|_| Expected::File(None),
     };
     // Seeded by the clock: the choice of objects need not be secret.
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default();
+    let now =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     presence.sample(
         &sampling,
         &mut Random::new(now.as_secs() ^ u64::from(now.subsec_nanos())),
@@ -194,9 +166,7 @@ fn has_content(folders: &ObjectFolders, library: &LibraryPointers) -> bool {
 
 fn names(pointers: &Pointers, libraries: &BTreeSet<LibraryId>) -> String {
     let name = |id: &LibraryId| {
-        let name = pointers
-            .library(*id)
-            .and_then(|library| library.name.as_deref());
+        let name = pointers.library(*id).and_then(|library| library.name.as_deref());
         name.map_or_else(|| id.to_string(), |name| format!("{name:?} ({id})"))
     };
     let mut names: Vec<String> = libraries.iter().take(MOST_NAMED).map(name).collect();

@@ -44,11 +44,7 @@ impl Room {
         } else {
             String::new()
         };
-        format!(
-            "{} free of {}{files}",
-            bytes(self.free_bytes),
-            bytes(self.bytes)
-        )
+        format!("{} free of {}{files}", bytes(self.free_bytes), bytes(self.bytes))
     }
 }
 
@@ -58,12 +54,8 @@ mod tests {
 
     #[test]
     fn a_twentieth_is_enough() {
-        let room = |free_bytes, inodes, free_inodes| Room {
-            bytes: 2000,
-            free_bytes,
-            inodes,
-            free_inodes,
-        };
+        let room =
+            |free_bytes, inodes, free_inodes| Room { bytes: 2000, free_bytes, inodes, free_inodes };
         assert!(!room(100, 0, 0).is_short() && room(99, 0, 0).is_short());
         assert!(!room(2000, 200, 10).is_short() && room(2000, 200, 9).is_short());
     }

@@ -34,10 +34,7 @@ pub fn source(report: &mut Report, installation: &Installation) -> Databases {
         format!(
             "{}: Seafile {} ({})",
             installation.top.display(),
-            installation
-                .program_version
-                .as_deref()
-                .unwrap_or("of unknown version"),
+            installation.program_version.as_deref().unwrap_or("of unknown version"),
             installation.layout
         ),
     );
@@ -99,10 +96,7 @@ fn look_at_databases(report: &mut Report, installation: &Installation) -> u64 {
         match database::probe(&source, PATIENCE) {
             Ok(len) => {
                 bytes += len;
-                report.ok(
-                    "database",
-                    format!("{}: readable, and not locked", source.role),
-                );
+                report.ok("database", format!("{}: readable, and not locked", source.role));
             }
             Err(error) => {
                 let next = error.hint().map(Into::into);
@@ -116,12 +110,7 @@ fn look_at_databases(report: &mut Report, installation: &Installation) -> u64 {
 /// The next step for a missing `.env`: the options for docker's files that lie above the
 /// installation.
 fn env_file(top: &Path) -> String {
-    let names = [
-        ".env",
-        "docker-compose.yml",
-        "compose.yml",
-        "seafile-server.yml",
-    ];
+    let names = [".env", "docker-compose.yml", "compose.yml", "seafile-server.yml"];
     let folders = top.ancestors().skip(1).take(3);
     let there = folders.flat_map(|folder| names.iter().map(|name| folder.join(name)));
     let word = |path: &Path| shell(&path.to_string_lossy()).into_owned();
@@ -133,13 +122,7 @@ fn env_file(top: &Path) -> String {
             format!("{option} {}", word(&path))
         })
         .collect();
-    let options = if options.is_empty() {
-        "--env-file /path/to/.env".to_owned()
-    } else {
-        options.join(" ")
-    };
-    format!(
-        "use them and back them up too: `seawall backup {} {options}`",
-        word(top)
-    )
+    let options =
+        if options.is_empty() { "--env-file /path/to/.env".to_owned() } else { options.join(" ") };
+    format!("use them and back them up too: `seawall backup {} {options}`", word(top))
 }

@@ -100,10 +100,9 @@ fn spool(report: &mut Report, path: &Path, databases: Option<&Databases>) {
             ),
             "make room, or give a state folder on a larger disk with --state-dir",
         ),
-        Ok(_) => report.ok(
-            "spool",
-            format!("room for copies of the databases ({})", bytes(needed)),
-        ),
+        Ok(_) => {
+            report.ok("spool", format!("room for copies of the databases ({})", bytes(needed)))
+        }
         Err(error) => report.error("spool", &error, None),
     }
 }
@@ -132,10 +131,8 @@ fn of_repository(
     let next =
         "`seawall init` prints it again: keep it away from this machine, on paper if you can";
     if known.sheet_path().exists() {
-        let text = format!(
-            "a copy is in {}, and lost with this machine",
-            known.sheet_path().display()
-        );
+        let text =
+            format!("a copy is in {}, and lost with this machine", known.sheet_path().display());
         report.note("recovery sheet", text, Some(next.into()));
     } else {
         report.note("recovery sheet", "there is no copy here", Some(next.into()));

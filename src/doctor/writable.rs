@@ -68,18 +68,10 @@ pub(super) fn writable(report: &mut Report, installation: &Installation) {
 /// The account that will run Seafile.
 fn account(installation: &Installation) -> Option<Account> {
     if is_non_root(&installation.top) {
-        return Some(Account {
-            uid: NON_ROOT,
-            gid: NON_ROOT,
-            is_non_root: true,
-        });
+        return Some(Account { uid: NON_ROOT, gid: NON_ROOT, is_non_root: true });
     }
     let data = fs::metadata(&installation.data_dir).ok()?;
-    Some(Account {
-        uid: data.uid(),
-        gid: data.gid(),
-        is_non_root: false,
-    })
+    Some(Account { uid: data.uid(), gid: data.gid(), is_non_root: false })
 }
 
 /// Whether a `.env` or compose file sets `NON_ROOT`: in the installation, its `conf`, or in
@@ -93,9 +85,7 @@ fn is_non_root(top: &Path) -> bool {
         for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
             let path = entry.path();
             let name = entry.file_name().to_string_lossy().into_owned();
-            let is_docker = [".env", ".yml", ".yaml"]
-                .iter()
-                .any(|end| name.ends_with(end));
+            let is_docker = [".env", ".yml", ".yaml"].iter().any(|end| name.ends_with(end));
             if is_extra && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 folders.push(path);
             } else if is_docker && fs::read_to_string(&path).is_ok_and(|text| says_non_root(&text))
@@ -117,10 +107,8 @@ fn says_non_root(text: &str) -> bool {
 }
 
 fn folders(installation: &Installation) -> Vec<PathBuf> {
-    let mut all: Vec<PathBuf> = ["conf", "seahub-data", "logs"]
-        .iter()
-        .map(|name| installation.top.join(name))
-        .collect();
+    let mut all: Vec<PathBuf> =
+        ["conf", "seahub-data", "logs"].iter().map(|name| installation.top.join(name)).collect();
     all.push(installation.data_dir.clone());
     for kind in Kind::ALL {
         let root = installation.object_storage.roots.folder(kind).to_owned();
@@ -149,19 +137,12 @@ mod tests {
 
     #[test]
     fn what_docker_says_of_the_user() {
-        for text in [
-            "A=1\nNON_ROOT=true\n",
-            "environment:\n  - NON_ROOT=true",
-            "  NON_ROOT: \"true\"",
-        ] {
+        for text in
+            ["A=1\nNON_ROOT=true\n", "environment:\n  - NON_ROOT=true", "  NON_ROOT: \"true\""]
+        {
             assert!(says_non_root(text), "{text}");
         }
-        for text in [
-            "NON_ROOT=false",
-            "#NON_ROOT=true",
-            "XNON_ROOT=true",
-            "NON_ROOT_X=true",
-        ] {
+        for text in ["NON_ROOT=false", "#NON_ROOT=true", "XNON_ROOT=true", "NON_ROOT_X=true"] {
             assert!(!says_non_root(text), "{text}");
         }
     }

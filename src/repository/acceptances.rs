@@ -99,14 +99,9 @@ impl Acceptances {
         let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
         let mut accepted = Self::default();
         for (number, line) in lines {
-            let Accepted {
-                store,
-                kind,
-                id,
-                first_seen,
-                acceptance,
-            } = serde_json::from_str(line)
-                .map_err(|error| format!("line {}: {error}", number + 1))?;
+            let Accepted { store, kind, id, first_seen, acceptance } =
+                serde_json::from_str(line)
+                    .map_err(|error| format!("line {}: {error}", number + 1))?;
             let object = Object::new(store, kind, id);
             accepted.0.insert((object, first_seen), acceptance);
         }
@@ -157,10 +152,7 @@ impl AcceptedFaults {
     pub fn to_text(&self) -> Result<String, serde_json::Error> {
         let mut text = FAULTS_COMMENT.to_owned();
         for (key, acceptance) in &self.0 {
-            let line = AcceptedFault {
-                key: key.to_string(),
-                acceptance: acceptance.clone(),
-            };
+            let line = AcceptedFault { key: key.to_string(), acceptance: acceptance.clone() };
             text.push_str(&serde_json::to_string(&line)?);
             text.push('\n');
         }
@@ -221,21 +213,13 @@ mod tests {
     #[test]
     fn the_file_round_trips_and_may_be_edited() {
         let mut accepted = Acceptances::default();
-        accepted.accept(
-            &damage(1, FIRST),
-            acceptance("power cut\nof 2019, \"disk 3\""),
-        );
+        accepted.accept(&damage(1, FIRST), acceptance("power cut\nof 2019, \"disk 3\""));
         accepted.accept(&damage(2, FIRST), acceptance("ü"));
         let text = accepted.to_text().unwrap();
         assert_eq!(text.lines().count(), 3, "{text}");
         assert_eq!(Acceptances::parse(&text), Ok(accepted.clone()));
         let edited = format!("\n# mine\n{}", text.lines().last().unwrap());
-        assert!(
-            Acceptances::parse(&edited)
-                .unwrap()
-                .of(&damage(2, FIRST))
-                .is_some()
-        );
+        assert!(Acceptances::parse(&edited).unwrap().of(&damage(2, FIRST)).is_some());
         let error = Acceptances::parse(&format!("{text}oops\n")).unwrap_err();
         assert!(error.starts_with("line 4:"), "{error}");
     }
@@ -249,9 +233,7 @@ mod tests {
         let text = accepted.to_text().unwrap();
         assert_eq!(AcceptedFaults::parse(&text), Ok(accepted.clone()));
         assert!(
-            AcceptedFaults::parse(&format!("{text}oops\n"))
-                .unwrap_err()
-                .starts_with("line 3:")
+            AcceptedFaults::parse(&format!("{text}oops\n")).unwrap_err().starts_with("line 3:")
         );
         let at = |text: &str| text.parse().unwrap();
         assert!(accepted.holds(&key("data/blocks/ab/x"), at("2026-12-30T00:00:00Z")));

@@ -49,10 +49,7 @@ impl Markers {
         let (mut living, mut ended) = (Vec::new(), Vec::new());
         for chain in &chains {
             match chains.iter().find(|by| retires(by, chain)) {
-                Some(by) => ended.push(RetiredChain {
-                    chain: *chain,
-                    by: by.newest,
-                }),
+                Some(by) => ended.push(RetiredChain { chain: *chain, by: by.newest }),
                 None => living.push(*chain),
             }
         }
@@ -69,16 +66,8 @@ impl Markers {
         for newest in ordered {
             let key = newest.signed_by.key();
             match chains.iter_mut().find(|chain| chain.key() == key) {
-                Some(chain) => {
-                    *chain = Chain {
-                        newest,
-                        before: Some(chain.newest),
-                    }
-                }
-                None => chains.push(Chain {
-                    newest,
-                    before: None,
-                }),
+                Some(chain) => *chain = Chain { newest, before: Some(chain.newest) },
+                None => chains.push(Chain { newest, before: None }),
             }
         }
         chains.sort_by_key(|chain| chain.newest.id());

@@ -48,9 +48,7 @@ impl FromStr for RepositoryId {
     type Err = ParseRepositoryIdError;
 
     fn from_str(text: &str) -> Result<Self, ParseRepositoryIdError> {
-        let digits = text
-            .bytes()
-            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let digits = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         if text.len() == 32 && digits {
             Ok(Self(text.to_owned()))
         } else {
@@ -82,10 +80,7 @@ struct Wire {
 const AGE: &str = "age";
 
 fn malformed(reason: String) -> Error {
-    Error::Malformed {
-        what: "seawall.json".into(),
-        reason,
-    }
+    Error::Malformed { what: "seawall.json".into(), reason }
 }
 
 /// The error for a file longer than [`MAX_BYTES`].
@@ -120,9 +115,7 @@ impl Configuration {
             return Err(malformed("there is no format 0".into()));
         }
         if version.format != FORMAT {
-            return Err(Error::NewerFormat {
-                found: version.format,
-            });
+            return Err(Error::NewerFormat { found: version.format });
         }
         let wire: Wire =
             serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
@@ -134,16 +127,10 @@ impl Configuration {
             None => Seal::None,
             Some(AGE) => Seal::Age,
             Some(_) => {
-                return Err(malformed(
-                    "its encryption is none that this version knows".into(),
-                ));
+                return Err(malformed("its encryption is none that this version knows".into()));
             }
         };
-        Ok(Self {
-            id,
-            created: wire.created,
-            seal,
-        })
+        Ok(Self { id, created: wire.created, seal })
     }
 }
 
@@ -160,24 +147,15 @@ mod tests {
                 created: Timestamp::from_seconds(1_795_383_248).unwrap(),
                 seal,
             };
-            assert_eq!(
-                Configuration::parse(&configuration.to_bytes()).unwrap(),
-                configuration
-            );
+            assert_eq!(Configuration::parse(&configuration.to_bytes()).unwrap(), configuration);
         }
     }
 
     #[test]
     fn a_newer_format_is_told_from_garbage() {
         let newer = br#"{"format":2,"something":"else"}"#;
-        assert!(matches!(
-            Configuration::parse(newer),
-            Err(Error::NewerFormat { found: 2 })
-        ));
-        assert!(matches!(
-            Configuration::parse(b"{}"),
-            Err(Error::Malformed { .. })
-        ));
+        assert!(matches!(Configuration::parse(newer), Err(Error::NewerFormat { found: 2 })));
+        assert!(matches!(Configuration::parse(b"{}"), Err(Error::Malformed { .. })));
     }
 
     proptest! {

@@ -338,12 +338,7 @@ fn several(number: usize) -> String {
 /// Shows only the newest names: somebody who types a prefix usually means one of them.
 fn shortened(all: &[names::SnapshotId]) -> String {
     const SHOWN: usize = 3;
-    let mut texts: Vec<String> = all
-        .iter()
-        .rev()
-        .take(SHOWN)
-        .map(ToString::to_string)
-        .collect();
+    let mut texts: Vec<String> = all.iter().rev().take(SHOWN).map(ToString::to_string).collect();
     if all.len() > SHOWN {
         texts.push("…".to_owned());
     }
@@ -351,11 +346,7 @@ fn shortened(all: &[names::SnapshotId]) -> String {
 }
 
 fn opener(any: bool) -> &'static str {
-    if any {
-        "none of the keys given opens"
-    } else {
-        "no key was given to open"
-    }
+    if any { "none of the keys given opens" } else { "no key was given to open" }
 }
 
 /// Advises to run as the owner of the state folder. A state folder of its own would mean another

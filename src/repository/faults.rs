@@ -34,16 +34,8 @@ impl Faults {
         for snapshot in snapshots {
             let marker = &snapshot.marker;
             let mut hit: BTreeSet<Key> = BTreeSet::new();
-            let named = marker
-                .lists
-                .iter()
-                .chain(&marker.keys)
-                .chain([&marker.sums]);
-            hit.extend(
-                named
-                    .map(|named| named.key.clone())
-                    .filter(|key| bad.contains(key)),
-            );
+            let named = marker.lists.iter().chain(&marker.keys).chain([&marker.sums]);
+            hit.extend(named.map(|named| named.key.clone()).filter(|key| bad.contains(key)));
             hit.extend(of_sums(repository, snapshot, &bad)?);
             for named in &marker.lists {
                 if !of_lists.contains_key(&named.key) {
@@ -60,9 +52,7 @@ impl Faults {
 
     /// How many bad files a snapshot needs.
     pub fn of(&self, snapshot: SnapshotId) -> u64 {
-        self.by_snapshot
-            .get(&snapshot)
-            .map_or(0, |keys| keys.len() as u64)
+        self.by_snapshot.get(&snapshot).map_or(0, |keys| keys.len() as u64)
     }
 
     /// Each bad file that some snapshot needs, with those snapshots.
@@ -93,10 +83,7 @@ fn of_list(repository: &Repository, named: &Named, bad: &HashSet<Key>) -> Result
         return Ok(BTreeSet::new());
     };
     let seal = repository.seal();
-    let packs = list
-        .packs
-        .iter()
-        .map(|(kind, name)| names::pack(*kind, name, seal));
+    let packs = list.packs.iter().map(|(kind, name)| names::pack(*kind, name, seal));
     let keys = packs.chain([names::segment(&list.segment, seal)]);
     Ok(keys.filter(|key| bad.contains(key)).collect())
 }

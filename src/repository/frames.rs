@@ -73,9 +73,7 @@ impl FrameWriter {
             CParameter::ChecksumFlag(true),
             CParameter::WindowLog(WINDOW_LOG),
         ] {
-            compressor
-                .set_parameter(parameter)
-                .map_err(Error::Compress)?;
+            compressor.set_parameter(parameter).map_err(Error::Compress)?;
         }
         Ok(Self { compressor })
     }
@@ -86,9 +84,7 @@ impl FrameWriter {
         to.reserve(zstd_safe::compress_bound(plain.len()));
         let mut end = Cursor::new(to);
         end.set_position(start as u64);
-        self.compressor
-            .compress_to_buffer(plain, &mut end)
-            .map_err(Error::Compress)
+        self.compressor.compress_to_buffer(plain, &mut end).map_err(Error::Compress)
     }
 }
 
@@ -107,23 +103,14 @@ pub fn decompress_frame(frame: &[u8], plain_len: u64) -> Result<Vec<u8>, Error> 
     if zstd_safe::find_frame_compressed_size(frame) != Ok(frame.len()) {
         return Err(Error::NotOneFrame);
     }
-    let capacity = usize::try_from(plain_len).map_err(|_| Error::TooLong {
-        max: usize::MAX as u64,
-    })?;
+    let capacity =
+        usize::try_from(plain_len).map_err(|_| Error::TooLong { max: usize::MAX as u64 })?;
     let mut plain = Vec::new();
-    plain
-        .try_reserve_exact(capacity)
-        .map_err(|source| Error::Decompress(source.into()))?;
+    plain.try_reserve_exact(capacity).map_err(|source| Error::Decompress(source.into()))?;
     zstd::bulk::Decompressor::new()
         .and_then(|mut context| context.decompress_to_buffer(frame, &mut plain))
         .map_err(Error::Decompress)?;
-    if plain.len() == capacity {
-        Ok(plain)
-    } else {
-        Err(Error::Length {
-            expected: plain_len,
-        })
-    }
+    if plain.len() == capacity { Ok(plain) } else { Err(Error::Length { expected: plain_len }) }
 }
 
 fn check_header(frame: &[u8], plain_len: u64) -> Result<(), Error> {
@@ -134,9 +121,7 @@ fn check_header(frame: &[u8], plain_len: u64) -> Result<(), Error> {
     };
     let possible = (frame.len() as u64).saturating_mul(MAX_PLAIN_PER_BYTE);
     if declared != Some(plain_len) || plain_len > possible {
-        return Err(Error::Length {
-            expected: plain_len,
-        });
+        return Err(Error::Length { expected: plain_len });
     }
     let bytes = window_bytes(frame, plain_len).ok_or(Error::NotOneFrame)?;
     if bytes > MAX_WINDOW_BYTES {
@@ -212,9 +197,8 @@ impl Skippable {
 
     /// Appends a skippable frame and returns its length.
     pub fn append(self, content: &[u8], to: &mut Vec<u8>) -> Result<usize, Error> {
-        let len = u32::try_from(content.len()).map_err(|_| Error::TooLong {
-            max: u64::from(u32::MAX),
-        })?;
+        let len = u32::try_from(content.len())
+            .map_err(|_| Error::TooLong { max: u64::from(u32::MAX) })?;
         to.extend_from_slice(&self.magic());
         to.extend_from_slice(&len.to_le_bytes());
         to.extend_from_slice(content);
@@ -240,10 +224,7 @@ pub(super) mod tests {
     use std::path::Path;
 
     /// Writes a file for a stock tool to read.
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "a test's file need not be durable"
-    )]
+    #[allow(clippy::disallowed_methods, reason = "a test's file need not be durable")]
     pub fn put(folder: &Path, name: &str, bytes: &[u8]) {
         std::fs::write(folder.join(name), bytes).unwrap();
     }
@@ -251,9 +232,7 @@ pub(super) mod tests {
     /// Runs a script with stock tools in a folder and returns what it prints.
     pub fn shell(folder: &Path, script: &str) -> Vec<u8> {
         let mut shell = std::process::Command::new("bash");
-        shell
-            .args(["-euo", "pipefail", "-c", script])
-            .current_dir(folder);
+        shell.args(["-euo", "pipefail", "-c", script]).current_dir(folder);
         let output = seawall_test_servers::wait::output(&mut shell);
         assert!(
             output.status.success(),
@@ -345,10 +324,7 @@ pub(super) mod tests {
         let plain = vec![7; 40 << 20];
         for level in [1, 3, 22] {
             let frame = compress_frame(&plain, level).unwrap();
-            assert_eq!(
-                window_bytes(&frame, plain.len() as u64),
-                Some(MAX_WINDOW_BYTES)
-            );
+            assert_eq!(window_bytes(&frame, plain.len() as u64), Some(MAX_WINDOW_BYTES));
             assert!(decompress_frame(&frame, plain.len() as u64).unwrap() == plain);
             assert!(decompress_bounded(&frame, u64::MAX).unwrap() == plain);
             put(folder.path(), "frame", &frame);
@@ -383,10 +359,7 @@ pub(super) mod tests {
             decompress_frame(&frame, 20 << 20),
             Err(Error::Window { bytes }) if bytes == 1 << 24
         ));
-        assert!(matches!(
-            decompress_bounded(&frame, u64::MAX),
-            Err(Error::Decompress(_))
-        ));
+        assert!(matches!(decompress_bounded(&frame, u64::MAX), Err(Error::Decompress(_))));
     }
 
     #[test]
@@ -402,10 +375,7 @@ pub(super) mod tests {
         lie.extend_from_slice(&[0xC0, 0x50]);
         lie.extend_from_slice(&(1_u64 << 40).to_le_bytes());
         lie.extend_from_slice(&[1, 0, 0]);
-        assert!(matches!(
-            decompress_frame(&lie, 1 << 40),
-            Err(Error::Length { .. })
-        ));
+        assert!(matches!(decompress_frame(&lie, 1 << 40), Err(Error::Length { .. })));
     }
 
     #[test]
@@ -418,9 +388,6 @@ pub(super) mod tests {
         assert!(decompress_bounded(b"", 2).is_err());
         let mut skippable = Vec::new();
         Skippable::SeekTable.append(b"", &mut skippable).unwrap();
-        assert!(matches!(
-            decompress_frame(&skippable, 0),
-            Err(Error::NotOneFrame)
-        ));
+        assert!(matches!(decompress_frame(&skippable, 0), Err(Error::NotOneFrame)));
     }
 }

@@ -79,9 +79,7 @@ pub fn publish(
 }
 
 fn overwrites(place: &str) -> Error {
-    Error::Overwrites {
-        place: place.into(),
-    }
+    Error::Overwrites { place: place.into() }
 }
 
 #[cfg(test)]
@@ -127,31 +125,20 @@ mod tests {
             self.is_accepted.store(true, Ordering::Relaxed);
         }
         fn properties(&self) -> Properties {
-            Properties {
-                writes: Writes::Unproven,
-                ..Properties::default()
-            }
+            Properties { writes: Writes::Unproven, ..Properties::default() }
         }
     }
 
     fn published(overwrites: bool, weak: WeakWrites) -> (usize, Result<()>) {
         let memory = MemoryBackend::new();
-        let store = Store {
-            inner: memory.clone(),
-            overwrites,
-            is_accepted: AtomicBool::new(false),
-        };
+        let store =
+            Store { inner: memory.clone(), overwrites, is_accepted: AtomicBool::new(false) };
         let key = HostKey::generate("x").unwrap();
         let now = Timestamp::from_seconds(1_795_383_248).unwrap();
         let backend = guarded(Arc::new(store), "here", weak).unwrap();
         let mut result = publish(&*backend, "here", &key, now);
         if result.is_ok() {
-            result = publish(
-                &*backend,
-                "here",
-                &key,
-                now.plus(std::time::Duration::from_secs(9)),
-            );
+            result = publish(&*backend, "here", &key, now.plus(std::time::Duration::from_secs(9)));
         }
         (memory.list("").count(), result)
     }

@@ -33,13 +33,7 @@ impl HostKey {
         let host: String = host
             .chars()
             .take(60)
-            .map(|char| {
-                if char.is_ascii_alphanumeric() || char == '.' {
-                    char
-                } else {
-                    '-'
-                }
-            })
+            .map(|char| if char.is_ascii_alphanumeric() || char == '.' { char } else { '-' })
             .collect();
         let signing = SigningKey::generate(&format!("seawall-{host}"))?;
         let mut identity = Zeroizing::new([0; 32]);
@@ -109,24 +103,17 @@ impl HostKey {
 
     /// Reads a key file.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let malformed = |reason: &str| Error::Malformed {
-            what: "the host key".into(),
-            reason: reason.into(),
-        };
+        let malformed =
+            |reason: &str| Error::Malformed { what: "the host key".into(), reason: reason.into() };
         if text.len() as u64 > MAX_BYTES {
             return Err(malformed("it is too long"));
         }
-        let mut lines = text
-            .lines()
-            .map(str::trim)
-            .filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let mut lines =
+            text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
         let signing = lines.next().ok_or_else(|| malformed("it holds no key"))?;
-        let signing: SigningKey = signing
-            .parse()
-            .map_err(|error: NoteError| malformed(&error.to_string()))?;
-        let identity = lines
-            .next()
-            .ok_or_else(|| malformed("it holds no age identity"))?;
+        let signing: SigningKey =
+            signing.parse().map_err(|error: NoteError| malformed(&error.to_string()))?;
+        let identity = lines.next().ok_or_else(|| malformed("it holds no age identity"))?;
         let (prefix, identity) =
             bech32::decode(identity).map_err(|_| malformed("its age identity is bad"))?;
         let identity = Zeroizing::new(identity);
@@ -160,9 +147,7 @@ pub fn parse_public(bytes: &[u8]) -> Result<VerifyingKey, Error> {
     }
     let verifier = text.lines().find_map(|line| line.strip_prefix("verifier "));
     let verifier = verifier.ok_or_else(|| malformed("it names no verifier"))?;
-    verifier
-        .parse()
-        .map_err(|error: NoteError| malformed(&error.to_string()))
+    verifier.parse().map_err(|error: NoteError| malformed(&error.to_string()))
 }
 
 #[cfg(test)]
@@ -193,12 +178,7 @@ mod tests {
     fn debug_shows_no_secret() {
         let key = HostKey::generate("x").unwrap();
         let shown = format!("{key:?}");
-        assert!(
-            key.to_text()
-                .lines()
-                .skip(1)
-                .all(|line| !shown.contains(line))
-        );
+        assert!(key.to_text().lines().skip(1).all(|line| !shown.contains(line)));
     }
 
     #[test]

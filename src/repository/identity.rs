@@ -147,11 +147,8 @@ impl Repository {
         place: &str,
         vouched: &Vouched,
     ) -> Result<Self> {
-        let configuration = Configuration {
-            id: vouched.id.clone(),
-            created: vouched.since,
-            seal: vouched.seal,
-        };
+        let configuration =
+            Configuration { id: vouched.id.clone(), created: vouched.since, seal: vouched.seal };
         backend.put_new(&names::configuration(), &configuration.to_bytes())?;
         Self::open(backend, place)
     }

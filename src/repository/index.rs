@@ -30,11 +30,7 @@ impl List {
     ) -> Result<Vec<u8>> {
         let seal = repository.seal();
         let mut entries = vec![(*segment, names::segment(segment, seal))];
-        entries.extend(
-            packs
-                .iter()
-                .map(|(kind, name)| (*name, names::pack(*kind, name, seal))),
-        );
+        entries.extend(packs.iter().map(|(kind, name)| (*name, names::pack(*kind, name, seal))));
         Ok(Sums::new(entries)?.to_bytes())
     }
 
@@ -55,11 +51,7 @@ impl List {
                 .filter(|(_, expected)| *expected == name)
                 .ok_or_else(malformed)
         };
-        Ok(Self {
-            named: named.clone(),
-            segment,
-            packs: entries.map(pack).collect::<Result<_>>()?,
-        })
+        Ok(Self { named: named.clone(), segment, packs: entries.map(pack).collect::<Result<_>>()? })
     }
 
     /// Reads the list's segment, whose lines must be the list's packs, in order. Also returns its
@@ -124,9 +116,6 @@ pub fn read_manifest(
     if manifest.snapshot == marker.snapshot {
         Ok(manifest)
     } else {
-        Err(Error::Altered {
-            key,
-            problem: format!("is the manifest of {}", manifest.snapshot),
-        })
+        Err(Error::Altered { key, problem: format!("is the manifest of {}", manifest.snapshot) })
     }
 }

@@ -378,15 +378,11 @@ impl Manifest {
     /// Reads bytes whose SHA-256 was checked.
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
         let json = frames::decompress_bounded(bytes, MAX_BYTES)?;
-        let mut manifest: Self =
-            serde_json::from_slice(&json).map_err(|error| Error::Malformed {
-                what: "a manifest".into(),
-                reason: error.to_string(),
-            })?;
+        let mut manifest: Self = serde_json::from_slice(&json).map_err(|error| {
+            Error::Malformed { what: "a manifest".into(), reason: error.to_string() }
+        })?;
         if manifest.format > super::configuration::FORMAT {
-            return Err(Error::NewerFormat {
-                found: manifest.format,
-            });
+            return Err(Error::NewerFormat { found: manifest.format });
         }
         manifest.libraries.sort_by_key(|library| library.id);
         Ok(manifest)
@@ -401,9 +397,7 @@ impl Manifest {
 
     /// The library of that id.
     pub fn library(&self, id: LibraryId) -> Option<&Library> {
-        let at = self
-            .libraries
-            .binary_search_by_key(&id, |library| library.id);
+        let at = self.libraries.binary_search_by_key(&id, |library| library.id);
         self.libraries.get(at.ok()?)
     }
 
@@ -471,11 +465,7 @@ mod tests {
                 mode: Some(0o644),
                 owner: Some((1, 2)),
                 integrity: vec![],
-                parts: vec![Part {
-                    key,
-                    size: 3,
-                    sha256: hash,
-                }],
+                parts: vec![Part { key, size: 3, sha256: hash }],
             }],
             libraries: Vec::new(),
             unreferenced: Vec::new(),
@@ -505,10 +495,7 @@ mod tests {
     #[test]
     fn round_trip() {
         let manifest = manifest();
-        assert_eq!(
-            Manifest::parse(&manifest.to_bytes().unwrap()).unwrap(),
-            manifest
-        );
+        assert_eq!(Manifest::parse(&manifest.to_bytes().unwrap()).unwrap(), manifest);
         assert_eq!(manifest.parts().count(), 1);
     }
 
@@ -519,10 +506,7 @@ mod tests {
         let more = json.replacen('{', "{\"later\":[1,{}],", 1);
         assert_eq!(Manifest::parse(&stored(&more)).unwrap(), manifest());
         let newer = json.replacen("\"format\":1", "\"format\":2", 1);
-        assert!(matches!(
-            Manifest::parse(&stored(&newer)),
-            Err(Error::NewerFormat { found: 2 })
-        ));
+        assert!(matches!(Manifest::parse(&stored(&newer)), Err(Error::NewerFormat { found: 2 })));
     }
 
     proptest! {

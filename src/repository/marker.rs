@@ -161,19 +161,12 @@ impl Marker {
 
     /// How the files that it names are sealed.
     pub fn seal(&self) -> Seal {
-        if self.recipients.is_empty() {
-            Seal::None
-        } else {
-            Seal::Age
-        }
+        if self.recipients.is_empty() { Seal::None } else { Seal::Age }
     }
 
     /// Who can open the files that it names.
     pub fn readers(&self) -> Readers {
-        Readers {
-            recipients: self.recipients.clone(),
-            partly: self.partly.clone(),
-        }
+        Readers { recipients: self.recipients.clone(), partly: self.partly.clone() }
     }
 
     /// Reads a text whose signature was checked.
@@ -258,8 +251,7 @@ impl<'a> Fields<'a> {
 
     fn value<T: FromStr>(&self, name: &'static str) -> Result<T, MarkerError> {
         let text = self.text(name)?;
-        text.parse()
-            .map_err(|_| MarkerError::Line(format!("{name} {text}")))
+        text.parse().map_err(|_| MarkerError::Line(format!("{name} {text}")))
     }
 
     fn optional<T: FromStr>(&self, name: &'static str) -> Result<Option<T>, MarkerError> {
@@ -276,9 +268,7 @@ impl<'a> Fields<'a> {
             let (snapshot, sha256) = text.split_once(' ')?;
             Some((snapshot.parse().ok()?, sha256.parse().ok()?))
         };
-        parse()
-            .map(Some)
-            .ok_or_else(|| MarkerError::Line(format!("previous {text}")))
+        parse().map(Some).ok_or_else(|| MarkerError::Line(format!("previous {text}")))
     }
 
     fn finish(self) -> Result<Marker, MarkerError> {
@@ -311,10 +301,7 @@ impl<'a> Fields<'a> {
 
 fn parse_retired(text: &str) -> Option<Retired> {
     let (last, key) = text.split_once(' ')?;
-    Some(Retired {
-        last: last.parse().ok()?,
-        key: key.parse().ok()?,
-    })
+    Some(Retired { last: last.parse().ok()?, key: key.parse().ok()? })
 }
 
 fn parse_named(text: &str) -> Option<Named> {
@@ -334,19 +321,12 @@ pub(crate) mod tests {
 
     fn named(seed: u8) -> Named {
         let sha256 = Sha256::new([seed; 32]);
-        Named {
-            sha256,
-            size: u64::from(seed),
-            key: super::super::names::list(&sha256),
-        }
+        Named { sha256, size: u64::from(seed), key: super::super::names::list(&sha256) }
     }
 
     fn retired() -> Retired {
         let host_key = crate::repository::host_key::HostKey::generate("old.example").unwrap();
-        Retired {
-            last: "2026-11-21T20-40-05Z-1234".parse().unwrap(),
-            key: host_key.verifying(),
-        }
+        Retired { last: "2026-11-21T20-40-05Z-1234".parse().unwrap(), key: host_key.verifying() }
     }
 
     /// A marker of so many lists; an even number has an audit, and one that three divides a clock.
@@ -395,10 +375,7 @@ pub(crate) mod tests {
     fn each_line_must_stand_once() {
         let text = marker(6, Vec::new(), true).to_text();
         for name in ONCE {
-            let line = text
-                .lines()
-                .find(|line| line.starts_with(&format!("{name} ")))
-                .unwrap();
+            let line = text.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap();
             let without = text.replacen(&format!("{line}\n"), "", 1);
             if ["audited", "clock"].contains(&name) {
                 let marker = Marker::parse(&without).unwrap();
@@ -420,10 +397,7 @@ pub(crate) mod tests {
     #[test]
     fn voids_and_other_texts_are_told_apart() {
         assert_eq!(Marker::parse("seawall void 1\n"), Err(MarkerError::Void));
-        assert_eq!(
-            Marker::parse("seawall snapshot 2\n"),
-            Err(MarkerError::Title)
-        );
+        assert_eq!(Marker::parse("seawall snapshot 2\n"), Err(MarkerError::Title));
         assert_eq!(Marker::parse(""), Err(MarkerError::Title));
     }
 }

@@ -99,18 +99,12 @@ impl Repository {
             .ok_or_else(configuration::too_long)
             .and_then(|bytes| Configuration::parse(&bytes));
         let configuration = parsed.map_err(|error| match error {
-            Error::Malformed { reason, .. } => Error::ConfigurationDamaged {
-                place: place_text(),
-                reason,
-            },
+            Error::Malformed { reason, .. } => {
+                Error::ConfigurationDamaged { place: place_text(), reason }
+            }
             error => error,
         })?;
-        Ok(Self::open_as(
-            backend,
-            place,
-            configuration.id,
-            configuration.seal,
-        ))
+        Ok(Self::open_as(backend, place, configuration.id, configuration.seal))
     }
 
     /// Opens the repository with this id for reading, without reading `seawall.json`. The caller
@@ -144,11 +138,7 @@ impl Repository {
         now: crate::time::Timestamp,
         seal: Seal,
     ) -> Result<Self> {
-        let configuration = Configuration {
-            id: RepositoryId::random()?,
-            created: now,
-            seal,
-        };
+        let configuration = Configuration { id: RepositoryId::random()?, created: now, seal };
         backend.put_new(&names::configuration(), &configuration.to_bytes())?;
         Self::open(backend, place)
     }
@@ -233,10 +223,7 @@ impl Repository {
     /// bytes before the SHA-256 was checked. Reads no more bytes than the longest file that seawall
     /// stores.
     pub fn read_verified(&self, key: &Key, sha256: &Sha256) -> Result<Vec<u8>> {
-        let altered = |problem: &str| Error::Altered {
-            key: key.clone(),
-            problem: problem.into(),
-        };
+        let altered = |problem: &str| Error::Altered { key: key.clone(), problem: problem.into() };
         let bytes = bounded::get(&*self.backend, key, bounded::MAX_STORED_BYTES)
             .map_err(|error| match error.kind() {
                 ErrorKind::NotFound => altered("is missing"),
@@ -253,18 +240,16 @@ impl Repository {
     /// Reads a file that a marker names and checks its SHA-256. Asks for no more bytes than the
     /// marker says.
     pub fn read_named(&self, named: &marker::Named) -> Result<Vec<u8>> {
-        let altered = |problem: &str| Error::Altered {
-            key: named.key.clone(),
-            problem: problem.into(),
-        };
+        let altered =
+            |problem: &str| Error::Altered { key: named.key.clone(), problem: problem.into() };
         let bytes =
-            self.backend
-                .get(&named.key, Some(0..named.size))
-                .map_err(|error| match error.kind() {
+            self.backend.get(&named.key, Some(0..named.size)).map_err(|error| {
+                match error.kind() {
                     ErrorKind::NotFound => altered("is missing"),
                     ErrorKind::OutOfRange => altered("is shorter than the marker says"),
                     _ => error.into(),
-                })?;
+                }
+            })?;
         if Sha256::of(&bytes) == named.sha256 {
             Ok(bytes)
         } else {

@@ -43,10 +43,7 @@ impl SnapshotId {
     /// Names a run.
     pub fn new(started: Timestamp, host: KeyId) -> Self {
         let [first, second, ..] = *host.as_bytes();
-        Self {
-            started,
-            host: u16::from_be_bytes([first, second]),
-        }
+        Self { started, host: u16::from_be_bytes([first, second]) }
     }
 
     /// When the run started.
@@ -62,10 +59,7 @@ impl SnapshotId {
     /// The name of a run of the same host one second later.
     #[must_use]
     pub fn next(&self) -> Self {
-        Self {
-            started: self.started.plus(std::time::Duration::from_secs(1)),
-            host: self.host,
-        }
+        Self { started: self.started.plus(std::time::Duration::from_secs(1)), host: self.host }
     }
 }
 
@@ -224,12 +218,7 @@ pub fn segment(name: &Sha256, seal: Seal) -> Key {
 /// `data/{blocks,trees}/<2 hex>/<64 hex>.tar.zst`
 pub fn pack(kind: PackKind, name: &Sha256, seal: Seal) -> Key {
     let name = name.to_string();
-    key(&format!(
-        "{}/{}/{name}.tar.zst{}",
-        kind.folder(),
-        &name[..2],
-        seal.suffix()
-    ))
+    key(&format!("{}/{}/{name}.tar.zst{}", kind.folder(), &name[..2], seal.suffix()))
 }
 
 /// The snapshot whose marker would lie at this key.
@@ -241,23 +230,14 @@ pub fn parse_marker(text: &Key) -> Option<SnapshotId> {
 /// Reads [`intent`] and [`heartbeat`] back: the run that the key belongs to.
 pub fn parse_run(text: &Key) -> Option<SnapshotId> {
     let name = text.as_str().strip_prefix(RUNS)?.strip_prefix('/')?;
-    name.split_once('.')
-        .map_or(name, |(run, _)| run)
-        .parse()
-        .ok()
+    name.split_once('.').map_or(name, |(run, _)| run).parse().ok()
 }
 
 /// Reads [`pack`] back.
 pub fn parse_pack(text: &Key, seal: Seal) -> Option<(PackKind, Sha256)> {
     let (folder, file) = text.as_str().rsplit_once('/')?;
-    let kind = PackKind::ALL
-        .into_iter()
-        .find(|kind| text.is_below(kind.folder()))?;
-    let name = file
-        .strip_suffix(seal.suffix())?
-        .strip_suffix(".tar.zst")?
-        .parse()
-        .ok()?;
+    let kind = PackKind::ALL.into_iter().find(|kind| text.is_below(kind.folder()))?;
+    let name = file.strip_suffix(seal.suffix())?.strip_suffix(".tar.zst")?.parse().ok()?;
     (folder.len() == kind.folder().len() + 3 && pack(kind, &name, seal) == *text)
         .then_some((kind, name))
 }
@@ -265,11 +245,7 @@ pub fn parse_pack(text: &Key, seal: Seal) -> Option<(PackKind, Sha256)> {
 /// Reads [`segment`] back.
 pub fn parse_segment(text: &Key, seal: Seal) -> Option<Sha256> {
     let file = text.as_str().strip_prefix(INDEX)?.strip_prefix('/')?;
-    let name = file
-        .strip_suffix(seal.suffix())?
-        .strip_suffix(".jsonl.zst")?
-        .parse()
-        .ok()?;
+    let name = file.strip_suffix(seal.suffix())?.strip_suffix(".jsonl.zst")?.parse().ok()?;
     (segment(&name, seal) == *text).then_some(name)
 }
 
@@ -283,20 +259,14 @@ pub fn dump_part(
     seal: Seal,
 ) -> Option<Key> {
     let suffix = seal.suffix();
-    Key::parse(&format!(
-        "{DATABASES}/{snapshot}/{role}.{ending}.zst.{index:05}{suffix}"
-    ))
-    .ok()
+    Key::parse(&format!("{DATABASES}/{snapshot}/{role}.{ending}.zst.{index:05}{suffix}")).ok()
 }
 
 /// `data/files/<snapshot>/<group>.tar.zst.<five digits>`; `None` if `group` cannot be part of a
 /// key.
 pub fn files_part(snapshot: SnapshotId, group: &str, index: u32, seal: Seal) -> Option<Key> {
     let suffix = seal.suffix();
-    Key::parse(&format!(
-        "{FILES}/{snapshot}/{group}.tar.zst.{index:05}{suffix}"
-    ))
-    .ok()
+    Key::parse(&format!("{FILES}/{snapshot}/{group}.tar.zst.{index:05}{suffix}")).ok()
 }
 
 #[cfg(test)]
@@ -308,14 +278,9 @@ mod tests {
     fn names_are_as_documented() {
         let snapshot: SnapshotId = "2026-11-22T20-40-05Z-9f3c".parse().unwrap();
         let hash = Sha256::of(b"");
+        assert_eq!(marker(snapshot).as_str(), "markers/2026-11-22T20-40-05Z-9f3c");
         assert_eq!(
-            marker(snapshot).as_str(),
-            "markers/2026-11-22T20-40-05Z-9f3c"
-        );
-        assert_eq!(
-            dump_part(snapshot, "seafile", "db", 3, Seal::None)
-                .unwrap()
-                .as_str(),
+            dump_part(snapshot, "seafile", "db", 3, Seal::None).unwrap().as_str(),
             "databases/2026-11-22T20-40-05Z-9f3c/seafile.db.zst.00003"
         );
         assert_eq!(

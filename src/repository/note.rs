@@ -137,9 +137,7 @@ impl FromStr for SigningKey {
     type Err = NoteError;
 
     fn from_str(text: &str) -> Result<Self, NoteError> {
-        let text = text
-            .strip_prefix(PRIVATE_KEY_PREFIX)
-            .ok_or(NoteError::Key("no private key"))?;
+        let text = text.strip_prefix(PRIVATE_KEY_PREFIX).ok_or(NoteError::Key("no private key"))?;
         let (name, id, seed) = decode_key(text)?;
         let key = Self::from_seed(name, &seed)?;
         key.verifying.check_id(id)?;
@@ -169,11 +167,7 @@ impl VerifyingKey {
         if public.is_weak() {
             return Err(NoteError::Key("the key is weak"));
         }
-        Ok(Self {
-            name: name.to_owned(),
-            id: KeyId::of(name, public.as_bytes()),
-            public,
-        })
+        Ok(Self { name: name.to_owned(), id: KeyId::of(name, public.as_bytes()), public })
     }
 
     /// The key's name. It has no space, plus or control character.
@@ -242,12 +236,9 @@ fn decode_key(text: &str) -> Result<(&str, &str, [u8; 32]), NoteError> {
     let key = STANDARD.decode(key).map(Zeroizing::new);
     let key = key.map_err(|_| NoteError::Key("not in base64"))?;
     match key.split_first() {
-        Some((&ED25519, key)) => Ok((
-            name,
-            id,
-            key.try_into()
-                .map_err(|_| NoteError::Key("not of 32 bytes"))?,
-        )),
+        Some((&ED25519, key)) => {
+            Ok((name, id, key.try_into().map_err(|_| NoteError::Key("not of 32 bytes"))?))
+        }
         _ => Err(NoteError::Key("not an Ed25519 key")),
     }
 }
@@ -302,19 +293,14 @@ pub fn open(note: &[u8], known: &[VerifyingKey]) -> Result<Opened, NoteError> {
     let Unverified { text, signatures } = peek(note)?;
     let mut first = None;
     for line in signatures {
-        let mut named = known
-            .iter()
-            .filter(|key| key.id == line.id && key.name == line.name)
-            .peekable();
+        let mut named =
+            known.iter().filter(|key| key.id == line.id && key.name == line.name).peekable();
         if named.peek().is_none() {
             continue;
         }
         let key = named
             .find(|key| key.verifies(&text, &line.signature))
-            .ok_or(NoteError::BadSignature {
-                name: line.name,
-                id: line.id,
-            })?;
+            .ok_or(NoteError::BadSignature { name: line.name, id: line.id })?;
         first.get_or_insert(key);
     }
     let key = first.ok_or(NoteError::NoKnownKey)?.clone();
@@ -345,13 +331,9 @@ pub fn peek(note: &[u8]) -> Result<Unverified, NoteError> {
     check_length(note.len())?;
     let note = std::str::from_utf8(note).map_err(|_| NoteError::Malformed("not UTF-8"))?;
     check_characters(note)?;
-    let end = note
-        .rfind("\n\n")
-        .ok_or(NoteError::Malformed("no empty line before signatures"))?;
+    let end = note.rfind("\n\n").ok_or(NoteError::Malformed("no empty line before signatures"))?;
     let (text, lines) = note.split_at(end + 1);
-    let lines = lines[1..]
-        .strip_suffix('\n')
-        .ok_or(NoteError::Malformed("no signature lines"))?;
+    let lines = lines[1..].strip_suffix('\n').ok_or(NoteError::Malformed("no signature lines"))?;
     if lines.split('\n').count() > MAX_SIGNATURES {
         return Err(NoteError::Malformed("more than 100 signatures"));
     }
@@ -424,10 +406,7 @@ mod tests {
     #[test]
     fn debug_hides_the_secret() {
         let shown = format!("{:?}", GO_SIGNING.parse::<SigningKey>().unwrap());
-        assert!(
-            !shown.contains("AYEKFALV") && shown.contains("c74f20a3"),
-            "{shown}"
-        );
+        assert!(!shown.contains("AYEKFALV") && shown.contains("c74f20a3"), "{shown}");
     }
 
     #[test]
@@ -440,14 +419,8 @@ mod tests {
 
         let both = by_other.clone() + &line(&note);
         assert_eq!(open(both.as_bytes(), &known).unwrap().key, known[0]);
-        assert!(matches!(
-            open(by_other.as_bytes(), &known),
-            Err(NoteError::NoKnownKey)
-        ));
-        assert!(matches!(
-            open(note.as_bytes(), &[]),
-            Err(NoteError::NoKnownKey)
-        ));
+        assert!(matches!(open(by_other.as_bytes(), &known), Err(NoteError::NoKnownKey)));
+        assert!(matches!(open(note.as_bytes(), &[]), Err(NoteError::NoKnownKey)));
 
         let for_other_text = line(&sign("other\n", &ours).unwrap());
         for bad in [
@@ -456,36 +429,21 @@ mod tests {
             format!("text\n\n{for_other_text}") + &line(&note),
         ] {
             assert!(
-                matches!(
-                    open(bad.as_bytes(), &known),
-                    Err(NoteError::BadSignature { .. })
-                ),
+                matches!(open(bad.as_bytes(), &known), Err(NoteError::BadSignature { .. })),
                 "{bad}"
             );
         }
         // A known key's line with a signature of another length is a bad one, not an unknown one.
         let short = STANDARD.encode([known[0].id().as_bytes().as_slice(), b"short"].concat());
         let short = format!("text\n\n— host {short}\n");
-        assert!(matches!(
-            open(short.as_bytes(), &known),
-            Err(NoteError::BadSignature { .. })
-        ));
+        assert!(matches!(open(short.as_bytes(), &known), Err(NoteError::BadSignature { .. })));
     }
 
     #[test]
     fn texts_that_cannot_be_signed() {
         let key = key("a");
         let long = "a".repeat(MAX_NOTE_BYTES - 1) + "\n";
-        for text in [
-            "",
-            "a",
-            "a\t\n",
-            "a\r\n",
-            "\0\n",
-            "\u{7f}\n",
-            "\u{9b}1m\n",
-            &long,
-        ] {
+        for text in ["", "a", "a\t\n", "a\r\n", "\0\n", "\u{7f}\n", "\u{9b}1m\n", &long] {
             assert!(sign(text, &key).is_err(), "{:?}", text.get(..10));
         }
         for text in ["\n", "a\n\n", "\n\n\n", "— a b\n\n— c d\n", "è\n"] {
@@ -534,10 +492,7 @@ mod tests {
             good.replace("think", "th\u{1b}nk"),
             GO_LINE.to_owned(),
         ] {
-            assert!(
-                matches!(open(bad.as_bytes(), &known), Err(NoteError::Malformed(_))),
-                "{bad}"
-            );
+            assert!(matches!(open(bad.as_bytes(), &known), Err(NoteError::Malformed(_))), "{bad}");
         }
         let not_utf8 = [b"\xff\n\n".as_slice(), GO_LINE.as_bytes()].concat();
         assert!(peek(&not_utf8).is_err());
@@ -561,21 +516,12 @@ mod tests {
             assert!(bad.parse::<VerifyingKey>().is_err(), "{bad}");
         }
         let public = encode_key(&[0; 32]);
-        assert!(
-            format!("a+00000000+{public}")
-                .parse::<VerifyingKey>()
-                .is_err()
-        );
+        assert!(format!("a+00000000+{public}").parse::<VerifyingKey>().is_err());
         for name in ["", "a b", "a+b", "a\u{a0}b", "a\nb", "a\u{7f}"] {
             assert!(SigningKey::generate(name).is_err(), "{name:?}");
         }
         assert!(GO_VERIFYING.parse::<SigningKey>().is_err());
-        assert!(
-            GO_SIGNING
-                .replace("c74f20a3", "00000000")
-                .parse::<SigningKey>()
-                .is_err()
-        );
+        assert!(GO_SIGNING.replace("c74f20a3", "00000000").parse::<SigningKey>().is_err());
     }
 
     #[test]
@@ -583,10 +529,7 @@ mod tests {
         let mut identity = [0; 32];
         identity[0] = 1;
         let text = format!("a+{}+{}", KeyId::of("a", &identity), encode_key(&identity));
-        assert!(matches!(
-            text.parse::<VerifyingKey>(),
-            Err(NoteError::Key("the key is weak"))
-        ));
+        assert!(matches!(text.parse::<VerifyingKey>(), Err(NoteError::Key("the key is weak"))));
     }
 
     /// Whoever has the secret can make a signature with a small-order `R` that fits by plain

@@ -16,10 +16,7 @@ pub(super) fn refuse_other(folder: &Path) -> Result<()> {
         Ok(metadata) => metadata.uid(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(source) => {
-            return Err(Error::State {
-                path: folder.to_owned(),
-                source,
-            });
+            return Err(Error::State { path: folder.to_owned(), source });
         }
     };
     let this = rustix::process::geteuid();

@@ -38,11 +38,7 @@ pub struct PartOptions {
 impl PartOptions {
     /// The usual sizes.
     pub const fn new(level: i32) -> Self {
-        Self {
-            level,
-            part_bytes: PART_BYTES,
-            frame_bytes: FRAME_BYTES,
-        }
+        Self { level, part_bytes: PART_BYTES, frame_bytes: FRAME_BYTES }
     }
 }
 
@@ -86,17 +82,10 @@ impl<F: FnMut(u32, Vec<u8>) -> io::Result<()>> PartWriter<F> {
     pub fn new(options: PartOptions, put: F) -> io::Result<Self> {
         Ok(Self {
             frames: FrameWriter::new(options.level).map_err(io::Error::other)?,
-            options: PartOptions {
-                frame_bytes: options.frame_bytes.max(1),
-                ..options
-            },
+            options: PartOptions { frame_bytes: options.frame_bytes.max(1), ..options },
             plain: Vec::new(),
             part: Vec::new(),
-            totals: PartTotals {
-                plain_len: 0,
-                plain_sha256: Sha256::new([0; 32]),
-                parts: 0,
-            },
+            totals: PartTotals { plain_len: 0, plain_sha256: Sha256::new([0; 32]), parts: 0 },
             sha256: sha2::Sha256::new(),
             put,
             failed: false,
@@ -126,9 +115,7 @@ impl<F: FnMut(u32, Vec<u8>) -> io::Result<()>> PartWriter<F> {
 
     fn end_frame(&mut self) -> io::Result<()> {
         self.failed = true;
-        self.frames
-            .append(&self.plain, &mut self.part)
-            .map_err(io::Error::other)?;
+        self.frames.append(&self.plain, &mut self.part).map_err(io::Error::other)?;
         self.totals.plain_len += self.plain.len() as u64;
         self.sha256.update(&self.plain);
         self.plain.clear();
@@ -196,9 +183,7 @@ enum State {
 
 impl<I> fmt::Debug for PartReader<I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PartReader")
-            .field("state", &self.state)
-            .finish_non_exhaustive()
+        f.debug_struct("PartReader").field("state", &self.state).finish_non_exhaustive()
     }
 }
 
@@ -207,16 +192,8 @@ impl<I: Iterator<Item = io::Result<Vec<u8>>>> PartReader<I> {
     pub fn new(parts: I) -> io::Result<Self> {
         let mut context =
             DCtx::try_create().ok_or_else(|| io::Error::from(io::ErrorKind::OutOfMemory))?;
-        context
-            .set_parameter(DParameter::WindowLogMax(WINDOW_LOG))
-            .map_err(zstd_error)?;
-        Ok(Self {
-            parts,
-            part: Vec::new(),
-            position: 0,
-            context,
-            state: State::Start,
-        })
+        context.set_parameter(DParameter::WindowLogMax(WINDOW_LOG)).map_err(zstd_error)?;
+        Ok(Self { parts, part: Vec::new(), position: 0, context, state: State::Start })
     }
 
     fn next_part(&mut self) -> io::Result<()> {
@@ -229,10 +206,7 @@ impl<I: Iterator<Item = io::Result<Vec<u8>>>> PartReader<I> {
                 self.state = State::InFrame;
             }
             None if self.state == State::Start => {
-                return Err(io::Error::new(
-                    io::ErrorKind::UnexpectedEof,
-                    "a stream has no parts",
-                ));
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a stream has no parts"));
             }
             None => self.state = State::End,
         }
@@ -244,17 +218,10 @@ impl<I: Iterator<Item = io::Result<Vec<u8>>>> PartReader<I> {
         let mut output = OutBuffer::around(to);
         let mut input = InBuffer::around(&self.part);
         input.set_pos(self.position);
-        let wanted = self
-            .context
-            .decompress_stream(&mut output, &mut input)
-            .map_err(zstd_error)?;
+        let wanted = self.context.decompress_stream(&mut output, &mut input).map_err(zstd_error)?;
         self.position = input.pos();
         let len = output.pos();
-        self.state = if wanted == 0 {
-            State::BetweenFrames
-        } else {
-            State::InFrame
-        };
+        self.state = if wanted == 0 { State::BetweenFrames } else { State::InFrame };
         if at_end && len == 0 && self.state == State::InFrame {
             return Err(io::Error::new(
                 io::ErrorKind::UnexpectedEof,
@@ -308,11 +275,7 @@ mod tests {
     use crate::repository::frames::tests::{noise, put, shell};
     use proptest::prelude::*;
 
-    const SMALL: PartOptions = PartOptions {
-        level: 3,
-        part_bytes: 500,
-        frame_bytes: 100,
-    };
+    const SMALL: PartOptions = PartOptions { level: 3, part_bytes: 500, frame_bytes: 100 };
 
     fn cut(options: PartOptions, plain: &[u8]) -> (Vec<Vec<u8>>, PartTotals) {
         let mut parts = Vec::new();
@@ -401,10 +364,7 @@ mod tests {
 
     #[test]
     fn a_stream_that_ends_with_a_part_has_no_empty_one() {
-        let one = PartOptions {
-            part_bytes: 1,
-            ..SMALL
-        };
+        let one = PartOptions { part_bytes: 1, ..SMALL };
         assert_eq!(cut(one, &[7; 300]).0.len(), 3);
         assert_eq!(cut(one, &[7; 301]).0.len(), 4);
     }
@@ -422,11 +382,7 @@ mod tests {
 
     #[test]
     fn parts_without_a_name_are_refused() {
-        let options = PartOptions {
-            level: 1,
-            part_bytes: 1,
-            frame_bytes: 1,
-        };
+        let options = PartOptions { level: 1, part_bytes: 1, frame_bytes: 1 };
         let mut writer = PartWriter::new(options, |_, _| Ok(())).unwrap();
         writer.write_all(&vec![0; MAX_PARTS as usize]).unwrap();
         assert!(writer.write_all(&[0]).is_err());
@@ -446,10 +402,7 @@ mod tests {
         assert!(writer.finish().is_err());
         assert_eq!(calls, 1);
 
-        let parts = [
-            Err(io::Error::other("gone")),
-            Ok(cut(SMALL, b"a").0.remove(0)),
-        ];
+        let parts = [Err(io::Error::other("gone")), Ok(cut(SMALL, b"a").0.remove(0))];
         let mut reader = PartReader::new(parts.into_iter()).unwrap();
         assert!(reader.read(&mut [0; 9]).is_err());
         assert!(reader.read(&mut [0; 9]).is_err());
@@ -465,11 +418,7 @@ mod tests {
 
     #[test]
     fn stock_tools_join_a_thousand_and_one_parts() {
-        let options = PartOptions {
-            level: 1,
-            part_bytes: 1,
-            frame_bytes: 50,
-        };
+        let options = PartOptions { level: 1, part_bytes: 1, frame_bytes: 50 };
         let plain = noise(50 * 1001, 7);
         let (parts, totals) = cut(options, &plain);
         assert_eq!(totals.parts, 1001);

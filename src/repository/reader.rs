@@ -55,20 +55,14 @@ impl Frames {
         let start = usize::try_from(place.start).map_err(|_| outside())?;
         let length = usize::try_from(place.length).map_err(|_| outside())?;
         let end = start.checked_add(length).ok_or_else(outside)?;
-        plain
-            .get(start..end)
-            .map(<[u8]>::to_vec)
-            .ok_or_else(outside)
+        plain.get(start..end).map(<[u8]>::to_vec).ok_or_else(outside)
     }
 
     fn kept(&self, place: &Place) -> Option<Arc<Vec<u8>>> {
         let frames = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_wanted =
             |(pack, offset, _): &&Read| (*pack, *offset) == (place.pack, place.frame.offset);
-        frames
-            .iter()
-            .find(is_wanted)
-            .map(|(_, _, plain)| Arc::clone(plain))
+        frames.iter().find(is_wanted).map(|(_, _, plain)| Arc::clone(plain))
     }
 
     fn read(&self, repository: &Repository, key: &Key, place: &Place) -> Result<Arc<Vec<u8>>> {
@@ -95,11 +89,7 @@ pub fn read_listed_pack(
     size: u64,
 ) -> Result<Vec<u8>> {
     let key = names::pack(kind, name, repository.seal());
-    let stored = repository.read_named(&Named {
-        sha256: *name,
-        size,
-        key: key.clone(),
-    })?;
+    let stored = repository.read_named(&Named { sha256: *name, size, key: key.clone() })?;
     repository.open_file(&key, stored)
 }
 

@@ -28,10 +28,7 @@ impl Readers {
                 partly.push(one.to_owned());
             }
         }
-        Self {
-            recipients: now.to_vec(),
-            partly,
-        }
+        Self { recipients: now.to_vec(), partly }
     }
 
     /// The recipients that open everything.
@@ -72,18 +69,11 @@ mod tests {
     use super::*;
 
     fn texts(words: &str) -> Vec<String> {
-        words
-            .split(',')
-            .filter(|word| !word.is_empty())
-            .map(ToOwned::to_owned)
-            .collect()
+        words.split(',').filter(|word| !word.is_empty()).map(ToOwned::to_owned).collect()
     }
 
     fn readers(recipients: &str, partly: &str) -> Readers {
-        Readers {
-            recipients: texts(recipients),
-            partly: texts(partly),
-        }
+        Readers { recipients: texts(recipients), partly: texts(partly) }
     }
 
     #[test]

@@ -40,9 +40,7 @@ pub struct FrameRemains {
 
 impl std::fmt::Debug for Remains<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Remains")
-            .field("stored", &self.stored.len())
-            .finish_non_exhaustive()
+        f.debug_struct("Remains").field("stored", &self.stored.len()).finish_non_exhaustive()
     }
 }
 
@@ -66,12 +64,7 @@ impl<'a> Remains<'a> {
                 (stored, beginning)
             }
         };
-        Ok(Some(Self {
-            repository,
-            size,
-            stored,
-            beginning,
-        }))
+        Ok(Some(Self { repository, size, stored, beginning }))
     }
 
     /// The number of stored bytes that were fetched.
@@ -84,10 +77,7 @@ impl<'a> Remains<'a> {
         let end = frame.offset.saturating_add(frame.len);
         let bytes = self.range(frame.offset..end);
         if let Ok(plain) = pack::read_frame(&bytes, frame) {
-            return FrameRemains {
-                plain,
-                is_whole: true,
-            };
+            return FrameRemains { plain, is_whole: true };
         }
         FrameRemains {
             plain: frames::decompress_beginning(&bytes, frame.plain_len),

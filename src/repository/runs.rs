@@ -95,11 +95,7 @@ pub fn seen(backend: &dyn Backend) -> Result<Vec<Seen>, Error> {
             continue;
         };
         let time = Timestamp::from_system(entry.modified);
-        let run = runs.entry(snapshot).or_insert(Seen {
-            snapshot,
-            first: time,
-            last: time,
-        });
+        let run = runs.entry(snapshot).or_insert(Seen { snapshot, first: time, last: time });
         run.first = run.first.min(time);
         run.last = run.last.max(time);
     }
@@ -116,9 +112,7 @@ pub fn unfinished(seen: Vec<Seen>, markers: &Markers) -> Vec<Seen> {
         .collect();
     let is_open = |run: &Seen| {
         let of_host = markers.snapshots.iter().map(Snapshot::id);
-        let newest = of_host
-            .filter(|snapshot| snapshot.host() == run.snapshot.host())
-            .max();
+        let newest = of_host.filter(|snapshot| snapshot.host() == run.snapshot.host()).max();
         !ended.contains(&run.snapshot) && newest.is_none_or(|newest| newest < run.snapshot)
     };
     seen.into_iter().filter(is_open).collect()
@@ -197,16 +191,12 @@ pub fn damaged_keys(backend: &dyn Backend) -> Result<HashSet<Key>, Error> {
 }
 
 fn read_record(record: &Key, bytes: &[u8], absent: &mut HashSet<Key>) -> Result<(), Error> {
-    let malformed = |reason: &str| Error::Malformed {
-        what: record.to_string(),
-        reason: reason.into(),
-    };
+    let malformed =
+        |reason: &str| Error::Malformed { what: record.to_string(), reason: reason.into() };
     let text = std::str::from_utf8(bytes).map_err(|_| malformed("it is not text"))?;
     let mut lines = text.lines();
     if !matches!(lines.next(), Some(TOMBSTONE | DAMAGE)) {
-        return Err(malformed(
-            "it is a record of a kind that this version does not know",
-        ));
+        return Err(malformed("it is a record of a kind that this version does not know"));
     }
     for line in lines {
         let Some(("key", key)) = line.split_once(' ') else {
@@ -257,9 +247,7 @@ mod tests {
     fn intents_and_heartbeats_are_no_records() {
         let backend = MemoryBackend::default();
         let snapshot: SnapshotId = "2026-11-22T20-40-05Z-9f3c".parse().unwrap();
-        backend
-            .put_new(&names::intent(snapshot), b"anything")
-            .unwrap();
+        backend.put_new(&names::intent(snapshot), b"anything").unwrap();
         put_heartbeat(&backend, snapshot, 1, Timestamp::from_seconds(0).unwrap()).unwrap();
         assert!(absent_keys(&backend).unwrap().is_empty());
     }

@@ -78,9 +78,7 @@ impl Repository {
     /// The recipients of what is written.
     pub fn recipients(&self) -> Vec<String> {
         let sealing = self.sealing.iter();
-        sealing
-            .flat_map(|sealing| sealing.recipients.texts().map(ToOwned::to_owned))
-            .collect()
+        sealing.flat_map(|sealing| sealing.recipients.texts().map(ToOwned::to_owned)).collect()
     }
 
     /// Seals a whole file. Returns the bytes unchanged if the repository is not encrypted.
@@ -89,9 +87,7 @@ impl Repository {
             return Ok(bytes);
         }
         let Some(sealing) = &self.sealing else {
-            return Err(Error::NoRecipients {
-                place: self.place.clone(),
-            });
+            return Err(Error::NoRecipients { place: self.place.clone() });
         };
         let host = match content {
             Content::Data => None,
@@ -142,18 +138,16 @@ impl Repository {
         opened: std::result::Result<Vec<u8>, OpenError>,
     ) -> Result<Vec<u8>> {
         opened.map_err(|error| match error {
-            OpenError::NoKey => Error::Locked {
-                key: key.clone(),
-                any: !self.identities.is_empty(),
-            },
+            OpenError::NoKey => {
+                Error::Locked { key: key.clone(), any: !self.identities.is_empty() }
+            }
             OpenError::Broken(problem) => Error::Altered {
                 key: key.clone(),
                 problem: format!("is no file that age made: {problem}"),
             },
-            source @ (OpenError::Identity(_) | OpenError::Read(_)) => Error::Key {
-                key: key.clone(),
-                source,
-            },
+            source @ (OpenError::Identity(_) | OpenError::Read(_)) => {
+                Error::Key { key: key.clone(), source }
+            }
         })
     }
 }

@@ -54,12 +54,8 @@ pub struct SegmentWriter {
 impl SegmentWriter {
     /// Begins a segment.
     pub fn new(header: &Header) -> Result<Self, Error> {
-        let mut writer = Self {
-            plain: Vec::new(),
-            stored: Vec::new(),
-            plain_bytes: 0,
-            packs: Vec::new(),
-        };
+        let mut writer =
+            Self { plain: Vec::new(), stored: Vec::new(), plain_bytes: 0, packs: Vec::new() };
         writer.push(header)?;
         Ok(writer)
     }
@@ -111,10 +107,7 @@ pub fn parse(bytes: &[u8]) -> Result<(Header, Vec<Line>), Error> {
     let plain = frames::decompress_bounded(bytes, MAX_BYTES as u64)?;
     let mut lines = plain.split(|&byte| byte == b'\n');
     let header = parse_line(lines.next().unwrap_or_default())?;
-    let lines = lines
-        .filter(|line| !line.is_empty())
-        .map(parse_line)
-        .collect::<Result<_, _>>()?;
+    let lines = lines.filter(|line| !line.is_empty()).map(parse_line).collect::<Result<_, _>>()?;
     Ok((header, lines))
 }
 
@@ -129,10 +122,7 @@ fn parse_line<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T, Error> {
 }
 
 fn malformed(error: &serde_json::Error) -> Error {
-    Error::Malformed {
-        what: "a segment".into(),
-        reason: error.to_string(),
-    }
+    Error::Malformed { what: "a segment".into(), reason: error.to_string() }
 }
 
 #[cfg(test)]
@@ -145,12 +135,7 @@ mod tests {
 
     fn header() -> Header {
         let snapshot: SnapshotId = "2026-11-22T20-40-05Z-9f3c".parse().unwrap();
-        Header {
-            segment: 1,
-            snapshot,
-            number: 3,
-            tier: 1,
-        }
+        Header { segment: 1, snapshot, number: 3, tier: 1 }
     }
 
     /// A real pack's line, of objects made from `seeds`.
@@ -161,23 +146,12 @@ mod tests {
             let id = ObjectId::new(Sha256::of(bytes).as_bytes()[..20].try_into().unwrap());
             let object = Object::new(store, Kind::ALL[usize::from(*kind)], id);
             // The same object twice is refused, which is fine here.
-            let _ = builder.add(
-                MemberName {
-                    object,
-                    damaged: false,
-                },
-                bytes,
-            );
+            let _ = builder.add(MemberName { object, damaged: false }, bytes);
         }
         let pack = builder.finish().unwrap();
         let size = pack.bytes.len() as u64;
         let name = Sha256::of(&pack.bytes);
-        Line {
-            pack: name,
-            kind: PackKind::Trees,
-            size,
-            contents: pack.contents,
-        }
+        Line { pack: name, kind: PackKind::Trees, size, contents: pack.contents }
     }
 
     fn bytes_of(lines: &[Line]) -> Vec<u8> {
@@ -225,11 +199,7 @@ mod tests {
     fn two_runs_never_write_the_same_bytes() {
         let lines = [line(&[(1, 1, b"x".to_vec())])];
         let other: SnapshotId = "2026-11-22T20-40-06Z-9f3c".parse().unwrap();
-        let mut writer = SegmentWriter::new(&Header {
-            snapshot: other,
-            ..header()
-        })
-        .unwrap();
+        let mut writer = SegmentWriter::new(&Header { snapshot: other, ..header() }).unwrap();
         writer.add(&lines[0]).unwrap();
         assert_ne!(writer.finish().unwrap(), bytes_of(&lines));
     }

@@ -20,10 +20,7 @@ const OF_LOCKS: [i32; 8] = [2058, 2314, 3594, 3850, 4618, 4874, 5130, 5386];
 pub(super) fn lock_error(path: &Path, source: io::Error) -> Error {
     let path = path.to_owned();
     if says_no_locks(&source) {
-        Error::StateOnShare {
-            path,
-            source: source.into(),
-        }
+        Error::StateOnShare { path, source: source.into() }
     } else {
         Error::State { path, source }
     }
@@ -36,10 +33,7 @@ pub(super) fn catalog_error(path: &Path, source: rusqlite::Error) -> Error {
     // SQLite reports "busy" for every lock that it cannot get, whatever the reason.
     let is_busy = source.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy);
     if OF_LOCKS.contains(&code) || (is_busy && has_no_record_locks(&path)) {
-        Error::StateOnShare {
-            path,
-            source: source.into(),
-        }
+        Error::StateOnShare { path, source: source.into() }
     } else {
         Error::Catalog { path, source }
     }
@@ -78,10 +72,7 @@ mod tests {
             let error = lock_error(path, errno.into());
             assert!(matches!(error, Error::StateOnShare { .. }), "{error:?}");
             let hint = error.hint().unwrap();
-            assert!(
-                hint.contains("local disk") && hint.contains("--state-dir"),
-                "{hint}"
-            );
+            assert!(hint.contains("local disk") && hint.contains("--state-dir"), "{hint}");
         }
         for errno in [Errno::ACCESS, Errno::IO, Errno::NOSPC] {
             let error = lock_error(path, errno.into());
@@ -95,10 +86,7 @@ mod tests {
         let path = folder.path().join("catalog.db");
         for code in OF_LOCKS {
             let error = catalog_error(&path, sqlite(code));
-            assert!(
-                matches!(error, Error::StateOnShare { .. }),
-                "{code}: {error:?}"
-            );
+            assert!(matches!(error, Error::StateOnShare { .. }), "{code}: {error:?}");
             assert!(!error.hint().unwrap().contains("away"));
         }
         // BUSY on a disk that has locks, FULL, CORRUPT, IOERR_READ.

@@ -162,10 +162,7 @@ impl Repository {
                 Some(Found::Snapshot(snapshot)) if snapshot.signed_by.key() == host => {
                     return Ok((Some(*snapshot), bad));
                 }
-                Some(Found::Bad(problem)) => bad.push(BadMarker {
-                    key: entry.key,
-                    problem,
-                }),
+                Some(Found::Bad(problem)) => bad.push(BadMarker { key: entry.key, problem }),
                 Some(Found::Snapshot(_) | Found::Void) | None => {}
             }
         }
@@ -261,11 +258,8 @@ impl Repository {
         if names::marker(marker.snapshot) != entry.key {
             return Ok(Found::Bad(format!("says that it is {}", marker.snapshot)));
         }
-        let signed_by = if pinned {
-            SignedBy::Pinned(opened.key)
-        } else {
-            SignedBy::Unpinned(opened.key)
-        };
+        let signed_by =
+            if pinned { SignedBy::Pinned(opened.key) } else { SignedBy::Unpinned(opened.key) };
         Ok(Found::Snapshot(Box::new(Snapshot {
             marker,
             sha256: Sha256::of(bytes),

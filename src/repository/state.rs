@@ -42,9 +42,7 @@ impl Lock {
     fn sign(mut self) -> Self {
         let (process, now) = (std::process::id(), Clock::system().now());
         let _ = self.file.set_len(0);
-        let _ = self
-            .file
-            .write_all(format!("process {process}, since {now}\n").as_bytes());
+        let _ = self.file.write_all(format!("process {process}, since {now}\n").as_bytes());
         self
     }
 }
@@ -63,16 +61,12 @@ impl StateFolder {
     pub fn open(path: &Path) -> Result<Self> {
         owner::refuse_other(path)?;
         make_folder(path)?;
-        Ok(Self {
-            path: path.to_owned(),
-        })
+        Ok(Self { path: path.to_owned() })
     }
 
     /// The folder if it exists. Makes nothing.
     pub fn existing(path: &Path) -> Option<Self> {
-        path.is_dir().then(|| Self {
-            path: path.to_owned(),
-        })
+        path.is_dir().then(|| Self { path: path.to_owned() })
     }
 
     /// Refuses a folder that this user may not write, or where the owner could not use this user's
@@ -90,10 +84,7 @@ impl StateFolder {
     /// is held.
     pub fn lock(&self) -> Result<Lock> {
         let path = self.path.join("lock");
-        let failed = |source| Error::State {
-            path: path.clone(),
-            source,
-        };
+        let failed = |source| Error::State { path: path.clone(), source };
         let file = File::options()
             .create(true)
             .truncate(false)
@@ -106,10 +97,7 @@ impl StateFolder {
             Err(TryLockError::WouldBlock) => {
                 let holder = fs::read_to_string(&path).unwrap_or_default();
                 let line = holder.lines().next().filter(|line| is_holder(line));
-                Err(Error::Busy {
-                    holder: line.map(ToOwned::to_owned),
-                    path,
-                })
+                Err(Error::Busy { holder: line.map(ToOwned::to_owned), path })
             }
             Err(TryLockError::Error(source)) => Err(share::lock_error(&path, source)),
         }
@@ -165,10 +153,9 @@ impl StateFolder {
     pub fn vouchers(path: &Path) -> Result<Vec<Voucher>> {
         let mut vouchers = Vec::new();
         for (id, state) in of_repositories(path)? {
-            vouchers.extend(state.trusted()?.into_iter().map(|key| Voucher {
-                key,
-                of: Some(id.clone()),
-            }));
+            vouchers.extend(
+                state.trusted()?.into_iter().map(|key| Voucher { key, of: Some(id.clone()) }),
+            );
         }
         Ok(vouchers)
     }
@@ -223,9 +210,7 @@ impl RepositoryState {
         };
         let lines = text.lines().map(str::trim);
         let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
-        lines
-            .map(|line| Ok(line.parse::<VerifyingKey>()?))
-            .collect()
+        lines.map(|line| Ok(line.parse::<VerifyingKey>()?)).collect()
     }
 
     /// Vouches for a key.
@@ -274,11 +259,7 @@ impl RepositoryState {
 
     /// The administrator's decision about weak writes.
     pub fn weak_writes(&self) -> WeakWrites {
-        if self.weak_writes_path().exists() {
-            WeakWrites::Accepted
-        } else {
-            WeakWrites::Refused
-        }
+        if self.weak_writes_path().exists() { WeakWrites::Accepted } else { WeakWrites::Refused }
     }
 
     /// Remembers that weak writes are accepted.
@@ -363,31 +344,21 @@ fn is_holder(line: &str) -> bool {
 
 fn make_folder(path: &Path) -> Result<()> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|source| Error::State {
-        path: path.to_owned(),
-        source,
-    })
+    made.map_err(|source| Error::State { path: path.to_owned(), source })
 }
 
 /// Writes a new file durably. It must not exist yet.
 fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
     let file = temporary(path, bytes)?;
-    let persisted = file
-        .persist_noclobber(path)
-        .map(drop)
-        .map_err(|error| error.error);
-    persisted
-        .and_then(|()| sync_folder(path))
-        .map_err(failed(path))
+    let persisted = file.persist_noclobber(path).map(drop).map_err(|error| error.error);
+    persisted.and_then(|()| sync_folder(path)).map_err(failed(path))
 }
 
 /// Replaces a file durably and atomically.
 fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let file = temporary(path, bytes)?;
     let persisted = file.persist(path).map(drop).map_err(|error| error.error);
-    persisted
-        .and_then(|()| sync_folder(path))
-        .map_err(failed(path))
+    persisted.and_then(|()| sync_folder(path)).map_err(failed(path))
 }
 
 fn temporary(path: &Path, bytes: &[u8]) -> Result<tempfile::NamedTempFile> {
@@ -405,10 +376,7 @@ fn sync_folder(path: &Path) -> io::Result<()> {
 }
 
 fn failed(path: &Path) -> impl Fn(io::Error) -> Error + '_ {
-    |source| Error::State {
-        path: path.to_owned(),
-        source,
-    }
+    |source| Error::State { path: path.to_owned(), source }
 }
 
 #[cfg(test)]
@@ -433,11 +401,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let state = StateFolder::open(folder.path()).unwrap();
         let lock = state.lock().unwrap();
-        let Err(Error::Busy {
-            holder: Some(holder),
-            ..
-        }) = state.lock()
-        else {
+        let Err(Error::Busy { holder: Some(holder), .. }) = state.lock() else {
             panic!("the lock is taken, and says by whom")
         };
         let process = format!("process {}, since 20", std::process::id());

@@ -44,18 +44,13 @@ pub fn read<T, E>(
             size: part.size,
             key: part.key.clone(),
         });
-        sealed
-            .and_then(|bytes| repository.open_file(&part.key, bytes))
-            .map_err(|error| {
-                *failure.borrow_mut() = Some(error);
-                io::Error::other("a part cannot be read")
-            })
+        sealed.and_then(|bytes| repository.open_file(&part.key, bytes)).map_err(|error| {
+            *failure.borrow_mut() = Some(error);
+            io::Error::other("a part cannot be read")
+        })
     });
     let mut reader = PartReader::new(bytes).map(Hashing::new).map_err(|error| {
-        Broken::Part(Error::Malformed {
-            what: "a stream".into(),
-            reason: error.to_string(),
-        })
+        Broken::Part(Error::Malformed { what: "a stream".into(), reason: error.to_string() })
     })?;
     let result = read(&mut reader);
     let seen = reader.finish();
@@ -73,18 +68,11 @@ struct Hashing<R> {
 
 impl<R: Read> Hashing<R> {
     fn new(inner: R) -> Self {
-        Self {
-            inner,
-            len: 0,
-            sha256: sha2::Sha256::new(),
-        }
+        Self { inner, len: 0, sha256: sha2::Sha256::new() }
     }
 
     fn finish(self) -> Seen {
-        Seen {
-            len: self.len,
-            sha256: Sha256::new(self.sha256.finalize().into()),
-        }
+        Seen { len: self.len, sha256: Sha256::new(self.sha256.finalize().into()) }
     }
 }
 

@@ -105,18 +105,14 @@ fn parse_line(text: &[u8], line: usize) -> Result<(Sha256, Key), SumsError> {
     let text = text.strip_suffix(b"\n").ok_or_else(malformed)?;
     let text = std::str::from_utf8(text).map_err(|_| malformed())?;
     let (sha256, key) = text.split_once("  ").ok_or_else(malformed)?;
-    let sha256 = sha256
-        .parse()
-        .map_err(|source| SumsError::Sha256 { line, source })?;
+    let sha256 = sha256.parse().map_err(|source| SumsError::Sha256 { line, source })?;
     let key = Key::parse(key).map_err(|source| SumsError::Key { line, source })?;
     Ok((sha256, key))
 }
 
 impl fmt::Display for Sums {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.entries
-            .iter()
-            .try_for_each(|(sha256, key)| writeln!(f, "{sha256}  {key}"))
+        self.entries.iter().try_for_each(|(sha256, key)| writeln!(f, "{sha256}  {key}"))
     }
 }
 
@@ -127,9 +123,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn entries(keys: &[&str]) -> Vec<(Sha256, Key)> {
-        keys.iter()
-            .map(|key| (Sha256::of(key.as_bytes()), Key::parse(key).unwrap()))
-            .collect()
+        keys.iter().map(|key| (Sha256::of(key.as_bytes()), Key::parse(key).unwrap())).collect()
     }
 
     proptest! {
@@ -183,10 +177,7 @@ mod tests {
             assert!(Sums::parse(text.as_bytes()).is_err(), "{text:?}");
         }
         assert!(Sums::parse(format!("{hash}  a\n{hash}  b\n").as_bytes()).is_ok());
-        assert!(matches!(
-            Sums::parse(&vec![0; MAX_SUMS_BYTES + 1]),
-            Err(SumsError::TooLong)
-        ));
+        assert!(matches!(Sums::parse(&vec![0; MAX_SUMS_BYTES + 1]), Err(SumsError::TooLong)));
     }
 
     #[test]
@@ -198,10 +189,7 @@ mod tests {
         let sums = Sums::new(entries(&["data/runs/one", "two"])).unwrap();
         put(folder.path(), "sums", &sums.to_bytes());
         shell(folder.path(), "sha256sum --quiet --strict -c sums");
-        assert_eq!(
-            shell(folder.path(), "sha256sum data/runs/one two"),
-            sums.to_bytes()
-        );
+        assert_eq!(shell(folder.path(), "sha256sum data/runs/one two"), sums.to_bytes());
         put(folder.path(), "two", b"2");
         shell(folder.path(), "! sha256sum --status -c sums");
     }

@@ -106,11 +106,7 @@ impl Notes<'_> {
         }
         page.paragraph("These files are not whole because of it:");
         for file in files.iter().take(MAX_FILES) {
-            page.item(&format!(
-                "{}: {}",
-                self.name_of(&file.id.to_string()),
-                file.text()
-            ));
+            page.item(&format!("{}: {}", self.name_of(&file.id.to_string()), file.text()));
         }
         if files.len() > MAX_FILES || self.report.lost_files_cut {
             let more = files.len().saturating_sub(MAX_FILES);

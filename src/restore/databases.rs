@@ -92,17 +92,12 @@ fn restore_one(
     let failed = |source| Broken::Fatal(target.failed(path)(source));
     let (parent, name) = folders::split(path);
     let folder = target.folders().enter(parent).map_err(failed)?;
-    let mut file = target
-        .folders()
-        .new_file(folder.as_fd(), name, DEFAULT_MODE)
-        .map_err(failed)?;
+    let mut file = target.folders().new_file(folder.as_fd(), name, DEFAULT_MODE).map_err(failed)?;
     let ((), seen) = stream::read(repository, &database.parts, |stream| {
         copy(stream, &mut file, database.size, failed)
     })?;
     if seen.sha256 != database.sha256 {
-        return Err(Broken::Lost(
-            "its bytes are not those that were dumped".into(),
-        ));
+        return Err(Broken::Lost("its bytes are not those that were dumped".into()));
     }
     let mode = Mode::from_raw_mode(database.mode.unwrap_or(DEFAULT_MODE) & 0o777);
     rustix::fs::fchmod(file.file(), mode).map_err(|error| failed(error.into()))?;
@@ -183,16 +178,7 @@ mod tests {
             place(&database(Some("ccnet/PeerMgr/usermgr.db"))),
             Ok("ccnet/PeerMgr/usermgr.db".into())
         );
-        for path in [
-            "/etc/passwd",
-            "../x",
-            "a/../b",
-            "",
-            "a//b",
-            "./a",
-            "a/",
-            "a\0",
-        ] {
+        for path in ["/etc/passwd", "../x", "a/../b", "", "a//b", "./a", "a/", "a\0"] {
             place(&database(Some(path))).unwrap_err();
         }
         place(&database(None)).unwrap_err();
@@ -201,16 +187,10 @@ mod tests {
             role: role.into(),
             ..database(Some("x"))
         };
-        assert_eq!(
-            place(&of("mysql", "seahub")),
-            Ok("seawall-databases/seahub.sql".into())
-        );
-        for hostile in [
-            of("mysql", "../x"),
-            of("mysql", "/x"),
-            of("mysql", "a\0"),
-            of("oracle", "x"),
-        ] {
+        assert_eq!(place(&of("mysql", "seahub")), Ok("seawall-databases/seahub.sql".into()));
+        for hostile in
+            [of("mysql", "../x"), of("mysql", "/x"), of("mysql", "a\0"), of("oracle", "x")]
+        {
             place(&hostile).unwrap_err();
         }
     }

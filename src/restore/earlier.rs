@@ -23,13 +23,8 @@ use crate::repository::names::SnapshotId;
 use crate::repository::{self, Repository, index};
 
 /// Folders in which configuration and databases lie, and whether also in folders below.
-const PLACES: [(&str, bool); 5] = [
-    ("", false),
-    ("conf", true),
-    ("ccnet", true),
-    ("extra", true),
-    ("seafile-data", false),
-];
+const PLACES: [(&str, bool); 5] =
+    [("", false), ("conf", true), ("ccnet", true), ("extra", true), ("seafile-data", false)];
 /// So many moved files are named.
 const MOST_NAMED: usize = 50;
 
@@ -49,9 +44,7 @@ impl Earlier {
         let mut earlier = Self::default();
         for id in snapshots {
             let Some(snapshot) = repository.snapshot(*id)? else {
-                earlier
-                    .unreadable
-                    .push(format!("snapshot {id} is not in the repository any more"));
+                earlier.unreadable.push(format!("snapshot {id} is not in the repository any more"));
                 continue;
             };
             match index::read_manifest(repository, &snapshot.marker) {
@@ -118,10 +111,7 @@ impl Earlier {
         );
         let named = moved.iter().take(MOST_NAMED);
         lines.extend(named.map(|path| {
-            format!(
-                "{path} is not of this snapshot, and was moved to {}/{path}",
-                commits::ASIDE
-            )
+            format!("{path} is not of this snapshot, and was moved to {}/{path}", commits::ASIDE)
         }));
         if moved.len() > MOST_NAMED {
             let more = moved.len() - MOST_NAMED;
@@ -163,11 +153,7 @@ fn strange(
             let Ok(name) = entry.file_name().to_str() else {
                 continue;
             };
-            let inside = if path.is_empty() {
-                name.to_owned()
-            } else {
-                format!("{path}/{name}")
-            };
+            let inside = if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") };
             let is_ours = [NOTES, UNFINISHED, STANDBY].contains(&inside.as_str())
                 || name.starts_with(TEMPORARY);
             if matches!(name, "." | "..") || is_ours {

@@ -189,10 +189,7 @@ const fn part(scope: Scope) -> &'static str {
 }
 
 fn is_full(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-    )
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// Turns the error about one stored thing into words if only that thing is lost; gives the error
@@ -207,9 +204,5 @@ pub(super) fn loss(repository: &Repository, error: repository::Error) -> Result<
         Of::Backend(failure) => !repository.is_out_of_reach(failure),
         _ => false,
     };
-    if is_loss {
-        Ok(chain(&error))
-    } else {
-        Err(error.into())
-    }
+    if is_loss { Ok(chain(&error)) } else { Err(error.into()) }
 }

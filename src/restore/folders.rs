@@ -18,10 +18,8 @@ use super::{Owner, SQL_FOLDER};
 /// What the names of files begin with that are not whole yet.
 pub const TEMPORARY: &str = ".seawall-";
 
-const FOLDER: OFlags = OFlags::RDONLY
-    .union(OFlags::DIRECTORY)
-    .union(OFlags::NOFOLLOW)
-    .union(OFlags::CLOEXEC);
+const FOLDER: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 const NEW_FILE: OFlags = OFlags::WRONLY
     .union(OFlags::CREATE)
@@ -51,11 +49,7 @@ impl Folders {
             owner.uid == uid.as_raw() && owner.gid.is_none_or(|wanted| wanted == gid.as_raw())
         };
         let is_ours = !gives_group && owner.is_none_or(is_me);
-        Ok(Self {
-            root,
-            owner,
-            is_ours,
-        })
+        Ok(Self { root, owner, is_ours })
     }
 
     /// The target itself.
@@ -110,11 +104,7 @@ impl Folders {
     }
 
     fn give_new(&self, file: impl AsFd) -> io::Result<()> {
-        if self.is_ours {
-            Ok(())
-        } else {
-            self.give(file)
-        }
+        if self.is_ours { Ok(()) } else { self.give(file) }
     }
 
     /// Whether what is there belongs to someone else than it should.
@@ -164,12 +154,7 @@ impl Folders {
             }
             other => other?,
         };
-        let file = NewFile {
-            folder,
-            name,
-            temporary: Some(temporary),
-            file: file.into(),
-        };
+        let file = NewFile { folder, name, temporary: Some(temporary), file: file.into() };
         self.give_new(&file.file)?;
         Ok(file)
     }
@@ -186,10 +171,9 @@ fn open_folder(folder: BorrowedFd<'_>, name: &str) -> io::Result<Option<OwnedFd>
         Ok(opened) => Ok(Some(opened)),
         Err(Errno::NOENT) => Ok(None),
         // Kernels differ in what they say of a link that is not followed.
-        Err(Errno::LOOP | Errno::NOTDIR) => Err(io::Error::new(
-            io::ErrorKind::NotADirectory,
-            format!("{name} is not a folder"),
-        )),
+        Err(Errno::LOOP | Errno::NOTDIR) => {
+            Err(io::Error::new(io::ErrorKind::NotADirectory, format!("{name} is not a folder")))
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -210,11 +194,7 @@ pub fn find_from(from: BorrowedFd<'_>, path: &str) -> io::Result<Option<OwnedFd>
 pub fn open_file(folder: BorrowedFd<'_>, name: &str) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = File::from(rustix::fs::openat(folder, name, flags, Mode::empty())?);
-    if file.metadata()?.is_file() {
-        Ok(file)
-    } else {
-        Err(io::ErrorKind::InvalidInput.into())
-    }
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
 }
 
 /// A path as the folder that it lies in and its name there.

@@ -18,12 +18,8 @@ pub type Places = HashMap<(LibraryId, Object), String>;
 pub fn places(folders: &ObjectFolders, manifest: &Manifest) -> Places {
     let mut places = Places::new();
     let pathless = |damage: &&Damage| damage.paths.is_empty();
-    let hit: HashSet<LibraryId> = manifest
-        .damage
-        .iter()
-        .filter(pathless)
-        .map(|damage| damage.library)
-        .collect();
+    let hit: HashSet<LibraryId> =
+        manifest.damage.iter().filter(pathless).map(|damage| damage.library).collect();
     if hit.is_empty() {
         return places;
     }
@@ -32,9 +28,8 @@ pub fn places(folders: &ObjectFolders, manifest: &Manifest) -> Places {
     let damaged: HashSet<Object> = manifest.damage.iter().map(Damage::object).collect();
     for group in walk::groups(&with_heads, false) {
         let libraries = group.libraries.iter().copied();
-        let libraries: Vec<&LibraryPointers> = libraries
-            .filter(|library| hit.contains(&library.id))
-            .collect();
+        let libraries: Vec<&LibraryPointers> =
+            libraries.filter(|library| hit.contains(&library.id)).collect();
         if !libraries.is_empty() {
             of_group(folders, &group, &libraries, &damaged, &mut places);
         }
@@ -57,9 +52,7 @@ fn of_group(
         let Ok(needs) = walk::needs(folders, &NothingKnown, library, damaged, &closure) else {
             continue;
         };
-        let found = needs
-            .into_iter()
-            .map(|(object, needed)| ((library.id, object), text(&needed)));
+        let found = needs.into_iter().map(|(object, needed)| ((library.id, object), text(&needed)));
         places.extend(found);
     }
 }

@@ -59,9 +59,7 @@ pub fn configuration(
             continue;
         }
         let done = stream::read(repository, &group.parts, |stream| {
-            unpacker
-                .unpack(stream)
-                .map_err(|error| Broken::Lost(error.to_string()))
+            unpacker.unpack(stream).map_err(|error| Broken::Lost(error.to_string()))
         });
         if let Err(Broken::Fatal(error)) = done {
             return Err(error);
@@ -93,10 +91,7 @@ pub fn restored_from(folder: &Path) -> Option<RestoredFrom> {
         let value = lines.find_map(|line| line.strip_prefix("  ")?.strip_prefix(name));
         value.map(|value| value.trim().to_owned())
     };
-    Some(RestoredFrom {
-        repository: field("repository ")?,
-        snapshot: field("snapshot ")?,
-    })
+    Some(RestoredFrom { repository: field("repository ")?, snapshot: field("snapshot ")? })
 }
 
 /// Why databases cannot be loaded out of a folder.
@@ -152,14 +147,8 @@ pub fn read_restored<T>(
     read: impl FnOnce(&mut dyn Read) -> T,
 ) -> Result<T, NotRestored> {
     let path = dump_path(target, &database.role);
-    let unreadable = |source| NotRestored::Unreadable {
-        path: path.clone(),
-        source,
-    };
-    let other = |what| NotRestored::Other {
-        path: path.clone(),
-        what,
-    };
+    let unreadable = |source| NotRestored::Unreadable { path: path.clone(), source };
+    let other = |what| NotRestored::Other { path: path.clone(), what };
     let mut file = File::open(&path).map_err(unreadable)?;
     let mut hasher = sha2::Sha256::new();
     let mut buffer = vec![0; 1 << 20];
@@ -214,9 +203,7 @@ pub fn records(target: &Path) -> Vec<ImportRecord> {
         Ok(bytes)
     };
     let records = read().ok();
-    records
-        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-        .unwrap_or_default()
+    records.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
 }
 
 /// What the unfinished restore of this snapshot in a target has loaded so far.
@@ -245,10 +232,8 @@ pub(super) fn forget(target: &Target) -> Result<(), Error> {
 
 /// Records that a database was loaded, durably; what was recorded of its role before is replaced.
 pub fn record(target: &Path, record: ImportRecord) -> Result<(), Error> {
-    let failed = |source: io::Error| Error::Write {
-        path: target.join(SQL_FOLDER).join(RECORD),
-        source,
-    };
+    let failed =
+        |source: io::Error| Error::Write { path: target.join(SQL_FOLDER).join(RECORD), source };
     let mut all = records(target);
     all.retain(|known| known.role != record.role);
     all.push(record);
@@ -261,8 +246,7 @@ pub fn record(target: &Path, record: ImportRecord) -> Result<(), Error> {
 /// Who owns a restored folder, where that may be somebody else than this process.
 pub(super) fn owner_of(target: &Path) -> io::Result<Option<Owner>> {
     let metadata = fs::metadata(target)?;
-    Ok(rustix::process::geteuid().is_root().then(|| Owner {
-        uid: metadata.uid(),
-        gid: Some(metadata.gid()),
-    }))
+    Ok(rustix::process::geteuid()
+        .is_root()
+        .then(|| Owner { uid: metadata.uid(), gid: Some(metadata.gid()) }))
 }

@@ -50,13 +50,8 @@ impl<'a> Index<'a> {
         snapshot: &Snapshot,
         manifest: &Manifest,
     ) -> Result<(Self, Survey), Error> {
-        let mut index = Self {
-            repository,
-            lists: Vec::new(),
-            kept: 0,
-            lost: Vec::new(),
-            warnings: Vec::new(),
-        };
+        let mut index =
+            Self { repository, lists: Vec::new(), kept: 0, lost: Vec::new(), warnings: Vec::new() };
         let mut survey = Survey::new(Wanted::of(manifest));
         for named in &snapshot.marker.lists {
             index.read_list(named, &mut survey)?;
@@ -97,9 +92,7 @@ impl<'a> Index<'a> {
         self.lists.push(Listed {
             list,
             members,
-            has_links: lines
-                .iter()
-                .any(|line| line.contents.members.iter().any(is_link)),
+            has_links: lines.iter().any(|line| line.contents.members.iter().any(is_link)),
             lines: keep.then(|| Arc::new(lines)),
         });
         Ok(())
@@ -126,13 +119,7 @@ impl<'a> Index<'a> {
     }
 
     fn lose(&mut self, kind: LostKind, name: String, problem: String) {
-        self.lost.push(Lost {
-            kind,
-            name,
-            problem,
-            objects: None,
-            libraries: Vec::new(),
-        });
+        self.lost.push(Lost { kind, name, problem, objects: None, libraries: Vec::new() });
     }
 
     /// Where packs lie.
@@ -189,12 +176,7 @@ fn read_line(
             contents.ok_or(error)?
         }
     };
-    Ok(Line {
-        pack: *name,
-        kind,
-        size,
-        contents,
-    })
+    Ok(Line { pack: *name, kind, size, contents })
 }
 
 /// The table of contents of a pack that is not what it was, if it can be read; and how long that pack is now. Each object
@@ -208,7 +190,5 @@ fn remaining_contents(
         return Ok(None);
     };
     let contents = pack::read_contents(&remains.with_gaps());
-    Ok(contents
-        .ok()
-        .map(|(contents, _)| (contents, remains.size())))
+    Ok(contents.ok().map(|(contents, _)| (contents, remains.size())))
 }

@@ -71,9 +71,8 @@ impl Linker<'_> {
                 && let Some(target) = self.job.survey.link_target(&object, target)
                 && target != object
             {
-                let outcome = self
-                    .link(&object, &target)
-                    .map_err(self.job.target.failed(&object.path()))?;
+                let outcome =
+                    self.link(&object, &target).map_err(self.job.target.failed(&object.path()))?;
                 self.count(&object, &outcome);
             }
         }
@@ -120,11 +119,7 @@ impl Linker<'_> {
 
 fn lost_unless_there(folder: BorrowedFd<'_>, name: &str) -> io::Result<Outcome> {
     let there = folders::stat(folder, name)?.is_some();
-    Ok(if there {
-        Outcome::Present
-    } else {
-        Outcome::Lost
-    })
+    Ok(if there { Outcome::Present } else { Outcome::Lost })
 }
 
 fn copy(
@@ -135,9 +130,5 @@ fn copy(
     let mut bytes = Vec::new();
     folders::open_file(from, from_name)?.read_to_end(&mut bytes)?;
     let is_new = folders.put_object(folder, name, OBJECT_MODE, &bytes)?;
-    Ok(if is_new {
-        Outcome::Copied
-    } else {
-        Outcome::Present
-    })
+    Ok(if is_new { Outcome::Copied } else { Outcome::Present })
 }

@@ -33,9 +33,7 @@ pub fn count(job: Job<'_>, manifest: &Manifest, troubles: &[Trouble]) -> Result<
         let repository = job.index.repository();
         let name = names::pack(line.kind, &line.pack, repository.seal()).to_string();
         if objects == 0 {
-            losses
-                .warnings
-                .push(format!("{problem}: nothing is missing because of it"));
+            losses.warnings.push(format!("{problem}: nothing is missing because of it"));
         } else {
             losses.lost.push(Lost {
                 kind: LostKind::Pack,
@@ -70,10 +68,7 @@ fn by_pack(troubles: &[Trouble]) -> BTreeMap<(usize, usize), String> {
         [first, rest @ ..] if !rest.is_empty() => format!("{first}; and {} more", rest.len()),
         other => other.concat(),
     };
-    packs
-        .into_iter()
-        .map(|(pack, problems)| (pack, text(problems)))
-        .collect()
+    packs.into_iter().map(|(pack, problems)| (pack, text(problems))).collect()
 }
 
 fn missing(job: Job<'_>, line: &Line) -> Result<(u64, BTreeSet<Store>), Error> {

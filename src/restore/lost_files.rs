@@ -55,10 +55,7 @@ pub fn find(
         file.library_name = library.and_then(|library| library.name.clone());
         file
     });
-    Ok(LostFiles {
-        files: files.collect(),
-        is_cut: search.is_cut,
-    })
+    Ok(LostFiles { files: files.collect(), is_cut: search.is_cut })
 }
 
 struct Search<'a> {

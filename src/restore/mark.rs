@@ -78,10 +78,7 @@ impl Mark {
             Ok(mut file) => Self::of(&mut file),
             Err(error) => Err(error),
         };
-        read.map(Some).map_err(|source| Error::Write {
-            path: folder.join(name),
-            source,
-        })
+        read.map(Some).map_err(|source| Error::Write { path: folder.join(name), source })
     }
 
     /// Reads an open file from its beginning.
@@ -130,11 +127,7 @@ pub fn unfinished(
     scope: Scope,
     loads_databases: bool,
 ) -> String {
-    let loads = if loads_databases {
-        format!("{LOADS}\n")
-    } else {
-        String::new()
-    };
+    let loads = if loads_databases { format!("{LOADS}\n") } else { String::new() };
     format!(
         "This restore is not finished: do not start Seafile with this folder.\n\
          Run the same `seawall restore` again; it goes on where it stopped. What you change\n\
@@ -167,11 +160,7 @@ pub fn open(folders: &Folders) -> io::Result<File> {
     let root = folders.root();
     let file = rustix::fs::openat(root.as_fd(), UNFINISHED, flags, Mode::empty())?;
     let file = File::from(file);
-    if file.metadata()?.is_file() {
-        Ok(file)
-    } else {
-        Err(io::ErrorKind::InvalidInput.into())
-    }
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
 }
 
 /// Appends whole lines, durably. A line before that a crash cut off is ended first.

@@ -151,9 +151,7 @@ impl Options {
             target,
             owner: None,
             scope: Scope::default(),
-            workers: processors
-                .map_or(2, std::num::NonZero::get)
-                .min(USUAL_WORKERS),
+            workers: processors.map_or(2, std::num::NonZero::get).min(USUAL_WORKERS),
             dry_run: false,
             standby: false,
             older: false,

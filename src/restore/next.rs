@@ -71,11 +71,7 @@ pub(super) fn verified(scope: Scope, manifest: &Manifest, restored: &[String]) -
             && database.engine == manifest::SQLITE
             && restored.contains(&database.role)
     });
-    if is_in_place {
-        Verified::ByDatabases
-    } else {
-        Verified::BySnapshot
-    }
+    if is_in_place { Verified::ByDatabases } else { Verified::BySnapshot }
 }
 
 /// Whether databases lie there as text, to be loaded.

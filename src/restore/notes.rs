@@ -76,26 +76,13 @@ impl Notes<'_> {
         page.field("", &format!("id {}", self.repository.id().as_str()));
         page.field("snapshot", &self.snapshot.id().to_string());
         page.field("state of", &moment(self.manifest.started));
-        page.field(
-            "signed by",
-            &format!("{}+{}", signed_by.name(), signed_by.id()),
-        );
+        page.field("signed by", &format!("{}+{}", signed_by.name(), signed_by.id()));
         if !self.snapshot.signed_by.is_pinned() {
-            page.field(
-                "",
-                "this key is NOT pinned: nothing proves who made the backup",
-            );
+            page.field("", "this key is NOT pinned: nothing proves who made the backup");
         }
         page.field("old place", &format!("{} on {}", source.path, source.host));
-        let edition = if source.random_block_ids {
-            "Professional "
-        } else {
-            ""
-        };
-        let version = source
-            .seafile_version
-            .as_deref()
-            .unwrap_or("of an unknown version");
+        let edition = if source.random_block_ids { "Professional " } else { "" };
+        let version = source.seafile_version.as_deref().unwrap_or("of an unknown version");
         page.field("written by", &format!("Seafile {edition}{version}"));
         match self.options.scope {
             Scope::Everything => {}
@@ -106,13 +93,7 @@ impl Notes<'_> {
     }
 
     fn missing(&self, page: &mut Page) {
-        let Report {
-            lost,
-            damage,
-            salvaged,
-            warnings,
-            ..
-        } = self.report;
+        let Report { lost, damage, salvaged, warnings, .. } = self.report;
         page.title("What is missing");
         if lost.is_empty() && *damage == 0 && warnings.is_empty() {
             page.paragraph(match self.options.scope {
@@ -164,9 +145,7 @@ impl Notes<'_> {
         }
         if !self.snapshot.marker.incomplete.is_empty() {
             let words = self.snapshot.marker.incomplete.join(", ");
-            page.paragraph(&format!(
-                "The backup itself calls itself incomplete: {words}."
-            ));
+            page.paragraph(&format!("The backup itself calls itself incomplete: {words}."));
         }
     }
 
@@ -175,12 +154,8 @@ impl Notes<'_> {
             Some(lost) => format!(", {}", count(lost, "object", "objects")),
             None => String::new(),
         };
-        let mut text = format!(
-            "LOST: {} {}{count}: {}.",
-            lost.kind.word(),
-            lost.name,
-            lost.problem
-        );
+        let mut text =
+            format!("LOST: {} {}{count}: {}.", lost.kind.word(), lost.name, lost.problem);
         if !lost.libraries.is_empty() {
             let names: Vec<String> = lost.libraries.iter().map(|id| self.name_of(id)).collect();
             let _ = write!(text, " Libraries: {}.", names.join(", "));
@@ -200,10 +175,7 @@ impl Notes<'_> {
         let mut lines = self.manifest.damage.iter().flat_map(|damage| {
             let library = self.name_of(&damage.library.to_string());
             let object = self.without_path(&library, damage);
-            let paths = damage
-                .paths
-                .iter()
-                .map(move |path| format!("{library}: {}", plain(path)));
+            let paths = damage.paths.iter().map(move |path| format!("{library}: {}", plain(path)));
             let without = damage.paths.is_empty().then_some(object);
             paths.chain(without)
         });
@@ -238,20 +210,11 @@ impl Notes<'_> {
             let remarks = self.library_remarks(library);
             page.wrap("    ", "    ", &format!("{}{remarks}", library.id));
         }
-        for store in self
-            .manifest
-            .unreferenced
-            .iter()
-            .filter(|store| store.counts.commits > 0)
-        {
+        for store in self.manifest.unreferenced.iter().filter(|store| store.counts.commits > 0) {
             let newest = store.newest.as_ref();
             let name = newest.map_or("?", |(_, _, name)| name);
             let time = newest.and_then(|(_, time, _)| Timestamp::from_seconds(*time));
-            page.line(&format!(
-                "  {}  \"{}\"",
-                time.map_or_else(no_time, moment),
-                plain(name)
-            ));
+            page.line(&format!("  {}  \"{}\"", time.map_or_else(no_time, moment), plain(name)));
             page.line(&format!("    {}, no row in the database", store.store));
         }
         page.line("");
@@ -298,9 +261,7 @@ impl Notes<'_> {
         page.line("");
         self.extra(page);
         for (path, target) in &self.manifest.source.links {
-            page.item(&format!(
-                "{path} was a link to {target}; it is a plain folder now."
-            ));
+            page.item(&format!("{path} was a link to {target}; it is a plain folder now."));
         }
         let version = self.manifest.source.seafile_version.as_deref();
         page.paragraph(&format!(
@@ -359,10 +320,7 @@ impl Notes<'_> {
 
 fn library_line(library: &Library) -> String {
     let time = library.head_time.and_then(Timestamp::from_seconds);
-    let name = library
-        .name
-        .as_deref()
-        .map_or_else(|| "without a name".into(), plain);
+    let name = library.name.as_deref().map_or_else(|| "without a name".into(), plain);
     format!("  {}  \"{name}\"", time.map_or_else(no_time, moment))
 }
 

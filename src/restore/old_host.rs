@@ -16,17 +16,8 @@ const MAX_LINE: usize = 160;
 const MAX_FOLDERS: usize = 200;
 
 /// Words in a key or before a value that mean a secret: the line is shown up to there.
-const SECRETS: [&str; 9] = [
-    "pass",
-    "pwd",
-    "secret",
-    "key",
-    "token",
-    "credential",
-    "auth",
-    "salt",
-    "dsn",
-];
+const SECRETS: [&str; 9] =
+    ["pass", "pwd", "secret", "key", "token", "credential", "auth", "salt", "dsn"];
 
 /// Words in a key that mean a place.
 const PLACES: [&str; 14] = [
@@ -82,19 +73,10 @@ fn files(folders: &Folders) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for folder in ["", "conf", "ccnet", "seafile-data", "pro-data"] {
         let inside = |name: &String| {
-            if folder.is_empty() {
-                name.clone()
-            } else {
-                format!("{folder}/{name}")
-            }
+            if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") }
         };
         let (_, names) = names_in(folders, folder);
-        found.extend(
-            names
-                .iter()
-                .filter(|name| is_configuration(name))
-                .map(inside),
-        );
+        found.extend(names.iter().filter(|name| is_configuration(name)).map(inside));
     }
     for (folder, names) in below_extra(folders) {
         let of_interest = names.iter().filter(|name| is_configuration(name));
@@ -111,11 +93,8 @@ fn is_configuration(name: &str) -> bool {
 /// Folders and files in a folder; none if it cannot be read.
 fn names_in(folders: &Folders, path: &str) -> (Vec<String>, Vec<String>) {
     let (mut below, mut files) = (Vec::new(), Vec::new());
-    let entries = folders
-        .find(path)
-        .ok()
-        .flatten()
-        .and_then(|folder| rustix::fs::Dir::new(folder).ok());
+    let entries =
+        folders.find(path).ok().flatten().and_then(|folder| rustix::fs::Dir::new(folder).ok());
     for entry in entries.into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         match entry.file_type() {
@@ -131,9 +110,7 @@ fn read(folders: &Folders, path: &str) -> io::Result<String> {
     let (folder, name) = folders::split(path);
     let folder = folders.find(folder)?.ok_or(io::ErrorKind::NotFound)?;
     let mut bytes = Vec::new();
-    folders::open_file(folder.as_fd(), name)?
-        .take(MAX_FILE_BYTES)
-        .read_to_end(&mut bytes)?;
+    folders::open_file(folder.as_fd(), name)?.take(MAX_FILE_BYTES).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
@@ -160,15 +137,11 @@ fn shown(line: &str, names: &[&str]) -> Option<String> {
     let (open, is_cut) = without_secret(line);
     let key = line[..at].to_lowercase();
     let value = open.get(at + 1..).unwrap_or("");
-    let is_place = PLACES
-        .iter()
-        .any(|word| words(&key).any(|found| found.contains(word)));
+    let is_place = PLACES.iter().any(|word| words(&key).any(|found| found.contains(word)));
     let is_number_or_name = value.chars().any(char::is_alphanumeric);
     let names_place = value.contains("://")
         || has_path(value)
-        || names
-            .iter()
-            .any(|name| !name.is_empty() && open.contains(name));
+        || names.iter().any(|name| !name.is_empty() && open.contains(name));
     if !(names_place || is_place && is_number_or_name) {
         return None;
     }
@@ -246,11 +219,7 @@ mod tests {
             "'HOST': 'db.example',",
             "name = old.example",
         ] {
-            assert_eq!(
-                shown(line, &["old.example"]).as_deref(),
-                Some(line),
-                "{line}"
-            );
+            assert_eq!(shown(line, &["old.example"]).as_deref(), Some(line), "{line}");
         }
     }
 
@@ -276,25 +245,13 @@ mod tests {
     #[test]
     fn secrets_are_cut_off() {
         for (line, expected) in [
-            (
-                "'HOST': 'db', 'PASSWORD': 'hunter2'",
-                Some("'HOST': 'db', 'PASSWORD …"),
-            ),
+            ("'HOST': 'db', 'PASSWORD': 'hunter2'", Some("'HOST': 'db', 'PASSWORD …")),
             ("password = /hunter2", None),
             ("SECRET_KEY = 'https://hunter2'", None),
-            (
-                "url = mysql://root:hunter2@db:3306/x",
-                Some("url = mysql://root:…@db:3306/x"),
-            ),
-            (
-                "url = redis://:hunter2@cache",
-                Some("url = redis://:…@cache"),
-            ),
+            ("url = mysql://root:hunter2@db:3306/x", Some("url = mysql://root:…@db:3306/x")),
+            ("url = redis://:hunter2@cache", Some("url = redis://:…@cache")),
             ("JWT_PRIVATE_KEY=/hunter2://", None),
-            (
-                "url = https://x/?token=hunter2",
-                Some("url = https://x/?token …"),
-            ),
+            ("url = https://x/?token=hunter2", Some("url = https://x/?token …")),
         ] {
             let shown = shown(line, &[]);
             assert_eq!(shown.as_deref(), expected, "{line}");

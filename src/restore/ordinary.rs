@@ -77,12 +77,10 @@ pub fn restore(
         libraries: Vec::new(),
     }));
     let dropped = all.dropped_bits.iter().take(100);
-    restored.warnings.extend(dropped.map(|path| {
-        format!(
-            "{}: restored without its setuid or setgid bit",
-            path.display()
-        )
-    }));
+    restored.warnings.extend(
+        dropped
+            .map(|path| format!("{}: restored without its setuid or setgid bit", path.display())),
+    );
     Ok(restored)
 }
 
@@ -102,9 +100,7 @@ fn restore_group(
     if seen.sha256 == group.sha256 {
         Ok(())
     } else {
-        Err(Broken::Lost(
-            "its bytes are not those that were stored".into(),
-        ))
+        Err(Broken::Lost("its bytes are not those that were stored".into()))
     }
 }
 

@@ -108,25 +108,15 @@ impl Done {
 /// Restores every object that has bytes of its own.
 pub fn restore(job: Job<'_>, workers: usize, progress: &dyn Fn(&str)) -> Result<Done, Error> {
     let mut done = Done::default();
-    let mut counter = Counter {
-        all: job.survey.needs.packs,
-        seen: 0,
-        progress,
-    };
+    let mut counter = Counter { all: job.survey.needs.packs, seen: 0, progress };
     for batch in job.index.batches() {
         let tasks = tasks(job, batch, &HashSet::new())?;
         done.join(run_workers(job, workers, tasks, &mut counter)?);
     }
     if !done.troubles.is_empty() {
-        done.join(search_elsewhere(
-            job,
-            workers,
-            &done.troubles,
-            &mut counter,
-        )?);
+        done.join(search_elsewhere(job, workers, &done.troubles, &mut counter)?);
     }
-    done.troubles
-        .sort_by_key(|trouble| (trouble.list, trouble.line));
+    done.troubles.sort_by_key(|trouble| (trouble.list, trouble.line));
     Ok(done)
 }
 
@@ -137,14 +127,8 @@ fn search_elsewhere(
     troubles: &[Trouble],
     counter: &mut Counter<'_>,
 ) -> Result<Done, Error> {
-    let bad: HashSet<_> = troubles
-        .iter()
-        .map(|trouble| (trouble.list, trouble.line))
-        .collect();
-    let job = Job {
-        there: There::Ours,
-        ..job
-    };
+    let bad: HashSet<_> = troubles.iter().map(|trouble| (trouble.list, trouble.line)).collect();
+    let job = Job { there: There::Ours, ..job };
     let mut done = Done::default();
     counter.seen = 0;
     for batch in job.index.batches() {
@@ -187,12 +171,7 @@ fn tasks(
             }
             let is_new = |object| job.there == There::Ours || seen.insert(object);
             let members = members(job.survey, &lines[line], is_new);
-            tasks.push(Task {
-                list,
-                line,
-                lines: Arc::clone(&lines),
-                members,
-            });
+            tasks.push(Task { list, line, lines: Arc::clone(&lines), members });
         }
     }
     // The longest first, so that no worker is left alone with one at the end.

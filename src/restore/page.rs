@@ -4,9 +4,7 @@ const COLUMNS: usize = 78;
 
 /// Text of users, on one line and without control characters.
 pub fn plain(text: &str) -> String {
-    text.chars()
-        .map(|letter| if letter.is_control() { '?' } else { letter })
-        .collect()
+    text.chars().map(|letter| if letter.is_control() { '?' } else { letter }).collect()
 }
 
 /// Wraps what is written on it.

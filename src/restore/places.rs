@@ -21,21 +21,13 @@ pub struct ObjectPlaces<'a> {
 impl<'a> ObjectPlaces<'a> {
     /// In these folders.
     pub fn new(folders: &'a Folders) -> Self {
-        Self {
-            folders,
-            store: None,
-            folder: None,
-        }
+        Self { folders, store: None, folder: None }
     }
 
     /// The folder that an object is written to, made if need be, and its name there.
     pub fn make(&mut self, object: &Object) -> io::Result<(BorrowedFd<'_>, String)> {
         let is_commit = object.kind == Kind::Commit;
-        let path = if is_commit {
-            staged_path(object)
-        } else {
-            object.path()
-        };
+        let path = if is_commit { staged_path(object) } else { object.path() };
         let (store, first, name) = split(&path);
         if !self.is_at(store, first) {
             let parent = match self.store.take() {

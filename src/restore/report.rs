@@ -92,10 +92,7 @@ pub struct StoreCount {
 
 impl StoreCount {
     pub(super) fn of((store, commits): (Store, u64)) -> Self {
-        Self {
-            library: store.to_string(),
-            commits,
-        }
+        Self { library: store.to_string(), commits }
     }
 }
 
@@ -131,10 +128,7 @@ pub struct Needs {
 
 /// What a restore did.
 #[derive(Debug, Clone, Serialize)]
-#[allow(
-    clippy::struct_excessive_bools,
-    reason = "each is a field of its own for programs"
-)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a field of its own for programs")]
 pub struct Report {
     /// The repository's URL or path.
     pub repository: String,

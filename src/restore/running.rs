@@ -148,11 +148,8 @@ impl Restore<'_> {
 
     fn check_space(&self, needs: &Needs) -> Result<(), Error> {
         let target = &self.options.target;
-        let present = if self.state.has_content() {
-            space::present(target)
-        } else {
-            Needs::default()
-        };
+        let present =
+            if self.state.has_content() { space::present(target) } else { Needs::default() };
         space::check(target, needs, &present, space::free(target)?)
     }
 
@@ -187,9 +184,7 @@ impl Restore<'_> {
         report.hard_links = linked.links;
         report.copies = linked.copies;
         report.lost.extend(losses.lost);
-        report
-            .lost
-            .extend(losses::of_links(&self.manifest, &linked));
+        report.lost.extend(losses::of_links(&self.manifest, &linked));
         report.warnings.extend(losses.warnings);
         (self.progress)("looking which commits the databases lead to");
         let settled = commits::settle(job, &self.manifest)?;

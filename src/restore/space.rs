@@ -25,17 +25,13 @@ impl Needs {
     pub fn add_file(&mut self, bytes: u64) {
         self.bytes = self.bytes.saturating_add(bytes);
         let blocks = bytes.div_ceil(BLOCK_BYTES);
-        self.allocated = self
-            .allocated
-            .saturating_add(blocks.saturating_mul(BLOCK_BYTES));
+        self.allocated = self.allocated.saturating_add(blocks.saturating_mul(BLOCK_BYTES));
         self.inodes += 1;
     }
 
     /// Counts folders.
     pub fn add_folders(&mut self, count: u64) {
-        self.allocated = self
-            .allocated
-            .saturating_add(count.saturating_mul(BLOCK_BYTES));
+        self.allocated = self.allocated.saturating_add(count.saturating_mul(BLOCK_BYTES));
         self.inodes += count;
     }
 }
@@ -43,13 +39,9 @@ impl Needs {
 /// What is free where the target is or will be.
 pub fn free(target: &Path) -> Result<Free, Error> {
     let there = target.ancestors().find(|path| path.exists());
-    let path = there
-        .filter(|path| !path.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    let stat = rustix::fs::statvfs(path).map_err(|error| Error::Write {
-        path: path.to_owned(),
-        source: error.into(),
-    })?;
+    let path = there.filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let stat = rustix::fs::statvfs(path)
+        .map_err(|error| Error::Write { path: path.to_owned(), source: error.into() })?;
     Ok(Free {
         bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
         inodes: (stat.f_files > 0).then_some(stat.f_favail),
@@ -60,19 +52,13 @@ pub fn free(target: &Path) -> Result<Free, Error> {
 pub fn check(target: &Path, needs: &Needs, present: &Needs, free: Free) -> Result<(), Error> {
     let needed = needs.allocated.saturating_sub(present.allocated);
     if needed > free.bytes {
-        return Err(Error::NoSpace {
-            path: target.to_owned(),
-            needed,
-            available: free.bytes,
-        });
+        return Err(Error::NoSpace { path: target.to_owned(), needed, available: free.bytes });
     }
     let inodes = needs.inodes.saturating_sub(present.inodes);
     match free.inodes {
-        Some(available) if inodes > available => Err(Error::NoInodes {
-            path: target.to_owned(),
-            needed: inodes,
-            available,
-        }),
+        Some(available) if inodes > available => {
+            Err(Error::NoInodes { path: target.to_owned(), needed: inodes, available })
+        }
         _ => Ok(()),
     }
 }
@@ -90,11 +76,7 @@ pub fn present(target: &Path) -> Needs {
                 folders.push(entry.path());
             }
             // A folder's links are not names; those of a file share its space.
-            let links = if metadata.is_dir() {
-                1
-            } else {
-                metadata.nlink().max(1)
-            };
+            let links = if metadata.is_dir() { 1 } else { metadata.nlink().max(1) };
             present.inodes += 1;
             present.allocated += metadata.blocks() * 512 / links;
         }
@@ -117,10 +99,7 @@ mod tests {
     #[test]
     fn small_files_take_a_block_each() {
         let needs = needs(&[1, 4096, 4097, 0]);
-        assert_eq!(
-            (needs.bytes, needs.allocated, needs.inodes),
-            (8194, 4 * 4096, 4)
-        );
+        assert_eq!((needs.bytes, needs.allocated, needs.inodes), (8194, 4 * 4096, 4));
     }
 
     #[test]
@@ -131,33 +110,16 @@ mod tests {
         check(target, &needs, &none, free(3 * 4096, Some(2))).unwrap();
         check(target, &needs, &none, free(3 * 4096, None)).unwrap();
         let error = check(target, &needs, &none, free(3 * 4096 - 1, None)).unwrap_err();
-        assert!(matches!(
-            error,
-            Error::NoSpace {
-                needed: 12288,
-                available: 12287,
-                ..
-            }
-        ));
+        assert!(matches!(error, Error::NoSpace { needed: 12288, available: 12287, .. }));
         assert!(error.hint().is_some());
         let error = check(target, &needs, &none, free(3 * 4096, Some(1))).unwrap_err();
-        assert!(matches!(
-            error,
-            Error::NoInodes {
-                needed: 2,
-                available: 1,
-                ..
-            }
-        ));
+        assert!(matches!(error, Error::NoInodes { needed: 2, available: 1, .. }));
     }
 
     #[test]
     fn what_is_there_already_is_not_needed_again() {
         let present = needs(&[5000]);
-        let free = Free {
-            bytes: 4096,
-            inodes: Some(1),
-        };
+        let free = Free { bytes: 4096, inodes: Some(1) };
         check(Path::new("/x"), &needs(&[5000, 1]), &present, free).unwrap();
     }
 

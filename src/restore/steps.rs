@@ -85,10 +85,7 @@ pub(super) fn to_load(
         "They were on a server of version {} and lie here as SQL text. Load them into a server \
          that holds nothing under these names. The configuration still names the OLD server: \
          never load over a database that is in use.",
-        first
-            .server
-            .as_deref()
-            .map_or_else(|| "unknown".into(), plain)
+        first.server.as_deref().map_or_else(|| "unknown".into(), plain)
     ));
     page.paragraph(if commits_wait {
         COMMITS_WAIT
@@ -100,10 +97,7 @@ pub(super) fn to_load(
     page.line("");
     page.paragraph("Or by hand, in this folder:");
     for database in databases {
-        let name = database
-            .name
-            .as_deref()
-            .map_or_else(|| database.role.clone(), plain);
+        let name = database.name.as_deref().map_or_else(|| database.role.clone(), plain);
         let file = format!("{SQL_FOLDER}/{}.sql", plain(&database.role));
         page.line(&format!("  {name}:"));
         page.line("    make it empty, as the second line of the file says (CREATE DATABASE)");
@@ -115,10 +109,7 @@ pub(super) fn to_load(
 /// The same after an import.
 fn loaded(page: &mut Page, imports: &Imports<'_>) {
     page.title(LOADED);
-    page.paragraph(&format!(
-        "This restore loaded them into {}:",
-        plain(imports.server)
-    ));
+    page.paragraph(&format!("This restore loaded them into {}:", plain(imports.server)));
     for database in imports.loaded {
         page.item(&format!(
             "{}: {}, {}, {}",
@@ -172,10 +163,9 @@ pub(super) fn next(page: &mut Page, scope: Scope, how: Verified, commands: &Comm
     page.line("");
     let mut steps: Vec<(String, &str)> = Vec::new();
     match how {
-        Verified::ByDatabases => steps.push((
-            commands.verify.clone(),
-            "it reads and checks every object again",
-        )),
+        Verified::ByDatabases => {
+            steps.push((commands.verify.clone(), "it reads and checks every object again"))
+        }
         Verified::BySnapshot => steps.push((
             commands.verify_by_snapshot.clone(),
             "it checks every object by what the snapshot says: no database is asked",
@@ -240,10 +230,7 @@ fn next_after_import(page: &mut Page, imports: &Imports<'_>) {
 
 /// Writes into the notes of a restored folder what was loaded where. A folder without notes gets none.
 pub fn note_imports(target: &Path, imports: &Imports<'_>) -> Result<(), Error> {
-    let failed = |source| Error::Write {
-        path: target.join(NOTES),
-        source,
-    };
+    let failed = |source| Error::Write { path: target.join(NOTES), source };
     let folders = Folders::open(target, None).map_err(failed)?;
     let (text, owner) = match read_notes(&folders) {
         Ok(read) => read,
@@ -259,10 +246,9 @@ fn read_notes(folders: &Folders) -> io::Result<(String, Option<Owner>)> {
     use std::os::unix::fs::MetadataExt as _;
     let file = folders::open_file(folders.root().as_fd(), NOTES)?;
     let metadata = file.metadata()?;
-    let owner = rustix::process::geteuid().is_root().then(|| Owner {
-        uid: metadata.uid(),
-        gid: Some(metadata.gid()),
-    });
+    let owner = rustix::process::geteuid()
+        .is_root()
+        .then(|| Owner { uid: metadata.uid(), gid: Some(metadata.gid()) });
     let mut bytes = Vec::new();
     file.take(MAX_NOTES_BYTES).read_to_end(&mut bytes)?;
     Ok((String::from_utf8_lossy(&bytes).into_owned(), owner))
@@ -284,13 +270,7 @@ fn with_imports(text: &str, imports: &Imports<'_>) -> String {
         [] => String::new(),
         lines => lines.join("\n") + "\n",
     };
-    [
-        whole(&lines[..databases]),
-        loaded,
-        whole(&lines[owner..next]),
-        page.finish(),
-    ]
-    .concat()
+    [whole(&lines[..databases]), loaded, whole(&lines[owner..next]), page.finish()].concat()
 }
 
 #[cfg(test)]

@@ -19,10 +19,7 @@ pub struct Wanted(HashSet<LibraryId>);
 impl Wanted {
     /// Stores of libraries, of their origins, and those without a row that were copied.
     pub fn of(manifest: &Manifest) -> Self {
-        let origins = manifest
-            .libraries
-            .iter()
-            .filter_map(|library| library.origin.as_ref());
+        let origins = manifest.libraries.iter().filter_map(|library| library.origin.as_ref());
         let copied = manifest
             .unreferenced
             .iter()
@@ -62,10 +59,7 @@ pub struct Survey {
 impl Survey {
     /// Begins with nothing.
     pub fn new(wanted: Wanted) -> Self {
-        Self {
-            wanted,
-            ..Self::default()
-        }
+        Self { wanted, ..Self::default() }
     }
 
     /// Takes a line into account.
@@ -141,11 +135,7 @@ impl Survey {
 
     /// As what a member with bytes is restored, if at all.
     pub fn destination(&self, object: &Object) -> Option<Object> {
-        if self.wanted.has(object.store) {
-            Some(*object)
-        } else {
-            self.moved.get(object).copied()
-        }
+        if self.wanted.has(object.store) { Some(*object) } else { self.moved.get(object).copied() }
     }
 
     /// The restored object whose bytes a wanted link has; `None` for a link that is not wanted.
@@ -179,37 +169,20 @@ mod tests {
             kind: PackKind::Blocks,
             size: 10,
             contents: Contents {
-                frames: vec![Frame {
-                    offset: 0,
-                    len: 9,
-                    plain_len: 2000,
-                }],
+                frames: vec![Frame { offset: 0, len: 9, plain_len: 2000 }],
                 members,
             },
         }
     }
 
     fn data(number: u8) -> Member {
-        let place = Place::Data {
-            frame: 0,
-            offset: 512,
-            len: 5,
-            sha256: None,
-        };
-        Member {
-            name: MemberName::good(block(number)),
-            place,
-        }
+        let place = Place::Data { frame: 0, offset: 512, len: 5, sha256: None };
+        Member { name: MemberName::good(block(number)), place }
     }
 
     fn link(number: u8, target: u8) -> Member {
-        let place = Place::Link {
-            target: store(target),
-        };
-        Member {
-            name: MemberName::good(block(number)),
-            place,
-        }
+        let place = Place::Link { target: store(target) };
+        Member { name: MemberName::good(block(number)), place }
     }
 
     fn survey(wanted: &[u8], lines: &[Line]) -> Survey {
@@ -237,10 +210,7 @@ mod tests {
 
     #[test]
     fn bytes_move_to_the_first_wanted_link() {
-        let survey = survey(
-            &[2, 3],
-            &[line(vec![data(1)]), line(vec![link(2, 1), link(3, 1)])],
-        );
+        let survey = survey(&[2, 3], &[line(vec![data(1)]), line(vec![link(2, 1), link(3, 1)])]);
         assert_eq!(survey.destination(&block(1)), Some(block(2)));
         assert_eq!(survey.link_target(&block(2), store(1)), Some(block(2)));
         assert_eq!(survey.link_target(&block(3), store(1)), Some(block(2)));
@@ -249,16 +219,10 @@ mod tests {
 
     #[test]
     fn chains_through_unwanted_stores_are_followed() {
-        let through = survey(
-            &[3],
-            &[line(vec![data(1)]), line(vec![link(2, 1), link(3, 2)])],
-        );
+        let through = survey(&[3], &[line(vec![data(1)]), line(vec![link(2, 1), link(3, 2)])]);
         assert_eq!(through.destination(&block(1)), Some(block(3)));
         assert_eq!(through.link_target(&block(3), store(2)), Some(block(3)));
-        let back = survey(
-            &[1, 3],
-            &[line(vec![data(1)]), line(vec![link(2, 1), link(3, 2)])],
-        );
+        let back = survey(&[1, 3], &[line(vec![data(1)]), line(vec![link(2, 1), link(3, 2)])]);
         assert_eq!(back.link_target(&block(3), store(2)), Some(block(1)));
     }
 

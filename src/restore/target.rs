@@ -71,16 +71,12 @@ pub fn look(
     }
     match mark {
         None if is_standby && options.standby => Ok((State::Standby { owner }, None)),
-        None if is_standby => Err(Error::IsStandby {
-            path: path.to_owned(),
-        }),
-        None => Err(Error::NotEmpty {
-            path: path.to_owned(),
-        }),
+        None if is_standby => Err(Error::IsStandby { path: path.to_owned() }),
+        None => Err(Error::NotEmpty { path: path.to_owned() }),
         // What goes on with it has to know that: else commits of one snapshot come beside databases of another.
-        Some(_) if is_standby && !options.standby => Err(Error::IsStandby {
-            path: path.to_owned(),
-        }),
+        Some(_) if is_standby && !options.standby => {
+            Err(Error::IsStandby { path: path.to_owned() })
+        }
         // A standby may go on with a later snapshot than the one at which it broke off.
         Some(mark)
             if mark.is_of(repository) && mark.is_at(snapshot.id())
@@ -89,27 +85,17 @@ pub fn look(
             must_be_as_begun(&mark, options)?;
             Ok((State::Unfinished { owner }, Some(mark)))
         }
-        Some(mark) => Err(Error::OtherUnfinished {
-            path: path.to_owned(),
-            of: mark.title(),
-        }),
+        Some(mark) => Err(Error::OtherUnfinished { path: path.to_owned(), of: mark.title() }),
     }
 }
 
 /// Absent, empty, or a folder with content, which is called unfinished here.
 fn look_at_path(path: &Path) -> Result<State, Error> {
-    let failed = |source| Error::Write {
-        path: path.to_owned(),
-        source,
-    };
+    let failed = |source| Error::Write { path: path.to_owned(), source };
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return if path.is_symlink() {
-                Err(not_a_folder(path))
-            } else {
-                Ok(State::Absent)
-            };
+            return if path.is_symlink() { Err(not_a_folder(path)) } else { Ok(State::Absent) };
         }
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
             return Err(not_a_folder(path));
@@ -136,23 +122,16 @@ pub fn is_standby(path: &Path, repository: &Repository) -> Result<bool, Error> {
 /// yet (its commits wait beside) would never come.
 fn must_be_as_begun(mark: &Mark, options: &Options) -> Result<(), Error> {
     if mark.scope != options.scope {
-        return Err(Error::OtherScope {
-            path: options.target.clone(),
-            began: mark.scope,
-        });
+        return Err(Error::OtherScope { path: options.target.clone(), began: mark.scope });
     }
     if mark.loads_databases && !options.loads_databases {
-        return Err(Error::LoadsDatabases {
-            path: options.target.clone(),
-        });
+        return Err(Error::LoadsDatabases { path: options.target.clone() });
     }
     Ok(())
 }
 
 fn not_a_folder(path: &Path) -> Error {
-    Error::NotAFolder {
-        path: path.to_owned(),
-    }
+    Error::NotAFolder { path: path.to_owned() }
 }
 
 /// A fresh file system has a folder of its own at its top. A restore that was killed at its very
@@ -179,14 +158,8 @@ pub fn refuse_running(path: &Path) -> Result<(), Error> {
         };
         let command = fs::read(format!("/proc/{number}/cmdline")).unwrap_or_default();
         let command = String::from_utf8_lossy(&command);
-        if ["seaf", "ccnet", "seahub"]
-            .iter()
-            .any(|word| command.contains(word))
-        {
-            return Err(Error::Runs {
-                path: path.to_owned(),
-                pid: number,
-            });
+        if ["seaf", "ccnet", "seahub"].iter().any(|word| command.contains(word)) {
+            return Err(Error::Runs { path: path.to_owned(), pid: number });
         }
     }
     Ok(())
@@ -226,16 +199,8 @@ pub fn owner(
         }
     };
     let existing = existing.filter(|(uid, _)| *uid != 0);
-    let recorded = || {
-        manifest
-            .databases
-            .iter()
-            .find_map(|database| database.owner)
-    };
-    let of = |(uid, gid)| Owner {
-        uid,
-        gid: Some(gid),
-    };
+    let recorded = || manifest.databases.iter().find_map(|database| database.owner);
+    let of = |(uid, gid)| Owner { uid, gid: Some(gid) };
     Ok(wanted.or_else(|| existing.or_else(recorded).map(of)))
 }
 
@@ -270,15 +235,9 @@ impl Target {
         options: &Options,
     ) -> Result<Self, Error> {
         let path = options.target.as_path();
-        let failed = |source| Error::Write {
-            path: path.to_owned(),
-            source,
-        };
+        let failed = |source| Error::Write { path: path.to_owned(), source };
         if state == State::Absent {
-            let made = fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o755)
-                .create(path);
+            let made = fs::DirBuilder::new().recursive(true).mode(0o755).create(path);
             made.map_err(failed)?;
         }
         let folders = Folders::open(path, owner).map_err(failed)?;
@@ -290,9 +249,7 @@ impl Target {
             let text = mark::unfinished(repository, snapshot.id(), scope, loads);
             let is_first = put_first(&folders, &text);
             if !is_first.map_err(failed)? {
-                return Err(Error::Busy {
-                    path: path.to_owned(),
-                });
+                return Err(Error::Busy { path: path.to_owned() });
             }
         }
         let target = Self::lock(path, folders, seen)?;
@@ -304,21 +261,14 @@ impl Target {
 
     /// Opens a folder whose unfinished file was seen to say this.
     pub fn open(path: &Path, owner: Option<Owner>, seen: &Mark) -> Result<Self, Error> {
-        let folders = Folders::open(path, owner).map_err(|source| Error::Write {
-            path: path.to_owned(),
-            source,
-        })?;
+        let folders = Folders::open(path, owner)
+            .map_err(|source| Error::Write { path: path.to_owned(), source })?;
         Self::lock(path, folders, Some(seen))
     }
 
     fn lock(path: &Path, folders: Folders, seen: Option<&Mark>) -> Result<Self, Error> {
-        let failed = |source| Error::Write {
-            path: path.join(UNFINISHED),
-            source,
-        };
-        let busy = || Error::Busy {
-            path: path.to_owned(),
-        };
+        let failed = |source| Error::Write { path: path.join(UNFINISHED), source };
+        let busy = || Error::Busy { path: path.to_owned() };
         let mut unfinished = mark::open(&folders).map_err(failed)?;
         match rustix::fs::flock(&unfinished, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
@@ -331,11 +281,7 @@ impl Target {
         if is_gone || seen.is_some_and(|seen| *seen != now) {
             return Err(busy());
         }
-        Ok(Self {
-            path: path.to_owned(),
-            folders,
-            lock: Lock(unfinished),
-        })
+        Ok(Self { path: path.to_owned(), folders, lock: Lock(unfinished) })
     }
 
     /// Says that all is in place but commits, which wait for databases to be loaded into a server. What was loaded for

@@ -30,11 +30,7 @@ impl Waiting {
         has_older: bool,
         standby: Option<(RepositoryId, SnapshotId)>,
     ) -> Self {
-        Self {
-            target,
-            has_older,
-            standby,
-        }
+        Self { target, has_older, standby }
     }
 
     /// Gives commits their places. Returns once everything is on disk and the restore is finished.
@@ -63,10 +59,7 @@ pub fn waiting(
         return Ok(None);
     };
     if !(mark.is_of(repository) && mark.is_at(snapshot.id())) {
-        return Err(Error::OtherUnfinished {
-            path: folder.to_owned(),
-            of: mark.title(),
-        });
+        return Err(Error::OtherUnfinished { path: folder.to_owned(), of: mark.title() });
     }
     if !mark.is_waiting {
         return Ok(None);
@@ -75,10 +68,8 @@ pub fn waiting(
     if is_standby {
         target::refuse_running(folder)?;
     }
-    let owner = owner_of(folder).map_err(|source| Error::Write {
-        path: folder.to_owned(),
-        source,
-    })?;
+    let owner =
+        owner_of(folder).map_err(|source| Error::Write { path: folder.to_owned(), source })?;
     let target = Target::open(folder, owner, &mark)?;
     let standby = is_standby.then(|| (repository.id().clone(), snapshot.id()));
     Ok(Some(Waiting::new(target, true, standby)))

@@ -33,11 +33,7 @@ type Wanted<'t> = (Object, &'t Member);
 impl<'a> Writer<'a> {
     /// Begins without work.
     pub fn new(job: Job<'a>) -> Self {
-        Self {
-            job,
-            places: ObjectPlaces::new(job.target.folders()),
-            done: Done::default(),
-        }
+        Self { job, places: ObjectPlaces::new(job.target.folders()), done: Done::default() }
     }
 
     /// Writes what is wanted of a pack. A pack that is lost is no error.
@@ -90,19 +86,14 @@ impl<'a> Writer<'a> {
     }
 
     fn write_proved(&mut self, object: &Object, bytes: &[u8], proof: Proof) -> Result<(), Error> {
-        self.write(object, bytes)
-            .map_err(self.job.target.failed(&object.path()))?;
+        self.write(object, bytes).map_err(self.job.target.failed(&object.path()))?;
         self.done.unverifiable += u64::from(proof == Proof::Unverifiable);
         Ok(())
     }
 
     fn trouble(&mut self, task: &Task, problem: String) {
         let Task { list, line, .. } = *task;
-        self.done.troubles.push(Trouble {
-            list,
-            line,
-            problem,
-        });
+        self.done.troubles.push(Trouble { list, line, problem });
     }
 
     /// The wanted members that are not in the target yet.
@@ -203,9 +194,7 @@ fn frame(line: &Line, number: u32, bytes: &[u8]) -> Result<Vec<u8>, pack::Error>
         return Err(outside);
     };
     let start = usize::try_from(frame.offset).unwrap_or(usize::MAX);
-    let end = usize::try_from(frame.len)
-        .ok()
-        .and_then(|len| start.checked_add(len));
+    let end = usize::try_from(frame.len).ok().and_then(|len| start.checked_add(len));
     match end.and_then(|end| bytes.get(start..end)) {
         Some(stored) => pack::read_frame(stored, frame),
         None => Err(outside),

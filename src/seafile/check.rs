@@ -121,23 +121,17 @@ fn check_fs(id: ObjectId, bytes: &[u8]) -> Result<Content, Fault> {
 }
 
 fn check_block(id: ObjectId, bytes: &[u8]) -> Result<Content, Fault> {
-    same_id(id, sha1([bytes])).map_err(|fault| {
-        if bytes.is_empty() {
-            Fault::Empty
-        } else {
-            fault
-        }
-    })?;
+    same_id(id, sha1([bytes])).map_err(
+        |fault| {
+            if bytes.is_empty() { Fault::Empty } else { fault }
+        },
+    )?;
     let len = bytes.len() as u64;
     Ok(Content::Block { len })
 }
 
 fn same_id(expected: ObjectId, actual: ObjectId) -> Result<(), Fault> {
-    if actual == expected {
-        Ok(())
-    } else {
-        Err(Fault::WrongId { actual })
-    }
+    if actual == expected { Ok(()) } else { Err(Fault::WrongId { actual }) }
 }
 
 /// What is odd about a commit that [`check`] found good.
@@ -159,9 +153,7 @@ pub fn commit_warnings(object: &Object, commit: &Commit) -> Vec<CommitWarning> {
 ///
 /// An encrypted block is padded to the next multiple of 16 bytes, a whole one if need be.
 pub fn block_lengths_fit(file: &FileObject, lengths: &[u64], encrypted: bool) -> bool {
-    let sum = lengths
-        .iter()
-        .try_fold(0u64, |sum, &len| sum.checked_add(len));
+    let sum = lengths.iter().try_fold(0u64, |sum, &len| sum.checked_add(len));
     let Some(sum) = sum.filter(|_| lengths.len() == file.blocks.len()) else {
         return false;
     };
@@ -221,9 +213,7 @@ mod tests {
                         .blocks
                         .iter()
                         .map(|&id| {
-                            folders
-                                .len(&Object::new(object.store, Kind::Block, id))
-                                .unwrap()
+                            folders.len(&Object::new(object.store, Kind::Block, id)).unwrap()
                         })
                         .collect();
                     // None: collected, or an upload that never ended.
@@ -258,10 +248,7 @@ mod tests {
             let good = check(object, &bytes).unwrap();
             assert_eq!(check(object, b""), Err(Fault::Empty));
             for end in [1, bytes.len() / 2, bytes.len() - 1] {
-                assert!(
-                    check(object, &bytes[..end]).is_err(),
-                    "{object} cut at {end}"
-                );
+                assert!(check(object, &bytes[..end]).is_err(), "{object} cut at {end}");
             }
             assert!(check(object, &vec![0; bytes.len()]).is_err());
             let mut swapped = *object;
@@ -275,10 +262,7 @@ mod tests {
                 flipped[at] ^= 1 << (at % 8);
                 // In the zlib stream itself some bits mean nothing.
                 let content = check(object, &flipped);
-                assert!(
-                    content.is_err() || content == Ok(good.clone()),
-                    "{object} at {at}"
-                );
+                assert!(content.is_err() || content == Ok(good.clone()), "{object} at {at}");
             }
         }
     }
@@ -291,10 +275,7 @@ mod tests {
     fn a_block_is_its_bytes() {
         assert_eq!(check(&block(b"abc"), b"abc"), Ok(Content::Block { len: 3 }));
         let actual = "a9993e364706816aba3e25717850c26c9cd0d89d".parse().unwrap();
-        assert_eq!(
-            check(&block(b"abd"), b"abc"),
-            Err(Fault::WrongId { actual })
-        );
+        assert_eq!(check(&block(b"abd"), b"abc"), Err(Fault::WrongId { actual }));
     }
 
     #[test]
@@ -313,10 +294,7 @@ mod tests {
         let (mut object, bytes) = example_commit();
         let actual = object.id;
         object.id = ObjectId::new([7; 20]);
-        assert_eq!(
-            check(&object, &bytes),
-            Err(Fault::WrongCommitField { actual })
-        );
+        assert_eq!(check(&object, &bytes), Err(Fault::WrongCommitField { actual }));
     }
 
     #[test]
@@ -325,18 +303,12 @@ mod tests {
         let mut commit = Commit::parse(&bytes).unwrap();
         assert_eq!(commit_warnings(&object, &commit), []);
         commit.creator_name = Some("other@example.com".to_owned());
-        assert_eq!(
-            commit_warnings(&object, &commit),
-            [CommitWarning::IdFormula]
-        );
+        assert_eq!(commit_warnings(&object, &commit), [CommitWarning::IdFormula]);
         commit.library = None;
         let both = [CommitWarning::IdFormula, CommitWarning::OtherLibrary];
         assert_eq!(commit_warnings(&object, &commit), both);
         object.store = Store::Shared;
-        assert_eq!(
-            commit_warnings(&object, &commit),
-            [CommitWarning::IdFormula]
-        );
+        assert_eq!(commit_warnings(&object, &commit), [CommitWarning::IdFormula]);
     }
 
     #[test]
@@ -346,17 +318,9 @@ mod tests {
         for (fault, word, detail) in [
             (Fault::Empty, "empty", None),
             (Fault::TooLarge { limit_bytes: 9 }, "too-large", Some("9")),
-            (
-                FormatError::Truncated.into(),
-                "undecodable",
-                Some("it ends too early"),
-            ),
+            (FormatError::Truncated.into(), "undecodable", Some("it ends too early")),
             (Fault::WrongId { actual }, "wrong-id", Some(ab.as_str())),
-            (
-                Fault::WrongCommitField { actual },
-                "wrong-commit-field",
-                Some(ab.as_str()),
-            ),
+            (Fault::WrongCommitField { actual }, "wrong-commit-field", Some(ab.as_str())),
         ] {
             assert_eq!((fault.word(), fault.detail().as_deref()), (word, detail));
         }
@@ -391,10 +355,7 @@ mod tests {
         assert!(!block_lengths_fit(&file(16, 1), &[16], true), "no padding");
         assert!(!block_lengths_fit(&file(15, 1), &[32], true), "too much");
         assert!(!block_lengths_fit(&file(15, 1), &[17], true), "torn");
-        assert!(
-            !block_lengths_fit(&file(15, 2), &[32, 0], true),
-            "an empty block"
-        );
+        assert!(!block_lengths_fit(&file(15, 2), &[32, 0], true), "an empty block");
         assert!(block_lengths_fit(&file(31, 2), &[32, 16], true));
         assert!(!block_lengths_fit(&file(15, 2), &[16, 32], true));
         let half = 1 << 63;

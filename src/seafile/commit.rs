@@ -82,9 +82,7 @@ impl Commit {
             return Err(FormatError::Empty);
         }
         if bytes.len() > MAX_COMMIT_BYTES {
-            return Err(FormatError::TooLarge {
-                limit_bytes: MAX_COMMIT_BYTES,
-            });
+            return Err(FormatError::TooLarge { limit_bytes: MAX_COMMIT_BYTES });
         }
         parse_json(bytes.strip_suffix(b"\0").unwrap_or(bytes))
     }
@@ -114,8 +112,7 @@ impl Commit {
     /// Whether the id would fit if the root were another one: then the commit was made with that root.
     pub fn fits_with_root(&self, root: ObjectId) -> bool {
         let ends: [&[u8]; 2] = [b"\0", b""];
-        ends.iter()
-            .any(|end| self.computed_id(root, end) == self.id)
+        ends.iter().any(|end| self.computed_id(root, end) == self.id)
     }
 
     fn computed_id(&self, root: ObjectId, end: &[u8]) -> ObjectId {
@@ -125,11 +122,7 @@ impl Commit {
             .chain(self.creator_name.as_deref())
             .chain([self.description.as_str()]);
         let time = self.ctime.to_be_bytes();
-        sha1(
-            texts
-                .flat_map(|text| [text.as_bytes(), end])
-                .chain([time.as_slice()]),
-        )
+        sha1(texts.flat_map(|text| [text.as_bytes(), end]).chain([time.as_slice()]))
     }
 }
 
@@ -176,11 +169,7 @@ fn integer(value: &Value) -> Option<i64> {
     match value {
         Value::Number(number) => number.as_i64().or_else(|| {
             let text = format!("{:.0}", number.as_f64()?.trunc());
-            let beyond = if text.starts_with('-') {
-                i64::MIN
-            } else {
-                i64::MAX
-            };
+            let beyond = if text.starts_with('-') { i64::MIN } else { i64::MAX };
             Some(text.parse().unwrap_or(beyond))
         }),
         Value::String(text) => text.parse().ok(),
@@ -205,15 +194,9 @@ mod tests {
     #[test]
     fn a_real_commit_is_read() {
         let commit = Commit::parse(REAL.as_bytes()).unwrap();
+        assert_eq!(commit.library.unwrap().to_string(), "4dd8df17-3a9d-4e43-ae3a-c510e039be4b");
         assert_eq!(
-            commit.library.unwrap().to_string(),
-            "4dd8df17-3a9d-4e43-ae3a-c510e039be4b"
-        );
-        assert_eq!(
-            commit
-                .parents()
-                .map(|id| id.to_string())
-                .collect::<Vec<_>>(),
+            commit.parents().map(|id| id.to_string()).collect::<Vec<_>>(),
             ["50a59e4fbc975cbc5eb1f73afcf591b631db901e"]
         );
         assert_eq!(commit.ctime, 1_795_383_248);
@@ -309,10 +292,7 @@ mod tests {
         let deep = format!("{{\"x\": {}", "{\"x\": ".repeat(100_000));
         assert!(Commit::parse(deep.as_bytes()).is_err());
         let huge = vec![b' '; MAX_COMMIT_BYTES + 1];
-        assert!(matches!(
-            Commit::parse(&huge),
-            Err(FormatError::TooLarge { .. })
-        ));
+        assert!(matches!(Commit::parse(&huge), Err(FormatError::TooLarge { .. })));
     }
 
     proptest! {

@@ -19,10 +19,7 @@ pub fn pointers(manifest: &Manifest) -> Pointers {
 
 /// What a manifest says of one library.
 pub fn library(library: &manifest::Library) -> LibraryPointers {
-    let head = |(branch, commit): &(String, _)| Head {
-        branch: branch.clone(),
-        commit: *commit,
-    };
+    let head = |(branch, commit): &(String, _)| Head { branch: branch.clone(), commit: *commit };
     LibraryPointers {
         id: library.id,
         state: match library.state {

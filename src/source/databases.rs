@@ -154,10 +154,7 @@ pub(super) fn server_of(database: &MysqlDatabase) -> Server {
             None => Address::Tcp { host, port },
         },
         user: text(&database.user).unwrap_or_else(|| "seafile".to_owned()),
-        password: database
-            .password
-            .as_ref()
-            .map(|password| password.value.clone()),
+        password: database.password.as_ref().map(|password| password.value.clone()),
         tls: if database.use_ssl {
             Tls::Required {
                 ca_file: text(&database.ca_path).map(PathBuf::from),
@@ -337,10 +334,7 @@ pub fn keep_dumps(
     databases: &[(&str, &str)],
     folder: &Path,
 ) -> Result<Vec<(PathBuf, u64)>, database::Error> {
-    let failed = |source: io::Error| database::Error::Spool {
-        file: folder.to_owned(),
-        source,
-    };
+    let failed = |source: io::Error| database::Error::Spool { file: folder.to_owned(), source };
     let copies = dump_group(server, databases, folder)?.copies;
     // The caller replaces these databases afterwards, so every table must be in the dump.
     let lacking = copies.iter().find_map(|copy| copy.integrity.first());
@@ -430,10 +424,7 @@ fn dump(
     name: &str,
     spool: &Path,
 ) -> Result<(Copy, Vec<String>), database::Error> {
-    let failed = |source: io::Error| database::Error::Spool {
-        file: spool.to_owned(),
-        source,
-    };
+    let failed = |source: io::Error| database::Error::Spool { file: spool.to_owned(), source };
     let file = tempfile::Builder::new()
         .prefix("dump-")
         .suffix(".sql.zst")
@@ -459,9 +450,8 @@ fn dump(
             Ok(totals)
         });
         drop(out);
-        let written = writer
-            .join()
-            .unwrap_or_else(|_| Err(io::Error::other("the writer of a dump stopped")));
+        let written =
+            writer.join().unwrap_or_else(|_| Err(io::Error::other("the writer of a dump stopped")));
         (totals, written)
     });
     // A failed write also makes sending fail, so its error is the cause.
@@ -475,11 +465,7 @@ fn dump(
         place: Place::Server(server.clone(), name.to_owned()),
         len,
         sha256,
-        integrity: snapshot
-            .unreadable(name)?
-            .iter()
-            .map(ToString::to_string)
-            .collect(),
+        integrity: snapshot.unreadable(name)?.iter().map(ToString::to_string).collect(),
         server: Some(snapshot.version().to_owned()),
         identity: Some(snapshot.identity()?),
         kept: Kept::Dump(file),

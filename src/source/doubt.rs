@@ -67,11 +67,7 @@ fn compare_objects(pointers: &Pointers, folders: &ObjectFolders) -> Comparison {
 }
 
 fn store_folder(folders: &ObjectFolders, library: LibraryId) -> PathBuf {
-    let any = Object::new(
-        Store::Library(library),
-        Kind::Commit,
-        ObjectId::new([0; 20]),
-    );
+    let any = Object::new(Store::Library(library), Kind::Commit, ObjectId::new([0; 20]));
     let path = folders.path(&any);
     let above = path.ancestors().nth(2);
     above.unwrap_or(&path).to_owned()
@@ -85,9 +81,8 @@ fn modified(path: &Path) -> Option<SystemTime> {
 fn newest(store: &Path) -> Option<ObjectId> {
     let by_time = |folder: &Path| {
         let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-        let mut found: Vec<(SystemTime, PathBuf)> = entries
-            .filter_map(|entry| Some((modified(&entry.path())?, entry.path())))
-            .collect();
+        let mut found: Vec<(SystemTime, PathBuf)> =
+            entries.filter_map(|entry| Some((modified(&entry.path())?, entry.path()))).collect();
         found.sort_unstable_by(|a, b| b.cmp(a));
         found
     };
@@ -158,10 +153,7 @@ mod tests {
             let head = library.heads.first()?.commit;
             let parent = read(&folders, library.id, head)?.parents().next()?;
             let branch = "master".to_owned();
-            library.heads = vec![Head {
-                branch,
-                commit: parent,
-            }];
+            library.heads = vec![Head { branch, commit: parent }];
             Some(library.id)
         });
         let stale = compare_objects(&pointers, &folders);

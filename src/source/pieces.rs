@@ -16,18 +16,13 @@ pub(super) struct Pieces {
 impl Pieces {
     /// A writer without any bytes yet.
     pub(super) fn new(sender: SyncSender<Vec<u8>>) -> Self {
-        Self {
-            sender,
-            piece: Vec::new(),
-        }
+        Self { sender, piece: Vec::new() }
     }
 
     /// Sends the bytes that were collected. Fails if the other thread has ended.
     pub(super) fn send(&mut self) -> io::Result<()> {
         let piece = std::mem::take(&mut self.piece);
-        self.sender
-            .send(piece)
-            .map_err(|_| io::ErrorKind::BrokenPipe.into())
+        self.sender.send(piece).map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 }
 

@@ -25,10 +25,7 @@ pub fn settle(installation: &mut Installation) {
 
 fn has_several(database: &MysqlDatabase) -> bool {
     let host = database.host.as_ref().map(|host| host.others.len());
-    let password = database
-        .password
-        .as_ref()
-        .map(|password| password.others.len());
+    let password = database.password.as_ref().map(|password| password.others.len());
     host.unwrap_or_default() + password.unwrap_or_default() + database.name.others.len() > 0
 }
 

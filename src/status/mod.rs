@@ -52,9 +52,7 @@ pub fn run(repository: &Repository, options: &Options, now: Timestamp) -> Result
     let hosts = living.iter().filter(|chain| asked(&chain.newest.id()));
     let newest: Vec<Snapshot> = living.iter().map(|chain| chain.newest.clone()).collect();
     let faults = Faults::read(repository, &newest)?;
-    let hosts = hosts
-        .map(|chain| host(chain, &faults, options, now))
-        .collect();
+    let hosts = hosts.map(|chain| host(chain, &faults, options, now)).collect();
     let bad = markers.bad.iter().filter(|bad| {
         let snapshot = names::parse_marker(&bad.key);
         snapshot.is_none_or(|snapshot| asked(&snapshot))
@@ -86,10 +84,8 @@ fn without(repository: &Repository, chains: &[Chain<'_>], options: &Options) -> 
     };
     let signed = |key: &&VerifyingKey| chains.iter().any(|chain| chain.key() == *key);
     let pinned = repository.pinned().iter().filter(is_asked);
-    let silent: BTreeSet<String> = pinned
-        .filter(|key| !signed(key))
-        .map(ToString::to_string)
-        .collect();
+    let silent: BTreeSet<String> =
+        pinned.filter(|key| !signed(key)).map(ToString::to_string).collect();
     silent.into_iter().collect()
 }
 
@@ -101,11 +97,7 @@ fn host(chain: &Chain<'_>, faults: &Faults, options: &Options, now: Timestamp) -
     let differ = apart(newest.stored, marker.finished) > CLOCKS_DIFFER;
     // Copying a repository or touching a marker makes it look younger, never older: the older time
     // counts.
-    let age = if differ {
-        by_storage.max(now.since(marker.finished))
-    } else {
-        by_storage
-    };
+    let age = if differ { by_storage.max(now.since(marker.finished)) } else { by_storage };
     Host {
         host: newest.id().host(),
         name: name.strip_prefix("seawall-").unwrap_or(name).to_owned(),

@@ -147,10 +147,7 @@ pub struct Bad {
 
 impl Bad {
     pub(super) fn of(bad: &BadMarker) -> Self {
-        Self {
-            key: bad.key.to_string(),
-            problem: bad.problem.clone(),
-        }
+        Self { key: bad.key.to_string(), problem: bad.problem.clone() }
     }
 }
 

@@ -20,13 +20,8 @@ pub(super) struct Attributes {
 
 impl Attributes {
     /// Attributes of a folder that no tar lists. Its owner and times are not set.
-    pub(super) const UNLISTED: Self = Self {
-        mode: 0o755,
-        uid: u32::MAX,
-        gid: u32::MAX,
-        seconds: 0,
-        nanoseconds: 0,
-    };
+    pub(super) const UNLISTED: Self =
+        Self { mode: 0o755, uid: u32::MAX, gid: u32::MAX, seconds: 0, nanoseconds: 0 };
 }
 
 /// Sets owner, mode and time of an open file or folder. The owner comes first, because changing it
@@ -63,9 +58,7 @@ pub(super) fn dress_link(
 /// Chooses the owner to set. The number −1 means "unchanged" to the system; rustix takes `None` for
 /// that.
 fn owner(attributes: Attributes, options: &UnpackOptions) -> Option<(Option<Uid>, Option<Gid>)> {
-    let kept = options
-        .keep_owner
-        .then_some((attributes.uid, attributes.gid));
+    let kept = options.keep_owner.then_some((attributes.uid, attributes.gid));
     let (uid, gid) = options.owner.or(kept)?;
     Some((
         (uid != u32::MAX).then(|| Uid::from_raw(uid)),
@@ -75,10 +68,7 @@ fn owner(attributes: Attributes, options: &UnpackOptions) -> Option<(Option<Uid>
 
 fn times(attributes: Attributes) -> Timestamps {
     Timestamps {
-        last_access: Timespec {
-            tv_sec: 0,
-            tv_nsec: UTIME_OMIT,
-        },
+        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
         last_modification: Timespec {
             tv_sec: attributes.seconds,
             tv_nsec: attributes.nanoseconds.into(),

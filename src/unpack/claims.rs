@@ -51,10 +51,9 @@ fn claims<R: Read>(entry: &Entry<'_, R>, extensions: Extensions) -> Result<Claim
     if let Some(pax) = &extensions.pax {
         claims.read_pax(pax, entry.size())?;
     }
-    for (text, claim) in [
-        (extensions.name, &mut claims.name),
-        (extensions.target, &mut claims.target),
-    ] {
+    for (text, claim) in
+        [(extensions.name, &mut claims.name), (extensions.target, &mut claims.target)]
+    {
         if let Some(mut text) = text {
             // GNU tar ends these texts with a NUL.
             if text.last() == Some(&0) {
@@ -96,11 +95,7 @@ fn parse<T: std::str::FromStr>(value: &[u8]) -> Result<T, Refusal> {
 fn parse_time(value: &[u8]) -> Result<(i64, u32), Refusal> {
     let text = std::str::from_utf8(value).map_err(|_| Refusal::Number)?;
     let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let digits: String = fraction
-        .chars()
-        .chain("000000000".chars())
-        .take(9)
-        .collect();
+    let digits: String = fraction.chars().chain("000000000".chars()).take(9).collect();
     if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(Refusal::Number);
     }
@@ -121,9 +116,9 @@ fn judge<R: Read>(
     let kind = match entry.header().entry_type() {
         EntryType::Regular => MemberKind::File { len },
         EntryType::Directory if len == 0 => MemberKind::Folder,
-        EntryType::Symlink if len == 0 => MemberKind::Link {
-            target: target(claims.target, limits)?,
-        },
+        EntryType::Symlink if len == 0 => {
+            MemberKind::Link { target: target(claims.target, limits)? }
+        }
         _ => return Err(Refusal::Kind),
     };
     let name = match kind {
@@ -157,9 +152,7 @@ fn plain_path(name: &[u8], limits: &Limits) -> Result<PathBuf, Refusal> {
         return Err(Refusal::Long);
     }
     let plain = !name.contains(&0)
-        && name
-            .split(|&byte| byte == b'/')
-            .all(|part| !matches!(part, b"" | b"." | b".."));
+        && name.split(|&byte| byte == b'/').all(|part| !matches!(part, b"" | b"." | b".."));
     if !plain {
         return Err(Refusal::Name);
     }

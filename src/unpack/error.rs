@@ -87,10 +87,7 @@ impl fmt::Display for Refusal {
 }
 
 pub(super) fn refused(member: &Path, refusal: Refusal) -> Error {
-    Error::Refused {
-        member: member.to_path_buf(),
-        refusal,
-    }
+    Error::Refused { member: member.to_path_buf(), refusal }
 }
 
 pub(super) fn write_failed(path: &Path) -> impl FnOnce(io::Error) -> Error {

@@ -14,10 +14,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
-const OPEN_FOLDER: OFlags = OFlags::RDONLY
-    .union(OFlags::DIRECTORY)
-    .union(OFlags::NOFOLLOW)
-    .union(OFlags::CLOEXEC);
+const OPEN_FOLDER: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 const NEW_FILE: OFlags = OFlags::WRONLY
     .union(OFlags::CREATE)
@@ -57,10 +55,7 @@ impl Folders {
             let folder = self.descend(path)?;
             self.last = Some((path.to_path_buf(), folder));
         }
-        let folder = self
-            .last
-            .as_ref()
-            .map_or(&self.target, |(_, folder)| folder);
+        let folder = self.last.as_ref().map_or(&self.target, |(_, folder)| folder);
         Ok(folder.as_fd())
     }
 
@@ -80,12 +75,7 @@ impl Folders {
         let temporary = temporary_name()?;
         let mode = Mode::from_raw_mode(0o600);
         let file = rustix::fs::openat(folder, &temporary, NEW_FILE, mode)?;
-        Ok(NewFile {
-            folder,
-            name,
-            temporary: Some(temporary),
-            file: file.into(),
-        })
+        Ok(NewFile { folder, name, temporary: Some(temporary), file: file.into() })
     }
 
     fn descend(&mut self, path: &Path) -> io::Result<OwnedFd> {

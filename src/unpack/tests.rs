@@ -46,11 +46,7 @@ fn contents(top: &Path) -> BTreeMap<PathBuf, String> {
                 Sha256::of(&fs::read(&path).unwrap()).to_string()
             };
             let (uid, gid) = (metadata.uid(), metadata.gid());
-            let line = format!(
-                "{:o} {uid}:{gid} {} {content}",
-                metadata.mode(),
-                metadata.mtime()
-            );
+            let line = format!("{:o} {uid}:{gid} {} {content}", metadata.mode(), metadata.mtime());
             found.insert(path.strip_prefix(top).unwrap().to_path_buf(), line);
         }
     }
@@ -67,11 +63,7 @@ fn installation(folder: &Path) -> PathBuf {
     write(&top.join("conf").join(&long).join("deep"), b"deep");
     write(&top.join("conf").join("n".repeat(200)), b"long name");
     write(&top.join("conf").join("ü".repeat(100)), b"long umlauts");
-    write(
-        &top.join("conf")
-            .join(format!("{}/{}", "p".repeat(120), "n".repeat(80))),
-        b"prefix",
-    );
+    write(&top.join("conf").join(format!("{}/{}", "p".repeat(120), "n".repeat(80))), b"prefix");
     write(&top.join("conf/empty"), b"");
     write(&top.join("conf/block"), &[7; 512]);
     write(&top.join("conf/large"), &vec![9; (16 << 20) + 5]);
@@ -112,22 +104,14 @@ fn tars(top: &Path) -> Vec<Vec<u8>> {
     assert_eq!((&scan.warnings[..], &scan.left_out[..]), (&[][..], &[][..]));
     let tar = |group| {
         let mut tar = Vec::new();
-        assert_eq!(
-            write_tar(group, Path::new("/nonexistent"), &mut tar)
-                .unwrap()
-                .warnings,
-            []
-        );
+        assert_eq!(write_tar(group, Path::new("/nonexistent"), &mut tar).unwrap().warnings, []);
         tar
     };
     scan.groups.iter().map(tar).collect()
 }
 
 fn as_root() -> UnpackOptions {
-    UnpackOptions {
-        keep_owner: rustix::process::geteuid().is_root(),
-        ..UnpackOptions::default()
-    }
+    UnpackOptions { keep_owner: rustix::process::geteuid().is_root(), ..UnpackOptions::default() }
 }
 
 #[test]
@@ -190,18 +174,11 @@ fn stock_tar_reads_the_tars() {
 fn gnu_and_pax_tars_of_stock_tar_are_read() {
     let folder = tempfile::tempdir().unwrap();
     let top = installation(folder.path());
-    fs::remove_dir_all(
-        top.join("conf")
-            .join(OsStr::from_bytes(b"odd \xff\n\\ name")),
-    )
-    .unwrap();
+    fs::remove_dir_all(top.join("conf").join(OsStr::from_bytes(b"odd \xff\n\\ name"))).unwrap();
     age(&top.join("conf"), 1_200_000_000);
     for format in ["gnu", "pax"] {
         let mut command = Command::new("tar");
-        command
-            .arg("-C")
-            .arg(&top)
-            .arg(format!("--format={format}"));
+        command.arg("-C").arg(&top).arg(format!("--format={format}"));
         command.args(["-cf", "-", "conf", "seahub-data", "seafile-data"]);
         command.arg("seafile-server-latest");
         let tar = wait::success(&mut command);
@@ -265,10 +242,7 @@ impl Sandbox {
     /// Extracts, and sees to it that nothing beside the target was touched.
     fn unpack(&self, tar: &[u8]) -> Result<Unpacked, Error> {
         let options = UnpackOptions {
-            limits: Limits {
-                bytes: 1 << 20,
-                ..Limits::default()
-            },
+            limits: Limits { bytes: 1 << 20, ..Limits::default() },
             ..UnpackOptions::default()
         };
         let result = unpack(tar, &self.target(), &options);
@@ -281,11 +255,7 @@ impl Sandbox {
         }
         let left = contents(&self.target());
         assert!(
-            !left.keys().any(|path| path
-                .file_name()
-                .unwrap()
-                .as_bytes()
-                .starts_with(b".seawall-")),
+            !left.keys().any(|path| path.file_name().unwrap().as_bytes().starts_with(b".seawall-")),
             "a temporary file is left"
         );
         result
@@ -348,10 +318,7 @@ fn links_are_never_gone_through() {
     let tar = tar_of(&[(header(b"door", EntryType::Regular, 1), b"x")]);
     assert_eq!(sandbox.refusal(&tar).1, Refusal::Exists);
     // A link of the tar itself, before and after the file that would go through it.
-    let link = (
-        linking(b"made", EntryType::Symlink, b"../outside"),
-        &b""[..],
-    );
+    let link = (linking(b"made", EntryType::Symlink, b"../outside"), &b""[..]);
     let file = (header(b"made/new", EntryType::Regular, 1), &b"x"[..]);
     for members in [[link.clone(), file.clone()], [file, link]] {
         let (member, refusal) = sandbox.refusal(&tar_of(&members));
@@ -359,10 +326,7 @@ fn links_are_never_gone_through() {
         fs::remove_dir_all(sandbox.target().join("made")).unwrap();
     }
     // Its mode and times are its own, not those of what it leads to.
-    let tar = tar_of(&[(
-        linking(b"out", EntryType::Symlink, b"../outside/precious"),
-        b"",
-    )]);
+    let tar = tar_of(&[(linking(b"out", EntryType::Symlink, b"../outside/precious"), b"")]);
     assert_eq!(sandbox.unpack(&tar).unwrap().links, 1);
 }
 
@@ -396,10 +360,7 @@ fn nothing_is_replaced() {
     let sandbox = Sandbox::new();
     let file = (header(b"twice", EntryType::Regular, 1), &b"x"[..]);
     let tar = tar_of(&[file.clone(), file.clone()]);
-    assert_eq!(
-        sandbox.refusal(&tar),
-        (PathBuf::from("twice"), Refusal::Exists)
-    );
+    assert_eq!(sandbox.refusal(&tar), (PathBuf::from("twice"), Refusal::Exists));
     let below = (header(b"twice/a", EntryType::Regular, 0), &b""[..]);
     assert_eq!(sandbox.refusal(&tar_of(&[below])).1, Refusal::Way);
     let link = (linking(b"l", EntryType::Symlink, b"a"), &b""[..]);
@@ -422,11 +383,7 @@ fn sizes_are_not_believed() {
     let wrapping = header(b"huge", EntryType::Regular, u64::MAX);
     let result = sandbox.unpack(wrapping.as_bytes());
     assert!(matches!(result, Err(Error::Read { .. })), "{result:?}");
-    for kind in [
-        EntryType::GNULongName,
-        EntryType::GNULongLink,
-        EntryType::XHeader,
-    ] {
+    for kind in [EntryType::GNULongName, EntryType::GNULongLink, EntryType::XHeader] {
         let long = header(b"long", kind, 1 << 40);
         assert_eq!(sandbox.refusal(long.as_bytes()).1, Refusal::Long);
         let twice = header(b"long", kind, 0);
@@ -436,22 +393,13 @@ fn sizes_are_not_believed() {
         assert_eq!(sandbox.refusal(&alone).1, Refusal::Extension);
     }
     let options = UnpackOptions {
-        limits: Limits {
-            members: 2,
-            ..Limits::default()
-        },
+        limits: Limits { members: 2, ..Limits::default() },
         ..UnpackOptions::default()
     };
     let file = |name: &[u8]| (header(name, EntryType::Regular, 0), &b""[..]);
     let tar = tar_of(&[file(b"1"), file(b"2"), file(b"3")]);
     let result = unpack(&tar[..], &sandbox.target(), &options);
-    assert!(matches!(
-        result,
-        Err(Error::Refused {
-            refusal: Refusal::Members,
-            ..
-        })
-    ));
+    assert!(matches!(result, Err(Error::Refused { refusal: Refusal::Members, .. })));
 }
 
 #[test]
@@ -484,10 +432,7 @@ fn pax_records_are_judged_like_headers() {
         }
         let pax = format!("{len} {record}\n");
         let tar = tar_of(&[
-            (
-                header(b"pax", EntryType::XHeader, pax.len() as u64),
-                pax.as_bytes(),
-            ),
+            (header(b"pax", EntryType::XHeader, pax.len() as u64), pax.as_bytes()),
             (header(b"file", EntryType::Regular, 1), b"x"),
         ]);
         let result = sandbox.unpack(&tar);
@@ -496,10 +441,7 @@ fn pax_records_are_judged_like_headers() {
     let (result, sandbox) = unpack_with("mtime=1400000000.5");
     result.unwrap();
     let metadata = fs::metadata(sandbox.target().join("file")).unwrap();
-    assert_eq!(
-        (metadata.mtime(), metadata.mtime_nsec()),
-        (1_400_000_000, 500_000_000)
-    );
+    assert_eq!((metadata.mtime(), metadata.mtime_nsec()), (1_400_000_000, 500_000_000));
     let (result, sandbox) = unpack_with("path=other/name");
     result.unwrap();
     assert!(sandbox.target().join("other/name").exists());
@@ -531,15 +473,9 @@ fn a_tar_that_is_cut_off_anywhere_is_an_error() {
     for len in (0..whole.len()).step_by(64) {
         let sandbox = Sandbox::new();
         let result = sandbox.unpack(&whole[..len]);
-        assert!(
-            matches!(result, Err(Error::Read { .. })),
-            "{len} {result:?}"
-        );
+        assert!(matches!(result, Err(Error::Read { .. })), "{len} {result:?}");
         let one = fs::read(sandbox.target().join("one"));
-        assert!(
-            one.map_or(true, |content| content == [1; 600]),
-            "a part of a file"
-        );
+        assert!(one.map_or(true, |content| content == [1; 600]), "a part of a file");
     }
     Sandbox::new().unpack(&whole).unwrap();
     let mut padded = whole.clone();
@@ -558,9 +494,7 @@ fn modes_lose_setuid_and_setgid_and_it_is_said() {
     let mut folder = header(b"folder/", EntryType::Directory, 0);
     folder.set_mode(0o3770);
     folder.set_cksum();
-    let unpacked = sandbox
-        .unpack(&tar_of(&[(file, b""), (folder, b"")]))
-        .unwrap();
+    let unpacked = sandbox.unpack(&tar_of(&[(file, b""), (folder, b"")])).unwrap();
     assert_eq!(unpacked.dropped_bits, ["file", "folder"].map(PathBuf::from));
     let mode = |path| fs::metadata(sandbox.target().join(path)).unwrap().mode() & 0o7777;
     assert_eq!((mode("file"), mode("folder")), (0o755, 0o1770));

@@ -59,20 +59,14 @@ impl Beside {
                 }
             }
         }
-        (!commits.is_empty()).then(|| Self {
-            library: library.clone(),
-            commits,
-            objects,
-        })
+        (!commits.is_empty()).then(|| Self { library: library.clone(), commits, objects })
     }
 
     /// The commits that have a head among their ancestors and to which no other head leads, newest
     /// first.
     fn ahead(&self, library: &LibraryPointers) -> Vec<ObjectId> {
         let heads: HashSet<ObjectId> = library.heads.iter().map(|head| head.commit).collect();
-        let reached = self
-            .commits
-            .reachable(heads.iter().copied(), &Ancestry::default());
+        let reached = self.commits.reachable(heads.iter().copied(), &Ancestry::default());
         let mut ahead: Vec<ObjectId> = self
             .commits
             .descendants(&heads)
@@ -150,18 +144,12 @@ fn has_whole_tree(
     commit: ObjectId,
 ) -> Result<bool, WalkError<Infallible>> {
     let alone = LibraryPointers {
-        heads: vec![Head {
-            branch: "master".into(),
-            commit,
-        }],
+        heads: vec![Head { branch: "master".into(), commit }],
         // For a library in the trash the walk requires only the newest state.
         state: LibraryState::Trashed { deleted_at: None },
         ..library.clone()
     };
-    let group = Group {
-        libraries: vec![&alone],
-        ..Group::default()
-    };
+    let group = Group { libraries: vec![&alone], ..Group::default() };
     let outcome = Walk::new(source, &NothingKnown).group(&group)?;
     let is_whole = outcome.damage().next().is_none();
     Ok(is_whole)
@@ -180,10 +168,7 @@ pub(super) fn lost_head(source: &ObjectFolders, library: LibraryId) -> Option<(O
             }
         }
     }
-    let parents: HashSet<ObjectId> = commits
-        .iter()
-        .flat_map(|(_, node)| node.parents())
-        .collect();
+    let parents: HashSet<ObjectId> = commits.iter().flat_map(|(_, node)| node.parents()).collect();
     let ends = commits.iter().filter(|(id, _)| !parents.contains(id));
     let ends: Vec<(i64, ObjectId)> = ends.map(|(id, node)| (node.ctime, *id)).collect();
     let (_, newest) = ends.iter().max()?;

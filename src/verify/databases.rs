@@ -33,11 +33,8 @@ pub(super) fn read(installation: &Installation, spool: &Path) -> Result<Database
         Err(error) if is_damage(&error) => one_by_one(&sources, spool)?,
         Err(error) => return Err(error.into()),
     };
-    let mut states: Vec<DatabaseState> = files
-        .iter()
-        .zip(&copies)
-        .map(|(file, copy)| state(file, copy))
-        .collect();
+    let mut states: Vec<DatabaseState> =
+        files.iter().zip(&copies).map(|(file, copy)| state(file, copy)).collect();
     states.splice(0..0, on_the_servers(installation)?);
     let pointers = match position {
         Some(position) => {
@@ -50,20 +47,15 @@ pub(super) fn read(installation: &Installation, spool: &Path) -> Result<Database
     if let Some(state) = states.iter_mut().find(|state| state.role == SEAFILE) {
         state.problems.extend(rows::problems(&pointers));
     }
-    Ok(Databases {
-        pointers,
-        states,
-        seafile: Some(seafile),
-    })
+    Ok(Databases { pointers, states, seafile: Some(seafile) })
 }
 
 /// The databases on servers. Only Seafile's own is read. For the others this only tells whether
 /// they exist, because a restored installation may lack one.
 fn on_the_servers(installation: &Installation) -> Result<Vec<DatabaseState>, Error> {
     let mut states = Vec::new();
-    for ((role, server, name), from) in on_servers(installation)
-        .into_iter()
-        .zip(origins(installation))
+    for ((role, server, name), from) in
+        on_servers(installation).into_iter().zip(origins(installation))
     {
         let problems = match Target::examine(&server, &[&name]) {
             Ok(target) => target.databases.iter().filter_map(problem).collect(),
@@ -76,12 +68,7 @@ fn on_the_servers(installation: &Installation) -> Result<Vec<DatabaseState>, Err
             // An error of this read says more than the problem. If it can be read, the run goes on.
             SeafileDatabase::Server(server, name).pointers(Path::new(""))?;
         }
-        states.push(DatabaseState {
-            role,
-            path,
-            from: Some(from),
-            problems,
-        });
+        states.push(DatabaseState { role, path, from: Some(from), problems });
     }
     Ok(states)
 }

@@ -33,11 +33,7 @@ pub(super) fn group(
     (most_paths, known): (usize, &HashSet<Object>),
 ) -> Result<(), Error> {
     report.objects += walked.outcome.visited;
-    let damaged: HashSet<Object> = walked
-        .outcome
-        .damage()
-        .map(|finding| finding.object)
-        .collect();
+    let damaged: HashSet<Object> = walked.outcome.damage().map(|finding| finding.object).collect();
     let mut affected: Vec<Affected> = Vec::new();
     if let Some(closure) = closure(source, walked, &damaged)? {
         for library in &walked.libraries {
@@ -67,10 +63,7 @@ pub(super) fn group(
                 Some((library, needed, &affected.paths))
             })
             .collect();
-        if needing
-            .iter()
-            .any(|(_, needed, _)| needed.by != NeededBy::Base)
-        {
+        if needing.iter().any(|(_, needed, _)| needed.by != NeededBy::Base) {
             needing.retain(|(library, needed, _)| !is_beside(library, needed));
         }
         if needing.is_empty() {
@@ -121,9 +114,7 @@ fn closure(
         return Ok(None);
     }
     let walk = Walk::new(source, &NothingKnown);
-    walk.closure(&walked.group(), damaged, &walked.outcome.unfollowed)
-        .map(Some)
-        .map_err(walk_error)
+    walk.closure(&walked.group(), damaged, &walked.outcome.unfollowed).map(Some).map_err(walk_error)
 }
 
 pub(super) fn walk_error(error: WalkError<std::convert::Infallible>) -> Error {
@@ -256,16 +247,9 @@ fn history<'a>(
         });
     }
     let bad = bad.into_iter().take(MAX_WARNINGS);
-    report.warnings.extend(bad.map(
-        |Finding {
-             object, trouble, ..
-         }| {
-            format!(
-                "{object}, of history that library {} may lose: {trouble}",
-                library.id
-            )
-        },
-    ));
+    report.warnings.extend(bad.map(|Finding { object, trouble, .. }| {
+        format!("{object}, of history that library {} may lose: {trouble}", library.id)
+    }));
 }
 
 /// Reports stores on disk to which no row points. Lists only the stores, not their content.

@@ -23,11 +23,7 @@ pub(super) fn hints(report: &Report, source: &ObjectFolders, pointers: &Pointers
             );
         }
     }
-    for damage in report
-        .damage
-        .iter()
-        .filter(|damage| damage.reason == "no-head")
-    {
+    for damage in report.damage.iter().filter(|damage| damage.reason == "no-head") {
         hints.extend(lost_branch(source, damage.library, damage.in_trash));
     }
     let unreadable = report.damage.iter();
@@ -106,11 +102,8 @@ fn lost_folders(
     damaged: &DamagedLibrary,
 ) -> Option<String> {
     let content = content_store(library);
-    let stores = [
-        (Kind::Commit, Store::Library(library.id)),
-        (Kind::Fs, content),
-        (Kind::Block, content),
-    ];
+    let stores =
+        [(Kind::Commit, Store::Library(library.id)), (Kind::Fs, content), (Kind::Block, content)];
     let gone: Vec<String> = stores
         .into_iter()
         .filter(|(kind, store)| !has_store(source, *kind, *store))
@@ -125,11 +118,7 @@ fn lost_folders(
         } else {
             "was it removed, is a disk not mounted, or was a row in VirtualRepo lost?"
         };
-        format!(
-            "library {} has no folder {}: {what}",
-            library.id,
-            gone.join(", ")
-        )
+        format!("library {} has no folder {}: {what}", library.id, gone.join(", "))
     })
 }
 

@@ -33,18 +33,13 @@ impl Inventory {
     /// An empty inventory. With `lists_leftovers` it lists whole stores, otherwise only their
     /// commits.
     pub(super) fn new(data_dir: &Path, lists_leftovers: bool) -> Self {
-        Self {
-            data_dir: data_dir.to_owned(),
-            lists_leftovers,
-            ..Self::default()
-        }
+        Self { data_dir: data_dir.to_owned(), lists_leftovers, ..Self::default() }
     }
 
     /// Lists the stores of a group. `reached` has the objects to which the group's pointers led.
     pub(super) fn group(&mut self, source: &ObjectFolders, group: &Group<'_>, reached: &Reached) {
         let libraries = group.libraries.iter();
-        self.beside
-            .extend(libraries.filter_map(|library| Beside::of(source, library, reached)));
+        self.beside.extend(libraries.filter_map(|library| Beside::of(source, library, reached)));
         if self.lists_leftovers {
             self.leftovers_of(source, group, reached);
         }
@@ -100,18 +95,15 @@ impl Inventory {
             ),
         };
         let Object { store, kind, id } = object;
-        let entry = self
-            .unreached
-            .entry((store, kind))
-            .or_insert_with(|| Unreached {
-                store,
-                kind,
-                objects: 0,
-                bytes: 0,
-                bad: 0,
-                below_damage: false,
-                examples: Vec::new(),
-            });
+        let entry = self.unreached.entry((store, kind)).or_insert_with(|| Unreached {
+            store,
+            kind,
+            objects: 0,
+            bytes: 0,
+            bad: 0,
+            below_damage: false,
+            examples: Vec::new(),
+        });
         entry.objects += 1;
         entry.bytes += bytes;
         if is_bad {
@@ -127,21 +119,17 @@ impl Inventory {
         let Ok(metadata) = path.symlink_metadata() else {
             return; // renamed or removed meanwhile
         };
-        let shown = folder.strip_prefix(&self.data_dir).map_or_else(
-            |_| folder.to_owned(),
-            |inside| Path::new("seafile-data").join(inside),
-        );
+        let shown = folder
+            .strip_prefix(&self.data_dir)
+            .map_or_else(|_| folder.to_owned(), |inside| Path::new("seafile-data").join(inside));
         let shown = shown.to_string_lossy().into_owned();
-        let entry = self
-            .leftovers
-            .entry((shown.clone(), sort))
-            .or_insert_with(|| Leftovers {
-                folder: shown,
-                sort,
-                files: 0,
-                bytes: 0,
-                examples: Vec::new(),
-            });
+        let entry = self.leftovers.entry((shown.clone(), sort)).or_insert_with(|| Leftovers {
+            folder: shown,
+            sort,
+            files: 0,
+            bytes: 0,
+            examples: Vec::new(),
+        });
         entry.files += 1;
         if metadata.is_file() {
             entry.bytes += metadata.len();
@@ -194,11 +182,7 @@ fn sort(path: &Path) -> LeftoverSort {
         let of_go = !suffix.is_empty() && suffix.bytes().all(|byte| byte.is_ascii_digit());
         stem.bytes().all(hex) && (stem.len() == 38 && of_c || stem.len() == 40 && (of_go || of_c))
     });
-    if is_temporary {
-        LeftoverSort::Temporary
-    } else {
-        LeftoverSort::Foreign
-    }
+    if is_temporary { LeftoverSort::Temporary } else { LeftoverSort::Foreign }
 }
 
 #[cfg(test)]
@@ -216,17 +200,10 @@ mod tests {
             (format!("{c}.RZB3Y3.bak"), LeftoverSort::Foreign),
             (format!("{go}."), LeftoverSort::Foreign),
             (c.clone(), LeftoverSort::Foreign),
-            (
-                format!("{}.RZB3Y3", c.to_uppercase()),
-                LeftoverSort::Foreign,
-            ),
+            (format!("{}.RZB3Y3", c.to_uppercase()), LeftoverSort::Foreign),
             ("README".to_owned(), LeftoverSort::Foreign),
         ] {
-            assert_eq!(
-                sort(Path::new("/x").join(&name).as_path()),
-                expected,
-                "{name}"
-            );
+            assert_eq!(sort(Path::new("/x").join(&name).as_path()), expected, "{name}");
         }
     }
 }

@@ -125,15 +125,7 @@ pub fn run(
     let databases = databases::read(installation, spool)?;
     let random_block_ids = source::has_random_block_ids(installation);
     let known = HashSet::new();
-    run_with(
-        installation,
-        &databases,
-        known,
-        random_block_ids,
-        spool,
-        options,
-        progress,
-    )
+    run_with(installation, &databases, known, random_block_ids, spool, options, progress)
 }
 
 /// Verifies an installation without its databases, by a snapshot's pointers. Objects that the
@@ -144,27 +136,12 @@ pub fn run_by_snapshot(
     options: &Options,
     progress: &dyn Fn(&str),
 ) -> Result<Report, Error> {
-    let databases = Databases {
-        pointers: snapshot::pointers(manifest),
-        states: Vec::new(),
-        seafile: None,
-    };
+    let databases =
+        Databases { pointers: snapshot::pointers(manifest), states: Vec::new(), seafile: None };
     let random = source::has_random_block_ids(installation) || manifest.source.random_block_ids;
-    let known = manifest
-        .damage
-        .iter()
-        .map(manifest::Damage::object)
-        .collect();
+    let known = manifest.damage.iter().map(manifest::Damage::object).collect();
     let no_spool = Path::new("");
-    run_with(
-        installation,
-        &databases,
-        known,
-        random,
-        no_spool,
-        options,
-        progress,
-    )
+    run_with(installation, &databases, known, random, no_spool, options, progress)
 }
 
 fn run_with(
@@ -177,20 +154,10 @@ fn run_with(
     progress: &dyn Fn(&str),
 ) -> Result<Report, Error> {
     let (folders, unknown_classes) = source::object_folders(installation, &databases.pointers);
-    let run = Run {
-        options,
-        spool,
-        progress,
-        folders: &folders,
-        databases,
-        known,
-    };
+    let run = Run { options, spool, progress, folders: &folders, databases, known };
     let mut walker = Walker {
         source: &folders,
-        reading: Reading {
-            workers: options.workers,
-            random_block_ids,
-        },
+        reading: Reading { workers: options.workers, random_block_ids },
         totals: settle::Totals::default(),
     };
     let mut inventory = Inventory::new(&installation.data_dir, options.leftovers);
@@ -242,22 +209,14 @@ impl Run<'_> {
     ) -> Result<Found, Error> {
         let pointers = &self.databases.pointers;
         let libraries = settle::with_heads(pointers);
-        let mut headless: Vec<LibraryPointers> = pointers
-            .libraries
-            .iter()
-            .filter(|library| library.heads.is_empty())
-            .cloned()
-            .collect();
+        let mut headless: Vec<LibraryPointers> =
+            pointers.libraries.iter().filter(|library| library.heads.is_empty()).cloned().collect();
         let number = count(libraries.len() as u64, "library", "libraries");
         (self.progress)(&format!("walking {number}"));
-        let first = walker
-            .walk_and_list(&walker.groups(&libraries), inventory)
-            .map_err(Error::Source)?;
+        let first =
+            walker.walk_and_list(&walker.groups(&libraries), inventory).map_err(Error::Source)?;
         if headless.is_empty() && first.iter().all(|group| group.missing().next().is_none()) {
-            return Ok(Found {
-                groups: first,
-                ..Found::default()
-            });
+            return Ok(Found { groups: first, ..Found::default() });
         }
         (self.progress)("something is missing: looking again");
         std::thread::sleep(self.options.second_look);
@@ -276,12 +235,7 @@ impl Run<'_> {
         headless.retain(|library| !changed.contains_key(&library.id));
         let mut groups = third.settled;
         groups.extend(third.again);
-        Ok(Found {
-            groups,
-            headless,
-            changed,
-            has_waited: true,
-        })
+        Ok(Found { groups, headless, changed, has_waited: true })
     }
 
     /// Finds commits newer than the heads. A running server writes a commit before it moves the
@@ -299,13 +253,9 @@ impl Run<'_> {
         let now = self.pointers_now()?;
         let mut found = Vec::new();
         for library in beside {
-            let ahead = library
-                .describe(self.folders, &now)
-                .map_err(describe::walk_error)?;
-            let ahead = ahead.map(|ahead| Ahead {
-                is_elsewhere: self.options.databases_elsewhere,
-                ..ahead
-            });
+            let ahead = library.describe(self.folders, &now).map_err(describe::walk_error)?;
+            let ahead = ahead
+                .map(|ahead| Ahead { is_elsewhere: self.options.databases_elsewhere, ..ahead });
             found.extend(ahead.map(|ahead| (library, ahead)));
         }
         if found.is_empty() {

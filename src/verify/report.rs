@@ -69,9 +69,7 @@ impl Report {
 
     /// Libraries whose clients would be set back and lose newer files.
     pub fn would_revert(&self) -> impl Iterator<Item = &Ahead> {
-        self.ahead
-            .iter()
-            .filter(|ahead| !ahead.is_upload && !ahead.is_elsewhere)
+        self.ahead.iter().filter(|ahead| !ahead.is_upload && !ahead.is_elsewhere)
     }
 
     /// Whether everything was checked and is whole. Otherwise the exit status is 3.

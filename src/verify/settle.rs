@@ -58,23 +58,15 @@ impl Walker<'_> {
         groups: &[Group<'_>],
         inventory: Option<&mut Inventory>,
     ) -> std::io::Result<Vec<Walked>> {
-        let Looked {
-            outcomes,
-            blocks,
-            bytes,
-            unverifiable,
-        } = sight::look(self.source, groups, self.reading, inventory)?;
+        let Looked { outcomes, blocks, bytes, unverifiable } =
+            sight::look(self.source, groups, self.reading, inventory)?;
         self.totals.bytes += bytes;
         self.totals.unverifiable += unverifiable;
         let mut walked: Vec<Walked> = groups
             .iter()
             .zip(outcomes)
             .map(|(group, outcome)| Walked {
-                libraries: group
-                    .libraries
-                    .iter()
-                    .map(|&library| library.clone())
-                    .collect(),
+                libraries: group.libraries.iter().map(|&library| library.clone()).collect(),
                 outcome,
             })
             .collect();
@@ -124,10 +116,7 @@ impl Walker<'_> {
         let mut known = HashSet::new();
         let mut left = Vec::new();
         for walked in walked {
-            let differing = walked
-                .libraries
-                .iter()
-                .filter(|library| has_changed(library, now));
+            let differing = walked.libraries.iter().filter(|library| has_changed(library, now));
             let differing: Vec<LibraryId> = differing.map(|library| library.id).collect();
             if walked.missing().next().is_none() || differing.is_empty() {
                 left.push(walked);
@@ -141,17 +130,8 @@ impl Walker<'_> {
         let mut libraries = with_heads(now);
         libraries.retain(|library| again.contains(&library.id));
         let groups = self.groups(&libraries);
-        let again = if groups.is_empty() {
-            Vec::new()
-        } else {
-            self.walk(&groups)?
-        };
-        Ok(Rewalked {
-            settled: left,
-            again,
-            known,
-            changed,
-        })
+        let again = if groups.is_empty() { Vec::new() } else { self.walk(&groups)? };
+        Ok(Rewalked { settled: left, again, known, changed })
     }
 }
 
@@ -170,10 +150,7 @@ pub(super) struct Rewalked {
 impl Rewalked {
     /// Whether an object is missing that was not missing before. That may be a second race.
     pub(super) fn has_doubt(&self) -> bool {
-        self.again
-            .iter()
-            .flat_map(Walked::missing)
-            .any(|object| !self.known.contains(&object))
+        self.again.iter().flat_map(Walked::missing).any(|object| !self.known.contains(&object))
     }
 
     /// Removes findings that nobody can judge: the object was missing only in the last walk, and a
@@ -182,11 +159,7 @@ impl Rewalked {
     pub(super) fn remove_doubts(&mut self, now: &Pointers) -> Vec<LibraryId> {
         let mut unsettled = Vec::new();
         for walked in &mut self.again {
-            if !walked
-                .libraries
-                .iter()
-                .any(|library| has_changed(library, now))
-            {
+            if !walked.libraries.iter().any(|library| has_changed(library, now)) {
                 continue;
             }
             let known = &self.known;
@@ -205,19 +178,12 @@ impl Rewalked {
 impl Walked {
     /// These libraries as a group, to walk again.
     pub(super) fn group(&self) -> Group<'_> {
-        Group {
-            libraries: self.libraries.iter().collect(),
-            ..Group::default()
-        }
+        Group { libraries: self.libraries.iter().collect(), ..Group::default() }
     }
 
     /// The required objects that are missing.
     pub(super) fn missing(&self) -> impl Iterator<Item = Object> + '_ {
-        let missing = self
-            .outcome
-            .findings
-            .iter()
-            .filter(|finding| is_missing(finding));
+        let missing = self.outcome.findings.iter().filter(|finding| is_missing(finding));
         missing.map(|finding| finding.object)
     }
 }
@@ -229,15 +195,11 @@ fn is_missing(finding: &Finding) -> bool {
 /// The libraries that have a head, and so can be walked.
 pub(super) fn with_heads(pointers: &Pointers) -> Vec<LibraryPointers> {
     let libraries = pointers.libraries.iter();
-    libraries
-        .filter(|library| !library.heads.is_empty())
-        .cloned()
-        .collect()
+    libraries.filter(|library| !library.heads.is_empty()).cloned().collect()
 }
 
 fn has_changed(library: &LibraryPointers, now: &Pointers) -> bool {
-    now.library(library.id)
-        .is_none_or(|now| !now.same_roots(library) || now.state != library.state)
+    now.library(library.id).is_none_or(|now| !now.same_roots(library) || now.state != library.state)
 }
 
 /// Adds a bad block to the group whose store it lies in.
@@ -251,11 +213,7 @@ fn assign(walked: &mut [Walked], (object, trouble): BlockTrouble) {
         return;
     };
     let origin = |library: &&LibraryPointers| Store::Library(library.id) == object.store;
-    let library = walked
-        .libraries
-        .iter()
-        .find(origin)
-        .or(walked.libraries.first());
+    let library = walked.libraries.iter().find(origin).or(walked.libraries.first());
     if let Some(library) = library.map(|library| library.id) {
         walked.outcome.findings.push(Finding {
             object,

@@ -71,10 +71,7 @@ pub(super) fn look(
             scope.spawn(|| readers.read_all(receiver));
         }
         drop(receiver);
-        let sight = VerifySight {
-            readers: &readers,
-            blocks: sender,
-        };
+        let sight = VerifySight { readers: &readers, blocks: sender };
         let walk = Walk::new(source, &sight);
         groups
             .iter()
@@ -96,10 +93,7 @@ pub(super) fn look(
     })?;
     Ok(Looked {
         outcomes,
-        blocks: readers
-            .troubles
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner),
+        blocks: readers.troubles.into_inner().unwrap_or_else(PoisonError::into_inner),
         bytes: readers.bytes.into_inner(),
         unverifiable: readers.unverifiable.into_inner(),
     })
@@ -146,10 +140,9 @@ impl Readers<'_> {
         self.bytes.fetch_add(length, Ordering::Relaxed);
         Ok(match read {
             Ok(_) => None,
-            Err(BadObject {
-                trouble: Trouble::Bad(Fault::WrongId { .. }),
-                ..
-            }) if self.random_block_ids => {
+            Err(BadObject { trouble: Trouble::Bad(Fault::WrongId { .. }), .. })
+                if self.random_block_ids =>
+            {
                 self.unverifiable.fetch_add(1, Ordering::Relaxed);
                 None
             }
@@ -176,9 +169,7 @@ impl Sight for VerifySight<'_> {
     }
 
     fn keep(&self, _: Object, bytes: Vec<u8>) -> Result<(), Stopped> {
-        self.readers
-            .bytes
-            .fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        self.readers.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         Ok(())
     }
 
@@ -190,9 +181,7 @@ impl Sight for VerifySight<'_> {
     }
 
     fn salvage(&self, _: Object, bytes: Vec<u8>) -> Result<(), Stopped> {
-        self.readers
-            .bytes
-            .fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        self.readers.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         Ok(())
     }
 

@@ -40,12 +40,10 @@ pub(super) fn changed<S: Sight>(
     let fits = |commit: &Commit| commit.id_check() != CommitIdCheck::Mismatch;
     let rescue = sight.rescue(&object).map_err(WalkError::Sight)?;
     let is_sealed = rescue == Rescue::Sealed;
-    let stored = rescue
-        .bytes()
-        .and_then(|stored| match check::check(&object, &stored) {
-            Ok(Content::Commit(stored)) => Some(stored),
-            _ => None,
-        });
+    let stored = rescue.bytes().and_then(|stored| match check::check(&object, &stored) {
+        Ok(Content::Commit(stored)) => Some(stored),
+        _ => None,
+    });
     let (is_good, trouble) = (fits(&commit), Trouble::Changed);
     let is_mended = match &stored {
         Some(stored) if !fits(stored) => true,
@@ -56,12 +54,9 @@ pub(super) fn changed<S: Sight>(
         None => !is_sealed,
     };
     match stored {
-        _ if is_mended && is_good => Ok(Found::Good {
-            object,
-            content: Content::Commit(commit),
-            bytes,
-            known: false,
-        }),
+        _ if is_mended && is_good => {
+            Ok(Found::Good { object, content: Content::Commit(commit), bytes, known: false })
+        }
         Some(stored) => Ok(Found::Rescued {
             object,
             content: Content::Commit(stored),
@@ -76,12 +71,7 @@ pub(super) fn changed<S: Sight>(
             trouble,
             bytes: Some(bytes),
         }),
-        None => Ok(Found::Nowhere {
-            object,
-            trouble,
-            bytes: Some(bytes),
-            stored: false,
-        }),
+        None => Ok(Found::Nowhere { object, trouble, bytes: Some(bytes), stored: false }),
     }
 }
 

@@ -25,10 +25,7 @@ impl CommitNode {
         for (slot, parent) in parents.iter_mut().zip(commit.parents()) {
             *slot = parent;
         }
-        Self {
-            parents,
-            ctime: commit.ctime,
-        }
+        Self { parents, ctime: commit.ctime }
     }
 
     /// The commits before it.
@@ -141,10 +138,8 @@ mod tests {
     fn ancestry(commits: &[(u8, &[u8])]) -> Ancestry {
         let mut ancestry = Ancestry::default();
         for (number, parents) in commits {
-            let mut node = CommitNode {
-                parents: [ObjectId::EMPTY; 2],
-                ctime: i64::from(*number) * 10,
-            };
+            let mut node =
+                CommitNode { parents: [ObjectId::EMPTY; 2], ctime: i64::from(*number) * 10 };
             for (slot, parent) in node.parents.iter_mut().zip(parents.iter()) {
                 *slot = id(*parent);
             }

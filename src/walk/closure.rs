@@ -156,12 +156,7 @@ impl<S: Sight> Pass<'_, S> {
     }
 
     fn frame(&mut self, object: Object, bad: bool) -> Result<Frame, WalkError<S::Error>> {
-        let mut frame = Frame {
-            object,
-            needed: Vec::new(),
-            next: 0,
-            closed: !bad,
-        };
+        let mut frame = Frame { object, needed: Vec::new(), next: 0, closed: !bad };
         match find(self.source, self.sight, object, self.need)? {
             // It appeared after the walk, which did not look below it. (A file may be bad only for
             // its length.)
@@ -172,16 +167,10 @@ impl<S: Sight> Pass<'_, S> {
             } if bad => {}
             Found::Good { content, .. } | Found::Rescued { content, .. } => match content {
                 Content::Commit(commit) => {
-                    let content = self
-                        .content
-                        .get(&object.store)
-                        .copied()
-                        .unwrap_or(object.store);
+                    let content = self.content.get(&object.store).copied().unwrap_or(object.store);
                     let parents = commit.parents().map(|id| Object { id, ..object });
                     if !commit.root.is_empty() {
-                        frame
-                            .needed
-                            .push(Object::new(content, Kind::Fs, commit.root));
+                        frame.needed.push(Object::new(content, Kind::Fs, commit.root));
                     }
                     if self.parents_required(object.store, commit.ctime) {
                         frame.needed.extend(parents);

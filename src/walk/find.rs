@@ -21,17 +21,11 @@ pub fn read_checked(
     source: &dyn Objects,
     object: &Object,
 ) -> io::Result<Result<(Content, Vec<u8>), BadObject>> {
-    let bad = |trouble| BadObject {
-        trouble,
-        bytes: None,
-    };
+    let bad = |trouble| BadObject { trouble, bytes: None };
     Ok(match source.read(object) {
         Ok(Some(bytes)) => match check::check(object, &bytes) {
             Ok(content) => Ok((content, bytes)),
-            Err(fault) => Err(BadObject {
-                trouble: Trouble::Bad(fault),
-                bytes: Some(bytes),
-            }),
+            Err(fault) => Err(BadObject { trouble: Trouble::Bad(fault), bytes: Some(bytes) }),
         },
         Ok(None) => Err(bad(Trouble::Missing)),
         Err(error) => Err(bad(unreadable(error)?)),
@@ -115,12 +109,7 @@ pub(super) fn find<S: Sight>(
                         }
                         content => content,
                     };
-                    return Ok(Found::Good {
-                        object,
-                        content,
-                        bytes,
-                        known,
-                    });
+                    return Ok(Found::Good { object, content, bytes, known });
                 }
                 Err(bad) => bad,
             };
@@ -132,12 +121,7 @@ pub(super) fn find<S: Sight>(
         {
             let content = check::check(&object, &bytes);
             if let Ok(content) = content {
-                return Ok(Found::Rescued {
-                    object,
-                    content,
-                    trouble,
-                    bytes: None,
-                });
+                return Ok(Found::Rescued { object, content, trouble, bytes: None });
             }
         }
         if nowhere.1 == Trouble::Missing && trouble != Trouble::Missing {
@@ -148,10 +132,5 @@ pub(super) fn find<S: Sight>(
     if trouble == Trouble::Missing {
         object.store = source.home(&object);
     }
-    Ok(Found::Nowhere {
-        object,
-        trouble,
-        bytes,
-        stored,
-    })
+    Ok(Found::Nowhere { object, trouble, bytes, stored })
 }

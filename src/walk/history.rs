@@ -39,10 +39,7 @@ struct Lineage {
 
 impl Lineage {
     fn of(commit: &Commit) -> Self {
-        Self {
-            ctime: commit.ctime,
-            parents: commit.parents().collect(),
-        }
+        Self { ctime: commit.ctime, parents: commit.parents().collect() }
     }
 }
 
@@ -75,11 +72,7 @@ impl Rules {
     /// Whether the parents of a required commit are required.
     pub(super) fn parents_of_required(&self, ctime: i64) -> Need {
         let collected = self.valid_since.is_some_and(|since| ctime <= since);
-        if collected || self.only_head {
-            Need::Optional
-        } else {
-            Need::Required
-        }
+        if collected || self.only_head { Need::Optional } else { Need::Required }
     }
 }
 
@@ -89,12 +82,8 @@ impl<S: Sight> Walker<'_, S> {
         let mut optional = Vec::new();
         for library in &group.libraries {
             let rules = Rules::of(library);
-            let mut steps: Vec<Step> = roots(library)
-                .map(|commit| Step {
-                    commit,
-                    need: Need::Required,
-                })
-                .collect();
+            let mut steps: Vec<Step> =
+                roots(library).map(|commit| Step { commit, need: Need::Required }).collect();
             while let Some(step) = steps.pop() {
                 for next in self.commit(&rules, step)? {
                     match next.need {
@@ -125,32 +114,17 @@ impl<S: Sight> Walker<'_, S> {
         let Some(commit) = base_commit(library) else {
             return Ok(None);
         };
-        let origin = group
-            .libraries
-            .iter()
-            .find(|other| Store::Library(other.id) == commit.store);
+        let origin = group.libraries.iter().find(|other| Store::Library(other.id) == commit.store);
         let rules = Rules {
             library: library.id,
             ..origin.map_or_else(|| Rules::of(library), |origin| Rules::of(origin))
         };
-        let followed = Some((
-            rules,
-            Step {
-                commit,
-                need: Need::Optional,
-            },
-        ));
+        let followed = Some((rules, Step { commit, need: Need::Optional }));
         if self.commits.contains_key(&commit) || self.is_closed(&commit)? {
             return Ok(None);
         }
         self.commits.insert(commit, Seen::Tree);
-        self.tree_of(
-            &rules,
-            Step {
-                commit,
-                need: Need::Required,
-            },
-        )?;
+        self.tree_of(&rules, Step { commit, need: Need::Required })?;
         Ok(followed)
     }
 
@@ -185,10 +159,7 @@ impl<S: Sight> Walker<'_, S> {
             Need::Required => rules.parents_of_required(ctime),
             Need::Optional => Need::Optional,
         };
-        let parent = |id| Step {
-            commit: Object::new(step.commit.store, Kind::Commit, id),
-            need,
-        };
+        let parent = |id| Step { commit: Object::new(step.commit.store, Kind::Commit, id), need };
         Ok(parents.into_iter().map(parent).collect())
     }
 
@@ -198,22 +169,13 @@ impl<S: Sight> Walker<'_, S> {
         rules: &Rules,
         step: Step,
     ) -> Result<Option<Lineage>, WalkError<S::Error>> {
-        let asking = Asking {
-            library: rules.library,
-            need: step.need,
-            encrypted: rules.encrypted,
-        };
-        let Some(Fetched {
-            object,
-            content: Content::Commit(commit),
-        }) = self.fetch(step.commit, asking)?
+        let asking = Asking { library: rules.library, need: step.need, encrypted: rules.encrypted };
+        let Some(Fetched { object, content: Content::Commit(commit) }) =
+            self.fetch(step.commit, asking)?
         else {
             return Ok(None);
         };
-        let asking = Asking {
-            encrypted: rules.encrypted || commit.encrypted,
-            ..asking
-        };
+        let asking = Asking { encrypted: rules.encrypted || commit.encrypted, ..asking };
         if self.commit_warnings(rules.library, &object, &commit) {
             self.doubt(rules, object, asking, &commit)?;
         }
@@ -222,18 +184,12 @@ impl<S: Sight> Walker<'_, S> {
     }
 
     fn parents_again(&self, commit: Object) -> Result<Option<Lineage>, WalkError<S::Error>> {
-        Ok(
-            match super::find(self.source, self.sight, commit, Need::Required)? {
-                super::Found::Good {
-                    content: Content::Commit(commit),
-                    ..
-                }
-                | super::Found::Rescued {
-                    content: Content::Commit(commit),
-                    ..
-                } => Some(Lineage::of(&commit)),
-                _ => None,
-            },
-        )
+        Ok(match super::find(self.source, self.sight, commit, Need::Required)? {
+            super::Found::Good { content: Content::Commit(commit), .. }
+            | super::Found::Rescued { content: Content::Commit(commit), .. } => {
+                Some(Lineage::of(&commit))
+            }
+            _ => None,
+        })
     }
 }

@@ -151,12 +151,7 @@ fn first_origin(origins: &HashMap<LibraryId, LibraryId>, library: LibraryId) -> 
 
 /// The store of a library's fs objects and blocks: its own, or its origin's.
 pub fn content_store(library: &LibraryPointers) -> Store {
-    Store::Library(
-        library
-            .origin
-            .as_ref()
-            .map_or(library.id, |origin| origin.library),
-    )
+    Store::Library(library.origin.as_ref().map_or(library.id, |origin| origin.library))
 }
 
 /// What the walk of one group found.
@@ -192,10 +187,7 @@ impl Outcome {
         {
             [one] => format!("commit {one} of library {library} has {what}"),
             [first, rest @ ..] => {
-                format!(
-                    "commit {first} and {} more of library {library} have {what}",
-                    rest.len()
-                )
+                format!("commit {first} and {} more of library {library} have {what}", rest.len())
             }
             [] => String::new(),
         };
@@ -222,9 +214,7 @@ impl Outcome {
 
     /// Required objects that nobody has.
     pub fn damage(&self) -> impl Iterator<Item = &Finding> {
-        self.findings
-            .iter()
-            .filter(|finding| finding.need == Need::Required && !finding.rescued)
+        self.findings.iter().filter(|finding| finding.need == Need::Required && !finding.rescued)
     }
 }
 
@@ -281,12 +271,7 @@ struct Fetched {
 impl<'a, S: Sight> Walk<'a, S> {
     /// A walk through objects, of an installation or of a repository.
     pub fn new(source: &'a dyn Objects, sight: &'a S) -> Self {
-        Self {
-            source,
-            sight,
-            threads: Threads::default(),
-            doubts: Doubts::default(),
-        }
+        Self { source, sight, threads: Threads::default(), doubts: Doubts::default() }
     }
 
     /// This walk, with doubts: it reads certain stored blocks, and judges certain commits, again.
@@ -317,12 +302,7 @@ impl<'a, S: Sight> Walk<'a, S> {
             outcome: Outcome::default(),
         };
         walker.libraries(group)?;
-        let Walker {
-            outcome,
-            seen,
-            commits,
-            ..
-        } = walker;
+        let Walker { outcome, seen, commits, .. } = walker;
         Ok((outcome, Reached { seen, commits }))
     }
 
@@ -357,12 +337,7 @@ impl<S: Sight> Walker<'_, S> {
         asking: Asking,
     ) -> Result<Option<Fetched>, WalkError<S::Error>> {
         match found {
-            Found::Good {
-                object,
-                content,
-                bytes,
-                known,
-            } => {
+            Found::Good { object, content, bytes, known } => {
                 self.outcome.visited += 1;
                 // It may lie in the folder that all libraries share, and another library's walk
                 // passed it.
@@ -374,12 +349,7 @@ impl<S: Sight> Walker<'_, S> {
                 }
                 Ok(Some(Fetched { object, content }))
             }
-            Found::Rescued {
-                object,
-                content,
-                trouble,
-                bytes,
-            } => {
+            Found::Rescued { object, content, trouble, bytes } => {
                 self.outcome.visited += 1;
                 self.sight.visit(&object).map_err(WalkError::Sight)?;
                 if let Some(bytes) = bytes {
@@ -389,16 +359,9 @@ impl<S: Sight> Walker<'_, S> {
                 self.record(object, asking, trouble, true);
                 Ok(Some(Fetched { object, content }))
             }
-            Found::Nowhere {
-                object,
-                trouble,
-                bytes,
-                stored,
-            } => {
+            Found::Nowhere { object, trouble, bytes, stored } => {
                 if let Some(bytes) = bytes {
-                    self.sight
-                        .salvage(object, bytes)
-                        .map_err(WalkError::Sight)?;
+                    self.sight.salvage(object, bytes).map_err(WalkError::Sight)?;
                 }
                 if stored {
                     self.outcome.unfollowed.insert(object);
@@ -416,21 +379,13 @@ impl<S: Sight> Walker<'_, S> {
 
     fn record(&mut self, object: Object, asking: Asking, trouble: Trouble, rescued: bool) {
         let Asking { library, need, .. } = asking;
-        self.outcome.findings.push(Finding {
-            object,
-            library,
-            need,
-            trouble,
-            rescued,
-        });
+        self.outcome.findings.push(Finding { object, library, need, trouble, rescued });
     }
 
     /// Records what is odd about a commit. Returns whether its id does not fit its content.
     fn commit_warnings(&mut self, library: LibraryId, object: &Object, commit: &Commit) -> bool {
         let warnings = check::commit_warnings(object, commit);
-        let told = warnings
-            .iter()
-            .map(|warning| (library, object.id, *warning));
+        let told = warnings.iter().map(|warning| (library, object.id, *warning));
         self.outcome.warnings.extend(told);
         warnings.contains(&CommitWarning::IdFormula)
     }
@@ -445,19 +400,12 @@ fn only_head_required(library: &LibraryPointers) -> bool {
 /// The head commits that a library's rows point to.
 fn roots(library: &LibraryPointers) -> impl Iterator<Item = Object> + '_ {
     let store = Store::Library(library.id);
-    library
-        .heads
-        .iter()
-        .map(move |head| Object::new(store, Kind::Commit, head.commit))
+    library.heads.iter().map(move |head| Object::new(store, Kind::Commit, head.commit))
 }
 
 /// The base commit of a virtual library, in its origin's store.
 fn base_commit(library: &LibraryPointers) -> Option<Object> {
     let origin = library.origin.as_ref()?;
     let base = origin.base_commit.filter(|base| !base.is_empty())?;
-    Some(Object::new(
-        Store::Library(origin.library),
-        Kind::Commit,
-        base,
-    ))
+    Some(Object::new(Store::Library(origin.library), Kind::Commit, base))
 }

@@ -103,12 +103,7 @@ impl<S: Sight> Search<'_, S> {
         object: Object,
         by: NeededBy,
     ) -> Result<Option<Box<Commit>>, WalkError<S::Error>> {
-        let mut needed = Needed {
-            by,
-            commit: object.id,
-            time: None,
-            path: None,
-        };
+        let mut needed = Needed { by, commit: object.id, time: None, path: None };
         if let Some(bad) = find_bad(self.source, self.bad, &object) {
             self.needs.entry(bad).or_insert(needed);
             return Ok(None);
@@ -132,10 +127,9 @@ impl<S: Sight> Search<'_, S> {
                 continue;
             }
             if let Some(bad) = find_bad(self.source, self.bad, &object) {
-                self.needs.entry(bad).or_insert_with(|| Needed {
-                    path: Some(path.clone()),
-                    ..needed.clone()
-                });
+                self.needs
+                    .entry(bad)
+                    .or_insert_with(|| Needed { path: Some(path.clone()), ..needed.clone() });
             }
             if object.kind == Kind::Fs {
                 let children = open_children(self.source, self.sight, self.closure, object)?;

@@ -43,10 +43,7 @@ pub fn affected_paths<S: Sight>(
     closure: &Closure,
     most: usize,
 ) -> Result<AffectedPaths, WalkError<S::Error>> {
-    let limits = Limits {
-        paths: most,
-        visits: MAX_VISITS,
-    };
+    let limits = Limits { paths: most, visits: MAX_VISITS };
     search(source, sight, library, bad, closure, limits)
 }
 
@@ -195,10 +192,7 @@ mod tests {
             other @ Listed::Foreign(_) => panic!("{other:?}"),
         });
         let bad: HashSet<Object> = blocks.collect();
-        let group = Group {
-            libraries: vec![library],
-            ..Group::default()
-        };
+        let group = Group { libraries: vec![library], ..Group::default() };
         let walk = Walk::new(&source, &NothingKnown);
         let closure = walk.closure(&group, &bad, &HashSet::new()).unwrap();
         let search_within = |visits| {

@@ -90,11 +90,7 @@ mod tests {
     fn objects_differ_by_every_part_of_their_name() {
         let mut seen = Seen::default();
         let object = |store: u8, kind, id: [u8; 20]| {
-            Object::new(
-                Store::Library(LibraryId::new([store; 16])),
-                kind,
-                ObjectId::new(id),
-            )
+            Object::new(Store::Library(LibraryId::new([store; 16])), kind, ObjectId::new(id))
         };
         let mut ids = vec![[0; 20], [255; 20]];
         for at in [0, 4, 10, 19] {

@@ -72,9 +72,7 @@ impl<S: Sight> Walker<'_, S> {
             self.threads.get()?.install(|| ask().collect())
         };
         let both = asked.into_iter().zip(open?);
-        Ok(both
-            .filter_map(|(object, open)| open.then_some(object))
-            .collect())
+        Ok(both.filter_map(|(object, open)| open.then_some(object)).collect())
     }
 
     /// Reads fs objects and finds their blocks. The result has the order of `wanted`.
@@ -92,8 +90,7 @@ impl<S: Sight> Walker<'_, S> {
         let blocks: Vec<Object> = match found.content() {
             Some(Content::Fs(FsObject::File(file))) => {
                 let ids = file.blocks.iter().filter(|id| !id.is_empty());
-                ids.map(|id| Object::new(asked.store, Kind::Block, *id))
-                    .collect()
+                ids.map(|id| Object::new(asked.store, Kind::Block, *id)).collect()
             }
             _ => Vec::new(),
         };
@@ -101,20 +98,11 @@ impl<S: Sight> Walker<'_, S> {
         let blocks = if blocks.len() < 2 * BLOCKS_EACH {
             blocks.iter().map(find).collect::<Result<_, _>>()?
         } else {
-            let find = || {
-                blocks
-                    .par_iter()
-                    .with_min_len(BLOCKS_EACH)
-                    .map(find)
-                    .collect::<Result<_, _>>()
-            };
+            let find =
+                || blocks.par_iter().with_min_len(BLOCKS_EACH).map(find).collect::<Result<_, _>>();
             self.threads.get()?.install(find)?
         };
-        Ok(Looked {
-            asked,
-            found,
-            blocks,
-        })
+        Ok(Looked { asked, found, blocks })
     }
 
     fn take(
@@ -123,23 +111,13 @@ impl<S: Sight> Walker<'_, S> {
         asking: Asking,
         pending: &mut Vec<Object>,
     ) -> Result<(), WalkError<S::Error>> {
-        let Looked {
-            asked,
-            found,
-            blocks,
-        } = looked;
+        let Looked { asked, found, blocks } = looked;
         match self.had(asked, found, asking)? {
-            Some(Fetched {
-                content: Content::Fs(FsObject::Folder(folder)),
-                ..
-            }) => {
+            Some(Fetched { content: Content::Fs(FsObject::Folder(folder)), .. }) => {
                 let ids = folder.entries.iter().map(|entry| entry.id);
                 pending.extend(ids.map(|id| Object { id, ..asked }));
             }
-            Some(Fetched {
-                object,
-                content: Content::Fs(FsObject::File(file)),
-            }) => {
+            Some(Fetched { object, content: Content::Fs(FsObject::File(file)) }) => {
                 let wanted = blocks.len();
                 let mut there = Vec::new();
                 let mut lengths = Vec::new();
@@ -208,11 +186,8 @@ impl<S: Sight> Walker<'_, S> {
                 let doubted = self.doubts.blocks.contains(&object);
                 let look = (self.audit != Audit::No || doubted) && !self.seen.contains(&block);
                 let read = self.audit == Audit::Read || doubted;
-                let trouble = if look {
-                    self.look_at_block(&block, known.length, read)?
-                } else {
-                    None
-                };
+                let trouble =
+                    if look { self.look_at_block(&block, known.length, read)? } else { None };
                 return Ok(Block::Known(object, known.length, trouble));
             }
             match self.source.len(&object) {
@@ -264,10 +239,11 @@ impl<S: Sight> Walker<'_, S> {
         let read = read_checked(self.source, object).map_err(WalkError::Source)?;
         Ok(match read {
             Ok(_) => None,
-            Err(BadObject {
-                trouble: Trouble::Bad(Fault::WrongId { .. }),
-                bytes: Some(bytes),
-            }) if self.doubts.random_block_ids && bytes.len() as u64 == length => None,
+            Err(BadObject { trouble: Trouble::Bad(Fault::WrongId { .. }), bytes: Some(bytes) })
+                if self.doubts.random_block_ids && bytes.len() as u64 == length =>
+            {
+                None
+            }
             Err(bad) => Some(bad.trouble),
         })
     }
@@ -281,10 +257,7 @@ fn is_closed<S: Sight>(
 ) -> Result<bool, WalkError<S::Error>> {
     for store in source.places(object.store) {
         let known = sight.known(&Object { store, ..*object });
-        if known
-            .map_err(WalkError::Sight)?
-            .is_some_and(|known| known.closed)
-        {
+        if known.map_err(WalkError::Sight)?.is_some_and(|known| known.closed) {
             return Ok(true);
         }
     }
@@ -295,11 +268,9 @@ fn is_closed<S: Sight>(
 pub(super) fn children(store: Store, object: &FsObject) -> Vec<Object> {
     let child = |kind| move |id: &ObjectId| (!id.is_empty()).then(|| Object::new(store, kind, *id));
     match object {
-        FsObject::Folder(folder) => folder
-            .entries
-            .iter()
-            .filter_map(|entry| child(Kind::Fs)(&entry.id))
-            .collect(),
+        FsObject::Folder(folder) => {
+            folder.entries.iter().filter_map(|entry| child(Kind::Fs)(&entry.id)).collect()
+        }
         FsObject::File(file) => file.blocks.iter().filter_map(child(Kind::Block)).collect(),
     }
 }

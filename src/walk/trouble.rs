@@ -46,10 +46,9 @@ impl std::fmt::Display for Trouble {
             Self::Bad(fault) => write!(f, "{fault}"),
             Self::Lengths => f.write_str("its blocks do not add up to its size"),
             Self::Changed => f.write_str("was changed since it was stored"),
-            Self::AlteredRoot(root) => write!(
-                f,
-                "its root folder was altered: the commit's id fits the folder {root}"
-            ),
+            Self::AlteredRoot(root) => {
+                write!(f, "its root folder was altered: the commit's id fits the folder {root}")
+            }
             Self::Unreadable(reason) => write!(f, "cannot be read: {reason}"),
         }
     }

@@ -32,13 +32,8 @@ fn accept_all(world: &mut World, report: &Report, until: Option<&str>) {
         until: until.map(|day| day.parse().unwrap()),
         note: None,
     };
-    let change = damage::accept(
-        &report.manifest,
-        &mut accepted,
-        &Selection::All,
-        &acceptance,
-    )
-    .unwrap();
+    let change =
+        damage::accept(&report.manifest, &mut accepted, &Selection::All, &acceptance).unwrap();
     assert!(!change.objects.is_empty());
     world.options.accepted = Some(accepted);
 }
@@ -46,12 +41,7 @@ fn accept_all(world: &mut World, report: &Report, until: Option<&str>) {
 /// (damage, accepted, new, whether the report has to be read)
 fn said(report: &Report) -> (u64, u64, u64, bool) {
     let marker = &report.marker;
-    (
-        marker.damage,
-        marker.accepted,
-        report.new_damage,
-        report.needs_reading(),
-    )
+    (marker.damage, marker.accepted, report.new_damage, report.needs_reading())
 }
 
 #[test]
@@ -78,17 +68,13 @@ fn accepted_damage_may_get_worse_and_ends_when_it_is_mended() {
 #[test]
 fn what_was_mended_and_breaks_again_is_new() {
     let (source, mut world) = (Source::example(), World::local());
-    let row = source.query(&format!(
-        "SELECT commit_id FROM Branch WHERE repo_id = '{PHOTOS}'"
-    ));
+    let row = source.query(&format!("SELECT commit_id FROM Branch WHERE repo_id = '{PHOTOS}'"));
     let lose = || source.sql(&format!("DELETE FROM Branch WHERE repo_id = '{PHOTOS}'"));
     lose();
     let first = world.backup(&source);
     accept_all(&mut world, &first, None);
     assert_eq!(said(&world.backup(&source)), (1, 1, 0, false));
-    source.sql(&format!(
-        "INSERT INTO Branch VALUES ('master', '{PHOTOS}', '{row}')"
-    ));
+    source.sql(&format!("INSERT INTO Branch VALUES ('master', '{PHOTOS}', '{row}')"));
     assert_eq!(said(&world.backup(&source)), (0, 0, 0, false));
     lose();
     assert_eq!(said(&world.backup(&source)), (1, 0, 1, true));
@@ -109,18 +95,9 @@ fn an_acceptance_ends_with_its_last_day() {
     world.clock = day("2031-05-03T23:59:59Z");
     let accepted = world.backup(&source);
     assert_eq!(said(&accepted), (1, 1, 0, false));
-    assert!(
-        accepted
-            .marker
-            .to_text()
-            .contains("\ndamage 1\naccepted 1\n")
-    );
+    assert!(accepted.marker.to_text().contains("\ndamage 1\naccepted 1\n"));
     world.clock = day("2031-05-04T00:00:00Z");
-    assert_eq!(
-        said(&world.backup(&source)),
-        (1, 0, 0, true),
-        "known, and it counts again"
-    );
+    assert_eq!(said(&world.backup(&source)), (1, 0, 0, true), "known, and it counts again");
 }
 
 #[test]
@@ -146,19 +123,12 @@ fn one_word_holds_for_every_library_and_in_the_trash() {
         fs::remove_file(block).unwrap();
     }
     let first = world.backup(&source);
-    let libraries: std::collections::BTreeSet<_> = first
-        .manifest
-        .damage
-        .iter()
-        .map(|damage| damage.library)
-        .collect();
+    let libraries: std::collections::BTreeSet<_> =
+        first.manifest.damage.iter().map(|damage| damage.library).collect();
     assert!(libraries.len() > 1, "the shared folder has it too");
     accept_all(&mut world, &first, None);
     let second = world.backup(&source);
-    assert_eq!(
-        (second.marker.damage, second.new_damage),
-        (second.marker.accepted, 0)
-    );
+    assert_eq!((second.marker.damage, second.new_damage), (second.marker.accepted, 0));
     // A shared folder more, and the origin in the trash.
     let virtual_library = source.query("SELECT repo_id FROM VirtualRepo");
     let copy = "11111111-2222-4333-8444-555555555555";
@@ -178,22 +148,14 @@ fn one_word_holds_for_every_library_and_in_the_trash() {
     );
     let third = world.backup(&source);
     let of_copy = third.manifest.damage.iter();
-    assert!(
-        of_copy
-            .clone()
-            .any(|damage| damage.library.to_string() == copy)
-    );
+    assert!(of_copy.clone().any(|damage| damage.library.to_string() == copy));
     assert_eq!((third.new_damage, third.needs_reading()), (0, false));
     source.sql(&format!(
         "INSERT INTO RepoTrash SELECT '{DOCUMENTS}', 'x', commit_id, 'a', 0, -1, 1 FROM Branch WHERE repo_id = '{DOCUMENTS}';
          DELETE FROM Repo WHERE repo_id = '{DOCUMENTS}'; DELETE FROM Branch WHERE repo_id = '{DOCUMENTS}';"
     ));
     let trashed = world.backup(&source);
-    let blocks = trashed
-        .manifest
-        .damage
-        .iter()
-        .filter(|damage| !damage.id.is_empty());
+    let blocks = trashed.manifest.damage.iter().filter(|damage| !damage.id.is_empty());
     assert!(blocks.clone().count() > 0);
     assert!(blocks.clone().all(|damage| damage.accepted.is_some()));
 }
@@ -201,21 +163,11 @@ fn one_word_holds_for_every_library_and_in_the_trash() {
 /// The head's folder of a library, which the repository holds.
 fn head_folder(source: &Source, library: &str) -> PathBuf {
     let storage = source.path.join("seafile-data/storage");
-    let id = source.query(&format!(
-        "SELECT commit_id FROM Branch WHERE repo_id = '{library}'"
-    ));
-    let commit = storage
-        .join("commits")
-        .join(library)
-        .join(&id[..2])
-        .join(&id[2..]);
+    let id = source.query(&format!("SELECT commit_id FROM Branch WHERE repo_id = '{library}'"));
+    let commit = storage.join("commits").join(library).join(&id[..2]).join(&id[2..]);
     let commit: serde_json::Value = serde_json::from_slice(&fs::read(commit).unwrap()).unwrap();
     let root = commit["root_id"].as_str().unwrap();
-    storage
-        .join("fs")
-        .join(library)
-        .join(&root[..2])
-        .join(&root[2..])
+    storage.join("fs").join(library).join(&root[..2]).join(&root[2..])
 }
 
 #[test]
@@ -232,22 +184,9 @@ fn source_damage_stays_until_it_is_mended_and_can_be_accepted() {
     // It is still bad the next night, and that is said, but it is no news.
     let second = world.backup(&source);
     assert_eq!(second.manifest.source_damage.len(), 1);
-    assert_eq!(
-        (second.new_source_damage, second.needs_reading()),
-        (0, true)
-    );
-    assert!(
-        second.visited < 20,
-        "only what is above it is looked at: {}",
-        second.visited
-    );
-    assert!(
-        second
-            .manifest
-            .libraries
-            .iter()
-            .all(|library| library.closed)
-    );
+    assert_eq!((second.new_source_damage, second.needs_reading()), (0, true));
+    assert!(second.visited < 20, "only what is above it is looked at: {}", second.visited);
+    assert!(second.manifest.libraries.iter().all(|library| library.closed));
     assert_eq!(second.manifest.source_damage[0].paths, ["/"]);
     accept_all(&mut world, &second, None);
     assert_eq!(said(&world.backup(&source)), (0, 0, 0, false));
@@ -256,60 +195,36 @@ fn source_damage_stays_until_it_is_mended_and_can_be_accepted() {
     fs::remove_dir_all(bad).unwrap();
     world.options.list = true;
     let lost = world.backup(&source);
-    let folders = lost
-        .manifest
-        .damage
-        .iter()
-        .filter(|damage| damage.accepted.is_none());
+    let folders = lost.manifest.damage.iter().filter(|damage| damage.accepted.is_none());
     assert!(folders.count() >= 1, "{:#?}", lost.manifest.damage);
     assert!(lost.new_damage >= 1 && lost.marker.accepted == 0);
     fs::write(&folder, bytes).unwrap();
     let mended = world.backup(&source);
-    assert_eq!(
-        (mended.marker.damage, mended.manifest.source_damage.len()),
-        (0, 0)
-    );
+    assert_eq!((mended.marker.damage, mended.manifest.source_damage.len()), (0, 0));
 }
 
 #[test]
 fn history_that_the_collector_took_is_no_source_damage() {
     let (source, world) = (Source::example(), World::local());
     world.backup(&source);
-    let newest = source.query(&format!(
-        "SELECT commit_id FROM Branch WHERE repo_id = '{UNICODE}'"
-    ));
+    let newest = source.query(&format!("SELECT commit_id FROM Branch WHERE repo_id = '{UNICODE}'"));
     let commits = source.objects("commits", UNICODE);
     let json = |path: &PathBuf| -> serde_json::Value {
         serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
     };
-    let oldest = commits
-        .iter()
-        .map(json)
-        .min_by_key(|commit| commit["ctime"].as_i64())
-        .unwrap();
-    let newest = commits
-        .iter()
-        .map(json)
-        .find(|commit| commit["commit_id"] == newest.as_str())
-        .unwrap();
+    let oldest = commits.iter().map(json).min_by_key(|commit| commit["ctime"].as_i64()).unwrap();
+    let newest =
+        commits.iter().map(json).find(|commit| commit["commit_id"] == newest.as_str()).unwrap();
     source.sql(&format!(
         "INSERT OR REPLACE INTO RepoValidSince VALUES ('{UNICODE}', {})",
         newest["ctime"]
     ));
     let id = oldest["commit_id"].as_str().unwrap();
-    let path = source
-        .path
-        .join("seafile-data/storage/commits")
-        .join(UNICODE);
+    let path = source.path.join("seafile-data/storage/commits").join(UNICODE);
     fs::remove_file(path.join(&id[..2]).join(&id[2..])).unwrap();
     fs::remove_file(world.of_repository.catalog_path()).unwrap();
     let report = world.backup(&source);
-    assert_eq!(
-        report.manifest.source_damage,
-        [],
-        "{:#?}",
-        report.manifest.source_damage
-    );
+    assert_eq!(report.manifest.source_damage, [], "{:#?}", report.manifest.source_damage);
     assert!(!report.needs_reading());
 }
 

@@ -17,11 +17,7 @@ use crate::support::{DOCUMENTS, Source, World};
 const UNICODE: &str = "830ac5d7-2294-4f9c-ae5f-81500eb54e68";
 
 fn all(read: bool) -> Share {
-    Share {
-        parts: 1,
-        of: 1,
-        read,
-    }
+    Share { parts: 1, of: 1, read }
 }
 
 fn a_block(source: &Source, library: &str) -> Object {
@@ -143,9 +139,7 @@ fn libraries_have_their_turn() {
     assert_eq!(first.marker.audited, Some(first.marker.started));
     let walked = |report: &Report| {
         let libraries = report.manifest.libraries.iter();
-        libraries
-            .filter(|library| !library.heads.is_empty())
-            .count()
+        libraries.filter(|library| !library.heads.is_empty()).count()
     };
     world.options.verify_source = "1/3".parse().ok();
     let mut seen = Vec::new();
@@ -154,9 +148,8 @@ fn libraries_have_their_turn() {
         assert!(report.audited < walked(&report), "{}", report.audited);
         seen.push(report.audited);
         let sequences = report.manifest.libraries.iter();
-        let oldest = sequences
-            .filter_map(|library| library.audited)
-            .min_by_key(|audited| audited.sequence);
+        let oldest =
+            sequences.filter_map(|library| library.audited).min_by_key(|audited| audited.sequence);
         let oldest = oldest.unwrap();
         assert!(report.marker.sequence - oldest.sequence <= 6, "{seen:?}");
         assert_eq!(report.marker.audited, Some(oldest.time));
@@ -204,9 +197,7 @@ fn history_that_was_collected_is_neither_damage_nor_read_from_the_repository() {
     let newest = head(&source, UNICODE);
     let old = parent(&source, &newest);
     let older = parent(&source, &old);
-    source.sql(&format!(
-        "INSERT OR REPLACE INTO RepoValidSince VALUES ('{UNICODE}', 4000000000)"
-    ));
+    source.sql(&format!("INSERT OR REPLACE INTO RepoValidSince VALUES ('{UNICODE}', 4000000000)"));
     for commit in [old, older] {
         let tree = root(&source, &commit);
         fs::remove_file(object_path(&source, &commit)).unwrap();
@@ -223,10 +214,7 @@ fn history_that_was_collected_is_neither_damage_nor_read_from_the_repository() {
         assert!(!report.needs_reading(), "{:?}", report.warnings());
         assert_eq!(reads_of_packs(&recording), 0, "{full}");
     }
-    let options = check::Options {
-        level: Level::Deep,
-        ..check::Options::default()
-    };
+    let options = check::Options { level: Level::Deep, ..check::Options::default() };
     let report = check::run(&world.repository, &options, &|_| {}).unwrap();
     assert!(report.is_good(), "{:?}", report.problems);
 }
@@ -252,11 +240,6 @@ fn by_the_command_line() {
     fs::remove_file(object_path(&source, &a_block(&source, DOCUMENTS))).unwrap();
     let ran = user.run(&["backup", path, "--full"]);
     assert_eq!(ran.status, 3, "{}", ran.stderr);
-    assert!(
-        ran.stderr
-            .contains("is bad in the source, good in the repository"),
-        "{}",
-        ran.stderr
-    );
+    assert!(ran.stderr.contains("is bad in the source, good in the repository"), "{}", ran.stderr);
     assert!(ran.stdout.contains("compacted nothing"), "{}", ran.stdout);
 }

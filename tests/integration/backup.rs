@@ -32,10 +32,7 @@ pub fn stored_objects(repository: &Repository, marker: &Marker) -> HashMap<Objec
         for line in lines {
             let (bytes, _) = reader::read_pack(repository, line.kind, &line.pack).unwrap();
             let (contents, _) = pack::read_contents(&bytes).unwrap();
-            assert_eq!(
-                contents, line.contents,
-                "table of contents and segment agree"
-            );
+            assert_eq!(contents, line.contents, "table of contents and segment agree");
             let frames: Vec<Vec<u8>> = contents
                 .frames
                 .iter()
@@ -44,26 +41,16 @@ pub fn stored_objects(repository: &Repository, marker: &Marker) -> HashMap<Objec
                     pack::read_frame(&bytes[range], frame).unwrap()
                 })
                 .collect();
-            for member in contents
-                .members
-                .iter()
-                .filter(|member| !member.name.damaged)
-            {
+            for member in contents.members.iter().filter(|member| !member.name.damaged) {
                 let object = member.name.object;
                 let bytes = match &member.place {
-                    Place::Data {
-                        frame, offset, len, ..
-                    } => {
+                    Place::Data { frame, offset, len, .. } => {
                         let start = *offset as usize;
                         frames[*frame as usize][start..start + *len as usize].to_vec()
                     }
                     Place::Link { target } => {
                         // Its target is earlier: in this pack, or in one that is listed before.
-                        objects[&Object {
-                            store: *target,
-                            ..object
-                        }]
-                            .clone()
+                        objects[&Object { store: *target, ..object }].clone()
                     }
                 };
                 objects.insert(object, bytes);
@@ -114,20 +101,9 @@ fn the_example_is_stored_byte_for_byte() {
     let (source, world) = (Source::example(), World::local());
     let report = world.backup(&source);
     assert_eq!(report.marker.damage, 0);
-    assert!(
-        !report.needs_reading(),
-        "{:?} {:?}",
-        report.marker,
-        report.manifest.warnings
-    );
+    assert!(!report.needs_reading(), "{:?} {:?}", report.marker, report.manifest.warnings);
     assert_eq!(report.manifest.libraries.len(), 10);
-    assert!(
-        report
-            .manifest
-            .libraries
-            .iter()
-            .all(|library| library.closed)
-    );
+    assert!(report.manifest.libraries.iter().all(|library| library.closed));
     assert_holds_what_is_reachable(&source, &world, &report, 2);
 }
 
@@ -143,16 +119,11 @@ fn the_small_installation_is_stored_byte_for_byte() {
     assert_eq!(report.manifest.libraries.len(), 19);
     assert_holds_what_is_reachable(&source, &world, &report, 14);
     // Blocks that were copied between libraries are stored once.
-    let lists = report
-        .marker
-        .lists
-        .iter()
-        .map(|named| List::read(&world.repository, named).unwrap());
+    let lists =
+        report.marker.lists.iter().map(|named| List::read(&world.repository, named).unwrap());
     let lines = lists.flat_map(|list| list.read_segment(&world.repository).unwrap().1);
     let members = lines.flat_map(|line| line.contents.members);
-    let links = members
-        .filter(|member| matches!(member.place, Place::Link { .. }))
-        .count();
+    let links = members.filter(|member| matches!(member.place, Place::Link { .. })).count();
     assert!(links > 50, "{links}");
 }
 
@@ -198,10 +169,7 @@ fn stage(key: &str) -> usize {
         &["data/index/", "data/lists/", "data/manifests/"],
         &["markers/"],
     ];
-    stages
-        .iter()
-        .position(|stage| stage.iter().any(|prefix| key.starts_with(prefix)))
-        .unwrap()
+    stages.iter().position(|stage| stage.iter().any(|prefix| key.starts_with(prefix))).unwrap()
 }
 
 #[test]
@@ -223,10 +191,7 @@ fn dumps_before_objects_before_index_before_manifest_before_marker() {
     }
     let stages: Vec<usize> = puts.iter().map(|(_, key)| stage(key)).collect();
     assert!(stages.is_sorted(), "{puts:#?}");
-    assert_eq!(
-        puts.last().unwrap().1,
-        format!("markers/{}", report.marker.snapshot)
-    );
+    assert_eq!(puts.last().unwrap().1, format!("markers/{}", report.marker.snapshot));
     // A pack before the segment that names it, the segment before its list, the list before the sums.
     let position = |text: &str| puts.iter().find(|(_, key)| key.contains(text)).unwrap().0;
     assert!(position("data/index/") < position(&report.marker.lists[0].sha256.to_string()));
@@ -235,20 +200,11 @@ fn dumps_before_objects_before_index_before_manifest_before_marker() {
     );
     // What prune may be deleting is listed only after the intent is there.
     let intent = position("data/runs/");
-    let after = |prefix: &str| {
-        lists
-            .iter()
-            .any(|(at, listed)| listed == prefix && *at > intent)
-    };
+    let after = |prefix: &str| lists.iter().any(|(at, listed)| listed == prefix && *at > intent);
     assert!(after("data/runs") && after("data/blocks") && after("data/trees"));
     assert!(after("markers"), "the base is read after the intent");
-    let early = lists
-        .iter()
-        .find(|(at, prefix)| prefix.starts_with("data/") && *at < intent);
-    assert_eq!(
-        early, None,
-        "packs and tombstones are not listed before the intent"
-    );
+    let early = lists.iter().find(|(at, prefix)| prefix.starts_with("data/") && *at < intent);
+    assert_eq!(early, None, "packs and tombstones are not listed before the intent");
 }
 
 #[test]
@@ -257,11 +213,7 @@ fn the_source_is_not_touched() {
     let listing = || {
         crate::support::run(
             "find",
-            &[
-                source.path.to_str().unwrap(),
-                "-printf",
-                "%p %y %m %s %T@ %C@\\n",
-            ],
+            &[source.path.to_str().unwrap(), "-printf", "%p %y %m %s %T@ %C@\\n"],
         )
     };
     let before = listing();
@@ -292,11 +244,7 @@ fn die_and_resume(operation: u64, effect: bool) -> bool {
     let source = Source::example();
     let memory = MemoryBackend::default();
     let mut world = World::on(Arc::new(memory.clone()));
-    let fault = if effect {
-        Fault::DieAfter
-    } else {
-        Fault::DieBefore
-    };
+    let fault = if effect { Fault::DieAfter } else { Fault::DieBefore };
     // The first two calls open the repository.
     world.through(Arc::new(FaultyBackend::new(
         memory.clone(),
@@ -318,11 +266,7 @@ fn die_and_resume(operation: u64, effect: bool) -> bool {
     // No pack that was stored is stored again: each is named, and no object lies in two.
     let after = stored(&world);
     assert!(before.is_subset(&after));
-    assert_eq!(
-        report.marker.packs as usize,
-        after.len(),
-        "operation {operation}"
-    );
+    assert_eq!(report.marker.packs as usize, after.len(), "operation {operation}");
     died
 }
 
@@ -346,11 +290,7 @@ fn stored_but_not_closed_does_not_stop_the_walk() {
     let source = Source::example();
     let memory = MemoryBackend::default();
     let mut world = World::on(Arc::new(memory.clone()));
-    let plan = Plan::new().always(
-        Verb::Put,
-        "data/blocks",
-        Fault::FailBefore(ErrorKind::Other),
-    );
+    let plan = Plan::new().always(Verb::Put, "data/blocks", Fault::FailBefore(ErrorKind::Other));
     world.through(Arc::new(FaultyBackend::new(memory.clone(), plan)));
     assert!(world.try_backup(&source).is_err());
     world.through(Arc::new(memory));
@@ -364,21 +304,13 @@ fn a_lost_pack_is_noticed_and_its_objects_are_stored_again() {
     let (source, mut world) = (Source::example(), World::local());
     world.backup(&source);
     for folder in ["data/blocks", "data/trees"] {
-        let pack = files_below(&world.repository_path().join(folder))
-            .pop()
-            .unwrap();
+        let pack = files_below(&world.repository_path().join(folder)).pop().unwrap();
         fs::remove_file(&pack).unwrap();
         world.options.list = true;
         let report = world.backup(&source);
         assert!(report.totals.objects > 0);
         assert!(report.needs_reading(), "a pack does not vanish every day");
-        assert!(
-            report
-                .manifest
-                .warnings
-                .iter()
-                .any(|line| line.contains("lost or altered"))
-        );
+        assert!(report.manifest.warnings.iter().any(|line| line.contains("lost or altered")));
         assert_holds_what_is_reachable(&source, &world, &report, 2);
         let again = world.backup(&source);
         assert_eq!(again.totals.objects, 0);
@@ -403,33 +335,19 @@ fn a_planted_segment_is_never_believed() {
     let (source, world) = (Source::example(), World::local());
     world.backup(&source);
     // A copy of a real segment under a name of its own, and a list that names it.
-    let segment = files_below(&world.repository_path().join("data/index"))
-        .pop()
-        .unwrap();
+    let segment = files_below(&world.repository_path().join("data/index")).pop().unwrap();
     let mut bytes = fs::read(segment).unwrap();
     bytes.extend_from_slice(&[0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0]);
     let name = Sha256::of(&bytes);
     let put = |key: String, bytes: &[u8]| {
-        world
-            .backend
-            .put_new(&Key::parse(&key).unwrap(), bytes)
-            .unwrap();
+        world.backend.put_new(&Key::parse(&key).unwrap(), bytes).unwrap();
     };
     put(format!("data/index/{name}.jsonl.zst"), &bytes);
     let list = format!("{name}  data/index/{name}.jsonl.zst\n");
-    put(
-        format!("data/lists/{}.sha256", Sha256::of(list.as_bytes())),
-        list.as_bytes(),
-    );
+    put(format!("data/lists/{}.sha256", Sha256::of(list.as_bytes())), list.as_bytes());
     fs::remove_file(world.of_repository.catalog_path()).unwrap();
     let report = world.backup(&source);
-    assert!(
-        report
-            .marker
-            .lists
-            .iter()
-            .all(|named| named.sha256 != Sha256::of(list.as_bytes()))
-    );
+    assert!(report.marker.lists.iter().all(|named| named.sha256 != Sha256::of(list.as_bytes())));
 }
 
 #[test]
@@ -459,18 +377,11 @@ fn eight_segments_become_one_and_all_objects_stay() {
         lists.push(report.marker.lists.len());
         assert!(stored_objects(&world.repository, &report.marker).len() >= 375);
     }
-    assert_eq!(
-        lists,
-        [1, 2, 3, 4, 5, 6, 7, 1, 2],
-        "eight of a tier are merged"
-    );
+    assert_eq!(lists, [1, 2, 3, 4, 5, 6, 7, 1, 2], "eight of a tier are merged");
     let report = world.backup(&source);
     let stored = stored_objects(&world.repository, &report.marker);
     let last: Store = "00000000-0000-4000-8000-000000000008".parse().unwrap();
-    assert_eq!(
-        stored.keys().filter(|object| object.store == last).count(),
-        156
-    );
+    assert_eq!(stored.keys().filter(|object| object.store == last).count(), 156);
     // A rebuilt catalog reads merged segments, links included.
     fs::remove_file(world.of_repository.catalog_path()).unwrap();
     assert_eq!(world.backup(&source).totals.packs, 0);
@@ -487,10 +398,7 @@ fn two_hosts_share_a_repository_and_two_runs_of_a_second_have_two_names() {
     let markers = world.repository.markers().unwrap();
     assert_eq!(markers.snapshots.len(), 2);
     assert_eq!(markers.latest().unwrap().id(), second.marker.snapshot);
-    assert_eq!(
-        second.marker.previous,
-        Some((first.marker.snapshot, markers.snapshots[0].sha256))
-    );
+    assert_eq!(second.marker.previous, Some((first.marker.snapshot, markers.snapshots[0].sha256)));
 }
 
 #[test]
@@ -509,13 +417,7 @@ fn a_full_destination_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let open = || LocalBackend::create(folder.path().join("r")).unwrap();
     let mut world = World::on(Arc::new(open()));
-    for prefix in [
-        "databases",
-        "data/blocks",
-        "data/files",
-        "data/index",
-        "markers",
-    ] {
+    for prefix in ["databases", "data/blocks", "data/files", "data/index", "markers"] {
         let plan = Plan::new().always(Verb::Put, prefix, Fault::FailBefore(ErrorKind::NoSpace));
         world.through(Arc::new(FaultyBackend::new(open(), plan)));
         let error = world.try_backup(&source).unwrap_err();
@@ -575,28 +477,16 @@ fn a_run_takes_no_name_whose_marker_is_there() {
 fn what_a_tombstone_lists_is_stored_again_and_not_named() {
     let (source, mut world) = (Source::example(), World::local());
     let first = world.backup(&source);
-    let packs = List::read(&world.repository, &first.marker.lists[0])
-        .unwrap()
-        .packs;
+    let packs = List::read(&world.repository, &first.marker.lists[0]).unwrap().packs;
     let doomed = seawall::repository::names::pack(packs[0].0, &packs[0].1, world.repository.seal());
     let text = format!("seawall tombstone 1\nkey {doomed}\n");
-    world
-        .backend
-        .put_new(&Key::parse("data/runs/prune-x-1").unwrap(), text.as_bytes())
-        .unwrap();
+    world.backend.put_new(&Key::parse("data/runs/prune-x-1").unwrap(), text.as_bytes()).unwrap();
     for list in [false, true] {
         world.options.list = list;
         let report = world.backup(&source);
-        let lists = report
-            .marker
-            .lists
-            .iter()
-            .map(|named| List::read(&world.repository, named).unwrap());
-        assert!(
-            lists
-                .flat_map(|list| list.packs)
-                .all(|pack| pack != packs[0])
-        );
+        let lists =
+            report.marker.lists.iter().map(|named| List::read(&world.repository, named).unwrap());
+        assert!(lists.flat_map(|list| list.packs).all(|pack| pack != packs[0]));
         assert_holds_what_is_reachable(&source, &world, &report, 2);
     }
 }
@@ -606,10 +496,7 @@ fn an_unknown_record_stops_the_run() {
     let (source, world) = (Source::example(), World::local());
     world
         .backend
-        .put_new(
-            &Key::parse("data/runs/later").unwrap(),
-            b"seawall something 9\n",
-        )
+        .put_new(&Key::parse("data/runs/later").unwrap(), b"seawall something 9\n")
         .unwrap();
     assert!(world.try_backup(&source).is_err());
 }
@@ -619,17 +506,10 @@ fn an_unknown_record_stops_the_run() {
 fn the_manifest_is_read_back() {
     let (source, world) = (Source::example(), World::local());
     let report = world.backup(&source);
-    assert_eq!(
-        index::read_manifest(&world.repository, &report.marker).unwrap(),
-        report.manifest
-    );
+    assert_eq!(index::read_manifest(&world.repository, &report.marker).unwrap(), report.manifest);
     let object = report.manifest.libraries[0].heads[0].1;
     let stored = stored_objects(&world.repository, &report.marker);
-    assert!(
-        stored
-            .keys()
-            .any(|key| key.id == object && key.kind == Kind::Commit)
-    );
+    assert!(stored.keys().any(|key| key.id == object && key.kind == Kind::Commit));
 }
 
 #[test]
@@ -639,12 +519,7 @@ fn only_the_owner_can_read_a_repository() {
     world.backup(&source);
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o077;
     for path in files_below(&world.repository_path()) {
-        assert_eq!(
-            (mode(&path), mode(path.parent().unwrap())),
-            (0, 0),
-            "{}",
-            path.display()
-        );
+        assert_eq!((mode(&path), mode(path.parent().unwrap())), (0, 0), "{}", path.display());
     }
 }
 
@@ -653,11 +528,7 @@ fn parts_that_are_lost_or_listed_for_deletion_are_written_again() {
     let (source, world) = (Source::example(), World::local());
     let first = world.backup(&source);
     let parts = |report: &Report| -> HashSet<Key> {
-        report
-            .manifest
-            .parts()
-            .map(|part| part.key.clone())
-            .collect()
+        report.manifest.parts().map(|part| part.key.clone()).collect()
     };
     let dump = first.manifest.databases[1].parts[0].key.clone();
     let files = first.manifest.files[0].parts[0].key.clone();
@@ -670,13 +541,7 @@ fn parts_that_are_lost_or_listed_for_deletion_are_written_again() {
         .set_len(3)
         .unwrap();
     let tombstone = format!("seawall tombstone 1\nkey {files}\n");
-    world
-        .backend
-        .put_new(
-            &Key::parse("data/runs/prune-x").unwrap(),
-            tombstone.as_bytes(),
-        )
-        .unwrap();
+    world.backend.put_new(&Key::parse("data/runs/prune-x").unwrap(), tombstone.as_bytes()).unwrap();
     let report = world.backup(&source);
     assert_eq!((report.databases_stored, report.groups_stored), (1, 2));
     for lost in [dump, files, short] {
@@ -689,15 +554,8 @@ fn parts_that_are_lost_or_listed_for_deletion_are_written_again() {
 fn a_pack_of_another_size_is_lost() {
     let (source, mut world) = (Source::example(), World::local());
     world.backup(&source);
-    let pack = files_below(&world.repository_path().join("data/trees"))
-        .pop()
-        .unwrap();
-    fs::File::options()
-        .write(true)
-        .open(&pack)
-        .unwrap()
-        .set_len(1000)
-        .unwrap();
+    let pack = files_below(&world.repository_path().join("data/trees")).pop().unwrap();
+    fs::File::options().write(true).open(&pack).unwrap().set_len(1000).unwrap();
     world.options.list = true;
     let report = world.backup(&source);
     assert!(report.totals.objects > 0 && report.needs_reading());
@@ -720,11 +578,8 @@ fn after_a_failed_run_the_packs_are_listed() {
     recording.take();
     world.backup(&source);
     assert!(!lists_packs(), "once a day is enough");
-    let plan = Plan::new().always(
-        Verb::Put,
-        "data/manifests",
-        Fault::FailBefore(ErrorKind::NoSpace),
-    );
+    let plan =
+        Plan::new().always(Verb::Put, "data/manifests", Fault::FailBefore(ErrorKind::NoSpace));
     world.through(Arc::new(FaultyBackend::new(memory, plan)));
     assert!(world.try_backup(&source).is_err());
     recording.take();
@@ -778,10 +633,7 @@ fn a_long_run_says_that_it_is_alive() {
     });
     let report = world.backup(&source);
     let beat = format!("data/runs/{}.1", report.marker.snapshot);
-    let text = world
-        .backend
-        .get(&Key::parse(&beat).unwrap(), None)
-        .unwrap();
+    let text = world.backend.get(&Key::parse(&beat).unwrap(), None).unwrap();
     assert!(text.starts_with(b"seawall heartbeat 1\n"));
 }
 
@@ -795,10 +647,8 @@ fn a_links_target_is_listed_before_the_link() {
     world.through(Arc::new(FaultyBackend::new(memory.clone(), plan)));
     assert!(world.try_backup(&source).is_err());
     // A copy of a library: all its blocks are links into these packs.
-    let (library, copy) = (
-        "5dbd46b1-17a4-4b5c-839d-8a9946370e27",
-        "00000000-0000-4000-8000-000000000001",
-    );
+    let (library, copy) =
+        ("5dbd46b1-17a4-4b5c-839d-8a9946370e27", "00000000-0000-4000-8000-000000000001");
     for kind in ["commits", "fs", "blocks"] {
         let storage = source.path.join("seafile-data/storage").join(kind);
         let (from, to) = (storage.join(library), storage.join(copy));
@@ -812,13 +662,7 @@ fn a_links_target_is_listed_before_the_link() {
     assert_eq!(report.marker.lists.len(), 1);
     let copied: Store = copy.parse().unwrap();
     let stored = stored_objects(&world.repository, &report.marker);
-    assert!(
-        stored
-            .keys()
-            .filter(|object| object.store == copied)
-            .count()
-            > 20
-    );
+    assert!(stored.keys().filter(|object| object.store == copied).count() > 20);
 }
 
 #[test]

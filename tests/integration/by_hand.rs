@@ -58,15 +58,8 @@ fn assert_objects(source: &Source, world: &World, target: &Path) {
     for object in stored.keys() {
         let path = target.join(object.path());
         let bytes = fs::read(&path).unwrap();
-        assert_eq!(
-            bytes,
-            fs::read(source.path.join(object.path())).unwrap(),
-            "{object}"
-        );
-        assert_eq!(
-            fs::metadata(&path).unwrap().permissions().mode() & 0o7777,
-            0o600
-        );
+        assert_eq!(bytes, fs::read(source.path.join(object.path())).unwrap(), "{object}");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
     }
 }
 
@@ -85,21 +78,13 @@ fn the_page_restores_everything() {
     world.backup(&source);
     // A second one names parts of the first again.
     source.sql("CREATE TABLE Extra (a); INSERT INTO Extra VALUES (1)");
-    fs::write(
-        source.path.join("conf/seafile.conf"),
-        "[fileserver]\nport = 8082\n",
-    )
-    .unwrap();
+    fs::write(source.path.join("conf/seafile.conf"), "[fileserver]\nport = 8082\n").unwrap();
     world.backup(&source);
     let target = world.path("by hand");
     let key = world.host_key.verifying().to_string();
     let said = succeed(&follow(&world, &target, &[("KEY", &key)]));
     assert!(said.contains("Signature Verified Successfully"), "{said}");
-    assert_eq!(
-        said.matches(": ok\n").count(),
-        crate::restore::DATABASES.len(),
-        "{said}"
-    );
+    assert_eq!(said.matches(": ok\n").count(), crate::restore::DATABASES.len(), "{said}");
     copy_modes_of_databases(&source.path, &target);
     assert_same_files(&source.path, &target);
     assert_objects(&source, &world, &target);
@@ -140,10 +125,7 @@ fn the_page_takes_an_older_snapshot() {
     world.backup(&source);
     let target = world.path("target");
     succeed(&follow(&world, &target, &[("SNAPSHOT", &first)]));
-    assert_ne!(
-        fs::read_to_string(target.join("conf/seafile.conf")).unwrap(),
-        "new"
-    );
+    assert_ne!(fs::read_to_string(target.join("conf/seafile.conf")).unwrap(), "new");
 }
 
 #[test]
@@ -161,10 +143,7 @@ fn the_page_stops_at_what_is_not_right() {
     };
     let other = seawall::repository::host_key::HostKey::generate("other").unwrap();
     refused(&[("KEY", &other.verifying().to_string())], "wrong key");
-    refused(
-        &[("SNAPSHOT", "2020-01-01T00-00-00Z-0000")],
-        "no such snapshot",
-    );
+    refused(&[("SNAPSHOT", "2020-01-01T00-00-00Z-0000")], "no such snapshot");
     let pack = files_below(&world.repository_path().join("data/blocks")).remove(0);
     let mut bytes = fs::read(&pack).unwrap();
     bytes[50] ^= 1;
@@ -191,10 +170,7 @@ fn the_page_restores_the_larger_installation() {
     assert_objects(&source, &world, &target);
     let check = run(
         "sqlite3",
-        &[
-            target.join("seafile-data/seafile.db").to_str().unwrap(),
-            "PRAGMA integrity_check",
-        ],
+        &[target.join("seafile-data/seafile.db").to_str().unwrap(), "PRAGMA integrity_check"],
     );
     assert_eq!(check, "ok\n");
 }

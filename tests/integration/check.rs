@@ -35,14 +35,8 @@ fn world() -> &'static World {
             source.sql(&format!("DELETE FROM {table} WHERE repo_id = '{PHOTOS}'"));
         }
         for kind in ["commits", "fs", "blocks"] {
-            fs::remove_dir_all(
-                source
-                    .path
-                    .join("seafile-data/storage")
-                    .join(kind)
-                    .join(PHOTOS),
-            )
-            .unwrap();
+            fs::remove_dir_all(source.path.join("seafile-data/storage").join(kind).join(PHOTOS))
+                .unwrap();
         }
         world.backup(&source);
         world.backup(&Source::example());
@@ -61,18 +55,8 @@ impl Copy {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("repository");
-        run(
-            "cp",
-            &[
-                "-a",
-                world().repository_path().to_str().unwrap(),
-                path.to_str().unwrap(),
-            ],
-        );
-        Self {
-            _folder: folder,
-            path,
-        }
+        run("cp", &["-a", world().repository_path().to_str().unwrap(), path.to_str().unwrap()]);
+        Self { _folder: folder, path }
     }
 
     fn open(&self, pinned: Vec<VerifyingKey>) -> Result<Repository, Error> {
@@ -88,13 +72,9 @@ impl Copy {
     /// Keys below a folder that fit, sorted.
     fn keys(&self, folder: &str, fits: impl Fn(&str) -> bool) -> Vec<String> {
         let files = files_below(&self.path.join(folder));
-        let keys = files.iter().map(|file| {
-            file.strip_prefix(&self.path)
-                .unwrap()
-                .to_str()
-                .unwrap()
-                .to_owned()
-        });
+        let keys = files
+            .iter()
+            .map(|file| file.strip_prefix(&self.path).unwrap().to_str().unwrap().to_owned());
         keys.filter(|key| fits(key)).collect()
     }
 
@@ -118,20 +98,12 @@ fn overwrite(path: &Path, bytes: &[u8]) {
 }
 
 fn checked(repository: &Repository, level: Level) -> Report {
-    let options = Options {
-        level,
-        workers: 3,
-        ..Options::default()
-    };
+    let options = Options { level, workers: 3, ..Options::default() };
     check::run(repository, &options, &|_| {}).unwrap()
 }
 
 fn problems(report: &Report) -> Vec<(String, ProblemKind)> {
-    report
-        .problems
-        .iter()
-        .map(|problem| (problem.key.to_string(), problem.kind))
-        .collect()
+    report.problems.iter().map(|problem| (problem.key.to_string(), problem.kind)).collect()
 }
 
 #[test]
@@ -145,9 +117,7 @@ fn a_good_repository_is_good() {
         assert!(information.gaps.is_empty() && information.unfinished.is_empty());
         assert_eq!(information.unnamed.unwrap().things, 0, "{information:?}");
         assert_eq!(information.unknown.amount.things, 0, "{information:?}");
-        let stored = copy.keys("", |key| {
-            key.starts_with("data") || key.starts_with("databases")
-        });
+        let stored = copy.keys("", |key| key.starts_with("data") || key.starts_with("databases"));
         let intents = copy.keys("data/runs", |_| true);
         assert_eq!(report.things, (stored.len() - intents.len()) as u64);
         if level == Level::Names {
@@ -191,10 +161,7 @@ fn what_nothing_names_is_information() {
     copy.write(&format!("data/runs/{snapshot}"), b"seawall intent 1\n");
     copy.write(&format!("data/runs/{snapshot}.3"), b"seawall heartbeat 1\n");
     copy.write("data/runs/prune-x", b"seawall tombstone 1\n");
-    copy.write(
-        &format!("data/forgotten/{snapshot}"),
-        b"seawall snapshot 1\n",
-    );
+    copy.write(&format!("data/forgotten/{snapshot}"), b"seawall snapshot 1\n");
     copy.write("markers/2021-01-01T00-00-00Z-0000", b"seawall void 1\n");
     let report = copy.check(Level::Data);
     assert!(report.is_good(), "{:#?}", report.problems);
@@ -206,11 +173,7 @@ fn what_nothing_names_is_information() {
     expected.sort();
     assert_eq!(information.unknown.examples, expected);
     assert_eq!(
-        information
-            .unfinished
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>(),
+        information.unfinished.iter().map(ToString::to_string).collect::<Vec<_>>(),
         [snapshot]
     );
     assert_eq!((information.records, information.voids), (1, 1));
@@ -221,17 +184,10 @@ fn one_snapshot_can_be_checked_alone() {
     let copy = Copy::new();
     let keys = copy.keys("markers", |_| true);
     let names: Vec<&str> = keys.iter().map(|key| &key["markers/".len()..]).collect();
-    fs::remove_file(
-        copy.path
-            .join(format!("data/manifests/{}.json.zst", names[0])),
-    )
-    .unwrap();
+    fs::remove_file(copy.path.join(format!("data/manifests/{}.json.zst", names[0]))).unwrap();
     let repository = copy.open(vec![world().host_key.verifying()]).unwrap();
     let of = |name: &str| {
-        let options = Options {
-            snapshot: Some(name.into()),
-            ..Options::default()
-        };
+        let options = Options { snapshot: Some(name.into()), ..Options::default() };
         check::run(&repository, &options, &|_| {})
     };
     for good in [names[1], names[2], "latest"] {
@@ -246,10 +202,7 @@ fn one_snapshot_can_be_checked_alone() {
     // A name that only a bad marker has.
     copy.write(&keys[2], b"");
     let report = of(names[2]).unwrap();
-    assert_eq!(
-        problems(&report),
-        [(keys[2].clone(), ProblemKind::Signature)]
-    );
+    assert_eq!(problems(&report), [(keys[2].clone(), ProblemKind::Signature)]);
     assert_eq!(report.snapshots, 0);
 }
 

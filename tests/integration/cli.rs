@@ -45,11 +45,7 @@ impl Ran {
     pub fn fails(&self, status: i32, texts: &[&str]) {
         assert_eq!(self.status, status, "{}{}", self.stdout, self.stderr);
         for text in texts {
-            assert!(
-                self.stderr.contains(text),
-                "{text:?} is not in:\n{}",
-                self.stderr
-            );
+            assert!(self.stderr.contains(text), "{text:?} is not in:\n{}", self.stderr);
         }
     }
 
@@ -66,9 +62,7 @@ impl Ran {
 
 impl User {
     pub fn new() -> Self {
-        Self {
-            home: tempfile::tempdir().unwrap(),
-        }
+        Self { home: tempfile::tempdir().unwrap() }
     }
 
     /// One whose repository is there, and empty.
@@ -116,22 +110,12 @@ impl User {
 
     /// Whether `init` wants a word, and none is there. A host that encrypts is left to say it itself.
     fn has_to_say_whether_to_encrypt(&self, arguments: &[&str]) -> bool {
-        const WORDS: [&str; 4] = [
-            "--unencrypted",
-            "--recipient",
-            "--recipients-file",
-            "--with-passphrase",
-        ];
-        let makes = ["init", "--init"]
-            .iter()
-            .any(|word| arguments.contains(word));
+        const WORDS: [&str; 4] =
+            ["--unencrypted", "--recipient", "--recipients-file", "--with-passphrase"];
+        let makes = ["init", "--init"].iter().any(|word| arguments.contains(word));
         let says = WORDS.iter().any(|word| arguments.contains(word));
         let state = self.path("state");
-        let encrypts = || {
-            files_below(&state)
-                .iter()
-                .any(|path| path.ends_with("recipients"))
-        };
+        let encrypts = || files_below(&state).iter().any(|path| path.ends_with("recipients"));
         makes && !says && !(state.is_dir() && encrypts())
     }
 
@@ -185,39 +169,18 @@ fn the_main_job_as_in_the_readme() {
     let user = User::new();
     let first = user.backup(&example());
     let lines = first.succeeds();
-    for begin in [
-        "source ",
-        "stored ",
-        "holds ",
-        "proved ",
-        "snapshot ",
-        "marker ",
-    ] {
-        assert!(
-            lines.lines().any(|line| line.starts_with(begin)),
-            "{begin} is not in:\n{lines}"
-        );
+    for begin in ["source ", "stored ", "holds ", "proved ", "snapshot ", "marker "] {
+        assert!(lines.lines().any(|line| line.starts_with(begin)), "{begin} is not in:\n{lines}");
     }
     assert!(lines.contains("every pointer in the databases leads to a verified object"));
-    let marker = lines
-        .lines()
-        .last()
-        .unwrap()
-        .split_whitespace()
-        .last()
-        .unwrap();
+    let marker = lines.lines().last().unwrap().split_whitespace().last().unwrap();
     assert!(Path::new(marker).is_file(), "{marker}");
-    assert!(
-        user.backup(&example())
-            .succeeds()
-            .contains("stored    0 objects (0 B) in 0 packs")
-    );
+    assert!(user.backup(&example()).succeeds().contains("stored    0 objects (0 B) in 0 packs"));
     assert_eq!(user.run(&["snapshots"]).succeeds().lines().count(), 3);
     let libraries = user.run(&["libraries"]);
     assert!(libraries.succeeds().contains("Рабочие файлы 文档"));
     let target = user.path("restored");
-    user.run(&["restore", "latest", "--target", target.to_str().unwrap()])
-        .succeeds();
+    user.run(&["restore", "latest", "--target", target.to_str().unwrap()]).succeeds();
     user.run(&["verify", target.to_str().unwrap()]).succeeds();
     user.run(&["check", "--read-data"]).succeeds();
 }
@@ -226,44 +189,19 @@ fn the_main_job_as_in_the_readme() {
 fn every_verb_prints_one_json_object() {
     let user = User::new();
     let source = example();
-    let backup = user
-        .run(&["backup", source.to_str().unwrap(), "--init", "--json"])
-        .json();
+    let backup = user.run(&["backup", source.to_str().unwrap(), "--init", "--json"]).json();
     assert_eq!(backup["objects_stored"], 375);
     assert_eq!(backup["damage"], serde_json::json!([]));
     assert_eq!(user.run(&["snapshots", "--json"]).json()[0]["damage"], 0);
-    assert_eq!(
-        user.run(&["libraries", "--json"])
-            .json()
-            .as_array()
-            .unwrap()
-            .len(),
-        10
-    );
-    assert_eq!(
-        user.run(&["check", "--json"]).json()["problems"],
-        serde_json::json!([])
-    );
-    let dry = user
-        .run(&["backup", source.to_str().unwrap(), "--dry-run", "--json"])
-        .json();
+    assert_eq!(user.run(&["libraries", "--json"]).json().as_array().unwrap().len(), 10);
+    assert_eq!(user.run(&["check", "--json"]).json()["problems"], serde_json::json!([]));
+    let dry = user.run(&["backup", source.to_str().unwrap(), "--dry-run", "--json"]).json();
     assert_eq!(dry[0]["what"], "installation");
     let target = user.path("restored");
-    let restore = user
-        .run(&[
-            "restore",
-            "latest",
-            "--target",
-            target.to_str().unwrap(),
-            "--json",
-        ])
-        .json();
+    let restore =
+        user.run(&["restore", "latest", "--target", target.to_str().unwrap(), "--json"]).json();
     assert_eq!(restore["lost"], serde_json::json!([]));
-    assert_eq!(
-        user.run(&["verify", target.to_str().unwrap(), "--json"])
-            .json()["damaged"],
-        0
-    );
+    assert_eq!(user.run(&["verify", target.to_str().unwrap(), "--json"]).json()["damaged"], 0);
 }
 
 #[test]
@@ -271,40 +209,24 @@ fn init_prints_the_recovery_sheet_and_joins_what_is_there() {
     let (user, other) = (User::new(), User::new());
     let sheet = user.run(&["init"]);
     let text = sheet.succeeds();
-    for part in [
-        "RECOVERY SHEET",
-        "repository id",
-        "verification key",
-        "restore latest",
-        "recipients",
-    ] {
+    for part in
+        ["RECOVERY SHEET", "repository id", "verification key", "restore latest", "recipients"]
+    {
         assert!(text.contains(part), "{part} is not in:\n{text}");
     }
-    assert!(
-        user.run(&["init"])
-            .succeeds()
-            .contains("already; nothing changed")
-    );
+    assert!(user.run(&["init"]).succeeds().contains("already; nothing changed"));
     let repository = user.repository();
     let joined = other.run(&["init", "-r", repository.to_str().unwrap()]);
     assert!(joined.succeeds().contains("joined"));
     assert_eq!(files_below(&repository.join("keys")).len(), 2);
     // Two hosts back up into one repository; neither builds on the other's markers.
     user.backup(&example()).succeeds();
-    let ran = other.run(&[
-        "backup",
-        example().to_str().unwrap(),
-        "-r",
-        repository.to_str().unwrap(),
-    ]);
+    let ran =
+        other.run(&["backup", example().to_str().unwrap(), "-r", repository.to_str().unwrap()]);
     assert!(ran.succeeds().contains("375 objects"));
     // Each trusts its own key only, and says so.
     let listed = user.run(&["snapshots"]);
-    assert!(
-        listed.stderr.contains("nobody vouched for"),
-        "{}",
-        listed.stderr
-    );
+    assert!(listed.stderr.contains("nobody vouched for"), "{}", listed.stderr);
     assert_eq!(listed.stdout.lines().count(), 3);
 }
 
@@ -314,13 +236,7 @@ fn a_new_repository_has_to_be_told_whether_to_encrypt() {
     let user = User::new();
     let top = example();
     let typed = |arguments: &[&str]| user.run_as_typed(arguments);
-    let words = [
-        "--recipient",
-        "--recipients-file",
-        "--with-passphrase",
-        "--unencrypted",
-        "final",
-    ];
+    let words = ["--recipient", "--recipients-file", "--with-passphrase", "--unencrypted", "final"];
     typed(&["init"]).fails(1, &words);
     typed(&["backup", top.to_str().unwrap(), "--init"]).fails(1, &words);
     assert!(!user.repository().exists(), "a refusal makes nothing");
@@ -355,14 +271,9 @@ fn a_dry_run_tells_what_was_found_and_where_and_stores_nothing() {
     let user = User::new();
     let ran = user.run(&["backup", example().to_str().unwrap(), "--dry-run"]);
     let text = ran.succeeds();
-    for part in [
-        "seafile.db",
-        "conf/seafile.conf",
-        "11.0.13",
-        "thumbnail",
-        "ordinary files",
-        "left out",
-    ] {
+    for part in
+        ["seafile.db", "conf/seafile.conf", "11.0.13", "thumbnail", "ordinary files", "left out"]
+    {
         assert!(text.contains(part), "{part} is not in:\n{text}");
     }
     assert!(!user.repository().exists() && !user.path("state").exists());
@@ -375,27 +286,21 @@ fn what_is_no_installation_is_named_with_what_was_looked_for() {
     let empty = user.path("empty");
     fs::create_dir(&empty).unwrap();
     let text = empty.to_str().unwrap();
-    user.run(&["backup", text])
-        .fails(1, &[text, "seafile-data"]);
-    user.run(&["backup", "/nonexistent/x"])
-        .fails(1, &["/nonexistent/x"]);
-    user.run(&["verify", text])
-        .fails(1, &[text, "seafile-data"]);
+    user.run(&["backup", text]).fails(1, &[text, "seafile-data"]);
+    user.run(&["backup", "/nonexistent/x"]).fails(1, &["/nonexistent/x"]);
+    user.run(&["verify", text]).fails(1, &[text, "seafile-data"]);
     // The folder above is a usual mistake.
     let above = example();
-    user.run(&["backup", above.parent().unwrap().to_str().unwrap()])
-        .fails(1, &["haiwen"]);
+    user.run(&["backup", above.parent().unwrap().to_str().unwrap()]).fails(1, &["haiwen"]);
 }
 
 #[test]
 fn no_repository_is_status_10_and_says_how_to_make_one() {
     let user = User::new();
     let source = example();
-    user.run(&["backup", source.to_str().unwrap()])
-        .fails(10, &["no repository", "--init"]);
+    user.run(&["backup", source.to_str().unwrap()]).fails(10, &["no repository", "--init"]);
     for verb in ["snapshots", "libraries", "check"] {
-        user.run(&[verb])
-            .fails(10, &["no repository", "seawall init"]);
+        user.run(&[verb]).fails(10, &["no repository", "seawall init"]);
     }
     let target = user.path("t");
     user.run(&["restore", "latest", "--target", target.to_str().unwrap()])
@@ -411,8 +316,7 @@ fn a_folder_with_other_things_does_not_become_a_repository() {
     let user = User::new();
     fs::create_dir(user.repository()).unwrap();
     fs::write(user.repository().join("holiday.jpg"), "x").unwrap();
-    user.backup(&example())
-        .fails(1, &["not empty", "holiday.jpg"]);
+    user.backup(&example()).fails(1, &["not empty", "holiday.jpg"]);
     assert_eq!(files_below(&user.repository()).len(), 1);
 }
 
@@ -449,24 +353,15 @@ fn a_host_without_a_key_is_status_12() {
     user.backup(&example()).succeeds();
     fs::remove_dir_all(user.path("state")).unwrap();
     let source = example();
-    user.run(&["backup", source.to_str().unwrap()])
-        .fails(12, &["no key", "seawall init"]);
+    user.run(&["backup", source.to_str().unwrap()]).fails(12, &["no key", "seawall init"]);
 }
 
 #[test]
 fn a_newer_format_is_refused_by_every_verb() {
     let user = User::new();
     user.backup(&example()).succeeds();
-    fs::write(
-        user.repository().join("seawall.json"),
-        r#"{"format":2,"later":true}"#,
-    )
-    .unwrap();
-    for verb in [
-        &["backup", example().to_str().unwrap()][..],
-        &["snapshots"],
-        &["check"],
-    ] {
+    fs::write(user.repository().join("seawall.json"), r#"{"format":2,"later":true}"#).unwrap();
+    for verb in [&["backup", example().to_str().unwrap()][..], &["snapshots"], &["check"]] {
         user.run(verb).fails(1, &["format 2", "newer version"]);
     }
 }
@@ -499,12 +394,7 @@ fn a_bad_pack_is_named_and_the_rest_is_restored() {
         (|path| fs::remove_file(path).unwrap(), 3),
         (
             |path| {
-                fs::File::options()
-                    .write(true)
-                    .open(path)
-                    .unwrap()
-                    .set_len(100)
-                    .unwrap();
+                fs::File::options().write(true).open(path).unwrap().set_len(100).unwrap();
             },
             3,
         ),
@@ -515,15 +405,8 @@ fn a_bad_pack_is_named_and_the_rest_is_restored() {
         let user = User::new();
         user.backup(&example()).succeeds();
         let pack = user.only("data/blocks");
-        let name = pack
-            .file_name()
-            .unwrap()
-            .to_str()
-            .unwrap()
-            .split('.')
-            .next()
-            .unwrap()
-            .to_owned();
+        let name =
+            pack.file_name().unwrap().to_str().unwrap().split('.').next().unwrap().to_owned();
         spoil(&pack);
         assert_eq!(user.run(&["check"]).status, names_status, "case {number}");
         let check = user.run(&["check", "--read-data"]);
@@ -544,11 +427,9 @@ fn the_next_backup_heals_what_the_source_still_has() {
     user.backup(&example()).succeeds();
     fs::remove_file(user.only("data/blocks")).unwrap();
     let source = example();
-    user.run(&["backup", source.to_str().unwrap(), "--list"])
-        .fails(3, &["lost or altered"]);
+    user.run(&["backup", source.to_str().unwrap(), "--list"]).fails(3, &["lost or altered"]);
     let target = user.path("restored");
-    user.run(&["restore", "latest", "--target", target.to_str().unwrap()])
-        .succeeds();
+    user.run(&["restore", "latest", "--target", target.to_str().unwrap()]).succeeds();
     user.run(&["verify", target.to_str().unwrap()]).succeeds();
 }
 
@@ -559,8 +440,7 @@ fn damage_in_the_source_is_status_3_with_library_and_path() {
     for block in &blocks {
         fs::remove_file(block).unwrap();
     }
-    user.backup(&source.path)
-        .fails(3, &["is lost", "Photos & Videos", "/"]);
+    user.backup(&source.path).fails(3, &["is lost", "Photos & Videos", "/"]);
     let again = user.backup(&source.path);
     again.fails(3, &["is lost"]);
     assert!(again.stdout.contains("(0 new)"), "{}", again.stdout);
@@ -577,35 +457,18 @@ fn also_and_exclude() {
     fs::write(source.path.join("conf/old.bak"), "x").unwrap();
     let outside_text = outside.to_str().unwrap();
     let source_text = source.path.to_str().unwrap();
-    let arguments = [
-        "backup",
-        source_text,
-        "--init",
-        "--also",
-        "compose/.env",
-        "--exclude",
-        "**/*.bak",
-    ];
+    let arguments =
+        ["backup", source_text, "--init", "--also", "compose/.env", "--exclude", "**/*.bak"];
     user.run(&arguments).succeeds();
     let target = user.path("restored");
-    user.run(&["restore", "latest", "--target", target.to_str().unwrap()])
-        .succeeds();
-    let extra = target
-        .join("extra")
-        .join(outside_text.trim_start_matches('/'));
-    assert_eq!(
-        fs::read_to_string(extra.join(".env")).unwrap(),
-        "JWT_PRIVATE_KEY=x\n"
-    );
+    user.run(&["restore", "latest", "--target", target.to_str().unwrap()]).succeeds();
+    let extra = target.join("extra").join(outside_text.trim_start_matches('/'));
+    assert_eq!(fs::read_to_string(extra.join(".env")).unwrap(), "JWT_PRIVATE_KEY=x\n");
     assert!(!target.join("conf/old.bak").exists() && target.join("conf/seafile.conf").exists());
     // A missing one does not stop the run, and is not forgotten.
     user.run(&["backup", source_text, "--also", "/nonexistent/.env"])
         .fails(3, &["/nonexistent/.env"]);
-    assert!(
-        user.run(&["snapshots"])
-            .stdout
-            .contains("incomplete: also-missing")
-    );
+    assert!(user.run(&["snapshots"]).stdout.contains("incomplete: also-missing"));
 }
 
 #[test]
@@ -623,10 +486,7 @@ fn a_folder_that_nobody_may_write_is_named() {
         if rustix::process::geteuid().is_root() {
             command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
         }
-        command
-            .arg(&binary)
-            .args(arguments)
-            .env("SEAWALL_STATE_DIR", user.path("nobody-state"));
+        command.arg(&binary).args(arguments).env("SEAWALL_STATE_DIR", user.path("nobody-state"));
         Ran::of(wait::output(&mut command))
     };
     let state = user.path("nobody-state");
@@ -639,11 +499,7 @@ fn a_folder_that_nobody_may_write_is_named() {
     let source = Source::example();
     let database = source.path.join("seafile-data/seafile.db");
     fs::set_permissions(&database, fs::Permissions::from_mode(0o000)).unwrap();
-    fs::set_permissions(
-        source.path.parent().unwrap(),
-        fs::Permissions::from_mode(0o755),
-    )
-    .unwrap();
+    fs::set_permissions(source.path.parent().unwrap(), fs::Permissions::from_mode(0o755)).unwrap();
     let open = user.path("open");
     fs::create_dir(&open).unwrap();
     fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).unwrap();
@@ -665,11 +521,7 @@ fn a_foreign_user_backs_up_a_readable_installation_without_a_trace() {
     let top = source.path.to_str().unwrap();
     crate::support::run(
         "chmod",
-        &[
-            "-R",
-            "a+rX,a-w",
-            source.path.parent().unwrap().to_str().unwrap(),
-        ],
+        &["-R", "a+rX,a-w", source.path.parent().unwrap().to_str().unwrap()],
     );
     fs::set_permissions(user.home.path(), fs::Permissions::from_mode(0o777)).unwrap();
     let listing = || crate::support::run("find", &[top, "-printf", "%p %y %m %s %T@ %C@\\n"]);
@@ -720,11 +572,7 @@ fn what_this_version_cannot_back_up_is_refused_by_name() {
     let ran = user.run(&["backup", source.path.to_str().unwrap()]);
     ran.fails(1, &["u@db:3306", "--database-host"]);
     assert!(!ran.stderr.contains("hunter2"));
-    assert_eq!(
-        files_below(&user.repository()).len(),
-        3,
-        "nothing was stored"
-    );
+    assert_eq!(files_below(&user.repository()).len(), 3, "nothing was stored");
 }
 
 #[test]
@@ -739,13 +587,7 @@ fn a_backup_does_not_contain_itself() {
     let link = user.path("link");
     std::os::unix::fs::symlink(&source.path, &link).unwrap();
     let state = link.join("seahub-data/state");
-    let ran = user.run(&[
-        "backup",
-        top,
-        "--init",
-        "--state-dir",
-        state.to_str().unwrap(),
-    ]);
+    let ran = user.run(&["backup", top, "--init", "--state-dir", state.to_str().unwrap()]);
     ran.fails(1, &["the state folder", "inside of"]);
     // Also as a URL.
     let url = format!("file://{}", inside.display());
@@ -753,8 +595,7 @@ fn a_backup_does_not_contain_itself() {
     ran.fails(1, &["the repository", "inside of"]);
     assert!(!inside.exists());
     let home = user.home.path().to_str().unwrap();
-    user.run(&["backup", top, "--init", "--also", home])
-        .fails(1, &["the repository", "inside of"]);
+    user.run(&["backup", top, "--init", "--also", home]).fails(1, &["the repository", "inside of"]);
 }
 
 #[test]
@@ -763,17 +604,8 @@ fn two_installations_with_one_state_folder_are_told_so() {
     user.backup(&example()).succeeds();
     let moved = user.backup(&source.path);
     moved.succeeds();
-    assert!(
-        moved.stderr.contains("state folder of its own"),
-        "{}",
-        moved.stderr
-    );
-    assert!(
-        !user
-            .backup(&source.path)
-            .stderr
-            .contains("state folder of its own")
-    );
+    assert!(moved.stderr.contains("state folder of its own"), "{}", moved.stderr);
+    assert!(!user.backup(&source.path).stderr.contains("state folder of its own"));
 }
 
 #[test]
@@ -801,11 +633,9 @@ fn slices_of_a_check_read_everything_once() {
         ("101%", "at most 100%"),
         ("much", "not a subset"),
     ] {
-        user.run(&["check", &format!("--read-data={part}")])
-            .fails(2, &[reason]);
+        user.run(&["check", &format!("--read-data={part}")]).fails(2, &[reason]);
     }
-    user.run(&["check", "--deep", "--read-data=1/7"])
-        .fails(2, &["--deep"]);
+    user.run(&["check", "--deep", "--read-data=1/7"]).fails(2, &["--deep"]);
 }
 
 #[test]
@@ -813,11 +643,7 @@ fn check_tells_the_next_backup_what_is_bad() {
     let user = User::new();
     user.backup(&example()).succeeds();
     let deep = user.run(&["check", "--deep"]);
-    assert!(
-        deep.succeeds().contains("every pointer leads"),
-        "{}",
-        deep.stdout
-    );
+    assert!(deep.succeeds().contains("every pointer leads"), "{}", deep.stdout);
     let good = user.run(&["check", "--read-data", "--report", "--json"]);
     good.succeeds();
     assert_eq!(good.json()["recorded"], serde_json::Value::Null);
@@ -829,21 +655,13 @@ fn check_tells_the_next_backup_what_is_bad() {
     let check = user.run(&["check", "--read-data", "--report"]);
     assert_eq!(check.status, 3);
     assert!(
-        check
-            .stdout
-            .contains("1 stored file reported in data/runs/damaged-"),
+        check.stdout.contains("1 stored file reported in data/runs/damaged-"),
         "{}",
         check.stdout
     );
     let again = user.run(&["check", "--read-data", "--report"]);
-    assert!(
-        again.status == 3 && again.stdout.contains("reported already"),
-        "{}",
-        again.stdout
-    );
+    assert!(again.status == 3 && again.stdout.contains("reported already"), "{}", again.stdout);
     let source = example();
-    user.run(&["backup", source.to_str().unwrap()])
-        .fails(3, &["lost or altered"]);
-    user.run(&["check", "--deep", "--snapshot", "latest"])
-        .succeeds();
+    user.run(&["backup", source.to_str().unwrap()]).fails(3, &["lost or altered"]);
+    user.run(&["check", "--deep", "--snapshot", "latest"]).succeeds();
 }

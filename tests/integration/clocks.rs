@@ -22,10 +22,7 @@ fn a_marker_after_a_clock_that_was_ahead_says_what_the_clock_said() {
     world.clock = Clock::system();
     for _ in 0..2 {
         let later = world.backup(&source).marker;
-        assert!(
-            later.started > ahead.min(first.marker.started),
-            "names go on"
-        );
+        assert!(later.started > ahead.min(first.marker.started), "names go on");
         let clock = later.clock.expect("the name lies ahead");
         assert!(clock.since(right) < Duration::from_hours(1), "{clock}");
         // As it is stored, too.
@@ -37,14 +34,11 @@ fn a_marker_after_a_clock_that_was_ahead_says_what_the_clock_said() {
 fn snapshots_show_when_they_were_stored_where_that_differs() {
     let (source, user) = (Source::example(), User::new());
     let path = source.path.to_str().unwrap();
-    user.run(&["backup", path, "--init", "--unencrypted"])
-        .succeeds();
+    user.run(&["backup", path, "--init", "--unencrypted"]).succeeds();
     let listed = user.run(&["snapshots"]);
     assert!(!listed.succeeds().contains("STORED"), "{}", listed.stdout);
     // By the storage's clock that was a year ago.
-    let marker = files_below(&user.repository().join("markers"))
-        .pop()
-        .unwrap();
+    let marker = files_below(&user.repository().join("markers")).pop().unwrap();
     let then = SystemTime::now() - YEAR;
     File::open(&marker).unwrap().set_modified(then).unwrap();
     let listed = user.run(&["snapshots"]);

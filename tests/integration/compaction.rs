@@ -26,14 +26,7 @@ const KINDS: [&str; 3] = ["commits", "fs", "blocks"];
 /// Adds a library of so many files; its id.
 pub fn add_library(source: &Source, files: usize, mean_len: usize, seed: u64) -> String {
     let known = synthetic(source);
-    let size = Size {
-        libraries: 1,
-        files,
-        folder: 10,
-        mean_len,
-        blocks: 0,
-        commits: 0,
-    };
+    let size = Size { libraries: 1, files, folder: 10, mean_len, blocks: 0, commits: 0 };
     generator::grow(&source.path, size, seed);
     let mut new = synthetic(source).into_iter();
     new.find(|id| !known.contains(id)).unwrap()
@@ -111,16 +104,8 @@ fn full(world: &mut World, source: &Source) -> Report {
     assert_eq!((next.totals.objects, next.marker.damage), (0, 0));
     assert!(next.alarms.is_empty(), "{:?}", next.alarms);
     assert_eq!(next.marker.lists, report.marker.lists);
-    assert_eq!(
-        next.manifest.libraries.len(),
-        report.manifest.libraries.len()
-    );
-    for (a, b) in next
-        .manifest
-        .libraries
-        .iter()
-        .zip(&report.manifest.libraries)
-    {
+    assert_eq!(next.manifest.libraries.len(), report.manifest.libraries.len());
+    for (a, b) in next.manifest.libraries.iter().zip(&report.manifest.libraries) {
         assert_eq!((a.counts, a.closed), (b.counts, b.closed), "{}", a.id);
     }
     assert_eq!(world.backup(source).visited, 0);
@@ -128,10 +113,7 @@ fn full(world: &mut World, source: &Source) -> Report {
 }
 
 fn assert_good(world: &World) {
-    let options = check::Options {
-        level: Level::Deep,
-        ..check::Options::default()
-    };
+    let options = check::Options { level: Level::Deep, ..check::Options::default() };
     let report = check::run(&world.repository, &options, &|_| {}).unwrap();
     assert!(report.is_good(), "{:?}", report.problems);
 }
@@ -147,25 +129,17 @@ fn assert_restores(world: &World, report: &Report, source: &Path) {
     assert!(restored.lost.is_empty());
     for path in files_below(&target.join("seafile-data/storage")) {
         let inside = path.strip_prefix(&target).unwrap();
-        assert_eq!(
-            fs::read(&path).unwrap(),
-            fs::read(source.join(inside)).unwrap()
-        );
+        assert_eq!(fs::read(&path).unwrap(), fs::read(source.join(inside)).unwrap());
     }
     let spool = tempfile::tempdir().unwrap();
-    let options = verify::Options {
-        second_look: Duration::ZERO,
-        ..verify::Options::default()
-    };
+    let options = verify::Options { second_look: Duration::ZERO, ..verify::Options::default() };
     let installation = discover(&target, &Environment::default()).unwrap();
     let seen = verify::run(&installation, spool.path(), &options, &|_| {}).unwrap();
     assert!(seen.is_good(), "{seen:?}");
 }
 
 fn held(world: &World, report: &Report) -> BTreeSet<Object> {
-    stored_objects(&world.repository, &report.marker)
-        .into_keys()
-        .collect()
+    stored_objects(&world.repository, &report.marker).into_keys().collect()
 }
 
 fn retired(report: &Report) -> u64 {
@@ -189,22 +163,10 @@ fn a_deleted_library_leaves_and_older_snapshots_still_hold_it() {
     assert_eq!(kept.marker.bytes, before.marker.bytes);
     let after = full(&mut world, &source);
     assert!(retired(&after) > 0);
-    assert!(
-        after.marker.bytes * 2 < before.marker.bytes,
-        "{:?}",
-        after.marker
-    );
+    assert!(after.marker.bytes * 2 < before.marker.bytes, "{:?}", after.marker);
     let store = large.parse().unwrap();
-    assert!(
-        held(&world, &before)
-            .iter()
-            .any(|object| object.store == store)
-    );
-    assert!(
-        held(&world, &after)
-            .iter()
-            .all(|object| object.store != store)
-    );
+    assert!(held(&world, &before).iter().any(|object| object.store == store));
+    assert!(held(&world, &after).iter().all(|object| object.store != store));
     assert_restores(&world, &before, &then.path().join("haiwen"));
     assert_restores(&world, &after, &source.path);
     // And nothing is left to do.
@@ -262,10 +224,7 @@ fn what_only_the_repository_has_stays_where_it_is() {
     // Mended: nothing keeps the old pack.
     fs::write(&block, &bytes).unwrap();
     let mended = full(&mut world, &source);
-    assert_eq!(
-        (retired(&mended), mended.manifest.source_damage.len()),
-        (1, 0)
-    );
+    assert_eq!((retired(&mended), mended.manifest.source_damage.len()), (1, 0));
     assert!(held(&world, &mended).contains(&object));
 }
 
@@ -306,11 +265,7 @@ fn where_something_is_lost_for_good_nothing_is_given_up() {
         let folder = source.path.join("seafile-data/storage").join(kind);
         fs::remove_dir_all(folder.join(&library)).unwrap();
     }
-    for key in world
-        .keys()
-        .iter()
-        .filter(|key| key.starts_with("data/trees/"))
-    {
+    for key in world.keys().iter().filter(|key| key.starts_with("data/trees/")) {
         fs::remove_file(world.repository_path().join(key)).unwrap();
     }
     delete_library(&source, &large);
@@ -319,8 +274,7 @@ fn where_something_is_lost_for_good_nothing_is_given_up() {
     assert!(report.marker.damage > 0);
     let blocks = |report: &Report| {
         let held = held(&world, report).into_iter();
-        held.filter(|object| object.store == library.parse().unwrap())
-            .count()
+        held.filter(|object| object.store == library.parse().unwrap()).count()
     };
     assert_eq!(blocks(&report), 200);
 }

@@ -56,9 +56,7 @@ impl Stage {
         fork.lost.clone_from(&self.lost);
         (fork.full, fork.full_once) = (self.full, self.full_once);
         for (key, bytes) in self.bytes() {
-            fork.memory
-                .put_new(&Key::parse(&key).unwrap(), &bytes)
-                .unwrap();
+            fork.memory.put_new(&Key::parse(&key).unwrap(), &bytes).unwrap();
         }
         if self.state_path().exists() {
             let (from, to) = (self.state_path(), fork.state_path());
@@ -83,8 +81,7 @@ impl Stage {
     /// Every stored byte.
     fn bytes(&self) -> BTreeMap<String, Vec<u8>> {
         let keys = self.memory.list("").map(|entry| entry.unwrap().key);
-        keys.map(|key| (key.to_string(), self.memory.get(&key, None).unwrap()))
-            .collect()
+        keys.map(|key| (key.to_string(), self.memory.get(&key, None).unwrap())).collect()
     }
 
     /// Makes or joins the repository, as `seawall init` does.
@@ -102,9 +99,7 @@ impl Stage {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error.into()),
             _ => {}
         }
-        self.state()
-            .repository(repository.id())?
-            .trust(&key.verifying())
+        self.state().repository(repository.id())?.trust(&key.verifying())
     }
 
     fn repository(&self, backend: Arc<dyn Backend>) -> Result<Repository, repository::Error> {
@@ -153,16 +148,11 @@ impl Stage {
 
     /// Every marker that there is holds, to the last byte.
     fn assert_good(&self, about: &str) {
-        let options = check::Options {
-            level: Level::Data,
-            workers: 1,
-            ..check::Options::default()
-        };
+        let options =
+            check::Options { level: Level::Data, workers: 1, ..check::Options::default() };
         let mut report = check::run(&self.reader(), &options, &|_| {}).unwrap();
         let lost = self.lost.as_deref();
-        report
-            .problems
-            .retain(|problem| Some(problem.key.as_str()) != lost);
+        report.problems.retain(|problem| Some(problem.key.as_str()) != lost);
         // Where no run got as far as a marker nothing is wrong, and nothing is good.
         let problems: Vec<_> = report.open_problems().collect();
         assert!(problems.is_empty(), "{about}: {problems:?}");
@@ -205,10 +195,7 @@ impl Truth {
         assert_eq!(markers.latest().unwrap().id(), report.marker.snapshot);
         let spool = folder.path().join("spool");
         fs::create_dir(&spool).unwrap();
-        let options = verify::Options {
-            second_look: Duration::ZERO,
-            ..verify::Options::default()
-        };
+        let options = verify::Options { second_look: Duration::ZERO, ..verify::Options::default() };
         let installation = discover(&target, &Environment::default()).unwrap();
         let seen = verify::run(&installation, &spool, &options, &|_| {}).unwrap();
         assert!(seen.is_good(), "{seen:?}");
@@ -232,19 +219,14 @@ impl Truth {
 
 fn databases(report: &Report) -> Vec<(String, Sha256)> {
     let databases = report.manifest.databases.iter();
-    databases
-        .map(|database| (database.role.clone(), database.sha256))
-        .collect()
+    databases.map(|database| (database.role.clone(), database.sha256)).collect()
 }
 
 /// Nothing that was stored is gone or another.
 fn assert_kept(before: &BTreeMap<String, Vec<u8>>, stage: &Stage, about: &str) {
     let after = stage.bytes();
     for (key, bytes) in before {
-        assert!(
-            after.get(key) == Some(bytes),
-            "{about}: {key} was changed or deleted"
-        );
+        assert!(after.get(key) == Some(bytes), "{about}: {key} was changed or deleted");
     }
 }
 

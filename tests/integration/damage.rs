@@ -36,9 +36,7 @@ pub fn object_path(source: &Source, object: &Object) -> PathBuf {
 }
 
 pub fn head(source: &Source, library: &str) -> Object {
-    let id = source.query(&format!(
-        "SELECT commit_id FROM Branch WHERE repo_id = '{library}'"
-    ));
+    let id = source.query(&format!("SELECT commit_id FROM Branch WHERE repo_id = '{library}'"));
     Object::new(library.parse().unwrap(), Kind::Commit, id.parse().unwrap())
 }
 
@@ -47,49 +45,26 @@ fn commit(source: &Source, object: &Object) -> serde_json::Value {
 }
 
 pub fn parent(source: &Source, object: &Object) -> Object {
-    let parent = commit(source, object)["parent_id"]
-        .as_str()
-        .unwrap()
-        .parse()
-        .unwrap();
-    Object {
-        id: parent,
-        ..*object
-    }
+    let parent = commit(source, object)["parent_id"].as_str().unwrap().parse().unwrap();
+    Object { id: parent, ..*object }
 }
 
 pub fn root(source: &Source, commit_object: &Object) -> Object {
-    let root = commit(source, commit_object)["root_id"]
-        .as_str()
-        .unwrap()
-        .parse()
-        .unwrap();
-    Object {
-        kind: Kind::Fs,
-        id: root,
-        ..*commit_object
-    }
+    let root = commit(source, commit_object)["root_id"].as_str().unwrap().parse().unwrap();
+    Object { kind: Kind::Fs, id: root, ..*commit_object }
 }
 
 /// The largest block of a library.
 fn a_block(source: &Source, library: &str) -> (PathBuf, Object) {
     let blocks = source.objects("blocks", library);
-    let path = blocks
-        .into_iter()
-        .max_by_key(|path| fs::metadata(path).unwrap().len())
-        .unwrap();
+    let path = blocks.into_iter().max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap();
     let inside = path.strip_prefix(&source.path).unwrap().to_str().unwrap();
     let object = Object::from_path(inside).unwrap();
     (path, object)
 }
 
 fn only_damage(report: &Report) -> &Damage {
-    assert_eq!(
-        report.manifest.damage.len(),
-        1,
-        "{:#?}",
-        report.manifest.damage
-    );
+    assert_eq!(report.manifest.damage.len(), 1, "{:#?}", report.manifest.damage);
     assert_eq!(report.marker.damage, 1);
     &report.manifest.damage[0]
 }
@@ -117,12 +92,7 @@ fn a_head_that_moved_under_the_walk_is_a_race_and_not_damage() {
     assert_eq!(library.heads[0].1, before.id);
     // The dump that the marker names is the second one, and lies under the marker's name.
     let seafile = &report.manifest.databases[0];
-    assert!(
-        seafile.parts[0]
-            .key
-            .as_str()
-            .contains(&report.marker.snapshot.to_string())
-    );
+    assert!(seafile.parts[0].key.as_str().contains(&report.marker.snapshot.to_string()));
 }
 
 #[test]
@@ -157,10 +127,7 @@ fn a_library_that_never_rests_ends_as_damage_after_three_attempts() {
     while chain.len() < 5 {
         chain.push(parent(&source, &chain[chain.len() - 1]));
     }
-    let paths: Vec<PathBuf> = chain
-        .iter()
-        .map(|commit| object_path(&source, commit))
-        .collect();
+    let paths: Vec<PathBuf> = chain.iter().map(|commit| object_path(&source, commit)).collect();
     let path = source.path.clone();
     let world = world_with(move |count| {
         fs::remove_file(&paths[count]).unwrap();
@@ -182,14 +149,8 @@ fn a_missing_block_is_damage_with_library_and_path() {
     fs::remove_file(&path).unwrap();
     let report = world.backup(&source);
     let damage = only_damage(&report);
-    assert_eq!(
-        (damage.object(), damage.reason.as_str()),
-        (block, "missing")
-    );
-    assert!(
-        !damage.paths.is_empty() && damage.paths[0].starts_with('/'),
-        "{damage:?}"
-    );
+    assert_eq!((damage.object(), damage.reason.as_str()), (block, "missing"));
+    assert!(!damage.paths.is_empty() && damage.paths[0].starts_with('/'), "{damage:?}");
     assert_eq!(damage.first_seen, report.marker.snapshot);
     let library = report.manifest.library(PHOTOS.parse().unwrap()).unwrap();
     assert!(!library.closed && library.damage == 1);
@@ -198,11 +159,7 @@ fn a_missing_block_is_damage_with_library_and_path() {
     let second = world.backup(&source);
     assert_eq!(only_damage(&second).first_seen, report.marker.snapshot);
     assert_eq!((second.new_damage, second.totals.packs), (0, 0));
-    assert!(
-        second.visited < 20,
-        "only what is above the damage is looked at: {}",
-        second.visited
-    );
+    assert!(second.visited < 20, "only what is above the damage is looked at: {}", second.visited);
     assert_eq!(second.databases_stored, 0);
 }
 
@@ -216,17 +173,8 @@ fn an_object_that_comes_back_ends_the_damage() {
     fs::write(&path, &bytes).unwrap();
     let report = world.backup(&source);
     assert_eq!(report.marker.damage, 0);
-    assert_eq!(
-        stored_objects(&world.repository, &report.marker)[&block],
-        bytes
-    );
-    assert!(
-        report
-            .manifest
-            .libraries
-            .iter()
-            .all(|library| library.closed)
-    );
+    assert_eq!(stored_objects(&world.repository, &report.marker)[&block], bytes);
+    assert!(report.manifest.libraries.iter().all(|library| library.closed));
 }
 
 #[test]
@@ -240,23 +188,9 @@ fn what_the_source_lost_and_the_repository_has_is_no_damage() {
     fs::remove_file(world.of_repository.catalog_path()).unwrap();
     let report = world.backup(&source);
     assert_eq!(report.marker.damage, 0);
-    assert_eq!(
-        report.manifest.source_damage.len(),
-        2,
-        "{:#?}",
-        report.manifest.source_damage
-    );
-    assert!(
-        report.needs_reading(),
-        "the administrator has to hear of it"
-    );
-    assert!(
-        report
-            .manifest
-            .libraries
-            .iter()
-            .all(|library| library.closed)
-    );
+    assert_eq!(report.manifest.source_damage.len(), 2, "{:#?}", report.manifest.source_damage);
+    assert!(report.needs_reading(), "the administrator has to hear of it");
+    assert!(report.manifest.libraries.iter().all(|library| library.closed));
 }
 
 #[test]
@@ -274,17 +208,10 @@ fn bad_bytes_never_get_an_objects_path_and_are_kept_once() {
     let target = world.path("by-hand");
     fs::create_dir(&target).unwrap();
     for pack in files_below(&world.repository_path().join("data/blocks")) {
-        let script = format!(
-            "zstd -dc '{}' | tar x -C '{}'",
-            pack.display(),
-            target.display()
-        );
+        let script = format!("zstd -dc '{}' | tar x -C '{}'", pack.display(), target.display());
         run("sh", &["-ec", &script]);
     }
-    let kept = target.join(format!(
-        "seawall-damaged/{}/block/{}",
-        block.store, block.id
-    ));
+    let kept = target.join(format!("seawall-damaged/{}/block/{}", block.store, block.id));
     assert_eq!(fs::read(kept).unwrap(), bytes);
     assert!(!target.join(block.path()).exists());
     assert_eq!(world.backup(&source).totals.packs, 0, "kept once");
@@ -295,22 +222,10 @@ fn every_kind_of_bad_object_is_named() {
     type Spoil = fn(&Path);
     let cases: [(&str, Spoil, &str); 6] = [
         ("fs", |path| fs::write(path, b"").unwrap(), "empty"),
-        (
-            "fs",
-            |path| fs::write(path, b"\x78\x9cgarbage").unwrap(),
-            "undecodable",
-        ),
+        ("fs", |path| fs::write(path, b"\x78\x9cgarbage").unwrap(), "undecodable"),
         ("blocks", |path| fs::write(path, b"").unwrap(), "empty"),
-        (
-            "blocks",
-            |path| fs::write(path, b"other").unwrap(),
-            "wrong-id",
-        ),
-        (
-            "commits",
-            |path| fs::write(path, b"{\"commit_id\":").unwrap(),
-            "undecodable",
-        ),
+        ("blocks", |path| fs::write(path, b"other").unwrap(), "wrong-id"),
+        ("commits", |path| fs::write(path, b"{\"commit_id\":").unwrap(), "undecodable"),
         (
             "blocks",
             |path| {
@@ -329,30 +244,12 @@ fn every_kind_of_bad_object_is_named() {
         };
         spoil(&path);
         let report = world.backup(&source);
-        let reasons: Vec<&str> = report
-            .manifest
-            .damage
-            .iter()
-            .map(|damage| damage.reason.as_str())
-            .collect();
+        let reasons: Vec<&str> =
+            report.manifest.damage.iter().map(|damage| damage.reason.as_str()).collect();
         assert!(reasons.contains(&reason), "{kind} {reason}: {reasons:?}");
-        assert!(
-            report
-                .manifest
-                .damage
-                .iter()
-                .all(|damage| damage.library.to_string() == UNICODE)
-        );
+        assert!(report.manifest.damage.iter().all(|damage| damage.library.to_string() == UNICODE));
         // Everything else is stored and closed.
-        assert_eq!(
-            report
-                .manifest
-                .libraries
-                .iter()
-                .filter(|library| !library.closed)
-                .count(),
-            1
-        );
+        assert_eq!(report.manifest.libraries.iter().filter(|library| !library.closed).count(), 1);
     }
 }
 
@@ -364,39 +261,20 @@ fn damaged_history_is_damage_until_the_collector_says_otherwise() {
     fs::remove_file(object_path(&source, &root(&source, &old))).unwrap();
     let report = world.backup(&source);
     assert_eq!(only_damage(&report).object(), root(&source, &old));
-    assert_eq!(
-        only_damage(&report).paths,
-        Vec::<String>::new(),
-        "the newest state is whole"
-    );
+    assert_eq!(only_damage(&report).paths, Vec::<String>::new(), "the newest state is whole");
     // The same absence behind valid-since is history.
-    let since = commit(&source, &parent(&source, &newest))["ctime"]
-        .as_i64()
-        .unwrap();
-    source.sql(&format!(
-        "INSERT OR REPLACE INTO RepoValidSince VALUES ('{UNICODE}', {})",
-        since + 1
-    ));
+    let since = commit(&source, &parent(&source, &newest))["ctime"].as_i64().unwrap();
+    source
+        .sql(&format!("INSERT OR REPLACE INTO RepoValidSince VALUES ('{UNICODE}', {})", since + 1));
     let report = world.backup(&source);
     let library = report.manifest.library(UNICODE.parse().unwrap()).unwrap();
-    assert_eq!(
-        (report.marker.damage, library.closed),
-        (0, true),
-        "{:#?}",
-        report.manifest.damage
-    );
+    assert_eq!((report.marker.damage, library.closed), (0, true), "{:#?}", report.manifest.damage);
     // The row is gone after a trip through the trash; what was recorded still counts.
-    source.sql(&format!(
-        "DELETE FROM RepoValidSince WHERE repo_id = '{UNICODE}'"
-    ));
+    source.sql(&format!("DELETE FROM RepoValidSince WHERE repo_id = '{UNICODE}'"));
     let report = world.backup(&source);
     assert_eq!(report.marker.damage, 0);
     assert_eq!(
-        report
-            .manifest
-            .library(UNICODE.parse().unwrap())
-            .unwrap()
-            .valid_since,
+        report.manifest.library(UNICODE.parse().unwrap()).unwrap().valid_since,
         Some(since + 1)
     );
 }
@@ -411,42 +289,24 @@ fn collected_history_that_becomes_the_head_again_is_stored() {
     let bytes = fs::read(object_path(&source, &tree)).unwrap();
     fs::remove_file(object_path(&source, &tree)).unwrap();
     let since = commit(&source, &newest)["ctime"].as_i64().unwrap();
-    source.sql(&format!(
-        "INSERT OR REPLACE INTO RepoValidSince VALUES ('{UNICODE}', {since})"
-    ));
+    source.sql(&format!("INSERT OR REPLACE INTO RepoValidSince VALUES ('{UNICODE}', {since})"));
     let report = world.backup(&source);
     assert_eq!(report.marker.damage, 0);
-    assert!(
-        report
-            .manifest
-            .library(UNICODE.parse().unwrap())
-            .unwrap()
-            .history_incomplete
-            > 0
-    );
+    assert!(report.manifest.library(UNICODE.parse().unwrap()).unwrap().history_incomplete > 0);
     // Collected history is not looked for every night.
     assert_eq!(world.backup(&source).visited, 0);
     fs::write(object_path(&source, &tree), &bytes).unwrap();
-    source.sql(&format!(
-        "UPDATE Branch SET commit_id = '{}' WHERE repo_id = '{UNICODE}'",
-        old.id
-    ));
+    source.sql(&format!("UPDATE Branch SET commit_id = '{}' WHERE repo_id = '{UNICODE}'", old.id));
     let report = world.backup(&source);
     assert_eq!(report.marker.damage, 0);
-    assert_eq!(
-        stored_objects(&world.repository, &report.marker)[&tree],
-        bytes
-    );
+    assert_eq!(stored_objects(&world.repository, &report.marker)[&tree], bytes);
 }
 
 #[test]
 fn a_database_that_was_rolled_back_and_forth_finds_everything() {
     // Roots A, B, A; the packs of A's newest objects are lost while B is in force.
     let (source, mut world) = (Source::example(), World::local());
-    let (a, b) = (
-        head(&source, DOCUMENTS),
-        parent(&source, &head(&source, DOCUMENTS)),
-    );
+    let (a, b) = (head(&source, DOCUMENTS), parent(&source, &head(&source, DOCUMENTS)));
     let point = |to: &Object| {
         source.sql(&format!(
             "UPDATE Branch SET commit_id = '{}' WHERE repo_id = '{DOCUMENTS}'",
@@ -473,27 +333,14 @@ fn trash_and_virtual_libraries_are_walked() {
     for path in source.objects("fs", TRASH) {
         fs::remove_file(path).unwrap();
     }
-    let base = source
-        .query("SELECT base_commit FROM VirtualRepo LIMIT 1")
-        .parse()
-        .unwrap();
+    let base = source.query("SELECT base_commit FROM VirtualRepo LIMIT 1").parse().unwrap();
     let base = Object::new(DOCUMENTS.parse().unwrap(), Kind::Commit, base);
     fs::remove_file(object_path(&source, &base)).unwrap();
     let report = world.backup(&source);
-    let damaged: Vec<String> = report
-        .manifest
-        .damage
-        .iter()
-        .map(|damage| damage.library.to_string())
-        .collect();
+    let damaged: Vec<String> =
+        report.manifest.damage.iter().map(|damage| damage.library.to_string()).collect();
     assert!(damaged.contains(&TRASH.to_owned()), "{damaged:?}");
-    assert!(
-        report
-            .manifest
-            .damage
-            .iter()
-            .any(|damage| damage.object() == base)
-    );
+    assert!(report.manifest.damage.iter().any(|damage| damage.object() == base));
 }
 
 #[test]
@@ -522,25 +369,14 @@ fn a_store_without_a_row_is_copied_whole_and_garbage_is_left_out() {
     let report = world.backup(&source);
     assert_eq!(report.marker.damage, 0);
     let stored = stored_objects(&world.repository, &report.marker);
-    let count = |library: &str| {
-        stored
-            .keys()
-            .filter(|object| object.store.to_string() == library)
-            .count()
-    };
-    let on_disk: usize = ["commits", "fs", "blocks"]
-        .iter()
-        .map(|kind| source.objects(kind, PHOTOS).len())
-        .sum();
+    let count =
+        |library: &str| stored.keys().filter(|object| object.store.to_string() == library).count();
+    let on_disk: usize =
+        ["commits", "fs", "blocks"].iter().map(|kind| source.objects(kind, PHOTOS).len()).sum();
     assert_eq!((count(PHOTOS), count(UNICODE)), (on_disk, 0));
     let unreferenced = |library: &str| {
         let id = library.parse().unwrap();
-        report
-            .manifest
-            .unreferenced
-            .iter()
-            .find(|store| store.store == id)
-            .unwrap()
+        report.manifest.unreferenced.iter().find(|store| store.store == id).unwrap()
     };
     assert!(unreferenced(UNICODE).garbage && !unreferenced(PHOTOS).garbage);
     let newest = unreferenced(PHOTOS).newest.clone().unwrap();
@@ -558,14 +394,9 @@ fn a_library_whose_row_names_no_head_is_copied_whole_and_is_damage() {
     let report = world.backup(&source);
     assert_eq!(only_damage(&report).reason, "no-head");
     let stored = stored_objects(&world.repository, &report.marker);
-    let count = stored
-        .keys()
-        .filter(|object| object.store.to_string() == PHOTOS)
-        .count();
-    let on_disk: usize = ["commits", "fs", "blocks"]
-        .iter()
-        .map(|kind| source.objects(kind, PHOTOS).len())
-        .sum();
+    let count = stored.keys().filter(|object| object.store.to_string() == PHOTOS).count();
+    let on_disk: usize =
+        ["commits", "fs", "blocks"].iter().map(|kind| source.objects(kind, PHOTOS).len()).sum();
     assert_eq!(count, on_disk);
 }
 
@@ -586,9 +417,8 @@ fn a_file_whose_blocks_do_not_add_up_is_damage() {
     };
     let block = sha1(b"content");
     put("blocks", &block, b"content");
-    let raw: Vec<u8> = (0..20)
-        .map(|at| u8::from_str_radix(&block[2 * at..2 * at + 2], 16).unwrap())
-        .collect();
+    let raw: Vec<u8> =
+        (0..20).map(|at| u8::from_str_radix(&block[2 * at..2 * at + 2], 16).unwrap()).collect();
     let file_id = sha1(&raw);
     let file = |size: u64| [&1u32.to_be_bytes()[..], &size.to_be_bytes(), &raw].concat();
     let mode = 0o100_644_u32;
@@ -615,13 +445,7 @@ fn a_file_whose_blocks_do_not_add_up_is_damage() {
     put("fs", &file_id, &file(7));
     let report = World::local().backup(&source);
     assert_eq!(report.marker.damage, 0, "{:#?}", report.manifest.damage);
-    assert!(
-        report
-            .manifest
-            .warnings
-            .iter()
-            .any(|line| line.contains("no known formula"))
-    );
+    assert!(report.manifest.warnings.iter().any(|line| line.contains("no known formula")));
 }
 
 #[test]
@@ -632,9 +456,7 @@ fn objects_of_the_shared_store_of_seafile_2_are_found() {
     // two libraries may share an id, so each library here keeps what the other would overwrite.
     for kind in ["commits", "fs", "blocks"] {
         for file in files_below(&data.join("storage").join(kind).join(PHOTOS)) {
-            let folder = data
-                .join(kind)
-                .join(file.parent().unwrap().file_name().unwrap());
+            let folder = data.join(kind).join(file.parent().unwrap().file_name().unwrap());
             fs::create_dir_all(&folder).unwrap();
             fs::rename(&file, folder.join(file.file_name().unwrap())).unwrap();
         }
@@ -642,10 +464,8 @@ fn objects_of_the_shared_store_of_seafile_2_are_found() {
     let report = world.backup(&source);
     assert_eq!(report.marker.damage, 0, "{:#?}", report.manifest.damage);
     let stored = stored_objects(&world.repository, &report.marker);
-    let shared = stored
-        .keys()
-        .filter(|object| object.store == seawall::object::Store::Shared)
-        .count();
+    let shared =
+        stored.keys().filter(|object| object.store == seawall::object::Store::Shared).count();
     assert!(shared >= 20, "{shared}");
     for (object, bytes) in stored {
         assert_eq!(fs::read(object_path(&source, &object)).unwrap(), bytes);
@@ -658,9 +478,8 @@ fn circles_and_chains_of_virtual_libraries_end() {
     let (source, world) = (Source::example(), World::local());
     let virtual_library = source.query("SELECT repo_id FROM VirtualRepo");
     let base = source.query("SELECT base_commit FROM VirtualRepo");
-    let head_of_photos = source.query(&format!(
-        "SELECT commit_id FROM Branch WHERE repo_id = '{PHOTOS}'"
-    ));
+    let head_of_photos =
+        source.query(&format!("SELECT commit_id FROM Branch WHERE repo_id = '{PHOTOS}'"));
     // A virtual library of the virtual one, and its origin made virtual by a damaged database.
     source.sql(&format!(
         "INSERT INTO VirtualRepo VALUES ('{PHOTOS}', '{virtual_library}', '/x', '{base}');
@@ -670,12 +489,7 @@ fn circles_and_chains_of_virtual_libraries_end() {
     // Their content is looked for in the wrong stores: damage, and no endless run.
     assert!(report.marker.damage > 0);
     assert_eq!(report.manifest.libraries.len(), 10);
-    let closed = report
-        .manifest
-        .libraries
-        .iter()
-        .filter(|library| library.closed)
-        .count();
+    let closed = report.manifest.libraries.iter().filter(|library| library.closed).count();
     assert_eq!(closed, 7, "the other libraries are whole");
 }
 
@@ -685,27 +499,15 @@ fn the_store_of_an_origin_whose_row_is_lost_is_copied_whole() {
     let newest = head(&source, DOCUMENTS);
     source.sql(&format!("DELETE FROM Repo WHERE repo_id = '{DOCUMENTS}'; DELETE FROM Branch WHERE repo_id = '{DOCUMENTS}'"));
     let report = world.backup(&source);
-    let reasons: Vec<&str> = report
-        .manifest
-        .damage
-        .iter()
-        .map(|damage| damage.reason.as_str())
-        .collect();
+    let reasons: Vec<&str> =
+        report.manifest.damage.iter().map(|damage| damage.reason.as_str()).collect();
     assert_eq!(reasons, ["no-origin"]);
     let stored = stored_objects(&world.repository, &report.marker);
-    assert!(
-        stored.contains_key(&newest),
-        "a virtual library does not lead to the origin's head"
-    );
-    let on_disk: usize = ["commits", "fs", "blocks"]
-        .iter()
-        .map(|kind| source.objects(kind, DOCUMENTS).len())
-        .sum();
+    assert!(stored.contains_key(&newest), "a virtual library does not lead to the origin's head");
+    let on_disk: usize =
+        ["commits", "fs", "blocks"].iter().map(|kind| source.objects(kind, DOCUMENTS).len()).sum();
     assert_eq!(
-        stored
-            .keys()
-            .filter(|object| object.store.to_string() == DOCUMENTS)
-            .count(),
+        stored.keys().filter(|object| object.store.to_string() == DOCUMENTS).count(),
         on_disk
     );
 }
@@ -732,11 +534,7 @@ fn a_bad_block_shows_in_the_shared_folder_too() {
     );
     let objects: std::collections::HashSet<Object> =
         report.manifest.damage.iter().map(Damage::object).collect();
-    assert_eq!(
-        report.marker.damage,
-        objects.len() as u64,
-        "an object counts once"
-    );
+    assert_eq!(report.marker.damage, objects.len() as u64, "an object counts once");
 }
 
 /// Makes a commit of a library: the bytes of another one with some fields changed.
@@ -749,10 +547,7 @@ pub fn write_commit(
     let mut json = commit(source, like);
     json["commit_id"] = id.into();
     change(&mut json);
-    let object = Object {
-        id: id.parse().unwrap(),
-        ..*like
-    };
+    let object = Object { id: id.parse().unwrap(), ..*like };
     let path = object_path(source, &object);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, json.to_string()).unwrap();
@@ -771,17 +566,12 @@ fn both_parents_of_a_merge_are_history() {
         json["parent_id"] = newest.id.to_string().into();
         json["second_parent_id"] = side.id.to_string().into();
     });
-    source.sql(&format!(
-        "UPDATE Branch SET commit_id = '{}' WHERE repo_id = '{UNICODE}'",
-        merge.id
-    ));
+    source
+        .sql(&format!("UPDATE Branch SET commit_id = '{}' WHERE repo_id = '{UNICODE}'", merge.id));
     let report = world.backup(&source);
     assert_eq!(only_damage(&report).id.to_string(), "7".repeat(40));
     let again = world.backup(&source);
-    assert_eq!(
-        again.marker.damage, 1,
-        "the head stays open for what its second parent lacks"
-    );
+    assert_eq!(again.marker.damage, 1, "the head stays open for what its second parent lacks");
 }
 
 #[test]
@@ -791,10 +581,8 @@ fn history_newer_than_valid_since_is_required() {
     let old = parent(&source, &parent(&source, &newest));
     fs::remove_file(object_path(&source, &root(&source, &old))).unwrap();
     let time = commit(&source, &old)["ctime"].as_i64().unwrap();
-    source.sql(&format!(
-        "INSERT OR REPLACE INTO RepoValidSince VALUES ('{UNICODE}', {})",
-        time - 1
-    ));
+    source
+        .sql(&format!("INSERT OR REPLACE INTO RepoValidSince VALUES ('{UNICODE}', {})", time - 1));
     for _ in 0..2 {
         let report = world.backup(&source);
         assert_eq!(only_damage(&report).object(), root(&source, &old));
@@ -810,24 +598,14 @@ fn the_tree_of_a_base_commit_is_required_and_stays_open() {
     let base = write_commit(&source, &newest, &id, |json| {
         json["root_id"] = "9".repeat(40).into();
     });
-    source.sql(&format!(
-        "UPDATE VirtualRepo SET base_commit = '{}'",
-        base.id
-    ));
+    source.sql(&format!("UPDATE VirtualRepo SET base_commit = '{}'", base.id));
     for _ in 0..2 {
         let report = world.backup(&source);
-        let damage = report
-            .manifest
-            .damage
-            .iter()
-            .find(|damage| damage.id.to_string() == "9".repeat(40));
+        let damage =
+            report.manifest.damage.iter().find(|damage| damage.id.to_string() == "9".repeat(40));
         assert!(damage.is_some(), "{:#?}", report.manifest.damage);
-        let virtual_library = report
-            .manifest
-            .libraries
-            .iter()
-            .find(|library| library.origin.is_some())
-            .unwrap();
+        let virtual_library =
+            report.manifest.libraries.iter().find(|library| library.origin.is_some()).unwrap();
         assert!(!virtual_library.closed);
     }
 }
@@ -845,14 +623,7 @@ fn what_comes_while_the_walk_goes_on_is_found_by_the_second_look() {
             fs::rename(&aside, &path).unwrap();
         }
     };
-    let report = world
-        .backup_telling(&source.installation(), &looks_again)
-        .unwrap();
+    let report = world.backup_telling(&source.installation(), &looks_again).unwrap();
     assert!(!aside.exists(), "there was no second look");
-    assert_eq!(
-        (report.marker.damage, report.races),
-        (0, 0),
-        "{:#?}",
-        report.manifest.damage
-    );
+    assert_eq!((report.marker.damage, report.races), (0, 0), "{:#?}", report.manifest.damage);
 }

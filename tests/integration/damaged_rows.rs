@@ -10,17 +10,14 @@ use crate::support::{Source, files_below};
 fn damage(source: &Source, table: &str) {
     let page = format!("SELECT CAST(rootpage AS TEXT) FROM sqlite_schema WHERE name = '{table}'");
     let page: u64 = source.query(&page).parse().unwrap();
-    let bytes: u64 = source
-        .query("SELECT CAST(page_size AS TEXT) FROM pragma_page_size")
-        .parse()
-        .unwrap();
+    let bytes: u64 =
+        source.query("SELECT CAST(page_size AS TEXT) FROM pragma_page_size").parse().unwrap();
     assert!(page > 1, "that is the schema");
     let file = fs::OpenOptions::new()
         .write(true)
         .open(source.path.join("seafile-data/seafile.db"))
         .unwrap();
-    file.write_all_at(&vec![0x55; bytes as usize], (page - 1) * bytes)
-        .unwrap();
+    file.write_all_at(&vec![0x55; bytes as usize], (page - 1) * bytes).unwrap();
 }
 
 #[test]

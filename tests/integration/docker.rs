@@ -35,11 +35,7 @@ impl Volume {
             "services:\n  seafile:\n    image: seafileltd/seafile-mc:11.0-latest\n    volumes: [\"{mounted}:/shared\"]\n"
         );
         fs::write(project.join("seafile-server.yml"), compose).unwrap();
-        Self {
-            env: project.join(".env"),
-            source: volume,
-            _source: source,
-        }
+        Self { env: project.join(".env"), source: volume, _source: source }
     }
 
     fn text(&self) -> &str {
@@ -70,17 +66,8 @@ fn the_env_file_is_used_and_backed_up_and_its_absence_is_told_once_with_the_reme
     let env = volume.env.to_str().unwrap();
     let without = user.backup(&volume.source);
     without.fails(3, &["add --env-file", env]);
-    assert_eq!(
-        count(&without, "there is no program folder"),
-        1,
-        "{}",
-        without.stderr
-    );
-    assert!(
-        without.stdout.contains("left out: docker-env"),
-        "{}",
-        without.stdout
-    );
+    assert_eq!(count(&without, "there is no program folder"), 1, "{}", without.stderr);
+    assert!(without.stdout.contains("left out: docker-env"), "{}", without.stdout);
 
     let with = user.run(&["backup", volume.text(), "--env-file", env]);
     with.succeeds();
@@ -104,8 +91,7 @@ fn the_env_file_is_used_and_backed_up_and_its_absence_is_told_once_with_the_reme
 fn what_was_restored_is_backed_up_with_its_env_file() {
     let (user, volume) = (User::new(), Volume::new("/somewhere/else"));
     let env = volume.env.to_str().unwrap();
-    user.run(&["backup", volume.text(), "--init", "--env-file", env])
-        .succeeds();
+    user.run(&["backup", volume.text(), "--init", "--env-file", env]).succeeds();
     let target = restored(&user, "seafile");
     let old = below_extra(&target, &volume.env);
     let text = target.to_str().unwrap();
@@ -114,10 +100,7 @@ fn what_was_restored_is_backed_up_with_its_env_file() {
     user.run(&[&["init"][..], &new_host].concat()).succeeds();
     // By the file where it came to lie, then by one that an administrator has put where the old one was.
     fs::write(&volume.env, "JWT_PRIVATE_KEY=new\n").unwrap();
-    for (number, env) in [old.as_path(), volume.env.as_path()]
-        .into_iter()
-        .enumerate()
-    {
+    for (number, env) in [old.as_path(), volume.env.as_path()].into_iter().enumerate() {
         let backup = ["backup", text, "--env-file", env.to_str().unwrap()];
         let ran = user.run(&[&backup[..], &new_host].concat());
         ran.succeeds();
@@ -139,9 +122,7 @@ fn a_compose_file_that_mounts_the_volume_is_found_and_backed_up() {
     assert_eq!(ran.stderr, "");
     let target = restored(&user, "target");
     assert!(below_extra(&target, &volume.env).is_file());
-    let dry = user
-        .run(&["backup", volume.text(), "--dry-run", "--json"])
-        .json();
+    let dry = user.run(&["backup", volume.text(), "--dry-run", "--json"]).json();
     let also: Vec<_> = dry
         .as_array()
         .unwrap()
@@ -158,8 +139,7 @@ fn a_dry_run_says_how_sure_each_finding_is() {
     let line = |what: &str| {
         let mut lines = ran.stdout.lines();
         let line = lines.find(|line| line.starts_with(what));
-        line.unwrap_or_else(|| panic!("{what} is not in {}", ran.stdout))
-            .to_owned()
+        line.unwrap_or_else(|| panic!("{what} is not in {}", ran.stdout)).to_owned()
     };
     let databases = line("databases");
     assert!(
@@ -169,15 +149,8 @@ fn a_dry_run_says_how_sure_each_finding_is() {
     assert!(line("commits").contains("default"));
     let given = ["--data-dir", &format!("{}/seafile-data", volume.text())].map(str::to_owned);
     let ran = user.run(&["backup", volume.text(), "--dry-run", &given[0], &given[1]]);
-    let data = ran
-        .stdout
-        .lines()
-        .find(|line| line.starts_with("data folder"))
-        .unwrap();
-    assert!(
-        data.contains("given") && data.contains("--data-dir"),
-        "{data}"
-    );
+    let data = ran.stdout.lines().find(|line| line.starts_with("data folder")).unwrap();
+    assert!(data.contains("given") && data.contains("--data-dir"), "{data}");
 }
 
 #[test]
@@ -187,8 +160,7 @@ fn configuration_in_another_tree_is_backed_up_and_restored_in_its_place() {
     fs::rename(source.path.join("conf"), &etc).unwrap();
     fs::rename(source.path.join("seafile-data"), source.path.join("data")).unwrap();
     let text = source.path.to_str().unwrap();
-    user.run(&["backup", text, "--init"])
-        .fails(1, &["--data-dir", "--conf-dir"]);
+    user.run(&["backup", text, "--init"]).fails(1, &["--data-dir", "--conf-dir"]);
     let conf = etc.to_str().unwrap();
     let ran = user.run(&["backup", text, "--init", "--conf-dir", conf]);
     ran.succeeds();
@@ -216,10 +188,7 @@ fn four_folders_bound_from_four_places_are_backed_up_through_a_folder_of_links()
     let outer = source.path.parent().unwrap();
     let links = outer.join("links");
     fs::create_dir(&links).unwrap();
-    for (number, name) in ["conf", "seafile-data", "seahub-data", "ccnet"]
-        .into_iter()
-        .enumerate()
-    {
+    for (number, name) in ["conf", "seafile-data", "seahub-data", "ccnet"].into_iter().enumerate() {
         let place = outer.join(format!("disk{number}"));
         fs::create_dir(&place).unwrap();
         fs::rename(source.path.join(name), place.join(name)).unwrap();
@@ -238,11 +207,7 @@ fn four_folders_bound_from_four_places_are_backed_up_through_a_folder_of_links()
     ran.succeeds();
     let target = restored(&user, "target");
     user.run(&["verify", target.to_str().unwrap()]).succeeds();
-    for path in [
-        "conf/seafile.conf",
-        "ccnet/PeerMgr/usermgr.db",
-        "seafile-data/storage/commits",
-    ] {
+    for path in ["conf/seafile.conf", "ccnet/PeerMgr/usermgr.db", "seafile-data/storage/commits"] {
         assert!(target.join(path).exists(), "{path}");
     }
     let avatars = outer.join("disk2/seahub-data");
@@ -289,10 +254,7 @@ fn every_option_and_file_of_the_docker_page_exists() {
     for rest in page.split("examples/docker/").skip(1) {
         let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || "._-".contains(c)));
         let name = &rest[..end.unwrap_or(rest.len())];
-        assert!(
-            examples().join(name.trim_end_matches('.')).is_file(),
-            "{name}"
-        );
+        assert!(examples().join(name.trim_end_matches('.')).is_file(), "{name}");
     }
     assert!(page.split("examples/docker/").count() > 4);
 }
@@ -306,9 +268,7 @@ fn the_compose_files_open_the_database_to_this_host_only() {
     assert_eq!(services[0].name, "db");
     assert!(port.contains("- \"127.0.0.1:3306:3306\""));
     let socket = compose::services(&read("seawall-socket.yml")).unwrap();
-    let [compose::Mount::Short(mount)] = &socket[0].mounts[..] else {
-        panic!("{socket:?}")
-    };
+    let [compose::Mount::Short(mount)] = &socket[0].mounts[..] else { panic!("{socket:?}") };
     assert_eq!(mount.text, "/opt/seafile-mysql/run:/run/mysqld");
 }
 
@@ -322,9 +282,5 @@ fn databases_of_two_kinds_are_told_with_the_times_of_both_sides() {
     ran.succeeds();
     let times = "the newest commit that these databases name is of 20";
     assert_eq!(count(&ran, times), 1, "{}", ran.stderr);
-    assert!(
-        ran.stderr.contains("the newest on disk of 20"),
-        "{}",
-        ran.stderr
-    );
+    assert!(ran.stderr.contains("the newest on disk of 20"), "{}", ran.stderr);
 }

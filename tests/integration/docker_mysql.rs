@@ -49,8 +49,7 @@ fn of_two_readings_of_a_password_the_one_that_works_is_taken() {
     let ran = user.run(&["backup", moved.path(), "--init"]);
     ran.succeeds();
     assert!(
-        ran.stderr
-            .contains("database seafile: its password can be read in two ways"),
+        ran.stderr.contains("database seafile: its password can be read in two ways"),
         "{}",
         ran.stderr
     );
@@ -77,9 +76,7 @@ fn set_a_head_back(moved: &Moved) {
         Some((library.to_owned(), parent))
     });
     let (library, parent) = parent.unwrap();
-    moved.sql(&format!(
-        "UPDATE Branch SET commit_id = '{parent}' WHERE repo_id = '{library}'"
-    ));
+    moved.sql(&format!("UPDATE Branch SET commit_id = '{parent}' WHERE repo_id = '{library}'"));
 }
 
 #[test]
@@ -87,13 +84,7 @@ fn databases_of_dead_configuration_are_refused_if_the_libraries_went_on() {
     let (user, moved) = (User::new(), Moved::example());
     as_volume(&moved, "12.0.14");
     let guessed = user.run(&["backup", moved.path(), "--init", "--also", "/etc/hostname"]);
-    guessed.fails(
-        3,
-        &[
-            "which a container of version 12 does not go by",
-            "--env-file",
-        ],
-    );
+    guessed.fails(3, &["which a container of version 12 does not go by", "--env-file"]);
     let before = user.run(&["snapshots"]).succeeds().lines().count();
     set_a_head_back(&moved);
     let stale = user.run(&["backup", moved.path()]);
@@ -116,10 +107,5 @@ fn databases_of_dead_configuration_are_refused_if_the_libraries_went_on() {
     fs::write(&env, text).unwrap();
     let ran = user.run(&["backup", moved.path(), "--env-file", ".env"]);
     assert!(!ran.stderr.contains("does not go by"), "{}", ran.stderr);
-    assert!(
-        ran.stdout.contains("snapshot "),
-        "{}{}",
-        ran.stdout,
-        ran.stderr
-    );
+    assert!(ran.stdout.contains("snapshot "), "{}{}", ran.stdout, ran.stderr);
 }

@@ -7,12 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::support::{Source, World, files_below};
 
 fn page(name: &str) -> String {
-    fs::read_to_string(
-        Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("docs")
-            .join(name),
-    )
-    .unwrap()
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name)).unwrap()
 }
 
 /// Every Rust file below a folder of the project, with its text.
@@ -29,16 +24,10 @@ fn sources(folder: &str) -> Vec<(PathBuf, String)> {
 
 /// The part of a file that is compiled into seawall.
 fn without_tests(path: &Path, text: &str) -> String {
-    if path
-        .components()
-        .any(|part| part.as_os_str().to_string_lossy().starts_with("tests"))
-    {
+    if path.components().any(|part| part.as_os_str().to_string_lossy().starts_with("tests")) {
         return String::new();
     }
-    text.split("#[cfg(test)]\nmod tests {")
-        .next()
-        .unwrap()
-        .to_owned()
+    text.split("#[cfg(test)]\nmod tests {").next().unwrap().to_owned()
 }
 
 #[test]
@@ -46,10 +35,7 @@ fn every_heading_that_the_code_cites_exists() {
     let mut cited = BTreeSet::new();
     for (_, text) in sources("src").into_iter().chain(sources("backends/src")) {
         // Comments break lines anywhere.
-        let flat = text
-            .replace("\n//! ", " ")
-            .replace("\n/// ", " ")
-            .replace("\n    /// ", " ");
+        let flat = text.replace("\n//! ", " ").replace("\n/// ", " ").replace("\n    /// ", " ");
         for name in ["design.md", "format.md"] {
             for rest in flat.split(&format!("docs/{name}, \"")).skip(1) {
                 cited.insert((name, rest.split('"').next().unwrap().to_owned()));
@@ -67,23 +53,16 @@ fn every_heading_that_the_code_cites_exists() {
 
 #[test]
 fn dependencies_point_one_way() {
-    let verbs = [
-        "backup", "restore", "check", "verify", "damage", "status", "doctor", "cli",
-    ];
+    let verbs = ["backup", "restore", "check", "verify", "damage", "status", "doctor", "cli"];
     let forbidden = |module: &str| -> Vec<&str> {
         let mut forbidden = match module {
             "seafile" | "database" => {
                 vec!["repository", "crypt", "walk", "source", "unpack", "proof"]
             }
             "repository" => vec!["seafile", "database", "walk", "source", "unpack", "proof"],
-            "causes" | "crypt" | "object" | "time" | "units" => vec![
-                "repository",
-                "seafile",
-                "database",
-                "walk",
-                "source",
-                "unpack",
-            ],
+            "causes" | "crypt" | "object" | "time" | "units" => {
+                vec!["repository", "seafile", "database", "walk", "source", "unpack"]
+            }
             "walk" | "source" | "unpack" => vec!["repository"],
             "backup" | "restore" | "check" | "verify" | "damage" | "status" | "doctor" => {
                 return verbs.into_iter().filter(|verb| *verb != module).collect();
@@ -94,26 +73,15 @@ fn dependencies_point_one_way() {
         forbidden
     };
     for (path, text) in sources("src") {
-        let module = path
-            .components()
-            .nth(1)
-            .unwrap()
-            .as_os_str()
-            .to_string_lossy()
-            .into_owned();
+        let module = path.components().nth(1).unwrap().as_os_str().to_string_lossy().into_owned();
         let module = module.trim_end_matches(".rs");
         let text = without_tests(&path, &text);
-        for line in text
-            .lines()
-            .filter(|line| !line.trim_start().starts_with("//"))
-        {
+        for line in text.lines().filter(|line| !line.trim_start().starts_with("//")) {
             for other in forbidden(module) {
                 let used = line.contains(&format!("crate::{other}::"))
                     || line.contains(&format!("use crate::{other};"));
                 let grouped = line.starts_with("use crate::{")
-                    && line
-                        .split(&['{', ',', ' ', '}', ':'][..])
-                        .any(|word| word == other);
+                    && line.split(&['{', ',', ' ', '}', ':'][..]).any(|word| word == other);
                 assert!(!used && !grouped, "{} uses {other}: {line}", path.display());
             }
         }
@@ -145,15 +113,10 @@ fn only_the_command_line_prints_reads_the_environment_or_exits() {
         if path.starts_with("src/cli") || path.ends_with("conformance.rs") {
             continue;
         }
-        for line in without_tests(&path, &text)
-            .lines()
-            .filter(|line| !line.trim_start().starts_with("//"))
+        for line in
+            without_tests(&path, &text).lines().filter(|line| !line.trim_start().starts_with("//"))
         {
-            assert!(
-                !words.iter().any(|word| line.contains(word)),
-                "{}: {line}",
-                path.display()
-            );
+            assert!(!words.iter().any(|word| line.contains(word)), "{}: {line}", path.display());
         }
     }
 }
@@ -181,18 +144,12 @@ fn every_name_in_a_repository_is_documented() {
                 _ => segment.to_owned(),
             }
         });
-        segments
-            .collect::<Vec<_>>()
-            .join("/")
-            .replace("data/runs/<snapshot>", "data/runs/<id>")
+        segments.collect::<Vec<_>>().join("/").replace("data/runs/<snapshot>", "data/runs/<id>")
     };
     let patterns: BTreeSet<String> = world.keys().iter().map(|key| pattern(key)).collect();
     assert!(patterns.len() >= 11, "{patterns:?}");
     for pattern in patterns {
-        assert!(
-            format.contains(&format!("| `{pattern}` |")),
-            "{pattern} is not in docs/format.md"
-        );
+        assert!(format.contains(&format!("| `{pattern}` |")), "{pattern} is not in docs/format.md");
     }
 }
 
@@ -230,10 +187,7 @@ fn every_field_of_a_manifest_and_line_of_a_marker_is_documented() {
     let text = section("Marker");
     for line in report.marker.to_text().lines() {
         let name = line.split(' ').next().unwrap();
-        assert!(
-            text.lines().any(|documented| documented.starts_with(name)),
-            "{name}"
-        );
+        assert!(text.lines().any(|documented| documented.starts_with(name)), "{name}");
     }
 }
 
@@ -263,29 +217,16 @@ fn the_readme_is_short_and_its_commands_exist() {
         "status",
         "doctor",
     ] {
-        assert!(
-            readme.contains(&format!("| `{verb}")),
-            "{verb} is not in README.md"
-        );
+        assert!(readme.contains(&format!("| `{verb}")), "{verb} is not in README.md");
         assert!(
             help.lines().any(|line| line.trim_start().starts_with(verb)),
             "{verb} is not in --help"
         );
     }
-    for flag in readme
-        .split('`')
-        .filter(|part| part.starts_with("--") && !part.contains('\n'))
-    {
+    for flag in readme.split('`').filter(|part| part.starts_with("--") && !part.contains('\n')) {
         let flag = flag.split([' ', ':', '=']).next().unwrap();
-        let verbs = [
-            "backup",
-            "restore",
-            "check",
-            "snapshots",
-            "verify",
-            "status",
-            "damage accept",
-        ];
+        let verbs =
+            ["backup", "restore", "check", "snapshots", "verify", "status", "damage accept"];
         let known = verbs.iter().any(|verb| {
             let words: Vec<&str> = verb.split(' ').chain(["--help"]).collect();
             crate::support::run(env!("CARGO_BIN_EXE_seawall"), &words).contains(flag)
@@ -300,21 +241,12 @@ fn the_readme_is_short_and_its_commands_exist() {
 fn no_test_waits_for_a_process_without_a_limit() {
     let endless = [".output()", ".wait_with_output()", ".status()", ".wait()"];
     // Of HTTP, a barrier of threads, and where the process has just been killed.
-    let others = [
-        "answer.status()",
-        "send(",
-        "barrier.wait()",
-        ".wait().await",
-        "let _ = self.",
-    ];
+    let others = ["answer.status()", "send(", "barrier.wait()", ".wait().await", "let _ = self."];
     let folders = ["src", "backends/src", "fuzz", "tests"];
     let mut looked_at = 0;
     for (path, text) in folders.into_iter().flat_map(sources) {
         looked_at += 1;
-        if ["wait.rs", "documented.rs"]
-            .iter()
-            .any(|own| path.ends_with(own))
-        {
+        if ["wait.rs", "documented.rs"].iter().any(|own| path.ends_with(own)) {
             continue;
         }
         for (number, line) in (1..).zip(text.lines()) {

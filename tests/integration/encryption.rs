@@ -24,15 +24,10 @@ use crate::support::{Source, example, files_below};
 /// Runs a stock program in a shell, in a folder.
 fn shell(folder: &Path, script: &str) -> Vec<u8> {
     let output = wait::output(
-        Command::new("bash")
-            .args(["-euo", "pipefail", "-c", script])
-            .current_dir(folder),
+        Command::new("bash").args(["-euo", "pipefail", "-c", script]).current_dir(folder),
     );
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success(),
-        "{script}: {said} (apt-get install age zstd)"
-    );
+    assert!(output.status.success(), "{script}: {said} (apt-get install age zstd)");
     output.stdout
 }
 
@@ -46,10 +41,7 @@ pub fn age_key(user: &User, name: &str) -> (PathBuf, String) {
 
 /// A key of ssh-keygen.
 fn ssh_key(user: &User, name: &str, kind: &str) -> (PathBuf, String) {
-    shell(
-        user.home(),
-        &format!("ssh-keygen -q -t {kind} -N '' -C me@here -f {name}"),
-    );
+    shell(user.home(), &format!("ssh-keygen -q -t {kind} -N '' -C me@here -f {name}"));
     let path = user.path(name);
     let public = fs::read_to_string(path.with_extension("pub")).unwrap();
     (path, public.trim().to_owned())
@@ -77,12 +69,7 @@ fn the_main_job_encrypted() {
     let (stranger, _) = age_key(&user, "stranger.key");
     let made = user.run(&["init", "--recipient", &public, "--recipient", &ssh_public]);
     let sheet = made.succeeds();
-    for text in [
-        "encrypted to 2 recipients",
-        &public,
-        &ssh_public,
-        "-i IDENTITY-FILE",
-    ] {
+    for text in ["encrypted to 2 recipients", &public, &ssh_public, "-i IDENTITY-FILE"] {
         assert!(sheet.contains(text), "{text}: {sheet}");
     }
     user.run(&["backup", source.to_str().unwrap()]).succeeds();
@@ -94,11 +81,7 @@ fn the_main_job_encrypted() {
     let stored = files_below(&user.repository());
     for path in &stored {
         let bytes = fs::read(path).unwrap();
-        let name = path
-            .strip_prefix(user.repository())
-            .unwrap()
-            .to_str()
-            .unwrap();
+        let name = path.strip_prefix(user.repository()).unwrap().to_str().unwrap();
         let is_plain = [
             "markers/",
             "data/lists/",
@@ -111,17 +94,10 @@ fn the_main_job_encrypted() {
         .any(|begin| name.starts_with(begin));
         let is_named = path.extension().is_some_and(|end| end == "age");
         assert_eq!(is_named, !is_plain, "{name}");
-        assert_eq!(
-            bytes.starts_with(b"age-encryption.org/v1\n"),
-            !is_plain,
-            "{name}"
-        );
+        assert_eq!(bytes.starts_with(b"age-encryption.org/v1\n"), !is_plain, "{name}");
     }
     // Who has no key can check it, and nobody can read it without one.
-    let trusted = sheet
-        .lines()
-        .find_map(|line| line.strip_prefix("verification key   "))
-        .unwrap();
+    let trusted = sheet.lines().find_map(|line| line.strip_prefix("verification key   ")).unwrap();
     let keyless = |arguments: &[&str]| {
         let mut command = user.command(arguments);
         command.args(["--trust", trusted]);
@@ -136,12 +112,7 @@ fn the_main_job_encrypted() {
     assert!(!user.path("nothing").exists());
     // The host itself reads the manifest, and nothing else.
     assert!(user.run(&["libraries"]).succeeds().contains("Documents"));
-    let which = [
-        "none of the keys given opens",
-        "-i FILE",
-        public.as_str(),
-        ssh_public.as_str(),
-    ];
+    let which = ["none of the keys given opens", "-i FILE", public.as_str(), ssh_public.as_str()];
     restore(&user, "a", &[]).fails(12, &which);
     let stranger = stranger.to_str().unwrap();
     restore(&user, "a", &["-i", stranger]).fails(12, &["none of the keys given opens"]);
@@ -156,8 +127,7 @@ fn the_main_job_encrypted() {
     restore(&user, "c", &both).succeeds();
     is_whole(&user, "c");
     let deep = ["check", "--deep", "--trust", trusted, "-i"];
-    user.run(&[&deep[..], &[key.to_str().unwrap()]].concat())
-        .succeeds();
+    user.run(&[&deep[..], &[key.to_str().unwrap()]].concat()).succeeds();
 }
 
 /// With `age`, `zstd` and `tar` alone.
@@ -174,9 +144,7 @@ fn the_stock_age_opens_all_that_is_stored() {
     );
     let opened = String::from_utf8(opened).unwrap();
     let sealed = files_below(&user.repository());
-    let sealed = sealed
-        .iter()
-        .filter(|path| path.extension().is_some_and(|end| end == "age"));
+    let sealed = sealed.iter().filter(|path| path.extension().is_some_and(|end| end == "age"));
     assert_eq!(opened.lines().count(), sealed.count());
     assert!(opened.lines().all(|bytes| bytes.trim() != "0"), "{opened}");
     // The packs, unpacked in their order, are the objects.
@@ -188,13 +156,8 @@ fn the_stock_age_opens_all_that_is_stored() {
          age -d -i ../office.key \"$pack\" | zstd -dcq | tar x -C ../by-hand; done; done",
     );
     let objects = files_below(&user.path("by-hand")).len();
-    let manifest = user
-        .run(&["backup", source.to_str().unwrap(), "--json"])
-        .json();
-    assert_eq!(
-        objects as u64,
-        manifest["objects"].as_u64().unwrap_or(objects as u64)
-    );
+    let manifest = user.run(&["backup", source.to_str().unwrap(), "--json"]).json();
+    assert_eq!(objects as u64, manifest["objects"].as_u64().unwrap_or(objects as u64));
     assert!(objects > 300, "{objects}");
 }
 
@@ -215,17 +178,14 @@ fn what_cannot_be_encrypted_to_is_refused_before_anything_is_made() {
         assert!(!refused.stderr.contains(secret));
     }
     fs::write(user.path("none"), "# nobody\n").unwrap();
-    user.run(&["init", "--recipients-file", "none"])
-        .fails(1, &["names no recipient"]);
+    user.run(&["init", "--recipients-file", "none"]).fails(1, &["names no recipient"]);
     assert!(!user.repository().exists());
     fs::write(user.path("some"), format!("# us\n{public}\n")).unwrap();
     user.run(&["init", "--recipients-file", "some"]).succeeds();
     // What a repository is is decided when it is made.
     let plain = User::new();
     plain.run(&["init"]).succeeds();
-    plain
-        .run(&["init", "--recipient", &public])
-        .fails(1, &["is not encrypted"]);
+    plain.run(&["init", "--recipient", &public]).fails(1, &["is not encrypted"]);
     // Another host has recipients of its own.
     let mut command = user.as_typed(&["init"]);
     let other = command.env("SEAWALL_STATE_DIR", user.path("other"));
@@ -238,8 +198,7 @@ fn secrets_stay_where_they_belong() {
     let (user, source) = (User::new(), example());
     let (key, public) = age_key(&user, "office.key");
     user.run(&["init", "--recipient", &public]).succeeds();
-    user.run(&["backup", source.to_str().unwrap(), "-v"])
-        .succeeds();
+    user.run(&["backup", source.to_str().unwrap(), "-v"]).succeeds();
     let secret = fs::read_to_string(&key).unwrap();
     let secret = secret.lines().last().unwrap();
     let ran = restore(&user, "a", &["-v", "-i", key.to_str().unwrap()]);
@@ -247,9 +206,7 @@ fn secrets_stay_where_they_belong() {
     assert!(!format!("{}{}", ran.stdout, ran.stderr).contains(secret));
     for path in files_below(&user.path("state")) {
         let bytes = fs::read(&path).unwrap();
-        let has = bytes
-            .windows(16)
-            .any(|window| window == b"AGE-SECRET-KEY-1");
+        let has = bytes.windows(16).any(|window| window == b"AGE-SECRET-KEY-1");
         assert_eq!(has, path.ends_with("host.key"), "{}", path.display());
     }
 }
@@ -276,20 +233,12 @@ fn the_page_restores_what_is_encrypted() {
 
 /// Where each object lies, and how large that pack is.
 fn places(repository: &Repository, marker: &Marker) -> HashMap<Object, (reader::Place, u64)> {
-    let lists = marker
-        .lists
-        .iter()
-        .map(|named| List::read(repository, named).unwrap());
-    let lines: Vec<_> = lists
-        .flat_map(|list| list.read_segment(repository).unwrap().1)
-        .collect();
+    let lists = marker.lists.iter().map(|named| List::read(repository, named).unwrap());
+    let lines: Vec<_> = lists.flat_map(|list| list.read_segment(repository).unwrap().1).collect();
     let mut places = HashMap::new();
     for line in &lines {
         for member in &line.contents.members {
-            if let Within::Data {
-                frame, offset, len, ..
-            } = member.place
-            {
+            if let Within::Data { frame, offset, len, .. } = member.place {
                 let place = reader::Place {
                     kind: line.kind,
                     pack: line.pack,
@@ -321,11 +270,9 @@ fn an_object_out_of_an_encrypted_pack_takes_a_little_of_it() {
     crate::synthetic::generator::grow(&source.path, size, 5);
     let (key, public) = age_key(&user, "office.key");
     user.run(&["init", "--recipient", &public]).succeeds();
-    user.run(&["backup", source.path.to_str().unwrap()])
-        .succeeds();
-    let recording = std::sync::Arc::new(RecordingBackend::new(
-        LocalBackend::open(user.repository()).unwrap(),
-    ));
+    user.run(&["backup", source.path.to_str().unwrap()]).succeeds();
+    let recording =
+        std::sync::Arc::new(RecordingBackend::new(LocalBackend::open(user.repository()).unwrap()));
     let identity = fs::read(key).unwrap();
     let identities = Identities::read(&identity, "office.key", &mut |_| None).unwrap();
     let repository = Repository::open(recording.clone(), "test").unwrap();
@@ -340,9 +287,7 @@ fn an_object_out_of_an_encrypted_pack_takes_a_little_of_it() {
     // What one object takes of its pack: the frame that it lies in, the header and the last piece.
     let read = |object: Object| {
         let (place, size) = &places[&object];
-        let bytes = reader::Frames::default()
-            .read_object(&repository, place)
-            .unwrap();
+        let bytes = reader::Frames::default().read_object(&repository, place).unwrap();
         assert_eq!(bytes, fs::read(source.path.join(object.path())).unwrap());
         let pack = names::pack(place.kind, &place.pack, repository.seal());
         let mut fetched = 0;
@@ -359,10 +304,7 @@ fn an_object_out_of_an_encrypted_pack_takes_a_little_of_it() {
         let most = place.frame.len + 4 * 65_552;
         assert!(fetched <= most.min(*size), "{fetched} of {size}");
         sum.set(sum.get() + fetched);
-        (
-            bytes,
-            check(&object, &fs::read(source.path.join(object.path())).unwrap()).unwrap(),
-        )
+        (bytes, check(&object, &fs::read(source.path.join(object.path())).unwrap()).unwrap())
     };
     // A file of the library, from the head by its path.
     let library = source.query(
@@ -371,9 +313,7 @@ fn an_object_out_of_an_encrypted_pack_takes_a_little_of_it() {
     let (library, head) = library.trim().split_once(' ').unwrap();
     let store = Store::Library(library.parse().unwrap());
     let (_, commit) = read(Object::new(store, Kind::Commit, head.parse().unwrap()));
-    let Content::Commit(commit) = commit else {
-        panic!("{commit:?}")
-    };
+    let Content::Commit(commit) = commit else { panic!("{commit:?}") };
     let mut id = commit.root;
     let file = loop {
         match read(Object::new(store, Kind::Fs, id)).1 {
@@ -415,10 +355,7 @@ fn what_was_once_stored_is_still_read() {
     }
     let common = ["check", "--deep", "-r", &repository, "--trust", trust];
     user.run(&[&common[..], &ways[0]].concat()).succeeds();
-    for (sealed, key) in [
-        ("stock.x25519.age", "office.key"),
-        ("stock.ssh.age", "id_ed25519"),
-    ] {
+    for (sealed, key) in [("stock.x25519.age", "office.key"), ("stock.ssh.age", "id_ed25519")] {
         let identity = fs::read(vector(key)).unwrap();
         let identities = seawall::crypt::Identities::read(&identity, key, &mut |_| None).unwrap();
         let opened = identities.open(&fs::read(vector(sealed)).unwrap()).unwrap();

@@ -11,10 +11,7 @@ const PHOTOS: &str = "5dbd46b1-5f0f-4b5c-8aae-4b0a2d1d7e2b";
 
 fn largest_pack(user: &User) -> PathBuf {
     let packs = files_below(&user.repository().join("data/blocks"));
-    packs
-        .into_iter()
-        .max_by_key(|pack| fs::metadata(pack).unwrap().len())
-        .unwrap()
+    packs.into_iter().max_by_key(|pack| fs::metadata(pack).unwrap().len()).unwrap()
 }
 
 fn flip(path: &PathBuf) {
@@ -36,55 +33,31 @@ fn a_healed_fault_is_an_alarm_until_it_is_accepted() {
     assert_eq!(user.run(&["check", "--read-data", "--report"]).status, 3);
     // Known, and not healed: shown, and never accepted.
     let snapshots = user.run(&["snapshots"]).stdout;
-    assert_eq!(
-        snapshots.matches("1 stored file bad").count(),
-        2,
-        "{snapshots}"
-    );
+    assert_eq!(snapshots.matches("1 stored file bad").count(), 2, "{snapshots}");
     let status = user.run(&["status"]);
     assert_eq!(status.status, 3);
-    assert!(
-        status.stdout.contains("1 stored file bad"),
-        "{}",
-        status.stdout
-    );
-    user.run(&["damage", "accept", "--faults"])
-        .fails(1, &["not healed yet", "run a backup"]);
+    assert!(status.stdout.contains("1 stored file bad"), "{}", status.stdout);
+    user.run(&["damage", "accept", "--faults"]).fails(1, &["not healed yet", "run a backup"]);
     assert_eq!(user.run(&["check", "--read-data"]).status, 3);
     // The next backup heals it.
     user.run(&["backup", path]).fails(3, &["lost or altered"]);
     user.run(&["backup", path]).succeeds();
     let snapshots = user.run(&["snapshots"]).stdout;
-    assert_eq!(
-        snapshots.matches("1 stored file bad").count(),
-        2,
-        "{snapshots}"
-    );
-    assert!(
-        snapshots.lines().last().unwrap().contains("whole"),
-        "{snapshots}"
-    );
+    assert_eq!(snapshots.matches("1 stored file bad").count(), 2, "{snapshots}");
+    assert!(snapshots.lines().last().unwrap().contains("whole"), "{snapshots}");
     user.run(&["status"]).succeeds();
     for level in ["--read-data", "--deep"] {
         let check = user.run(&["check", level]);
         assert_eq!(check.status, 3);
         assert!(check.stdout.contains("healed since"), "{}", check.stdout);
-        assert!(
-            check.stdout.contains("damage accept --faults"),
-            "{}",
-            check.stdout
-        );
+        assert!(check.stdout.contains("damage accept --faults"), "{}", check.stdout);
     }
     let listed = user.run(&["damage", "list", "--json"]).json();
     assert_eq!(listed["faults"][0]["healed"], true);
     assert_eq!(listed["faults"][0]["accepted"], false);
-    assert_eq!(
-        listed["faults"][0]["snapshots"].as_array().unwrap().len(),
-        2
-    );
+    assert_eq!(listed["faults"][0]["snapshots"].as_array().unwrap().len(), 2);
     // The alarm has an end.
-    user.run(&["damage", "accept", "--faults", "--note", "disk 3"])
-        .succeeds();
+    user.run(&["damage", "accept", "--faults", "--note", "disk 3"]).succeeds();
     for level in ["--read-data", "--deep"] {
         let check = user.run(&["check", level]);
         assert!(check.succeeds().contains("accepted  "), "{}", check.stdout);
@@ -133,12 +106,7 @@ fn a_fault_of_the_newest_snapshot_counts_in_any_case() {
     flip(&pack);
     let states = fs::read_dir(user.path("state/repositories")).unwrap();
     let state = states.map(|entry| entry.unwrap().path()).next().unwrap();
-    let key = pack
-        .strip_prefix(user.repository())
-        .unwrap()
-        .to_str()
-        .unwrap()
-        .to_owned();
+    let key = pack.strip_prefix(user.repository()).unwrap().to_str().unwrap().to_owned();
     let line = format!("{{\"key\":\"{key}\",\"since\":\"2026-11-22T20:40:05Z\"}}\n");
     fs::write(state.join("accepted-faults"), line).unwrap();
     let check = user.run(&["check", "--read-data", "--json"]);
@@ -146,8 +114,7 @@ fn a_fault_of_the_newest_snapshot_counts_in_any_case() {
     assert_eq!(check.json()["problems"][0]["accepted"], false);
     // What cannot be read accepts nothing.
     fs::write(state.join("accepted-faults"), "oops\n").unwrap();
-    user.run(&["check", "--read-data"])
-        .fails(3, &["no bad file counts as accepted"]);
+    user.run(&["check", "--read-data"]).fails(3, &["no bad file counts as accepted"]);
 }
 
 /// Seafile 1 and 2 kept the objects of all libraries together.
@@ -162,9 +129,7 @@ fn libraries_of_the_shared_folder_are_counted() {
     let library = library.map_or(PHOTOS.to_owned(), |library| library.id.to_string());
     for kind in ["commits", "fs", "blocks"] {
         for file in files_below(&data.join("storage").join(kind).join(&library)) {
-            let folder = data
-                .join(kind)
-                .join(file.parent().unwrap().file_name().unwrap());
+            let folder = data.join(kind).join(file.parent().unwrap().file_name().unwrap());
             fs::create_dir_all(&folder).unwrap();
             fs::rename(&file, folder.join(file.file_name().unwrap())).unwrap();
         }
@@ -183,10 +148,6 @@ fn libraries_of_the_shared_folder_are_counted() {
             (now.commits, now.fs, now.blocks, now.bytes),
             (before.commits, before.fs, before.blocks, before.bytes)
         );
-        assert!(
-            report.holds.objects() >= apart.holds.objects(),
-            "{:?}",
-            report.holds
-        );
+        assert!(report.holds.objects() >= apart.holds.objects(), "{:?}", report.holds);
     }
 }

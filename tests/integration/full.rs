@@ -22,9 +22,7 @@ fn shim() -> &'static Path {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("full.so");
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/integration/full/full.c");
-        let arguments = [
-            "-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-o",
-        ];
+        let arguments = ["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-o"];
         let files = [path.to_str().unwrap(), source.to_str().unwrap(), "-ldl"];
         run("cc", &[&arguments[..], &files[..]].concat());
         (folder, path)
@@ -35,10 +33,7 @@ fn shim() -> &'static Path {
 /// Runs seawall on a computer where `below` takes so many bytes more.
 fn with_room(user: &User, below: &Path, bytes: u64, arguments: &[&str]) -> Ran {
     let mut command: Command = user.command(arguments);
-    command
-        .env("LD_PRELOAD", shim())
-        .env("FULL_BELOW", below)
-        .env("FULL_BYTES", bytes.to_string());
+    command.env("LD_PRELOAD", shim()).env("FULL_BELOW", below).env("FULL_BYTES", bytes.to_string());
     Ran::of(wait::output(&mut command))
 }
 
@@ -74,15 +69,11 @@ fn until_it_fits(
 fn assert_whole(user: &User) {
     user.run(&["check", "--read-data"]).succeeds();
     let target = user.path("assert-whole");
-    user.run(&["restore", "latest", "--target", target.to_str().unwrap()])
-        .succeeds();
+    user.run(&["restore", "latest", "--target", target.to_str().unwrap()]).succeeds();
     let verified = user.run(&["verify", target.to_str().unwrap()]);
     assert!(verified.succeeds().contains("good "), "{}", verified.stdout);
     let objects = |top: &Path| tree(&top.join("seafile-data/storage/blocks"));
-    assert_eq!(
-        objects(&target).len(),
-        objects(&example()).len() - garbage_blocks()
-    );
+    assert_eq!(objects(&target).len(), objects(&example()).len() - garbage_blocks());
     fs::remove_dir_all(target).unwrap();
 }
 
@@ -93,8 +84,7 @@ fn garbage_blocks() -> usize {
         let user = User::new();
         user.backup(&example()).succeeds();
         let target = user.path("whole");
-        user.run(&["restore", "latest", "--target", target.to_str().unwrap()])
-            .succeeds();
+        user.run(&["restore", "latest", "--target", target.to_str().unwrap()]).succeeds();
         let blocks = |top: &Path| tree(&top.join("seafile-data/storage/blocks")).len();
         blocks(&example()) - blocks(&target)
     })
@@ -108,10 +98,7 @@ fn a_full_destination_loses_nothing_and_goes_on() {
     let backup = ["backup", source.to_str().unwrap()];
     let mut stored = Vec::new();
     let failures = until_it_fits(
-        &[
-            "no space left at the destination",
-            "make room there and run the same again",
-        ],
+        &["no space left at the destination", "make room there and run the same again"],
         |room| with_room(&user, &user.repository(), room, &backup),
         || {
             // No temporary takes the room that is left, no marker was written, nothing was lost.
@@ -148,20 +135,8 @@ fn a_full_state_folder_loses_nothing_and_goes_on() {
     let source = example();
     let backup = ["backup", source.to_str().unwrap()];
     for (folder, texts) in [
-        (
-            "spool",
-            [
-                "not enough space for copies of the databases",
-                "free space there",
-            ],
-        ),
-        (
-            "repositories",
-            [
-                "catalog.db failed: database or disk is full",
-                "make room there",
-            ],
-        ),
+        ("spool", ["not enough space for copies of the databases", "free space there"]),
+        ("repositories", ["catalog.db failed: database or disk is full", "make room there"]),
     ] {
         let user = User::new();
         user.run(&["init"]).succeeds();
@@ -177,11 +152,7 @@ fn a_full_state_folder_loses_nothing_and_goes_on() {
                     ran.succeeds();
                 } else {
                     assert_eq!(ran.status, 3, "{}{}", ran.stdout, ran.stderr);
-                    assert!(
-                        ran.stdout.contains("there is no snapshot here"),
-                        "{}",
-                        ran.stdout
-                    );
+                    assert!(ran.stdout.contains("there is no snapshot here"), "{}", ran.stdout);
                 }
             },
         );
@@ -208,17 +179,12 @@ fn a_full_target_loses_nothing_and_the_restore_goes_on() {
     let user = User::new();
     user.backup(&example()).succeeds();
     let whole = user.path("whole");
-    user.run(&["restore", "latest", "--target", whole.to_str().unwrap()])
-        .succeeds();
+    user.run(&["restore", "latest", "--target", whole.to_str().unwrap()]).succeeds();
     let target = user.path("target");
     let restore = ["restore", "latest", "--target", target.to_str().unwrap()];
     let mut before = 0;
     let failures = until_it_fits(
-        &[
-            "cannot restore",
-            "No space left on device",
-            "it goes on where it stopped",
-        ],
+        &["cannot restore", "No space left on device", "it goes on where it stopped"],
         |room| with_room(&user, &target, room, &restore),
         || {
             let files = files_below(&target).len();
@@ -278,16 +244,8 @@ fn a_catalog_that_fails_after_the_marker_does_not_make_the_run_fail() {
         }
     })));
     let report = world.backup(&source);
-    assert!(
-        report.needs_reading() && report.alarms.len() == 1,
-        "{:?}",
-        report.alarms
-    );
-    assert!(
-        report.alarms[0].contains("the snapshot is whole"),
-        "{:?}",
-        report.alarms
-    );
+    assert!(report.needs_reading() && report.alarms.len() == 1, "{:?}", report.alarms);
+    assert!(report.alarms[0].contains("the snapshot is whole"), "{:?}", report.alarms);
     let database = rusqlite::Connection::open(world.of_repository.catalog_path()).unwrap();
     database.execute_batch("DROP TRIGGER full").unwrap();
     let again = world.backup(&source);

@@ -17,18 +17,8 @@ fn user_of_earlier_version() -> User {
         run("cp", &["-r", from.to_str().unwrap(), to.to_str().unwrap()]);
     }
     // A checkout has other modes than a host.
-    run(
-        "chmod",
-        &["-R", "go=", user.path("state").to_str().unwrap()],
-    );
-    assert_eq!(
-        fs::metadata(user.path("state/host.key"))
-            .unwrap()
-            .permissions()
-            .mode()
-            & 0o77,
-        0
-    );
+    run("chmod", &["-R", "go=", user.path("state").to_str().unwrap()]);
+    assert_eq!(fs::metadata(user.path("state/host.key")).unwrap().permissions().mode() & 0o77, 0);
     user
 }
 
@@ -41,12 +31,7 @@ fn objects(installation: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let storage = installation.join("seafile-data/storage");
     let mut objects: Vec<(PathBuf, Vec<u8>)> = files_below(&storage)
         .into_iter()
-        .map(|path| {
-            (
-                path.strip_prefix(&storage).unwrap().to_owned(),
-                fs::read(&path).unwrap(),
-            )
-        })
+        .map(|path| (path.strip_prefix(&storage).unwrap().to_owned(), fs::read(&path).unwrap()))
         .collect();
     objects.sort();
     objects
@@ -110,10 +95,8 @@ fn what_an_earlier_version_stored_is_gone_on_from() {
         format!("data/runs/{name}"),
         format!("markers/{name}"),
     ];
-    let expected: BTreeSet<PathBuf> = expected
-        .iter()
-        .map(|key| user.repository().join(key))
-        .collect();
+    let expected: BTreeSet<PathBuf> =
+        expected.iter().map(|key| user.repository().join(key)).collect();
     assert_eq!(new, expected);
     user.run(&["check", "--deep"]).succeeds();
 }

@@ -14,9 +14,7 @@ use crate::support::{DOCUMENTS, Source, World, backed_up};
 const UNICODE: &str = "830ac5d7-2294-4f9c-ae5f-81500eb54e68";
 
 fn set_head(source: &Source, library: &str, commit: &str) {
-    source.sql(&format!(
-        "UPDATE Branch SET commit_id = '{commit}' WHERE repo_id = '{library}'"
-    ));
+    source.sql(&format!("UPDATE Branch SET commit_id = '{commit}' WHERE repo_id = '{library}'"));
 }
 
 fn parsed(source: &Source, commit: &Object) -> serde_json::Value {
@@ -49,14 +47,9 @@ pub fn make_commit_with(
     edit(&mut commit);
     let text = |name: &str| commit[name].as_str().map(ToOwned::to_owned);
     let mut hash = Sha1::new();
-    for part in [
-        text("root_id"),
-        text("creator"),
-        text("creator_name"),
-        text("description"),
-    ]
-    .into_iter()
-    .flatten()
+    for part in [text("root_id"), text("creator"), text("creator_name"), text("description")]
+        .into_iter()
+        .flatten()
     {
         hash.update(part);
         hash.update([0]);
@@ -64,10 +57,7 @@ pub fn make_commit_with(
     hash.update(commit["ctime"].as_i64().unwrap().to_be_bytes());
     let id = ObjectId::new(hash.finalize().into()).to_string();
     commit["commit_id"] = id.clone().into();
-    let made = Object {
-        id: id.parse().unwrap(),
-        ..*like
-    };
+    let made = Object { id: id.parse().unwrap(), ..*like };
     let path = object_path(source, &made);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, serde_json::to_vec(&commit).unwrap()).unwrap();
@@ -90,10 +80,7 @@ fn a_head_that_went_back_is_told_with_both_commits_on_that_night() {
     assert!(report.needs_reading());
     let told = report.warnings();
     let line = told.iter().find(|line| line.contains(DOCUMENTS)).unwrap();
-    assert!(
-        line.contains(&new.id.to_string()) && line.contains(&old.id.to_string()),
-        "{line}"
-    );
+    assert!(line.contains(&new.id.to_string()) && line.contains(&old.id.to_string()), "{line}");
     // The night after it is the state that there is.
     let report = world.backup(&source);
     assert!(report.rolled_back.is_empty() && !report.needs_reading());
@@ -157,10 +144,7 @@ fn each_branch_of_a_library_is_compared() {
         let new = head(&source, DOCUMENTS);
         let old = parent(&source, &parent(&source, &new));
         // By name before the branch that goes back.
-        source.sql(&format!(
-            "INSERT INTO Branch VALUES ('local', '{DOCUMENTS}', '{}')",
-            new.id
-        ));
+        source.sql(&format!("INSERT INTO Branch VALUES ('local', '{DOCUMENTS}', '{}')", new.id));
         assert!(!world.backup(&source).needs_reading());
         source.sql(&format!(
             "UPDATE Branch SET commit_id = '{}' WHERE repo_id = '{DOCUMENTS}' AND name = 'master'",
@@ -176,10 +160,7 @@ fn each_branch_of_a_library_is_compared() {
         let report = world.backup(&source);
         assert_eq!(changes(&report), [HeadChange::WentBack], "{moves_forward}");
         let moved = &report.rolled_back.heads[0];
-        assert_eq!(
-            (&*moved.branch, moved.from, moved.to),
-            ("master", new.id, old.id)
-        );
+        assert_eq!((&*moved.branch, moved.from, moved.to), ("master", new.id, old.id));
         // Both at once are two.
         source.sql(&format!(
             "UPDATE Branch SET commit_id = '{}' WHERE repo_id = '{DOCUMENTS}'",
@@ -198,11 +179,7 @@ fn a_repair_is_told_also_when_commits_follow_it() {
     for (is_on_head, follow) in [(true, 0), (true, 2), (false, 0), (false, 2)] {
         let (source, world, _) = backed_up();
         let new = head(&source, DOCUMENTS);
-        let base = if is_on_head {
-            new
-        } else {
-            parent(&source, &new)
-        };
+        let base = if is_on_head { new } else { parent(&source, &new) };
         let repair = make_commit(&source, &new, &[&base], "Repaired by system.");
         let mut last = repair;
         for number in 0..follow {
@@ -210,10 +187,7 @@ fn a_repair_is_told_also_when_commits_follow_it() {
         }
         set_head(&source, DOCUMENTS, &last.id.to_string());
         let report = world.backup(&source);
-        assert_eq!(
-            changes(&report),
-            [HeadChange::Repaired { commit: repair.id }]
-        );
+        assert_eq!(changes(&report), [HeadChange::Repaired { commit: repair.id }]);
         assert!(report.needs_reading());
         // What was told is no news when users go on.
         let next = make_commit(&source, &new, &[&last], "Went on");
@@ -239,10 +213,7 @@ fn a_repair_that_was_told_is_no_news_on_another_way() {
     let told = make(&[&repair], "after it", 6);
     set_head(&source, DOCUMENTS, &told.id.to_string());
     let commit = repair.id;
-    assert_eq!(
-        changes(&world.backup(&source)),
-        [HeadChange::Repaired { commit }]
-    );
+    assert_eq!(changes(&world.backup(&source)), [HeadChange::Repaired { commit }]);
     // The search meets the repair before the old head: the clock of who went on from that was behind.
     let further = make(&[&told], "further", 3);
     let further = make(&[&further], "still further", 3);
@@ -263,33 +234,21 @@ fn a_library_that_comes_and_goes_by_the_trash_is_no_news() {
          VALUES ('{UNICODE}', 'Documents', '{head}', 'alice@example.com', 0, -1, 1795383251)"
     ));
     let report = world.backup(&source);
-    assert!(
-        report.rolled_back.is_empty() && !report.needs_reading(),
-        "{:?}",
-        report.warnings()
-    );
+    assert!(report.rolled_back.is_empty() && !report.needs_reading(), "{:?}", report.warnings());
     source.sql(&format!(
         "INSERT INTO Repo (repo_id) VALUES ('{UNICODE}');
          INSERT INTO Branch (name, repo_id, commit_id) VALUES ('master', '{UNICODE}', '{head}');
          DELETE FROM RepoTrash WHERE repo_id = '{UNICODE}'"
     ));
     let report = world.backup(&source);
-    assert!(
-        report.rolled_back.is_empty() && !report.needs_reading(),
-        "{:?}",
-        report.warnings()
-    );
+    assert!(report.rolled_back.is_empty() && !report.needs_reading(), "{:?}", report.warnings());
     // Deleted for good.
     source.sql(&format!(
         "DELETE FROM Repo WHERE repo_id = '{UNICODE}'; DELETE FROM Branch WHERE repo_id = '{UNICODE}';
          INSERT INTO GarbageRepos (repo_id) VALUES ('{UNICODE}')"
     ));
     let report = world.backup(&source);
-    assert!(
-        report.rolled_back.is_empty() && !report.needs_reading(),
-        "{:?}",
-        report.warnings()
-    );
+    assert!(report.rolled_back.is_empty() && !report.needs_reading(), "{:?}", report.warnings());
 }
 
 #[test]
@@ -300,12 +259,8 @@ fn libraries_that_lost_their_rows_are_told() {
     };
     without(DOCUMENTS);
     let report = world.backup(&source);
-    let vanished: Vec<String> = report
-        .rolled_back
-        .vanished
-        .iter()
-        .map(|one| one.library.to_string())
-        .collect();
+    let vanished: Vec<String> =
+        report.rolled_back.vanished.iter().map(|one| one.library.to_string()).collect();
     assert_eq!(vanished, [DOCUMENTS]);
     assert!(report.needs_reading());
     assert!(report.rolled_back.heads.is_empty());
@@ -315,11 +270,7 @@ fn libraries_that_lost_their_rows_are_told() {
         "DELETE FROM Repo; DELETE FROM Branch; DELETE FROM VirtualRepo; DELETE FROM RepoTrash",
     );
     let report = world.backup(&source);
-    assert!(
-        report.rolled_back.vanished.len() > 3,
-        "{:?}",
-        report.rolled_back
-    );
+    assert!(report.rolled_back.vanished.len() > 3, "{:?}", report.rolled_back);
     assert!(report.needs_reading());
 }
 
@@ -337,9 +288,7 @@ fn libraries_that_are_gone_with_their_objects_are_told_where_they_are_many() {
                  DELETE FROM RepoTrash WHERE repo_id = '{id}'; DELETE FROM VirtualRepo WHERE repo_id = '{id}'"
             ));
             if are_garbage {
-                source.sql(&format!(
-                    "INSERT INTO GarbageRepos (repo_id) VALUES ('{id}')"
-                ));
+                source.sql(&format!("INSERT INTO GarbageRepos (repo_id) VALUES ('{id}')"));
             }
             for kind in ["commits", "fs", "blocks"] {
                 let store = source.path.join("seafile-data/storage").join(kind).join(id);
@@ -371,20 +320,12 @@ fn by_the_command_line() {
     assert_eq!(moved["from"], new.id.to_string());
     assert_eq!(moved["to"], old);
     assert_eq!(moved["how"], "went-back");
-    set_head(
-        &source,
-        DOCUMENTS,
-        &parent(&source, &parent(&source, &new)).id.to_string(),
-    );
+    set_head(&source, DOCUMENTS, &parent(&source, &parent(&source, &new)).id.to_string());
     let ran = user.run(&["backup", path]);
     assert_eq!(ran.status, 3);
     assert!(ran.stderr.contains("heads went back"), "{}", ran.stderr);
     assert!(
-        ran.stdout
-            .lines()
-            .last()
-            .unwrap()
-            .contains("1 head did not go forward"),
+        ran.stdout.lines().last().unwrap().contains("1 head did not go forward"),
         "{}",
         ran.stdout
     );

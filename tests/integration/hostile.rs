@@ -46,19 +46,13 @@ fn with_manifest(world: &World, change: impl FnOnce(&mut Manifest)) {
     let manifest_key = names::manifest(marker.snapshot, seal);
     plant(world, &manifest_key, &stored);
     let mut entries = vec![(Sha256::of(&stored), manifest_key)];
-    let parts: BTreeMap<Key, Sha256> = manifest
-        .parts()
-        .map(|part| (part.key.clone(), part.sha256))
-        .collect();
+    let parts: BTreeMap<Key, Sha256> =
+        manifest.parts().map(|part| (part.key.clone(), part.sha256)).collect();
     entries.extend(parts.into_iter().map(|(key, sha256)| (sha256, key)));
     let sums = Sums::new(entries).unwrap().to_bytes();
     let sums_key = names::sums(marker.snapshot);
     plant(world, &sums_key, &sums);
-    marker.sums = Named {
-        sha256: Sha256::of(&sums),
-        size: sums.len() as u64,
-        key: sums_key,
-    };
+    marker.sums = Named { sha256: Sha256::of(&sums), size: sums.len() as u64, key: sums_key };
     sign(world, &marker);
 }
 

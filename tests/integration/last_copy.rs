@@ -33,9 +33,7 @@ fn sound(source: &Source, library: &str) -> HashSet<Object> {
         let storage = source.path.join("seafile-data/storage");
         storage.join(kind).join(library).is_dir()
     };
-    let files = kinds
-        .filter(has_any)
-        .flat_map(|kind| source.objects(kind, library));
+    let files = kinds.filter(has_any).flat_map(|kind| source.objects(kind, library));
     let object = |file: &std::path::PathBuf| {
         let inside = file.strip_prefix(&source.path).unwrap().to_str().unwrap();
         Object::from_path(inside).unwrap()

@@ -86,15 +86,12 @@ impl Moved {
             fs::remove_file(file).unwrap();
         }
         self.server.sql(&sql);
-        self.server
-            .sql(&format!("GRANT ALL ON `{name}`.* TO seafile@'%'"));
+        self.server.sql(&format!("GRANT ALL ON `{name}`.* TO seafile@'%'"));
     }
 
     fn configure(&self) {
-        let (port, [seafile, ccnet, seahub]) = (
-            self.server.port,
-            ["seafile", "ccnet", "seahub"].map(|role| self.name(role)),
-        );
+        let (port, [seafile, ccnet, seahub]) =
+            (self.server.port, ["seafile", "ccnet", "seahub"].map(|role| self.name(role)));
         let conf = |name: &str, text: String| {
             fs::write(self.source.path.join("conf").join(name), text).unwrap();
         };
@@ -131,23 +128,17 @@ impl Moved {
 }
 
 fn table_as_sql(database: &rusqlite::Connection, table: &str) -> String {
-    let mut columns = database
-        .prepare("SELECT name, lower(type) FROM pragma_table_info(?1)")
-        .unwrap();
+    let mut columns =
+        database.prepare("SELECT name, lower(type) FROM pragma_table_info(?1)").unwrap();
     let column = |row: &rusqlite::Row<'_>| {
         let (name, kind): (String, String) = (row.get(0)?, row.get(1)?);
         let is_number = kind.contains("int") || kind.contains("bool");
         let kind = if is_number { "BIGINT" } else { "LONGTEXT" };
         Ok(format!("`{name}` {kind}"))
     };
-    let columns: Vec<String> = columns
-        .query_map([table], column)
-        .unwrap()
-        .map(Result::unwrap)
-        .collect();
-    let mut rows = database
-        .prepare(&format!("SELECT * FROM \"{table}\""))
-        .unwrap();
+    let columns: Vec<String> =
+        columns.query_map([table], column).unwrap().map(Result::unwrap).collect();
+    let mut rows = database.prepare(&format!("SELECT * FROM \"{table}\"")).unwrap();
     let mut sql = format!("CREATE TABLE `{table}` ({});\n", columns.join(", "));
     let mut rows = rows.query([]).unwrap();
     while let Some(row) = rows.next().unwrap() {
@@ -177,22 +168,12 @@ fn table_as_sql(database: &rusqlite::Connection, table: &str) -> String {
 fn the_main_job_with_databases_on_a_server() {
     let (user, moved) = (User::new(), Moved::example());
     let found = user.run(&["backup", moved.path(), "--dry-run"]);
-    for text in [
-        "MySQL",
-        "127.0.0.1",
-        "seafile-db",
-        "ccnet-db",
-        "seahub-db",
-        "conf/seafile.conf:6",
-    ] {
+    for text in ["MySQL", "127.0.0.1", "seafile-db", "ccnet-db", "seahub-db", "conf/seafile.conf:6"]
+    {
         assert!(found.succeeds().contains(text), "{text}: {}", found.stdout);
     }
     let doctor = user.run(&["doctor", moved.path()]);
-    assert!(
-        doctor.stdout.contains("a snapshot can be taken"),
-        "{}",
-        doctor.stdout
-    );
+    assert!(doctor.stdout.contains("a snapshot can be taken"), "{}", doctor.stdout);
     moved
         .server
         .sql("CREATE DATABASE IF NOT EXISTS wordpress; GRANT SELECT ON wordpress.* TO seafile@'%'");
@@ -225,15 +206,9 @@ fn the_main_job_with_databases_on_a_server() {
     for role in ["seafile", "ccnet", "seahub"] {
         let text = fs::read(target.join(format!("seawall-databases/{role}.sql"))).unwrap();
         let name = format!("new_{role}_{}", moved.number);
-        moved.server.sql(&format!(
-            "CREATE DATABASE {name}; GRANT ALL ON {name}.* TO seafile@'%'"
-        ));
+        moved.server.sql(&format!("CREATE DATABASE {name}; GRANT ALL ON {name}.* TO seafile@'%'"));
         let loaded = moved.server.load(&name, &text);
-        assert!(
-            loaded.status.success(),
-            "{}",
-            String::from_utf8_lossy(&loaded.stderr)
-        );
+        assert!(loaded.status.success(), "{}", String::from_utf8_lossy(&loaded.stderr));
     }
     let name = |role: &str| format!("{role}=new_{role}_{}", moved.number);
     let names = ["seafile", "ccnet", "seahub"].map(name);
@@ -243,9 +218,7 @@ fn the_main_job_with_databases_on_a_server() {
     verified.succeeds();
     assert_eq!(verified.json()["good"], true);
     assert_eq!(verified.json()["libraries"], live.json()["libraries"]);
-    for ran in [
-        &found, &doctor, &first, &second, &live, &restored, &verified,
-    ] {
+    for ran in [&found, &doctor, &first, &second, &live, &restored, &verified] {
         let said = format!("{}{}", ran.stdout, ran.stderr);
         assert!(!said.contains("pass'w"), "{said}");
     }
@@ -264,28 +237,17 @@ fn a_server_elsewhere_than_the_configuration_says() {
     gone.fails(1, &["db.invalid", "--database-host"]);
     let socket = moved.server.socket.to_str().unwrap();
     let found = user.run(&["backup", moved.path(), "-n", "--database-socket", socket]);
-    assert!(
-        found.succeeds().contains("--database-socket"),
-        "{}",
-        found.stdout
-    );
-    user.run(&["backup", moved.path(), "--database-socket", socket])
-        .succeeds();
+    assert!(found.succeeds().contains("--database-socket"), "{}", found.stdout);
+    user.run(&["backup", moved.path(), "--database-socket", socket]).succeeds();
     let password = user.path("password");
     fs::write(&password, "wrong\n").unwrap();
     let port = moved.server.port.to_string();
     let place = ["--database-host", "127.0.0.1", "--database-port", &port];
-    let wrong = [
-        "backup",
-        moved.path(),
-        "--database-password-file",
-        password.to_str().unwrap(),
-    ];
+    let wrong = ["backup", moved.path(), "--database-password-file", password.to_str().unwrap()];
     let wrong = user.run(&[&wrong[..], &place].concat());
     wrong.fails(1, &["seafile@127.0.0.1", "--database-user"]);
     assert!(!wrong.stderr.contains("wrong\n"), "{}", wrong.stderr);
-    user.run(&[&["backup", moved.path()][..], &place].concat())
-        .succeeds();
+    user.run(&[&["backup", moved.path()][..], &place].concat()).succeeds();
 }
 
 /// One server that two files spell in two ways has one snapshot; and the variables of the backup say
@@ -298,19 +260,9 @@ fn one_server_is_one_however_it_is_called() {
     fs::write(&path, text.replace("127.0.0.1", "localhost")).unwrap();
     let backup = user.run(&["backup", moved.path(), "--init"]);
     backup.succeeds();
-    assert!(
-        !backup.stderr.contains("different moments"),
-        "{}",
-        backup.stderr
-    );
+    assert!(!backup.stderr.contains("different moments"), "{}", backup.stderr);
     let target = user.path("a");
-    let restore = [
-        "restore",
-        "latest",
-        "--import-databases",
-        "--target",
-        target.to_str().unwrap(),
-    ];
+    let restore = ["restore", "latest", "--import-databases", "--target", target.to_str().unwrap()];
     let mut command = user.command(&restore);
     command
         .env("SEAWALL_DATABASE_SOCKET", &moved.server.socket)
@@ -324,16 +276,12 @@ fn one_server_is_one_however_it_is_called() {
 fn a_database_that_is_gone_or_may_not_be_read_is_no_snapshot() {
     let (user, moved) = (User::new(), Moved::example());
     let seahub = moved.name("seahub");
-    moved
-        .server
-        .sql(&format!("REVOKE EVENT ON `{seahub}`.* FROM seafile@'%'"));
+    moved.server.sql(&format!("REVOKE EVENT ON `{seahub}`.* FROM seafile@'%'"));
     let denied = user.run(&["backup", moved.path(), "--init"]);
     denied.fails(1, &["EVENT", &seahub, "GRANT EVENT"]);
     user.run(&["snapshots"]).succeeds();
     assert!(fs::read_dir(user.repository().join("markers")).is_err());
-    moved
-        .server
-        .sql(&format!("GRANT EVENT ON `{seahub}`.* TO seafile@'%'"));
+    moved.server.sql(&format!("GRANT EVENT ON `{seahub}`.* TO seafile@'%'"));
     user.run(&["backup", moved.path()]).succeeds();
     moved.server.sql(&format!("DROP DATABASE `{seahub}`"));
     user.run(&["backup", moved.path()]).fails(1, &[&seahub]);
@@ -342,14 +290,9 @@ fn a_database_that_is_gone_or_may_not_be_read_is_no_snapshot() {
 /// Somebody who makes commits of a library, one after the other, until `stop`: the object, then in one transaction
 /// its head and, in each database, the number of the commit.
 fn make_commits(moved: &Moved, writer: usize, library: &str, stop: &AtomicBool) {
-    let before = moved.sql(&format!(
-        "SELECT commit_id FROM Branch WHERE repo_id = '{library}'"
-    ));
-    let mut before = Object::new(
-        library.parse().unwrap(),
-        Kind::Commit,
-        before.trim().parse().unwrap(),
-    );
+    let before = moved.sql(&format!("SELECT commit_id FROM Branch WHERE repo_id = '{library}'"));
+    let mut before =
+        Object::new(library.parse().unwrap(), Kind::Commit, before.trim().parse().unwrap());
     for number in 1.. {
         if stop.load(Ordering::Relaxed) {
             break;
@@ -362,11 +305,8 @@ fn make_commits(moved: &Moved, writer: usize, library: &str, stop: &AtomicBool) 
         let mut sql = "START TRANSACTION;".to_owned();
         for role in ["ccnet", "seahub", "seafile"] {
             let name = moved.name(role);
-            write!(
-                sql,
-                "UPDATE `{name}`.live SET number = {number} WHERE writer = {writer};"
-            )
-            .unwrap();
+            write!(sql, "UPDATE `{name}`.live SET number = {number} WHERE writer = {writer};")
+                .unwrap();
         }
         let name = moved.name("seafile");
         write!(
@@ -384,12 +324,7 @@ fn dumped_rows(dump: &str, table: &str) -> Vec<String> {
     let (_, rest) = dump.split_once(&begin).unwrap();
     let (rows, _) = rest.split_once(";\n").unwrap();
     let rows = rows.split_once("VALUES\n").unwrap().1.lines();
-    rows.map(|row| {
-        row.trim_start_matches('(')
-            .trim_end_matches([',', ')'])
-            .to_owned()
-    })
-    .collect()
+    rows.map(|row| row.trim_start_matches('(').trim_end_matches([',', ')']).to_owned()).collect()
 }
 
 /// Four writers, each with a library or its branch of one: the databases, the heads and the objects agree.
@@ -418,8 +353,7 @@ fn heads_that_move_meanwhile_are_those_of_one_moment() {
             user.run(&["backup", moved.path(), "--init"]).succeeds();
             let target = user.path(&format!("restored-{round}"));
             let target = target.to_str().unwrap();
-            user.run(&["restore", "latest", "--target", target])
-                .succeeds();
+            user.run(&["restore", "latest", "--target", target]).succeeds();
             let dump = |role: &str| {
                 let file = format!("{target}/seawall-databases/{role}.sql");
                 fs::read_to_string(file).unwrap()
@@ -456,13 +390,7 @@ fn a_restore_loads_the_databases_where_it_is_told_to() {
     let restore = |folder: &str, more: &[&str]| {
         let target = user.path(folder);
         let target = target.to_str().unwrap();
-        let common = [
-            "restore",
-            "latest",
-            "--import-databases",
-            "--target",
-            target,
-        ];
+        let common = ["restore", "latest", "--import-databases", "--target", target];
         user.run(&[&common[..], more].concat())
     };
     restore("a", &[]).fails(1, &["--database-host"]);
@@ -490,35 +418,19 @@ fn a_restore_loads_the_databases_where_it_is_told_to() {
     // Twice is over something.
     restore("b", &account).fails(1, &["is not empty", "--database-name"]);
     let names = ["seafile", "ccnet", "seahub"].map(|role| format!("{role}=again-{role}"));
-    let names: Vec<&str> = names
-        .iter()
-        .flat_map(|name| ["--database-name", name])
-        .collect();
+    let names: Vec<&str> = names.iter().flat_map(|name| ["--database-name", name]).collect();
     restore("c", &[&account[..], &names].concat()).succeeds();
     // The server that was backed up, by another name.
     let socket = moved.server.socket.to_str().unwrap();
     let names =
         ["seafile", "ccnet", "seahub"].map(|role| format!("{role}=into{}-{role}", moved.number));
-    let names: Vec<&str> = names
-        .iter()
-        .flat_map(|name| ["--database-name", name])
-        .collect();
+    let names: Vec<&str> = names.iter().flat_map(|name| ["--database-name", name]).collect();
     let there = ["--database-socket", socket, "--database-user", "root"];
     let there = [&there[..], &names].concat();
-    restore("d", &there).fails(
-        1,
-        &[
-            "is the server that was backed up",
-            "--into-configured-server",
-        ],
-    );
+    restore("d", &there)
+        .fails(1, &["is the server that was backed up", "--into-configured-server"]);
     assert!(!user.path("d").exists(), "told before anything is restored");
-    assert_eq!(
-        moved
-            .server
-            .sql(&format!("SHOW DATABASES LIKE 'into{}%'", moved.number)),
-        ""
-    );
+    assert_eq!(moved.server.sql(&format!("SHOW DATABASES LIKE 'into{}%'", moved.number)), "");
     restore("e", &[&there[..], &["--into-configured-server"]].concat()).succeeds();
 }
 
@@ -588,11 +500,7 @@ fn a_restore_replaces_what_is_there_only_when_told_and_keeps_it() {
     let kept = fs::read(user.path("a/seawall-databases/before-seafile.sql.zst")).unwrap();
     let kept = String::from_utf8(zstd::decode_all(&kept[..]).unwrap()).unwrap();
     assert!(kept.contains("INSERT INTO `old`"), "{kept}");
-    assert!(
-        !user
-            .path("a/seawall-databases/before-ccnet.sql.zst")
-            .exists()
-    );
+    assert!(!user.path("a/seawall-databases/before-ccnet.sql.zst").exists());
     let target = user.path("a");
     let verify = ["verify", target.to_str().unwrap()];
     let socket = other.socket.to_str().unwrap();

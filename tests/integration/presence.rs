@@ -66,13 +66,7 @@ fn whatever_of_the_storage_is_gone_is_one_alarm_each_night_until_it_is_back() {
                 (first.marker.packs, first.marker.bytes)
             );
             assert!(report.manifest.all_damage().next().is_none(), "{what}");
-            assert!(
-                report
-                    .manifest
-                    .libraries
-                    .iter()
-                    .all(|library| library.closed)
-            );
+            assert!(report.manifest.libraries.iter().all(|library| library.closed));
         }
         fs::remove_dir_all(&storage).unwrap();
         fs::rename(&away, &storage).unwrap();
@@ -126,10 +120,8 @@ fn the_first_backup_of_a_source_that_is_gone_is_the_same_alarm() {
             let stores = report.manifest.damage.iter().map(|damage| damage.store);
             let lost: BTreeSet<Store> = stores.collect();
             let gone = &report.source_gone.as_ref().unwrap().libraries;
-            let gone: BTreeSet<Store> = gone
-                .iter()
-                .map(|library| Store::Library(*library))
-                .collect();
+            let gone: BTreeSet<Store> =
+                gone.iter().map(|library| Store::Library(*library)).collect();
             assert!(lost.is_subset(&gone), "{lost:?} {gone:?}");
         }
     }
@@ -170,19 +162,13 @@ fn one_library_that_is_gone_is_named_on_the_first_night() {
         let report = world.backup(&source);
         assert!(report.source_gone.is_none() && report.needs_reading());
         assert_eq!(report.marker.damage, 0);
-        let kind = Kind::ALL
-            .into_iter()
-            .find(|known| known.folder() == kind)
-            .unwrap();
+        let kind = Kind::ALL.into_iter().find(|known| known.folder() == kind).unwrap();
         let lost = report.manifest.source_damage.iter().map(Damage::object);
         let lost: std::collections::HashSet<Object> =
             lost.filter(|object| object.kind == kind).collect();
         assert!((1..=files).contains(&lost.len()), "{lost:?}");
         let first = &report.manifest.warnings[0];
-        assert!(
-            first.contains(DOCUMENTS) && first.contains("gone"),
-            "{first}"
-        );
+        assert!(first.contains(DOCUMENTS) && first.contains("gone"), "{first}");
         // It is no news on the next night, and told all the same.
         let report = world.backup(&source);
         assert!(report.needs_reading());
@@ -202,12 +188,7 @@ fn a_head_that_is_gone_or_empty_is_named_on_the_first_night() {
         }
         let report = world.backup(&source);
         assert!(report.source_gone.is_none() && report.needs_reading());
-        let lost: Vec<Object> = report
-            .manifest
-            .source_damage
-            .iter()
-            .map(Damage::object)
-            .collect();
+        let lost: Vec<Object> = report.manifest.source_damage.iter().map(Damage::object).collect();
         assert_eq!(lost, [head]);
     }
 }
@@ -220,10 +201,7 @@ fn random_objects_tell_what_folders_do_not() {
         fs::remove_file(block).unwrap();
     }
     let report = world.backup(&source);
-    assert!(
-        report.source_gone.is_none() && !report.needs_reading(),
-        "nothing looks at objects"
-    );
+    assert!(report.source_gone.is_none() && !report.needs_reading(), "nothing looks at objects");
     world.options.samples = 200;
     assert_is_gone(&world.backup(&source));
     // Files of no bytes, which a power cut leaves, and of too few.
@@ -248,27 +226,15 @@ fn a_random_object_that_is_lost_is_named() {
     let report = world.backup(&source);
     assert!(report.source_gone.is_none() && report.needs_reading());
     let text = block.to_str().unwrap();
-    let lost: Vec<String> = report
-        .manifest
-        .source_damage
-        .iter()
-        .map(|damage| damage.object().path())
-        .collect();
-    assert!(
-        lost.iter().all(|lost| text.ends_with(lost.as_str())) && !lost.is_empty(),
-        "{lost:?}"
-    );
+    let lost: Vec<String> =
+        report.manifest.source_damage.iter().map(|damage| damage.object().path()).collect();
+    assert!(lost.iter().all(|lost| text.ends_with(lost.as_str())) && !lost.is_empty(), "{lost:?}");
     // And a version that users can still go back to.
     let (source, mut world, _) = backed_up();
     fs::remove_file(object_path(&source, &old)).unwrap();
     world.options.samples = 2000;
     let report = world.backup(&source);
-    let lost: Vec<Object> = report
-        .manifest
-        .source_damage
-        .iter()
-        .map(Damage::object)
-        .collect();
+    let lost: Vec<Object> = report.manifest.source_damage.iter().map(Damage::object).collect();
     assert_eq!(lost, [old]);
 }
 
@@ -277,19 +243,12 @@ fn a_share_of_the_audit_is_due_from_the_first_night_on() {
     for share in ["1/30", "1/3", "1/2"] {
         let (source, mut world, first) = backed_up();
         world.options.verify_source = share.parse().ok();
-        let with_head = first
-            .manifest
-            .libraries
-            .iter()
-            .filter(|library| !library.heads.is_empty());
+        let with_head = first.manifest.libraries.iter().filter(|library| !library.heads.is_empty());
         let (all, mut seen) = (with_head.count(), 0);
         for night in 1..=all {
             let report = world.backup(&source);
             if seen < all {
-                assert!(
-                    report.audited > 0,
-                    "{share}, night {night}: {seen} of {all}"
-                );
+                assert!(report.audited > 0, "{share}, night {night}: {seen} of {all}");
             }
             seen += report.audited;
         }
@@ -347,19 +306,9 @@ fn by_the_command_line() {
     let (source, user) = (Source::example(), User::with_repository());
     let path = source.path.to_str().unwrap();
     let good = user.run(&["backup", path]);
-    assert!(
-        good.succeeds().contains("proved    every pointer"),
-        "{}",
-        good.stdout
-    );
+    assert!(good.succeeds().contains("proved    every pointer"), "{}", good.stdout);
     let doctor = user.run(&["doctor", path]);
-    assert!(
-        doctor
-            .succeeds()
-            .contains("10 of 10 libraries have objects"),
-        "{}",
-        doctor.stdout
-    );
+    assert!(doctor.succeeds().contains("10 of 10 libraries have objects"), "{}", doctor.stdout);
     for kind in KINDS {
         empty(&storage(&source).join(kind));
     }
@@ -367,18 +316,11 @@ fn by_the_command_line() {
         let ran = user.run(&[&["backup", path], quiet].concat());
         assert_eq!(ran.status, 3, "{}{}", ran.stdout, ran.stderr);
         let first = ran.stdout.lines().next().unwrap();
-        assert!(
-            first.starts_with("ALARM") && first.contains("is its disk mounted?"),
-            "{first}"
-        );
+        assert!(first.starts_with("ALARM") && first.contains("is its disk mounted?"), "{first}");
         assert!(!ran.stdout.contains("proved "), "{}", ran.stdout);
         assert!(!ran.stderr.contains("commit"), "{}", ran.stderr);
         assert!(
-            ran.stdout
-                .lines()
-                .last()
-                .unwrap()
-                .contains("THE SOURCE IS GONE"),
+            ran.stdout.lines().last().unwrap().contains("THE SOURCE IS GONE"),
             "{}",
             ran.stdout
         );
@@ -387,13 +329,7 @@ fn by_the_command_line() {
     let json = ran.json();
     assert_eq!(ran.status, 3);
     assert_eq!(json["proved"], false);
-    assert!(
-        json["source_gone"]
-            .as_str()
-            .unwrap()
-            .contains("10 of 10 libraries"),
-        "{json}"
-    );
+    assert!(json["source_gone"].as_str().unwrap().contains("10 of 10 libraries"), "{json}");
     assert_eq!(json["warnings"][0], json["source_gone"]);
     assert!(user.run(&["snapshots"]).stdout.contains("source-gone"));
     let status = user.run(&["status"]);
@@ -402,9 +338,7 @@ fn by_the_command_line() {
     let doctor = user.run(&["doctor", path]);
     assert_eq!(doctor.status, 3);
     assert!(
-        doctor
-            .stdout
-            .contains("0 of 10 libraries have objects: is the disk mounted?"),
+        doctor.stdout.contains("0 of 10 libraries have objects: is the disk mounted?"),
         "{}",
         doctor.stdout
     );
@@ -417,11 +351,7 @@ fn doctor_names_a_library_that_is_gone_and_sees_that_all_blocks_are() {
     fs::remove_dir_all(storage(&source).join("commits").join(DOCUMENTS)).unwrap();
     let doctor = user.run(&["doctor", path]);
     assert_eq!(doctor.status, 3);
-    assert!(
-        doctor.stdout.contains("9 of 10 libraries have objects"),
-        "{}",
-        doctor.stdout
-    );
+    assert!(doctor.stdout.contains("9 of 10 libraries have objects"), "{}", doctor.stdout);
     assert!(doctor.stdout.contains(DOCUMENTS), "{}", doctor.stdout);
     // Gone, or files of no bytes: the doctor knows no lengths.
     for are_files in [false, true] {
@@ -436,11 +366,7 @@ fn doctor_names_a_library_that_is_gone_and_sees_that_all_blocks_are() {
         }
         let doctor = user.run(&["doctor", source.path.to_str().unwrap()]);
         assert_eq!(doctor.status, 3, "{}", doctor.stdout);
-        assert!(
-            doctor.stdout.contains("is the disk mounted?"),
-            "{}",
-            doctor.stdout
-        );
+        assert!(doctor.stdout.contains("is the disk mounted?"), "{}", doctor.stdout);
     }
 }
 
@@ -479,11 +405,7 @@ fn ids_in_capital_letters_are_read_as_the_same_ids() {
     };
     assert_eq!(ids(&report), ids(&good));
     assert!(report.is_proved(), "{:?}", report.marker.incomplete);
-    let told = report
-        .warnings()
-        .iter()
-        .filter(|line| line.contains("capital letters"))
-        .count();
+    let told = report.warnings().iter().filter(|line| line.contains("capital letters")).count();
     assert!(told > 0, "{:?}", report.warnings());
 }
 
@@ -499,11 +421,7 @@ fn nothing_is_called_good_where_there_is_nothing() {
     ] {
         let ran = user.run(level);
         assert_eq!(ran.status, 3, "{}", ran.stdout);
-        assert!(
-            ran.stdout.contains("there is no snapshot"),
-            "{}",
-            ran.stdout
-        );
+        assert!(ran.stdout.contains("there is no snapshot"), "{}", ran.stdout);
         assert!(!ran.stdout.contains("good"), "{}", ran.stdout);
     }
     // A run that died is no snapshot either.
@@ -520,10 +438,6 @@ fn nothing_is_called_good_where_there_is_nothing() {
     assert_eq!(verify.status, 3, "{}", verify.stdout);
     assert!(!verify.stdout.contains("good"), "{}", verify.stdout);
     let doctor = user.run(&["doctor", path]);
-    assert!(
-        doctor.stdout.contains("list no library"),
-        "{}",
-        doctor.stdout
-    );
+    assert!(doctor.stdout.contains("list no library"), "{}", doctor.stdout);
     assert_eq!(doctor.status, 3);
 }

@@ -41,20 +41,14 @@ fn restored(world: &World, target: &Path) -> Report {
 fn missing(world: &World, target: &Path) -> BTreeSet<Object> {
     let stored = stored_before(world);
     let there = objects_in(target);
-    stored
-        .into_iter()
-        .filter(|object| !there.contains_key(object))
-        .collect()
+    stored.into_iter().filter(|object| !there.contains_key(object)).collect()
 }
 
 /// Names of all objects by the index alone.
 fn stored_before(world: &World) -> BTreeSet<Object> {
     let lines = lines(world);
     let members = lines.iter().flat_map(|line| &line.contents.members);
-    members
-        .filter(|member| !member.name.damaged)
-        .map(|member| member.name.object)
-        .collect()
+    members.filter(|member| !member.name.damaged).map(|member| member.name.object).collect()
 }
 
 /// The members that lie in the frame at this byte of a pack.
@@ -77,10 +71,8 @@ fn in_frame_at(line: &Line, at: u64) -> BTreeSet<Object> {
 fn assert_named(report: &Report, target: &Path) {
     let found = discover(target, &Environment::default()).unwrap();
     let spool = tempfile::tempdir().unwrap();
-    let options = verify::Options {
-        second_look: std::time::Duration::ZERO,
-        ..verify::Options::default()
-    };
+    let options =
+        verify::Options { second_look: std::time::Duration::ZERO, ..verify::Options::default() };
     let seen = verify::run(&found, spool.path(), &options, &|_| {}).unwrap();
     let mut expected: BTreeSet<(String, String)> = BTreeSet::new();
     for damage in &seen.damage {
@@ -89,19 +81,11 @@ fn assert_named(report: &Report, target: &Path) {
         }
     }
     // A library whose head is lost is named by its top folder.
-    let named = report
-        .lost_files
-        .iter()
-        .filter(|file| file.version.is_none() && file.path != "/");
+    let named = report.lost_files.iter().filter(|file| file.version.is_none() && file.path != "/");
     let named = named.map(|file| (file.id.to_string(), file.path.clone()));
     let named: BTreeSet<_> = named.collect();
     let difference: Vec<_> = named.symmetric_difference(&expected).take(5).collect();
-    assert!(
-        difference.is_empty(),
-        "{} and {}: {difference:?}",
-        named.len(),
-        expected.len()
-    );
+    assert!(difference.is_empty(), "{} and {}: {difference:?}", named.len(), expected.len());
     assert!(!report.lost_files_cut);
 }
 
@@ -128,11 +112,7 @@ fn a_flipped_byte_costs_no_more_than_what_it_hits() {
         );
         let direct: BTreeSet<Object> = missing.intersection(&hit).copied().collect();
         assert!(!direct.is_empty());
-        let packs: Vec<_> = report
-            .lost
-            .iter()
-            .filter(|lost| lost.kind == LostKind::Pack)
-            .collect();
+        let packs: Vec<_> = report.lost.iter().filter(|lost| lost.kind == LostKind::Pack).collect();
         assert_eq!(packs.len(), 1, "{:?}", report.lost);
         assert_eq!(packs[0].objects, Some(direct.len() as u64));
         assert!(report.remains.objects() > 0);
@@ -185,12 +165,7 @@ fn damage_outside_of_the_objects_costs_nothing() {
         let target = world.path(&from_end.to_string());
         let report = restored(&world, &target);
         assert!(report.lost.is_empty(), "{:?}", report.lost);
-        assert!(
-            report
-                .warnings
-                .iter()
-                .any(|line| line.contains("nothing is missing"))
-        );
+        assert!(report.warnings.iter().any(|line| line.contains("nothing is missing")));
         assert!(missing(&world, &target).is_empty());
         alter(&path, |bytes| *bytes = whole);
     }
@@ -212,11 +187,7 @@ fn without_its_segment_too() {
     let target = world.path("target");
     let report = restored(&world, &target);
     let there = objects_in(&target).len();
-    assert!(
-        there < expected.len() && there + 20 > expected.len(),
-        "{there} of {}",
-        expected.len()
-    );
+    assert!(there < expected.len() && there + 20 > expected.len(), "{there} of {}", expected.len());
     assert!(report.needs_reading() && !report.lost_files.is_empty());
 }
 
@@ -226,13 +197,9 @@ fn of_an_encrypted_pack_only_the_sealed_piece_is_lost() {
     let (source, user) = (large(), User::new());
     let (key, public) = age_key(&user, "office.key");
     user.run(&["init", "--recipient", &public]).succeeds();
-    user.run(&["backup", source.path.to_str().unwrap()])
-        .succeeds();
+    user.run(&["backup", source.path.to_str().unwrap()]).succeeds();
     let packs = files_below(&user.repository().join("data/blocks"));
-    let path = packs
-        .iter()
-        .max_by_key(|path| fs::metadata(path).unwrap().len())
-        .unwrap();
+    let path = packs.iter().max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap();
     let whole = fs::read(path).unwrap();
     assert!(whole.len() > 1 << 20, "{}", whole.len());
     let restore = |name: &str| -> serde_json::Value {
@@ -285,13 +252,11 @@ fn a_lost_list_does_not_end_a_restore_where_recipients_were_added() {
     let (key, public) = age_key(&user, "office.key");
     let (_, second) = age_key(&user, "second.key");
     user.run(&["init", "--recipient", &public]).succeeds();
-    user.run(&["backup", source.path.to_str().unwrap()])
-        .succeeds();
+    user.run(&["backup", source.path.to_str().unwrap()]).succeeds();
     user.run(&["key", "add", "--recipient", &second]).succeeds();
     fs::write(source.path.join("conf/new.conf"), "1").unwrap();
     add_library(&source, 5, 2000, 9);
-    user.run(&["backup", source.path.to_str().unwrap()])
-        .succeeds();
+    user.run(&["backup", source.path.to_str().unwrap()]).succeeds();
     let marker = user.repository().join("markers").join(user.only_marker());
     let marker = fs::read_to_string(marker).unwrap();
     assert!(marker.contains("\npartly "), "{marker}");

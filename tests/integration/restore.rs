@@ -42,13 +42,7 @@ const MADE_ANEW: [&str; 6] = [
 ];
 
 pub fn latest(world: &World) -> Snapshot {
-    world
-        .repository
-        .markers()
-        .unwrap()
-        .latest()
-        .unwrap()
-        .clone()
+    world.repository.markers().unwrap().latest().unwrap().clone()
 }
 
 fn try_restore(world: &World, options: &Options) -> Result<Report, Error> {
@@ -75,21 +69,11 @@ pub fn example() -> Source {
         fs::create_dir_all(path(folder)).unwrap();
     }
     fs::write(path("conf/a file with spaces"), "x").unwrap();
-    fs::set_permissions(
-        path("conf/a file with spaces"),
-        fs::Permissions::from_mode(0o640),
-    )
-    .unwrap();
+    fs::set_permissions(path("conf/a file with spaces"), fs::Permissions::from_mode(0o640))
+        .unwrap();
     fs::set_permissions(path("conf/empty/inner"), fs::Permissions::from_mode(0o750)).unwrap();
     std::os::unix::fs::symlink("/nowhere/at all", path("conf/link")).unwrap();
-    run(
-        "touch",
-        &[
-            "-d",
-            "2019-03-04T05:06:07Z",
-            path("conf/seafile.conf").to_str().unwrap(),
-        ],
-    );
+    run("touch", &["-d", "2019-03-04T05:06:07Z", path("conf/seafile.conf").to_str().unwrap()]);
     fs::write(
         path("conf/.env"),
         "SEAFILE_SERVER_HOSTNAME=old.example\nJWT_PRIVATE_KEY=hunter2\nVOLUME=/opt/old\n",
@@ -126,9 +110,7 @@ fn whole_seconds(text: &str) -> String {
 }
 
 fn is_made_anew(path: &Path) -> bool {
-    MADE_ANEW
-        .iter()
-        .any(|folder| path.starts_with(folder) && path != Path::new(folder))
+    MADE_ANEW.iter().any(|folder| path.starts_with(folder) && path != Path::new(folder))
 }
 
 fn is_database(path: &Path) -> bool {
@@ -147,9 +129,7 @@ pub fn assert_same_files(source: &Path, target: &Path) {
     };
     let (mut expected, found) = (compared(tree(source)), compared(tree(target)));
     for folder in ["pids", "seafile-data/tmpfiles", "seafile-data/httptemp"] {
-        expected
-            .entry(folder.into())
-            .or_insert_with(|| "folder 755".into());
+        expected.entry(folder.into()).or_insert_with(|| "folder 755".into());
     }
     assert_eq!(expected, found);
     for database in DATABASES {
@@ -160,10 +140,7 @@ pub fn assert_same_files(source: &Path, target: &Path) {
 fn assert_same_database(source: &Path, target: &Path) {
     let dump = |path: &Path| run("sqlite3", &[path.to_str().unwrap(), ".dump"]);
     assert_eq!(dump(source), dump(target));
-    let check = run(
-        "sqlite3",
-        &[target.to_str().unwrap(), "PRAGMA integrity_check"],
-    );
+    let check = run("sqlite3", &[target.to_str().unwrap(), "PRAGMA integrity_check"]);
     assert_eq!(check, "ok\n");
     let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o7777;
     assert_eq!(mode(source), mode(target), "{}", target.display());
@@ -175,10 +152,7 @@ pub fn objects_in(target: &Path) -> BTreeMap<Object, PathBuf> {
         .into_iter()
         .map(|path| {
             let inside = path.strip_prefix(target).unwrap().to_str().unwrap();
-            (
-                Object::from_path(inside).unwrap_or_else(|| panic!("{inside}")),
-                path,
-            )
+            (Object::from_path(inside).unwrap_or_else(|| panic!("{inside}")), path)
         })
         .collect()
 }
@@ -191,29 +165,16 @@ fn assert_all_objects(source: &Source, world: &World, target: &Path) {
     assert!(found.len() > 100, "the example has objects");
     for (object, path) in &found {
         let bytes = fs::read(path).unwrap();
-        assert_eq!(
-            bytes,
-            fs::read(source.path.join(object.path())).unwrap(),
-            "{object}"
-        );
-        assert_eq!(
-            fs::metadata(path).unwrap().mode() & 0o7777,
-            0o600,
-            "{object}"
-        );
+        assert_eq!(bytes, fs::read(source.path.join(object.path())).unwrap(), "{object}");
+        assert_eq!(fs::metadata(path).unwrap().mode() & 0o7777, 0o600, "{object}");
     }
 }
 
 /// Which packs the newest snapshot names.
 pub fn lines(world: &World) -> Vec<Line> {
     let marker = latest(world).marker;
-    let lists = marker
-        .lists
-        .iter()
-        .map(|named| List::read(&world.repository, named).unwrap());
-    lists
-        .flat_map(|list| list.read_segment(&world.repository).unwrap().1)
-        .collect()
+    let lists = marker.lists.iter().map(|named| List::read(&world.repository, named).unwrap());
+    lists.flat_map(|list| list.read_segment(&world.repository).unwrap().1).collect()
 }
 
 pub fn pack_path(world: &World, line: &Line) -> PathBuf {
@@ -222,10 +183,7 @@ pub fn pack_path(world: &World, line: &Line) -> PathBuf {
 }
 
 fn a_pack(world: &World, kind: PackKind) -> Line {
-    lines(world)
-        .into_iter()
-        .find(|line| line.kind == kind)
-        .unwrap()
+    lines(world).into_iter().find(|line| line.kind == kind).unwrap()
 }
 
 /// An object that is a link, and the one whose bytes it has.
@@ -235,13 +193,7 @@ fn a_link(world: &World) -> (Object, Object) {
     let found = members.find_map(|member| match member.place {
         Place::Link { target } => {
             let object = member.name.object;
-            Some((
-                object,
-                Object {
-                    store: target,
-                    ..object
-                },
-            ))
+            Some((object, Object { store: target, ..object }))
         }
         Place::Data { .. } => None,
     });
@@ -250,11 +202,7 @@ fn a_link(world: &World) -> (Object, Object) {
 
 /// Members that are no salvaged bytes.
 fn members(line: &Line) -> usize {
-    line.contents
-        .members
-        .iter()
-        .filter(|member| !member.name.damaged)
-        .count()
+    line.contents.members.iter().filter(|member| !member.name.damaged).count()
 }
 
 /// Replaces a stored file behind the backend's back.
@@ -274,20 +222,11 @@ fn everything_comes_back() {
     assert!(!report.needs_reading(), "{:#?}", report.lost);
     assert_same_files(&source.path, &target);
     assert_all_objects(&source, &world, &target);
-    assert_eq!(
-        report.objects.objects() + report.hard_links,
-        objects_in(&target).len() as u64
-    );
+    assert_eq!(report.objects.objects() + report.hard_links, objects_in(&target).len() as u64);
     assert_eq!(report.databases.len(), DATABASES.len());
     assert!(!target.join(UNFINISHED).exists());
-    assert!(
-        report.hard_links > 0,
-        "the example has blocks that libraries share"
-    );
-    assert_eq!(
-        (report.copies, report.present.objects(), report.unverifiable),
-        (0, 0, 0)
-    );
+    assert!(report.hard_links > 0, "the example has blocks that libraries share");
+    assert_eq!((report.copies, report.present.objects(), report.unverifiable), (0, 0, 0));
     assert!(report.needs.bytes >= report.objects.bytes);
 }
 
@@ -304,10 +243,8 @@ fn the_larger_installation_comes_back() {
     assert_all_objects(&source, &world, &target);
     for database in &report.databases {
         assert!(
-            [
-                "seafile", "seahub", "usermgr", "groupmgr", "orgmgr", "config"
-            ]
-            .contains(&database.as_str())
+            ["seafile", "seahub", "usermgr", "groupmgr", "orgmgr", "config"]
+                .contains(&database.as_str())
         );
     }
 }
@@ -316,11 +253,7 @@ fn the_larger_installation_comes_back() {
 fn later_snapshots_restore_from_several_segments() {
     let (source, world) = backed_up();
     for number in 0..3 {
-        fs::write(
-            source.path.join("conf/seafile.conf"),
-            format!("[a]\nb = {number}\n"),
-        )
-        .unwrap();
+        fs::write(source.path.join("conf/seafile.conf"), format!("[a]\nb = {number}\n")).unwrap();
         source.sql(&format!("CREATE TABLE Extra{number} (a)"));
         world.backup(&source);
     }
@@ -383,10 +316,7 @@ fn an_empty_target_keeps_its_mode() {
 fn a_dry_run_says_the_same_and_writes_nothing() {
     let (_source, world) = backed_up();
     let target = world.path("target");
-    let options = Options {
-        dry_run: true,
-        ..Options::new(target.clone())
-    };
+    let options = Options { dry_run: true, ..Options::new(target.clone()) };
     let dry = try_restore(&world, &options).unwrap();
     assert!(!target.exists());
     let wet = restored(&world, &target);
@@ -398,22 +328,13 @@ fn a_dry_run_says_the_same_and_writes_nothing() {
 fn parts_of_it_can_be_restored() {
     let (source, world) = backed_up();
     let (data, databases) = (world.path("data"), world.path("databases"));
-    let options = Options {
-        scope: Scope::Data,
-        ..Options::new(data.clone())
-    };
+    let options = Options { scope: Scope::Data, ..Options::new(data.clone()) };
     assert!(try_restore(&world, &options).unwrap().databases.is_empty());
     assert!(!data.join(DATABASES[0]).exists());
     assert_all_objects(&source, &world, &data);
-    let options = Options {
-        scope: Scope::Databases,
-        ..Options::new(databases.clone())
-    };
+    let options = Options { scope: Scope::Databases, ..Options::new(databases.clone()) };
     let report = try_restore(&world, &options).unwrap();
-    assert_eq!(
-        (report.databases.len(), report.objects.objects()),
-        (DATABASES.len(), 0)
-    );
+    assert_eq!((report.databases.len(), report.objects.objects()), (DATABASES.len(), 0));
     let files: Vec<PathBuf> = files_below(&databases);
     assert_eq!(files.len(), DATABASES.len() + 1, "{files:?}");
 }
@@ -423,40 +344,21 @@ fn everything_belongs_to_the_owner() {
     let (_source, world) = backed_up();
     if !rustix::process::geteuid().is_root() {
         let owner = Some(Owner { uid: 1, gid: None });
-        let options = Options {
-            owner,
-            ..Options::new(world.path("target"))
-        };
+        let options = Options { owner, ..Options::new(world.path("target")) };
         let error = try_restore(&world, &options).unwrap_err();
         assert!(matches!(error, Error::OwnerNeedsRoot { uid: 1 }));
         return;
     }
     let target = world.path("target");
-    let owner = Some(Owner {
-        uid: 4321,
-        gid: Some(1234),
-    });
-    try_restore(
-        &world,
-        &Options {
-            owner,
-            ..Options::new(target.clone())
-        },
-    )
-    .unwrap();
+    let owner = Some(Owner { uid: 4321, gid: Some(1234) });
+    try_restore(&world, &Options { owner, ..Options::new(target.clone()) }).unwrap();
     assert_owner(&target, (4321, 1234));
     let existing = world.path("existing");
     fs::create_dir(&existing).unwrap();
     std::os::unix::fs::chown(&existing, Some(77), Some(78)).unwrap();
     let report = restored(&world, &existing);
     assert_owner(&existing, (77, 78));
-    assert_eq!(
-        report.owner,
-        Some(Owner {
-            uid: 77,
-            gid: Some(78)
-        })
-    );
+    assert_eq!(report.owner, Some(Owner { uid: 77, gid: Some(78) }));
 }
 
 fn assert_owner(target: &Path, owner: (u32, u32)) {
@@ -464,12 +366,7 @@ fn assert_owner(target: &Path, owner: (u32, u32)) {
         std::iter::once(target.to_owned()).chain(tree(target).keys().map(|path| target.join(path)))
     {
         let metadata = fs::symlink_metadata(&path).unwrap();
-        assert_eq!(
-            (metadata.uid(), metadata.gid()),
-            owner,
-            "{}",
-            path.display()
-        );
+        assert_eq!((metadata.uid(), metadata.gid()), owner, "{}", path.display());
     }
 }
 
@@ -479,10 +376,7 @@ fn without_an_owner_root_gives_it_to_whom_the_databases_belonged() {
         return;
     }
     let source = example();
-    run(
-        "chown",
-        &["-R", "-h", "55:66", source.path.to_str().unwrap()],
-    );
+    run("chown", &["-R", "-h", "55:66", source.path.to_str().unwrap()]);
     let world = World::local();
     world.backup(&source);
     restored(&world, &world.path("target"));
@@ -499,11 +393,7 @@ fn assert_loses_only(
     let target = world.path("target");
     let report = restored(world, &target);
     assert!(report.needs_reading());
-    let packs: Vec<_> = report
-        .lost
-        .iter()
-        .filter(|lost| lost.kind == LostKind::Pack)
-        .collect();
+    let packs: Vec<_> = report.lost.iter().filter(|lost| lost.kind == LostKind::Pack).collect();
     assert_eq!(packs.len(), 1, "{:#?}", report.lost);
     assert!(packs[0].name.contains(&line.pack.to_string()));
     let count = packs[0].objects.unwrap();
@@ -602,12 +492,7 @@ fn without_a_segment_the_packs_speak_for_themselves() {
     let target = world.path("target");
     let report = restored(&world, &target);
     assert!(report.lost.is_empty(), "{:#?}", report.lost);
-    assert!(
-        report
-            .warnings
-            .iter()
-            .any(|warning| warning.contains(key.as_str()))
-    );
+    assert!(report.warnings.iter().any(|warning| warning.contains(key.as_str())));
     assert_eq!(objects_in(&target).len(), stored);
     assert_same_files(&source.path, &target);
 }
@@ -623,11 +508,7 @@ fn without_a_segment_a_missing_pack_is_still_one_pack() {
     });
     fs::remove_file(pack_path(&world, &line)).unwrap();
     let report = restored(&world, &world.path("target"));
-    let packs: Vec<_> = report
-        .lost
-        .iter()
-        .filter(|lost| lost.kind == LostKind::Pack)
-        .collect();
+    let packs: Vec<_> = report.lost.iter().filter(|lost| lost.kind == LostKind::Pack).collect();
     assert_eq!((packs.len(), packs[0].objects), (1, None));
     assert!(packs[0].name.contains(&line.pack.to_string()));
 }
@@ -657,15 +538,9 @@ fn without_its_manifest_or_sums_a_snapshot_is_refused() {
         });
         let target = world.path("target");
         let error = try_restore(&world, &Options::new(target.clone())).unwrap_err();
-        assert!(
-            matches!(error, Error::Repository(repository::Error::Altered { .. })),
-            "{error}"
-        );
+        assert!(matches!(error, Error::Repository(repository::Error::Altered { .. })), "{error}");
         assert!(error.hint().unwrap().contains("seawall snapshots"));
-        assert!(
-            !target.exists(),
-            "nothing is written before the manifest was read"
-        );
+        assert!(!target.exists(), "nothing is written before the manifest was read");
     }
 }
 
@@ -673,30 +548,15 @@ fn without_its_manifest_or_sums_a_snapshot_is_refused() {
 fn a_lost_dump_and_a_lost_group_are_told_and_the_rest_restored() {
     let (_source, world) = backed_up();
     let manifest = index::read_manifest(&world.repository, &latest(&world).marker).unwrap();
-    let database = manifest
-        .databases
-        .iter()
-        .find(|database| database.role == "usermgr")
-        .unwrap();
-    let group = manifest
-        .files
-        .iter()
-        .find(|group| group.label == "conf")
-        .unwrap();
+    let database = manifest.databases.iter().find(|database| database.role == "usermgr").unwrap();
+    let group = manifest.files.iter().find(|group| group.label == "conf").unwrap();
     let path = |key: &Key| world.repository_path().join(key.as_str());
     fs::remove_file(path(&database.parts[0].key)).unwrap();
     alter(&path(&group.parts[0].key), |bytes| bytes[30] ^= 1);
     let target = world.path("target");
     let report = restored(&world, &target);
-    let lost: Vec<_> = report
-        .lost
-        .iter()
-        .map(|lost| (lost.kind, lost.name.as_str()))
-        .collect();
-    assert_eq!(
-        lost,
-        [(LostKind::Database, "usermgr"), (LostKind::Files, "conf")]
-    );
+    let lost: Vec<_> = report.lost.iter().map(|lost| (lost.kind, lost.name.as_str())).collect();
+    assert_eq!(lost, [(LostKind::Database, "usermgr"), (LostKind::Files, "conf")]);
     assert!(!target.join("ccnet/PeerMgr/usermgr.db").exists());
     assert!(!target.join("conf/seafile.conf").exists());
     assert!(target.join("ccnet/GroupMgr/groupmgr.db").exists());
@@ -705,11 +565,7 @@ fn a_lost_dump_and_a_lost_group_are_told_and_the_rest_restored() {
 }
 
 fn is_temporary(path: &Path) -> bool {
-    path.file_name()
-        .unwrap()
-        .to_str()
-        .unwrap()
-        .starts_with(".seawall-")
+    path.file_name().unwrap().to_str().unwrap().starts_with(".seawall-")
 }
 
 #[test]
@@ -722,16 +578,9 @@ fn a_restore_that_died_goes_on() {
     let first = counting.count();
     // Each restore waits for the disk, where there is one.
     let memory = Path::new("/dev/shm");
-    let folder = if memory.is_dir() {
-        tempfile::tempdir_in(memory)
-    } else {
-        tempfile::tempdir()
-    };
+    let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
     let folder = folder.unwrap();
-    let options = |target: PathBuf| Options {
-        workers: 1,
-        ..Options::new(target)
-    };
+    let options = |target: PathBuf| Options { workers: 1, ..Options::new(target) };
     let whole = options(folder.path().join("whole"));
     restore::run(&world.repository, &snapshot, &whole, &|_| {}).unwrap();
     let calls = counting.count() - first;
@@ -741,13 +590,7 @@ fn a_restore_that_died_goes_on() {
         let plan = Plan::new().at(first + number, Fault::DieBefore);
         world.through(Arc::new(FaultyBackend::new(Arc::clone(&inner), plan)));
         latest(&world);
-        restore::run(
-            &world.repository,
-            &snapshot,
-            &options(target.clone()),
-            &|_| {},
-        )
-        .unwrap_err();
+        restore::run(&world.repository, &snapshot, &options(target.clone()), &|_| {}).unwrap_err();
         world.through(Arc::clone(&inner));
         let report = restored(&world, &target);
         assert!(report.lost.is_empty(), "{:#?}", report.lost);
@@ -772,11 +615,7 @@ fn going_on_fetches_only_what_is_missing_and_proves_what_is_there() {
         .filter(|(object, path)| {
             object.kind == Kind::Block
                 && fs::metadata(path).unwrap().nlink() == 1
-                && line
-                    .contents
-                    .members
-                    .iter()
-                    .any(|member| member.name.object == *object)
+                && line.contents.members.iter().any(|member| member.name.object == *object)
         })
         .map(|(_, path)| path)
         .collect();
@@ -787,11 +626,8 @@ fn going_on_fetches_only_what_is_missing_and_proves_what_is_there() {
     fs::write(target.join("conf/seafile.conf"), "half a fi").unwrap();
     fs::write(target.join("conf/.seawall-0123456789abcdef"), "torn").unwrap();
     let id = world.repository.id().as_str();
-    fs::write(
-        target.join(UNFINISHED),
-        format!("\nsnapshot {}\nrepository {id}\n", snapshot.id()),
-    )
-    .unwrap();
+    fs::write(target.join(UNFINISHED), format!("\nsnapshot {}\nrepository {id}\n", snapshot.id()))
+        .unwrap();
     let recording = Arc::new(RecordingBackend::new(Arc::clone(&world.backend)));
     world.through(Arc::clone(&recording) as Arc<dyn Backend>);
     let report = restored(&world, &target);
@@ -807,10 +643,7 @@ fn going_on_fetches_only_what_is_missing_and_proves_what_is_there() {
         })
         .filter(|key| names::parse_pack(key, world.repository.seal()).is_some())
         .collect();
-    assert_eq!(
-        packs,
-        [names::pack(line.kind, &line.pack, world.repository.seal())]
-    );
+    assert_eq!(packs, [names::pack(line.kind, &line.pack, world.repository.seal())]);
     assert_same_files(&source.path, &target);
     assert_all_objects(&source, &world, &target);
 }
@@ -822,17 +655,11 @@ fn an_unfinished_restore_of_another_snapshot_is_refused() {
     fs::create_dir(&target).unwrap();
     let first = latest(&world);
     let id = world.repository.id().as_str();
-    fs::write(
-        target.join(UNFINISHED),
-        format!("snapshot {}\nrepository {id}\n", first.id()),
-    )
-    .unwrap();
+    fs::write(target.join(UNFINISHED), format!("snapshot {}\nrepository {id}\n", first.id()))
+        .unwrap();
     world.backup(&source);
     let error = try_restore(&world, &Options::new(target)).unwrap_err();
-    assert!(
-        error.to_string().contains(&first.id().to_string()),
-        "{error}"
-    );
+    assert!(error.to_string().contains(&first.id().to_string()), "{error}");
     assert!(matches!(error, Error::OtherUnfinished { .. }));
 }
 
@@ -843,11 +670,7 @@ fn two_restores_do_not_share_a_target() {
     fs::create_dir(&target).unwrap();
     let id = world.repository.id().as_str();
     let path = target.join(UNFINISHED);
-    fs::write(
-        &path,
-        format!("snapshot {}\nrepository {id}\n", latest(&world).id()),
-    )
-    .unwrap();
+    fs::write(&path, format!("snapshot {}\nrepository {id}\n", latest(&world).id())).unwrap();
     let file = fs::File::open(&path).unwrap();
     file.lock().unwrap();
     let error = try_restore(&world, &Options::new(target)).unwrap_err();
@@ -859,24 +682,11 @@ fn libraries_that_are_gone_stay_away_but_what_others_share_with_them_comes_back(
     let (source, world) = backed_up();
     let (link, with_bytes) = a_link(&world);
     let gone = with_bytes.store.to_string();
-    for table in [
-        "Repo",
-        "Branch",
-        "RepoTrash",
-        "RepoHead",
-        "RepoOwner",
-        "VirtualRepo",
-    ] {
+    for table in ["Repo", "Branch", "RepoTrash", "RepoHead", "RepoOwner", "VirtualRepo"] {
         source.sql(&format!("DELETE FROM {table} WHERE repo_id = '{gone}'"));
     }
     for kind in ["commits", "fs", "blocks"] {
-        let _ = fs::remove_dir_all(
-            source
-                .path
-                .join("seafile-data/storage")
-                .join(kind)
-                .join(&gone),
-        );
+        let _ = fs::remove_dir_all(source.path.join("seafile-data/storage").join(kind).join(&gone));
     }
     world.backup(&source);
     let target = world.path("target");
@@ -916,10 +726,7 @@ fn the_notes_say_what_to_do_and_no_secret() {
     }
     let long =
         |line: &&str| line.chars().count() > 78 && !line.contains(':') && !line.contains('"');
-    assert_eq!(
-        notes.lines().filter(long).collect::<Vec<_>>(),
-        Vec::<&str>::new()
-    );
+    assert_eq!(notes.lines().filter(long).collect::<Vec<_>>(), Vec::<&str>::new());
 }
 
 #[test]
@@ -933,13 +740,7 @@ fn a_repository_that_moved_restores_by_its_path() {
     let snapshot = markers.latest().unwrap();
     assert!(!snapshot.signed_by.is_pinned());
     let target = world.path("target");
-    restore::run(
-        &repository,
-        snapshot,
-        &Options::new(target.clone()),
-        &|_| {},
-    )
-    .unwrap();
+    restore::run(&repository, snapshot, &Options::new(target.clone()), &|_| {}).unwrap();
     assert_same_files(&source.path, &target);
     let notes = fs::read_to_string(target.join(NOTES)).unwrap();
     assert!(notes.contains("NOT pinned"));
@@ -959,21 +760,11 @@ fn forge(world: &World, before: Vec<Named>, objects: &[(Object, Vec<u8>)]) -> Ke
     let name = Sha256::of(&pack.bytes);
     let pack_key = names::pack(PackKind::Trees, &name, seal);
     put(&pack_key, &pack.bytes);
-    let header = Header {
-        segment: 1,
-        snapshot: marker.snapshot,
-        number: 9,
-        tier: 0,
-    };
+    let header = Header { segment: 1, snapshot: marker.snapshot, number: 9, tier: 0 };
     let mut segment = SegmentWriter::new(&header).unwrap();
     let size = pack.bytes.len() as u64;
     segment
-        .add(&Line {
-            pack: name,
-            kind: PackKind::Trees,
-            size,
-            contents: pack.contents,
-        })
+        .add(&Line { pack: name, kind: PackKind::Trees, size, contents: pack.contents })
         .unwrap();
     let segment = segment.finish().unwrap();
     let segment_name = Sha256::of(&segment);
@@ -981,22 +772,13 @@ fn forge(world: &World, before: Vec<Named>, objects: &[(Object, Vec<u8>)]) -> Ke
     let list =
         List::to_bytes(&world.repository, &segment_name, &[(PackKind::Trees, name)]).unwrap();
     let sha256 = Sha256::of(&list);
-    let named = Named {
-        sha256,
-        size: list.len() as u64,
-        key: names::list(&sha256),
-    };
+    let named = Named { sha256, size: list.len() as u64, key: names::list(&sha256) };
     put(&named.key, &list);
     let key = names::marker(marker.snapshot);
     world.backend.delete(&key).unwrap();
     let lists = before.into_iter().chain([named]).collect();
     let text = Marker { lists, ..marker }.to_text();
-    put(
-        &key,
-        note::sign(&text, world.host_key.signing())
-            .unwrap()
-            .as_bytes(),
-    );
+    put(&key, note::sign(&text, world.host_key.signing()).unwrap().as_bytes());
     pack_key
 }
 
@@ -1005,12 +787,8 @@ fn what_was_stored_last_wins_and_what_was_stored_first_serves_without_it() {
     let (_source, world) = backed_up();
     let lists = latest(&world).marker.lists;
     let objects = stored_objects(&world.repository, &latest(&world).marker);
-    let commit = objects
-        .iter()
-        .find(|(object, _)| object.kind == Kind::Commit);
-    let (commit, first) = commit
-        .map(|(object, bytes)| (*object, bytes.clone()))
-        .unwrap();
+    let commit = objects.iter().find(|(object, _)| object.kind == Kind::Commit);
+    let (commit, first) = commit.map(|(object, bytes)| (*object, bytes.clone())).unwrap();
     let last = [first.as_slice(), b"\n"].concat();
     let pack = forge(&world, lists, &[(commit, last.clone())]);
     let target = world.path("target");
@@ -1020,11 +798,7 @@ fn what_was_stored_last_wins_and_what_was_stored_first_serves_without_it() {
     let target = world.path("without");
     let report = restored(&world, &target);
     assert!(!report.needs_reading(), "{:#?}", report.lost);
-    assert!(
-        report.warnings[0].contains(pack.as_str()),
-        "{:?}",
-        report.warnings
-    );
+    assert!(report.warnings[0].contains(pack.as_str()), "{:?}", report.warnings);
     assert_eq!(fs::read(target.join(commit.path())).unwrap(), first);
 }
 
@@ -1033,11 +807,7 @@ fn bytes_that_are_not_the_object_are_left_out() {
     for kind in Kind::ALL {
         let (source, world) = backed_up();
         let objects = stored_objects(&world.repository, &latest(&world).marker);
-        let victim = *objects
-            .keys()
-            .filter(|object| object.kind == kind)
-            .min()
-            .unwrap();
+        let victim = *objects.keys().filter(|object| object.kind == kind).min().unwrap();
         let forged = objects.iter().map(|(object, bytes)| {
             let mut bytes = bytes.clone();
             if *object == victim {
@@ -1063,17 +833,9 @@ fn bytes_that_are_not_the_object_are_left_out() {
 fn what_was_salvaged_is_left_out_and_damage_is_told() {
     let source = example();
     let block = source.objects("blocks", PHOTOS).remove(0);
-    fs::remove_file(
-        source
-            .path
-            .join("seafile-data/storage/blocks")
-            .join(COPIED)
-            .join(
-                block
-                    .strip_prefix(source.path.join("seafile-data/storage/blocks").join(PHOTOS))
-                    .unwrap(),
-            ),
-    )
+    fs::remove_file(source.path.join("seafile-data/storage/blocks").join(COPIED).join(
+        block.strip_prefix(source.path.join("seafile-data/storage/blocks").join(PHOTOS)).unwrap(),
+    ))
     .unwrap();
     fs::write(&block, "bad bytes").unwrap();
     let world = World::local();
@@ -1083,11 +845,7 @@ fn what_was_salvaged_is_left_out_and_damage_is_told() {
     let report = restored(&world, &target);
     assert!(report.lost.is_empty() && report.needs_reading());
     assert_eq!((report.salvaged, report.damage), (1, backup.marker.damage));
-    assert!(
-        !target
-            .join(block.strip_prefix(&source.path).unwrap())
-            .exists()
-    );
+    assert!(!target.join(block.strip_prefix(&source.path).unwrap()).exists());
     assert!(!target.join("seawall-damaged").exists());
     let notes = fs::read_to_string(target.join(NOTES)).unwrap();
     assert!(

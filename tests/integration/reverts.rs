@@ -86,11 +86,8 @@ fn beyond(store: &Path, mut pending: Vec<String>) -> Vec<PathBuf> {
     let mut files: HashMap<String, PathBuf> = HashMap::new();
     for path in files_below(store) {
         let first = path.parent().unwrap().file_name().unwrap();
-        let id = format!(
-            "{}{}",
-            first.to_str().unwrap(),
-            path.file_name().unwrap().to_str().unwrap()
-        );
+        let id =
+            format!("{}{}", first.to_str().unwrap(), path.file_name().unwrap().to_str().unwrap());
         files.insert(id, path);
     }
     while let Some(id) = pending.pop() {
@@ -109,35 +106,21 @@ pub fn set_aside(target: &Path) -> BTreeSet<Object> {
     if !folder.exists() {
         return BTreeSet::new();
     }
-    let inside = |path: PathBuf| {
-        path.strip_prefix(&folder)
-            .unwrap()
-            .to_str()
-            .unwrap()
-            .to_owned()
-    };
+    let inside = |path: PathBuf| path.strip_prefix(&folder).unwrap().to_str().unwrap().to_owned();
     let files = files_below(&folder).into_iter().map(inside);
-    files
-        .map(|path| Object::from_path(&path).unwrap_or_else(|| panic!("{path}")))
-        .collect()
+    files.map(|path| Object::from_path(&path).unwrap_or_else(|| panic!("{path}"))).collect()
 }
 
 /// A source, and a repository in which its newest snapshot has heads that are older than commits in its packs: somebody put
 /// back an older database.
 pub fn rolled_back() -> (Source, World, BTreeSet<Object>) {
     let (source, world) = (Source::example(), World::local());
-    let libraries = [
-        add_library(&source, 30, 2000, 1),
-        add_library(&source, 30, 2000, 2),
-    ];
+    let libraries = [add_library(&source, 30, 2000, 1), add_library(&source, 30, 2000, 2)];
     world.backup(&source);
     let database = source.path.join("seafile-data/seafile.db");
     let older = fs::read(&database).unwrap();
     generator::change(&source.path, 10, 2000, 5);
-    let newer = libraries
-        .iter()
-        .map(|library| head(&source, library))
-        .collect();
+    let newer = libraries.iter().map(|library| head(&source, library)).collect();
     world.backup(&source);
     fs::write(&database, older).unwrap();
     world.backup(&source);
@@ -161,17 +144,8 @@ fn standby(
     target: &Path,
     older: bool,
 ) -> Result<Report, restore::Error> {
-    let options = Options {
-        standby: true,
-        older,
-        ..Options::new(target.to_owned())
-    };
-    restore::run(
-        &world.repository,
-        &snapshot(world, number),
-        &options,
-        &|_| {},
-    )
+    let options = Options { standby: true, older, ..Options::new(target.to_owned()) };
+    restore::run(&world.repository, &snapshot(world, number), &options, &|_| {})
 }
 
 #[test]
@@ -179,13 +153,7 @@ fn commits_that_a_roll_back_left_in_the_packs_are_not_put_in_place() {
     let (_source, world, newer) = rolled_back();
     for scope in [Scope::Everything, Scope::Data] {
         let target = world.path(&format!("{scope:?}"));
-        let report = restored(
-            &world,
-            &Options {
-                scope,
-                ..Options::new(target.clone())
-            },
-        );
+        let report = restored(&world, &Options { scope, ..Options::new(target.clone()) });
         assert_eq!(unreachable_commits(&target), [] as [PathBuf; 0]);
         for object in &newer {
             assert!(!target.join(object.path()).exists(), "{object}");
@@ -196,10 +164,7 @@ fn commits_that_a_roll_back_left_in_the_packs_are_not_put_in_place() {
         assert!(!report.needs_reading());
         assert!(!target.join("seafile-data/storage/seawall-commits").exists());
         let notes = fs::read_to_string(target.join(restore::NOTES)).unwrap();
-        assert!(
-            notes.contains(ASIDE) && notes.contains("1 commit"),
-            "{notes}"
-        );
+        assert!(notes.contains(ASIDE) && notes.contains("1 commit"), "{notes}");
     }
 }
 
@@ -211,9 +176,7 @@ fn all_other_commits_come_back() {
     let folder = "seafile-data/storage/commits";
     let inside = |top: &Path| -> BTreeSet<PathBuf> {
         let files = files_below(&top.join(folder)).into_iter();
-        files
-            .map(|path| path.strip_prefix(top).unwrap().to_owned())
-            .collect()
+        files.map(|path| path.strip_prefix(top).unwrap().to_owned()).collect()
     };
     let mut expected = inside(&source.path);
     for object in &newer {
@@ -231,10 +194,7 @@ fn a_standby_that_goes_back_has_no_newer_commits() {
         assert!(target.join(object.path()).exists());
     }
     let refused = standby(&world, 0, &target, false);
-    assert!(
-        matches!(refused, Err(restore::Error::GoesBack { .. })),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(restore::Error::GoesBack { .. })), "{refused:?}");
     assert_eq!(set_aside(&target), BTreeSet::new());
     let report = standby(&world, 0, &target, true).unwrap();
     assert_eq!(report.went_back_from, Some(snapshot(&world, 1).id()));
@@ -268,10 +228,7 @@ fn commits_that_somebody_made_in_a_standby_are_moved_and_kept() {
     let bytes = fs::read(object_path(&source, &made)).unwrap();
     fs::remove_file(object_path(&source, &made)).unwrap();
     let library = "12345678-1111-4222-8333-123456789abc";
-    let other = Object {
-        store: library.parse().unwrap(),
-        ..made
-    };
+    let other = Object { store: library.parse().unwrap(), ..made };
     for object in [&made, &other] {
         let path = target.join(object.path());
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -281,16 +238,9 @@ fn commits_that_somebody_made_in_a_standby_are_moved_and_kept() {
     assert_eq!(unreachable_commits(&target), [] as [PathBuf; 0]);
     assert_eq!(set_aside(&target), [made, other].into());
     for object in [&made, &other] {
-        assert_eq!(
-            fs::read(target.join(ASIDE).join(object.path())).unwrap(),
-            bytes
-        );
+        assert_eq!(fs::read(target.join(ASIDE).join(object.path())).unwrap(), bytes);
     }
-    let told: Vec<&str> = report
-        .set_aside
-        .iter()
-        .map(|count| count.library.as_str())
-        .collect();
+    let told: Vec<&str> = report.set_aside.iter().map(|count| count.library.as_str()).collect();
     assert_eq!(told, [library, DOCUMENTS]);
     // Another one of the same name does not take its place.
     let changed = [bytes.as_slice(), b"\n"].concat();
@@ -324,11 +274,7 @@ fn a_database_that_is_lost_leaves_no_older_one_beside_newer_commits() {
     assert!(notes.contains("THE DATABASE WITH THE HEADS"), "{notes}");
     let aside = target.join(ASIDE).join("seafile-data/seafile.db");
     assert_eq!(fs::read(aside).unwrap(), older);
-    assert!(
-        report.warnings.iter().any(|line| line.contains(ASIDE)),
-        "{:?}",
-        report.warnings
-    );
+    assert!(report.warnings.iter().any(|line| line.contains(ASIDE)), "{:?}", report.warnings);
 }
 
 #[test]
@@ -343,8 +289,7 @@ fn going_back_needs_a_word_on_the_command_line() {
     user.run(&["backup", from]).succeeds();
     let target = user.path("standby");
     let target = target.to_str().unwrap();
-    user.run(&["restore", "latest", "--standby", "--target", target])
-        .succeeds();
+    user.run(&["restore", "latest", "--standby", "--target", target]).succeeds();
     let back = ["restore", &first, "--standby", "--target", target];
     let refused = user.run(&back);
     refused.fails(1, &["later snapshot", "--older"]);
@@ -352,8 +297,7 @@ fn going_back_needs_a_word_on_the_command_line() {
     assert_eq!(without.status, 2, "{}", without.stderr);
     let went = user.run(&[&back[..], &["--older"]].concat());
     assert!(
-        went.succeeds()
-            .contains("1 commit that no restored pointer leads to"),
+        went.succeeds().contains("1 commit that no restored pointer leads to"),
         "{}",
         went.stdout
     );

@@ -21,9 +21,7 @@ fn make_shared(source: &Source) {
     let data = source.path.join("seafile-data");
     for kind in ["commits", "fs", "blocks"] {
         for file in files_below(&data.join("storage").join(kind)) {
-            let folder = data
-                .join(kind)
-                .join(file.parent().unwrap().file_name().unwrap());
+            let folder = data.join(kind).join(file.parent().unwrap().file_name().unwrap());
             fs::create_dir_all(&folder).unwrap();
             fs::rename(&file, folder.join(file.file_name().unwrap())).unwrap();
         }
@@ -38,34 +36,24 @@ fn shared() -> Source {
 }
 
 fn path_of(source: &Source, object: &Object) -> std::path::PathBuf {
-    let placed = Object {
-        store: Store::Shared,
-        ..*object
-    };
+    let placed = Object { store: Store::Shared, ..*object };
     source.path.join(placed.path())
 }
 
 fn head_of(source: &Source, library: &str) -> Object {
-    let id = source.query(&format!(
-        "SELECT commit_id FROM Branch WHERE repo_id = '{library}'"
-    ));
+    let id = source.query(&format!("SELECT commit_id FROM Branch WHERE repo_id = '{library}'"));
     Object::new(Store::Shared, Kind::Commit, id.parse().unwrap())
 }
 
 fn set_head(source: &Source, library: &str, commit: &Object) {
-    source.sql(&format!(
-        "UPDATE Branch SET commit_id = '{}' WHERE repo_id = '{library}'",
-        commit.id
-    ));
+    source
+        .sql(&format!("UPDATE Branch SET commit_id = '{}' WHERE repo_id = '{library}'", commit.id));
 }
 
 fn parent_of(source: &Source, commit: &Object) -> Object {
     let bytes = fs::read(path_of(source, commit)).unwrap();
     let json: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
-    Object {
-        id: json["parent_id"].as_str().unwrap().parse().unwrap(),
-        ..*commit
-    }
+    Object { id: json["parent_id"].as_str().unwrap().parse().unwrap(), ..*commit }
 }
 
 /// A library that shares no folder.
@@ -73,17 +61,13 @@ const UNICODE: &str = "830ac5d7-2294-4f9c-ae5f-81500eb54e68";
 
 fn counts(report: &Report) -> BTreeMap<String, Counts> {
     let libraries = report.manifest.libraries.iter();
-    libraries
-        .map(|library| (library.id.to_string(), library.counts))
-        .collect()
+    libraries.map(|library| (library.id.to_string(), library.counts)).collect()
 }
 
 /// Without the bytes: first commits of two libraries may have one id, and name different libraries.
 fn numbers(report: &Report) -> BTreeMap<String, [u64; 3]> {
     let counts = counts(report).into_iter();
-    counts
-        .map(|(library, counts)| (library, [counts.commits, counts.fs, counts.blocks]))
-        .collect()
+    counts.map(|(library, counts)| (library, [counts.commits, counts.fs, counts.blocks])).collect()
 }
 
 #[test]
@@ -136,10 +120,7 @@ fn counting_costs_as_much_as_changed_since_the_last_run() {
         fs::remove_file(folder).unwrap();
     }
     let made = {
-        let own = Object {
-            store: Store::Library(DOCUMENTS.parse().unwrap()),
-            ..head
-        };
+        let own = Object { store: Store::Library(DOCUMENTS.parse().unwrap()), ..head };
         // Made where a newer Seafile would make it, and moved.
         let in_own = source.path.join(own.path());
         fs::create_dir_all(in_own.parent().unwrap()).unwrap();
@@ -153,11 +134,7 @@ fn counting_costs_as_much_as_changed_since_the_last_run() {
         made
     };
     fs::create_dir_all(source.path.join("seafile-data/fs/00")).unwrap();
-    fs::write(
-        source.path.join("seafile-data/fs/00").join("0".repeat(38)),
-        b"x",
-    )
-    .unwrap();
+    fs::write(source.path.join("seafile-data/fs/00").join("0".repeat(38)), b"x").unwrap();
     set_head(&source, DOCUMENTS, &made);
     world.options.samples = 0;
     recording.take();
@@ -195,8 +172,7 @@ fn a_whole_installation_is_backed_up_verified_and_restored() {
     user.run(&["check", "--deep"]).succeeds();
     let target = user.path("restored");
     let text = target.to_str().unwrap();
-    user.run(&["restore", "latest", "--target", text])
-        .succeeds();
+    user.run(&["restore", "latest", "--target", text]).succeeds();
     user.run(&["verify", text]).succeeds();
     for kind in ["commits", "fs", "blocks"] {
         let inside = Path::new("seafile-data").join(kind);

@@ -16,10 +16,7 @@ use crate::support::{DOCUMENTS, Source, World, files_below};
 use crate::synthetic::generator;
 
 fn try_complete(world: &World, target: &Path) -> Result<Report, restore::Error> {
-    let options = Options {
-        standby: true,
-        ..Options::new(target.to_owned())
-    };
+    let options = Options { standby: true, ..Options::new(target.to_owned()) };
     restore::run(&world.repository, &latest(world), &options, &|_| {})
 }
 
@@ -39,12 +36,7 @@ fn assert_same_as_fresh(world: &World, target: &Path, name: &str) {
         let storage = folder.join("seafile-data/storage");
         let files = files_below(&storage).into_iter();
         files
-            .map(|path| {
-                (
-                    path.strip_prefix(folder).unwrap().to_owned(),
-                    fs::read(&path).unwrap(),
-                )
-            })
+            .map(|path| (path.strip_prefix(folder).unwrap().to_owned(), fs::read(&path).unwrap()))
             .collect()
     };
     let there: std::collections::BTreeMap<_, _> = inside(target).into_iter().collect();
@@ -140,44 +132,25 @@ fn nothing_else_is_taken_for_one() {
     // A folder with content that no restore made.
     fs::create_dir(&target).unwrap();
     fs::write(target.join("mine"), "").unwrap();
-    assert!(matches!(
-        try_complete(&world, &target),
-        Err(restore::Error::NotEmpty { .. })
-    ));
+    assert!(matches!(try_complete(&world, &target), Err(restore::Error::NotEmpty { .. })));
     fs::remove_dir_all(&target).unwrap();
     complete(&world, &target);
     // Without being asked to.
     let options = Options::new(target.clone());
     let plain = restore::run(&world.repository, &latest(&world), &options, &|_| {});
-    assert!(
-        matches!(plain, Err(restore::Error::IsStandby { .. })),
-        "{plain:?}"
-    );
+    assert!(matches!(plain, Err(restore::Error::IsStandby { .. })), "{plain:?}");
     // Of another repository.
     let other = World::local();
     other.backup(&source);
-    assert!(matches!(
-        try_complete(&other, &target),
-        Err(restore::Error::NotEmpty { .. })
-    ));
+    assert!(matches!(try_complete(&other, &target), Err(restore::Error::NotEmpty { .. })));
     // One that is in use.
     let mut running = std::process::Command::new("sh");
-    let running = running
-        .args(["-c", "sleep 60; true", "seaf-server"])
-        .spawn()
-        .unwrap();
+    let running = running.args(["-c", "sleep 60; true", "seaf-server"]).spawn().unwrap();
     let running = Killed(running);
-    fs::write(
-        target.join("pids/seaf-server.pid"),
-        running.0.id().to_string(),
-    )
-    .unwrap();
+    fs::write(target.join("pids/seaf-server.pid"), running.0.id().to_string()).unwrap();
     let refused = try_complete(&world, &target);
     drop(running);
-    assert!(
-        matches!(refused, Err(restore::Error::Runs { .. })),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(restore::Error::Runs { .. })), "{refused:?}");
     complete(&world, &target);
 }
 
@@ -185,33 +158,18 @@ fn nothing_else_is_taken_for_one() {
 fn by_the_command_line() {
     let (source, user) = (Source::example(), User::new());
     user.run(&["init"]).succeeds();
-    user.run(&["backup", source.path.to_str().unwrap()])
-        .succeeds();
+    user.run(&["backup", source.path.to_str().unwrap()]).succeeds();
     let target = tempfile::tempdir().unwrap();
-    let standby = [
-        "restore",
-        "latest",
-        "--standby",
-        "--target",
-        target.path().to_str().unwrap(),
-    ];
+    let standby = ["restore", "latest", "--standby", "--target", target.path().to_str().unwrap()];
     user.run(&standby).succeeds();
     let again = user.run(&standby);
     assert!(
-        again
-            .succeeds()
-            .contains("were there by name and length, 0 (0 B) are new"),
+        again.succeeds().contains("were there by name and length, 0 (0 B) are new"),
         "{}",
         again.stdout
     );
-    let plain = user.run(&[
-        "restore",
-        "latest",
-        "--target",
-        target.path().to_str().unwrap(),
-    ]);
+    let plain = user.run(&["restore", "latest", "--target", target.path().to_str().unwrap()]);
     assert_eq!(plain.status, 1);
     assert!(plain.stderr.contains("add --standby"), "{}", plain.stderr);
-    user.run(&["verify", target.path().to_str().unwrap()])
-        .succeeds();
+    user.run(&["verify", target.path().to_str().unwrap()]).succeeds();
 }

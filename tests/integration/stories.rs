@@ -26,9 +26,7 @@ fn file(source: &Source, object: &Object) -> PathBuf {
 }
 
 fn head(source: &Source, library: &str) -> Object {
-    let id = source.query(&format!(
-        "SELECT commit_id FROM Branch WHERE repo_id = '{library}'"
-    ));
+    let id = source.query(&format!("SELECT commit_id FROM Branch WHERE repo_id = '{library}'"));
     Object::new(library.parse().unwrap(), Kind::Commit, id.parse().unwrap())
 }
 
@@ -39,25 +37,16 @@ fn field(source: &Source, commit: &Object, name: &str) -> seawall::object::Objec
 }
 
 fn parent(source: &Source, commit: &Object) -> Object {
-    Object {
-        id: field(source, commit, "parent_id"),
-        ..*commit
-    }
+    Object { id: field(source, commit, "parent_id"), ..*commit }
 }
 
 fn root(source: &Source, commit: &Object) -> Object {
-    Object {
-        kind: Kind::Fs,
-        id: field(source, commit, "root_id"),
-        ..*commit
-    }
+    Object { kind: Kind::Fs, id: field(source, commit, "root_id"), ..*commit }
 }
 
 fn point(source: &Source, library: &str, commit: &Object) {
-    source.sql(&format!(
-        "UPDATE Branch SET commit_id = '{}' WHERE repo_id = '{library}'",
-        commit.id
-    ));
+    source
+        .sql(&format!("UPDATE Branch SET commit_id = '{}' WHERE repo_id = '{library}'", commit.id));
 }
 
 /// What a run that knows nothing says of the same source: the truth.
@@ -114,10 +103,7 @@ fn what_a_lost_attempt_visited_is_not_closed() {
     fs::remove_file(file(&source, &root(&source, &newest))).unwrap();
     // seaf-fsck --repair between the dump and the look at the rows: the head goes back to a good commit.
     let path = source.path.join("seafile-data/seafile.db");
-    let sql = format!(
-        "UPDATE Branch SET commit_id = '{}' WHERE repo_id = '{UNICODE}'",
-        old.id
-    );
+    let sql = format!("UPDATE Branch SET commit_id = '{}' WHERE repo_id = '{UNICODE}'", old.id);
     let is_done = AtomicBool::new(false);
     world.through(Arc::new(Told::new(inner, move |key| {
         if key.as_str().contains("/seafile.") && !is_done.swap(true, Ordering::SeqCst) {
@@ -144,11 +130,7 @@ fn a_lost_pack_is_not_named_after_a_run_that_died() {
     let pack = files_below(&place.join("data/trees")).pop().unwrap();
     fs::remove_file(&pack).unwrap();
     world.options.list = true;
-    let plan = Plan::new().always(
-        Verb::Put,
-        "data/trees",
-        Fault::FailBefore(ErrorKind::NoSpace),
-    );
+    let plan = Plan::new().always(Verb::Put, "data/trees", Fault::FailBefore(ErrorKind::NoSpace));
     world.through(Arc::new(FaultyBackend::new(open(), plan)));
     assert!(world.try_backup(&source).is_err());
     world.through(Arc::new(open()));
@@ -156,10 +138,7 @@ fn a_lost_pack_is_not_named_after_a_run_that_died() {
     for named in &report.marker.lists {
         for (kind, name) in List::read(&world.repository, named).unwrap().packs {
             let key = names::pack(kind, &name, world.repository.seal());
-            assert!(
-                world.backend.stat(&key).is_ok(),
-                "the marker names {key}, which is lost"
-            );
+            assert!(world.backend.stat(&key).is_ok(), "the marker names {key}, which is lost");
         }
     }
 }
@@ -197,9 +176,7 @@ pub fn move_to_shared(source: &Source, kinds: &[&str], libraries: &[&str]) {
     for kind in kinds {
         for library in libraries {
             for path in files_below(&data.join("storage").join(kind).join(library)) {
-                let folder = data
-                    .join(kind)
-                    .join(path.parent().unwrap().file_name().unwrap());
+                let folder = data.join(kind).join(path.parent().unwrap().file_name().unwrap());
                 fs::create_dir_all(&folder).unwrap();
                 fs::rename(&path, folder.join(path.file_name().unwrap())).unwrap();
             }
@@ -220,10 +197,7 @@ fn a_pack_of_the_shared_store_that_is_lost_opens_libraries() {
     world.options.list = true;
     let report = world.backup(&source);
     let stored = stored_objects(&world.repository, &report.marker);
-    let missing = before
-        .iter()
-        .filter(|object| !stored.contains_key(object))
-        .count();
+    let missing = before.iter().filter(|object| !stored.contains_key(object)).count();
     assert!(
         missing == 0 || report.marker.damage > 0,
         "{missing} missing, damage {}",
@@ -248,11 +222,7 @@ fn two_libraries_need_the_same_object_of_the_shared_store() {
     let commits = source.path.join("seafile-data/storage/commits");
     crate::support::run(
         "cp",
-        &[
-            "-a",
-            commits.join(PHOTOS).to_str().unwrap(),
-            commits.join(copy).to_str().unwrap(),
-        ],
+        &["-a", commits.join(PHOTOS).to_str().unwrap(), commits.join(copy).to_str().unwrap()],
     );
     source.sql(&format!(
         "INSERT INTO Repo VALUES ('{copy}'); INSERT INTO Branch VALUES ('master', '{copy}', '{}')",
@@ -270,9 +240,7 @@ fn a_commit_that_was_repaired_is_stored_again() {
     let path = file(&source, &commit);
     let good = fs::read(&path).unwrap();
     let wrong = parent(&source, &commit).id.to_string();
-    let bad = String::from_utf8(good.clone())
-        .unwrap()
-        .replace(&wrong, &"3".repeat(40));
+    let bad = String::from_utf8(good.clone()).unwrap().replace(&wrong, &"3".repeat(40));
     fs::write(&path, bad).unwrap();
     assert!(world.backup(&source).marker.damage > 0);
     fs::write(&path, &good).unwrap();
@@ -294,11 +262,7 @@ fn a_lost_pack_and_then_a_lost_catalog() {
         let storage = source.path.join("seafile-data/storage").join(kind);
         crate::support::run(
             "cp",
-            &[
-                "-a",
-                storage.join(PHOTOS).to_str().unwrap(),
-                storage.join(copy).to_str().unwrap(),
-            ],
+            &["-a", storage.join(PHOTOS).to_str().unwrap(), storage.join(copy).to_str().unwrap()],
         );
     }
     source.sql(&format!(
@@ -378,9 +342,7 @@ fn a_pack_that_a_rescue_found_bad_is_not_believed_any_more() {
 fn a_virtual_library_is_open_when_its_origins_pack_is_lost_whatever_the_manifest() {
     let (source, mut world) = (Source::example(), World::local());
     let id = "4dd8df17-3a9d-4e43-ae3a-c510e039be4b";
-    let rows = source.query(&format!(
-        "SELECT commit_id FROM Branch WHERE repo_id = '{id}'"
-    ));
+    let rows = source.query(&format!("SELECT commit_id FROM Branch WHERE repo_id = '{id}'"));
     source.sql(&format!(
         "DELETE FROM Repo WHERE repo_id = '{id}'; DELETE FROM Branch WHERE repo_id = '{id}';
          CREATE TABLE Kept AS SELECT * FROM VirtualRepo; DELETE FROM VirtualRepo;
@@ -413,11 +375,7 @@ fn a_virtual_library_is_open_when_its_origins_pack_is_lost_whatever_the_manifest
     let tree = {
         let mut object = head(&source, id);
         object.id = field(&source, &object, "root_id");
-        Object {
-            kind: Kind::Fs,
-            store: origin.parse().unwrap(),
-            ..object
-        }
+        Object { kind: Kind::Fs, store: origin.parse().unwrap(), ..object }
     };
     assert!(
         stored(&world, &report, &tree) || report.marker.damage > 0,
@@ -454,9 +412,7 @@ fn an_origin_whose_row_is_lost_is_copied_whole() {
 fn a_lost_segment_over_a_rotten_pack_does_not_end_all_backups() {
     let (source, mut world) = (Source::example(), World::local());
     world.backup(&source);
-    let pack = files_below(&world.repository_path().join("data/blocks"))
-        .pop()
-        .unwrap();
+    let pack = files_below(&world.repository_path().join("data/blocks")).pop().unwrap();
     let mut bytes = fs::read(&pack).unwrap();
     bytes[10] ^= 1;
     fs::remove_file(&pack).unwrap();
@@ -483,10 +439,7 @@ fn a_clock_that_was_ahead_once_does_not_end_the_listing() {
     let later = now + Duration::from_hours(24 * 30);
     world.clock = seawall::time::Clock::new(move || later);
     let report = world.backup(&source);
-    assert!(
-        report.needs_reading(),
-        "a month later nobody has noticed that all blocks are gone"
-    );
+    assert!(report.needs_reading(), "a month later nobody has noticed that all blocks are gone");
 }
 
 /// Pro with `skip_block_hash`: a rotten block is stored as "unverifiable" in one store; the good copy
@@ -499,11 +452,7 @@ fn a_verified_block_is_no_link_to_an_unverifiable_one() {
         let storage = source.path.join("seafile-data/storage").join(kind);
         crate::support::run(
             "cp",
-            &[
-                "-a",
-                storage.join(PHOTOS).to_str().unwrap(),
-                storage.join(copy).to_str().unwrap(),
-            ],
+            &["-a", storage.join(PHOTOS).to_str().unwrap(), storage.join(copy).to_str().unwrap()],
         );
     }
     source.sql(&format!(
@@ -532,10 +481,7 @@ fn a_verified_block_is_no_link_to_an_unverifiable_one() {
     options.workers = 1;
     let report = seawall::backup::run(context, &installation, &options).unwrap();
     let inside = path.strip_prefix(&source.path).unwrap().to_str().unwrap();
-    let object = Object {
-        store: copy.parse().unwrap(),
-        ..Object::from_path(inside).unwrap()
-    };
+    let object = Object { store: copy.parse().unwrap(), ..Object::from_path(inside).unwrap() };
     assert!(
         stored_objects(&world.repository, &report.marker)[&object] == good,
         "damage {}, and a verified block restores as rotten bytes",
@@ -565,9 +511,7 @@ fn the_highest_valid_since_survives_a_night_without_the_row() {
     let old = parent(&source, &parent(&source, &newest));
     fs::remove_file(file(&source, &root(&source, &old))).unwrap();
     let since = field_ctime(&source, &newest);
-    source.sql(&format!(
-        "INSERT OR REPLACE INTO RepoValidSince VALUES ('{UNICODE}', {since})"
-    ));
+    source.sql(&format!("INSERT OR REPLACE INTO RepoValidSince VALUES ('{UNICODE}', {since})"));
     assert_eq!(world.backup(&source).marker.damage, 0);
     let rows = format!(
         "DELETE FROM Repo WHERE repo_id = '{UNICODE}'; DELETE FROM Branch WHERE repo_id = '{UNICODE}';
@@ -629,15 +573,9 @@ fn a_damage_record_costs_one_night() {
     let (source, world) = (Source::example(), World::local());
     world.backup(&source);
     let keys = world.keys();
-    let told = [
-        "data/blocks/",
-        "data/trees/",
-        "data/lists/",
-        "data/index/",
-        "databases/",
-        "data/files/",
-    ]
-    .map(|folder| keys.iter().find(|key| key.starts_with(folder)).unwrap());
+    let told =
+        ["data/blocks/", "data/trees/", "data/lists/", "data/index/", "databases/", "data/files/"]
+            .map(|folder| keys.iter().find(|key| key.starts_with(folder)).unwrap());
     let lines = told.map(|key| format!("key {key}\n")).concat();
     let key = Key::parse("data/runs/damaged-2026-11-23T00-00-00Z-00000000").unwrap();
     let text = format!("seawall damage 1\n{lines}");
@@ -647,11 +585,7 @@ fn a_damage_record_costs_one_night() {
     for _ in 0..2 {
         let report = world.backup(&source);
         assert!(!report.needs_reading(), "{:?}", report.alarms);
-        let stored = (
-            report.totals.packs,
-            report.databases_stored,
-            report.groups_stored,
-        );
+        let stored = (report.totals.packs, report.databases_stored, report.groups_stored);
         assert_eq!(stored, (0, 0, 0));
     }
 }
@@ -668,9 +602,5 @@ fn what_is_learnt_anew_is_listed_in_the_same_run() {
     fs::remove_file(&pack).unwrap();
     assert!(!world.options.list);
     let report = world.backup(&source);
-    assert!(
-        report.totals.packs > 0 && report.needs_reading(),
-        "{:?}",
-        report.alarms
-    );
+    assert!(report.totals.packs > 0 && report.needs_reading(), "{:?}", report.alarms);
 }

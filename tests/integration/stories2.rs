@@ -160,11 +160,7 @@ fn a_bad_sector_under_a_pack_whose_segment_is_lost_does_not_end_all_backups() {
 fn a_damage_record_is_heard_once() {
     let (source, mut world, [_, second]) = two_lists();
     let marker = &second.marker;
-    let mut bad: Vec<Key> = world
-        .keys()
-        .iter()
-        .map(|key| Key::parse(key).unwrap())
-        .collect();
+    let mut bad: Vec<Key> = world.keys().iter().map(|key| Key::parse(key).unwrap()).collect();
     bad.retain(seawall::repository::names::may_be_absent);
     assert!(bad.contains(&marker.lists[0].key) && bad.contains(&marker.sums.key));
     let text = runs::record_text(runs::DAMAGE, bad.iter());
@@ -186,11 +182,7 @@ fn a_damage_record_is_heard_once() {
         let quiet = world.backup(&source);
         assert!(!quiet.needs_reading(), "night {night}: {:?}", quiet.alarms);
         assert_eq!(
-            (
-                quiet.totals.packs,
-                quiet.databases_stored,
-                quiet.groups_stored
-            ),
+            (quiet.totals.packs, quiet.databases_stored, quiet.groups_stored),
             (0, 0, 0),
             "night {night}"
         );
@@ -199,11 +191,7 @@ fn a_damage_record_is_heard_once() {
 }
 
 fn below(source: &Source, kind: &str) -> PathBuf {
-    source
-        .path
-        .join("seafile-data/storage")
-        .join(kind)
-        .join(PHOTOS)
+    source.path.join("seafile-data/storage").join(kind).join(PHOTOS)
 }
 
 /// A folder is lost, its files are copied by listing, and it comes back before the run decides what
@@ -249,8 +237,6 @@ fn what_comes_back_after_the_walk_closes_nothing_below_it() {
 /// Whether a fs object, a zlib stream of JSON, is a folder.
 fn is_folder(bytes: &[u8]) -> bool {
     let mut text = String::new();
-    flate2::read::ZlibDecoder::new(bytes)
-        .read_to_string(&mut text)
-        .unwrap();
+    flate2::read::ZlibDecoder::new(bytes).read_to_string(&mut text).unwrap();
     text.contains("\"dirents\"")
 }

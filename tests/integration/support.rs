@@ -47,10 +47,7 @@ pub fn small_archive() -> Option<PathBuf> {
         "{} is missing: put shared/ beside the checkout, or set SEAWALL_FIXTURES",
         archive.display()
     );
-    eprintln!(
-        "NOT RUN with haiwen-small: {} is missing",
-        archive.display()
-    );
+    eprintln!("NOT RUN with haiwen-small: {} is missing", archive.display());
     None
 }
 
@@ -64,19 +61,9 @@ impl Source {
     /// A copy of the example.
     pub fn example() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        run(
-            "cp",
-            &[
-                "-a",
-                example().to_str().unwrap(),
-                folder.path().to_str().unwrap(),
-            ],
-        );
+        run("cp", &["-a", example().to_str().unwrap(), folder.path().to_str().unwrap()]);
         let path = folder.path().join("haiwen");
-        Self {
-            _folder: folder,
-            path,
-        }
+        Self { _folder: folder, path }
     }
 
     /// The larger one, where it is to be had.
@@ -84,21 +71,9 @@ impl Source {
         let archive = small_archive()?;
         let folder = tempfile::tempdir().unwrap();
         let folder_text = folder.path().to_str().unwrap();
-        run(
-            "tar",
-            &[
-                "--zstd",
-                "-xf",
-                archive.to_str().unwrap(),
-                "-C",
-                folder_text,
-            ],
-        );
+        run("tar", &["--zstd", "-xf", archive.to_str().unwrap(), "-C", folder_text]);
         let path = folder.path().join("haiwen");
-        Some(Self {
-            _folder: folder,
-            path,
-        })
+        Some(Self { _folder: folder, path })
     }
 
     pub fn installation(&self) -> Installation {
@@ -121,13 +96,7 @@ impl Source {
 
     /// Every file of a kind in a store, sorted.
     pub fn objects(&self, kind: &str, library: &str) -> Vec<PathBuf> {
-        files_below(
-            &self
-                .path
-                .join("seafile-data/storage")
-                .join(kind)
-                .join(library),
-        )
+        files_below(&self.path.join("seafile-data/storage").join(kind).join(library))
     }
 }
 
@@ -196,11 +165,7 @@ pub fn tree(folder: &Path) -> std::collections::BTreeMap<PathBuf, String> {
                 format!("link to {}", fs::read_link(entry.path()).unwrap().display())
             } else {
                 let hash = seawall::object::Sha256::of(&fs::read(entry.path()).unwrap());
-                format!(
-                    "file {mode:o} {}.{:09} {hash}",
-                    metadata.mtime(),
-                    metadata.mtime_nsec()
-                )
+                format!("file {mode:o} {}.{:09} {hash}", metadata.mtime(), metadata.mtime_nsec())
             };
             found.insert(entry.path().strip_prefix(folder).unwrap().to_owned(), text);
         }
@@ -259,16 +224,7 @@ impl World {
             samples: 0,
             ..Options::default()
         };
-        Self {
-            folder,
-            backend,
-            repository,
-            host_key,
-            state,
-            of_repository,
-            clock,
-            options,
-        }
+        Self { folder, backend, repository, host_key, state, of_repository, clock, options }
     }
 
     /// The same host and local repository once more, in a folder of its own to break.
@@ -348,11 +304,8 @@ impl World {
 
     /// Every key of the repository, sorted.
     pub fn keys(&self) -> Vec<String> {
-        let mut keys: Vec<String> = self
-            .backend
-            .list("")
-            .map(|entry| entry.unwrap().key.to_string())
-            .collect();
+        let mut keys: Vec<String> =
+            self.backend.list("").map(|entry| entry.unwrap().key.to_string()).collect();
         keys.sort();
         keys
     }
@@ -367,10 +320,7 @@ pub struct Told {
 
 impl Told {
     pub fn new(inner: impl Backend + 'static, tell: impl Fn(&Key) + Send + Sync + 'static) -> Self {
-        Self {
-            inner: Arc::new(inner),
-            tell: Box::new(tell),
-        }
+        Self { inner: Arc::new(inner), tell: Box::new(tell) }
     }
 }
 

@@ -20,17 +20,12 @@ fn an_empty_place_where_this_host_stored_is_a_disk_that_is_not_mounted() {
     user.run(&["backup", path]).succeeds();
     let away = user.path("away");
     fs::rename(user.repository(), &away).unwrap();
-    let changes: [&dyn Fn(); 3] = [
-        &|| {},
-        &|| fs::create_dir(user.repository()).unwrap(),
-        &|| fs::write(user.repository().join("lost+found"), b"").unwrap(),
-    ];
+    let changes: [&dyn Fn(); 3] = [&|| {}, &|| fs::create_dir(user.repository()).unwrap(), &|| {
+        fs::write(user.repository().join("lost+found"), b"").unwrap()
+    }];
     for change in changes {
         change();
-        let before = user
-            .repository()
-            .exists()
-            .then(|| files_below(&user.repository()));
+        let before = user.repository().exists().then(|| files_below(&user.repository()));
         for verb in [
             &["backup", path][..],
             &["backup", path, "--init"],
@@ -44,21 +39,13 @@ fn an_empty_place_where_this_host_stored_is_a_disk_that_is_not_mounted() {
             assert!(!ran.stderr.contains("--init"), "{verb:?}: {}", ran.stderr);
         }
         let doctor = user.run(&["doctor"]);
-        assert!(
-            doctor.stdout.contains("is the disk mounted"),
-            "{}",
-            doctor.stdout
-        );
-        let after = user
-            .repository()
-            .exists()
-            .then(|| files_below(&user.repository()));
+        assert!(doctor.stdout.contains("is the disk mounted"), "{}", doctor.stdout);
+        let after = user.repository().exists().then(|| files_below(&user.repository()));
         assert_eq!(before, after);
     }
     // Spelled in another way it is the same place.
     let spelled = format!("{}/", user.repository().display());
-    user.run(&["init", "-r", &spelled])
-        .fails(10, &["is the disk mounted"]);
+    user.run(&["init", "-r", &spelled]).fails(10, &["is the disk mounted"]);
     fs::remove_dir_all(user.repository()).unwrap();
     fs::rename(&away, user.repository()).unwrap();
     user.run(&["backup", path]).succeeds();
@@ -77,8 +64,7 @@ fn a_place_by_a_link_is_the_same_place() {
     fs::remove_dir_all(&disk).unwrap();
     fs::create_dir(&disk).unwrap();
     user.run(&["init"]).fails(10, &["is the disk mounted"]);
-    user.run(&["init", "-r", disk.to_str().unwrap()])
-        .fails(10, &["is the disk mounted"]);
+    user.run(&["init", "-r", disk.to_str().unwrap()]).fails(10, &["is the disk mounted"]);
     assert!(files_below(&disk).is_empty());
 }
 
@@ -97,8 +83,7 @@ fn a_repository_that_is_lost_for_good_is_begun_anew_by_a_word() {
     user.run(&["check"]).succeeds();
     // The new one is known as the old one was.
     empty(&user);
-    user.run(&["backup", path, "--init"])
-        .fails(10, &["is the disk mounted"]);
+    user.run(&["backup", path, "--init"]).fails(10, &["is the disk mounted"]);
     user.run(&["backup", path, "--init", "--anew"]).succeeds();
 }
 
@@ -113,8 +98,7 @@ fn another_repository_at_the_same_place_is_not_joined_without_a_word() {
     other.run(&["init"]).succeeds();
     fs::remove_dir_all(user.repository()).unwrap();
     fs::rename(other.repository(), user.repository()).unwrap();
-    user.run(&["init"])
-        .fails(10, &["another repository", "this host stored here on"]);
+    user.run(&["init"]).fails(10, &["another repository", "this host stored here on"]);
     user.run(&["init", "--anew"]).succeeds();
     user.run(&["backup", path]).succeeds();
 }
@@ -129,8 +113,7 @@ fn a_new_place_is_made_as_before() {
     ran.fails(10, &["--init"]);
     user.run(&["backup", path, "--init"]).succeeds();
     let another = user.path("another");
-    user.run(&["init", "-r", another.to_str().unwrap()])
-        .succeeds();
+    user.run(&["init", "-r", another.to_str().unwrap()]).succeeds();
 }
 
 /// The server moves: nobody waits for the key of before, unless it stores again.
@@ -150,34 +133,17 @@ fn a_host_that_moved_is_not_late() {
     user.run(&["backup", path]).succeeds();
     let yesterday = std::time::SystemTime::now() - std::time::Duration::from_hours(20);
     assert_eq!(files_below(&user.repository().join("markers")).len(), 3);
-    fs::File::options()
-        .write(true)
-        .open(&of_the_old)
-        .unwrap()
-        .set_modified(yesterday)
-        .unwrap();
+    fs::File::options().write(true).open(&of_the_old).unwrap().set_modified(yesterday).unwrap();
     let nowhere = user.path("nowhere");
     let third = |more: &[&str]| {
-        let status = [
-            "status",
-            "--max-age",
-            "10h",
-            "--state-dir",
-            nowhere.to_str().unwrap(),
-        ];
+        let status = ["status", "--max-age", "10h", "--state-dir", nowhere.to_str().unwrap()];
         user.run(&[&status[..], more].concat())
     };
     for key in [&[][..], &["--trust", trust]] {
         let ran = third(key);
         if key.is_empty() {
             assert!(ran.succeeds().contains("retired   "), "{}", ran.stdout);
-            assert_eq!(
-                third(&["--json"]).json()["retired"]
-                    .as_array()
-                    .unwrap()
-                    .len(),
-                1
-            );
+            assert_eq!(third(&["--json"]).json()["retired"].as_array().unwrap().len(), 1);
         } else {
             // A key that somebody vouches for is retired only by another one of that kind.
             assert_eq!(ran.status, 1, "{}", ran.stdout);
@@ -186,25 +152,12 @@ fn a_host_that_moved_is_not_late() {
     // Where both are trusted.
     user.run(&["status", "--max-age", "10h"]).succeeds();
     // Whoever asks for it by name gets it.
-    let host = of_the_old
-        .file_name()
-        .unwrap()
-        .to_str()
-        .unwrap()
-        .rsplit('-')
-        .next()
-        .unwrap()
-        .to_owned();
+    let host =
+        of_the_old.file_name().unwrap().to_str().unwrap().rsplit('-').next().unwrap().to_owned();
     assert_eq!(third(&["--host", &host]).status, 1);
     // The old server is not dead: it counts again.
-    user.run(&["backup", path, "--state-dir", old_state.to_str().unwrap()])
-        .succeeds();
+    user.run(&["backup", path, "--state-dir", old_state.to_str().unwrap()]).succeeds();
     let ran = third(&["--json"]);
-    assert_eq!(
-        ran.json()["retired"].as_array().unwrap().len(),
-        0,
-        "{}",
-        ran.stdout
-    );
+    assert_eq!(ran.json()["retired"].as_array().unwrap().len(), 0, "{}", ran.stdout);
     assert_eq!(ran.json()["hosts"].as_array().unwrap().len(), 2);
 }

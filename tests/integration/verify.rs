@@ -32,17 +32,9 @@ fn verify(source: &Source) -> Report {
 
 fn verify_as(installation: &Installation, progress: &dyn Fn(&str)) -> Report {
     let spool = tempfile::tempdir().unwrap();
-    let options = Options {
-        second_look: Duration::ZERO,
-        workers: 3,
-        ..Options::default()
-    };
+    let options = Options { second_look: Duration::ZERO, workers: 3, ..Options::default() };
     let report = verify::run(installation, spool.path(), &options, progress).unwrap();
-    assert_eq!(
-        fs::read_dir(spool.path()).unwrap().count(),
-        0,
-        "the spool is left empty"
-    );
+    assert_eq!(fs::read_dir(spool.path()).unwrap().count(), 0, "the spool is left empty");
     report
 }
 
@@ -52,18 +44,9 @@ fn object(damage: &Damage) -> Object {
 
 /// (library, reason, paths) of each entry about an object.
 fn about(report: &Report, wanted: Object) -> Vec<(String, &str, Vec<String>)> {
-    let damage = report
-        .damage
-        .iter()
-        .filter(|damage| object(damage) == wanted);
+    let damage = report.damage.iter().filter(|damage| object(damage) == wanted);
     damage
-        .map(|damage| {
-            (
-                damage.library.to_string(),
-                damage.reason.as_str(),
-                damage.paths.clone(),
-            )
-        })
+        .map(|damage| (damage.library.to_string(), damage.reason.as_str(), damage.paths.clone()))
         .collect()
 }
 
@@ -73,27 +56,13 @@ fn the_example_is_whole() {
     let before = tree(&source.path);
     let report = verify(&source);
     assert!(report.is_good(), "{report:#?}");
-    assert_eq!(
-        (report.libraries, report.damaged, report.unverifiable),
-        (10, 0, 0)
-    );
+    assert_eq!((report.libraries, report.damaged, report.unverifiable), (10, 0, 0));
     let on_disk = files_below(&source.path.join("seafile-data/storage")).len() as u64;
-    assert_eq!(
-        report.objects,
-        on_disk - 2,
-        "all but two that nothing points to"
-    );
+    assert_eq!(report.objects, on_disk - 2, "all but two that nothing points to");
     assert_eq!(report.databases.len(), 5);
-    assert!(
-        report.without_pointer.is_empty() && report.changed.is_empty(),
-        "{report:#?}"
-    );
+    assert!(report.without_pointer.is_empty() && report.changed.is_empty(), "{report:#?}");
     assert!(report.warnings.is_empty(), "{:?}", report.warnings);
-    assert!(
-        report.history_incomplete.is_empty(),
-        "{:?}",
-        report.history_incomplete
-    );
+    assert!(report.history_incomplete.is_empty(), "{:?}", report.history_incomplete);
     assert_eq!(tree(&source.path), before, "nothing is written");
 }
 
@@ -107,23 +76,12 @@ fn the_small_installation_is_whole() {
     assert!(report.is_good(), "{report:#?}");
     assert_eq!(report.libraries, 19);
     assert!(report.warnings.is_empty(), "{:?}", report.warnings);
-    let [garbage] = &report.without_pointer[..] else {
-        panic!("{:?}", report.without_pointer)
-    };
+    let [garbage] = &report.without_pointer[..] else { panic!("{:?}", report.without_pointer) };
     assert!(garbage.garbage);
-    assert_eq!(
-        garbage.store.to_string(),
-        "b9afe6cd-1dcc-475c-9972-85d406bc98cf"
-    );
-    let incomplete: Vec<String> = report
-        .history_incomplete
-        .iter()
-        .map(|library| library.library.to_string())
-        .collect();
-    assert!(
-        incomplete.contains(&"123a2770-da42-4bcd-a5f8-d9bd9799f53c".into()),
-        "{incomplete:?}"
-    );
+    assert_eq!(garbage.store.to_string(), "b9afe6cd-1dcc-475c-9972-85d406bc98cf");
+    let incomplete: Vec<String> =
+        report.history_incomplete.iter().map(|library| library.library.to_string()).collect();
+    assert!(incomplete.contains(&"123a2770-da42-4bcd-a5f8-d9bd9799f53c".into()), "{incomplete:?}");
     assert_eq!(tree(&source.path), before, "nothing is written");
 }
 
@@ -132,20 +90,11 @@ fn a_library_without_a_branch_is_damage() {
     let source = Source::example();
     source.sql(&format!("DELETE FROM Branch WHERE repo_id = '{PHOTOS}'"));
     let report = verify(&source);
-    let [damage] = &report.damage[..] else {
-        panic!("{:#?}", report.damage)
-    };
-    assert_eq!(
-        (damage.library.to_string().as_str(), damage.reason.as_str()),
-        (PHOTOS, "no-head")
-    );
+    let [damage] = &report.damage[..] else { panic!("{:#?}", report.damage) };
+    assert_eq!((damage.library.to_string().as_str(), damage.reason.as_str()), (PHOTOS, "no-head"));
     assert_eq!(damage.library_name.as_deref(), Some("Photos & Videos"));
     assert!(report.without_pointer.is_empty());
-    assert!(
-        report.warnings.iter().any(|line| line.contains(PHOTOS)),
-        "{:?}",
-        report.warnings
-    );
+    assert!(report.warnings.iter().any(|line| line.contains(PHOTOS)), "{:?}", report.warnings);
 }
 
 #[test]
@@ -153,29 +102,17 @@ fn a_shared_folder_whose_library_has_no_row_is_damage() {
     let source = Source::example();
     let objects = verify(&source).objects;
     for table in ["Repo", "Branch", "RepoHead"] {
-        source.sql(&format!(
-            "DELETE FROM {table} WHERE repo_id = '{DOCUMENTS}'"
-        ));
+        source.sql(&format!("DELETE FROM {table} WHERE repo_id = '{DOCUMENTS}'"));
     }
     let report = verify(&source);
-    assert_eq!(
-        report.objects, objects,
-        "by the base commit and its history"
-    );
-    let [damage] = &report.damage[..] else {
-        panic!("{:#?}", report.damage)
-    };
+    assert_eq!(report.objects, objects, "by the base commit and its history");
+    let [damage] = &report.damage[..] else { panic!("{:#?}", report.damage) };
     assert_eq!(
         (damage.library.to_string().as_str(), damage.reason.as_str()),
         (VIRTUAL, "no-origin")
     );
-    let [loose] = &report.without_pointer[..] else {
-        panic!("{:?}", report.without_pointer)
-    };
-    assert_eq!(
-        (loose.store.to_string().as_str(), loose.garbage),
-        (DOCUMENTS, false)
-    );
+    let [loose] = &report.without_pointer[..] else { panic!("{:?}", report.without_pointer) };
+    assert_eq!((loose.store.to_string().as_str(), loose.garbage), (DOCUMENTS, false));
 }
 
 #[test]
@@ -184,24 +121,13 @@ fn a_destroyed_library_is_found_wherever_its_row_is() {
         let source = Source::example();
         for kind in ["commits", "fs", "blocks"] {
             let _ = fs::remove_dir_all(
-                source
-                    .path
-                    .join("seafile-data/storage")
-                    .join(kind)
-                    .join(library),
+                source.path.join("seafile-data/storage").join(kind).join(library),
             );
         }
         let report = verify(&source);
-        let heads: Vec<&Damage> = report
-            .damage
-            .iter()
-            .filter(|damage| damage.library.to_string() == library)
-            .collect();
-        assert!(
-            !heads.is_empty() && heads[0].object.kind == Kind::Commit,
-            "{:#?}",
-            report.damage
-        );
+        let heads: Vec<&Damage> =
+            report.damage.iter().filter(|damage| damage.library.to_string() == library).collect();
+        assert!(!heads.is_empty() && heads[0].object.kind == Kind::Commit, "{:#?}", report.damage);
     }
 }
 
@@ -212,9 +138,7 @@ fn stores_without_a_row_are_named() {
         source.sql(&format!("DELETE FROM {table} WHERE repo_id = '{PHOTOS}'"));
     }
     let garbage = "11111111-1111-4111-8111-111111111111";
-    source.sql(&format!(
-        "INSERT INTO GarbageRepos (repo_id) VALUES ('{garbage}')"
-    ));
+    source.sql(&format!("INSERT INTO GarbageRepos (repo_id) VALUES ('{garbage}')"));
     fs::create_dir(source.path.join("seafile-data/storage/fs").join(garbage)).unwrap();
     fs::create_dir(source.path.join("seafile-data/storage/fs/lost+found")).unwrap();
     let report = verify(&source);
@@ -238,11 +162,7 @@ fn random_block_ids_of_pro_are_counted_and_their_lengths_checked() {
     (installation.pro, installation.skip_block_hash) = (true, true);
     alter(&block, |bytes| bytes[0] ^= 1);
     let report = verify_as(&installation, &|_| {});
-    assert!(
-        report.is_good() && report.unverifiable == 1,
-        "{:#?}",
-        report.damage
-    );
+    assert!(report.is_good() && report.unverifiable == 1, "{:#?}", report.damage);
     alter(&block, |bytes| bytes.truncate(bytes.len() - 1));
     let report = verify_as(&installation, &|_| {});
     assert_eq!(
@@ -274,13 +194,7 @@ fn a_damaged_database_does_not_hide_the_rest() {
     put(&source.path.join("seafile-data/seafile.db"), &[b'x'; 5000]);
     let spool = tempfile::tempdir().unwrap();
     assert!(
-        verify::run(
-            &source.installation(),
-            spool.path(),
-            &Options::default(),
-            &|_| {}
-        )
-        .is_err()
+        verify::run(&source.installation(), spool.path(), &Options::default(), &|_| {}).is_err()
     );
 }
 
@@ -288,10 +202,7 @@ fn a_damaged_database_does_not_hide_the_rest() {
 fn objects_of_the_folder_that_all_libraries_shared_count() {
     let source = Source::example();
     let file = Contents::new(&source, PHOTOS).some_file();
-    let shared = Object {
-        store: Store::Shared,
-        ..file.blocks[0]
-    };
+    let shared = Object { store: Store::Shared, ..file.blocks[0] };
     fs::create_dir_all(path(&source, &shared).parent().unwrap()).unwrap();
     fs::rename(path(&source, &file.blocks[0]), path(&source, &shared)).unwrap();
     let report = verify(&source);

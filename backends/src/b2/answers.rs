@@ -87,10 +87,7 @@ pub(super) fn is_expired(error: &Error) -> bool {
     find::<Refused>(error).is_some_and(|refused| {
         // The answer to a HEAD has no code.
         refused.status == 401
-            && matches!(
-                refused.code.as_str(),
-                "expired_auth_token" | "bad_auth_token" | ""
-            )
+            && matches!(refused.code.as_str(), "expired_auth_token" | "bad_auth_token" | "")
     })
 }
 
@@ -112,10 +109,9 @@ impl Refused {
                 ErrorKind::PermissionDenied,
                 "a daily cap of the account is reached: raise it on B2's web page, or wait until midnight UTC",
             ),
-            ("bad_bucket_id", _) => (
-                ErrorKind::Invalid,
-                "check the bucket-id in the URL: the bucket has to exist",
-            ),
+            ("bad_bucket_id", _) => {
+                (ErrorKind::Invalid, "check the bucket-id in the URL: the bucket has to exist")
+            }
             (_, 401 | 403) => (
                 ErrorKind::PermissionDenied,
                 "look at B2_APPLICATION_KEY_ID and B2_APPLICATION_KEY: the key needs listFiles, readFiles and writeFiles",
@@ -127,10 +123,6 @@ impl Refused {
             _ => (ErrorKind::Other, ""),
         };
         let error = Error::new(kind).with_source(self);
-        if hint.is_empty() {
-            error
-        } else {
-            error.with_hint(hint)
-        }
+        if hint.is_empty() { error } else { error.with_hint(hint) }
     }
 }

@@ -39,9 +39,7 @@ impl<'a> Pages<'a> {
         let page = self.backend.page(&self.below, start.as_deref(), MOST);
         let page = block_on(page)??;
         let entries = page.files.iter();
-        self.found = entries
-            .filter_map(|file| self.backend.entry(file))
-            .collect();
+        self.found = entries.filter_map(|file| self.backend.entry(file)).collect();
         // A page that begins where the last one did would be read for ever.
         self.is_over = page.next_file_name.is_none() || page.next_file_name == start;
         self.start = page.next_file_name;

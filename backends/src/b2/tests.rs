@@ -39,9 +39,7 @@ fn key(text: &str) -> Key {
 
 fn listed(backend: &B2Backend, prefix: &str) -> Vec<String> {
     let entries = backend.list(prefix);
-    entries
-        .map(|entry| entry.unwrap().key.to_string())
-        .collect()
+    entries.map(|entry| entry.unwrap().key.to_string()).collect()
 }
 
 mod conformance {
@@ -63,10 +61,7 @@ fn an_upload_is_checked_and_named() {
     }
     let requests = server.requests();
     let calls = |path: &str| -> Vec<&Request> {
-        requests
-            .iter()
-            .filter(|request| request.path() == path)
-            .collect()
+        requests.iter().filter(|request| request.path() == path).collect()
     };
     let uploads = calls("/upload");
     // printf body | sha1sum
@@ -99,14 +94,7 @@ fn what_is_removed_stays_as_a_version() {
 fn what_others_stored_is_passed_over() {
     let server = B2::new();
     let backend = open(&server);
-    for name in [
-        "other",
-        "of x",
-        "of x/.bzEmpty",
-        "of x/a/",
-        "of x/a/.hidden",
-        "of xy/b",
-    ] {
+    for name in ["other", "of x", "of x/.bzEmpty", "of x/a/", "of x/a/.hidden", "of xy/b"] {
         server.plant(name, b"x");
     }
     for number in 0..12 {
@@ -152,24 +140,9 @@ fn said(error: &Error) -> String {
 fn each_word_has_its_kind() {
     for (status, code, kind, hint) in [
         (403, "storage_cap_exceeded", ErrorKind::NoSpace, "cap"),
-        (
-            403,
-            "transaction_cap_exceeded",
-            ErrorKind::PermissionDenied,
-            "midnight",
-        ),
-        (
-            403,
-            "access_denied",
-            ErrorKind::PermissionDenied,
-            "writeFiles",
-        ),
-        (
-            401,
-            "unauthorized",
-            ErrorKind::PermissionDenied,
-            "B2_APPLICATION_KEY",
-        ),
+        (403, "transaction_cap_exceeded", ErrorKind::PermissionDenied, "midnight"),
+        (403, "access_denied", ErrorKind::PermissionDenied, "writeFiles"),
+        (401, "unauthorized", ErrorKind::PermissionDenied, "B2_APPLICATION_KEY"),
         (400, "bad_bucket_id", ErrorKind::Invalid, "bucket-id"),
         (400, "bad_request", ErrorKind::Invalid, ""),
         (413, "", ErrorKind::Invalid, ""),
@@ -228,24 +201,15 @@ fn answers_that_cannot_be_are_refused() {
     let backend = open(&server);
     backend.put_new(&key("a"), b"0123456789").unwrap();
     server.script(|request| (request.method == "GET").then(|| Answer::new(200, "0123456789")));
-    assert_eq!(
-        backend.get(&key("a"), Some(2..4)).unwrap_err().kind(),
-        ErrorKind::Other
-    );
+    assert_eq!(backend.get(&key("a"), Some(2..4)).unwrap_err().kind(), ErrorKind::Other);
     server.script(|request| {
         let same = r#"{"files": [], "nextFileName": "x"}"#;
-        request
-            .path()
-            .ends_with("list_file_names")
-            .then(|| Answer::new(200, same))
+        request.path().ends_with("list_file_names").then(|| Answer::new(200, same))
     });
     assert_eq!(backend.list("").count(), 0);
     server.script(|_| Some(Answer::new(200, "hunter2")));
     let error = backend.list("").next().unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Other);
     assert!(!said(&error).contains("hunter2"));
-    assert_eq!(
-        backend.stat(&key("a")).unwrap_err().kind(),
-        ErrorKind::Other
-    );
+    assert_eq!(backend.stat(&key("a")).unwrap_err().kind(), ErrorKind::Other);
 }

@@ -85,10 +85,7 @@ pub(super) fn the_longest_keys_work(fresh: &Fresh) {
     for text in [&one, &two, &deep, &below] {
         assert_eq!(get(&fresh.second, text), text.as_bytes());
     }
-    assert_eq!(
-        keys(&fresh.second, ""),
-        names([&one, &two, &deep, &below].map(String::as_str))
-    );
+    assert_eq!(keys(&fresh.second, ""), names([&one, &two, &deep, &below].map(String::as_str)));
     fresh.first.delete(&key(&deep)).unwrap();
     assert_eq!(keys(&fresh.second, "d/d"), [below].into());
 }
@@ -112,9 +109,8 @@ pub(super) fn every_character_of_keys_works(fresh: &Fresh) {
 }
 
 pub(super) fn similar_keys_are_different(fresh: &Fresh) {
-    let texts = [
-        "a/b", "a/B", "A/b", "a.b", "a-b", "a_b", "ab", "a/b.", "a/b-", "a/bb", "aa/b", "b/a",
-    ];
+    let texts =
+        ["a/b", "a/B", "A/b", "a.b", "a-b", "a_b", "ab", "a/b.", "a/b-", "a/bb", "aa/b", "b/a"];
     for text in texts {
         put(&fresh.first, text, text.as_bytes());
     }

@@ -28,10 +28,7 @@ fn race(fresh: &Fresh, write: impl Fn(u8) -> (Key, Vec<u8>) + Sync) -> Vec<Resul
                 scope.spawn(move || start(writer))
             })
             .collect();
-        writers
-            .into_iter()
-            .map(|writer| writer.join().unwrap())
-            .collect()
+        writers.into_iter().map(|writer| writer.join().unwrap()).collect()
     })
 }
 

@@ -15,10 +15,7 @@ use crate::runtime::block_on;
 const LONG: Duration = Duration::from_secs(5);
 
 fn client(change: impl FnOnce(&mut Options)) -> Client {
-    let mut options = Options {
-        stalled_after: Duration::from_millis(300),
-        ..Options::default()
-    };
+    let mut options = Options { stalled_after: Duration::from_millis(300), ..Options::default() };
     change(&mut options);
     Client::new(&options, NonZeroUsize::new(3).unwrap()).unwrap()
 }
@@ -52,12 +49,7 @@ fn a_request_and_its_answer_are_whole() {
         assert_eq!(request.method, "PUT");
         assert_eq!(request.target, "/thing?sig=hunter2");
         assert_eq!(request.header("content-length"), Some("1000000"));
-        assert!(
-            request
-                .header("user-agent")
-                .unwrap()
-                .starts_with("seawall/")
-        );
+        assert!(request.header("user-agent").unwrap().starts_with("seawall/"));
         Answer::new(201, request.body).with("etag", "x")
     });
     let body: Vec<u8> = (0..=250).cycle().take(1_000_000).collect();
@@ -75,11 +67,7 @@ fn what_does_not_move_is_given_up() {
         std::thread::sleep(LONG);
         Answer::new(200, "late")
     });
-    let halfway = serve(|_| Answer {
-        claims: Some(100),
-        stalls: true,
-        ..Answer::new(200, "x")
-    });
+    let halfway = serve(|_| Answer { claims: Some(100), stalls: true, ..Answer::new(200, "x") });
     for port in [silent, halfway] {
         let (kind, text) = fails(&client(|_| {}), port);
         assert_eq!(kind, ErrorKind::Transient, "{text}");
@@ -89,14 +77,8 @@ fn what_does_not_move_is_given_up() {
 
 #[test]
 fn a_body_that_ends_early_is_no_body() {
-    let cut = serve(|_| Answer {
-        claims: Some(100),
-        ..Answer::new(200, "x")
-    });
-    let none = serve(|_| Answer {
-        hangs_up: true,
-        ..Answer::default()
-    });
+    let cut = serve(|_| Answer { claims: Some(100), ..Answer::new(200, "x") });
+    let none = serve(|_| Answer { hangs_up: true, ..Answer::default() });
     for port in [cut, none] {
         let (kind, text) = fails(&client(|_| {}), port);
         assert_eq!(kind, ErrorKind::Transient, "{text}");
@@ -115,17 +97,10 @@ fn nobody_listens() {
 
 #[test]
 fn a_refusal_is_told_though_its_words_do_not_come() {
-    let stalls = serve(|_| Answer {
-        claims: Some(100),
-        stalls: true,
-        ..Answer::new(507, "full")
-    });
+    let stalls = serve(|_| Answer { claims: Some(100), stalls: true, ..Answer::new(507, "full") });
     let long = serve(|_| Answer::new(404, vec![b'x'; 1 << 20]));
     let answer = send(&client(|_| {}), "GET", stalls).unwrap();
-    assert_eq!(
-        (answer.status().as_u16(), &answer.body()[..]),
-        (507, &b"full"[..])
-    );
+    assert_eq!((answer.status().as_u16(), &answer.body()[..]), (507, &b"full"[..]));
     let answer = send(&client(|_| {}), "GET", long).unwrap();
     assert_eq!(answer.status(), 404);
     assert!(answer.body().len() as u64 <= MAX_FAILURE_BYTES);
@@ -156,9 +131,7 @@ fn bodies_go_no_faster_than_they_may() {
     let rate = NonZeroU64::new(200_000);
     let up = client(|options| options.upload_limit = rate);
     let started = Instant::now();
-    block_on(up.send(request("PUT", port, vec![7; 100_000])))
-        .unwrap()
-        .unwrap();
+    block_on(up.send(request("PUT", port, vec![7; 100_000]))).unwrap().unwrap();
     let nearly_all = (100_000 - SMALL_CHUNK) * 5;
     assert!(started.elapsed().as_micros() >= nearly_all as u128);
     let down = client(|options| options.download_limit = rate);
@@ -235,10 +208,7 @@ fn files_without_certificates_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ca.pem");
     let refused = || {
-        let options = Options {
-            ca_file: Some(path.clone()),
-            ..Options::default()
-        };
+        let options = Options { ca_file: Some(path.clone()), ..Options::default() };
         let error = Client::new(&options, NonZeroUsize::MIN).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid);
         assert!(error.hint().unwrap().contains("BEGIN CERTIFICATE"));
@@ -246,11 +216,7 @@ fn files_without_certificates_are_refused() {
         assert!(text.contains("ca.pem"), "{text}");
     };
     refused();
-    for content in [
-        "",
-        "hunter2",
-        "-----BEGIN CERTIFICATE-----\n~\n-----END CERTIFICATE-----\n",
-    ] {
+    for content in ["", "hunter2", "-----BEGIN CERTIFICATE-----\n~\n-----END CERTIFICATE-----\n"] {
         let mut file = File::options();
         let file = file.create(true).write(true).truncate(true).open(&path);
         file.unwrap().write_all(content.as_bytes()).unwrap();

@@ -62,10 +62,9 @@ impl Trouble {
                 ErrorKind::Invalid,
                 Some("if it is right, give the authority's certificate with --ca-file FILE"),
             ),
-            What::Tls(_) => (
-                ErrorKind::Invalid,
-                Some("check host and port: is it HTTPS that is spoken there?"),
-            ),
+            What::Tls(_) => {
+                (ErrorKind::Invalid, Some("check host and port: is it HTTPS that is spoken there?"))
+            }
             What::TooLong(_) => (ErrorKind::Other, None),
         };
         let error = Error::new(kind).with_source(self.to_string());
@@ -101,9 +100,7 @@ pub(crate) fn find<'e, T: StdError + 'static>(
         if let Some(found) = error.downcast_ref() {
             return Some(found);
         }
-        let inside = error
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref);
+        let inside = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
         next = match inside {
             Some(inside) => Some(inside),
             None => error.source(),

@@ -14,9 +14,7 @@ use rustix::io::Errno;
 
 use super::quirks::{self, Quirks};
 
-const FOLDER: OFlags = OFlags::RDONLY
-    .union(OFlags::DIRECTORY)
-    .union(OFlags::CLOEXEC);
+const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// An open folder; clones share the handle.
 #[derive(Debug, Clone)]
@@ -42,10 +40,7 @@ impl Folder {
     /// Opens a folder by its path, through symbolic links.
     pub(super) fn open_path(path: &Path) -> io::Result<Self> {
         let handle = rustix::fs::open(path, FOLDER, Mode::empty())?;
-        Ok(Self {
-            handle: Arc::new(handle),
-            quirks: Arc::default(),
-        })
+        Ok(Self { handle: Arc::new(handle), quirks: Arc::default() })
     }
 
     /// What was found out of its file system.
@@ -60,16 +55,10 @@ impl Folder {
 
     /// Opens a folder in this one; none if the name stands for nothing, or for a file.
     pub(super) fn open(&self, name: &str) -> io::Result<Option<Self>> {
-        match rustix::fs::openat(
-            &*self.handle,
-            name,
-            FOLDER | OFlags::NOFOLLOW,
-            Mode::empty(),
-        ) {
-            Ok(handle) => Ok(Some(Self {
-                handle: Arc::new(handle),
-                quirks: Arc::clone(&self.quirks),
-            })),
+        match rustix::fs::openat(&*self.handle, name, FOLDER | OFlags::NOFOLLOW, Mode::empty()) {
+            Ok(handle) => {
+                Ok(Some(Self { handle: Arc::new(handle), quirks: Arc::clone(&self.quirks) }))
+            }
             Err(Errno::NOENT) => Ok(None),
             // Which of the two a symbolic link gives is the kernel's choice.
             Err(Errno::NOTDIR | Errno::LOOP) => match self.holds(name)? {
@@ -238,9 +227,7 @@ pub(super) fn sync(handle: impl AsFd) -> Result<(), Errno> {
 fn modified(stat: &Stat) -> SystemTime {
     let seconds = u64::try_from(stat.st_mtime).unwrap_or_default();
     let nanoseconds = u32::try_from(stat.st_mtime_nsec).unwrap_or_default();
-    UNIX_EPOCH
-        .checked_add(Duration::new(seconds, nanoseconds))
-        .unwrap_or(UNIX_EPOCH)
+    UNIX_EPOCH.checked_add(Duration::new(seconds, nanoseconds)).unwrap_or(UNIX_EPOCH)
 }
 
 /// The bytes of a file in `range`, all of them or an error.
@@ -251,11 +238,7 @@ pub(super) fn read_exactly(mut file: File, range: &Range<u64>) -> io::Result<Vec
     body.try_reserve_exact(expected)?;
     file.seek(SeekFrom::Start(range.start))?;
     file.take(len).read_to_end(&mut body)?;
-    if body.len() == expected {
-        Ok(body)
-    } else {
-        Err(io::ErrorKind::UnexpectedEof.into())
-    }
+    if body.len() == expected { Ok(body) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
 /// A request that cannot be right with what the folder holds.
@@ -265,7 +248,5 @@ pub(super) fn invalid(text: String) -> io::Error {
 
 /// A name that stands for neither a file nor a folder.
 pub(super) fn not_followed(name: &str) -> io::Error {
-    invalid(format!(
-        "{name} is neither a file nor a folder, and a symbolic link is not followed"
-    ))
+    invalid(format!("{name} is neither a file nor a folder, and a symbolic link is not followed"))
 }

@@ -28,8 +28,7 @@ impl Quirks {
     /// A name cannot be given without replacing; whether that is accepted.
     pub(super) fn may_write_weakly(&self) -> bool {
         let is_accepted = self.accepts_weak_writes.load(Ordering::Relaxed);
-        self.has_weak_writes
-            .fetch_or(is_accepted, Ordering::Relaxed);
+        self.has_weak_writes.fetch_or(is_accepted, Ordering::Relaxed);
         is_accepted
     }
 
@@ -114,10 +113,7 @@ fn is_share(file_system: &str) -> bool {
 pub(super) fn file_system_of(folder: impl AsFd) -> String {
     let found = rustix::fs::fstat(folder).ok().and_then(|stat| {
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
-        let (major, minor) = (
-            rustix::fs::major(stat.st_dev),
-            rustix::fs::minor(stat.st_dev),
-        );
+        let (major, minor) = (rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev));
         kind_of(&mounts, &format!("{major}:{minor}")).map(str::to_owned)
     });
     found.unwrap_or_else(|| "of an unknown kind".to_owned())
@@ -178,10 +174,7 @@ mod tests {
             ("fuseblk", false),
             ("vfat", false),
         ] {
-            assert_eq!(
-                has_no_folder_sync(Errno::IO, || file_system.to_owned()),
-                is_weak
-            );
+            assert_eq!(has_no_folder_sync(Errno::IO, || file_system.to_owned()), is_weak);
             assert!(has_no_folder_sync(Errno::ACCESS, || file_system.to_owned()));
             assert!(!has_no_folder_sync(Errno::NOSPC, || file_system.to_owned()));
         }

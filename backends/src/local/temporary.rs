@@ -47,12 +47,7 @@ impl<'a> Temporary<'a> {
     /// Writes a new file that survives a power cut, though its name may not.
     pub(super) fn write(folder: &'a Folder, body: &[u8]) -> io::Result<Self> {
         let (name, file) = new_locked(folder, PATIENCE, &mut |_| ())?;
-        let mut temporary = Self {
-            folder,
-            name,
-            file,
-            renamed: false,
-        };
+        let mut temporary = Self { folder, name, file, renamed: false };
         temporary.file.write_all(body)?;
         // Without this a power cut may leave the name with an empty file behind it.
         folder::sync(&temporary.file)?;
@@ -180,7 +175,5 @@ pub(super) fn remove_stale(folder: &Folder, name: &str) -> io::Result<bool> {
 
 fn is_old(modified: SystemTime) -> bool {
     // A clock that was set back says nothing.
-    SystemTime::now()
-        .duration_since(modified)
-        .is_ok_and(|age| age >= STALE_AFTER)
+    SystemTime::now().duration_since(modified).is_ok_and(|age| age >= STALE_AFTER)
 }

@@ -144,11 +144,7 @@ fn create_refuses_a_file_in_the_way() {
 fn files_and_folders_are_private_and_nothing_else_stays() {
     for by_links in [false, true] {
         let (folder, backend) = fresh();
-        let backend = if by_links {
-            backend.by_links()
-        } else {
-            backend
-        };
+        let backend = if by_links { backend.by_links() } else { backend };
         backend.put_new(&key("a/b/c"), b"x").unwrap();
         backend.put_new(&key("d"), b"x").unwrap();
         backend.put_new(&key("d"), b"other").unwrap_err();
@@ -223,11 +219,7 @@ fn stale_temporaries_are_removed_and_nothing_else() {
     for name in others {
         plant(path(name), b"x");
     }
-    symlink(
-        path("a"),
-        path(".seawall-00000000000000000000000000000000.tmp"),
-    )
-    .unwrap();
+    symlink(path("a"), path(".seawall-00000000000000000000000000000000.tmp")).unwrap();
     assert_eq!(names_on_disk(folder.path()).len(), 14);
     assert_eq!(backend.remove_stale_temporaries().unwrap(), 2);
     assert_eq!(backend.remove_stale_temporaries().unwrap(), 0);
@@ -256,13 +248,7 @@ fn what_a_killed_process_was_writing_is_removed() {
         .unwrap();
     let mut child = KilledGroup(child);
     let mut said = [0; 6];
-    child
-        .0
-        .stdout
-        .as_mut()
-        .unwrap()
-        .read_exact(&mut said)
-        .unwrap();
+    child.0.stdout.as_mut().unwrap().read_exact(&mut said).unwrap();
     assert_eq!(backend.remove_stale_temporaries().unwrap(), 0);
     assert!(path.exists());
     let mut stdout = child.0.stdout.take().unwrap();
@@ -293,15 +279,9 @@ fn what_may_not_be_removed_stays() {
     set_mode(folder.path(), 0o755);
     set_mode(&inside, 0o555);
     set_mode(inside.join(STALE), 0o666);
-    assert_eq!(
-        unprivileged(|| backend.remove_stale_temporaries()).unwrap(),
-        0
-    );
+    assert_eq!(unprivileged(|| backend.remove_stale_temporaries()).unwrap(), 0);
     set_mode(&inside, 0o000);
-    assert_eq!(
-        unprivileged(|| backend.remove_stale_temporaries()).unwrap(),
-        0
-    );
+    assert_eq!(unprivileged(|| backend.remove_stale_temporaries()).unwrap(), 0);
     set_mode(&inside, 0o755);
     assert_eq!(backend.remove_stale_temporaries().unwrap(), 1);
 }
@@ -436,13 +416,7 @@ fn strange_names_are_not_listed() {
 fn a_folder_that_cannot_be_read_is_an_error_that_names_it() {
     let (folder, backend) = fresh();
     let path = |name: &str| folder.path().join(name);
-    for name in [
-        "a/1",
-        "data/blocks/2",
-        "data/trees/3",
-        "lost+found/4",
-        "z/5",
-    ] {
+    for name in ["a/1", "data/blocks/2", "data/trees/3", "lost+found/4", "z/5"] {
         plant(path(name), b"x");
     }
     set_mode(folder.path(), 0o755);
@@ -451,14 +425,9 @@ fn a_folder_that_cannot_be_read_is_an_error_that_names_it() {
     }
     let (found, errors): (Vec<_>, Vec<_>) =
         unprivileged(|| backend.list("").partition(Result::is_ok));
-    let found: BTreeSet<String> = found
-        .into_iter()
-        .map(|found| found.unwrap().key.to_string())
-        .collect();
-    assert_eq!(
-        found,
-        ["a/1", "data/trees/3", "z/5"].map(str::to_owned).into()
-    );
+    let found: BTreeSet<String> =
+        found.into_iter().map(|found| found.unwrap().key.to_string()).collect();
+    assert_eq!(found, ["a/1", "data/trees/3", "z/5"].map(str::to_owned).into());
     assert_eq!(errors.len(), 1);
     let error = errors.into_iter().next().unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::PermissionDenied);
@@ -523,18 +492,9 @@ pub(super) fn note_sync(handle: BorrowedFd<'_>) {
 /// What was synced since the last time, below `root`; temporary files are `tmp`.
 fn take_synced(root: &Path) -> Vec<(String, bool)> {
     let shown = |(path, has_names): (PathBuf, bool)| {
-        let path = path
-            .strip_prefix(root)
-            .unwrap()
-            .to_str()
-            .unwrap()
-            .to_owned();
+        let path = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
         let name = path.rsplit('/').next().unwrap_or_default();
-        let path = if temporary::is_name(name) {
-            path.replace(name, "tmp")
-        } else {
-            path
-        };
+        let path = if temporary::is_name(name) { path.replace(name, "tmp") } else { path };
         (path, has_names)
     };
     SYNCED.take().into_iter().map(shown).collect()
@@ -552,12 +512,7 @@ fn everything_is_synced_in_order() {
     let backend = LocalBackend::create(root.join("r/s")).unwrap();
     synced(&[("r", true), ("", true)]);
     backend.put_new(&key("a/b/c"), b"x").unwrap();
-    let whole = [
-        ("r/s/a/b/tmp", false),
-        ("r/s/a/b", true),
-        ("r/s/a", true),
-        ("r/s", true),
-    ];
+    let whole = [("r/s/a/b/tmp", false), ("r/s/a/b", true), ("r/s/a", true), ("r/s", true)];
     synced(&whole);
     backend.put_new(&key("a/b/d"), b"x").unwrap();
     synced(&whole[..2]);

@@ -40,28 +40,15 @@ pub(super) struct Found {
 impl Found {
     /// As a listing shows it, if its path can be a key.
     pub(super) fn into_entry(self) -> Option<Entry> {
-        Some(Entry {
-            key: Key::parse(&self.path).ok()?,
-            len: self.len,
-            modified: self.modified,
-        })
+        Some(Entry { key: Key::parse(&self.path).ok()?, len: self.len, modified: self.modified })
     }
 }
 
 impl Walk {
     /// Files below the folder `prefix` whose names are wanted.
     pub(super) fn new(root: &Folder, prefix: &str, wanted: fn(&str) -> bool) -> Self {
-        let pending = if has_room(prefix) {
-            vec![prefix.to_owned()]
-        } else {
-            Vec::new()
-        };
-        Self {
-            root: root.clone(),
-            wanted,
-            pending,
-            current: None,
-        }
+        let pending = if has_room(prefix) { vec![prefix.to_owned()] } else { Vec::new() };
+        Self { root: root.clone(), wanted, pending, current: None }
     }
 
     /// Opens a folder; one that went away is passed over.
@@ -70,11 +57,7 @@ impl Walk {
             return Ok(None);
         };
         let names = folder.names()?;
-        Ok(Some(Reading {
-            path,
-            folder,
-            names,
-        }))
+        Ok(Some(Reading { path, folder, names }))
     }
 
     /// Takes note of a folder, or says what a wanted file is.
@@ -149,11 +132,7 @@ fn has_room(path: &str) -> bool {
 
 /// A path, one name further.
 fn join(path: &str, name: &str) -> String {
-    if path.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{path}/{name}")
-    }
+    if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") }
 }
 
 /// An error about a folder or a file, named as if it were a key.

@@ -50,20 +50,14 @@ fn kind(error: &opendal::Error) -> ErrorKind {
 fn of_told(told: &Told, service: Service) -> Error {
     let (kind, hint) = match told {
         Told::Status(status) => match status.as_u16() {
-            401 => (
-                ErrorKind::PermissionDenied,
-                Some(service.credentials_hint()),
-            ),
+            401 => (ErrorKind::PermissionDenied, Some(service.credentials_hint())),
             413 => (
                 ErrorKind::Invalid,
                 Some(
                     "the server limits what it takes at a time: raise that (nginx: client_max_body_size)",
                 ),
             ),
-            507 => (
-                ErrorKind::NoSpace,
-                Some("the server's disk is full, or a quota is used up"),
-            ),
+            507 => (ErrorKind::NoSpace, Some("the server's disk is full, or a quota is used up")),
             _ => (ErrorKind::Transient, None),
         },
         Told::Kept(_) => (ErrorKind::PermissionDenied, None),
@@ -71,10 +65,9 @@ fn of_told(told: &Told, service: Service) -> Error {
             ErrorKind::Invalid,
             Some("give the URL that it sends to: nothing is sent on by itself"),
         ),
-        Told::Foreign => (
-            ErrorKind::Invalid,
-            Some("the proxy before the server has to leave paths as they are"),
-        ),
+        Told::Foreign => {
+            (ErrorKind::Invalid, Some("the proxy before the server has to leave paths as they are"))
+        }
         // Cut off, or a proxy's page: another attempt may get the list.
         Told::Malformed => (ErrorKind::Transient, None),
     };

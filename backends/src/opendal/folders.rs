@@ -150,11 +150,7 @@ pub(super) struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     pub(super) fn new(calls: &'a Calls, prefix: &str) -> Self {
-        Self {
-            calls,
-            folders: vec![prefix.to_owned()],
-            found: VecDeque::new(),
-        }
+        Self { calls, folders: vec![prefix.to_owned()], found: VecDeque::new() }
     }
 
     fn read(&mut self, folder: &str) -> Result<()> {
@@ -200,9 +196,8 @@ pub(super) fn remove_stale(calls: &Calls) -> Result<u64> {
     };
     let mut removed = 0;
     for (name, metadata) in names {
-        let age = metadata
-            .last_modified()
-            .and_then(|modified| now.duration_since(modified.into()).ok());
+        let age =
+            metadata.last_modified().and_then(|modified| now.duration_since(modified.into()).ok());
         let is_stale = metadata.mode() == EntryMode::FILE
             && temporary::is_name(&name)
             && age.is_some_and(|age| age >= STALE_AFTER);

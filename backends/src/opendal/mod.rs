@@ -86,22 +86,11 @@ impl OpendalBackend {
     pub(crate) fn open(remote: &Remote, options: &Options, absent: Absent) -> Result<Self> {
         let connections = options.connections.unwrap_or(CONNECTIONS);
         let transport = Transport::new(options, connections)?;
-        let Configured {
-            operator,
-            service,
-            writes,
-        } = configured(remote, options, &transport)?;
+        let Configured { operator, service, writes } = configured(remote, options, &transport)?;
         let backend = Self {
-            calls: Calls {
-                operator,
-                service,
-                transport,
-            },
+            calls: Calls { operator, service, transport },
             folders: service.has_folders().then(Folders::default),
-            properties: Properties {
-                writes,
-                connections,
-            },
+            properties: Properties { writes, connections },
         };
         match &backend.folders {
             Some(_) => Folders::open_root(&backend.calls, absent)?,
@@ -163,11 +152,7 @@ fn entry(key: Key, metadata: &Metadata) -> Result<Entry> {
             .with_key(&key)
             .with_source("the server does not tell when this was stored"));
     };
-    Ok(Entry {
-        key,
-        len: metadata.content_length(),
-        modified: modified.into(),
-    })
+    Ok(Entry { key, len: metadata.content_length(), modified: modified.into() })
 }
 
 /// The path of the folder that a prefix names.
@@ -287,12 +272,7 @@ struct Pages<'a> {
 
 impl<'a> Pages<'a> {
     fn new(calls: &'a Calls, prefix: &str) -> Self {
-        Self {
-            calls,
-            prefix: prefix.to_owned(),
-            lister: None,
-            is_over: false,
-        }
+        Self { calls, prefix: prefix.to_owned(), lister: None, is_over: false }
     }
 
     /// What a service names next, if it names more.

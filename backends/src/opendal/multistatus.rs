@@ -163,10 +163,7 @@ mod tests {
         for href in ["/b/a", "/ab", "", "a/b", "http://h", "/%ff", "<b>/a</b>"] {
             assert_eq!(got(&answer(href), "/a"), Err(Told::Foreign), "{href}");
         }
-        assert_eq!(
-            got("<response><href/></response>", "/a"),
-            Err(Told::Foreign)
-        );
+        assert_eq!(got("<response><href/></response>", "/a"), Err(Told::Foreign));
     }
 
     #[test]

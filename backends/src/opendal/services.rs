@@ -67,11 +67,7 @@ pub(super) fn configured(
     };
     let transport = opendal::HttpTransporter::new(transport.clone());
     let context = OperationContext::new().with_http_transport(transport);
-    Ok(Configured {
-        operator: operator.with_context(context),
-        service,
-        writes,
-    })
+    Ok(Configured { operator: operator.with_context(context), service, writes })
 }
 
 type Made = (Operator, Service, Writes);
@@ -100,9 +96,7 @@ fn azblob(remote: &Remote, options: &Options) -> Result<Made> {
     } else if let Some(key) = first_of(options, &AZURE_KEYS) {
         builder = builder.account_key(key.expose_secret());
     } else {
-        return Err(missing(
-            "AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN",
-        ));
+        return Err(missing("AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN"));
     }
     Ok((operator(builder, Service::Azblob)?, Service::Azblob, writes))
 }
@@ -134,11 +128,8 @@ fn webdav(remote: &Remote, options: &Options) -> Result<Made> {
         Scheme::Webdav => "http",
         _ => "https",
     };
-    let host = if remote.host.contains(':') {
-        format!("[{}]", remote.host)
-    } else {
-        remote.host.clone()
-    };
+    let host =
+        if remote.host.contains(':') { format!("[{}]", remote.host) } else { remote.host.clone() };
     let port = remote.port.map(|port| format!(":{port}"));
     let endpoint = format!("{scheme}://{host}{}", port.unwrap_or_default());
     checked_endpoint(&endpoint, options)?;
@@ -156,11 +147,7 @@ fn webdav(remote: &Remote, options: &Options) -> Result<Made> {
         };
         builder = builder.username(user).password(password.expose_secret());
     }
-    Ok((
-        operator(builder, Service::Webdav)?,
-        Service::Webdav,
-        Writes::Weak,
-    ))
+    Ok((operator(builder, Service::Webdav)?, Service::Webdav, Writes::Weak))
 }
 
 /// Where the requests go. Both services document that a write with a condition is decided by
@@ -187,10 +174,8 @@ fn checked_endpoint(endpoint: &str, options: &Options) -> Result<()> {
     match url.scheme() {
         "https" => Ok(()),
         "http" if options.plain_http => Ok(()),
-        "http" => Err(
-            invalid("plain HTTP shows all to everybody on the way".into())
-                .with_hint("use https, or accept that with --plain-http"),
-        ),
+        "http" => Err(invalid("plain HTTP shows all to everybody on the way".into())
+            .with_hint("use https, or accept that with --plain-http")),
         _ => Err(invalid("the endpoint begins with https://".into())),
     }
 }

@@ -41,11 +41,7 @@ fn open(url: &str, options: &Options) -> OpendalBackend {
 fn said(error: &Error) -> String {
     let causes = std::iter::successors(std::error::Error::source(error), |&cause| cause.source());
     let causes: Vec<_> = causes.map(ToString::to_string).collect();
-    format!(
-        "{error}: {} ({:?}) {error:?}",
-        causes.join(": "),
-        error.hint()
-    )
+    format!("{error}: {} ({:?}) {error:?}", causes.join(": "), error.hint())
 }
 
 fn webdav() -> &'static Rclone {
@@ -54,11 +50,7 @@ fn webdav() -> &'static Rclone {
 }
 
 fn webdav_options() -> Options {
-    Options {
-        plain_http: true,
-        password: Some(PASSWORD.into()),
-        ..Options::default()
-    }
+    Options { plain_http: true, password: Some(PASSWORD.into()), ..Options::default() }
 }
 
 /// A new folder of the server: its URL at a port, and as seen on this machine. The server makes it:
@@ -80,18 +72,15 @@ fn webdav_backend() -> (OpendalBackend, PathBuf) {
 /// Names in a folder of this machine.
 fn names(folder: &std::path::Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).unwrap();
-    let mut names: Vec<_> = entries
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }
 
 fn listed(backend: &OpendalBackend, prefix: &str) -> Vec<String> {
-    let mut keys: Vec<_> = backend
-        .list(prefix)
-        .map(|entry| entry.unwrap().key.to_string())
-        .collect();
+    let mut keys: Vec<_> =
+        backend.list(prefix).map(|entry| entry.unwrap().key.to_string()).collect();
     keys.sort();
     keys
 }
@@ -141,10 +130,7 @@ fn an_upload_that_breaks_off_leaves_no_key() {
 fn a_wrong_password_is_refused_and_not_repeated() {
     let (url, _) = folder(webdav().port);
     for password in ["", "wrong-hunter2"] {
-        let options = Options {
-            password: Some(password.into()),
-            ..webdav_options()
-        };
+        let options = Options { password: Some(password.into()), ..webdav_options() };
         let error = try_open(&url, &options, Absent::Refuse).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error:?}");
         assert!(!said(&error).contains("hunter2"), "{}", said(&error));
@@ -198,10 +184,7 @@ fn plain_http_and_parameters_are_asked_for() {
             let found = variables.iter().find(|(known, _)| *known == name);
             found.map(|(_, value)| (*value).to_owned())
         };
-        let options = Options {
-            variable: Arc::new(variable),
-            ..Options::default()
-        };
+        let options = Options { variable: Arc::new(variable), ..Options::default() };
         let error = try_open(url, &options, Absent::Refuse).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid, "{url}");
         assert!(said(&error).contains(part), "{url}: {}", said(&error));
@@ -213,11 +196,7 @@ fn plain_http_and_parameters_are_asked_for() {
     refused("azblob://account", &[], "container");
     refused("azblob://a/c", &[], "AZURE_STORAGE_ACCOUNT_KEY");
     refused("azblob://a/c?endpoint=http://h", &[], "--plain-http");
-    refused(
-        "azblob://a/c?endpoint=https://u:secret@h",
-        &[],
-        "no password",
-    );
+    refused("azblob://a/c?endpoint=https://u:secret@h", &[], "no password");
     let bad_key = &[("AZURE_STORAGE_ACCOUNT_KEY", "~secret~")];
     refused("azblob://a/c", bad_key, "base64");
     let no_file = &[("GOOGLE_APPLICATION_CREDENTIALS", "/nowhere/x.json")];

@@ -68,18 +68,12 @@ pub(super) struct Transport {
 impl Transport {
     /// At most so many requests at a time. Errors: as [`Client::new`].
     pub(super) fn new(options: &Options, requests: NonZeroUsize) -> Result<Self> {
-        Ok(Self {
-            client: Client::new(options, requests)?,
-            server_time: Arc::default(),
-        })
+        Ok(Self { client: Client::new(options, requests)?, server_time: Arc::default() })
     }
 
     /// What the server's clock showed in its last answer.
     pub(super) fn server_time(&self) -> Option<SystemTime> {
-        *self
-            .server_time
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        *self.server_time.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn note_time(&self, headers: &HeaderMap) {
@@ -88,10 +82,7 @@ impl Transport {
             .and_then(|date| date.to_str().ok())
             .and_then(|date| Timestamp::parse_rfc2822(date).ok());
         if let Some(time) = time {
-            let mut noted = self
-                .server_time
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
+            let mut noted = self.server_time.lock().unwrap_or_else(PoisonError::into_inner);
             *noted = Some(time.into());
         }
     }

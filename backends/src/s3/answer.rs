@@ -58,10 +58,7 @@ mod tests {
         assert_eq!(answer.code, "AuthorizationHeaderMalformed");
         assert_eq!(answer.region.as_deref(), Some("eu-west-1"));
         let text = answer.text().unwrap();
-        assert_eq!(
-            text,
-            "AuthorizationHeaderMalformed: wrong; expecting 'eu-west-1'"
-        );
+        assert_eq!(text, "AuthorizationHeaderMalformed: wrong; expecting 'eu-west-1'");
     }
 
     #[test]
@@ -69,10 +66,7 @@ mod tests {
         for body in ["", "<html>", "not found", "<Error>", &"<".repeat(100_000)] {
             assert_eq!(Answer::parse(body).text(), None, "{body:.20}");
         }
-        let long = format!(
-            "<Error><Message>{}</Message></Error>",
-            "x\u{1b}".repeat(1000)
-        );
+        let long = format!("<Error><Message>{}</Message></Error>", "x\u{1b}".repeat(1000));
         let text = Answer::parse(&long).text().unwrap();
         assert!(text.len() <= 400 && !text.contains('\u{1b}'));
     }

@@ -32,10 +32,7 @@ pub(super) enum Credentials {
     /// Two keys, and a token perhaps.
     Fixed(Arc<AwsCredential>),
     /// The chain.
-    Chain {
-        provider: Option<SharedCredentialsProvider>,
-        known: Mutex<Option<Known>>,
-    },
+    Chain { provider: Option<SharedCredentialsProvider>, known: Mutex<Option<Known>> },
 }
 
 /// Credentials of the chain.
@@ -70,29 +67,18 @@ pub(super) async fn load(given: &Given, options: &Options) -> Loaded {
     let variable = |name: &str| (options.variable)(name).filter(|value| !value.is_empty());
     let keys = variable("AWS_ACCESS_KEY_ID").zip(variable("AWS_SECRET_ACCESS_KEY"));
     if let (Some((key_id, secret_key)), None) = (keys, &given.profile) {
-        let credential = AwsCredential {
-            key_id,
-            secret_key,
-            token: variable("AWS_SESSION_TOKEN"),
-        };
-        return Loaded {
-            credentials: Credentials::Fixed(Arc::new(credential)),
-            region: None,
-        };
+        let credential = AwsCredential { key_id, secret_key, token: variable("AWS_SESSION_TOKEN") };
+        return Loaded { credentials: Credentials::Fixed(Arc::new(credential)), region: None };
     }
     let mut loader = aws_config::defaults(BehaviorVersion::latest());
     if let Some(profile) = &given.profile {
         // What a person names goes before variables, which the chain would ask first.
         let of_profile = ProfileFileCredentialsProvider::builder().profile_name(profile);
-        loader = loader
-            .profile_name(profile)
-            .credentials_provider(of_profile.build());
+        loader = loader.profile_name(profile).credentials_provider(of_profile.build());
     }
     let chain = tokio::time::timeout(CHAIN_TAKES, loader.load()).await.ok();
     Loaded {
-        region: chain
-            .as_ref()
-            .and_then(|chain| chain.region().map(Region::to_string)),
+        region: chain.as_ref().and_then(|chain| chain.region().map(Region::to_string)),
         credentials: Credentials::Chain {
             provider: chain.and_then(|chain| chain.credentials_provider()),
             known: Mutex::new(None),
@@ -126,10 +112,7 @@ impl Credentials {
             secret_key: found.secret_access_key().to_owned(),
             token: found.session_token().map(str::to_owned),
         });
-        *known = Some(Known {
-            credential: Arc::clone(&credential),
-            expires: found.expiry(),
-        });
+        *known = Some(Known { credential: Arc::clone(&credential), expires: found.expiry() });
         Ok(credential)
     }
 }
@@ -152,9 +135,6 @@ impl CredentialProvider for Credentials {
     async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
         self.current()
             .await
-            .map_err(|error| object_store::Error::Generic {
-                store: "S3",
-                source: Box::new(error),
-            })
+            .map_err(|error| object_store::Error::Generic { store: "S3", source: Box::new(error) })
     }
 }

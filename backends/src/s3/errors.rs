@@ -55,12 +55,8 @@ pub(super) fn may_be_a_header(error: &Error) -> bool {
 
 /// Refusals that no header can be the reason for.
 fn is_about_the_object(code: &str) -> bool {
-    const CODES: [&str; 4] = [
-        "KeyTooLongError",
-        "EntityTooLarge",
-        "EntityTooSmall",
-        "InvalidBucketName",
-    ];
+    const CODES: [&str; 4] =
+        ["KeyTooLongError", "EntityTooLarge", "EntityTooSmall", "InvalidBucketName"];
     CODES.contains(&code)
 }
 
@@ -198,8 +194,6 @@ fn skewed(answer: &Answer) -> Error {
         _ => "the server does not say which time it has".to_owned(),
     };
     Error::new(ErrorKind::Invalid)
-        .with_source(format!(
-            "this host's clock and the server's are too far apart: {clocks}"
-        ))
+        .with_source(format!("this host's clock and the server's are too far apart: {clocks}"))
         .with_hint("set the clock (NTP)")
 }

@@ -17,14 +17,8 @@ use crate::{Finding, Weight};
 const MAX_ANSWER_BYTES: usize = 1 << 20;
 
 /// What seawall keeps below these never goes to a cold class: every restore begins with it.
-const HOT: [&str; 6] = [
-    "markers/",
-    "data/index/",
-    "data/lists/",
-    "data/manifests/",
-    "data/trees/",
-    "databases/",
-];
+const HOT: [&str; 6] =
+    ["markers/", "data/index/", "data/lists/", "data/manifests/", "data/trees/", "databases/"];
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -179,12 +173,7 @@ async fn request(
 }
 
 fn finding(about: &'static str, weight: Weight, text: impl Into<String>, next: &str) -> Finding {
-    Finding {
-        about,
-        weight,
-        text: text.into(),
-        next: (!next.is_empty()).then(|| next.to_owned()),
-    }
+    Finding { about, weight, text: text.into(), next: (!next.is_empty()).then(|| next.to_owned()) }
 }
 
 fn of_versioning(versioning: &Asked<Versioning>, lifecycle: &Asked<Lifecycle>) -> Finding {
@@ -224,12 +213,7 @@ fn of_lifecycle(lifecycle: &Asked<Lifecycle>, prefix: &str) -> Vec<Finding> {
         Asked::Answered(found) => &found.rule,
         Asked::Unset => return vec![finding(ABOUT, Weight::Good, "no rules", "")],
         Asked::Unknown(why) => {
-            return vec![finding(
-                ABOUT,
-                Weight::Note,
-                format!("not known: {why}"),
-                "",
-            )];
+            return vec![finding(ABOUT, Weight::Note, format!("not known: {why}"), "")];
         }
     };
     let whole = |below: &str| match prefix {
@@ -238,12 +222,7 @@ fn of_lifecycle(lifecycle: &Asked<Lifecycle>, prefix: &str) -> Vec<Finding> {
     };
     let mut findings = Vec::new();
     for rule in rules.iter().filter(|rule| rule.status == "Enabled") {
-        let name: String = rule
-            .id
-            .chars()
-            .filter(|c| !c.is_control())
-            .take(60)
-            .collect();
+        let name: String = rule.id.chars().filter(|c| !c.is_control()).take(60).collect();
         let expires = rule.expiration.as_ref();
         let expires =
             expires.is_some_and(|expires| expires.days.is_some() || expires.date.is_some());
@@ -255,10 +234,7 @@ fn of_lifecycle(lifecycle: &Asked<Lifecycle>, prefix: &str) -> Vec<Finding> {
                 "remove its Expiration, or let it not cover this prefix",
             ));
         }
-        let colder = rule
-            .transition
-            .iter()
-            .find(|to| is_archive(&to.storage_class));
+        let colder = rule.transition.iter().find(|to| is_archive(&to.storage_class));
         let is_hot = HOT.iter().any(|hot| meet(rule.about(), &whole(hot)));
         if let Some(colder) = colder
             && is_hot
@@ -275,12 +251,7 @@ fn of_lifecycle(lifecycle: &Asked<Lifecycle>, prefix: &str) -> Vec<Finding> {
         }
     }
     if findings.is_empty() {
-        findings.push(finding(
-            ABOUT,
-            Weight::Good,
-            "no rule harms what is stored",
-            "",
-        ));
+        findings.push(finding(ABOUT, Weight::Good, "no rule harms what is stored", ""));
     }
     findings
 }
@@ -350,15 +321,8 @@ fn of_uploads(uploads: &Asked<Uploads>) -> Option<Finding> {
     let Asked::Answered(Uploads { upload }) = uploads else {
         return None;
     };
-    let oldest = upload
-        .iter()
-        .map(|upload| upload.initiated.as_str())
-        .min()?;
-    let oldest: String = oldest
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(10)
-        .collect();
+    let oldest = upload.iter().map(|upload| upload.initiated.as_str()).min()?;
+    let oldest: String = oldest.chars().filter(|c| !c.is_control()).take(10).collect();
     Some(finding(
         "uploads",
         Weight::Note,
@@ -384,11 +348,7 @@ mod tests {
     fn worst(rules: &str, prefix: &str) -> Weight {
         let findings = of_lifecycle(&lifecycle(rules), prefix);
         let is_bad = |finding: &Finding| finding.weight == Weight::Bad;
-        if findings.iter().any(is_bad) {
-            Weight::Bad
-        } else {
-            findings[0].weight
-        }
+        if findings.iter().any(is_bad) { Weight::Bad } else { findings[0].weight }
     }
 
     #[test]
@@ -426,11 +386,7 @@ mod tests {
 
     #[test]
     fn versions_that_never_expire_are_told() {
-        let on = || {
-            Asked::Answered(Versioning {
-                status: "Enabled".to_owned(),
-            })
-        };
+        let on = || Asked::Answered(Versioning { status: "Enabled".to_owned() });
         assert_eq!(of_versioning(&on(), &Asked::Unset).weight, Weight::Note);
         let rule = lifecycle(
             "<Rule><Status>Enabled</Status><NoncurrentVersionExpiration><NoncurrentDays>30</NoncurrentDays></NoncurrentVersionExpiration></Rule>",

@@ -51,9 +51,8 @@ impl Given {
                 "the name of a bucket has 3 to 63 letters, digits, dots and hyphens".to_owned(),
             ));
         }
-        let endpoint = parameter("endpoint")?
-            .map(|text| parse_endpoint(text, options))
-            .transpose()?;
+        let endpoint =
+            parameter("endpoint")?.map(|text| parse_endpoint(text, options)).transpose()?;
         let is_virtual = match parameter("style")? {
             None => None,
             Some("path") => Some(false),
@@ -90,26 +89,17 @@ impl Given {
         };
         let is_region = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
         if !region.bytes().all(is_region) {
-            return Err(invalid(
-                "a region has letters, digits and hyphens".to_owned(),
-            ));
+            return Err(invalid("a region has letters, digits and hyphens".to_owned()));
         }
         // A certificate for *.s3.…amazonaws.com does not cover a name with dots.
-        let is_virtual = self
-            .is_virtual
-            .unwrap_or(self.endpoint.is_none() && !self.bucket.contains('.'));
+        let is_virtual =
+            self.is_virtual.unwrap_or(self.endpoint.is_none() && !self.bucket.contains('.'));
         let endpoint = match self.endpoint {
             Some(endpoint) => endpoint,
             None => Url::parse(&format!("https://s3.{region}.{}", domain(&region)))
                 .map_err(|error| invalid(format!("the region makes no address: {error}")))?,
         };
-        Ok(Place {
-            bucket: self.bucket,
-            prefix: self.prefix,
-            region,
-            is_virtual,
-            endpoint,
-        })
+        Ok(Place { bucket: self.bucket, prefix: self.prefix, region, is_virtual, endpoint })
     }
 }
 
@@ -117,11 +107,7 @@ impl Place {
     /// The address that the bucket's own requests go to, without a slash at its end.
     pub(super) fn bucket_url(&self) -> String {
         let endpoint = self.store_endpoint();
-        if self.is_virtual {
-            endpoint
-        } else {
-            format!("{endpoint}/{}", self.bucket)
-        }
+        if self.is_virtual { endpoint } else { format!("{endpoint}/{}", self.bucket) }
     }
 
     /// As `object_store` wants it: with the bucket in front where that is the style.
@@ -143,19 +129,12 @@ impl Place {
 }
 
 fn domain(region: &str) -> &'static str {
-    if region.starts_with("cn-") {
-        "amazonaws.com.cn"
-    } else {
-        "amazonaws.com"
-    }
+    if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" }
 }
 
 fn parse_endpoint(text: &str, options: &Options) -> Result<Url> {
-    let with_scheme = if text.contains("://") {
-        text.to_owned()
-    } else {
-        format!("https://{text}")
-    };
+    let with_scheme =
+        if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
     let bad = |what: &str| invalid(format!("the endpoint {what}; give https://host:port"));
     let url = Url::parse(&with_scheme).map_err(|error| bad(&format!("is no URL ({error})")))?;
     match url.scheme() {
@@ -188,10 +167,7 @@ mod tests {
         let Destination::Remote(remote) = Destination::parse(url)? else {
             panic!("{url} is no folder");
         };
-        let options = Options {
-            plain_http,
-            ..Options::default()
-        };
+        let options = Options { plain_http, ..Options::default() };
         Given::parse(&remote, &options)
     }
 

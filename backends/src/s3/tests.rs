@@ -67,11 +67,7 @@ fn moto_url() -> String {
         server.create_bucket("bucket");
         server
     });
-    format!(
-        "s3://bucket/case-{}?endpoint={}",
-        number(),
-        server.endpoint()
-    )
+    format!("s3://bucket/case-{}?endpoint={}", number(), server.endpoint())
 }
 
 /// rclone's server, which takes a folder for a bucket.

@@ -101,8 +101,7 @@ impl Settings {
                 }
                 _ => {
                     let number = index + 1;
-                    self.set(&keyword, words)
-                        .ok_or(BadLine { number, keyword })?;
+                    self.set(&keyword, words).ok_or(BadLine { number, keyword })?;
                 }
             }
         }
@@ -154,9 +153,8 @@ fn split(line: &str) -> Option<(String, Vec<String>)> {
     if line.is_empty() || line.starts_with('#') {
         return None;
     }
-    let end = line
-        .find(|letter: char| letter.is_whitespace() || letter == '=')
-        .unwrap_or(line.len());
+    let end =
+        line.find(|letter: char| letter.is_whitespace() || letter == '=').unwrap_or(line.len());
     let (keyword, rest) = line.split_at(end);
     let rest = rest.trim_start();
     let rest = rest.strip_prefix('=').unwrap_or(rest);

@@ -63,17 +63,11 @@ impl Line {
         let stream = call(first).await.map_err(about(first))?;
         let stream = stream.into_std().map_err(Error::from)?;
         let socket = stream.try_clone().map_err(Error::from)?;
-        let life = Life::begin(
-            socket,
-            self.stalled_after,
-            Arc::clone(&self.unsynced_folders),
-        );
+        let life = Life::begin(socket, self.stalled_after, Arc::clone(&self.unsynced_folders));
         let stream = TcpStream::from_std(stream).map_err(Error::from)?;
         let mut handles: Vec<Handle<Watcher>> = Vec::new();
-        let (handle, mut software) = self
-            .enter(first, &life, stream)
-            .await
-            .map_err(about(first))?;
+        let (handle, mut software) =
+            self.enter(first, &life, stream).await.map_err(about(first))?;
         handles.push(handle);
         for hop in others {
             let entered = match handles.last() {
@@ -84,11 +78,7 @@ impl Line {
             handles.push(handle);
             software = entered_software;
         }
-        Ok(Connection {
-            handles,
-            life,
-            software,
-        })
+        Ok(Connection { handles, life, software })
     }
 
     async fn enter_through(
@@ -128,10 +118,7 @@ impl Line {
         let seen = Arc::new(Mutex::new(Seen::default()));
         let watcher = Watcher {
             hop: Arc::clone(hop),
-            is_behind_another: self
-                .hops
-                .first()
-                .is_some_and(|first| !Arc::ptr_eq(first, hop)),
+            is_behind_another: self.hops.first().is_some_and(|first| !Arc::ptr_eq(first, hop)),
             seen: Arc::clone(&seen),
             life: Arc::clone(life),
         };
@@ -259,9 +246,7 @@ impl Drop for Connection {
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection")
-            .field("software", &self.software)
-            .finish_non_exhaustive()
+        f.debug_struct("Connection").field("software", &self.software).finish_non_exhaustive()
     }
 }
 
@@ -314,9 +299,9 @@ impl Stop {
     fn into_error(self) -> Error {
         match self {
             Self::HostKey(error) => error,
-            Self::Library(error @ russh::Error::NoCommonAlgo { .. }) => invalid(format!(
-                "the server has no safe algorithm in common: {error}"
-            )),
+            Self::Library(error @ russh::Error::NoCommonAlgo { .. }) => {
+                invalid(format!("the server has no safe algorithm in common: {error}"))
+            }
             Self::Library(error) => lost(&format!("no SSH connection came about: {error}")),
         }
     }
@@ -373,9 +358,7 @@ impl Watcher {
         let (name, port) = &self.hop.known_as;
         let name = known_hosts::name(name, *port);
         let file = self.hop.known_file.as_ref();
-        let file = file.map_or("~/.ssh/known_hosts".to_owned(), |file| {
-            file.display().to_string()
-        });
+        let file = file.map_or("~/.ssh/known_hosts".to_owned(), |file| file.display().to_string());
         match verdict {
             Verdict::Changed(at, known) => invalid(format!(
                 "THE HOST KEY HAS CHANGED: {name} shows {kind} {print}, but {}, line {} has {known}",

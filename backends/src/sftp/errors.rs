@@ -37,10 +37,7 @@ impl Code {
 
     /// Whether the server does not let this user do it.
     pub(super) fn is_denied(self) -> bool {
-        matches!(
-            self,
-            Self::PERMISSION_DENIED | Self::WRITE_PROTECTED | Self::CANNOT_DELETE
-        )
+        matches!(self, Self::PERMISSION_DENIED | Self::WRITE_PROTECTED | Self::CANNOT_DELETE)
     }
 
     fn name(self) -> &'static str {
@@ -120,10 +117,7 @@ impl From<SftpError> for Failed {
 impl Failed {
     /// Whether the server says that nothing is there.
     pub(super) fn is_absent(&self) -> bool {
-        matches!(
-            self,
-            Self::Refused(Code::NO_SUCH_FILE | Code::NO_SUCH_PATH | Code::NO_FOLDER, _)
-        )
+        matches!(self, Self::Refused(Code::NO_SUCH_FILE | Code::NO_SUCH_PATH | Code::NO_FOLDER, _))
     }
 
     /// As an error of this layer, about what was being done. OpenSSH says `Failure` about nearly
@@ -232,10 +226,7 @@ mod tests {
             let error = refused(code, "text").into_error("doing");
             assert_eq!(error.kind(), kind, "{code:?}");
             let source = error.source().unwrap().to_string();
-            assert!(
-                source.contains("doing") && source.contains("text"),
-                "{source}"
-            );
+            assert!(source.contains("doing") && source.contains("text"), "{source}");
         }
         for error in [SftpError::Timeout, SftpError::UnexpectedPacket] {
             let error = Failed::from(error).into_error("doing");

@@ -25,10 +25,7 @@ pub(super) struct Home {
 impl Home {
     pub(super) fn new(variable: &Arc<Variable>) -> Self {
         let folder = variable("HOME").filter(|home| home.starts_with('/'));
-        Self {
-            folder: folder.map(PathBuf::from),
-            variable: Arc::clone(variable),
-        }
+        Self { folder: folder.map(PathBuf::from), variable: Arc::clone(variable) }
     }
 
     /// A file of `~/.ssh`.
@@ -72,11 +69,7 @@ impl Home {
         }
         expanded.push_str(rest);
         let path = PathBuf::from(expanded);
-        if path.is_absolute() {
-            Some(path)
-        } else {
-            self.ssh("").map(|folder| folder.join(path))
-        }
+        if path.is_absolute() { Some(path) } else { self.ssh("").map(|folder| folder.join(path)) }
     }
 }
 
@@ -113,11 +106,7 @@ pub(super) struct Includes<'a> {
 
 impl<'a> Includes<'a> {
     pub(super) fn new(home: &'a Home, folder: PathBuf) -> Self {
-        Self {
-            home,
-            folder,
-            count: 0,
-        }
+        Self { home, folder, count: 0 }
     }
 
     /// The texts of one name; its last part may have wildcards.

@@ -63,9 +63,7 @@ impl Folders {
 /// A path and those above it, from the top: `a`, `a/b`. None of the empty path.
 fn steps(path: &str) -> impl Iterator<Item = &str> {
     let ends = path.match_indices('/').map(|(at, _)| at);
-    ends.chain([path.len()])
-        .map(|end| &path[..end])
-        .filter(|step| !step.is_empty())
+    ends.chain([path.len()]).map(|end| &path[..end]).filter(|step| !step.is_empty())
 }
 
 /// Makes a folder that another client may be making too.
@@ -127,15 +125,7 @@ pub(super) async fn make_place(session: &Session, place: &Place) -> Result<()> {
             Holds::Folder => {}
             Holds::Nothing => {
                 make(session, folder).await?;
-                sync(
-                    session,
-                    if above.is_empty() {
-                        parent(folder)
-                    } else {
-                        above
-                    },
-                )
-                .await?;
+                sync(session, if above.is_empty() { parent(folder) } else { above }).await?;
             }
             Holds::File { .. } | Holds::Other => return Err(no_folder(folder)),
         }

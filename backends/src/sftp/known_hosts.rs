@@ -57,10 +57,7 @@ impl KnownHosts {
     pub fn read(&mut self, file: impl Into<PathBuf>, text: &str) {
         let file = file.into();
         for (index, line) in text.lines().enumerate() {
-            let at = Place {
-                file: file.clone(),
-                line: index + 1,
-            };
+            let at = Place { file: file.clone(), line: index + 1 };
             self.lines.extend(parse(at, line));
         }
     }
@@ -108,11 +105,7 @@ impl KnownHosts {
 /// A host's name as the files have it.
 pub(super) fn name(host: &str, port: u16) -> String {
     let host = host.to_ascii_lowercase();
-    if port == DEFAULT_PORT {
-        host
-    } else {
-        format!("[{host}]:{port}")
-    }
+    if port == DEFAULT_PORT { host } else { format!("[{host}]:{port}") }
 }
 
 /// A key as people compare it.
@@ -132,12 +125,7 @@ fn parse(at: Place, line: &str) -> Option<Line> {
     let hosts = word.parse().ok()?;
     let (kind, encoded) = (words.next()?, words.next()?);
     let key = russh::keys::parse_public_key_base64(encoded).ok()?;
-    (key.algorithm().as_str() == kind).then_some(Line {
-        at,
-        is_revoked,
-        hosts,
-        key,
-    })
+    (key.algorithm().as_str() == kind).then_some(Line { at, is_revoked, hosts, key })
 }
 
 fn is_of(hosts: &HostPatterns, name: &str) -> bool {
@@ -173,10 +161,7 @@ mod tests {
     }
 
     fn line(line: usize) -> Place {
-        Place {
-            file: "/f".into(),
-            line,
-        }
+        Place { file: "/f".into(), line }
     }
 
     fn unknown() -> Verdict {
@@ -266,18 +251,9 @@ mod tests {
     #[test]
     fn a_revoked_key_is_refused_wherever_else_it_stands() {
         let revoked = |text: &str, port| judge(text, "h", port);
-        assert_eq!(
-            revoked("h ED\n@revoked h ED", 22),
-            Verdict::Revoked(line(2))
-        );
-        assert_eq!(
-            revoked("@revoked * ED\nh ED", 22),
-            Verdict::Revoked(line(1))
-        );
-        assert_eq!(
-            revoked("[h]:23 ED\n@revoked h ED", 23),
-            Verdict::Revoked(line(2))
-        );
+        assert_eq!(revoked("h ED\n@revoked h ED", 22), Verdict::Revoked(line(2)));
+        assert_eq!(revoked("@revoked * ED\nh ED", 22), Verdict::Revoked(line(1)));
+        assert_eq!(revoked("[h]:23 ED\n@revoked h ED", 23), Verdict::Revoked(line(2)));
         // Of another key or host.
         assert_eq!(revoked("h ED\n@revoked h OTHER", 22), Verdict::Known);
         assert_eq!(revoked("h ED\n@revoked x ED", 22), Verdict::Known);

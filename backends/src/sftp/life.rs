@@ -53,11 +53,7 @@ impl Life {
             stalled_after,
             unsynced_folders,
             ended: watch::Sender::new(false),
-            state: Mutex::new(State {
-                waiting: 0,
-                moved: Instant::now(),
-                reason: None,
-            }),
+            state: Mutex::new(State { waiting: 0, moved: Instant::now(), reason: None }),
             peak: AtomicUsize::new(0),
             is_over: AtomicBool::new(false),
         });
@@ -154,9 +150,7 @@ async fn watch_over(life: Weak<Life>, stalled_after: Duration) {
         };
         if stalled {
             let seconds = stalled_after.as_secs_f32();
-            life.end(&format!(
-                "the server answered nothing for {seconds} seconds"
-            ));
+            life.end(&format!("the server answered nothing for {seconds} seconds"));
         }
         if life.is_over() {
             return;

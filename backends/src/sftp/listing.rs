@@ -51,10 +51,7 @@ impl Listing {
                 let _ = sender.try_send(vec![Err(error.into())]);
             }
         }
-        Self {
-            batches,
-            current: Vec::new().into_iter(),
-        }
+        Self { batches, current: Vec::new().into_iter() }
     }
 }
 
@@ -77,11 +74,7 @@ impl Found {
         let Holds::File { len, modified } = self.holds else {
             return None;
         };
-        Some(Entry {
-            key: Key::parse(&self.path).ok()?,
-            len,
-            modified,
-        })
+        Some(Entry { key: Key::parse(&self.path).ok()?, len, modified })
     }
 }
 
@@ -149,10 +142,7 @@ async fn read_folder(
     let failed = |failed: Failed| failed.into_error(&full);
     // One that went away holds nothing.
     let names = session.names(&full).await.map_err(failed)?;
-    let mut read = Read {
-        files: Vec::new(),
-        folders: Vec::new(),
-    };
+    let mut read = Read { files: Vec::new(), folders: Vec::new() };
     for Name { name, holds } in names.unwrap_or_default() {
         if !wanted(&name) && !is_segment(&name) {
             continue;
@@ -161,10 +151,7 @@ async fn read_folder(
         let holds = match holds {
             Some(holds) => holds,
             // The server's listing does not say.
-            None => session
-                .look(&server.place.at(&path))
-                .await
-                .map_err(failed)?,
+            None => session.look(&server.place.at(&path)).await.map_err(failed)?,
         };
         match holds {
             Holds::File { .. } if wanted(&name) => read.files.push(Ok(Found { path, holds })),

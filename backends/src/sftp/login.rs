@@ -58,11 +58,7 @@ pub(super) async fn log_in(
         tried: Vec::new(),
         troubles: Vec::new(),
     };
-    if attempt.run().await? {
-        Ok(())
-    } else {
-        Err(attempt.refusal())
-    }
+    if attempt.run().await? { Ok(()) } else { Err(attempt.refusal()) }
 }
 
 impl Attempt<'_> {
@@ -92,9 +88,7 @@ impl Attempt<'_> {
     fn judge(&mut self, result: &AuthResult) -> Result<bool> {
         match result {
             AuthResult::Success => Ok(true),
-            AuthResult::Failure {
-                remaining_methods, ..
-            } => {
+            AuthResult::Failure { remaining_methods, .. } => {
                 if self.handle.is_closed() {
                     return Err(self.hung_up());
                 }
@@ -136,11 +130,7 @@ impl Attempt<'_> {
         } else {
             format!("; the server takes: {}", methods.join(", "))
         };
-        let tried = [tried]
-            .iter()
-            .chain(&self.troubles)
-            .cloned()
-            .collect::<Vec<_>>();
+        let tried = [tried].iter().chain(&self.troubles).cloned().collect::<Vec<_>>();
         let text = format!("the login is refused ({}{takes})", tried.join("; "));
         let hint = if self.tried.len() >= MANY {
             "servers hang up after a few keys: name the one key file, and set IdentitiesOnly yes in ~/.ssh/config"
@@ -151,9 +141,7 @@ impl Attempt<'_> {
         } else {
             "name a key file whose public half is in ~/.ssh/authorized_keys there, or start an agent that has it"
         };
-        Error::new(ErrorKind::PermissionDenied)
-            .with_source(text)
-            .with_hint(hint)
+        Error::new(ErrorKind::PermissionDenied).with_source(text).with_hint(hint)
     }
 }
 

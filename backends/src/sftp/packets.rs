@@ -75,11 +75,7 @@ struct Outgoing {
 
 impl<S> Packets<S> {
     pub(super) fn new(inner: S) -> Self {
-        Self {
-            inner,
-            incoming: Incoming::default(),
-            outgoing: Outgoing::default(),
-        }
+        Self { inner, incoming: Incoming::default(), outgoing: Outgoing::default() }
     }
 }
 
@@ -89,9 +85,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Packets<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Self {
-            inner, incoming, ..
-        } = self.get_mut();
+        let Self { inner, incoming, .. } = self.get_mut();
         loop {
             if incoming.give(buffer) || buffer.remaining() == 0 {
                 return Poll::Ready(Ok(()));
@@ -175,9 +169,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Packets<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let Self {
-            inner, outgoing, ..
-        } = self.get_mut();
+        let Self { inner, outgoing, .. } = self.get_mut();
         if outgoing.head.is_empty() && outgoing.passing == 0 {
             outgoing.begin(bytes)?;
         }
@@ -253,11 +245,7 @@ fn status(body: &[u8]) -> io::Result<Vec<u8>> {
     // Servers of the first versions leave it out.
     let said = text_at(body, 8).unwrap_or_default();
     let said = String::from_utf8_lossy(&said[..said.len().min(LONGEST_TEXT)]);
-    let known = if number > LARGEST_KNOWN {
-        FAILURE
-    } else {
-        number
-    };
+    let known = if number > LARGEST_KNOWN { FAILURE } else { number };
     let mut packet = vec![STATUS];
     packet.extend(id.to_be_bytes());
     packet.extend(known.to_be_bytes());
@@ -435,16 +423,10 @@ mod tests {
             (text(b"x"), "3 x".to_owned()),
             (vec![0, 0, 0, 9, b'x'], "3 ".to_owned()),
             (text(b"\xff"), "3 \u{fffd}".to_owned()),
-            (
-                text(&[b'x'; 9000]),
-                format!("3 {}", "x".repeat(LONGEST_TEXT)),
-            ),
+            (text(&[b'x'; 9000]), format!("3 {}", "x".repeat(LONGEST_TEXT))),
         ] {
             let read = read(status_packet(3, &[&more]), 100).unwrap();
-            assert_eq!(
-                read,
-                status_packet(3, &[&text(said.as_bytes()), &text(b"")])
-            );
+            assert_eq!(read, status_packet(3, &[&text(said.as_bytes()), &text(b"")]));
         }
     }
 
@@ -466,20 +448,8 @@ mod tests {
     fn packets_follow_one_another() {
         let answer = |number, said: &[u8]| status_packet(number, &[&text(said), &text(b"")]);
         let other = packet(105, &[&[1; 40]]);
-        let sent = [
-            answer(0, b""),
-            answer(11, b"x"),
-            other.clone(),
-            answer(1, b"y"),
-        ]
-        .concat();
-        let expected = [
-            answer(0, b"0 "),
-            answer(4, b"11 x"),
-            other,
-            answer(1, b"1 y"),
-        ]
-        .concat();
+        let sent = [answer(0, b""), answer(11, b"x"), other.clone(), answer(1, b"y")].concat();
+        let expected = [answer(0, b"0 "), answer(4, b"11 x"), other, answer(1, b"1 y")].concat();
         for part in 1..100 {
             assert_eq!(read(sent.clone(), part).unwrap(), expected, "{part}");
         }

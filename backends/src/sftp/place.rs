@@ -34,17 +34,13 @@ impl Place {
             trimmed if path.starts_with("/~") => trimmed.trim_start_matches('/'),
             trimmed => trimmed,
         };
-        Ok(Self {
-            folder: folder.to_owned(),
-        })
+        Ok(Self { folder: folder.to_owned() })
     }
 
     /// A folder as the server names it.
     #[cfg(test)]
     pub(super) fn of_folder(folder: &str) -> Self {
-        Self {
-            folder: folder.to_owned(),
-        }
+        Self { folder: folder.to_owned() }
     }
 
     /// The folder itself.

@@ -108,10 +108,7 @@ impl Pool {
             let user = User(Arc::clone(self), lane);
             match self.session(lane, asked).await {
                 Ok(Some(session)) => {
-                    return Ok(Lease {
-                        session,
-                        _user: user,
-                    });
+                    return Ok(Lease { session, _user: user });
                 }
                 Ok(None) => self.refuse(lane),
                 // The server may want no more connections than there are (`MaxStartups`, a hoster's limit).

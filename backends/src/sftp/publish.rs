@@ -116,11 +116,7 @@ impl Publisher<'_> {
             }
         };
         let open_folder = async {
-            if session.offers.sync {
-                session.open(&folder).await.map(Some)
-            } else {
-                Ok(None)
-            }
+            if session.offers.sync { session.open(&folder).await.map(Some) } else { Ok(None) }
         };
         let (looked, opened, opened_folder) =
             future::join3(look, session.open_new(&new), open_folder).await;
@@ -283,9 +279,5 @@ fn refused(target: &str, taken: Holds) -> Error {
 
 /// A path, one name further.
 pub(super) fn join(path: &str, name: &str) -> String {
-    if path.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{path}/{name}")
-    }
+    if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") }
 }

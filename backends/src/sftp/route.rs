@@ -58,15 +58,8 @@ struct Named {
 ///
 /// Errors: `Invalid`, `PermissionDenied` or `Other` for a file that cannot be read.
 pub(super) fn find(remote: &Remote, options: &Options) -> Result<Vec<Hop>> {
-    let finder = Finder {
-        options,
-        home: Home::new(&options.variable),
-    };
-    let named = Named {
-        user: remote.user.clone(),
-        host: remote.host.clone(),
-        port: remote.port,
-    };
+    let finder = Finder { options, home: Home::new(&options.variable) };
+    let named = Named { user: remote.user.clone(), host: remote.host.clone(), port: remote.port };
     let mut hops = Vec::new();
     finder.add(&named, &mut hops, 0)?;
     if let Some(last) = hops.last_mut() {
@@ -90,9 +83,7 @@ impl Finder<'_> {
             self.add_jumps(&named.host, proxy, hops, depth)?;
         }
         if hops.len() == MAX_HOPS {
-            return Err(invalid(format!(
-                "ProxyJump goes over more than {MAX_HOPS} machines"
-            )));
+            return Err(invalid(format!("ProxyJump goes over more than {MAX_HOPS} machines")));
         }
         hops.push(self.hop(named, &settings)?);
         Ok(())
@@ -157,11 +148,8 @@ impl Finder<'_> {
         host: &str,
     ) -> Result<()> {
         let system = Path::new(SYSTEM_CONFIG);
-        let folder = if path == system {
-            system.parent().map(Path::to_owned)
-        } else {
-            self.home.ssh("")
-        };
+        let folder =
+            if path == system { system.parent().map(Path::to_owned) } else { self.home.ssh("") };
         let mut includes = Includes::new(&self.home, folder.unwrap_or_default());
         let read = settings.read(text, host, &mut |name| includes.texts(name));
         read.map_err(|bad| {
@@ -235,18 +223,12 @@ impl Finder<'_> {
             let paths = wanted.filter_map(|name| self.home.expand(name, tokens));
             paths.collect()
         };
-        let of_user = match (
-            &self.options.ssh.known_hosts,
-            &settings.user_known_hosts_files,
-        ) {
+        let of_user = match (&self.options.ssh.known_hosts, &settings.user_known_hosts_files) {
             (Some(path), _) => vec![path.clone()],
             (None, Some(names)) => expand(names),
             (None, None) => {
                 let usual = ["known_hosts", "known_hosts2"];
-                usual
-                    .iter()
-                    .filter_map(|name| self.home.ssh(name))
-                    .collect()
+                usual.iter().filter_map(|name| self.home.ssh(name)).collect()
             }
         };
         let of_system = match &settings.global_known_hosts_files {
@@ -265,14 +247,13 @@ impl Finder<'_> {
     /// Those that a person gave, then those of the configuration; the usual ones only where neither
     /// is there, as in OpenSSH.
     fn identities(&self, settings: &Settings, tokens: &[(char, &str)]) -> Vec<Identity> {
-        let given = self.options.ssh.identities.iter().map(|file| Identity {
-            file: file.clone(),
-            is_asked_for: true,
-        });
-        let not_asked_for = |file| Identity {
-            file,
-            is_asked_for: false,
-        };
+        let given = self
+            .options
+            .ssh
+            .identities
+            .iter()
+            .map(|file| Identity { file: file.clone(), is_asked_for: true });
+        let not_asked_for = |file| Identity { file, is_asked_for: false };
         let names = settings.identity_files.iter();
         let configured = names
             .filter(|name| *name != "none")
@@ -326,11 +307,7 @@ fn parse_named(text: &str) -> Option<Named> {
     if host.is_empty() || user.as_deref() == Some("") {
         return None;
     }
-    Some(Named {
-        user,
-        host: host.to_owned(),
-        port,
-    })
+    Some(Named { user, host: host.to_owned(), port })
 }
 
 impl Hop {

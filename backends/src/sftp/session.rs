@@ -120,10 +120,7 @@ impl Session {
     pub(super) async fn begin(mut channel: Channel<Msg>, life: Arc<Life>) -> Result<Self> {
         let about = |error: russh::Error| lost(&format!("starting SFTP: {error}"));
         let waiting = life.request();
-        channel
-            .request_subsystem(true, "sftp")
-            .await
-            .map_err(about)?;
+        channel.request_subsystem(true, "sftp").await.map_err(about)?;
         loop {
             match channel.wait().await {
                 Some(ChannelMsg::Success) => break,
@@ -153,10 +150,7 @@ impl Session {
             life,
             handles: Semaphore::new(MAX_HANDLES as usize),
             is_lost: AtomicBool::new(false),
-            moved: Mutex::new(Moved {
-                waiting: 0,
-                last: Instant::now(),
-            }),
+            moved: Mutex::new(Moved { waiting: 0, last: Instant::now() }),
             offers: Offers::default(),
         };
         session.offers = session.negotiate().await?;
@@ -167,10 +161,7 @@ impl Session {
         let begun = self.call(self.raw.init()).await;
         let version = begun.map_err(|failed| failed.into_error("starting SFTP"))?;
         if version.version != 3 {
-            let text = format!(
-                "the server speaks version {} of SFTP, not 3",
-                version.version
-            );
+            let text = format!("the server speaks version {} of SFTP, not 3", version.version);
             return Err(Error::new(ErrorKind::Invalid).with_source(text));
         }
         let offers = |name: &str| version.extensions.contains_key(name);
@@ -212,11 +203,7 @@ impl Session {
             Err(Failed::Lost(text)) => {
                 self.is_lost.store(true, Ordering::Release);
                 let is_over = self.life.is_over();
-                Err(Failed::Lost(if is_over {
-                    self.life.reason()
-                } else {
-                    text
-                }))
+                Err(Failed::Lost(if is_over { self.life.reason() } else { text }))
             }
             answer => {
                 waiting.answered();
@@ -269,10 +256,7 @@ impl Session {
         let gone = |_| Failed::Lost(format!("{path}: the session ended"));
         let permit = self.handles.acquire().await.map_err(gone)?;
         let id = self.call(opening).await?.handle;
-        Ok(Handle {
-            id,
-            _permit: permit,
-        })
+        Ok(Handle { id, _permit: permit })
     }
 
     /// Makes a new file for writing; its name must be free.
@@ -284,9 +268,7 @@ impl Session {
 
     /// Opens a file for reading; with OpenSSH also a folder, to sync it.
     pub(super) async fn open(&self, path: &str) -> Result<Handle<'_>, Failed> {
-        let opening = self
-            .raw
-            .open(path, OpenFlags::READ, FileAttributes::empty());
+        let opening = self.raw.open(path, OpenFlags::READ, FileAttributes::empty());
         self.handle(path, opening).await
     }
 
@@ -315,10 +297,7 @@ impl Session {
         offset: u64,
         len: u32,
     ) -> Result<Vec<u8>, Failed> {
-        match self
-            .call(self.raw.read(handle.id.as_str(), offset, len))
-            .await
-        {
+        match self.call(self.raw.read(handle.id.as_str(), offset, len)).await {
             Ok(data) => Ok(data.data),
             Err(Failed::Refused(Code::EOF, _)) => Ok(Vec::new()),
             Err(failed) => Err(failed),
@@ -343,8 +322,7 @@ impl Session {
 
     /// Makes a folder.
     pub(super) async fn make_folder(&self, path: &str) -> Result<(), Failed> {
-        self.call(self.raw.mkdir(path, with_mode(FOLDER_MODE)))
-            .await?;
+        self.call(self.raw.mkdir(path, with_mode(FOLDER_MODE))).await?;
         Ok(())
     }
 
@@ -431,10 +409,11 @@ impl Session {
         let mut names = Vec::new();
         let read = loop {
             match self.call(self.raw.readdir(folder.id.as_str())).await {
-                Ok(some) => names.extend(some.files.into_iter().map(|file| Name {
-                    name: file.filename,
-                    holds: holds(&file.attrs),
-                })),
+                Ok(some) => names.extend(
+                    some.files
+                        .into_iter()
+                        .map(|file| Name { name: file.filename, holds: holds(&file.attrs) }),
+                ),
                 Err(Failed::Refused(Code::EOF, _)) => break Ok(Some(names)),
                 Err(failed) => break Err(failed),
             }
@@ -474,9 +453,7 @@ impl Session {
     }
 
     pub(super) async fn overwrite(&self, path: &str) -> Result<(), Failed> {
-        let opening = self
-            .raw
-            .open(path, OpenFlags::WRITE, FileAttributes::empty());
+        let opening = self.raw.open(path, OpenFlags::WRITE, FileAttributes::empty());
         self.handle(path, opening).await.map(drop)
     }
 
@@ -488,17 +465,12 @@ impl Session {
 
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Session")
-            .field("offers", &self.offers)
-            .finish_non_exhaustive()
+        f.debug_struct("Session").field("offers", &self.offers).finish_non_exhaustive()
     }
 }
 
 fn with_mode(mode: u32) -> FileAttributes {
-    FileAttributes {
-        permissions: Some(mode),
-        ..FileAttributes::empty()
-    }
+    FileAttributes { permissions: Some(mode), ..FileAttributes::empty() }
 }
 
 fn seen(answer: Result<russh_sftp::protocol::Attrs, Failed>) -> Result<Holds, Failed> {

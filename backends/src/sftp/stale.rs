@@ -51,9 +51,9 @@ async fn remove_old(server: &Server, session: &Session, found: &[Found]) -> Resu
 
 fn is_stale(holds: Holds, now: SystemTime) -> bool {
     match holds {
-        Holds::File { modified, .. } => now
-            .duration_since(modified)
-            .is_ok_and(|age| age >= STALE_AFTER),
+        Holds::File { modified, .. } => {
+            now.duration_since(modified).is_ok_and(|age| age >= STALE_AFTER)
+        }
         _ => false,
     }
 }

@@ -49,12 +49,7 @@ impl Access {
         let mut options = bare_options(&kept);
         options.ssh.known_hosts = Some(known_hosts);
         options.ssh.identities = vec![sshd.key()];
-        Self {
-            url,
-            options,
-            folder,
-            kept,
-        }
+        Self { url, options, folder, kept }
     }
 
     fn open(&self) -> SftpBackend {
@@ -80,12 +75,7 @@ struct Clients {
 impl Clients {
     fn of(sshd: &'static Sshd) -> Self {
         let access = Access::new(sshd, sshd.port);
-        Self {
-            sshd,
-            first: access.open(),
-            second: access.open(),
-            _access: access,
-        }
+        Self { sshd, first: access.open(), second: access.open(), _access: access }
     }
 
     /// A new folder.
@@ -121,10 +111,7 @@ fn number() -> usize {
 fn bare_options(home: &TempDir) -> Options {
     let home = home.path().to_str().unwrap().to_owned();
     let variable = move |name: &str| (name == "HOME").then(|| home.clone());
-    Options {
-        variable: Arc::new(variable),
-        ..Options::default()
-    }
+    Options { variable: Arc::new(variable), ..Options::default() }
 }
 
 fn key(text: &str) -> Key {
@@ -140,12 +127,7 @@ fn plain() -> &'static Sshd {
 /// A user who sees one folder only.
 fn chroot() -> &'static Sshd {
     static SERVER: OnceLock<Sshd> = OnceLock::new();
-    SERVER.get_or_init(|| {
-        Sshd::start(&Setup {
-            is_chroot: true,
-            ..Setup::default()
-        })
-    })
+    SERVER.get_or_init(|| Sshd::start(&Setup { is_chroot: true, ..Setup::default() }))
 }
 
 mod openssh {
@@ -203,10 +185,7 @@ mod rclone {
                 folder: rclone.folder.clone(),
                 kept,
             };
-            Server {
-                _rclone: rclone,
-                access,
-            }
+            Server { _rclone: rclone, access }
         })
     }
 
@@ -215,9 +194,7 @@ mod rclone {
         let access = &server().access;
         let [first, second] = CLIENTS.get_or_init(|| [access.open(), access.open()]);
         let name = format!("/case-{}", number());
-        let made = first
-            .server
-            .run(async |session| folders::make(session, &name).await);
+        let made = first.server.run(async |session| folders::make(session, &name).await);
         made.unwrap();
         let folder = access.folder.join(&name[1..]);
         (first.beside(&name), second.beside(&name), Cleaned(folder))

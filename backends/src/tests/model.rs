@@ -12,9 +12,7 @@ use crate::{
 
 /// None of them is a folder of another: what a deleted key leaves of its folders shows in a file
 /// system only.
-const KEYS: &[&str] = &[
-    "a/b", "a/bc", "a-b", "ab", "c/d/e", "c/d/f", "c/d-e", "C/d", "x",
-];
+const KEYS: &[&str] = &["a/b", "a/bc", "a-b", "ab", "c/d/e", "c/d/f", "c/d-e", "C/d", "x"];
 /// Some of them are; for calls without deletes.
 const CONFLICTING: &[&str] = &["a", "a/b", "a/b/c", "a/b-c", "a/d/e", "ab", "d", "d/e/f"];
 const PREFIXES: &[&str] = &["", "a", "a/b", "c", "c/d", "x", "nothing", "a/", "../x"];

@@ -23,29 +23,16 @@ impl<'a> Open<'a> {
         kind: PackKind,
         packs: &'a Sender<(PackKind, Pack)>,
     ) -> Result<Self> {
-        Ok(Self {
-            shared,
-            kind,
-            packs,
-            builder: Self::builder(shared)?,
-            bytes: 0,
-        })
+        Ok(Self { shared, kind, packs, builder: Self::builder(shared)?, bytes: 0 })
     }
 
     fn builder(shared: &Shared) -> Result<PackBuilder> {
-        Ok(PackBuilder::new(PackOptions {
-            level: shared.level,
-            frame_bytes: FRAME_BYTES,
-        })?)
+        Ok(PackBuilder::new(PackOptions { level: shared.level, frame_bytes: FRAME_BYTES })?)
     }
 
     pub(super) fn add(&mut self, name: MemberName, bytes: &[u8]) -> Result<()> {
         let MemberName { object, damaged } = name;
-        let target = if damaged {
-            None
-        } else {
-            self.link_target(&object)?
-        };
+        let target = if damaged { None } else { self.link_target(&object)? };
         let added = match target {
             Some(store) => self.builder.add_link(object, store),
             None => self.builder.add(name, bytes),
@@ -92,10 +79,6 @@ impl<'a> Open<'a> {
     }
 
     pub(super) fn finish(mut self) -> Result<()> {
-        if self.builder.is_empty() {
-            Ok(())
-        } else {
-            self.finish_pack()
-        }
+        if self.builder.is_empty() { Ok(()) } else { self.finish_pack() }
     }
 }

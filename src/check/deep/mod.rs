@@ -83,7 +83,6 @@ impl Pass<'_> {
     /// Reports a problem with a stored thing, for all snapshots that need it.
     fn bad(&mut self, key: &Key, kind: ProblemKind, detail: String) {
         let snapshots = self.needs.get(key).map(|thing| self.needs.snapshots(thing));
-        self.problems
-            .add(key, kind, detail, snapshots.unwrap_or_default());
+        self.problems.add(key, kind, detail, snapshots.unwrap_or_default());
     }
 }

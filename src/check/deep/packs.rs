@@ -87,11 +87,7 @@ impl Pass<'_> {
         patience: &mut Patience,
         meter: &mut Meter<'_>,
     ) -> Result<()> {
-        let Decoded {
-            number,
-            line,
-            found,
-        } = decoded;
+        let Decoded { number, line, found } = decoded;
         meter.add(line.size);
         let key = names::pack(line.kind, &line.pack, self.repository.seal());
         let found = match patience.judge(found)? {
@@ -117,26 +113,15 @@ impl Pass<'_> {
             self.bad_packs.insert(number);
             self.bad(&key, ProblemKind::Undecodable, detail);
         }
-        for Good {
-            ordinal,
-            object,
-            len,
-            bytes,
-        } in found.good
-        {
+        for Good { ordinal, object, len, bytes } in found.good {
             self.deep.objects += 1;
-            self.spool
-                .add_bytes(number, ordinal, &object, len, bytes.as_deref())?;
+            self.spool.add_bytes(number, ordinal, &object, len, bytes.as_deref())?;
         }
         for (ordinal, member) in (0..).zip(&line.contents.members) {
             if let Place::Link { target } = member.place {
                 self.deep.links += 1;
                 let object = member.name.object;
-                let link = Link {
-                    ordinal,
-                    object,
-                    target,
-                };
+                let link = Link { ordinal, object, target };
                 self.spool.add_link(number, &link)?;
             }
         }
@@ -176,19 +161,12 @@ fn decode(repository: &Repository, task: Task, random_block_ids: bool) -> Decode
             Err(error) => unopened(&error),
         })
     });
-    Decoded {
-        number,
-        line,
-        found,
-    }
+    Decoded { number, line, found }
 }
 
 /// The finding for a pack that could not be decrypted.
 fn unopened(error: &Error) -> Found {
-    Found {
-        problems: vec![crate::causes::chain(error)],
-        ..Found::default()
-    }
+    Found { problems: vec![crate::causes::chain(error)], ..Found::default() }
 }
 
 /// Examines the bytes of a pack where the index says that its members are, because a restore goes
@@ -203,18 +181,14 @@ fn look(bytes: &[u8], line: &Line, random_block_ids: bool) -> Found {
             false
         }
         Err(error) => {
-            found
-                .problems
-                .push(format!("its table of contents: {error}"));
+            found.problems.push(format!("its table of contents: {error}"));
             false
         }
     };
     let stray = (contents.members.iter())
         .find(|member| (member.name.object.kind == Kind::Block) != (line.kind == PackKind::Blocks));
     if let Some(member) = stray {
-        found
-            .problems
-            .push(format!("{} does not belong in such a pack", member.name));
+        found.problems.push(format!("{} does not belong in such a pack", member.name));
     }
     let mut tar = agrees.then(|| HeaderCheck::new(contents));
     for (frame, members) in by_frame(contents) {
@@ -266,9 +240,7 @@ fn frame_bytes(bytes: &[u8], contents: &Contents, frame: usize) -> pack::Result<
     let frame = contents.frames.get(frame);
     let stored = frame.and_then(|frame| {
         let start = usize::try_from(frame.offset).ok()?;
-        let stored = bytes
-            .get(start..)?
-            .get(..usize::try_from(frame.len).ok()?)?;
+        let stored = bytes.get(start..)?.get(..usize::try_from(frame.len).ok()?)?;
         Some((stored, frame))
     });
     let (stored, frame) = stored.ok_or(outside)?;
@@ -319,11 +291,7 @@ fn prove(
 fn difference(own: &Contents, index: &Contents) -> String {
     let differ = own.members.iter().zip(&index.members).find(|(a, b)| a != b);
     if let Some((own, index)) = differ {
-        return format!(
-            "the index names {} and the pack {}",
-            describe(index),
-            describe(own)
-        );
+        return format!("the index names {} and the pack {}", describe(index), describe(own));
     }
     let (has, named) = (own.members.len(), index.members.len());
     if let Some(extra) = own.members.get(named) {
@@ -337,12 +305,9 @@ fn difference(own: &Contents, index: &Contents) -> String {
 
 fn describe(member: &Member) -> String {
     match member.place {
-        Place::Data {
-            frame, offset, len, ..
-        } => format!(
-            "{} (frame {frame}, offset {offset}, {len} bytes)",
-            member.name
-        ),
+        Place::Data { frame, offset, len, .. } => {
+            format!("{} (frame {frame}, offset {offset}, {len} bytes)", member.name)
+        }
         Place::Link { target } => format!("{} (link into {target})", member.name),
     }
 }

@@ -12,24 +12,19 @@ const MOST: usize = 20;
 
 /// In what a manifest differs from the database that it was made from: one line each.
 pub(super) fn differences(manifest: &Manifest, pointers: &Pointers) -> Vec<String> {
-    let said: BTreeMap<LibraryId, &Library> = (manifest.libraries.iter())
-        .map(|library| (library.id, library))
-        .collect();
+    let said: BTreeMap<LibraryId, &Library> =
+        (manifest.libraries.iter()).map(|library| (library.id, library)).collect();
     let mut found = Vec::new();
     for library in &pointers.libraries {
         match said.get(&library.id) {
-            None => found.push(format!(
-                "leaves out library {}, which the dumped database has",
-                library.id
-            )),
+            None => found
+                .push(format!("leaves out library {}, which the dumped database has", library.id)),
             Some(said) => found.extend(different_fields(&snapshot::library(said), library)),
         }
     }
     for id in said.keys() {
         if pointers.library(*id).is_none() {
-            found.push(format!(
-                "names library {id}, which the dumped database does not have"
-            ));
+            found.push(format!("names library {id}, which the dumped database does not have"));
         }
     }
     for store in &manifest.unreferenced {
@@ -44,9 +39,7 @@ pub(super) fn differences(manifest: &Manifest, pointers: &Pointers) -> Vec<Strin
     if found.len() > MOST {
         let more = found.len() - MOST;
         found.truncate(MOST);
-        found.push(format!(
-            "differs from the dumped database in {more} more points"
-        ));
+        found.push(format!("differs from the dumped database in {more} more points"));
     }
     found
 }
@@ -67,10 +60,7 @@ fn different_fields(said: &LibraryPointers, is: &LibraryPointers) -> Vec<String>
     let differ = fields.into_iter().filter(|(_, same)| !same);
     differ
         .map(|(field, _)| {
-            format!(
-                "has {field} of library {} other than the dumped database",
-                is.id
-            )
+            format!("has {field} of library {} other than the dumped database", is.id)
         })
         .collect()
 }
@@ -98,10 +88,7 @@ mod tests {
 
     #[test]
     fn every_field_counts() {
-        assert_eq!(
-            different_fields(&library(), &library()),
-            Vec::<String>::new()
-        );
+        assert_eq!(different_fields(&library(), &library()), Vec::<String>::new());
         let changes: [fn(&mut LibraryPointers); 8] = [
             |library| {
                 library.heads.push(Head {
@@ -111,11 +98,8 @@ mod tests {
             },
             |library| library.state = LibraryState::Trashed { deleted_at: None },
             |library| {
-                library.origin = Some(Origin {
-                    library: library.id,
-                    path: "/".into(),
-                    base_commit: None,
-                });
+                library.origin =
+                    Some(Origin { library: library.id, path: "/".into(), base_commit: None });
             },
             |library| library.valid_since = Some(4),
             |library| library.encrypted = Some(true),

@@ -81,10 +81,7 @@ impl Spool {
             Ok(connection)
         };
         let connection = open().map_err(failed(folder))?;
-        Ok(Self {
-            connection: Mutex::new(connection),
-            folder: folder.to_owned(),
-        })
+        Ok(Self { connection: Mutex::new(connection), folder: folder.to_owned() })
     }
 
     /// The folder, in which other temporary files may be made too.
@@ -93,10 +90,7 @@ impl Spool {
     }
 
     fn with<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
-        let connection = self
-            .connection
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         work(&connection).map_err(failed(&self.folder))
     }
 
@@ -231,11 +225,7 @@ impl Spool {
 
     /// Records a link. Whether its target exists depends on the snapshot.
     pub(super) fn add_link(&self, pack: PackNumber, link: &Link) -> Result<()> {
-        let Link {
-            ordinal,
-            object,
-            target,
-        } = link;
+        let Link { ordinal, object, target } = link;
         let (id, kind) = (object.id.as_bytes(), kind_number(object.kind));
         let (store, target) = (store_bytes(object.store), store_bytes(*target));
         self.with(|connection| {
@@ -281,16 +271,9 @@ impl Spool {
                         let len: i64 = row.get(2)?;
                         let what = match target {
                             Some(store) => What::Link(parse_store(&store)),
-                            None => What::Bytes {
-                                len: len.unsigned_abs(),
-                                content: row.get(4)?,
-                            },
+                            None => What::Bytes { len: len.unsigned_abs(), content: row.get(4)? },
                         };
-                        Ok(Place {
-                            pack: row.get(0)?,
-                            ordinal: row.get(1)?,
-                            what,
-                        })
+                        Ok(Place { pack: row.get(0)?, ordinal: row.get(1)?, what })
                     },
                 )?
                 .collect()
@@ -341,10 +324,7 @@ where
     E: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let folder = folder.to_owned();
-    move |error| Error::Spool {
-        folder,
-        source: error.into(),
-    }
+    move |error| Error::Spool { folder, source: error.into() }
 }
 
 fn kind_number(kind: Kind) -> u8 {
@@ -364,7 +344,5 @@ fn store_bytes(store: Store) -> Vec<u8> {
 }
 
 fn parse_store(bytes: &[u8]) -> Store {
-    bytes
-        .try_into()
-        .map_or(Store::Shared, |id| Store::Library(LibraryId::new(id)))
+    bytes.try_into().map_or(Store::Shared, |id| Store::Library(LibraryId::new(id)))
 }

@@ -67,12 +67,7 @@ impl Stream {
     /// equal streams of several snapshots compare as equal.
     fn of(manifest: &Manifest) -> impl Iterator<Item = Self> {
         let dump = |database: &Database| {
-            Self::Dump(Database {
-                mode: None,
-                owner: None,
-                path: None,
-                ..database.clone()
-            })
+            Self::Dump(Database { mode: None, owner: None, path: None, ..database.clone() })
         };
         let files = |group: &FileGroup| {
             Self::Files(FileGroup {
@@ -108,10 +103,7 @@ impl Pass<'_> {
                 let known = by_first.entry(first).or_default();
                 match known.iter_mut().find(|task| task.stream == stream) {
                     Some(task) => task.snapshots.push(snapshot.id()),
-                    None => known.push(Task {
-                        stream,
-                        snapshots: vec![snapshot.id()],
-                    }),
+                    None => known.push(Task { stream, snapshots: vec![snapshot.id()] }),
                 }
             }
         }
@@ -139,8 +131,7 @@ impl Pass<'_> {
     /// Reports that a manifest contradicts what was found.
     pub(super) fn lie(&mut self, snapshot: SnapshotId, detail: String) {
         let key = names::manifest(snapshot, self.repository.seal());
-        self.problems
-            .add(&key, ProblemKind::Contradiction, detail, vec![snapshot]);
+        self.problems.add(&key, ProblemKind::Contradiction, detail, vec![snapshot]);
     }
 
     fn take_stream(
@@ -167,8 +158,7 @@ impl Pass<'_> {
                 if let Some(first) = task.stream.parts().first() {
                     let detail = format!("{}: {problem}", task.stream.name());
                     let snapshots = task.snapshots.clone();
-                    self.problems
-                        .add(&first.key, ProblemKind::Undecodable, detail, snapshots);
+                    self.problems.add(&first.key, ProblemKind::Undecodable, detail, snapshots);
                 }
             }
         }
@@ -246,10 +236,8 @@ fn examine_dump(
     dump: &Database,
 ) -> std::result::Result<Option<Pointers>, Fault> {
     let spool_failed = |error: io::Error| Fault::Spool(failed(folder)(error));
-    let mut file = tempfile::Builder::new()
-        .prefix("dump-")
-        .tempfile_in(folder)
-        .map_err(spool_failed)?;
+    let mut file =
+        tempfile::Builder::new().prefix("dump-").tempfile_in(folder).map_err(spool_failed)?;
     let copied = stream::read(repository, &dump.parts, |stream| {
         copy(stream, file.as_file_mut(), dump.size, spool_failed)
     });
@@ -295,10 +283,7 @@ fn examine_text(
 fn examine_files(repository: &Repository, group: &FileGroup) -> std::result::Result<(), Fault> {
     let mut members = 0;
     let inspected = stream::read(repository, &group.parts, |stream| {
-        let limits = Limits {
-            bytes: group.size,
-            ..Limits::default()
-        };
+        let limits = Limits { bytes: group.size, ..Limits::default() };
         members =
             unpack::inspect(stream, &limits).map_err(|error| Fault::Content(chain(&error)))?;
         Ok(())
@@ -308,9 +293,7 @@ fn examine_files(repository: &Repository, group: &FileGroup) -> std::result::Res
         Ok(())
     } else {
         let should = group.members;
-        Err(Fault::Content(format!(
-            "has {members} members and should have {should}"
-        )))
+        Err(Fault::Content(format!("has {members} members and should have {should}")))
     }
 }
 
@@ -350,9 +333,7 @@ fn copy(
             Err(error) => return Err(Fault::Content(error.to_string())),
         };
         left = left.checked_sub(len as u64).ok_or_else(|| {
-            Fault::Content(format!(
-                "is longer than the {size} bytes that it should have"
-            ))
+            Fault::Content(format!("is longer than the {size} bytes that it should have"))
         })?;
         file.write_all(&buffer[..len]).map_err(&spool_failed)?;
     }

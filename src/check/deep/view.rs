@@ -39,9 +39,7 @@ impl<'a> View<'a> {
     /// are new. Otherwise returns `None`: then nothing counts any more that was proved for the
     /// former packs.
     pub(super) fn turn_to(&mut self, sequence: Vec<PackNumber>) -> Option<Vec<PackNumber>> {
-        let grown = sequence
-            .strip_prefix(&*self.sequence)
-            .map(<[PackNumber]>::to_vec);
+        let grown = sequence.strip_prefix(&*self.sequence).map(<[PackNumber]>::to_vec);
         self.positions.clear();
         for (position, pack) in (0..).zip(&sequence) {
             // If a pack is listed twice, its first position counts.
@@ -71,9 +69,7 @@ impl<'a> View<'a> {
         let places = self.spool.find(object)?;
         let earlier = places.into_iter().filter_map(|place| {
             let moment = self.moment(&place)?;
-            before
-                .is_none_or(|before| moment < before)
-                .then_some((moment, place))
+            before.is_none_or(|before| moment < before).then_some((moment, place))
         });
         Ok(earlier.max_by_key(|(moment, _)| *moment))
     }
@@ -93,10 +89,7 @@ impl<'a> View<'a> {
     /// Whether a link of a pack leads to bytes that are unpacked before it.
     pub(super) fn leads_somewhere(&self, pack: PackNumber, link: &Link) -> Result<bool> {
         let before = self.positions.get(&pack).map(|at| (*at, link.ordinal));
-        let target = Object {
-            store: link.target,
-            ..link.object
-        };
+        let target = Object { store: link.target, ..link.object };
         Ok(self.resolve(target, before)?.is_some())
     }
 

@@ -79,9 +79,7 @@ impl Proved {
         if !libraries.iter().all(holds) {
             *self = Self::default();
         }
-        let rules = libraries
-            .iter()
-            .map(|library| (library.id, Rules::of(library)));
+        let rules = libraries.iter().map(|library| (library.id, Rules::of(library)));
         self.rules.extend(rules);
     }
 
@@ -205,10 +203,7 @@ impl Pass<'_> {
 
     /// Checks that every link of some packs leads to an earlier member of equal kind and id.
     fn links(&mut self, view: &View<'_>, packs: &[PackNumber]) -> Result<()> {
-        let is_whole = !view
-            .packs()
-            .iter()
-            .any(|pack| self.bad_packs.contains(pack));
+        let is_whole = !view.packs().iter().any(|pack| self.bad_packs.contains(pack));
         for &pack in packs {
             let mut lost = Vec::new();
             for link in self.spool.links(pack)? {
@@ -228,17 +223,11 @@ impl Pass<'_> {
                 0 => String::new(),
                 more => format!(", and {more} more"),
             };
-            let detail = format!(
-                "links lead to nothing that comes before them: {}{more}",
-                shown.join(", ")
-            );
+            let detail =
+                format!("links lead to nothing that comes before them: {}{more}", shown.join(", "));
             // If another pack is bad, the link's target may have been in it: this pack is not at
             // fault.
-            let kind = if is_whole {
-                ProblemKind::Undecodable
-            } else {
-                ProblemKind::Unresolved
-            };
+            let kind = if is_whole { ProblemKind::Undecodable } else { ProblemKind::Unresolved };
             self.bad(&key, kind, detail);
         }
         Ok(())
@@ -269,11 +258,7 @@ impl Pass<'_> {
             .map(crate::snapshot::library)
             .collect();
         proved.take_rules(&libraries);
-        let at = At {
-            snapshot: snapshot.id(),
-            view,
-            listed: &listed,
-        };
+        let at = At { snapshot: snapshot.id(), view, listed: &listed };
         for group in groups(&libraries, view.has_shared()) {
             self.group(&at, &group, proved, unresolved)?;
         }
@@ -287,34 +272,21 @@ impl Pass<'_> {
         proved: &mut Proved,
         unresolved: &mut Unresolved,
     ) -> Result<()> {
-        let sight = DeepSight {
-            proved,
-            passed: RwLock::default(),
-        };
+        let sight = DeepSight { proved, passed: RwLock::default() };
         let walk = Walk::new(at.view, &sight);
         let outcome = walk.group(group).map_err(|error| self.walk_error(error))?;
-        let bad: HashSet<Object> = (outcome.findings.iter())
-            .map(|finding| finding.object)
-            .collect();
+        let bad: HashSet<Object> =
+            (outcome.findings.iter()).map(|finding| finding.object).collect();
         let is_clean = bad.is_empty() && !outcome.passed_open;
         let marks: HashMap<Object, bool> = if is_clean {
-            let passed = sight
-                .passed
-                .into_inner()
-                .unwrap_or_else(PoisonError::into_inner);
+            let passed = sight.passed.into_inner().unwrap_or_else(PoisonError::into_inner);
             passed.into_iter().map(|object| (object, true)).collect()
         } else {
             let closure = walk.closure(group, &bad, &outcome.unfollowed);
             let closure = closure.map_err(|error| self.walk_error(error))?;
-            let look = Look {
-                view: at.view,
-                sight: &sight,
-                group,
-                closure: &closure,
-            };
-            let found = look
-                .describe(&unlisted(&outcome, at))
-                .map_err(|error| self.walk_error(error))?;
+            let look = Look { view: at.view, sight: &sight, group, closure: &closure };
+            let found =
+                look.describe(&unlisted(&outcome, at)).map_err(|error| self.walk_error(error))?;
             unresolved.take(at.snapshot, found);
             closure.closed
         };
@@ -339,14 +311,12 @@ impl Pass<'_> {
                 continue;
             };
             let key = names::manifest(first, self.repository.seal());
-            self.problems
-                .add(&key, ProblemKind::Unresolved, detail, snapshots);
+            self.problems.add(&key, ProblemKind::Unresolved, detail, snapshots);
         }
         for (snapshot, more) in unresolved.more {
             let key = names::manifest(snapshot, self.repository.seal());
             let detail = format!("points to {more} more objects that are not there");
-            self.problems
-                .add(&key, ProblemKind::Unresolved, detail, vec![snapshot]);
+            self.problems.add(&key, ProblemKind::Unresolved, detail, vec![snapshot]);
         }
     }
 }
@@ -385,22 +355,14 @@ impl Look<'_> {
         let bad: HashSet<Object> = findings.iter().map(|finding| finding.object).collect();
         let mut paths: HashMap<Object, Vec<String>> = HashMap::new();
         for library in &self.group.libraries {
-            let found = affected_paths(
-                self.view,
-                self.sight,
-                library,
-                &bad,
-                self.closure,
-                MOST_PATHS,
-            )?;
+            let found =
+                affected_paths(self.view, self.sight, library, &bad, self.closure, MOST_PATHS)?;
             for (object, found) in found.paths {
                 paths.entry(object).or_default().extend(found);
             }
         }
         let describe = |finding: &&Finding| {
-            let Finding {
-                object, library, ..
-            } = finding;
+            let Finding { object, library, .. } = finding;
             let mut paths = paths.get(object).cloned().unwrap_or_default();
             paths.sort_unstable();
             paths.dedup();
@@ -428,10 +390,7 @@ impl Unresolved {
                 *self.more.entry(snapshot).or_default() += 1;
                 continue;
             }
-            let (_, snapshots) = self
-                .found
-                .entry(identity)
-                .or_insert_with(|| (detail, Vec::new()));
+            let (_, snapshots) = self.found.entry(identity).or_insert_with(|| (detail, Vec::new()));
             snapshots.push(snapshot);
         }
     }

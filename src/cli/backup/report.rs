@@ -50,12 +50,7 @@ pub(super) struct Summary<'a> {
 
 impl<'a> Summary<'a> {
     pub(super) fn of(joined: &Joined, report: &'a Report) -> Self {
-        let Report {
-            marker,
-            manifest,
-            totals,
-            ..
-        } = report;
+        let Report { marker, manifest, totals, .. } = report;
         Self {
             snapshot: marker.snapshot.to_string(),
             marker: marker_place(joined, report),
@@ -95,12 +90,7 @@ fn marker_place(joined: &Joined, report: &Report) -> String {
 /// What was backed up, what was proved, where the marker is. `told` are warnings that were printed when
 /// the run began.
 pub(super) fn print(joined: &Joined, report: &Report, told: &[String], output: Output) {
-    let Report {
-        marker,
-        manifest,
-        totals,
-        ..
-    } = report;
+    let Report { marker, manifest, totals, .. } = report;
     let gone = report.source_gone.as_ref();
     if let Some(gone) = gone {
         output.line(format_args!("ALARM     {}", output::shown(&gone.text)));
@@ -110,11 +100,7 @@ pub(super) fn print(joined: &Joined, report: &Report, told: &[String], output: O
         .retain(|warning| !told.contains(warning) && gone.is_none_or(|gone| gone.text != *warning));
     Output::warnings(&warnings);
     print_damage(report, &manifest.damage, |damage| {
-        if is_altered(damage) {
-            "was altered"
-        } else {
-            "is lost"
-        }
+        if is_altered(damage) { "was altered" } else { "is lost" }
     });
     print_damage(
         report,
@@ -131,11 +117,7 @@ pub(super) fn print(joined: &Joined, report: &Report, told: &[String], output: O
         report.databases_stored,
         count(manifest.databases.len() as u64, "database", "databases"),
         report.groups_stored,
-        count(
-            manifest.files.len() as u64,
-            "group of files",
-            "groups of files"
-        ),
+        count(manifest.files.len() as u64, "group of files", "groups of files"),
     ));
     output.detail(format_args!(
         "holds     {} ({}) of these libraries; {} ({}) in all",
@@ -150,9 +132,7 @@ pub(super) fn print(joined: &Joined, report: &Report, told: &[String], output: O
     }
     if report.audited > 0 {
         let libraries = count(report.audited as u64, "library", "libraries");
-        output.detail(format_args!(
-            "audited   {libraries}, changed or not, in the source"
-        ));
+        output.detail(format_args!("audited   {libraries}, changed or not, in the source"));
     }
     if let Some(compacted) = &report.compacted {
         output.detail(format_args!("compacted {}", compacted_line(compacted)));
@@ -169,12 +149,7 @@ pub(super) fn print(joined: &Joined, report: &Report, told: &[String], output: O
 }
 
 fn compacted_line(compacted: &Compacted) -> String {
-    let Compacted {
-        packs,
-        bytes: size,
-        totals,
-        refused,
-    } = compacted;
+    let Compacted { packs, bytes: size, totals, refused } = compacted;
     if let Some(refused) = refused {
         return format!("nothing: {refused}");
     }
@@ -201,11 +176,8 @@ fn accepted_line(manifest: &Manifest) -> Option<String> {
     let accepted = |damage: &&Damage| damage.accepted.is_some();
     let known = count_objects(manifest.all_damage().filter(accepted));
     let objects = count(known, "damaged object", "damaged objects");
-    (known > 0).then(|| {
-        commands::complete(&format!(
-            "{objects} known; `seawall damage list` names them"
-        ))
-    })
+    (known > 0)
+        .then(|| commands::complete(&format!("{objects} known; `seawall damage list` names them")))
 }
 
 /// Why the exit status is 3, in one line that makes the subject of a mail; what is new comes first.
@@ -222,11 +194,7 @@ fn reasons_to_read(report: &Report) -> Option<String> {
     let reasons = [
         (report.new_damage, "NEW damage: ", how),
         (report.new_source_damage, "NEW damage in the source: ", ""),
-        (
-            lost.saturating_sub(report.new_damage),
-            "known damage, not accepted: ",
-            how,
-        ),
+        (lost.saturating_sub(report.new_damage), "known damage, not accepted: ", how),
         (
             source.saturating_sub(report.new_source_damage),
             "known damage in the source, not accepted: ",
@@ -256,10 +224,7 @@ fn reasons_to_read(report: &Report) -> Option<String> {
     }
     if !report.alarms.is_empty() {
         let alarms = report.alarms.len() as u64;
-        reasons.push(format!(
-            "the repository: {}",
-            count(alarms, "alarm", "alarms")
-        ));
+        reasons.push(format!("the repository: {}", count(alarms, "alarm", "alarms")));
     }
     report.needs_reading().then(|| reasons.join("; "))
 }
@@ -272,11 +237,7 @@ fn source_line(manifest: &Manifest) -> String {
     format!(
         "{}: Seafile {}, {} ({} virtual, {} in the trash)",
         output::shown(&manifest.source.path),
-        manifest
-            .source
-            .seafile_version
-            .as_deref()
-            .unwrap_or("of unknown version"),
+        manifest.source.seafile_version.as_deref().unwrap_or("of unknown version"),
         count(libraries.len() as u64, "library", "libraries"),
         number(&|library| library.origin.is_some()),
         number(&|library| library.state == LibraryState::Trash),
@@ -291,9 +252,7 @@ fn words(incomplete: &[String]) -> Vec<&str> {
 
 /// What was proved, with the line's label. "Proved" is said only where everything was looked at.
 fn proof_line(report: &Report) -> String {
-    let Report {
-        marker, manifest, ..
-    } = report;
+    let Report { marker, manifest, .. } = report;
     if report.source_gone.is_some() {
         return "kept      what earlier backups stored stays as it is; nothing of tonight's source could be looked at"
             .to_owned();
@@ -350,9 +309,7 @@ fn print_damage(report: &Report, damage: &[Damage], what: impl Fn(&Damage) -> &'
     }
     shown.sort_by_key(|damage| !manifest.is_new(damage));
     for damage in shown.iter().take(output::MOST_LINES) {
-        let name = manifest
-            .library(damage.library)
-            .and_then(|library| library.name.as_deref());
+        let name = manifest.library(damage.library).and_then(|library| library.name.as_deref());
         let library = name.unwrap_or("-");
         let subject = match damage.paths.first() {
             Some(path) => format!("{} in {library:?}", output::shown(path)),
@@ -367,10 +324,7 @@ fn print_damage(report: &Report, damage: &[Damage], what: impl Fn(&Damage) -> &'
         ));
     }
     let more = shown.iter().skip(output::MOST_LINES);
-    let new = more
-        .clone()
-        .filter(|damage| manifest.is_new(damage))
-        .count();
+    let new = more.clone().filter(|damage| manifest.is_new(damage)).count();
     if more.len() > 0 {
         Output::warning(commands::complete(&format!(
             "… and {} more ({new} NEW); `seawall damage list` names them all",

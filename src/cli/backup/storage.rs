@@ -49,16 +49,10 @@ mod tests {
         assert_eq!(of_clocks(&marker, None), None);
         marker.finished = right.plus(year);
         let text = of_clocks(&marker, Some(right)).unwrap();
-        assert!(
-            text.contains(&right.to_string()) && text.contains("NTP"),
-            "{text}"
-        );
+        assert!(text.contains(&right.to_string()) && text.contains("NTP"), "{text}");
         marker.started = right.plus(year);
         marker.clock = Some(right);
         let text = of_clocks(&marker, Some(right)).unwrap();
-        assert!(
-            text.contains(&right.to_string()) && text.contains("ahead"),
-            "{text}"
-        );
+        assert!(text.contains(&right.to_string()) && text.contains("ahead"), "{text}");
     }
 }

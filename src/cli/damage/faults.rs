@@ -51,15 +51,9 @@ pub(super) fn print(faults: &[Fault], output: Output) {
             (true, false) => "healed, not accepted",
             (true, true) => "healed, accepted",
         };
-        let snapshots = count(
-            fault.snapshots.len() as u64,
-            "snapshot needs it",
-            "snapshots need it",
-        );
-        output.line(format_args!(
-            "stored file {}: {state}; {snapshots}",
-            fault.key
-        ));
+        let snapshots =
+            count(fault.snapshots.len() as u64, "snapshot needs it", "snapshots need it");
+        output.line(format_args!("stored file {}: {state}; {snapshots}", fault.key));
     }
 }
 
@@ -88,11 +82,7 @@ pub(super) fn change(
             "run a backup: it stores anew what the source still has of them",
         ));
     }
-    let what = if acceptance.is_some() {
-        "accepted"
-    } else {
-        "not accepted"
-    };
+    let what = if acceptance.is_some() { "accepted" } else { "not accepted" };
     let files = count(healed.len() as u64, "stored file", "stored files");
     output.line(match (healed.len(), changed) {
         (0, _) => "no record names a stored file that is healed".to_owned(),

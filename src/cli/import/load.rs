@@ -91,20 +91,13 @@ impl Plan {
         let kept: Vec<(String, &str)> = wanted
             .iter()
             .filter(|planned| planned.loaded.is_none() && planned.is_replaced(self.is_replacing))
-            .map(|planned| {
-                (
-                    free_name(&folder, &planned.role),
-                    planned.found.name.as_str(),
-                )
-            })
+            .map(|planned| (free_name(&folder, &planned.role), planned.found.name.as_str()))
             .collect();
         if kept.is_empty() {
             return Ok(());
         }
-        let names: Vec<(&str, &str)> = kept
-            .iter()
-            .map(|(file, name)| (file.as_str(), *name))
-            .collect();
+        let names: Vec<(&str, &str)> =
+            kept.iter().map(|(file, name)| (file.as_str(), *name)).collect();
         for (path, len) in keep_dumps(&self.server, &names, &folder)? {
             output.detail(format_args!(
                 "kept      what is there: {} ({})",
@@ -137,10 +130,7 @@ impl Plan {
         } else {
             let mark = &planned.sha256;
             let loaded = load_marked(&self.server, name, mark, &mut dump, &mut progress)?;
-            Replaced {
-                loaded,
-                before: None,
-            }
+            Replaced { loaded, before: None }
         };
         let record = ImportRecord {
             role: role.clone(),
@@ -177,10 +167,7 @@ impl Plan {
             hint = format!("{hint}; these were loaded already: {}", done.join(", "));
         }
         let hint = format!("{hint}\nthen go on: {}", self.go_on);
-        CommandError {
-            hint: Some(hint.trim_start_matches([';', ' ', '\n']).to_owned()),
-            ..error
-        }
+        CommandError { hint: Some(hint.trim_start_matches([';', ' ', '\n']).to_owned()), ..error }
     }
 }
 
@@ -200,10 +187,7 @@ fn free_name(folder: &Path, role: &str) -> String {
     let first = format!("before-{role}");
     let is_free = |name: &String| !folder.join(format!("{name}.sql.zst")).exists();
     let numbered = (2..).map(|number| format!("{first}-{number}"));
-    std::iter::once(first.clone())
-        .chain(numbered)
-        .find(is_free)
-        .unwrap_or(first)
+    std::iter::once(first.clone()).chain(numbered).find(is_free).unwrap_or(first)
 }
 
 fn say(role: &str, name: &str, loaded: &Loaded, before: Option<&str>, output: Output) {

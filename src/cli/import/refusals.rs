@@ -27,10 +27,7 @@ impl Importing {
         if !is_it || self.into_configured_server {
             return Ok(());
         }
-        let error = anyhow!(
-            "{} is the server that was backed up: it may be alive",
-            found.server
-        );
+        let error = anyhow!("{} is the server that was backed up: it may be alive", found.server);
         Err(CommandError::new(
             error,
             "nothing was restored; if it is the right one, add --into-configured-server",
@@ -46,8 +43,7 @@ impl Importing {
         if !found.sees_others {
             self.refuse_blind(open)?;
         }
-        open.iter()
-            .try_for_each(|planned| self.refuse(found, planned))
+        open.iter().try_for_each(|planned| self.refuse(found, planned))
     }
 
     /// Without PROCESS an account does not see who else is connected.
@@ -84,11 +80,8 @@ impl Importing {
         if database.is_empty() || planned.is_half_loaded() || self.replace_databases {
             return Ok(());
         }
-        let error = anyhow!(
-            "the database {} on {} is not empty",
-            shown(&database.name),
-            found.server
-        );
+        let error =
+            anyhow!("the database {} on {} is not empty", shown(&database.name), found.server);
         Err(CommandError::new(
             error,
             "nothing was restored or loaded; choose other names with --database-name seafile=NEW, or add --replace-databases",
@@ -122,9 +115,8 @@ pub(super) fn is_gone(dumps: Dumps<'_>, database: &Database) -> Result<bool, Com
     if path.symlink_metadata().is_ok() {
         return Ok(false);
     }
-    let read = restore::read_dump(repository, database, |dump| {
-        std::io::copy(dump, &mut std::io::sink())
-    })?;
+    let read =
+        restore::read_dump(repository, database, |dump| std::io::copy(dump, &mut std::io::sink()))?;
     // What breaks off here without being lost is told by the restore that brings it.
     Ok(read.is_none())
 }

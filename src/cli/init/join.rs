@@ -83,11 +83,7 @@ fn refuse_unmounted(
     let Some(before) = before.filter(|_| !found.is_some_and(is_joined)) else {
         return Ok(());
     };
-    let what = if found.is_some() {
-        "another repository"
-    } else {
-        "no repository"
-    };
+    let what = if found.is_some() { "another repository" } else { "no repository" };
     Err(CommandError {
         status: Status::NoRepository,
         error: anyhow!("there is {what} at {url} now, and this host stored there before"),
@@ -227,9 +223,7 @@ impl Newcomer<'_> {
         new_key: Option<NewKey>,
     ) -> Result<(Joined, How), CommandError> {
         if let Some(new) = &new_key {
-            recipients
-                .add(&new.recipient)
-                .map_err(anyhow::Error::from)?;
+            recipients.add(&new.recipient).map_err(anyhow::Error::from)?;
         }
         self.host_key.try_sealing_to(&recipients)?;
         let backend = guard::guarded(backend, self.url, self.weak)?;
@@ -238,11 +232,7 @@ impl Newcomer<'_> {
         if let Some(new) = &new_key {
             new.wrapped.put(&*backend)?;
         }
-        let seal = if recipients.is_empty() {
-            Seal::None
-        } else {
-            Seal::Age
-        };
+        let seal = if recipients.is_empty() { Seal::None } else { Seal::Age };
         let (wrapped, invented) = match new_key {
             Some(new) => (Some(new.wrapped), new.invented),
             None => (None, None),
@@ -258,10 +248,7 @@ impl Newcomer<'_> {
                 (repository.guarded(self.weak)?, How::Joined)
             }
         };
-        Ok((
-            self.remember(state, repository, recipients, wrapped.as_ref())?,
-            how,
-        ))
+        Ok((self.remember(state, repository, recipients, wrapped.as_ref())?, how))
     }
 
     /// Keeps on this host what it has to know of the repository.
@@ -291,11 +278,7 @@ impl Newcomer<'_> {
             place::begin_anew(state, self.url, repository.id())?;
         }
         place::remember(&of_repository, self.url);
-        Ok(Joined {
-            repository,
-            host_key: self.host_key,
-            state: of_repository,
-        })
+        Ok(Joined { repository, host_key: self.host_key, state: of_repository })
     }
 }
 
@@ -355,10 +338,9 @@ fn refuse_other_seal(
             anyhow!("the repository at {} is encrypted", repository.place()),
             "leave --unencrypted out, or make a new repository in another place: that is decided when a repository is made",
         )),
-        (Seal::Age, true) => Err(repository::Error::NoRecipients {
-            place: repository.place().to_owned(),
+        (Seal::Age, true) => {
+            Err(repository::Error::NoRecipients { place: repository.place().to_owned() }.into())
         }
-        .into()),
         _ => Ok(()),
     }
 }

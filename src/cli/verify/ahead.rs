@@ -13,10 +13,9 @@ use crate::verify::{Ahead, Report};
 pub(super) fn print(report: &Report, folder: &Path, output: Output) {
     for ahead in &report.ahead {
         let (level, what) = match (ahead.is_upload, ahead.is_elsewhere) {
-            (true, _) => (
-                "note      ",
-                "their files are not all there: a client uploads, or broke off",
-            ),
+            (true, _) => {
+                ("note      ", "their files are not all there: a client uploads, or broke off")
+            }
             (_, true) => (
                 "note      ",
                 "with the databases of this snapshot, clients that have one of them would silently revert",
@@ -66,16 +65,10 @@ fn moves<'a>(
     folder: &'a Path,
 ) -> impl Iterator<Item = String> + 'a {
     let aside = absolute(folder).join(ASIDE);
-    ahead
-        .flat_map(|ahead| &ahead.files)
-        .map(move |(file, object)| {
-            let to = aside.join(object.path());
-            let to = to.parent().unwrap_or(&aside).to_string_lossy();
-            let from = absolute(file);
-            format!(
-                "mkdir -p {0} && mv {1} {0}/",
-                shell(&to),
-                shell(&from.to_string_lossy())
-            )
-        })
+    ahead.flat_map(|ahead| &ahead.files).map(move |(file, object)| {
+        let to = aside.join(object.path());
+        let to = to.parent().unwrap_or(&aside).to_string_lossy();
+        let from = absolute(file);
+        format!("mkdir -p {0} && mv {1} {0}/", shell(&to), shell(&from.to_string_lossy()))
+    })
 }

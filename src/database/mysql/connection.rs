@@ -156,11 +156,7 @@ impl Connection {
     pub(super) fn feed(&self, statement: &[u8], doing: &str) -> Result<Fed, Error> {
         let mut held = self.conn.borrow_mut();
         let Some(conn) = held.as_mut() else {
-            return Err(Error::new(
-                &self.server,
-                ErrorKind::Lost,
-                "the connection is closed",
-            ));
+            return Err(Error::new(&self.server, ErrorKind::Lost, "the connection is closed"));
         };
         let work = async {
             let result = conn.query_iter(statement).await?;
@@ -197,7 +193,7 @@ impl Connection {
         let mut held = self.conn.borrow_mut();
         let Some(mut conn) = held.take() else {
             return Err(
-                Error::new(&self.server, ErrorKind::Lost, "the connection is closed").into(),
+                Error::new(&self.server, ErrorKind::Lost, "the connection is closed").into()
             );
         };
         let doing = || first_words(statement);

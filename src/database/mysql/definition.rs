@@ -8,11 +8,7 @@ use super::schema::Table;
 /// `` `user`@`host` `` or a role's `` `name` ``. Elsewhere the word is somebody's text.
 pub(super) fn without_definer(definition: &str) -> String {
     let mut at = 0;
-    for (word, has_value) in [
-        ("CREATE ", false),
-        ("OR REPLACE ", false),
-        ("ALGORITHM=", true),
-    ] {
+    for (word, has_value) in [("CREATE ", false), ("OR REPLACE ", false), ("ALGORITHM=", true)] {
         if definition[at..].starts_with(word) {
             at += word.len();
             if has_value {
@@ -37,10 +33,7 @@ pub(super) fn without_definer(definition: &str) -> String {
 
 /// Where a name in backticks (by some modes: in quotes), at the beginning, ends.
 fn quoted_end(text: &str) -> Option<usize> {
-    let quote = text
-        .chars()
-        .next()
-        .filter(|char| matches!(char, '`' | '"'))?;
+    let quote = text.chars().next().filter(|char| matches!(char, '`' | '"'))?;
     let mut rest = &text[1..];
     let mut at = 1;
     loop {
@@ -110,11 +103,7 @@ pub(super) fn without_database(definition: &str, database: &str) -> String {
     while let Some(at) = rest.find(['\'', '(']) {
         let (before, from) = rest.split_at(at);
         text.push_str(before);
-        let end = if from.starts_with('\'') {
-            text_end(from)
-        } else {
-            1
-        };
+        let end = if from.starts_with('\'') { text_end(from) } else { 1 };
         text.push_str(&from[..end]);
         rest = &from[end..];
         let called = ["nextval(", "lastval(", "setval("];
@@ -138,10 +127,7 @@ pub(super) fn without_database_of_columns(definition: &str, database: &str) -> S
         text.push_str(before);
         let is_column =
             |after: &str| quoted_end(after).is_some_and(|end| after[end..].starts_with(".`"));
-        let from = from
-            .strip_prefix(&place)
-            .filter(|after| is_column(after))
-            .unwrap_or(from);
+        let from = from.strip_prefix(&place).filter(|after| is_column(after)).unwrap_or(from);
         let end = match from.chars().next() {
             Some('`') => quoted_end(from).unwrap_or(from.len()),
             _ => text_end(from),
@@ -178,9 +164,7 @@ pub(super) fn with_collations(definition: &str, table: &Table) -> String {
         let (word, equals, collation) = if begin.starts_with('`') {
             let column = table.columns.iter().find(|column| {
                 let name = super::literal::name(&column.name);
-                begin
-                    .strip_prefix(&name)
-                    .is_some_and(|rest| rest.starts_with(' '))
+                begin.strip_prefix(&name).is_some_and(|rest| rest.starts_with(' '))
             });
             let text = column.and_then(|column| column.text.as_ref());
             let collation = text.map(|text| text.collation.as_str());
@@ -294,10 +278,7 @@ mod tests {
         ] {
             assert_eq!(trigger_body(made), Some(body), "{made}");
         }
-        assert_eq!(
-            trigger_body("CREATE TRIGGER t BEFORE DELETE ON x FOR EACH"),
-            None
-        );
+        assert_eq!(trigger_body("CREATE TRIGGER t BEFORE DELETE ON x FOR EACH"), None);
     }
 
     #[test]
@@ -312,10 +293,7 @@ mod tests {
                 "CREATE ALGORITHM=UNDEFINED SQL SECURITY DEFINER VIEW `v` AS x",
             ),
             ("CREATE DEFINER=`role` EVENT `e`", "CREATE EVENT `e`"),
-            (
-                "CREATE PROCEDURE `DEFINER=`() x",
-                "CREATE PROCEDURE `DEFINER=`() x",
-            ),
+            ("CREATE PROCEDURE `DEFINER=`() x", "CREATE PROCEDURE `DEFINER=`() x"),
             ("CREATE DEFINER=`a", "CREATE DEFINER=`a"),
             ("", ""),
         ] {
@@ -325,16 +303,10 @@ mod tests {
 
     #[test]
     fn delimiters_stand_nowhere_in_the_statement() {
-        for statement in [
-            "x", "a;b", "a;;b", "a;;;b", "x;", "// x;", "a;;b//;", "/", "x;/",
-        ] {
+        for statement in ["x", "a;b", "a;;b", "a;;;b", "x;", "// x;", "a;;b//;", "/", "x;/"] {
             let delimiter = delimiter(statement);
             let joined = format!("{statement}{delimiter}");
-            assert_eq!(
-                joined.find(&delimiter),
-                Some(statement.len()),
-                "{statement}"
-            );
+            assert_eq!(joined.find(&delimiter), Some(statement.len()), "{statement}");
         }
     }
 
@@ -379,10 +351,7 @@ mod tests {
             `d` text,\n  KEY `b` (`b`)\n) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COMMENT=' CHARSET=y'\n/*!50100 PARTITION BY KEY () */";
         let said = made
             .replace("SET latin1 NOT", "SET latin1 COLLATE latin1_swedish_ci NOT")
-            .replace(
-                "=utf8mb4 COMMENT",
-                "=utf8mb4 COLLATE=utf8mb4_general_ci COMMENT",
-            );
+            .replace("=utf8mb4 COMMENT", "=utf8mb4 COLLATE=utf8mb4_general_ci COMMENT");
         assert_eq!(with_collations(made, &table), said);
         assert_eq!(with_collations(&said, &table), said);
         let quoted = ") COMMENT=' CHARSET=y' DEFAULT CHARSET=utf8mb4";

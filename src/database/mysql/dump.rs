@@ -69,10 +69,7 @@ pub fn is_complete(tail: &[u8]) -> bool {
     let Some(text) = tail.strip_suffix(b"\n") else {
         return false;
     };
-    let line = text
-        .rsplit(|&byte| byte == b'\n')
-        .next()
-        .unwrap_or_default();
+    let line = text.rsplit(|&byte| byte == b'\n').next().unwrap_or_default();
     line.starts_with(TRAILER.as_bytes())
 }
 
@@ -107,15 +104,10 @@ impl Head {
 }
 
 fn defaults(line: &str) -> Option<(String, String)> {
-    let (charset, rest) = line
-        .strip_prefix("-- CHARACTER SET ")?
-        .split_once(" COLLATE ")?;
+    let (charset, rest) = line.strip_prefix("-- CHARACTER SET ")?.split_once(" COLLATE ")?;
     let (collation, _) = rest.split_once(';')?;
     let is_name = |name: &str| {
-        !name.is_empty()
-            && name
-                .chars()
-                .all(|char| char.is_ascii_alphanumeric() || char == '_')
+        !name.is_empty() && name.chars().all(|char| char.is_ascii_alphanumeric() || char == '_')
     };
     (is_name(charset) && is_name(collation)).then(|| (charset.to_owned(), collation.to_owned()))
 }
@@ -140,12 +132,7 @@ pub(super) fn part(
 ) -> Result<Vec<u8>, DumpError> {
     connection.run(&format!("USE {}", literal::name(database)))?;
     let mut text = HEADER.as_bytes().to_vec();
-    let mut dump = Dump {
-        connection,
-        database,
-        out: &mut text,
-        totals: Totals::default(),
-    };
+    let mut dump = Dump { connection, database, out: &mut text, totals: Totals::default() };
     match part {
         Part::Passive => {
             dump.placeholders(schema)?;
@@ -168,12 +155,7 @@ pub(super) fn write(
 ) -> Result<Totals, DumpError> {
     // Views and routines then name tables of this database without it.
     connection.run(&format!("USE {}", literal::name(database)))?;
-    let mut dump = Dump {
-        connection,
-        database,
-        out,
-        totals: Totals::default(),
-    };
+    let mut dump = Dump { connection, database, out, totals: Totals::default() };
     dump.header(schema)?;
     for name in &schema.sequences {
         let (create, set) = released(connection, || schema::sequence(connection, database, name))?;
@@ -181,10 +163,8 @@ pub(super) fn write(
         dump.statement(&set)?;
     }
     // Those that are locked come first.
-    let (snapshot, locked): (Vec<&Table>, Vec<&Table>) = schema
-        .tables
-        .iter()
-        .partition(|table| table.is_transactional);
+    let (snapshot, locked): (Vec<&Table>, Vec<&Table>) =
+        schema.tables.iter().partition(|table| table.is_transactional);
     for table in locked.into_iter().chain(snapshot) {
         released(connection, || dump.table(table)).map_err(|error| match error {
             DumpError::Server(error) if unreadable::is_unreadable(&error) => {
@@ -215,24 +195,15 @@ pub(super) struct Dump<'a> {
 
 impl Dump<'_> {
     fn header(&mut self, schema: &Schema) -> Result<(), DumpError> {
-        let Schema {
-            charset, collation, ..
-        } = schema;
+        let Schema { charset, collation, .. } = schema;
         write!(
             self.out,
             "-- SQL dump by seawall: load it into an empty database that was made with\n\
              -- CHARACTER SET {charset} COLLATE {collation}; the last line says that it is whole.\n{}{HEADER}",
-            if schema.case == NameCase::Lowered {
-                LOWERED
-            } else {
-                ""
-            }
+            if schema.case == NameCase::Lowered { LOWERED } else { "" }
         )?;
         for Unreadable { name, .. } in &schema.unreadable {
-            writeln!(
-                self.out,
-                "-- Left out, since the server could not read it: {name:?}"
-            )?;
+            writeln!(self.out, "-- Left out, since the server could not read it: {name:?}")?;
         }
         Ok(())
     }
@@ -282,53 +253,29 @@ impl Dump<'_> {
         if created.unwrap_or_default() == table.created {
             return Ok(());
         }
-        let what = format!(
-            "the table {}.{} is another one now",
-            self.database, table.name
-        );
+        let what = format!("the table {}.{} is another one now", self.database, table.name);
         Err(Error::new(self.connection.server(), ErrorKind::Changed, what).into())
     }
 
     fn rows(&mut self, table: &Table) -> Result<(), DumpError> {
-        let names: Vec<String> = table
-            .held()
-            .map(|column| literal::name(&column.name))
-            .collect();
+        let names: Vec<String> = table.held().map(|column| literal::name(&column.name)).collect();
         let selected: Vec<String> = table
             .held()
             .zip(&names)
-            .map(
-                |(column, name)| match (column.literal, column.introducer()) {
-                    (Literal::Double, _) => format!("{name} + 0e0"),
-                    (_, Some(_)) => format!("CAST({name} AS BINARY)"),
-                    _ => name.clone(),
-                },
-            )
+            .map(|(column, name)| match (column.literal, column.introducer()) {
+                (Literal::Double, _) => format!("{name} + 0e0"),
+                (_, Some(_)) => format!("CAST({name} AS BINARY)"),
+                _ => name.clone(),
+            })
             .collect();
-        let order: Vec<String> = table
-            .primary
-            .iter()
-            .map(|name| literal::name(name))
-            .collect();
+        let order: Vec<String> = table.primary.iter().map(|name| literal::name(name)).collect();
         let place = literal::name(&table.name);
         let statement = format!(
             "SELECT {} FROM {place}{}{}",
-            if selected.is_empty() {
-                "1".to_owned()
-            } else {
-                selected.join(", ")
-            },
+            if selected.is_empty() { "1".to_owned() } else { selected.join(", ") },
             // The order of the table itself, whichever index the server would like.
-            if order.is_empty() || !table.is_transactional {
-                ""
-            } else {
-                " ORDER BY "
-            },
-            if table.is_transactional {
-                order.join(", ")
-            } else {
-                String::new()
-            },
+            if order.is_empty() || !table.is_transactional { "" } else { " ORDER BY " },
+            if table.is_transactional { order.join(", ") } else { String::new() },
         );
         let mut insert = Insert {
             begin: format!("\nINSERT INTO {place} ({}) VALUES\n", names.join(", ")).into_bytes(),
@@ -436,16 +383,11 @@ mod tests {
         assert!(!found.lowers_names);
         let found = Head::parse(format!("-- x\n{LOWERED}{HEADER}").as_bytes());
         assert!(found.lowers_names);
-        for other in [
-            "-- x COLLATE a ENCRYPTION='Y';",
-            "SELECT 1;\n-- CHARACTER SET a COLLATE b;",
-        ] {
+        for other in ["-- x COLLATE a ENCRYPTION='Y';", "SELECT 1;\n-- CHARACTER SET a COLLATE b;"]
+        {
             assert_eq!(Head::parse(other.as_bytes()), Head::default());
         }
-        assert_eq!(
-            Head::parse(head("x ENCRYPTION='Y'").as_bytes()).defaults,
-            None
-        );
+        assert_eq!(Head::parse(head("x ENCRYPTION='Y'").as_bytes()).defaults, None);
     }
 
     #[test]

@@ -115,10 +115,7 @@ mod tests {
         assert_eq!(written(Literal::Bare, b"-1.50"), "-1.50");
         assert_eq!(written(Literal::Hex, b"\0\xff"), "0x00FF");
         assert_eq!(written(Literal::Hex, b""), "''");
-        assert_eq!(
-            written(Literal::Quoted, b"it's \\ \0\n\r\x1a\""),
-            r#"'it\'s \\ \0\n\r\Z"'"#
-        );
+        assert_eq!(written(Literal::Quoted, b"it's \\ \0\n\r\x1a\""), r#"'it\'s \\ \0\n\r\Z"'"#);
         let mut text = Vec::new();
         assert!(Literal::Hex.write(&Value::NULL, &mut text));
         assert_eq!(text, b"NULL");

@@ -9,9 +9,7 @@ use super::schema::Schema;
 /// Refuses an account that lacks something that a dump takes.
 pub(super) fn check(connection: &Connection, databases: &[(String, Schema)]) -> Result<(), Error> {
     let wanted = databases.iter();
-    let wanted: Vec<_> = wanted
-        .map(|(name, schema)| (name.clone(), needed(schema)))
-        .collect();
+    let wanted: Vec<_> = wanted.map(|(name, schema)| (name.clone(), needed(schema))).collect();
     must_have(connection, &wanted)
 }
 
@@ -126,10 +124,8 @@ impl Grants {
         let Some((privileges, place)) = rest.split_once(" ON ") else {
             return;
         };
-        let privileges = privileges
-            .split(',')
-            .map(|privilege| privilege.trim().to_ascii_uppercase())
-            .collect();
+        let privileges =
+            privileges.split(',').map(|privilege| privilege.trim().to_ascii_uppercase()).collect();
         let database = quoted(place).filter(|(_, rest)| rest.starts_with(".* "));
         match database {
             Some((database, _)) if is_revoked => self.revoked.push((privileges, database)),
@@ -216,8 +212,7 @@ fn matches(pattern: &[u8], name: &[u8]) -> bool {
         [b'%', rest @ ..] => (0..=name.len()).any(|skip| matches(rest, &name[skip..])),
         [b'_', rest @ ..] => !name.is_empty() && matches(rest, &name[1..]),
         [b'\\', literal, rest @ ..] | [literal, rest @ ..] => {
-            name.first()
-                .is_some_and(|first| first.eq_ignore_ascii_case(literal))
+            name.first().is_some_and(|first| first.eq_ignore_ascii_case(literal))
                 && matches(rest, &name[1..])
         }
     }
@@ -246,10 +241,7 @@ mod tests {
         assert!(!grants.has("SELECT", "d"));
         grants.add("GRANT `role` TO `u`@`%`");
         assert!(!grants.has("SELECT", "d"));
-        assert_eq!(
-            account_of("GRANT USAGE ON *.* TO `u`@`%` IDENTIFIED"),
-            "`u`@`%`"
-        );
+        assert_eq!(account_of("GRANT USAGE ON *.* TO `u`@`%` IDENTIFIED"), "`u`@`%`");
     }
 
     /// As servers do: of the databases' patterns the most specific alone counts.

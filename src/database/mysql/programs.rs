@@ -31,11 +31,7 @@ impl Dump<'_> {
             "GRANT SELECT ON mysql.proc TO {user} (MariaDB), or GRANT SHOW_ROUTINE ON *.* TO {user} (MySQL)",
             user = self.connection.server().user
         );
-        Err(Error::new(
-            self.connection.server(),
-            ErrorKind::Denied(grant),
-            text,
-        ))
+        Err(Error::new(self.connection.server(), ErrorKind::Denied(grant), text))
     }
 
     /// Views may use each other: each stands as a table of its columns would, until all are there.
@@ -49,9 +45,8 @@ impl Dump<'_> {
                 continue;
             }
             let columns = view.columns.iter();
-            let columns: Vec<String> = columns
-                .map(|column| format!("1 AS {}", literal::name(column)))
-                .collect();
+            let columns: Vec<String> =
+                columns.map(|column| format!("1 AS {}", literal::name(column))).collect();
             self.statement(&format!(
                 "CREATE VIEW {} AS SELECT {}",
                 literal::name(&view.name),

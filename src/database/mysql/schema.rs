@@ -96,11 +96,7 @@ pub(super) fn read(connection: &Connection, database: &str) -> Result<Schema, Er
         return Ok(schema);
     };
     let what = format!("the table {database}.{name} cannot be opened: {reason}");
-    Err(Error::new(
-        connection.server(),
-        ErrorKind::Unsupported,
-        what,
-    ))
+    Err(Error::new(connection.server(), ErrorKind::Unsupported, what))
 }
 
 /// What a database has; what cannot be opened is told apart.
@@ -143,11 +139,7 @@ pub(super) fn read_all(connection: &Connection, database: &str) -> Result<Schema
         let (name, sort, engine) = (cell(0).unwrap_or_default(), cell(1), cell(2));
         match sort.as_deref().unwrap_or_default() {
             "VIEW" | "SYSTEM VIEW" => schema.views.push(View {
-                columns: columns
-                    .of(&name)
-                    .into_iter()
-                    .map(|column| column.name)
-                    .collect(),
+                columns: columns.of(&name).into_iter().map(|column| column.name).collect(),
                 name,
             }),
             "SEQUENCE" => schema.sequences.push(name),
@@ -170,9 +162,7 @@ pub(super) fn read_all(connection: &Connection, database: &str) -> Result<Schema
             }
         }
     }
-    schema
-        .tables
-        .sort_by(|one, other| one.name.cmp(&other.name));
+    schema.tables.sort_by(|one, other| one.name.cmp(&other.name));
     schema.views.sort_by(|one, other| one.name.cmp(&other.name));
     schema.sequences.sort();
     Ok(schema)
@@ -235,11 +225,7 @@ impl Columns {
                 let text = cell(5).zip(cell(6));
                 let column = Column {
                     name: cell(2).unwrap_or_default(),
-                    literal: if is_computed(&extra) {
-                        Literal::None
-                    } else {
-                        literal
-                    },
+                    literal: if is_computed(&extra) { Literal::None } else { literal },
                     text: text.map(|(charset, collation)| TextType { charset, collation }),
                 };
                 (cell(0).unwrap_or_default(), number(cell(1)), column)
@@ -258,11 +244,7 @@ impl Columns {
             .filter_map(|mut row| {
                 let mut cell = |column| cell_text(&mut row, column);
                 (cell(3).as_deref() == Some("PRIMARY")).then(|| {
-                    (
-                        cell(0).unwrap_or_default(),
-                        number(cell(1)),
-                        cell(2).unwrap_or_default(),
-                    )
+                    (cell(0).unwrap_or_default(), number(cell(1)), cell(2).unwrap_or_default())
                 })
             })
             .collect();
@@ -272,19 +254,13 @@ impl Columns {
 
     fn of(&self, table: &str) -> Vec<Column> {
         let start = self.all.partition_point(|column| column.0.as_str() < table);
-        let of_table = self.all[start..]
-            .iter()
-            .take_while(|column| column.0 == table);
+        let of_table = self.all[start..].iter().take_while(|column| column.0 == table);
         of_table.map(|(_, _, column)| column.clone()).collect()
     }
 
     fn primary_of(&self, table: &str) -> Vec<String> {
-        let start = self
-            .primary
-            .partition_point(|column| column.0.as_str() < table);
-        let of_table = self.primary[start..]
-            .iter()
-            .take_while(|column| column.0 == table);
+        let start = self.primary.partition_point(|column| column.0.as_str() < table);
+        let of_table = self.primary[start..].iter().take_while(|column| column.0 == table);
         of_table.map(|(_, _, name)| name.clone()).collect()
     }
 }
@@ -293,9 +269,7 @@ impl Columns {
 /// `DEFAULT_GENERATED` column has a default that is an expression, and holds what it was given.
 fn is_computed(extra: &str) -> bool {
     let extra = extra.to_ascii_uppercase();
-    ["VIRTUAL", "STORED GENERATED", "PERSISTENT"]
-        .iter()
-        .any(|word| extra.contains(word))
+    ["VIRTUAL", "STORED GENERATED", "PERSISTENT"].iter().any(|word| extra.contains(word))
 }
 
 /// Something with statements of its own in it, and the session that it was made in and runs in.
@@ -334,13 +308,7 @@ pub(super) fn triggers(
         if unreadable.iter().any(|one| one.name == table) {
             continue;
         }
-        let trigger = trigger(
-            connection,
-            database,
-            &name,
-            &table,
-            &format!("{timing} {event}"),
-        )?;
+        let trigger = trigger(connection, database, &name, &table, &format!("{timing} {event}"))?;
         triggers.push(((table, timing, event, order), trigger));
     }
     triggers.sort_by(|one, other| one.0.cmp(&other.0));
@@ -380,13 +348,8 @@ pub(super) fn routines(
     connection: &Connection,
     database: &str,
 ) -> Result<Vec<(String, String)>, Error> {
-    let rows = about(
-        connection,
-        "ROUTINE_TYPE, ROUTINE_NAME",
-        "ROUTINES",
-        "ROUTINE_SCHEMA",
-        database,
-    )?;
+    let rows =
+        about(connection, "ROUTINE_TYPE, ROUTINE_NAME", "ROUTINES", "ROUTINE_SCHEMA", database)?;
     let mut routines: Vec<(String, String)> = rows
         .into_iter()
         .map(|mut row| {
@@ -399,11 +362,7 @@ pub(super) fn routines(
     match routines.iter().find(|(kind, _)| !plain(kind)) {
         Some((kind, name)) => {
             let what = format!("{database}.{name}: a {kind} cannot be dumped by this version");
-            Err(Error::new(
-                connection.server(),
-                ErrorKind::Unsupported,
-                what,
-            ))
+            Err(Error::new(connection.server(), ErrorKind::Unsupported, what))
         }
         None => Ok(routines),
     }
@@ -411,10 +370,8 @@ pub(super) fn routines(
 
 pub(super) fn events(connection: &Connection, database: &str) -> Result<Vec<String>, Error> {
     let rows = about(connection, "EVENT_NAME", "EVENTS", "EVENT_SCHEMA", database)?;
-    let mut events: Vec<String> = rows
-        .into_iter()
-        .filter_map(|mut row| cell_text(&mut row, 0))
-        .collect();
+    let mut events: Vec<String> =
+        rows.into_iter().filter_map(|mut row| cell_text(&mut row, 0)).collect();
     events.sort();
     Ok(events)
 }
@@ -443,20 +400,12 @@ mod tests {
 
     #[test]
     fn computed_columns() {
-        for extra in [
-            "VIRTUAL GENERATED",
-            "STORED GENERATED",
-            "PERSISTENT",
-            "VIRTUAL",
-        ] {
+        for extra in ["VIRTUAL GENERATED", "STORED GENERATED", "PERSISTENT", "VIRTUAL"] {
             assert!(is_computed(extra), "{extra}");
         }
-        for extra in [
-            "",
-            "auto_increment",
-            "DEFAULT_GENERATED on update CURRENT_TIMESTAMP",
-            "INVISIBLE",
-        ] {
+        for extra in
+            ["", "auto_increment", "DEFAULT_GENERATED on update CURRENT_TIMESTAMP", "INVISIBLE"]
+        {
             assert!(!is_computed(extra), "{extra}");
         }
     }

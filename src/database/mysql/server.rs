@@ -76,11 +76,7 @@ impl Server {
     pub(super) fn opts(&self) -> Opts {
         let builder = OptsBuilder::default()
             .user(Some(self.user.clone()))
-            .pass(
-                self.password
-                    .as_ref()
-                    .map(|password| password.reveal().to_owned()),
-            )
+            .pass(self.password.as_ref().map(|password| password.reveal().to_owned()))
             // Where we were told, not where the server says that it listens too.
             .prefer_socket(false)
             .tcp_keepalive(Some(KEEPALIVE))
@@ -93,10 +89,7 @@ impl Server {
         };
         match &self.tls {
             Tls::Off => builder,
-            Tls::Required {
-                ca_file,
-                skip_verify,
-            } => {
+            Tls::Required { ca_file, skip_verify } => {
                 let roots = ca_file.iter().map(|file| file.clone().into());
                 builder.ssl_opts(
                     SslOpts::default()

@@ -54,19 +54,13 @@ impl Snapshot {
         }
         let tables = |all: &[(String, Schema)]| -> Vec<_> {
             let schemas = all.iter().map(|(_, schema)| schema);
-            schemas
-                .map(|schema| (schema.tables.clone(), schema.views.clone()))
-                .collect()
+            schemas.map(|schema| (schema.tables.clone(), schema.views.clone())).collect()
         };
         if tables(&before) != tables(&databases) {
             let what = "tables were made, altered or removed just now";
             return Err(Error::new(server, ErrorKind::Changed, what));
         }
-        Ok(Self {
-            connection,
-            databases,
-            locks,
-        })
+        Ok(Self { connection, databases, locks })
     }
 
     /// What [`Connection::identity`] says.
@@ -85,9 +79,7 @@ impl Snapshot {
         let mut rows = self.connection.rows("SHOW DATABASES")?;
         let names = rows.iter_mut().filter_map(|row| cell_text(row, 0));
         let is_ours = |name: &String| self.databases.iter().any(|(ours, _)| ours == name);
-        Ok(names
-            .filter(|name| !is_ours(name) && !SERVERS_OWN.contains(&name.as_str()))
-            .collect())
+        Ok(names.filter(|name| !is_ours(name) && !SERVERS_OWN.contains(&name.as_str())).collect())
     }
 
     /// Tables and views of a database that cannot be read, and are in no dump.
@@ -140,11 +132,7 @@ fn lock(server: &Server, databases: &[(String, Schema)]) -> Result<Option<Connec
     let tables = databases.iter().flat_map(|(database, schema)| {
         let tables = schema.tables.iter().filter(|table| !table.is_transactional);
         tables.map(move |table| {
-            format!(
-                "{}.{} READ",
-                literal::name(database),
-                literal::name(&table.name)
-            )
+            format!("{}.{} READ", literal::name(database), literal::name(&table.name))
         })
     });
     let tables: Vec<String> = tables.collect();

@@ -36,9 +36,8 @@ fn database(what: &str) -> String {
     seawall_test_servers::wait::step("use a database");
     let name = format!("{what}-`db {}", NUMBER.fetch_add(1, Ordering::Relaxed));
     let quoted = literal::name(&name);
-    server().sql(&format!(
-        "CREATE DATABASE {quoted} CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci"
-    ));
+    server()
+        .sql(&format!("CREATE DATABASE {quoted} CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci"));
     name
 }
 

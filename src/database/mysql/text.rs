@@ -159,9 +159,7 @@ fn read_line(from: &mut dyn BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
 /// The table that a statement begins with the name of, if it is one with pointers.
 fn known(text: &[u8]) -> Option<&'static str> {
     let (name, _) = name(text)?;
-    NAMES
-        .into_iter()
-        .find(|known| known.eq_ignore_ascii_case(&name))
+    NAMES.into_iter().find(|known| known.eq_ignore_ascii_case(&name))
 }
 
 /// A name in backticks, and what follows it.
@@ -287,11 +285,7 @@ mod tests {
     fn rows_are_read_back() {
         let text = read(TEXT).unwrap();
         assert!(text.is_complete());
-        let table = Table {
-            name: "Repo",
-            columns: ["repo_id", "id", "other"],
-            needed: false,
-        };
+        let table = Table { name: "Repo", columns: ["repo_id", "id", "other"], needed: false };
         let rows = text.rows(&table).unwrap().rows;
         let cell = |text: &str| Cell::Text(text.to_owned());
         assert_eq!(
@@ -319,10 +313,7 @@ mod tests {
         }
         let empty = read("").unwrap();
         assert!(!empty.is_complete());
-        assert!(matches!(
-            empty.pointers(),
-            Err(database::Error::MissingTable { .. })
-        ));
+        assert!(matches!(empty.pointers(), Err(database::Error::MissingTable { .. })));
     }
 
     #[test]

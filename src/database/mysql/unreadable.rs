@@ -31,29 +31,20 @@ pub struct InDatabase {
 impl InDatabase {
     /// A table at which a statement failed.
     pub(super) fn failed(database: &str, table: &str, error: &Error) -> Self {
-        Self {
-            database: database.to_owned(),
-            unreadable: Unreadable::new(table, error),
-        }
+        Self { database: database.to_owned(), unreadable: Unreadable::new(table, error) }
     }
 }
 
 impl Unreadable {
     fn new(name: &str, error: &Error) -> Self {
-        Self {
-            name: name.to_owned(),
-            reason: error.said().to_owned(),
-        }
+        Self { name: name.to_owned(), reason: error.said().to_owned() }
     }
 }
 
 impl std::fmt::Display for Unreadable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { name, reason } = self;
-        write!(
-            f,
-            "{name:?} cannot be read, and is not in the dump: {reason}"
-        )
+        write!(f, "{name:?} cannot be read, and is not in the dump: {reason}")
     }
 }
 
@@ -93,12 +84,8 @@ pub(super) fn take_out_known(schema: &mut Schema, unreadable: &[Unreadable]) {
     schema.sequences.retain(is_good);
     schema.views.retain(|view| is_good(&view.name));
     schema.unreadable = unreadable.to_vec();
-    schema
-        .unreadable
-        .sort_by(|one, other| one.name.cmp(&other.name));
-    schema
-        .unreadable
-        .dedup_by(|one, other| one.name == other.name);
+    schema.unreadable.sort_by(|one, other| one.name.cmp(&other.name));
+    schema.unreadable.dedup_by(|one, other| one.name == other.name);
 }
 
 /// A connection that goes on after an error in the midst of rows, which closes it.
@@ -134,11 +121,7 @@ fn try_table(probe: &mut Probe, database: &str, name: &str) -> Result<Option<Unr
     // "Doesn't exist" is also said of a table that has just been dropped.
     let is_broken = is_unreadable(&error)
         || error.code() == Some(NO_SUCH_TABLE) && is_listed(&probe.connection, database, name)?;
-    if is_broken {
-        Ok(Some(Unreadable::new(name, &error)))
-    } else {
-        Err(error)
-    }
+    if is_broken { Ok(Some(Unreadable::new(name, &error))) } else { Err(error) }
 }
 
 /// Whether a view cannot be read, and why. Whatever the server says of it concerns what it leads to, or the account that

@@ -56,9 +56,7 @@ impl Assembly {
         let Rows { rows, lost } = source.rows(table)?;
         if let Some(reason) = lost {
             let table = table.name;
-            self.rest
-                .oddities
-                .push(Oddity::UnreadableTable { table, reason });
+            self.rest.oddities.push(Oddity::UnreadableTable { table, reason });
         }
         Ok(rows)
     }
@@ -71,8 +69,7 @@ impl Assembly {
     fn live(&mut self, source: &impl TableSource) -> Result<(), Error> {
         for [id] in self.rows(source, &LIVE)? {
             if let Some(id) = self.library_id(&LIVE, id) {
-                self.libraries
-                    .insert(id, new_library(id, LibraryState::Live));
+                self.libraries.insert(id, new_library(id, LibraryState::Live));
             }
         }
         Ok(())
@@ -87,9 +84,7 @@ impl Assembly {
                 self.trash_heads.entry(id).or_default().push(head);
             }
             if self.is_live(id) {
-                self.rest
-                    .oddities
-                    .push(Oddity::LiveAndTrashed { library: id });
+                self.rest.oddities.push(Oddity::LiveAndTrashed { library: id });
                 continue;
             }
             let deleted_at = self.number(&TRASH, 4, id, deleted_at);
@@ -114,10 +109,7 @@ impl Assembly {
             }
             if !self.libraries.contains_key(&id) {
                 let branch = excerpt(&branch);
-                self.rest.oddities.push(Oddity::StrayBranch {
-                    library: id,
-                    branch,
-                });
+                self.rest.oddities.push(Oddity::StrayBranch { library: id, branch });
                 continue;
             }
             let commit = self.commit(&BRANCHES, 2, id, commit);
@@ -145,9 +137,7 @@ impl Assembly {
                 continue;
             };
             if !self.libraries.contains_key(&id) {
-                self.rest
-                    .oddities
-                    .push(Oddity::StrayVirtual { library: id });
+                self.rest.oddities.push(Oddity::StrayVirtual { library: id });
                 continue;
             }
             let base_commit = self.commit(&VIRTUAL, 3, id, base_commit);
@@ -155,18 +145,11 @@ impl Assembly {
                 continue;
             };
             if !self.is_live(origin) {
-                self.rest.oddities.push(Oddity::NoOrigin {
-                    library: id,
-                    origin,
-                });
+                self.rest.oddities.push(Oddity::NoOrigin { library: id, origin });
             }
             let path = path.into_text().unwrap_or_default();
             if let Some(library) = self.libraries.get_mut(&id) {
-                library.origin = Some(Origin {
-                    library: origin,
-                    path,
-                    base_commit,
-                });
+                library.origin = Some(Origin { library: origin, path, base_commit });
             }
         }
         Ok(())
@@ -241,9 +224,7 @@ impl Assembly {
                 // Seafile leaves such a row alone too.
                 Some(LibraryState::Live) => {}
                 Some(LibraryState::Trashed { .. }) => {
-                    self.rest
-                        .oddities
-                        .push(Oddity::TrashedAndGarbage { library: id });
+                    self.rest.oddities.push(Oddity::TrashedAndGarbage { library: id });
                 }
                 None => {
                     self.rest.garbage.insert(id);
@@ -274,19 +255,11 @@ impl Assembly {
 
     /// What can only be told at the end; then everything in an order that does not depend on that of rows.
     fn finish(mut self) -> Pointers {
-        for library in self
-            .libraries
-            .values()
-            .filter(|library| library.heads.is_empty())
-        {
+        for library in self.libraries.values().filter(|library| library.heads.is_empty()) {
             let library_id = library.id;
             self.rest.oddities.push(match library.state {
-                LibraryState::Live => Oddity::NoBranch {
-                    library: library_id,
-                },
-                LibraryState::Trashed { .. } => Oddity::NoHeadInTrash {
-                    library: library_id,
-                },
+                LibraryState::Live => Oddity::NoBranch { library: library_id },
+                LibraryState::Trashed { .. } => Oddity::NoHeadInTrash { library: library_id },
             });
         }
         self.rest.oddities.sort();
@@ -295,9 +268,7 @@ impl Assembly {
     }
 
     fn is_live(&self, id: LibraryId) -> bool {
-        self.libraries
-            .get(&id)
-            .is_some_and(|library| library.state == LibraryState::Live)
+        self.libraries.get(&id).is_some_and(|library| library.state == LibraryState::Live)
     }
 
     /// The library that a row is about, by its first column.
@@ -307,8 +278,7 @@ impl Assembly {
 
     /// The same, if that library is live or in the trash: rows of others are left over and say nothing.
     fn known_library<const N: usize>(&mut self, table: &Table<N>, cell: Cell) -> Option<LibraryId> {
-        self.library_id(table, cell)
-            .filter(|id| self.libraries.contains_key(id))
+        self.library_id(table, cell).filter(|id| self.libraries.contains_key(id))
     }
 
     /// A commit's id. Nothing, an empty text or zeros mean that there is none.
@@ -338,12 +308,9 @@ impl Assembly {
         match cell {
             Cell::Null => None,
             Cell::Integer(number) => Some(number),
-            Cell::Text(text) => self.parse(
-                table,
-                column,
-                Some(library),
-                Cell::Text(text.trim().to_owned()),
-            ),
+            Cell::Text(text) => {
+                self.parse(table, column, Some(library), Cell::Text(text.trim().to_owned()))
+            }
         }
     }
 

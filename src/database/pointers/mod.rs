@@ -38,10 +38,7 @@ pub struct Pointers {
 impl Pointers {
     /// Finds a library.
     pub fn library(&self, id: LibraryId) -> Option<&LibraryPointers> {
-        let at = self
-            .libraries
-            .binary_search_by_key(&id, |library| library.id)
-            .ok()?;
+        let at = self.libraries.binary_search_by_key(&id, |library| library.id).ok()?;
         self.libraries.get(at)
     }
 }
@@ -78,10 +75,7 @@ impl LibraryPointers {
     /// library was whole, then a missing object is damage and not a race with the server.
     pub fn same_roots(&self, other: &Self) -> bool {
         fn origin(library: &LibraryPointers) -> Option<(LibraryId, Option<ObjectId>)> {
-            library
-                .origin
-                .as_ref()
-                .map(|origin| (origin.library, origin.base_commit))
+            library.origin.as_ref().map(|origin| (origin.library, origin.base_commit))
         }
         self.id == other.id
             && self.heads == other.heads
@@ -202,30 +196,13 @@ pub enum Oddity {
 impl fmt::Display for Oddity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreadable {
-                table,
-                column,
-                library: Some(library),
-                text,
-            } => {
-                write!(
-                    f,
-                    "{table}.{column} of library {library} makes no sense: {text:?}"
-                )
+            Self::Unreadable { table, column, library: Some(library), text } => {
+                write!(f, "{table}.{column} of library {library} makes no sense: {text:?}")
             }
-            Self::Unreadable {
-                table,
-                column,
-                library: None,
-                text,
-            } => {
+            Self::Unreadable { table, column, library: None, text } => {
                 write!(f, "{table}.{column} makes no sense: {text:?}")
             }
-            Self::Capitals {
-                table,
-                column,
-                text,
-            } => {
+            Self::Capitals { table, column, text } => {
                 write!(
                     f,
                     "{table}.{column} has an id in capital letters, which was read in small ones: {text:?}"
@@ -239,26 +216,17 @@ impl fmt::Display for Oddity {
                 write!(f, "library {library} in the trash has no head")
             }
             Self::StrayBranch { library, branch } => {
-                write!(
-                    f,
-                    "branch {branch:?} belongs to library {library}, which does not exist"
-                )
+                write!(f, "branch {branch:?} belongs to library {library}, which does not exist")
             }
             Self::StrayVirtual { library } => write!(f, "virtual library {library} does not exist"),
             Self::NoOrigin { library, origin } => {
-                write!(
-                    f,
-                    "virtual library {library} comes from {origin}, which does not exist"
-                )
+                write!(f, "virtual library {library} comes from {origin}, which does not exist")
             }
             Self::LiveAndTrashed { library } => {
                 write!(f, "library {library} is both live and in the trash")
             }
             Self::TrashedAndGarbage { library } => {
-                write!(
-                    f,
-                    "library {library} is both in the trash and deleted for good"
-                )
+                write!(f, "library {library} is both in the trash and deleted for good")
             }
         }
     }
@@ -280,8 +248,6 @@ pub fn read_pointers(seafile_copy: &Path) -> Result<Pointers, Error> {
 /// Those of [`copy_all`] and [`read_pointers`].
 pub fn read_pointers_live(source: &SqliteSource, spool: &Path) -> Result<Pointers, Error> {
     let copies = copy_all(std::slice::from_ref(source), spool)?;
-    let no_copy = || Error::NotADatabase {
-        file: source.path.clone(),
-    };
+    let no_copy = || Error::NotADatabase { file: source.path.clone() };
     read_pointers(&copies.first().ok_or_else(no_copy)?.file)
 }

@@ -55,10 +55,7 @@ impl<const COLUMNS: usize> Rows<COLUMNS> {
 
     /// No row, because the table cannot be read.
     pub(in crate::database) const fn lost(reason: String) -> Self {
-        Self {
-            rows: Vec::new(),
-            lost: Some(reason),
-        }
+        Self { rows: Vec::new(), lost: Some(reason) }
     }
 }
 

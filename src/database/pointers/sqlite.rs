@@ -20,17 +20,12 @@ impl CopiedDatabase {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(file, flags)
             .map_err(|error| Error::from_sqlite(file, error))?;
-        Ok(Self {
-            connection,
-            file: file.to_path_buf(),
-        })
+        Ok(Self { connection, file: file.to_path_buf() })
     }
 
     /// The names of a table's columns; none if there is no such table. SQLite ignores their case.
     fn columns(&self, table: &str) -> Result<Vec<String>, rusqlite::Error> {
-        let mut query = self
-            .connection
-            .prepare("SELECT name FROM pragma_table_info(?1)")?;
+        let mut query = self.connection.prepare("SELECT name FROM pragma_table_info(?1)")?;
         query.query_map([table], |row| row.get(0))?.collect()
     }
 
@@ -43,11 +38,7 @@ impl CopiedDatabase {
     ) -> (Vec<[Cell; COLUMNS]>, Option<rusqlite::Error>) {
         // An absent column in double quotes would be taken for a text.
         let columns = table.columns.map(|column| {
-            if is_among(column, present) {
-                format!("\"{column}\"")
-            } else {
-                String::from("NULL")
-            }
+            if is_among(column, present) { format!("\"{column}\"") } else { String::from("NULL") }
         });
         let query = format!("SELECT {} FROM \"{}\"{how}", columns.join(", "), table.name);
         let mut read = Vec::new();
@@ -90,16 +81,11 @@ impl TableSource for CopiedDatabase {
     fn rows<const COLUMNS: usize>(&self, table: &Table<COLUMNS>) -> Result<Rows<COLUMNS>, Error> {
         let failed = |error| Error::from_sqlite(&self.file, error);
         let present = self.columns(table.name).map_err(failed)?;
-        let absent = table
-            .columns
-            .into_iter()
-            .find(|column| !is_among(column, &present));
+        let absent = table.columns.into_iter().find(|column| !is_among(column, &present));
         match absent {
-            Some(column) if table.needed => Err(Error::MissingTable {
-                file: self.file.clone(),
-                table: table.name,
-                column,
-            }),
+            Some(column) if table.needed => {
+                Err(Error::MissingTable { file: self.file.clone(), table: table.name, column })
+            }
             _ if present.is_empty() => Ok(Rows::all(Vec::new())),
             _ => match self.select(table, &present, "") {
                 (rows, None) => Ok(Rows::all(rows)),

@@ -20,17 +20,10 @@ pub(in crate::database) const NAMES: [&str; 13] = [
 ];
 
 /// Libraries in use, virtual ones included.
-pub(super) const LIVE: Table<1> = Table {
-    name: "Repo",
-    columns: ["repo_id"],
-    needed: true,
-};
+pub(super) const LIVE: Table<1> = Table { name: "Repo", columns: ["repo_id"], needed: true };
 /// Where each branch of each library stands.
-pub(super) const BRANCHES: Table<3> = Table {
-    name: "Branch",
-    columns: ["repo_id", "name", "commit_id"],
-    needed: true,
-};
+pub(super) const BRANCHES: Table<3> =
+    Table { name: "Branch", columns: ["repo_id", "name", "commit_id"], needed: true };
 /// Libraries in the trash, with the only pointer to their data.
 pub(super) const TRASH: Table<5> = Table {
     name: "RepoTrash",
@@ -40,10 +33,8 @@ pub(super) const TRASH: Table<5> = Table {
 /// Libraries deleted for good.
 pub(super) const GARBAGE: Table<1> = optional("GarbageRepos", ["repo_id"]);
 /// Shared folders that are libraries of their own.
-pub(super) const VIRTUAL: Table<4> = optional(
-    "VirtualRepo",
-    ["repo_id", "origin_repo", "path", "base_commit"],
-);
+pub(super) const VIRTUAL: Table<4> =
+    optional("VirtualRepo", ["repo_id", "origin_repo", "path", "base_commit"]);
 /// What is shown of a library: a cache, which may lack rows.
 pub(super) const INFO: Table<4> =
     optional("RepoInfo", ["repo_id", "name", "version", "is_encrypted"]);
@@ -66,9 +57,5 @@ const fn optional<const COLUMNS: usize>(
     name: &'static str,
     columns: [&'static str; COLUMNS],
 ) -> Table<COLUMNS> {
-    Table {
-        name,
-        columns,
-        needed: false,
-    }
+    Table { name, columns, needed: false }
 }

@@ -45,12 +45,9 @@ struct Database {
 
 impl Database {
     fn new(sql: &str) -> Self {
-        let database = Self {
-            folder: tempfile::tempdir().unwrap(),
-        };
+        let database = Self { folder: tempfile::tempdir().unwrap() };
         let db = Connection::open(database.file()).unwrap();
-        db.execute_batch(&format!("PRAGMA synchronous = OFF; BEGIN; {sql}; COMMIT"))
-            .unwrap();
+        db.execute_batch(&format!("PRAGMA synchronous = OFF; BEGIN; {sql}; COMMIT")).unwrap();
         database
     }
 
@@ -73,10 +70,7 @@ fn id(text: &str) -> LibraryId {
 }
 
 fn head(commit: &str) -> Head {
-    Head {
-        branch: "master".into(),
-        commit: commit.parse().unwrap(),
-    }
+    Head { branch: "master".into(), commit: commit.parse().unwrap() }
 }
 
 fn live(library: &str) -> String {
@@ -96,29 +90,16 @@ fn an_installation_is_read() {
     let path = copied.path().join("seafile.db");
     std::fs::copy(&source.path, &path).unwrap();
     let spool = tempfile::tempdir().unwrap();
-    let pointers = read_pointers_live(
-        &SqliteSource {
-            path: path.clone(),
-            ..source
-        },
-        spool.path(),
-    )
-    .unwrap();
+    let pointers =
+        read_pointers_live(&SqliteSource { path: path.clone(), ..source }, spool.path()).unwrap();
     assert_eq!(pointers, read_pointers(&path).unwrap());
     assert_eq!(std::fs::read_dir(spool.path()).unwrap().count(), 0);
 
     assert_eq!(pointers.libraries.len(), 10);
     assert_eq!(pointers.oddities, []);
-    assert_eq!(
-        pointers.template,
-        Some(id("db00fac8-beb9-4b54-88fe-964a243cc8f3"))
-    );
+    assert_eq!(pointers.template, Some(id("db00fac8-beb9-4b54-88fe-964a243cc8f3")));
     let by_name = |name: &str| -> &LibraryPointers {
-        pointers
-            .libraries
-            .iter()
-            .find(|library| library.name.as_deref() == Some(name))
-            .unwrap()
+        pointers.libraries.iter().find(|library| library.name.as_deref() == Some(name)).unwrap()
     };
     let projects = by_name("Projects");
     assert_eq!(
@@ -130,16 +111,8 @@ fn an_installation_is_read() {
         })
     );
     let trashed = by_name("Old project (trashed)");
-    assert_eq!(
-        trashed.state,
-        LibraryState::Trashed {
-            deleted_at: Some(1_795_383_251)
-        }
-    );
-    assert_eq!(
-        trashed.heads,
-        [head("ba3b4345604cf777f17d191862262e41d6c85adf")]
-    );
+    assert_eq!(trashed.state, LibraryState::Trashed { deleted_at: Some(1_795_383_251) });
+    assert_eq!(trashed.heads, [head("ba3b4345604cf777f17d191862262e41d6c85adf")]);
     assert_eq!(trashed.owner.as_deref(), Some("bob@example.com"));
     assert_eq!(by_name("Secret v4").encrypted, Some(true));
     assert_eq!(by_name("Photos & Videos").encrypted, Some(false));
@@ -173,13 +146,7 @@ fn all_columns_find_their_place() {
         state: LibraryState::Live,
         name: Some("Name".into()),
         owner: Some("owner".into()),
-        heads: vec![
-            Head {
-                branch: "local".into(),
-                ..head(OTHER_HEAD)
-            },
-            head(HEAD),
-        ],
+        heads: vec![Head { branch: "local".into(), ..head(OTHER_HEAD) }, head(HEAD)],
         origin: None,
         valid_since: Some(17),
         history_days: Some(-1),
@@ -189,26 +156,13 @@ fn all_columns_find_their_place() {
     };
     assert_eq!(pointers.library(id(A)), Some(&expected));
     let other = pointers.library(id(B)).unwrap();
-    assert_eq!(
-        (other.name.as_deref(), other.owner.as_deref()),
-        (None, Some("member"))
-    );
-    let origin = Origin {
-        library: id(A),
-        path: "/x".into(),
-        base_commit: OTHER_HEAD.parse().ok(),
-    };
+    assert_eq!((other.name.as_deref(), other.owner.as_deref()), (None, Some("member")));
+    let origin = Origin { library: id(A), path: "/x".into(), base_commit: OTHER_HEAD.parse().ok() };
     assert_eq!(other.origin, Some(origin));
     assert_eq!(pointers.library(LibraryId::new([0; 16])), None);
-    assert_eq!(
-        pointers.storage_classes.get(&id(A)).map(String::as_str),
-        Some("cold")
-    );
+    assert_eq!(pointers.storage_classes.get(&id(A)).map(String::as_str), Some("cold"));
     assert_eq!(pointers.template, Some(id(B)));
-    assert_eq!(
-        pointers.garbage,
-        [id("cccccccc-90a4-497e-8ed3-28ccedce9e2d")].into()
-    );
+    assert_eq!(pointers.garbage, [id("cccccccc-90a4-497e-8ed3-28ccedce9e2d")].into());
     assert_eq!(pointers.oddities, []);
 }
 
@@ -233,26 +187,14 @@ fn only_two_tables_are_needed_and_the_order_of_columns_does_not_matter() {
 #[test]
 fn another_database_is_refused() {
     for (sql, table, column) in [
-        (
-            "CREATE TABLE Branch (name, repo_id, commit_id)",
-            "Repo",
-            "repo_id",
-        ),
+        ("CREATE TABLE Branch (name, repo_id, commit_id)", "Repo", "repo_id"),
         ("CREATE TABLE Repo (repo_id)", "Branch", "repo_id"),
-        (
-            "CREATE TABLE Repo (repo_id); CREATE TABLE Branch (name, repo_id)",
-            "Branch",
-            "commit_id",
-        ),
+        ("CREATE TABLE Repo (repo_id); CREATE TABLE Branch (name, repo_id)", "Branch", "commit_id"),
         ("", "Repo", "repo_id"),
     ] {
         let error = read_pointers(&Database::new(sql).file()).unwrap_err();
         match &error {
-            Error::MissingTable {
-                table: found,
-                column: missing,
-                ..
-            } => {
+            Error::MissingTable { table: found, column: missing, .. } => {
                 assert_eq!((*found, *missing), (table, column));
             }
             other => panic!("{other:?}"),
@@ -266,10 +208,7 @@ fn nonsense_is_named_and_ignored() {
     let zeros = "0".repeat(40);
     let long = "x".repeat(1000);
     let cases = [
-        (
-            format!("INSERT INTO Repo VALUES ('{A}');"),
-            format!("library {A} has no branch"),
-        ),
+        (format!("INSERT INTO Repo VALUES ('{A}');"), format!("library {A} has no branch")),
         (
             format!(
                 "INSERT INTO Repo VALUES ('{A}'); INSERT INTO Branch VALUES ('master', '{A}', '{zeros}');"
@@ -303,31 +242,19 @@ fn nonsense_is_named_and_ignored() {
             format!("virtual library {A} does not exist"),
         ),
         (
-            format!(
-                "{}INSERT INTO VirtualRepo VALUES ('{A}', '{B}', '/', '{HEAD}');",
-                live(A)
-            ),
+            format!("{}INSERT INTO VirtualRepo VALUES ('{A}', '{B}', '/', '{HEAD}');", live(A)),
             format!("virtual library {A} comes from {B}, which does not exist"),
         ),
         (
-            format!(
-                "{}INSERT INTO VirtualRepo VALUES ('{A}', '{A}', '/', 'short');",
-                live(A)
-            ),
+            format!("{}INSERT INTO VirtualRepo VALUES ('{A}', '{A}', '/', 'short');", live(A)),
             format!("VirtualRepo.base_commit of library {A} makes no sense: \"short\""),
         ),
         (
-            format!(
-                "{}INSERT INTO Branch VALUES ('local', '{A}', NULL);",
-                live(A)
-            ),
+            format!("{}INSERT INTO Branch VALUES ('local', '{A}', NULL);", live(A)),
             format!("Branch.commit_id of library {A} makes no sense: \"\""),
         ),
         (
-            format!(
-                "{}INSERT INTO RepoValidSince VALUES ('{A}', 'soon');",
-                live(A)
-            ),
+            format!("{}INSERT INTO RepoValidSince VALUES ('{A}', 'soon');", live(A)),
             format!("RepoValidSince.timestamp of library {A} makes no sense: \"soon\""),
         ),
         (
@@ -335,11 +262,7 @@ fn nonsense_is_named_and_ignored() {
             String::from("Repo.repo_id makes no sense: \"\""),
         ),
         (
-            format!(
-                "{}INSERT INTO RepoValidSince VALUES ('{}', 5);",
-                live(A),
-                A.to_uppercase()
-            ),
+            format!("{}INSERT INTO RepoValidSince VALUES ('{}', 5);", live(A), A.to_uppercase()),
             format!(
                 "RepoValidSince.repo_id has an id in capital letters, which was read in small ones: \"{}\"",
                 A.to_uppercase()
@@ -347,10 +270,7 @@ fn nonsense_is_named_and_ignored() {
         ),
         (
             format!("INSERT INTO GarbageRepos VALUES ('{long}');"),
-            format!(
-                "GarbageRepos.repo_id makes no sense: \"{}\"",
-                "x".repeat(80)
-            ),
+            format!("GarbageRepos.repo_id makes no sense: \"{}\"", "x".repeat(80)),
         ),
     ];
     for (sql, expected) in cases {
@@ -368,10 +288,7 @@ fn a_live_library_without_branch_takes_the_head_that_the_trash_names() {
          INSERT INTO RepoTrash VALUES ('{A}', 'n', '{HEAD}', 'o', 1, -1, 5);"
     ));
     let library = pointers.library(id(A)).unwrap();
-    assert_eq!(
-        (library.state, &library.heads[..]),
-        (LibraryState::Live, &[head(HEAD)][..])
-    );
+    assert_eq!((library.state, &library.heads[..]), (LibraryState::Live, &[head(HEAD)][..]));
 }
 
 #[test]
@@ -390,21 +307,13 @@ fn roots_are_what_a_walk_depends_on() {
     assert!(changed(|other| other.heads[0] = head(OTHER_HEAD)));
     assert!(changed(|other| other.heads.clear()));
     assert!(changed(|other| other.origin = None));
-    assert!(changed(|other| other
-        .origin
-        .as_mut()
-        .unwrap()
-        .base_commit = None));
-    assert!(changed(
-        |other| other.origin.as_mut().unwrap().library = id(B)
-    ));
+    assert!(changed(|other| other.origin.as_mut().unwrap().base_commit = None));
+    assert!(changed(|other| other.origin.as_mut().unwrap().library = id(B)));
     assert!(changed(|other| other.valid_since = Some(1)));
     assert!(changed(|other| other.gc_id = Some("1".into())));
     assert!(changed(|other| other.id = id(A)));
     // What is in the trash is judged by other rules.
-    assert!(changed(
-        |other| other.state = LibraryState::Trashed { deleted_at: None }
-    ));
+    assert!(changed(|other| other.state = LibraryState::Trashed { deleted_at: None }));
     assert!(!changed(|other| {
         other.name = Some("renamed".into());
         other.owner = None;
@@ -440,12 +349,7 @@ fn tables() -> Vec<(String, usize)> {
     SCHEMA
         .split("CREATE TABLE ")
         .skip(1)
-        .map(|table| {
-            (
-                table.split(' ').next().unwrap().to_owned(),
-                table.matches(',').count() + 1,
-            )
-        })
+        .map(|table| (table.split(' ').next().unwrap().to_owned(), table.matches(',').count() + 1))
         .collect()
 }
 
@@ -461,8 +365,7 @@ fn fill(db: &Connection, rows: &[(usize, Vec<Value>)]) {
         let mut marks = String::from("?");
         (1..*columns).for_each(|_| write!(marks, ", ?").unwrap());
         let sql = format!("INSERT INTO {name} VALUES ({marks})");
-        db.execute(&sql, rusqlite::params_from_iter(&cells[..*columns]))
-            .unwrap();
+        db.execute(&sql, rusqlite::params_from_iter(&cells[..*columns])).unwrap();
         // The same bytes as a text that is not UTF-8.
         if let Value::Blob(bytes) = &cells[0] {
             let sql = format!("INSERT INTO {name} VALUES (CAST({marks} AS TEXT))");

@@ -46,23 +46,13 @@ impl Draft {
             .permissions(Permissions::from_mode(0o700))
             .tempdir_in(spool)
             .map_err(Error::spool(spool))?;
-        let file = folder
-            .path()
-            .join(source.file_name().unwrap_or_else(|| "database".as_ref()));
-        Ok(Self {
-            folder,
-            file,
-            spool: spool.to_path_buf(),
-        })
+        let file = folder.path().join(source.file_name().unwrap_or_else(|| "database".as_ref()));
+        Ok(Self { folder, file, spool: spool.to_path_buf() })
     }
 
     /// Creates the empty file (0600); SQLite gives what it creates beside it the same mode.
     fn create_file(&self) -> Result<(), Error> {
-        let created = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&self.file);
+        let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&self.file);
         created.map(drop).map_err(Error::spool(&self.file))
     }
 
@@ -100,9 +90,7 @@ impl Draft {
 
     /// Makes one clean file of it, checks and hashes it.
     pub(super) fn finish(self, source: &SqliteSource, filled: Filled) -> Result<SqliteCopy, Error> {
-        let integrity = self
-            .clean_and_check()
-            .map_err(|error| self.sort(&source.path, error))?;
+        let integrity = self.clean_and_check().map_err(|error| self.sort(&source.path, error))?;
         let (len, sha256) = hash(&self.file).map_err(Error::spool(&self.file))?;
         Ok(SqliteCopy {
             role: source.role.clone(),
@@ -160,11 +148,7 @@ impl Draft {
 pub(super) fn check_space(spool: &Path, needed: u64) -> Result<(), Error> {
     let free = free_bytes(spool).map_err(Error::spool(spool))?;
     if free < needed {
-        return Err(Error::NoSpace {
-            spool: spool.to_path_buf(),
-            needed,
-            free,
-        });
+        return Err(Error::NoSpace { spool: spool.to_path_buf(), needed, free });
     }
     Ok(())
 }
@@ -178,11 +162,7 @@ fn free_bytes(folder: &Path) -> io::Result<u64> {
 pub(super) fn remove_leftovers(spool: &Path) -> Result<(), Error> {
     for entry in fs::read_dir(spool).map_err(Error::spool(spool))? {
         let entry = entry.map_err(Error::spool(spool))?;
-        if entry
-            .file_name()
-            .as_encoded_bytes()
-            .starts_with(PREFIX.as_bytes())
-        {
+        if entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes()) {
             fs::remove_dir_all(entry.path()).map_err(Error::spool(&entry.path()))?;
         }
     }
@@ -230,9 +210,7 @@ fn check(connection: &Connection, complaints: &mut Vec<String>) -> Result<(), ru
     while let Some(row) = rows.next()? {
         let text = row.get_ref(0)?.as_bytes().unwrap_or(b"(no text)");
         let lines = String::from_utf8_lossy(text);
-        let lines = lines
-            .lines()
-            .filter(|line| *line != "ok" && !line.starts_with("***"));
+        let lines = lines.lines().filter(|line| *line != "ok" && !line.starts_with("***"));
         complaints.extend(lines.map(|line| line.chars().take(COMPLAINT_CHARS).collect::<String>()));
     }
     Ok(())

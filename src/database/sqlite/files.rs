@@ -55,18 +55,13 @@ impl Stamp {
 
     /// How long it must have been seen unchanged before a write cannot hide in its times any more.
     fn tick(&self) -> Duration {
-        if self.modified.1 == 0 && self.changed.1 == 0 {
-            COARSE_TICK
-        } else {
-            TICK
-        }
+        if self.modified.1 == 0 && self.changed.1 == 0 { COARSE_TICK } else { TICK }
     }
 
     /// Whether its times alone say that much. Twice the tick, because the clock of a file server may differ a little.
     fn is_settled(&self, now: SystemTime) -> bool {
         let age = |latest| now.duration_since(latest).unwrap_or_default();
-        self.latest()
-            .is_none_or(|latest| age(latest) >= SETTLED.max(2 * self.tick()))
+        self.latest().is_none_or(|latest| age(latest) >= SETTLED.max(2 * self.tick()))
     }
 }
 
@@ -88,9 +83,7 @@ impl Files {
     pub(super) fn look(path: &Path) -> Result<Self, Error> {
         let main = Stamp::new(&fs::metadata(path).map_err(Error::unreadable(path))?);
         if !main.is_file {
-            return Err(Error::NotADatabase {
-                file: path.to_path_buf(),
-            });
+            return Err(Error::NotADatabase { file: path.to_path_buf() });
         }
         Ok(Self {
             main,
@@ -102,11 +95,7 @@ impl Files {
 
     /// Bytes of the database, its journal and its log.
     pub(super) fn total_len(&self) -> u64 {
-        [Some(self.main), self.journal, self.log]
-            .into_iter()
-            .flatten()
-            .map(|file| file.len)
-            .sum()
+        [Some(self.main), self.journal, self.log].into_iter().flatten().map(|file| file.len).sum()
     }
 
     /// Whether SQLite takes the journal, or the log, for something to act on: both when they have content.
@@ -122,10 +111,7 @@ impl Files {
     /// Whether a file beside the database has another owner, which SQLite would change were it root.
     pub(super) fn has_mixed_owners(&self) -> bool {
         let beside = [self.journal, self.log, self.log_index];
-        beside
-            .into_iter()
-            .flatten()
-            .any(|file| file.owner != self.main.owner)
+        beside.into_iter().flatten().any(|file| file.owner != self.main.owner)
     }
 
     /// Whether an open file is the one of this stamp.

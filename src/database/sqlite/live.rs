@@ -98,15 +98,13 @@ impl LiveDatabase {
         let would_delete = files.main.len == 0 && (files.has_log() || files.has_journal());
         let would_create = wal && (files.log.is_none() || files.log_index.is_none());
         let would_chown = files.has_mixed_owners() && rustix::process::geteuid().is_root();
-        Ok(
-            if would_delete || would_create || would_chown || !look.has_locks() {
-                Route::FilesOnly
-            } else if wal {
-                Route::Log
-            } else {
-                Route::Files
-            },
-        )
+        Ok(if would_delete || would_create || would_chown || !look.has_locks() {
+            Route::FilesOnly
+        } else if wal {
+            Route::Log
+        } else {
+            Route::Files
+        })
     }
 
     /// Begins to read it in place, if possible at all before `until`. `at` names it in a setback.
@@ -129,19 +127,12 @@ impl LiveDatabase {
             }
             thread::sleep(POLL);
         }
-        Ok(LockedView {
-            connection,
-            path: self.path.clone(),
-            since: Instant::now(),
-        })
+        Ok(LockedView { connection, path: self.path.clone(), since: Instant::now() })
     }
 
     /// What an error of [`Self::begin`] means.
     fn sort(&self, at: usize, error: rusqlite::Error) -> Setback {
-        let reason = match (
-            error.sqlite_error_code(),
-            error.sqlite_extended_error_code(),
-        ) {
+        let reason = match (error.sqlite_error_code(), error.sqlite_extended_error_code()) {
             (_, Some(code)) if LOCK_FAILURES.contains(&code) => Reason::NoLocks,
             // A crash left a journal to be rolled back. Also seen, wrongly, when a server ends its transaction at the
             // very moment that SQLite looks for a journal. Its files are copied once they hold still.
@@ -174,14 +165,9 @@ impl LockedView {
         drop(backup);
         drop(self.connection);
         if result.map_err(|error| draft.sort(&self.path, error))? != StepResult::Done {
-            return Err(Setback::Wait {
-                at,
-                reason: Reason::Busy,
-            });
+            return Err(Setback::Wait { at, reason: Reason::Busy });
         }
-        target
-            .close()
-            .map_err(|(_, error)| draft.sort(&self.path, error))?;
+        target.close().map_err(|(_, error)| draft.sort(&self.path, error))?;
         Ok(Filled {
             // Nobody was kept from writing.
             locked_for: Duration::ZERO,

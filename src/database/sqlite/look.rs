@@ -45,12 +45,7 @@ impl Look {
         // changes them.
         let has_live_journal = has_live_journal(path, &files)?;
         let writer = locks::writer(&main);
-        Ok(Self {
-            files,
-            header,
-            writer,
-            has_live_journal,
-        })
+        Ok(Self { files, header, writer, has_live_journal })
     }
 
     /// The files, as they were.
@@ -93,11 +88,7 @@ impl Look {
     /// Whether a copy of what is needed, made after the look `earlier` and before this one, is whole.
     pub(super) fn proves_since(&self, earlier: &Self) -> bool {
         let content = |look: &Self| {
-            (
-                look.files.main,
-                look.files.log,
-                look.needs_journal().then_some(look.files.journal),
-            )
+            (look.files.main, look.files.log, look.needs_journal().then_some(look.files.journal))
         };
         !self.is_written_to()
             && !earlier.is_written_to()
@@ -191,9 +182,7 @@ mod tests {
         let mut before = Look::take(&path).unwrap();
         assert!(Look::take(&path).unwrap().proves_since(&before));
         for suffix in ["", files::LOG, files::JOURNAL] {
-            let file = OpenOptions::new()
-                .write(true)
-                .open(files::beside(&path, suffix));
+            let file = OpenOptions::new().write(true).open(files::beside(&path, suffix));
             file.unwrap().set_len(300).unwrap();
             let after = Look::take(&path).unwrap();
             assert!(!after.proves_since(&before), "{suffix} grew");
@@ -218,11 +207,7 @@ mod tests {
         fs::write(&path, "").unwrap();
         assert_eq!(settle(&path, Instant::now()).unwrap(), None);
         let begun = Instant::now();
-        assert!(
-            settle(&path, begun + Duration::from_mins(1))
-                .unwrap()
-                .is_some()
-        );
+        assert!(settle(&path, begun + Duration::from_mins(1)).unwrap().is_some());
         assert!(begun.elapsed() >= Duration::from_millis(10));
     }
 }

@@ -100,9 +100,8 @@ mod tests {
     fn a_copy_becomes_equal_whatever_it_was() {
         let folder = tempfile::tempdir().unwrap();
         let (original, copy) = (folder.path().join("a"), folder.path().join("b"));
-        let mut bytes: Vec<u8> = (0..65 << 12)
-            .flat_map(|at: u32| [at.to_le_bytes()[0]; 256])
-            .collect();
+        let mut bytes: Vec<u8> =
+            (0..65 << 12).flat_map(|at: u32| [at.to_le_bytes()[0]; 256]).collect();
         let check = |bytes: &[u8]| {
             fs::write(&original, bytes).unwrap();
             let open = OpenOptions::new().read(true).write(true).clone();
@@ -117,14 +116,7 @@ mod tests {
             bytes[at] ^= 1;
             check(&bytes);
         }
-        for len in [
-            bytes.len() - 1,
-            CHUNK_BYTES + 1,
-            1,
-            0,
-            CHUNK_BYTES,
-            bytes.len(),
-        ] {
+        for len in [bytes.len() - 1, CHUNK_BYTES + 1, 1, 0, CHUNK_BYTES, bytes.len()] {
             check(&bytes[..len]);
         }
     }

@@ -116,18 +116,13 @@ impl<'a> StillCopy<'a> {
     fn pass(&mut self, look: &Look) -> Result<(), Error> {
         self.proved = None;
         let path = self.database.path();
-        let parts = [
-            (files::LOG, look.needs_log()),
-            (files::JOURNAL, look.needs_journal()),
-        ];
+        let parts = [(files::LOG, look.needs_log()), (files::JOURNAL, look.needs_journal())];
         let main = File::open(path).map_err(Error::unreadable(path))?;
         self.mirror_main(&main)?;
         self.main = Some(main);
         for (suffix, is_needed) in parts {
-            let (from, to) = (
-                files::beside(path, suffix),
-                files::beside(self.draft.file(), suffix),
-            );
+            let (from, to) =
+                (files::beside(path, suffix), files::beside(self.draft.file(), suffix));
             let original = match File::open(&from) {
                 Ok(original) if is_needed => Some(original),
                 Err(error) if is_needed && error.kind() != io::ErrorKind::NotFound => {
@@ -165,10 +160,7 @@ impl<'a> StillCopy<'a> {
     /// Brings the copy up to date while `lock` keeps writers out, and lets it go. `at` names the database in a setback.
     pub(super) fn finish_locked(&self, at: usize, lock: LockedView) -> Result<Filled, Setback> {
         let Some(main) = &self.main else {
-            return Err(Setback::Wait {
-                at,
-                reason: Reason::Changing,
-            });
+            return Err(Setback::Wait { at, reason: Reason::Changing });
         };
         let path = self.database.path();
         let main_now = || -> Result<_, Error> {
@@ -186,16 +178,9 @@ impl<'a> StillCopy<'a> {
             remove(&files::beside(self.draft.file(), suffix))?;
         }
         if !is_still {
-            return Err(Setback::Wait {
-                at,
-                reason: Reason::Changing,
-            });
+            return Err(Setback::Wait { at, reason: Reason::Changing });
         }
-        Ok(Filled {
-            locked_for,
-            recovered_journal: false,
-            wal: false,
-        })
+        Ok(Filled { locked_for, recovered_journal: false, wal: false })
     }
 
     /// What is known of a copy that was proved; `None` if it was not.

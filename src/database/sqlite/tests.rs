@@ -1,9 +1,6 @@
 //! Every state in which a database can be found, and that each leaves the source as it was.
 
-#![expect(
-    clippy::disallowed_methods,
-    reason = "tests lay out files that need not last"
-)]
+#![expect(clippy::disallowed_methods, reason = "tests lay out files that need not last")]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -39,10 +36,7 @@ struct Place {
 
 impl Place {
     fn new() -> Self {
-        Self {
-            folder: tempfile::tempdir().unwrap(),
-            spool: tempfile::tempdir().unwrap(),
-        }
+        Self { folder: tempfile::tempdir().unwrap(), spool: tempfile::tempdir().unwrap() }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -52,24 +46,14 @@ impl Place {
     /// Copies one database, and asserts that its folder is afterwards what it was before.
     fn copy(&self, name: &str) -> Result<SqliteCopy, Error> {
         let before = listing(self.folder.path());
-        let copied = copy_all_within(
-            &[self.source(name)],
-            self.spool.path(),
-            Duration::from_secs(2),
-        );
-        assert_eq!(
-            listing(self.folder.path()),
-            before,
-            "the source was written to"
-        );
+        let copied =
+            copy_all_within(&[self.source(name)], self.spool.path(), Duration::from_secs(2));
+        assert_eq!(listing(self.folder.path()), before, "the source was written to");
         copied.map(|mut copies| copies.pop().unwrap())
     }
 
     fn source(&self, name: &str) -> SqliteSource {
-        SqliteSource {
-            role: name.into(),
-            path: self.path(name),
-        }
+        SqliteSource { role: name.into(), path: self.path(name) }
     }
 
     fn assert_spool_empty(&self) {
@@ -84,23 +68,12 @@ fn listing(folder: &Path) -> Vec<(PathBuf, [u64; 6])> {
         .map(|entry| {
             let entry = entry.unwrap();
             let is = entry.metadata().unwrap();
-            let time = is
-                .modified()
-                .unwrap()
-                .duration_since(std::time::UNIX_EPOCH)
-                .unwrap();
+            let time = is.modified().unwrap().duration_since(std::time::UNIX_EPOCH).unwrap();
             let nanos = u64::try_from(time.as_nanos()).unwrap();
             let owner = u64::from(is.uid());
             (
                 entry.path(),
-                [
-                    is.len(),
-                    is.ino(),
-                    owner,
-                    u64::from(is.gid()),
-                    is.mode().into(),
-                    nanos,
-                ],
+                [is.len(), is.ino(), owner, u64::from(is.gid()), is.mode().into(), nanos],
             )
         })
         .collect();
@@ -111,9 +84,7 @@ fn listing(folder: &Path) -> Vec<(PathBuf, [u64; 6])> {
 /// All rows of all tables, as `.dump` would show them.
 fn rows(file: &Path) -> BTreeMap<String, Vec<Vec<Value>>> {
     let db = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
-    let mut query = db
-        .prepare("SELECT name, sql FROM sqlite_schema ORDER BY name")
-        .unwrap();
+    let mut query = db.prepare("SELECT name, sql FROM sqlite_schema ORDER BY name").unwrap();
     let schema: Vec<(String, Option<String>)> = query
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
         .unwrap()
@@ -121,18 +92,14 @@ fn rows(file: &Path) -> BTreeMap<String, Vec<Vec<Value>>> {
         .collect();
     let mut tables = BTreeMap::new();
     for (name, sql) in schema {
-        let is_table = sql
-            .as_ref()
-            .is_some_and(|sql| sql.starts_with("CREATE TABLE"));
+        let is_table = sql.as_ref().is_some_and(|sql| sql.starts_with("CREATE TABLE"));
         let mut all = vec![vec![Value::Text(sql.unwrap_or_default())]];
         if is_table {
             let mut query = db.prepare(&format!("SELECT * FROM \"{name}\"")).unwrap();
             let count = query.column_count();
             let found = query
                 .query_map([], |row| {
-                    (0..count)
-                        .map(|at| row.get(at))
-                        .collect::<Result<Vec<_>, _>>()
+                    (0..count).map(|at| row.get(at)).collect::<Result<Vec<_>, _>>()
                 })
                 .unwrap();
             all.extend(found.map(Result::unwrap));
@@ -144,16 +111,14 @@ fn rows(file: &Path) -> BTreeMap<String, Vec<Vec<Value>>> {
 
 fn count(file: &Path) -> i64 {
     let db = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
-    db.query_row("SELECT count(*) FROM t", [], |row| row.get(0))
-        .unwrap()
+    db.query_row("SELECT count(*) FROM t", [], |row| row.get(0)).unwrap()
 }
 
 /// Creates a table with rows.
 fn create(file: &Path, count: i64) -> Connection {
     let db = Connection::open(file).unwrap();
     db.execute_batch("PRAGMA synchronous = OFF").unwrap();
-    db.execute_batch("CREATE TABLE t (n INTEGER, text TEXT)")
-        .unwrap();
+    db.execute_batch("CREATE TABLE t (n INTEGER, text TEXT)").unwrap();
     insert(&db, count);
     db
 }
@@ -165,9 +130,7 @@ fn insert(db: &Connection, count: i64) {
 }
 
 fn wal(db: &Connection) {
-    let mode: String = db
-        .query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
-        .unwrap();
+    let mode: String = db.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).unwrap();
     assert_eq!(mode, "wal");
     db.execute_batch("PRAGMA wal_autocheckpoint = 0").unwrap();
 }
@@ -183,24 +146,11 @@ fn crash(from: &Path, to: &Path, suffixes: &[&str]) {
 /// A copy is one private file in rollback mode.
 fn assert_clean(copy: &SqliteCopy) {
     let folder = copy.file.parent().unwrap();
-    assert_eq!(
-        fs::read_dir(folder).unwrap().count(),
-        1,
-        "something lies beside the copy"
-    );
-    assert_eq!(
-        fs::metadata(folder).unwrap().permissions().mode() & 0o777,
-        0o700
-    );
-    assert_eq!(
-        fs::metadata(&copy.file).unwrap().permissions().mode() & 0o777,
-        0o600
-    );
+    assert_eq!(fs::read_dir(folder).unwrap().count(), 1, "something lies beside the copy");
+    assert_eq!(fs::metadata(folder).unwrap().permissions().mode() & 0o777, 0o700);
+    assert_eq!(fs::metadata(&copy.file).unwrap().permissions().mode() & 0o777, 0o600);
     let bytes = fs::read(&copy.file).unwrap();
-    assert_eq!(
-        (copy.len, copy.sha256),
-        (bytes.len() as u64, Sha256::of(&bytes))
-    );
+    assert_eq!((copy.len, copy.sha256), (bytes.len() as u64, Sha256::of(&bytes)));
     assert_eq!(&bytes[18..20], [1, 1], "not in rollback mode");
     assert_eq!(copy.integrity, Vec::<String>::new());
 }
@@ -215,20 +165,12 @@ fn child_command(test: &str, folder: &Path, as_nobody: bool) -> Command {
     let name = format!("{}::{test}", module_path!().split_once("::").unwrap().1);
     let mut command = if as_nobody && rustix::process::geteuid().is_root() {
         let mut command = Command::new("setpriv");
-        command
-            .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
-            .arg(exe);
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(exe);
         command
     } else {
         Command::new(exe)
     };
-    command.args([
-        "--exact",
-        &name,
-        "--ignored",
-        "--nocapture",
-        "--test-threads=1",
-    ]);
+    command.args(["--exact", &name, "--ignored", "--nocapture", "--test-threads=1"]);
     command.env(CHILD_FOLDER, folder);
     command
 }
@@ -240,11 +182,7 @@ impl Holder {
     /// Runs SQL in another process; comes back when it is done there.
     fn begin(place: &Place, database: &str, sql: &str) -> Self {
         let own = tempfile::tempdir_in(place.spool.path()).unwrap();
-        fs::write(
-            own.path().join("database"),
-            place.path(database).to_str().unwrap(),
-        )
-        .unwrap();
+        fs::write(own.path().join("database"), place.path(database).to_str().unwrap()).unwrap();
         fs::write(own.path().join("sql"), sql).unwrap();
         let mut command = child_command("child_holder", own.path(), false);
         let mut child = Killed(command.stdin(Stdio::piped()).spawn().unwrap());
@@ -268,16 +206,13 @@ fn child_holder() {
     let folder = child_folder();
     let file = fs::read_to_string(folder.join("database")).unwrap();
     let db = Connection::open(file).unwrap();
-    db.execute_batch(&fs::read_to_string(folder.join("sql")).unwrap())
-        .unwrap();
+    db.execute_batch(&fs::read_to_string(folder.join("sql")).unwrap()).unwrap();
     fs::write(folder.join("ready"), "").unwrap();
     io::copy(&mut io::stdin(), &mut io::sink()).unwrap();
 }
 
 fn child_folder() -> PathBuf {
-    std::env::var_os(CHILD_FOLDER)
-        .expect("only run by other tests")
-        .into()
+    std::env::var_os(CHILD_FOLDER).expect("only run by other tests").into()
 }
 
 fn installation_databases(haiwen: &Path) -> Vec<PathBuf> {
@@ -289,20 +224,13 @@ fn installation_databases(haiwen: &Path) -> Vec<PathBuf> {
         "ccnet/misc/config.db",
         "seahub.db",
     ];
-    names
-        .iter()
-        .map(|name| haiwen.join(name))
-        .filter(|path| path.exists())
-        .collect()
+    names.iter().map(|name| haiwen.join(name)).filter(|path| path.exists()).collect()
 }
 
 /// Copies an installation's databases to a folder of their own.
 fn lay_out(place: &Place) -> Vec<SqliteSource> {
     let found = installation_databases(Path::new(HAIWEN));
-    assert!(
-        found.len() >= 5,
-        "examples/haiwen is missing or has no databases"
-    );
+    assert!(found.len() >= 5, "examples/haiwen is missing or has no databases");
     (found.iter())
         .map(|path| {
             let name = path.file_name().unwrap().to_str().unwrap();
@@ -346,8 +274,7 @@ fn an_unchanged_database_gives_the_same_bytes() {
     // Another row does.
     let before = hashes();
     let db = Connection::open(&sources[0].path).unwrap();
-    db.execute("INSERT INTO GarbageRepos VALUES ('x')", [])
-        .unwrap();
+    db.execute("INSERT INTO GarbageRepos VALUES ('x')", []).unwrap();
     assert_ne!(hashes()[0], before[0]);
     assert_eq!(hashes()[1..], before[1..]);
 }
@@ -422,11 +349,7 @@ fn hot_journal(place: &Place) {
         "PRAGMA cache_size = 5; BEGIN; UPDATE t SET text = 'new'; DELETE FROM t WHERE n > 100",
     )
     .unwrap();
-    crash(
-        &place.path("live.db"),
-        &place.path("a.db"),
-        &["", "-journal"],
-    );
+    crash(&place.path("live.db"), &place.path("a.db"), &["", "-journal"]);
     db.execute_batch("ROLLBACK").unwrap();
 }
 
@@ -434,10 +357,7 @@ fn hot_journal(place: &Place) {
 fn a_transaction_of_a_killed_server_is_rolled_back_in_the_copy() {
     let place = Place::new();
     hot_journal(&place);
-    assert_ne!(
-        fs::read(place.path("a.db")).unwrap(),
-        fs::read(place.path("live.db")).unwrap()
-    );
+    assert_ne!(fs::read(place.path("a.db")).unwrap(), fs::read(place.path("live.db")).unwrap());
     let copy = place.copy("a.db").unwrap();
     assert_clean(&copy);
     assert!(copy.recovered_journal && !copy.wal);
@@ -491,10 +411,7 @@ fn files_beside_keep_their_owner() {
 fn a_database_that_sqlite_cannot_lock_and_that_changes_is_given_up() {
     let place = Place::new();
     hot_journal(&place);
-    let journal = fs::OpenOptions::new()
-        .append(true)
-        .open(place.path("a.db-journal"))
-        .unwrap();
+    let journal = fs::OpenOptions::new().append(true).open(place.path("a.db-journal")).unwrap();
     // So young that it may be written to at this very moment, and there is no time to see whether it is.
     let later = SystemTime::now() + Duration::from_hours(1);
     journal.set_modified(later).unwrap();
@@ -558,11 +475,7 @@ fn damage_inside_is_copied_and_reported() {
     let copy = place.copy("a.db").unwrap();
     assert_eq!(copy.len, bytes.len() as u64);
     assert_eq!(copy.integrity.len(), 20, "{:?}", copy.integrity);
-    assert!(
-        copy.integrity
-            .iter()
-            .all(|line| line.len() < 2000 && !line.is_empty())
-    );
+    assert!(copy.integrity.iter().all(|line| line.len() < 2000 && !line.is_empty()));
 }
 
 #[test]
@@ -578,8 +491,7 @@ fn a_locked_database_is_waited_for_while_the_others_are_free() {
         let copying = scope
             .spawn(|| copy_all_within(&sources, place.spool.path(), Duration::from_millis(1500)));
         while !copying.is_finished() {
-            free.execute("UPDATE t SET n = n + 1", [])
-                .expect("our wait keeps the server out");
+            free.execute("UPDATE t SET n = n + 1", []).expect("our wait keeps the server out");
             thread::sleep(Duration::from_millis(10));
         }
         let error = copying.join().unwrap().unwrap_err();
@@ -622,17 +534,8 @@ fn a_probe_says_whether_a_copy_would_work_and_writes_nothing() {
 fn a_small_disk_is_noticed_before_anything_is_copied() {
     let spool = tempfile::tempdir().unwrap();
     let error = super::draft::check_space(spool.path(), u64::MAX).unwrap_err();
-    assert!(matches!(
-        error,
-        Error::NoSpace {
-            needed: u64::MAX,
-            ..
-        }
-    ));
-    assert!(
-        error.to_string().contains(spool.path().to_str().unwrap()),
-        "{error}"
-    );
+    assert!(matches!(error, Error::NoSpace { needed: u64::MAX, .. }));
+    assert!(error.to_string().contains(spool.path().to_str().unwrap()), "{error}");
     assert!(error.to_string().contains(&u64::MAX.to_string()), "{error}");
     super::draft::check_space(spool.path(), 1).unwrap();
 }
@@ -644,10 +547,8 @@ fn leftovers_of_killed_runs_are_removed_and_nothing_else() {
     std::mem::forget(place.copy("a.db").unwrap());
     fs::write(place.spool.path().join("other"), "").unwrap();
     remove_leftovers(place.spool.path()).unwrap();
-    let left: Vec<_> = fs::read_dir(place.spool.path())
-        .unwrap()
-        .map(|e| e.unwrap().file_name())
-        .collect();
+    let left: Vec<_> =
+        fs::read_dir(place.spool.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(left, ["other"]);
 }
 
@@ -657,21 +558,14 @@ fn a_reader_without_write_access_copies_every_kind() {
     let databases = place.folder.path().join("databases");
     fs::create_dir(&databases).unwrap();
     fs::create_dir(place.path("spool")).unwrap();
-    let inner = Place {
-        folder: tempfile::tempdir().unwrap(),
-        spool: tempfile::tempdir().unwrap(),
-    };
+    let inner = Place { folder: tempfile::tempdir().unwrap(), spool: tempfile::tempdir().unwrap() };
     let db = create(&inner.path("in-use.db"), 100);
     wal(&db);
     insert(&db, 400);
     hot_journal(&inner);
     let to = |name: &str| databases.join(name);
     crash(&inner.path("in-use.db"), &to("no-index.db"), &["", "-wal"]);
-    crash(
-        &inner.path("in-use.db"),
-        &to("stale-index.db"),
-        &["", "-wal", "-shm"],
-    );
+    crash(&inner.path("in-use.db"), &to("stale-index.db"), &["", "-wal", "-shm"]);
     crash(&inner.path("in-use.db"), &to("no-log.db"), &[""]);
     crash(&inner.path("a.db"), &to("hot.db"), &["", "-journal"]);
     crash(&inner.path("live.db"), &to("plain.db"), &[""]);
@@ -698,10 +592,7 @@ fn a_reader_without_write_access_copies_every_kind() {
 fn child_without_write_access() {
     let folder = child_folder();
     let databases = folder.join("databases");
-    assert!(
-        fs::write(databases.join("x"), "").is_err(),
-        "the folder is writable"
-    );
+    assert!(fs::write(databases.join("x"), "").is_err(), "the folder is writable");
     for (name, expected) in [
         ("no-index.db", 500),
         ("stale-index.db", 500),
@@ -709,10 +600,7 @@ fn child_without_write_access() {
         ("hot.db", 3000),
         ("plain.db", 3000),
     ] {
-        let source = SqliteSource {
-            role: name.into(),
-            path: databases.join(name),
-        };
+        let source = SqliteSource { role: name.into(), path: databases.join(name) };
         let copies = copy_all(&[source], &folder.join("spool")).unwrap();
         assert_clean(&copies[0]);
         assert_eq!(count(&copies[0].file), expected, "{name}");

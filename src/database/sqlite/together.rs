@@ -83,11 +83,7 @@ pub(super) fn fill(
     let mut rounds = 0;
     loop {
         let is_restless = members.iter().any(|member| member.still.is_restless());
-        let (least, time) = if is_restless {
-            UNLOCKED_RESTLESS
-        } else {
-            UNLOCKED
-        };
+        let (least, time) = if is_restless { UNLOCKED_RESTLESS } else { UNLOCKED };
         let tried = rounds >= least && begun.elapsed() >= time;
         let may_lock = tried || begun.elapsed() >= patience / 2;
         let (at, reason) = match round(&mut members, may_lock, &waiting) {
@@ -182,13 +178,7 @@ fn begin_all(members: &mut [Member<'_>], deadline: Instant) -> Result<Vec<View>,
             continue;
         }
         let lock = member.database.lock(at, until);
-        member.is_refused |= matches!(
-            &lock,
-            Err(Setback::Wait {
-                reason: Reason::NotInPlace,
-                ..
-            })
-        );
+        member.is_refused |= matches!(&lock, Err(Setback::Wait { reason: Reason::NotInPlace, .. }));
         if member.route == Route::Log {
             views.push(View::Log(lock?, member.draft.open_empty()?));
         } else {
@@ -213,14 +203,9 @@ fn finish_all(members: &[Member<'_>], views: Vec<View>) -> Result<Vec<Filled>, S
     for (at, member, lock, target) in logs {
         filled[at] = Some(lock.copy_log_into(at, target, member.draft)?);
     }
-    let unfinished = |at| Setback::Wait {
-        at,
-        reason: Reason::Changing,
-    };
+    let unfinished = |at| Setback::Wait { at, reason: Reason::Changing };
     let filled = filled.into_iter().enumerate();
-    filled
-        .map(|(at, filled)| filled.ok_or_else(|| unfinished(at)))
-        .collect()
+    filled.map(|(at, filled)| filled.ok_or_else(|| unfinished(at))).collect()
 }
 
 #[cfg(test)]
@@ -234,10 +219,7 @@ mod tests {
     fn time_that_copying_takes_is_no_waiting() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.db");
-        Connection::open(&path)
-            .unwrap()
-            .execute_batch("CREATE TABLE t (n)")
-            .unwrap();
+        Connection::open(&path).unwrap().execute_batch("CREATE TABLE t (n)").unwrap();
         let database = LiveDatabase::find(&path).unwrap();
         let draft = Draft::create(database.path(), folder.path()).unwrap();
         let mut members = [Member {
@@ -247,10 +229,7 @@ mod tests {
             is_refused: false,
             route: Route::Files,
         }];
-        let waiting = Waiting {
-            begun: Instant::now(),
-            patience: Duration::from_secs(1),
-        };
+        let waiting = Waiting { begun: Instant::now(), patience: Duration::from_secs(1) };
         let whole = waiting.begun + waiting.patience;
         assert_eq!(waiting.deadline(&members), whole);
         let mut last = whole;

@@ -76,9 +76,7 @@ impl Catalog {
     /// Pairs (pack, target): `target` holds what a link in `pack` leads to.
     pub fn links(&self) -> Result<Vec<(i64, i64)>> {
         self.with(|inner| {
-            let mut statement = inner
-                .connection
-                .prepare("SELECT pack, target FROM pack_link")?;
+            let mut statement = inner.connection.prepare("SELECT pack, target FROM pack_link")?;
             let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
             rows.collect()
         })
@@ -164,11 +162,7 @@ impl Inner {
         let mut live: HashMap<i64, u64> = HashMap::new();
         while let Some(row) = rows.next()? {
             let length = u64::try_from(row.get::<_, i64>(1)?).unwrap_or_default();
-            let bytes = if row.get(2)? {
-                LINK_BYTES
-            } else {
-                512 + length.next_multiple_of(512)
-            };
+            let bytes = if row.get(2)? { LINK_BYTES } else { 512 + length.next_multiple_of(512) };
             *live.entry(row.get(0)?).or_default() += bytes;
         }
         Ok(live)

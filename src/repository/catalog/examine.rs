@@ -67,10 +67,7 @@ fn immutable_uri(path: &Path) -> String {
 }
 
 #[cfg(test)]
-#[expect(
-    clippy::disallowed_methods,
-    reason = "tests lay out files that need not last"
-)]
+#[expect(clippy::disallowed_methods, reason = "tests lay out files that need not last")]
 mod tests {
     use super::*;
     use crate::repository::catalog::Catalog;

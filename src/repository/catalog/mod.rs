@@ -152,9 +152,8 @@ impl Catalog {
     pub fn open(path: &Path, repository: &RepositoryId) -> Result<Self> {
         let failed = |source| share::catalog_error(path, source);
         let connection = open_connection(path, CACHE_KIB).map_err(failed)?;
-        let version: i64 = connection
-            .query_row("PRAGMA user_version", [], |row| row.get(0))
-            .map_err(failed)?;
+        let version: i64 =
+            connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed)?;
         let of: Option<String> = if version == VERSION {
             get_meta(&connection, "repository").map_err(failed)?
         } else {
@@ -187,9 +186,7 @@ impl Catalog {
     /// Alarms of runs that died before they could report them.
     pub fn alarms(&self) -> Result<Vec<String>> {
         let json = self.with(|inner| get_meta(&inner.connection, ALARMS))?;
-        Ok(json
-            .and_then(|json| serde_json::from_str(&json).ok())
-            .unwrap_or_default())
+        Ok(json.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default())
     }
 
     /// Remembers alarms until a run has its marker. Call this before the catalog forgets what
@@ -221,9 +218,7 @@ impl Catalog {
     /// Runs a look-up on a connection that only reads. A run makes millions of them.
     fn read<T>(&self, work: impl FnOnce(&Connection, &Facts) -> rusqlite::Result<T>) -> Result<T> {
         let read = |connection: &Connection| work(connection, &self.facts.get());
-        self.lookups
-            .read(read)
-            .map_err(|source| self.failed(source))
+        self.lookups.read(read).map_err(|source| self.failed(source))
     }
 
     fn failed(&self, source: rusqlite::Error) -> Error {
@@ -239,9 +234,7 @@ impl Catalog {
     /// Begins a run. What it visits counts as closed only after [`Self::finish_run`].
     pub fn begin_run(&self) -> Result<()> {
         self.with(|inner| {
-            inner
-                .connection
-                .execute("INSERT INTO run (completed) VALUES (0)", [])?;
+            inner.connection.execute("INSERT INTO run (completed) VALUES (0)", [])?;
             inner.run = inner.connection.last_insert_rowid();
             Ok(())
         })
@@ -290,21 +283,16 @@ impl Catalog {
     pub fn set_listed(&self, listed: Option<Timestamp>) -> Result<()> {
         self.with(|inner| match listed {
             Some(time) => set_meta(&inner.connection, "listed", &time.to_string()),
-            None => inner
-                .connection
-                .execute("DELETE FROM meta WHERE name = 'listed'", [])
-                .map(drop),
+            None => {
+                inner.connection.execute("DELETE FROM meta WHERE name = 'listed'", []).map(drop)
+            }
         })
     }
 }
 
 impl Inner {
     fn load(connection: Connection) -> rusqlite::Result<Self> {
-        let inner = Self {
-            connection,
-            run: 0,
-            facts: SharedFacts::default(),
-        };
+        let inner = Self { connection, run: 0, facts: SharedFacts::default() };
         inner.reload()?;
         Ok(inner)
     }
@@ -319,8 +307,7 @@ impl Inner {
         if let Some(number) = self.facts.get().stores.get(&store) {
             return Ok(*number);
         }
-        self.connection
-            .execute("INSERT INTO store (name) VALUES (?)", [store.to_string()])?;
+        self.connection.execute("INSERT INTO store (name) VALUES (?)", [store.to_string()])?;
         let number = self.connection.last_insert_rowid();
         self.facts.change().add_store(store, number, 0);
         Ok(number)
@@ -391,9 +378,7 @@ fn reset(
         "replacement",
         "pack_link",
     ];
-    let drops: String = tables
-        .map(|table| format!("DROP TABLE IF EXISTS {table};"))
-        .concat();
+    let drops: String = tables.map(|table| format!("DROP TABLE IF EXISTS {table};")).concat();
     connection.execute_batch(&format!(
         "BEGIN IMMEDIATE;{drops}{SCHEMA}PRAGMA user_version = {VERSION};"
     ))?;
@@ -406,18 +391,13 @@ fn reset(
 
 fn get_meta(connection: &Connection, name: &str) -> rusqlite::Result<Option<String>> {
     connection
-        .query_row("SELECT value FROM meta WHERE name = ?", [name], |row| {
-            row.get(0)
-        })
+        .query_row("SELECT value FROM meta WHERE name = ?", [name], |row| row.get(0))
         .optional()
 }
 
 fn set_meta(connection: &Connection, name: &str, value: &str) -> rusqlite::Result<()> {
     connection
-        .execute(
-            "INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)",
-            params![name, value],
-        )
+        .execute("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)", params![name, value])
         .map(drop)
 }
 

@@ -138,10 +138,9 @@ impl Catalog {
                     "SELECT segment IS NULL FROM object JOIN pack ON pack.number = object.pack
                      WHERE id = ? AND object.kind = ? AND store = ?",
                 )?
-                .query_row(
-                    params![object.id.as_bytes(), kind_number(object.kind), store],
-                    |row| row.get(0),
-                )
+                .query_row(params![object.id.as_bytes(), kind_number(object.kind), store], |row| {
+                    row.get(0)
+                })
                 .optional()
                 .map(Option::unwrap_or_default)
         })
@@ -212,9 +211,7 @@ impl Catalog {
             }
             transaction.commit()?;
             let mut facts = inner.facts.change();
-            facts
-                .unclean
-                .extend(transaction_stores.into_iter().map(|store| (run, store)));
+            facts.unclean.extend(transaction_stores.into_iter().map(|store| (run, store)));
             Ok(())
         })
     }
@@ -300,8 +297,7 @@ impl Catalog {
                 .prepare_cached("SELECT commits, fs, blocks, bytes FROM store WHERE number = ?")?
                 .query_row([number], |row| {
                     let count = |index| {
-                        row.get::<_, i64>(index)
-                            .map(|n| u64::try_from(n).unwrap_or_default())
+                        row.get::<_, i64>(index).map(|n| u64::try_from(n).unwrap_or_default())
                     };
                     Ok(crate::repository::manifest::Counts {
                         commits: count(0)?,
@@ -331,13 +327,7 @@ fn set_mark(
         .prepare_cached(
             "UPDATE object SET run = ?, mark = ? WHERE id = ? AND kind = ? AND store = ?",
         )?
-        .execute(params![
-            run,
-            number,
-            object.id.as_bytes(),
-            kind_number(object.kind),
-            store
-        ])
+        .execute(params![run, number, object.id.as_bytes(), kind_number(object.kind), store])
         .map(drop)
 }
 
@@ -345,9 +335,7 @@ fn set_mark(
 const MOST_LINKS: usize = 8;
 
 pub(super) fn kind_of(number: i64) -> Option<Kind> {
-    Kind::ALL
-        .into_iter()
-        .find(|kind| kind_number(*kind) == number)
+    Kind::ALL.into_iter().find(|kind| kind_number(*kind) == number)
 }
 
 struct FoundPlace {
@@ -370,11 +358,7 @@ impl FoundPlace {
             let place = Place {
                 kind: PackKind::ALL[usize::from(self.kind != 0)],
                 pack: sha256(&self.pack)?,
-                frame: Frame {
-                    offset,
-                    len,
-                    plain_len,
-                },
+                frame: Frame { offset, len, plain_len },
                 start: u64::try_from(self.start).ok()?,
                 length: u64::try_from(self.length).ok()?,
             };

@@ -76,10 +76,7 @@ impl Inner {
     ) -> rusqlite::Result<bool> {
         let mut numbers = HashMap::new();
         for member in &pack.contents.members {
-            for store in [Some(member.name.object.store), link(member)]
-                .into_iter()
-                .flatten()
-            {
+            for store in [Some(member.name.object.store), link(member)].into_iter().flatten() {
                 numbers.insert(store, self.store_number(store)?);
             }
         }
@@ -90,11 +87,7 @@ impl Inner {
             .map(|frame| (frame.offset, frame.len, frame.plain_len))
             .collect();
         let frames = json(&frames)?;
-        let contents = if indexed {
-            None
-        } else {
-            Some(json(pack.contents)?)
-        };
+        let contents = if indexed { None } else { Some(json(pack.contents)?) };
         let transaction = self.connection.transaction()?;
         transaction.execute(
             "INSERT INTO pack (name, kind, size, stored, frames, contents) VALUES (?, ?, ?, ?, ?, ?)",
@@ -104,10 +97,7 @@ impl Inner {
         if !stored {
             self.facts.change().pending.insert(number);
         }
-        let run_mark = RunMark {
-            run,
-            mark: if pack.walked { WITH_RUN } else { LISTED },
-        };
+        let run_mark = RunMark { run, mark: if pack.walked { WITH_RUN } else { LISTED } };
         let own = own_objects(pack.contents);
         let mut targets = HashSet::new();
         for member in &pack.contents.members {
@@ -139,8 +129,7 @@ impl Inner {
 
 impl Inner {
     pub(super) fn void_all(&mut self) -> rusqlite::Result<()> {
-        self.connection
-            .execute("UPDATE store SET since = ?", [self.run])?;
+        self.connection.execute("UPDATE store SET since = ?", [self.run])?;
         for since in self.facts.change().since.values_mut() {
             *since = self.run;
         }
@@ -205,15 +194,9 @@ fn find_target(
     let Object { kind, id, .. } = member.name.object;
     connection
         .prepare_cached("SELECT pack, length FROM object WHERE id = ? AND kind = ? AND store = ?")?
-        .query_row(
-            params![id.as_bytes(), kind_number(kind), stores[&target]],
-            |row| {
-                Ok(Found::Other {
-                    pack: row.get(0)?,
-                    length: row.get(1)?,
-                })
-            },
-        )
+        .query_row(params![id.as_bytes(), kind_number(kind), stores[&target]], |row| {
+            Ok(Found::Other { pack: row.get(0)?, length: row.get(1)? })
+        })
         .optional()
 }
 
@@ -227,12 +210,9 @@ fn insert_object(
 ) -> rusqlite::Result<()> {
     let Object { store, kind, id } = member.name.object;
     let (frame, start, length, sha256, target) = match &member.place {
-        Place::Data {
-            frame,
-            offset,
-            len,
-            sha256,
-        } => (*frame, signed(*offset), signed(*len), *sha256, None),
+        Place::Data { frame, offset, len, sha256 } => {
+            (*frame, signed(*offset), signed(*len), *sha256, None)
+        }
         Place::Link { target } => {
             let Some(Found::Other { length, .. }) = find_target(transaction, member, stores)?
             else {
@@ -276,24 +256,14 @@ fn insert_salvaged(
     stores: &HashMap<Store, i64>,
 ) -> rusqlite::Result<()> {
     let Object { store, kind, id } = member.name.object;
-    let Place::Data {
-        sha256: Some(sha256),
-        ..
-    } = &member.place
-    else {
+    let Place::Data { sha256: Some(sha256), .. } = &member.place else {
         return Ok(());
     };
     let sql =
         "INSERT OR REPLACE INTO salvaged (id, kind, store, sha256, pack) VALUES (?, ?, ?, ?, ?)";
     transaction
         .prepare_cached(sql)?
-        .execute(params![
-            id.as_bytes(),
-            kind_number(kind),
-            stores[&store],
-            sha256.as_bytes(),
-            pack
-        ])
+        .execute(params![id.as_bytes(), kind_number(kind), stores[&store], sha256.as_bytes(), pack])
         .map(drop)
 }
 
@@ -303,11 +273,7 @@ fn add_counts(
     stores: &HashMap<Store, i64>,
 ) -> rusqlite::Result<()> {
     let mut counts: HashMap<i64, ([i64; 3], i64)> = HashMap::new();
-    for member in contents
-        .members
-        .iter()
-        .filter(|member| !member.name.damaged)
-    {
+    for member in contents.members.iter().filter(|member| !member.name.damaged) {
         let length = match &member.place {
             Place::Data { len, .. } => Some(signed(*len)),
             Place::Link { .. } => match find_target(transaction, member, stores)? {
@@ -338,9 +304,8 @@ fn take_places(transaction: &Transaction<'_>, pack: i64) -> rusqlite::Result<()>
         JOIN object AS o ON o.id = r.id AND o.kind = r.kind AND o.store = r.store
         JOIN pack AS p ON p.number = o.pack AND p.stored = 1 WHERE r.pack = ? GROUP BY o.store, o.kind";
     let mut statement = transaction.prepare_cached(counted)?;
-    let rows = statement.query_map([pack], |row| {
-        Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
-    })?;
+    let rows = statement
+        .query_map([pack], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
     for counted in rows.collect::<rusqlite::Result<Vec<(i64, i64, i64, i64)>>>()? {
         let (store, kind, objects, bytes) = counted;
         let of = |wanted| if kind == wanted { objects } else { 0 };
@@ -352,10 +317,7 @@ fn take_places(transaction: &Transaction<'_>, pack: i64) -> rusqlite::Result<()>
     transaction
         .prepare_cached("INSERT OR REPLACE INTO object SELECT * FROM replacement WHERE pack = ?")?
         .execute([pack])?;
-    transaction
-        .prepare_cached("DELETE FROM replacement WHERE pack = ?")?
-        .execute([pack])
-        .map(drop)
+    transaction.prepare_cached("DELETE FROM replacement WHERE pack = ?")?.execute([pack]).map(drop)
 }
 
 impl Catalog {
@@ -449,8 +411,7 @@ impl Catalog {
                 [],
                 |row| {
                     let number = |index| {
-                        row.get::<_, i64>(index)
-                            .map(|n| u64::try_from(n).unwrap_or_default())
+                        row.get::<_, i64>(index).map(|n| u64::try_from(n).unwrap_or_default())
                     };
                     Ok((number(0)?, number(1)?))
                 },

@@ -95,10 +95,7 @@ impl Catalog {
         })?;
         self.with(|inner| {
             let sql = "UPDATE pack SET contents = ? WHERE name = ?";
-            inner
-                .connection
-                .execute(sql, params![json, name.as_bytes()])
-                .map(drop)
+            inner.connection.execute(sql, params![json, name.as_bytes()]).map(drop)
         })
     }
 

@@ -18,11 +18,8 @@ fn object(store: u8, kind: u8, id: u8) -> Object {
 
 fn catalog() -> (tempfile::TempDir, Catalog) {
     let folder = tempfile::tempdir().unwrap();
-    let catalog = Catalog::open(
-        &folder.path().join("c.db"),
-        &RepositoryId::random().unwrap(),
-    )
-    .unwrap();
+    let catalog =
+        Catalog::open(&folder.path().join("c.db"), &RepositoryId::random().unwrap()).unwrap();
     (folder, catalog)
 }
 
@@ -30,15 +27,7 @@ fn pack(objects: &[Object]) -> (Sha256, Contents) {
     let mut builder = PackBuilder::new(PackOptions::new(1)).unwrap();
     for object in objects {
         let bytes = object.to_string();
-        builder
-            .add(
-                MemberName {
-                    object: *object,
-                    damaged: false,
-                },
-                bytes.as_bytes(),
-            )
-            .unwrap();
+        builder.add(MemberName { object: *object, damaged: false }, bytes.as_bytes()).unwrap();
     }
     let Pack { bytes, contents } = builder.finish().unwrap();
     (Sha256::of(&bytes), contents)
@@ -112,41 +101,15 @@ fn a_link_falls_with_its_target_and_both_stores_are_walked_again() {
         })
         .unwrap();
     catalog.mark_stored(&name).unwrap();
-    assert_eq!(
-        catalog.same_content(&target).unwrap(),
-        None,
-        "a link is no target"
-    );
-    assert_eq!(
-        catalog.known(&link).unwrap().unwrap().length,
-        target.to_string().len() as u64
-    );
-    assert_eq!(
-        catalog.place(&link).unwrap(),
-        catalog.place(&target).unwrap()
-    );
+    assert_eq!(catalog.same_content(&target).unwrap(), None, "a link is no target");
+    assert_eq!(catalog.known(&link).unwrap().unwrap().length, target.to_string().len() as u64);
+    assert_eq!(catalog.place(&link).unwrap(), catalog.place(&target).unwrap());
     catalog.finish_run(&base(1), &[]).unwrap();
     catalog.begin_run().unwrap();
-    let number = catalog
-        .packs()
-        .unwrap()
-        .iter()
-        .find(|pack| pack.name == first)
-        .unwrap()
-        .number;
+    let number = catalog.packs().unwrap().iter().find(|pack| pack.name == first).unwrap().number;
     catalog.drop_packs(&[number]).unwrap();
-    assert_eq!(
-        catalog.packs().unwrap(),
-        [],
-        "a pack with a link goes with the link's target"
-    );
-    assert_eq!(
-        (
-            catalog.known(&target).unwrap(),
-            catalog.known(&link).unwrap()
-        ),
-        (None, None)
-    );
+    assert_eq!(catalog.packs().unwrap(), [], "a pack with a link goes with the link's target");
+    assert_eq!((catalog.known(&target).unwrap(), catalog.known(&link).unwrap()), (None, None));
     assert!(catalog.is_voided(link.store).unwrap());
 }
 
@@ -162,10 +125,7 @@ fn a_store_that_a_run_left_unclean_is_closed_only_where_it_says() {
     let known = |object: &Object| catalog.known(object).unwrap().unwrap();
     assert_eq!((known(&open).closed, known(&open).walked), (false, false));
     assert_eq!((known(&closed).closed, known(&closed).walked), (true, true));
-    assert_eq!(
-        (known(&walked).closed, known(&walked).walked),
-        (false, true)
-    );
+    assert_eq!((known(&walked).closed, known(&walked).walked), (false, true));
 }
 
 #[test]
@@ -175,14 +135,7 @@ fn adopted_objects_are_stored_and_not_closed() {
     catalog.begin_run().unwrap();
     catalog.finish_run(&base(1), &[]).unwrap();
     let (name, contents) = pack(&[tree]);
-    catalog
-        .adopt_line(&Line {
-            pack: name,
-            kind: PackKind::Trees,
-            size: 9,
-            contents,
-        })
-        .unwrap();
+    catalog.adopt_line(&Line { pack: name, kind: PackKind::Trees, size: 9, contents }).unwrap();
     assert!(!catalog.known(&tree).unwrap().unwrap().closed);
 }
 
@@ -220,12 +173,7 @@ fn abandoned_packs_are_forgotten() {
             walked: true,
         })
         .unwrap();
-    let numbers: Vec<i64> = catalog
-        .packs()
-        .unwrap()
-        .iter()
-        .map(|pack| pack.number)
-        .collect();
+    let numbers: Vec<i64> = catalog.packs().unwrap().iter().map(|pack| pack.number).collect();
     catalog.forget_pending(&numbers).unwrap();
     assert_eq!(catalog.packs().unwrap(), []);
 }
@@ -244,11 +192,7 @@ fn a_catalog_that_is_no_database_is_an_error_that_names_it() {
 #[derive(Debug, Clone)]
 enum Step {
     /// Stores new objects and visits old ones, then ends with a marker or dies.
-    Run {
-        objects: BTreeSet<(u8, u8, u8)>,
-        unclean: BTreeMap<u8, BTreeSet<(u8, u8)>>,
-        dies: bool,
-    },
+    Run { objects: BTreeSet<(u8, u8, u8)>, unclean: BTreeMap<u8, BTreeSet<(u8, u8)>>, dies: bool },
     /// A pack vanishes.
     Lose(prop::sample::Index),
 }
@@ -354,11 +298,7 @@ fn the_log_is_taken_back_while_look_ups_go_on() {
         let object = move |n: u16| {
             let mut id = [pack.wrapping_mul(37); 20];
             id[..2].copy_from_slice(&n.wrapping_mul(25_117).to_be_bytes());
-            Object::new(
-                Store::Library(LibraryId::new([1; 16])),
-                Kind::Block,
-                ObjectId::new(id),
-            )
+            Object::new(Store::Library(LibraryId::new([1; 16])), Kind::Block, ObjectId::new(id))
         };
         (0..300).map(object).collect::<Vec<_>>()
     };

@@ -22,10 +22,7 @@ pub struct PackOptions {
 impl PackOptions {
     /// Frames of 1 MiB.
     pub const fn new(level: i32) -> Self {
-        Self {
-            level,
-            frame_bytes: 1 << 20,
-        }
+        Self { level, frame_bytes: 1 << 20 }
     }
 }
 
@@ -101,10 +98,7 @@ impl PackBuilder {
         let name = MemberName::good(object);
         self.take_name(name)?;
         self.make_room(4 * tar::BLOCK)?;
-        let member = Member {
-            name,
-            place: Place::Link { target },
-        };
+        let member = Member { name, place: Place::Link { target } };
         tar::append_header(&member, &mut self.plain);
         self.contents.members.push(member);
         self.end_full_frame()
@@ -159,10 +153,7 @@ impl PackBuilder {
         let len = Skippable::Contents.append(&table, &mut self.bytes)?;
         entries.push(Entry::new(len as u64, 0)?);
         seek_table::append(&entries, &mut self.bytes)?;
-        Ok(Pack {
-            bytes: self.bytes,
-            contents: self.contents,
-        })
+        Ok(Pack { bytes: self.bytes, contents: self.contents })
     }
 
     fn take_name(&mut self, name: MemberName) -> Result<()> {

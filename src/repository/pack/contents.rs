@@ -58,10 +58,7 @@ fn validate_frames(frames: &[Frame]) -> std::result::Result<(), &'static str> {
         if frame.offset < end {
             return Err("frames overlap or are out of order");
         }
-        end = frame
-            .offset
-            .checked_add(frame.len)
-            .ok_or("a frame of an impossible length")?;
+        end = frame.offset.checked_add(frame.len).ok_or("a frame of an impossible length")?;
     }
     Ok(())
 }
@@ -81,23 +78,14 @@ fn validate_member(
             }
             Ok(end)
         }
-        Place::Data {
-            frame,
-            offset,
-            len,
-            sha256,
-        } => {
-            let plain_len = frames
-                .get(frame as usize)
-                .ok_or("a member in no frame")?
-                .plain_len;
+        Place::Data { frame, offset, len, sha256 } => {
+            let plain_len = frames.get(frame as usize).ok_or("a member in no frame")?.plain_len;
             let next = offset
                 .checked_add(len)
                 .filter(|&next| len <= MAX_MEMBER_BYTES && next <= plain_len)
                 .ok_or("a member outside of its frame")?;
-            let header = offset
-                .checked_sub(tar::BLOCK as u64)
-                .ok_or("a member without a header")?;
+            let header =
+                offset.checked_sub(tar::BLOCK as u64).ok_or("a member without a header")?;
             if (frame, header) < end {
                 return Err("members overlap or are out of order");
             }
@@ -117,10 +105,7 @@ pub(super) struct Stores {
 
 impl Stores {
     pub(super) fn of(contents: &Contents) -> Self {
-        let mut stores = Self {
-            names: Vec::new(),
-            indices: HashMap::new(),
-        };
+        let mut stores = Self { names: Vec::new(), indices: HashMap::new() };
         for member in &contents.members {
             stores.add(member.name.object.store);
             if let Place::Link { target } = member.place {

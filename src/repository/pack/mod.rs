@@ -102,18 +102,12 @@ pub struct MemberName {
 impl MemberName {
     /// Names a verified object.
     pub const fn good(object: Object) -> Self {
-        Self {
-            object,
-            damaged: false,
-        }
+        Self { object, damaged: false }
     }
 
     /// Names bad bytes that were found in place of an object.
     pub const fn damaged(object: Object) -> Self {
-        Self {
-            object,
-            damaged: true,
-        }
+        Self { object, damaged: true }
     }
 
     /// The member's name in the tar: the object's path, or

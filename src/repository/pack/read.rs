@@ -57,10 +57,7 @@ pub fn read_contents(pack: &[u8]) -> Result<(Contents, Nonce)> {
 /// before.
 pub fn check_end_mark(pack: &[u8], contents: &Contents) -> Result<()> {
     let (_, entries) = seek_table::split(pack)?;
-    let start = contents
-        .frames
-        .last()
-        .map_or(0, |frame| frame.offset + frame.len);
+    let start = contents.frames.last().map_or(0, |frame| frame.offset + frame.len);
     let frame = entries.get(contents.frames.len()).and_then(|entry| {
         let start = usize::try_from(start).ok()?;
         pack.get(start..)?.get(..entry.len as usize)
@@ -97,10 +94,7 @@ pub struct HeaderCheck<'contents> {
 impl<'contents> HeaderCheck<'contents> {
     /// Begins with the first frame.
     pub fn new(contents: &'contents Contents) -> Self {
-        Self {
-            members: contents.members.iter(),
-            frames: 0,
-        }
+        Self { members: contents.members.iter(), frames: 0 }
     }
 
     /// Checks the next frame, decompressed.
@@ -108,10 +102,8 @@ impl<'contents> HeaderCheck<'contents> {
         let mut header = Vec::new();
         let mut at = 0;
         while at < plain.len() {
-            let member = self
-                .members
-                .next()
-                .ok_or(Error::Malformed("a tar member that is not listed"))?;
+            let member =
+                self.members.next().ok_or(Error::Malformed("a tar member that is not listed"))?;
             header.clear();
             tar::append_header(member, &mut header);
             if !plain[at..].starts_with(&header) {

@@ -66,16 +66,11 @@ fn split_content(pack: &[u8]) -> Option<(&[u8], &[u8])> {
     if *magic != MAGIC || *descriptor != 0 {
         return None;
     }
-    let entries_len = usize::try_from(u32::from_le_bytes(*count))
-        .ok()?
-        .checked_mul(ENTRY_LEN)?;
+    let entries_len = usize::try_from(u32::from_le_bytes(*count)).ok()?.checked_mul(ENTRY_LEN)?;
     let len = entries_len.checked_add(FOOTER_LEN + Skippable::HEADER_LEN)?;
     pack.split_at_checked(pack.len().checked_sub(len)?)
 }
 
 fn parse_entry([len, plain_len]: [[u8; 4]; 2]) -> Entry {
-    Entry {
-        len: u32::from_le_bytes(len),
-        plain_len: u32::from_le_bytes(plain_len),
-    }
+    Entry { len: u32::from_le_bytes(len), plain_len: u32::from_le_bytes(plain_len) }
 }

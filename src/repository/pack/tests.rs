@@ -19,27 +19,17 @@ fn object(store_number: u8, kind: Kind, id: u8) -> Object {
 }
 
 fn builder(frame_bytes: usize) -> PackBuilder {
-    PackBuilder::new(PackOptions {
-        level: 3,
-        frame_bytes,
-    })
-    .unwrap()
+    PackBuilder::new(PackOptions { level: 3, frame_bytes }).unwrap()
 }
 
 /// A pack with one member of every sort.
 fn sample() -> Pack {
     let mut pack = builder(4096);
     for kind in Kind::ALL {
-        pack.add(MemberName::good(object(1, kind, 1)), b"some content")
-            .unwrap();
+        pack.add(MemberName::good(object(1, kind, 1)), b"some content").unwrap();
     }
-    pack.add(
-        MemberName::damaged(object(1, Kind::Commit, 2)),
-        &noise(5000, 1),
-    )
-    .unwrap();
-    pack.add(MemberName::good(object(0, Kind::Block, 2)), b"")
-        .unwrap();
+    pack.add(MemberName::damaged(object(1, Kind::Commit, 2)), &noise(5000, 1)).unwrap();
+    pack.add(MemberName::good(object(0, Kind::Block, 2)), b"").unwrap();
     pack.add_link(object(2, Kind::Block, 1), store(1)).unwrap();
     pack.add_link(object(2, Kind::Block, 2), store(0)).unwrap();
     pack.finish().unwrap()
@@ -57,9 +47,7 @@ fn read_frames(pack: &Pack) -> Vec<Vec<u8>> {
 
 fn check_headers(contents: &Contents, frames: &[Vec<u8>]) -> Result<()> {
     let mut check = HeaderCheck::new(contents);
-    frames
-        .iter()
-        .try_for_each(|plain| check.check_frame(plain))?;
+    frames.iter().try_for_each(|plain| check.check_frame(plain))?;
     check.finish()
 }
 
@@ -72,10 +60,7 @@ enum Step {
 fn any_step() -> impl Strategy<Value = Step> {
     let name =
         (0u8..4, 0usize..3, any::<u8>(), any::<bool>()).prop_map(|(store, kind, id, damaged)| {
-            MemberName {
-                object: object(store, Kind::ALL[kind], id),
-                damaged,
-            }
+            MemberName { object: object(store, Kind::ALL[kind], id), damaged }
         });
     let bytes = prop_oneof![
         prop::collection::vec(any::<u8>(), 0..40),
@@ -195,26 +180,13 @@ fn json_is_as_documented() {
     };
     let link = Place::Link { target: store(1) };
     let members = [
-        (
-            MemberName::good(object(1, Kind::Commit, 1)),
-            data(512, 12, Some(0xee)),
-        ),
-        (
-            MemberName::good(object(1, Kind::Fs, 1)),
-            data(1536, 13, None),
-        ),
-        (
-            MemberName::damaged(object(1, Kind::Block, 2)),
-            data(2560, 0, Some(0xff)),
-        ),
+        (MemberName::good(object(1, Kind::Commit, 1)), data(512, 12, Some(0xee))),
+        (MemberName::good(object(1, Kind::Fs, 1)), data(1536, 13, None)),
+        (MemberName::damaged(object(1, Kind::Block, 2)), data(2560, 0, Some(0xff))),
         (MemberName::good(object(0, Kind::Fs, 1)), link),
     ];
     let contents = Contents {
-        frames: vec![Frame {
-            offset: 0,
-            len: 900,
-            plain_len: 4096,
-        }],
+        frames: vec![Frame { offset: 0, len: 900, plain_len: 4096 }],
         members: members.map(|(name, place)| Member { name, place }).into(),
     };
     let expected = concat!(
@@ -225,9 +197,7 @@ fn json_is_as_documented() {
         r#"[0,"damaged block","0202020202020202020202020202020202020202",0,2560,0,"FF"],"#,
         r#"[1,"fs","0101010101010101010101010101010101010101","link",0]]}"#
     );
-    let expected = expected
-        .replace("EE", &"ee".repeat(32))
-        .replace("FF", &"ff".repeat(32));
+    let expected = expected.replace("EE", &"ee".repeat(32)).replace("FF", &"ff".repeat(32));
     let json = contents.to_json().unwrap();
     assert_eq!(String::from_utf8(json).unwrap(), expected);
     assert_eq!(Contents::parse(expected.as_bytes()).unwrap(), contents);
@@ -249,10 +219,7 @@ fn contents_can_be_part_of_a_line() {
         contents: pack.contents,
     };
     let json = serde_json::to_string(&line).unwrap();
-    assert!(
-        json.starts_with("{\"pack\":\"") && json.contains(",\"stores\":["),
-        "{json}"
-    );
+    assert!(json.starts_with("{\"pack\":\"") && json.contains(",\"stores\":["), "{json}");
     assert_eq!(serde_json::from_str::<Line>(&json).unwrap(), line);
     let more = json.replacen('{', "{\"later\":[1],", 1);
     assert_eq!(serde_json::from_str::<Line>(&more).unwrap(), line);
@@ -325,19 +292,10 @@ fn contents_that_break_a_rule_are_refused() {
 #[test]
 fn members_have_a_longest_length() {
     let contents = |len| Contents {
-        frames: vec![Frame {
-            offset: 0,
-            len: 1,
-            plain_len: MAX_FRAME_BYTES,
-        }],
+        frames: vec![Frame { offset: 0, len: 1, plain_len: MAX_FRAME_BYTES }],
         members: vec![Member {
             name: MemberName::good(object(1, Kind::Fs, 1)),
-            place: Place::Data {
-                frame: 0,
-                offset: 512,
-                len,
-                sha256: None,
-            },
+            place: Place::Data { frame: 0, offset: 512, len, sha256: None },
         }],
     };
     assert!(contents(MAX_MEMBER_BYTES).to_json().is_ok());
@@ -355,11 +313,7 @@ fn frames_of_another_length_are_refused() {
         (frame.len, frame.plain_len + 512),
         (frame.len, MAX_FRAME_BYTES + 1),
     ] {
-        let other = Frame {
-            len,
-            plain_len,
-            ..frame
-        };
+        let other = Frame { len, plain_len, ..frame };
         assert!(read_frame(bytes, &other).is_err(), "{other:?}");
     }
     let end = &bytes[..bytes.len() - 1];
@@ -439,23 +393,11 @@ fn what_cannot_be_added_leaves_the_pack_as_it_was() {
     assert!(matches!(pack.add(name, b"b"), Err(Error::Duplicate(twice)) if twice == name));
     let one_too_many = vec![0; usize::try_from(MAX_MEMBER_BYTES).unwrap() + 1];
     let long = MemberName::good(object(1, Kind::Block, 1));
-    assert!(matches!(
-        pack.add(long, &one_too_many),
-        Err(Error::TooLong { .. })
-    ));
-    assert!(matches!(
-        pack.add_link(object(2, Kind::Commit, 1), store(1)),
-        Err(Error::Link { .. })
-    ));
-    assert!(matches!(
-        pack.add_link(object(2, Kind::Block, 1), store(2)),
-        Err(Error::Link { .. })
-    ));
+    assert!(matches!(pack.add(long, &one_too_many), Err(Error::TooLong { .. })));
+    assert!(matches!(pack.add_link(object(2, Kind::Commit, 1), store(1)), Err(Error::Link { .. })));
+    assert!(matches!(pack.add_link(object(2, Kind::Block, 1), store(2)), Err(Error::Link { .. })));
     pack.add(long, b"short").unwrap();
-    assert!(matches!(
-        pack.add_link(long.object, store(2)),
-        Err(Error::Duplicate(_))
-    ));
+    assert!(matches!(pack.add_link(long.object, store(2)), Err(Error::Duplicate(_))));
     let pack = pack.finish().unwrap();
     check_headers(&pack.contents, &read_frames(&pack)).unwrap();
     assert_eq!(pack.contents.members.len(), 2);
@@ -465,14 +407,11 @@ fn what_cannot_be_added_leaves_the_pack_as_it_was() {
 fn a_pack_holds_good_data_only() {
     let mut pack = builder(1 << 20);
     let id = ObjectId::new([1; 20]);
-    pack.add(MemberName::damaged(object(1, Kind::Block, 1)), b"bad")
-        .unwrap();
+    pack.add(MemberName::damaged(object(1, Kind::Block, 1)), b"bad").unwrap();
     pack.add_link(object(2, Kind::Block, 1), store(3)).unwrap();
     assert_eq!(pack.holds(Kind::Block, id), None);
-    pack.add(MemberName::good(object(1, Kind::Block, 1)), b"good")
-        .unwrap();
-    pack.add(MemberName::good(object(3, Kind::Block, 1)), b"good")
-        .unwrap();
+    pack.add(MemberName::good(object(1, Kind::Block, 1)), b"good").unwrap();
+    pack.add(MemberName::good(object(3, Kind::Block, 1)), b"good").unwrap();
     assert_eq!(pack.holds(Kind::Block, id), Some(store(1)));
     assert_eq!(pack.holds(Kind::Fs, id), None);
 }
@@ -483,11 +422,7 @@ fn frames_are_about_as_long_as_asked_for() {
     for id in 0..200 {
         let len = if id == 100 { 9 << 20 } else { 10_000 };
         let before = pack.stored_len();
-        pack.add(
-            MemberName::good(object(1, Kind::Block, id)),
-            &noise(len, id.into()),
-        )
-        .unwrap();
+        pack.add(MemberName::good(object(1, Kind::Block, id)), &noise(len, id.into())).unwrap();
         assert!(pack.stored_len() > before);
     }
     let stored_len = pack.stored_len();
@@ -509,8 +444,7 @@ fn frames_with_several_members_have_a_longest_length() {
     let mut pack = builder(usize::MAX);
     let zeros = vec![0; 1 << 20];
     for id in 0..17 {
-        pack.add(MemberName::good(object(1, Kind::Fs, id)), &zeros)
-            .unwrap();
+        pack.add(MemberName::good(object(1, Kind::Fs, id)), &zeros).unwrap();
     }
     let frames = pack.finish().unwrap().contents.frames;
     assert_eq!(frames.len(), 2);
@@ -522,10 +456,7 @@ fn no_two_packs_are_equal() {
     let (one, two) = (sample(), sample());
     assert_eq!(one.contents, two.contents);
     assert_ne!(one.bytes, two.bytes);
-    assert_ne!(
-        read_contents(&one.bytes).unwrap().1,
-        read_contents(&two.bytes).unwrap().1
-    );
+    assert_ne!(read_contents(&one.bytes).unwrap().1, read_contents(&two.bytes).unwrap().1);
 }
 
 #[test]
@@ -542,14 +473,8 @@ fn a_full_pack_fits_and_takes_no_more() {
     }
     assert!(pack.is_full());
     let one_more = numbered(MAX_MEMBERS);
-    assert!(matches!(
-        pack.add(MemberName::good(one_more), b""),
-        Err(Error::Full)
-    ));
-    assert!(matches!(
-        pack.add_link(one_more, store(2)),
-        Err(Error::Full)
-    ));
+    assert!(matches!(pack.add(MemberName::good(one_more), b""), Err(Error::Full)));
+    assert!(matches!(pack.add_link(one_more, store(2)), Err(Error::Full)));
     let pack = pack.finish().unwrap();
     assert_eq!(read_contents(&pack.bytes).unwrap().0, pack.contents);
 }
@@ -585,11 +510,7 @@ fn the_longest_contents_fit_in_a_line() {
         members: (0..count).map(member_at).collect(),
     };
     let json = contents.to_json().unwrap();
-    assert!(
-        json.len() < MAX_CONTENTS_BYTES - (1 << 16),
-        "{}",
-        json.len()
-    );
+    assert!(json.len() < MAX_CONTENTS_BYTES - (1 << 16), "{}", json.len());
     assert_eq!(Contents::parse(&json).unwrap(), contents);
     contents.frames.push(frame_at(count.into()));
     contents.members.push(member_at(count));
@@ -605,11 +526,7 @@ fn an_index_line_is_small() {
         let random = noise(21, number);
         let id = ObjectId::new(random[..20].try_into().unwrap());
         let bytes = vec![random[20]; usize::from(random[20]) * 16];
-        pack.add(
-            MemberName::good(Object::new(store(1), Kind::Fs, id)),
-            &bytes,
-        )
-        .unwrap();
+        pack.add(MemberName::good(Object::new(store(1), Kind::Fs, id)), &bytes).unwrap();
     }
     let json = pack.finish().unwrap().contents.to_json().unwrap();
     let line = frames::compress_frame(&json, 3).unwrap();
@@ -621,46 +538,26 @@ fn an_index_line_is_small() {
 fn stock_tools_extract_packs_in_order() {
     let content = |id: u8| noise(3000 + usize::from(id) * 400, id.into());
     let mut first = builder(8192);
-    for (store, kind) in [
-        (0, Kind::Block),
-        (1, Kind::Fs),
-        (1, Kind::Block),
-        (1, Kind::Commit),
-    ] {
+    for (store, kind) in [(0, Kind::Block), (1, Kind::Fs), (1, Kind::Block), (1, Kind::Commit)] {
         for id in 1..9 {
             let id = id + store * 100;
-            first
-                .add(MemberName::good(object(store, kind, id)), &content(id))
-                .unwrap();
+            first.add(MemberName::good(object(store, kind, id)), &content(id)).unwrap();
         }
     }
     first.add_link(object(2, Kind::Fs, 101), store(1)).unwrap();
-    first
-        .add(MemberName::damaged(object(1, Kind::Commit, 77)), b"bad")
-        .unwrap();
+    first.add(MemberName::damaged(object(1, Kind::Commit, 77)), b"bad").unwrap();
     let mut second = builder(8192);
-    second
-        .add_link(object(2, Kind::Block, 101), store(1))
-        .unwrap();
-    second
-        .add_link(object(2, Kind::Block, 3), store(0))
-        .unwrap();
+    second.add_link(object(2, Kind::Block, 101), store(1)).unwrap();
+    second.add_link(object(2, Kind::Block, 3), store(0)).unwrap();
     second.add_link(object(0, Kind::Fs, 101), store(2)).unwrap();
-    second
-        .add(MemberName::good(object(3, Kind::Block, 9)), &content(9))
-        .unwrap();
+    second.add(MemberName::good(object(3, Kind::Block, 9)), &content(9)).unwrap();
 
     let folder = tempfile::tempdir().unwrap();
     let mut paths = Vec::new();
     for (name, pack) in [("1.tar.zst", first), ("2.tar.zst", second)] {
         let pack = pack.finish().unwrap();
         put(folder.path(), name, &pack.bytes);
-        paths.extend(
-            pack.contents
-                .members
-                .iter()
-                .map(|member| member.name.path()),
-        );
+        paths.extend(pack.contents.members.iter().map(|member| member.name.path()));
     }
     shell(folder.path(), "zstd -tq 1.tar.zst && zstd -tq 2.tar.zst");
     let listed = shell(folder.path(), "zstd -l 1.tar.zst");
@@ -675,15 +572,8 @@ fn stock_tools_extract_packs_in_order() {
     for (line, path) in listed.lines().zip(&paths) {
         let (line, target) = line.split_once(" link to ").unwrap_or((line, ""));
         assert!(line.ends_with(path), "{line}");
-        assert!(
-            line.contains(" 0/0 ") && line.contains(" 1970-01-01 "),
-            "{line}"
-        );
-        assert!(line.starts_with(if target.is_empty() {
-            "-rw-------"
-        } else {
-            "hrw-------"
-        }));
+        assert!(line.contains(" 0/0 ") && line.contains(" 1970-01-01 "), "{line}");
+        assert!(line.starts_with(if target.is_empty() { "-rw-------" } else { "hrw-------" }));
     }
     shell(
         folder.path(),
@@ -743,11 +633,7 @@ fn the_seek_table_leads_a_stranger_to_every_frame() {
     let toc = at - number(table + 8 * (count - 1));
     let json = shell(
         folder.path(),
-        &format!(
-            "tail -c +{} pack | head -c {} | zstd -dcq",
-            toc + 8 + 16 + 1,
-            at - toc - 24
-        ),
+        &format!("tail -c +{} pack | head -c {} | zstd -dcq", toc + 8 + 16 + 1, at - toc - 24),
     );
     assert_eq!(Contents::parse(&json).unwrap(), pack.contents);
 }

@@ -32,11 +32,8 @@ struct FramesOf<'a>(&'a [Frame]);
 
 impl Serialize for FramesOf<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(
-            self.0
-                .iter()
-                .map(|frame| (frame.offset, frame.len, frame.plain_len)),
-        )
+        serializer
+            .collect_seq(self.0.iter().map(|frame| (frame.offset, frame.len, frame.plain_len)))
     }
 }
 
@@ -58,12 +55,7 @@ impl Serialize for MemberOf<'_> {
         fields.serialize_element(kind_name(name.object.kind, name.damaged))?;
         fields.serialize_element(&name.object.id)?;
         match place {
-            Place::Data {
-                frame,
-                offset,
-                len,
-                sha256,
-            } => {
+            Place::Data { frame, offset, len, sha256 } => {
                 fields.serialize_element(frame)?;
                 fields.serialize_element(offset)?;
                 fields.serialize_element(len)?;
@@ -133,24 +125,14 @@ impl Wire {
                 },
                 place: match member.place {
                     WirePlace::Data(place) => place,
-                    WirePlace::Link(target) => Place::Link {
-                        target: store(target)?,
-                    },
+                    WirePlace::Link(target) => Place::Link { target: store(target)? },
                 },
             })
         };
-        let frame = |(offset, len, plain_len)| Frame {
-            offset,
-            len,
-            plain_len,
-        };
+        let frame = |(offset, len, plain_len)| Frame { offset, len, plain_len };
         Some(Contents {
             frames: self.frames.into_iter().map(frame).collect(),
-            members: self
-                .members
-                .into_iter()
-                .map(resolve)
-                .collect::<Option<_>>()?,
+            members: self.members.into_iter().map(resolve).collect::<Option<_>>()?,
         })
     }
 }
@@ -184,20 +166,12 @@ impl<'de> Visitor<'de> for MemberVisitor {
             }),
         };
         // serde refuses the list if elements are left.
-        Ok(WireMember {
-            store,
-            kind,
-            damaged,
-            id,
-            place,
-        })
+        Ok(WireMember { store, kind, damaged, id, place })
     }
 }
 
 fn next<'de, A: SeqAccess<'de>, T: Deserialize<'de>>(fields: &mut A) -> Result<T, A::Error> {
-    fields
-        .next_element()?
-        .ok_or_else(|| de::Error::custom("a member with too few elements"))
+    fields.next_element()?.ok_or_else(|| de::Error::custom("a member with too few elements"))
 }
 
 struct WireKind(Kind, bool);

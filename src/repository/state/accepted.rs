@@ -22,10 +22,9 @@ impl RepositoryState {
             Err(source) => return Err(Error::State { path, source }),
         };
         let parsed = Acceptances::parse(&text);
-        parsed.map(Some).map_err(|reason| Error::Malformed {
-            what: path.display().to_string(),
-            reason,
-        })
+        parsed
+            .map(Some)
+            .map_err(|reason| Error::Malformed { what: path.display().to_string(), reason })
     }
 
     /// Replaces the accepted damage.
@@ -52,10 +51,8 @@ impl RepositoryState {
             }
             Err(source) => return Err(Error::State { path, source }),
         };
-        AcceptedFaults::parse(&text).map_err(|reason| Error::Malformed {
-            what: path.display().to_string(),
-            reason,
-        })
+        AcceptedFaults::parse(&text)
+            .map_err(|reason| Error::Malformed { what: path.display().to_string(), reason })
     }
 
     /// Replaces the accepted bad files.
@@ -86,9 +83,6 @@ mod tests {
         assert_eq!(repository.accepted().unwrap(), Some(none));
         replace(&repository.accepted_path(), b"oops\n").unwrap();
         let error = repository.accepted().unwrap_err().to_string();
-        assert!(
-            error.contains("accepted") && error.contains("line 1"),
-            "{error}"
-        );
+        assert!(error.contains("accepted") && error.contains("line 1"), "{error}");
     }
 }

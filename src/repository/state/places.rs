@@ -39,10 +39,8 @@ impl RepositoryState {
     }
 
     fn set_places(&self, places: &[(Timestamp, String)]) -> Result<()> {
-        let lines: Vec<String> = places
-            .iter()
-            .map(|(time, place)| format!("{time} {place}\n"))
-            .collect();
+        let lines: Vec<String> =
+            places.iter().map(|(time, place)| format!("{time} {place}\n")).collect();
         replace(&self.places_path(), lines.concat().as_bytes())
     }
 
@@ -51,9 +49,7 @@ impl RepositoryState {
         let mut places = self.places()?;
         places.retain(|(_, place)| !spellings.contains(place));
         // Each line of the file is one place, so a place with control characters cannot be kept.
-        let kept = spellings
-            .iter()
-            .filter(|place| !place.contains(char::is_control));
+        let kept = spellings.iter().filter(|place| !place.contains(char::is_control));
         places.extend(kept.map(|place| (now, place.clone())));
         self.set_places(&places)
     }
@@ -62,11 +58,7 @@ impl RepositoryState {
         let mut places = self.places()?;
         let before = places.len();
         places.retain(|(_, place)| !spellings.contains(place));
-        if places.len() < before {
-            self.set_places(&places)
-        } else {
-            Ok(())
-        }
+        if places.len() < before { self.set_places(&places) } else { Ok(()) }
     }
 }
 
@@ -83,10 +75,7 @@ pub fn stored_before(
         }
         let places = known.places()?.into_iter();
         let here = places.filter(|(_, place)| spellings.contains(place));
-        found.extend(here.map(|(at, _)| StoredBefore {
-            repository: repository.clone(),
-            at,
-        }));
+        found.extend(here.map(|(at, _)| StoredBefore { repository: repository.clone(), at }));
     }
     Ok(found.into_iter().max_by_key(|found| found.at))
 }
@@ -127,11 +116,7 @@ mod tests {
         assert_eq!(known.places().unwrap().len(), 2);
         assert_eq!(stored(&there, None), None);
         assert_eq!(stored(&here, Some(&ids[0])), None);
-        state
-            .repository(&ids[1])
-            .unwrap()
-            .remember_place(&here, time(30))
-            .unwrap();
+        state.repository(&ids[1]).unwrap().remember_place(&here, time(30)).unwrap();
         assert_eq!(stored(&here, None), Some((ids[1].clone(), time(30))));
         forget_others(folder.path(), &here, &ids[1]).unwrap();
         assert_eq!(stored(&here, Some(&ids[1])), None);

@@ -38,11 +38,8 @@ pub fn of(manifest: &Manifest) -> HashMap<LibraryId, Heads> {
             all.entry(origin.library).or_default().bases.extend(base);
         }
     }
-    let with_row: HashSet<LibraryId> = manifest
-        .libraries
-        .iter()
-        .map(|library| library.id)
-        .collect();
+    let with_row: HashSet<LibraryId> =
+        manifest.libraries.iter().map(|library| library.id).collect();
     for id in &with_row {
         if let Some(heads) = all.get_mut(id) {
             heads.is_listed = heads.branches.is_empty();

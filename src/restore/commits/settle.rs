@@ -103,10 +103,7 @@ impl Settler<'_> {
         let heads = self.heads.get(&library).cloned().unwrap_or_default();
         let reachable = self.reachable(&commits.ancestry, &heads);
         let is_whole = reachable.commits.len() >= commits.ancestry.len()
-            && commits
-                .ancestry
-                .iter()
-                .all(|(id, _)| reachable.commits.contains(id));
+            && commits.ancestry.iter().all(|(id, _)| reachable.commits.contains(id));
         if !is_whole && (heads.is_listed || !reachable.gaps.is_empty()) {
             return Ok(false);
         }
@@ -118,9 +115,7 @@ impl Settler<'_> {
         let mut reachable = own.reachable(heads.all(), &self.shared);
         // That a base commit is lost says nothing of what is behind a head.
         let is_base = |id: &ObjectId| heads.bases.contains(id) && !heads.branches.contains(id);
-        reachable
-            .gaps
-            .retain(|(id, child)| child.is_some() || !is_base(id));
+        reachable.gaps.retain(|(id, child)| child.is_some() || !is_base(id));
         let shared = reachable.commits.iter();
         let shared = shared.filter(|id| own.get(id).is_none());
         self.shared_kept.extend(shared.copied());
@@ -302,8 +297,7 @@ fn read_commit(folder: &OwnedFd, name: &str, object: &Object) -> io::Result<Opti
         return Ok(None);
     };
     let mut bytes = Vec::new();
-    file.take(MAX_COMMIT_BYTES as u64 + 1)
-        .read_to_end(&mut bytes)?;
+    file.take(MAX_COMMIT_BYTES as u64 + 1).read_to_end(&mut bytes)?;
     Ok(match check::check(object, &bytes) {
         Ok(Content::Commit(commit)) => Some(CommitNode::of(&commit)),
         _ => None,

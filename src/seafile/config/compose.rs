@@ -86,11 +86,7 @@ fn service(name: &str, node: &Node, volumes: Option<&Arc<Node>>) -> Service {
         image: node.get("image").and_then(text_of),
         environment: node.get("environment").map(environment).unwrap_or_default(),
         env_files: node.get("env_file").map(env_files).unwrap_or_default(),
-        mounts: mounts
-            .unwrap_or_default()
-            .iter()
-            .filter_map(mount)
-            .collect(),
+        mounts: mounts.unwrap_or_default().iter().filter_map(mount).collect(),
     }
 }
 
@@ -104,18 +100,9 @@ fn text_of(node: &Arc<Node>) -> Option<ComposeText> {
 fn environment(node: &Arc<Node>) -> Vec<(String, Option<ComposeText>)> {
     let mut all: Vec<(String, Option<ComposeText>)> = Vec::new();
     for merged in node.merged() {
-        all.extend(
-            merged
-                .pairs()
-                .filter_map(variable)
-                .take(MAX_VALUES.saturating_sub(all.len())),
-        );
+        all.extend(merged.pairs().filter_map(variable).take(MAX_VALUES.saturating_sub(all.len())));
     }
-    all.extend(
-        node.pairs()
-            .filter(|(name, _)| *name != "<<")
-            .filter_map(variable),
-    );
+    all.extend(node.pairs().filter(|(name, _)| *name != "<<").filter_map(variable));
     for item in node.items() {
         let Some(text) = item.text() else { continue };
         let (name, value) = match text.split_once('=') {
@@ -123,10 +110,7 @@ fn environment(node: &Arc<Node>) -> Vec<(String, Option<ComposeText>)> {
             None => (text, None),
         };
         let line = item.line;
-        let value = value.map(|value| ComposeText {
-            text: value.to_owned(),
-            line,
-        });
+        let value = value.map(|value| ComposeText { text: value.to_owned(), line });
         all.push((name.trim().to_owned(), value));
     }
     all
@@ -153,10 +137,8 @@ fn mount(node: &Arc<Node>, volumes: Option<&Arc<Node>>) -> Option<Mount> {
         options.get("device").and_then(text_of)
     };
     if let Some(short) = text_of(node) {
-        let bound = short
-            .text
-            .split_once(':')
-            .and_then(|(name, target)| Some((device(name)?, target)));
+        let bound =
+            short.text.split_once(':').and_then(|(name, target)| Some((device(name)?, target)));
         return Some(match bound {
             Some((device, target)) => {
                 let target = target.split(':').next().unwrap_or_default().to_owned();
@@ -190,16 +172,11 @@ mod tests {
     #[test]
     fn a_service_is_read_with_its_lines() {
         let services = services(FILE).unwrap();
-        let [db, seafile, list] = &services[..] else {
-            panic!("{services:?}")
-        };
+        let [db, seafile, list] = &services[..] else { panic!("{services:?}") };
         assert_eq!((db.name.as_str(), db.mounts.len()), ("db", 0));
         let image = "${SEAFILE_IMAGE:-seafileltd/seafile-mc:13.0-latest}";
         assert_eq!(seafile.image, Some(text(image, 8)));
-        assert_eq!(
-            seafile.env_files,
-            [text("common.env", 9), text("./more.env", 9)]
-        );
+        assert_eq!(seafile.env_files, [text("common.env", 9), text("./more.env", 9)]);
         assert_eq!(
             seafile.mounts,
             [
@@ -225,14 +202,7 @@ mod tests {
 
     #[test]
     fn other_files_have_no_services() {
-        for other in [
-            "",
-            "a: b",
-            "[1, 2]",
-            "services: [a]",
-            "services:\n  a: 5",
-            "just text",
-        ] {
+        for other in ["", "a: b", "[1, 2]", "services: [a]", "services:\n  a: 5", "just text"] {
             let found = services(other).unwrap();
             assert!(found.iter().all(|service| service.environment.is_empty()));
         }

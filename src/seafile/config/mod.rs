@@ -77,10 +77,7 @@ pub fn read_text(path: &Path) -> Result<Option<String>, ReadError> {
 
 /// Whether an error says that there is nothing at a path, as opposed to nothing that can be seen.
 pub(super) fn is_absence(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-    )
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 /// Takes off a byte order mark, as Windows editors write it.
@@ -121,9 +118,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("seafile.conf");
         std::fs::write(&path, b"[a]\nname = B\xfcro\n").unwrap();
-        assert_eq!(
-            read_text(&path).unwrap().unwrap(),
-            "[a]\nname = B\u{fffd}ro\n"
-        );
+        assert_eq!(read_text(&path).unwrap().unwrap(), "[a]\nname = B\u{fffd}ro\n");
     }
 }

@@ -19,16 +19,10 @@ pub struct Expanded {
 
 /// Puts the variables in. Every text is taken.
 pub fn expand(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Expanded {
-    let mut expander = Expander {
-        variable,
-        unset: None,
-    };
+    let mut expander = Expander { variable, unset: None };
     let mut out = String::new();
     expander.text(text, 0, &mut out);
-    Expanded {
-        text: out,
-        unset: expander.unset,
-    }
+    Expanded { text: out, unset: expander.unset }
 }
 
 struct Expander<'a> {
@@ -124,8 +118,7 @@ fn name_len(text: &str) -> usize {
     if text.starts_with(|character: char| character.is_ascii_digit()) {
         return 0;
     }
-    text.find(|character| !is_part(character))
-        .unwrap_or(text.len())
+    text.find(|character| !is_part(character)).unwrap_or(text.len())
 }
 
 /// Where the brace that opens a text is closed.

@@ -58,12 +58,7 @@ impl Node {
         let Kind::Mapping(pairs) = &self.kind else {
             return None;
         };
-        let named = |wanted: &str| {
-            pairs
-                .iter()
-                .rev()
-                .find(|(name, _)| name.text() == Some(wanted))
-        };
+        let named = |wanted: &str| pairs.iter().rev().find(|(name, _)| name.text() == Some(wanted));
         if let Some((_, value)) = named(key) {
             return Some(value);
         }
@@ -79,9 +74,7 @@ impl Node {
             Kind::Mapping(pairs) => pairs,
             _ => &[],
         };
-        pairs
-            .iter()
-            .filter_map(|(key, value)| Some((key.text()?, value)))
+        pairs.iter().filter_map(|(key, value)| Some((key.text()?, value)))
     }
 
     /// The mappings that are merged into this one.
@@ -163,12 +156,7 @@ impl Builder {
     }
 
     fn open(&mut self, anchor: usize, line: usize, is_mapping: bool) {
-        self.open.push(Open {
-            anchor,
-            line,
-            is_mapping,
-            items: Vec::new(),
-        });
+        self.open.push(Open { anchor, line, is_mapping, items: Vec::new() });
     }
 
     fn close(&mut self, anchor: usize, line: usize, kind: Kind) -> Result<(), String> {
@@ -200,10 +188,9 @@ impl Node {
         let below = match &kind {
             Kind::Scalar(_) => None,
             Kind::List(items) => items.iter().map(|item| item.height).max(),
-            Kind::Mapping(pairs) => pairs
-                .iter()
-                .map(|(key, value)| key.height.max(value.height))
-                .max(),
+            Kind::Mapping(pairs) => {
+                pairs.iter().map(|(key, value)| key.height.max(value.height)).max()
+            }
         };
         let height = match kind {
             Kind::Scalar(_) => 0,
@@ -231,10 +218,7 @@ mod tests {
         let web = root.get("services").unwrap().get("web").unwrap();
         let environment = web.get("environment").unwrap();
         let read = |key: &str| environment.get(key).and_then(|node| node.text());
-        assert_eq!(
-            (read("A"), read("B"), read("C")),
-            (Some("1"), Some("own"), None)
-        );
+        assert_eq!((read("A"), read("B"), read("C")), (Some("1"), Some("own"), None));
         assert_eq!(environment.get("B").unwrap().line, 9);
         assert_eq!(web.get("list").unwrap().items()[1].text(), Some("b: c"));
         let other = root.get("services").unwrap().get("other").unwrap();
@@ -252,10 +236,7 @@ mod tests {
         assert!(parse(&format!("[{}]", "a,".repeat(200_000))).is_err());
         let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x]\n");
         for n in 1..40 {
-            let line = format!(
-                "a{n}: &a{n} [{}]\n",
-                vec![format!("*a{}", n - 1); 9].join(", ")
-            );
+            let line = format!("a{n}: &a{n} [{}]\n", vec![format!("*a{}", n - 1); 9].join(", "));
             bomb.push_str(&line);
         }
         assert!(parse(&bomb).unwrap().unwrap().get("a39").is_some());
@@ -263,20 +244,12 @@ mod tests {
         assert!(parse(&aliases).unwrap_err().contains("nested too deeply"));
         let mut merges = String::from("a0: &a0 {x: 1}\n");
         for n in 1..=MAX_MERGES {
-            let line = format!(
-                "a{n}: &a{n} {{<<: [{}]}}\n",
-                vec![format!("*a{}", n - 1); 30].join(", ")
-            );
+            let line =
+                format!("a{n}: &a{n} {{<<: [{}]}}\n", vec![format!("*a{}", n - 1); 30].join(", "));
             merges.push_str(&line);
         }
         let merges = parse(&merges).unwrap().unwrap();
-        assert!(
-            merges
-                .get(&format!("a{MAX_MERGES}"))
-                .unwrap()
-                .get("none")
-                .is_none()
-        );
+        assert!(merges.get(&format!("a{MAX_MERGES}")).unwrap().get("none").is_none());
         let itself = parse("a: &a\n  <<: *a\n  b: 1\n");
         if let Ok(Some(itself)) = itself {
             assert!(itself.get("a").unwrap().get("c").is_none());

@@ -68,9 +68,7 @@ fn left_out(
     if engine.contains("sqlite") {
         let named = PathBuf::from(name?);
         let file = seen.on_this_machine(&named);
-        let is_inside = [seen.top, seen.data_dir]
-            .iter()
-            .any(|folder| file.starts_with(folder));
+        let is_inside = [seen.top, seen.data_dir].iter().any(|folder| file.starts_with(folder));
         // One in memory is none.
         let is_file = file.is_absolute() && !is_inside;
         return is_file.then_some(OtherDatabase::File(file));
@@ -96,11 +94,7 @@ fn left_out(
             || Path::new(host).is_absolute()
     };
     let on_server = engine.contains("mysql") && host.as_ref().is_none_or(is_own);
-    Some(if on_server {
-        OtherDatabase::OnServer(name)
-    } else {
-        OtherDatabase::Elsewhere(name)
-    })
+    Some(if on_server { OtherDatabase::OnServer(name) } else { OtherDatabase::Elsewhere(name) })
 }
 
 fn field<'a>(alias: &'a Located, key: &str) -> Option<&'a Located> {
@@ -137,9 +131,7 @@ mod tests {
     #[test]
     fn a_database_that_only_the_settings_name_is_told_with_the_option_for_it() {
         let mysql = "'ENGINE': 'django.db.backends.mysql', ";
-        let told = warnings(&format!(
-            "'archive': {{{mysql}'NAME': NAME, 'HOST': 'dbhost'}},\n"
-        ));
+        let told = warnings(&format!("'archive': {{{mysql}'NAME': NAME, 'HOST': 'dbhost'}},\n"));
         assert_eq!(
             told,
             [

@@ -90,24 +90,9 @@ impl IniFile {
 }
 
 /// Keys of each file's section of databases, as its program spells them.
-const SEAFILE_KEYS: [&str; 7] = [
-    "type",
-    "host",
-    "port",
-    "user",
-    "password",
-    "db_name",
-    "unix_socket",
-];
-const CCNET_KEYS: [&str; 7] = [
-    "ENGINE",
-    "HOST",
-    "PORT",
-    "USER",
-    "PASSWD",
-    "DB",
-    "UNIX_SOCKET",
-];
+const SEAFILE_KEYS: [&str; 7] =
+    ["type", "host", "port", "user", "password", "db_name", "unix_socket"];
+const CCNET_KEYS: [&str; 7] = ["ENGINE", "HOST", "PORT", "USER", "PASSWD", "DB", "UNIX_SOCKET"];
 
 /// Reads files of one installation and remembers which were there.
 struct Loader<'a> {
@@ -126,12 +111,8 @@ impl Configuration {
         warnings: &mut Vec<Warning>,
     ) -> Result<Self, DiscoverError> {
         let mut container = container::look(folders, program, &mut environment, warnings)?;
-        let mut loader = Loader {
-            folders,
-            files: container.files.clone(),
-            has_conf: false,
-            warnings,
-        };
+        let mut loader =
+            Loader { folders, files: container.files.clone(), has_conf: false, warnings };
         let glib = ini::Reader::Glib;
         let seafile = loader.ini(["conf/seafile.conf", "seafile-data/seafile.conf"], glib)?;
         loader.tell_misspelled(&seafile, "database", &SEAFILE_KEYS);
@@ -139,18 +120,14 @@ impl Configuration {
         if program.is_at_least(12, 0) != Some(true) {
             loader.tell_misspelled(&ccnet, "Database", &CCNET_KEYS);
         }
-        let seafevents = loader.ini(
-            ["conf/seafevents.conf", "pro-data/seafevents.conf"],
-            ini::Reader::ConfigParser,
-        )?;
+        let seafevents = loader
+            .ini(["conf/seafevents.conf", "pro-data/seafevents.conf"], ini::Reader::ConfigParser)?;
         loader.tell_misspelled(&seafevents, "DATABASE", &[]);
         let has_dotenv = loader.dotenvs(program, &container, &mut environment)?;
         let image = environment.get("SEAFILE_IMAGE").cloned();
         container.image = container.image.or(image);
-        let seahub = loader.python(
-            ["conf/seahub_settings.py", "seahub_settings.py"],
-            &environment,
-        )?;
+        let seahub =
+            loader.python(["conf/seahub_settings.py", "seahub_settings.py"], &environment)?;
         Ok(Self {
             seafile,
             ccnet,
@@ -209,11 +186,7 @@ impl Loader<'_> {
         environment: &mut Environment,
     ) -> Result<bool, DiscoverError> {
         // Seafile's scripts source the file; without them it is docker's.
-        let reader = if program.is_named {
-            Reader::Shell
-        } else {
-            Reader::Compose
-        };
+        let reader = if program.is_named { Reader::Shell } else { Reader::Compose };
         let mut has_any = false;
         for path in ["conf/.env", ".env"] {
             has_any |= self.dotenv(path, reader, environment)?;
@@ -271,9 +244,10 @@ impl Loader<'_> {
     fn tell_ignored(&mut self, path: &Path, lines: &[usize]) {
         /// More say nothing new about a file that is no configuration.
         const MOST: usize = 3;
-        let told = lines.iter().take(MOST).map(|&line| Warning::IgnoredLine {
-            at: Origin::Line(path.to_owned(), line),
-        });
+        let told = lines
+            .iter()
+            .take(MOST)
+            .map(|&line| Warning::IgnoredLine { at: Origin::Line(path.to_owned(), line) });
         self.warnings.extend(told);
     }
 }

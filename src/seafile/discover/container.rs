@@ -49,10 +49,7 @@ pub(super) fn look(
     warnings: &mut Vec<Warning>,
 ) -> Result<Container, DiscoverError> {
     let given = environment.options().env_files.clone();
-    let mut looker = Looker {
-        folders,
-        container: Container::default(),
-    };
+    let mut looker = Looker { folders, container: Container::default() };
     if given.is_empty() {
         if !program.is_named && !folders.conf_is_apart() {
             looker.near(environment, warnings)?;
@@ -139,11 +136,7 @@ impl Looker<'_> {
             let path = folder.join(".env");
             // What cannot be read near an installation need not be its own.
             let file = is_trusted(&path, &self.folders.top)
-                .then(|| {
-                    EnvFile::read(&path, &path, Reader::Compose, &variable)
-                        .ok()
-                        .flatten()
-                })
+                .then(|| EnvFile::read(&path, &path, Reader::Compose, &variable).ok().flatten())
                 .flatten();
             let files: Vec<EnvFile> = file.into_iter().collect();
             match self.project(folder, &files, environment, Asked::Near)? {
@@ -172,14 +165,7 @@ impl Looker<'_> {
                 None => file,
             };
             let files: Vec<EnvFile> = files.into_iter().map(doubted).collect();
-            self.take(
-                &folder,
-                &project,
-                &files,
-                doubt.as_deref(),
-                environment,
-                warnings,
-            )?;
+            self.take(&folder, &project, &files, doubt.as_deref(), environment, warnings)?;
             for file in &files {
                 file.apply(environment, warnings);
                 self.container.files.push(file.path.clone());
@@ -195,9 +181,8 @@ impl Looker<'_> {
     /// A `.env` above the installation, without a compose file that says whose it is.
     fn alone(&mut self, folder: &Path, files: Vec<EnvFile>) {
         for file in files.into_iter().filter(EnvFile::is_seafiles) {
-            let names_this = file
-                .text("SEAFILE_VOLUME")
-                .map(|volume| self.is_mounted(folder, volume, SHARED));
+            let names_this =
+                file.text("SEAFILE_VOLUME").map(|volume| self.is_mounted(folder, volume, SHARED));
             let is_above = self.folders.top.starts_with(folder);
             match names_this {
                 Some(true) => self.container.likely.push(file),
@@ -268,11 +253,7 @@ impl Looker<'_> {
         };
         let has_image = services.iter().any(|(_, service)| is_seafile(service));
         let is_ours = |service: &Service| {
-            if has_image {
-                is_seafile(service)
-            } else {
-                mounts(service)
-            }
+            if has_image { is_seafile(service) } else { mounts(service) }
         };
         let names: Vec<String> = services
             .iter()
@@ -284,11 +265,7 @@ impl Looker<'_> {
         services.retain(|(_, service)| names.contains(&service.name));
         let mut files: Vec<PathBuf> = services.iter().map(|(path, _)| path.clone()).collect();
         files.dedup();
-        Ok((!services.is_empty()).then_some(Project {
-            files,
-            services,
-            mounts: is_mounted,
-        }))
+        Ok((!services.is_empty()).then_some(Project { files, services, mounts: is_mounted }))
     }
 
     /// Takes the variables of a project's containers.
@@ -343,15 +320,10 @@ impl Looker<'_> {
         self.container.files.extend(project.files.iter().cloned());
         let listed = files.iter().find_map(|file| file.text("COMPOSE_FILE"));
         let separator = |file: &EnvFile| file.text("COMPOSE_PATH_SEPARATOR").map(str::to_owned);
-        let separator = files
-            .iter()
-            .find_map(separator)
-            .unwrap_or_else(|| ":".into());
+        let separator = files.iter().find_map(separator).unwrap_or_else(|| ":".into());
         let listed = listed.unwrap_or_default().split(separator.as_str());
         let listed = listed.filter(|name| !name.is_empty());
-        let there = listed
-            .map(|name| folder.join(name))
-            .filter(|path| path.is_file());
+        let there = listed.map(|name| folder.join(name)).filter(|path| path.is_file());
         self.container.files.extend(there);
         Ok(())
     }
@@ -360,12 +332,7 @@ impl Looker<'_> {
     /// looked for below the folders that the two have in common: a mounted snapshot has a root of its
     /// own.
     fn is_mounted(&self, folder: &Path, source: &str, target: &str) -> bool {
-        let Folders {
-            top,
-            data_dir,
-            conf_dir,
-            ..
-        } = self.folders;
+        let Folders { top, data_dir, conf_dir, .. } = self.folders;
         let is_ours = |path: &Path| {
             let Ok(path) = fs::canonicalize(path) else {
                 return false;
@@ -434,9 +401,7 @@ fn compose_files(folder: &Path) -> Vec<PathBuf> {
 
 /// Whose rules count for a file of `--env-file`.
 fn reader_of(path: &Path, program: &Program, folders: &Folders) -> Reader {
-    let is_in_conf = path
-        .parent()
-        .is_some_and(|parent| parent == folders.conf_dir);
+    let is_in_conf = path.parent().is_some_and(|parent| parent == folders.conf_dir);
     let is_dotenv = path.file_name().is_some_and(|name| name == ".env");
     match (is_dotenv, is_in_conf) {
         (true, true) if program.is_named => Reader::Shell,

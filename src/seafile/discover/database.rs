@@ -174,15 +174,11 @@ fn missing_sqlite(seafile: &SqliteFile, named_by: &Origin, mysql: Option<Origin>
 
 /// Seafile's database as a file and another one on `MySQL`: no setup script makes that.
 fn refuse_mixture(seen: &Seen) -> Result<(), DiscoverError> {
-    let ccnet = ccnet_is_mysql(seen)?
-        .then(|| seen.configuration.ccnet.get("Database", "ENGINE"))
-        .flatten();
+    let ccnet =
+        ccnet_is_mysql(seen)?.then(|| seen.configuration.ccnet.get("Database", "ENGINE")).flatten();
     let seahub = django::engine(seen).filter(|engine| engine.value.contains("mysql"));
     match ccnet.or(seahub) {
-        Some(named) => Err(unsupported(
-            "MySQL beside Seafile's own database in SQLite",
-            named,
-        )),
+        Some(named) => Err(unsupported("MySQL beside Seafile's own database in SQLite", named)),
         None => Ok(()),
     }
 }
@@ -205,10 +201,9 @@ pub(super) fn doubt(
         && let Some(dead) = settings.taken_from_dead()
     {
         let advice = match seen.configuration.container.seen.first() {
-            Some(seen) => format!(
-                "give the container's own settings: --env-file {}",
-                seen.display()
-            ),
+            Some(seen) => {
+                format!("give the container's own settings: --env-file {}", seen.display())
+            }
             None => "give the container's own settings with --env-file".to_owned(),
         };
         let at = dead.clone();
@@ -216,10 +211,7 @@ pub(super) fn doubt(
         return Some(Doubt::DeadConfiguration(dead.clone()));
     }
     let is_beside = |warning: &Warning| {
-        matches!(
-            warning,
-            Warning::SqliteBesideMysql { .. } | Warning::MysqlBesideSqlite { .. }
-        )
+        matches!(warning, Warning::SqliteBesideMysql { .. } | Warning::MysqlBesideSqlite { .. })
     };
     let is_doubtful = warnings.iter().any(is_beside);
     is_doubtful.then_some(Doubt::OtherDatabases)
@@ -236,11 +228,7 @@ fn warn_of_leftover_sqlite(
     }
     let libraries = sqlite::count_libraries(&file);
     if libraries != Some(0) {
-        warnings.push(Warning::SqliteBesideMysql {
-            path,
-            libraries,
-            mysql: settings.named_by(),
-        });
+        warnings.push(Warning::SqliteBesideMysql { path, libraries, mysql: settings.named_by() });
     }
     Ok(())
 }

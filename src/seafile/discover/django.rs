@@ -22,18 +22,14 @@ pub(super) fn unknown(seen: &Seen, key: &str) -> Option<Origin> {
     };
     let located = file.settings.get_in("DATABASES", &["default", key]);
     let is_unknown = |value: &Value| {
-        matches!(
-            value,
-            Value::Dynamic | Value::Environment(_) | Value::List(_) | Value::Dict(_)
-        )
+        matches!(value, Value::Dynamic | Value::Environment(_) | Value::List(_) | Value::Dict(_))
     };
     match located {
         Some(located) => is_unknown(&located.value).then(|| at(located.line)),
         // Set by an import that is not followed.
-        None if file.settings.get_in("DATABASES", &["default"]).is_none() => file
-            .settings
-            .imports_everything()
-            .map(|_| at(databases.line)),
+        None if file.settings.get_in("DATABASES", &["default"]).is_none() => {
+            file.settings.imports_everything().map(|_| at(databases.line))
+        }
         None => None,
     }
 }
@@ -50,11 +46,7 @@ impl<'a> Django<'a> {
     pub(super) fn new(seen: &'a Seen<'a>, warnings: &'a mut Vec<Warning>) -> Self {
         let settings = &seen.configuration.seahub.settings;
         let has_database = settings.get("DATABASES").is_some();
-        let django = Self {
-            seen,
-            warnings,
-            has_database,
-        };
+        let django = Self { seen, warnings, has_database };
         if let Some(line) = settings.imports_everything()
             && !has_database
         {
@@ -67,9 +59,7 @@ impl<'a> Django<'a> {
     /// A setting as text, if it is there, is not empty and can be told.
     pub(super) fn text(&mut self, keys: &[&str]) -> Option<Setting<String>> {
         let file = &self.seen.configuration.seahub;
-        let path: Vec<&str> = std::iter::once("default")
-            .chain(keys.iter().copied())
-            .collect();
+        let path: Vec<&str> = std::iter::once("default").chain(keys.iter().copied()).collect();
         let located = file.settings.get_in("DATABASES", &path)?;
         if let Some(text) = located.text() {
             let from = Origin::Line(file.path.clone(), located.line);

@@ -14,12 +14,7 @@ const DATABASE: &str = "SEAFILE_MYSQL_DB_";
 /// Variables whose value decides something here, by how they begin.
 const DECISIVE: [&str; 3] = [DATABASE, "SEAF_SERVER_STORAGE_TYPE", "SEAFILE_VOLUME"];
 /// Variables by which a file is known to be Seafile's.
-const SEAFILES: [&str; 4] = [
-    DATABASE,
-    "SEAFILE_SERVER_",
-    "SEAFILE_VOLUME",
-    "JWT_PRIVATE_KEY",
-];
+const SEAFILES: [&str; 4] = [DATABASE, "SEAFILE_SERVER_", "SEAFILE_VOLUME", "JWT_PRIVATE_KEY"];
 /// More lines that are no setting say nothing new about a file.
 const MOST_IGNORED: usize = 3;
 
@@ -56,9 +51,7 @@ impl EnvFile {
             path: path.to_owned(),
             shown: shown.to_owned(),
             dotenv: Dotenv::parse(&text, reader, variable),
-            others: others
-                .map(|other| Dotenv::parse(&text, other, variable))
-                .collect(),
+            others: others.map(|other| Dotenv::parse(&text, other, variable)).collect(),
             doubt: None,
         }))
     }
@@ -110,9 +103,9 @@ impl EnvFile {
             }
         }
         let lines = self.dotenv.ignored_lines().iter().take(MOST_IGNORED);
-        warnings.extend(lines.map(|&line| Warning::IgnoredLine {
-            at: Origin::Line(self.shown.clone(), line),
-        }));
+        warnings.extend(
+            lines.map(|&line| Warning::IgnoredLine { at: Origin::Line(self.shown.clone(), line) }),
+        );
     }
 
     fn origin(&self, line: usize) -> Origin {

@@ -71,10 +71,7 @@ pub enum DiscoverError {
 
 impl DiscoverError {
     pub(super) fn read(path: &Path, source: io::Error) -> Self {
-        Self::Read {
-            path: path.to_owned(),
-            source,
-        }
+        Self::Read { path: path.to_owned(), source }
     }
 
     pub(super) fn config(path: &Path, error: ReadError) -> Self {
@@ -85,10 +82,7 @@ impl DiscoverError {
     }
 
     pub(super) fn invalid(path: &Path, why: impl Into<String>) -> Self {
-        Self::Invalid {
-            path: path.to_owned(),
-            why: why.into(),
-        }
+        Self::Invalid { path: path.to_owned(), why: why.into() }
     }
 
     /// The next step, where there is one.
@@ -96,10 +90,7 @@ impl DiscoverError {
         match self {
             Self::NotAnInstallation { near, .. } => {
                 let near = near.as_ref()?;
-                Some(format!(
-                    "{} looks like one: name that folder",
-                    near.display()
-                ))
+                Some(format!("{} looks like one: name that folder", near.display()))
             }
             Self::Read { source, .. } => (source.kind() == io::ErrorKind::PermissionDenied)
                 .then(|| "run seawall as the user that Seafile runs as, or as root".to_owned()),

@@ -143,21 +143,12 @@ fn mysql(findings: &mut Findings, database: &MysqlDatabase) {
         findings.add(format!("{what}: user"), &user.value, &user.from);
     }
     if let Some(password) = &database.password {
-        findings.add(
-            format!("{what}: password"),
-            password.value.to_string(),
-            &password.from,
-        );
+        findings.add(format!("{what}: password"), password.value.to_string(), &password.from);
     }
 }
 
 fn objects(findings: &mut Findings, installation: &Installation) {
-    let ObjectStorage {
-        roots,
-        classes,
-        shared_folders,
-        from,
-    } = &installation.object_storage;
+    let ObjectStorage { roots, classes, shared_folders, from } = &installation.object_storage;
     for kind in Kind::ALL {
         let folder = roots.folder(kind).display().to_string();
         findings.add(storage::plural(kind), folder, from);
@@ -172,26 +163,15 @@ fn objects(findings: &mut Findings, installation: &Installation) {
     if *shared_folders {
         let value = installation.data_dir.join("{commits,fs,blocks}");
         let from = Origin::Path("seafile-data".into());
-        findings.add(
-            "objects of Seafile 1 and 2",
-            value.display().to_string(),
-            &from,
-        );
+        findings.add("objects of Seafile 1 and 2", value.display().to_string(), &from);
     }
 }
 
 fn options(findings: &mut Findings, seen: &Seen, installation: &Installation) {
     if let Some(days) = &installation.history_keep_days {
-        findings.add(
-            "history is kept",
-            format!("{} days", days.value),
-            &days.from,
-        );
+        findings.add("history is kept", format!("{} days", days.value), &days.from);
     }
-    let skip = seen
-        .configuration
-        .seafile
-        .is_true("fileserver", "skip_block_hash");
+    let skip = seen.configuration.seafile.is_true("fileserver", "skip_block_hash");
     if let Some(skip) = skip.filter(|skip| skip.value) {
         findings.add("ids of blocks", "may be random", &skip.from);
     }

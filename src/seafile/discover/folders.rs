@@ -20,12 +20,8 @@ use crate::seafile::config::dotenv::{Dotenv, Reader};
 /// Files that Seafile keeps in its configuration folder.
 const CONFIGURATION: [&str; 4] = ["seafile.conf", "seahub_settings.py", "ccnet.conf", ".env"];
 /// Configuration of Seafile 1 to 4, which lies beside the data.
-const BESIDE: [&str; 4] = [
-    "seafile-data/seafile.conf",
-    "ccnet/ccnet.conf",
-    "seahub_settings.py",
-    ".env",
-];
+const BESIDE: [&str; 4] =
+    ["seafile-data/seafile.conf", "ccnet/ccnet.conf", "seahub_settings.py", ".env"];
 /// So many entries of a folder are looked at.
 const MOST_ENTRIES: usize = 1000;
 
@@ -250,10 +246,7 @@ pub(super) fn env_files(folder: &Path) -> Vec<PathBuf> {
 /// What a folder holds; nothing of one that cannot be read.
 pub(super) fn entries(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut entries: Vec<PathBuf> = entries
-        .take(MOST_ENTRIES)
-        .map(|entry| entry.path())
-        .collect();
+    let mut entries: Vec<PathBuf> = entries.take(MOST_ENTRIES).map(|entry| entry.path()).collect();
     entries.sort();
     entries
 }
@@ -266,10 +259,7 @@ fn has_configuration(folder: &Path) -> bool {
 /// `/etc/NAME` and the like, seen from each folder above the top one, with the root that they have
 /// then.
 fn etc_candidates(top: &Path) -> Vec<(PathBuf, PathBuf)> {
-    let own = top
-        .file_name()
-        .and_then(|name| name.to_str())
-        .unwrap_or_default();
+    let own = top.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let mut names = vec![own, "seafile", "seafile-server", "haiwen"];
     names.dedup();
     let roots = top.ancestors().skip(1).map(Path::to_owned);
@@ -323,19 +313,14 @@ fn is_data_folder(folder: &Path) -> bool {
 
 /// A data folder under another name. It counts if it is the only one and there is a configuration.
 fn other_data_folder(top: &Path, conf: &Conf) -> Result<DataFolder, DiscoverError> {
-    let folders: Vec<PathBuf> = entries(top)
-        .into_iter()
-        .filter(|path| path.is_dir() && is_data_folder(path))
-        .collect();
+    let folders: Vec<PathBuf> =
+        entries(top).into_iter().filter(|path| path.is_dir() && is_data_folder(path)).collect();
     let is_configured = |data: &Path| conf.is_there || data.join("seafile.conf").is_file();
     let advice = |folder: &Path| {
         let mut advice = format!("if it is the data folder: --data-dir {}", folder.display());
         if !is_configured(folder) {
             let seen = conf.seen.as_deref().unwrap_or(Path::new("/etc/seafile"));
-            advice = format!(
-                "{advice}, and --conf-dir {} for the configuration",
-                seen.display()
-            );
+            advice = format!("{advice}, and --conf-dir {} for the configuration", seen.display());
         }
         advice
     };
@@ -348,10 +333,8 @@ fn other_data_folder(top: &Path, conf: &Conf) -> Result<DataFolder, DiscoverErro
             Ok(Setting::new(real_path(only)?, from))
         }
         [first, ..] => {
-            let named: Vec<String> = folders
-                .iter()
-                .map(|path| path.display().to_string())
-                .collect();
+            let named: Vec<String> =
+                folders.iter().map(|path| path.display().to_string()).collect();
             Err(DiscoverError::Unclear {
                 what: format!(
                     "{} has no {DATA}, but objects or a database lie in {}",

@@ -55,9 +55,7 @@ pub(super) fn stand_in(path: &Path) -> Option<PathBuf> {
         return None;
     }
     let target = path.parent()?.join(link_text(&beginning(path).ok()?)?);
-    fs::canonicalize(target)
-        .ok()
-        .filter(|target| target.is_dir())
+    fs::canonicalize(target).ok().filter(|target| target.is_dir())
 }
 
 fn beginning(path: &Path) -> io::Result<Vec<u8>> {
@@ -103,9 +101,7 @@ fn wide_or_narrow(bytes: &[u8]) -> String {
 
 fn wide(bytes: &[u8]) -> String {
     let pairs = bytes.chunks_exact(2);
-    let units: Vec<u16> = pairs
-        .map(|pair| u16::from_le_bytes([pair[0], pair[1]]))
-        .collect();
+    let units: Vec<u16> = pairs.map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
     String::from_utf16_lossy(&units)
 }
 
@@ -116,10 +112,8 @@ mod tests {
 
     #[test]
     fn every_mark_is_known() {
-        let wide: Vec<u8> = "seafile-server-11.0.13"
-            .encode_utf16()
-            .flat_map(u16::to_le_bytes)
-            .collect();
+        let wide: Vec<u8> =
+            "seafile-server-11.0.13".encode_utf16().flat_map(u16::to_le_bytes).collect();
         let cygwin = [b"!<symlink>\xff\xfe", &wide[..], b"\0\0"].concat();
         let windows = [b"IntxLNK\x01", &wide[..]].concat();
         for bytes in [
@@ -136,11 +130,7 @@ mod tests {
         ] {
             let target = link_text(bytes).unwrap();
             let shown = String::from_utf8_lossy(bytes);
-            assert_eq!(
-                last_part(&target),
-                Some("seafile-server-11.0.13"),
-                "{shown}"
-            );
+            assert_eq!(last_part(&target), Some("seafile-server-11.0.13"), "{shown}");
         }
         for nothing in [b"".as_slice(), b"\n", b"a\nb", b"\xff\xfe", b"XSym\n1\n2"] {
             assert_eq!(link_text(nothing), None, "{nothing:?}");

@@ -204,11 +204,7 @@ impl Seen<'_> {
             Some("true") => Some(Edition::Professional),
             Some("false") => Some(Edition::Community),
             _ if self.program.is_named => None,
-            _ => self
-                .top
-                .join("pro-data")
-                .exists()
-                .then_some(Edition::Professional),
+            _ => self.top.join("pro-data").exists().then_some(Edition::Professional),
         }
     }
 }
@@ -338,15 +334,8 @@ fn outside(seen: &Seen) -> Vec<PathBuf> {
 /// Whether a path of `--also` is docker's file of variables or a compose file, or a folder with one.
 fn holds_docker_files(path: &Path) -> bool {
     let is_one = |path: &Path| {
-        let name = path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        [".env", ".yml", ".yaml"]
-            .iter()
-            .any(|end| name.ends_with(end))
-            && path.is_file()
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        [".env", ".yml", ".yaml"].iter().any(|end| name.ends_with(end)) && path.is_file()
     };
     is_one(path) || folders::entries(path).iter().any(|path| is_one(path))
 }

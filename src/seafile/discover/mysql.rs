@@ -73,10 +73,7 @@ impl MysqlSettings {
 /// What names a `MySQL` server for Seafile's own database, if anything does.
 pub(super) fn named_by(seen: &Seen) -> Option<Origin> {
     let server = Server::of_seafile(seen);
-    server
-        .host
-        .or(server.unix_socket)
-        .map(|setting| setting.from)
+    server.host.or(server.unix_socket).map(|setting| setting.from)
 }
 
 /// Reads the settings of all three databases.
@@ -111,10 +108,7 @@ pub(super) fn settings(
     for database in &mut databases {
         overrides.apply(database);
     }
-    Ok(MysqlSettings {
-        databases,
-        sqlite: files,
-    })
+    Ok(MysqlSettings { databases, sqlite: files })
 }
 
 fn no_server(seen: &Seen) -> DiscoverError {
@@ -234,9 +228,7 @@ impl Server {
             unix_socket: socket.or_else(|| django.text(&["OPTIONS", "unix_socket"])),
             port: django.text(&["PORT"]).and_then(port),
             user: django.text(&["USER"]),
-            password: django
-                .text(&["PASSWORD"])
-                .map(|setting| setting.map(Secret::new)),
+            password: django.text(&["PASSWORD"]).map(|setting| setting.map(Secret::new)),
             charset: django.text(&["OPTIONS", "charset"]),
             ..Self::default()
         }
@@ -292,9 +284,7 @@ impl Server {
             role,
             name: name.unwrap_or_else(|| Setting::new(usual.to_owned(), Origin::Default)),
             host: self.host,
-            port: self
-                .port
-                .unwrap_or_else(|| Setting::new(PORT, Origin::Default)),
+            port: self.port.unwrap_or_else(|| Setting::new(PORT, Origin::Default)),
             unix_socket: self.unix_socket,
             user: self.user,
             password: self.password,
@@ -319,13 +309,10 @@ fn ccnet(seen: &Seen, seafile: &Server) -> MysqlDatabase {
         let variable = seen.variable("SEAFILE_MYSQL_DB_CCNET_DB_NAME");
         let usual = || Setting::new("ccnet_db".to_owned(), Origin::Default);
         // Nobody reads ccnet.conf any more; in a volume it may be all that is left of the name.
-        let dead = conf
-            .filter(|_| seen.goes_by_environment())
-            .map(|name| dead_in_docker(seen, name));
+        let dead =
+            conf.filter(|_| seen.goes_by_environment()).map(|name| dead_in_docker(seen, name));
         let name = variable.unwrap_or_else(|| usual().or_else_try(dead));
-        return seafile
-            .clone()
-            .database(Role::Ccnet, Some(name), "ccnet_db");
+        return seafile.clone().database(Role::Ccnet, Some(name), "ccnet_db");
     }
     let name = name(seen, "CCNET", conf, "ccnet_db");
     let server = Server::of_ccnet(seen).or(seafile);
@@ -339,10 +326,7 @@ fn seahub(
     warnings: &mut Vec<Warning>,
 ) -> Result<Option<MysqlDatabase>, DiscoverError> {
     let engine = django::engine(seen);
-    let events_name = seen
-        .configuration
-        .seafevents
-        .get_of_events("DATABASE", "name");
+    let events_name = seen.configuration.seafevents.get_of_events("DATABASE", "name");
     let variable = seen.variable("SEAFILE_MYSQL_DB_SEAHUB_DB_NAME");
     let is_told = variable.is_some() || seen.goes_by_environment();
     match &engine {
@@ -354,12 +338,7 @@ fn seahub(
     if !is_told {
         refuse_unknown(seen, events_name.is_some())?;
     }
-    let is_named = seen
-        .configuration
-        .environment
-        .overrides()
-        .name_of(&Role::Seahub)
-        .is_some();
+    let is_named = seen.configuration.environment.overrides().name_of(&Role::Seahub).is_some();
     let is_unknown = !django.has_database && events_name.is_none() && !is_named;
     if is_unknown && seen.program.is_at_least(12, 0) == Some(false) {
         // Nothing in the settings means a file, up to 11.
@@ -378,11 +357,7 @@ fn refuse_unknown(seen: &Seen, events_know: bool) -> Result<(), DiscoverError> {
     let overrides = seen.configuration.environment.overrides();
     let is_named = overrides.name_of(&Role::Seahub).is_some();
     let is_placed = overrides.has_place() || is_named || events_know;
-    let keys = [
-        ("NAME", is_named || events_know),
-        ("HOST", is_placed),
-        ("ENGINE", is_placed),
-    ];
+    let keys = [("NAME", is_named || events_know), ("HOST", is_placed), ("ENGINE", is_placed)];
     let unknown = keys.into_iter().filter(|(_, is_known)| !is_known);
     let found = unknown
         .map(|(key, _)| (key, django::unknown(seen, key)))

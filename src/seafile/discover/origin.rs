@@ -97,11 +97,7 @@ impl<T> Setting<T> {
     /// Names a value and its origin.
     pub fn new(value: T, from: Origin) -> Self {
         let others = Vec::new();
-        Self {
-            value,
-            from,
-            others,
-        }
+        Self { value, from, others }
     }
 
     /// Changes the value and keeps the origin.
@@ -113,11 +109,7 @@ impl<T> Setting<T> {
         let value = change(self.value);
         let others = self.others.into_iter();
         let others = others.map(|other| other.map_dyn(change)).collect();
-        Setting {
-            value,
-            from: self.from,
-            others,
-        }
+        Setting { value, from: self.from, others }
     }
 }
 
@@ -151,10 +143,7 @@ impl Environment {
             let from = Origin::Variable(name.clone());
             (name, Setting::new(value, from))
         });
-        Self {
-            variables: variables.collect(),
-            ..Self::default()
-        }
+        Self { variables: variables.collect(), ..Self::default() }
     }
 
     /// Adds what the administrator says of files and folders.

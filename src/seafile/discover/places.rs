@@ -69,11 +69,7 @@ pub(super) fn real_path(path: &Path) -> Result<PathBuf, DiscoverError> {
 /// The real path of the top folder, which may be given as a link.
 pub(super) fn top(given: &Path) -> Result<PathBuf, DiscoverError> {
     let top = real_path(given)?;
-    if is_folder(&top)? {
-        Ok(top)
-    } else {
-        Err(not_an_installation(&top))
-    }
+    if is_folder(&top)? { Ok(top) } else { Err(not_an_installation(&top)) }
 }
 
 /// Where the data folder is, and what says so.
@@ -100,11 +96,9 @@ pub(super) fn data_dir(
     let Some(named) = pointer else {
         return match link_target(&own)? {
             _ if has_own => own_folder().map(Some),
-            Some(target) => Err(missing_folder(
-                "the data folder",
-                &target,
-                Origin::Path(PathBuf::from(DATA)),
-            )),
+            Some(target) => {
+                Err(missing_folder("the data folder", &target, Origin::Path(PathBuf::from(DATA))))
+            }
             None => Ok(None),
         };
     };
@@ -136,9 +130,8 @@ pub(super) fn data_dir(
 fn data_pointer(top: &Path) -> Result<Option<PathBuf>, DiscoverError> {
     let path = top.join(DATA_POINTER);
     let text = config::read_text(&path).map_err(|error| DiscoverError::config(&path, error))?;
-    let line = text
-        .as_deref()
-        .and_then(|text| text.lines().map(str::trim).find(|line| !line.is_empty()));
+    let line =
+        text.as_deref().and_then(|text| text.lines().map(str::trim).find(|line| !line.is_empty()));
     Ok(line.map(|line| top.join(line)))
 }
 
@@ -204,16 +197,10 @@ pub(super) fn followed_links(
     let mut links = Vec::new();
     let own = top.join(DATA);
     if own != *data_dir {
-        links.push(FollowedLink {
-            path: DATA.into(),
-            target: data_dir.clone(),
-        });
+        links.push(FollowedLink { path: DATA.into(), target: data_dir.clone() });
     }
     if folders.conf_is_apart() {
-        links.push(FollowedLink {
-            path: CONF.into(),
-            target: folders.conf_dir.clone(),
-        });
+        links.push(FollowedLink { path: CONF.into(), target: folders.conf_dir.clone() });
     }
     for path in object_places() {
         let place = folders.inside(&path);

@@ -81,11 +81,7 @@ impl Program {
             (Setting::new(edition, from.clone()), version)
         };
         let (edition, version) = parsed.map(setting).unzip();
-        Self {
-            version,
-            edition,
-            ..Self::default()
-        }
+        Self { version, edition, ..Self::default() }
     }
 
     fn with_folder(mut self, folder: PathBuf) -> Self {
@@ -122,10 +118,8 @@ impl Program {
             && is_folder(&top.join(name))?
         {
             let folder = PathBuf::from(name);
-            warnings.push(Warning::LatestLeadsOut {
-                target: target.to_owned(),
-                used: folder.clone(),
-            });
+            warnings
+                .push(Warning::LatestLeadsOut { target: target.to_owned(), used: folder.clone() });
             return Ok(Some(program.with_folder(folder)));
         }
         Ok(program.version.is_some().then_some(program))
@@ -139,11 +133,7 @@ impl Program {
         program.version = version_inside(&folder)?.map(|version| Setting::new(version, from));
         let is_pro = is_folder(&folder.join("pro"))?;
         if is_pro || program.version.is_some() {
-            let edition = if is_pro {
-                Edition::Professional
-            } else {
-                Edition::Community
-            };
+            let edition = if is_pro { Edition::Professional } else { Edition::Community };
             program.edition = Some(Setting::new(edition, Origin::Path(PathBuf::from(LATEST))));
         }
         // The same program may lie beside it under its own name.
@@ -252,9 +242,7 @@ fn version_inside(folder: &Path) -> Result<Option<String>, DiscoverError> {
         let (name, value) = line.split_once('=')?;
         (name.trim() == "SEAFILE_VERSION").then(|| value.trim().trim_matches(['\'', '"']))
     });
-    Ok(version
-        .filter(|version| is_version(version))
-        .map(str::to_owned))
+    Ok(version.filter(|version| is_version(version)).map(str::to_owned))
 }
 
 /// Reads `seafile-server-11.0.13` or `seafile-pro-server-11.0.13`.
@@ -270,10 +258,7 @@ fn parse_name(name: &str) -> Option<(Edition, String)> {
 
 /// The numbers of a version, to be compared.
 fn numbers(version: &str) -> Vec<u32> {
-    version
-        .split(['.', '-', '_'])
-        .map_while(|part| part.parse().ok())
-        .collect()
+    version.split(['.', '-', '_']).map_while(|part| part.parse().ok()).collect()
 }
 
 #[cfg(test)]

@@ -72,18 +72,16 @@ pub(super) fn seahub_file(
         warnings.push(Warning::NotLiteral { at, setting });
     }
     let named =
-        settings
-            .get_in("DATABASES", &["default", "NAME"])
-            .and_then(|located| match &located.value {
+        settings.get_in("DATABASES", &["default", "NAME"]).and_then(|located| {
+            match &located.value {
                 Value::Text(name) => Some(seen.on_this_machine(Path::new(&**name))),
                 _ => None,
-            });
+            }
+        });
     let usual = seen.top.join("seahub.db");
     for file in named.iter().chain([&usual]) {
         if is_file(file)? {
-            let path = file
-                .strip_prefix(seen.top)
-                .unwrap_or(Path::new("seahub.db"));
+            let path = file.strip_prefix(seen.top).unwrap_or(Path::new("seahub.db"));
             return Ok(Some(SqliteFile {
                 role: Role::Seahub,
                 path: path.to_owned(),
@@ -161,21 +159,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("seafile.db");
         let connection = Connection::open(&file).unwrap();
-        connection
-            .execute_batch("PRAGMA journal_mode = wal; CREATE TABLE Repo (repo_id)")
-            .unwrap();
+        connection.execute_batch("PRAGMA journal_mode = wal; CREATE TABLE Repo (repo_id)").unwrap();
         assert_eq!(count_libraries(&file), None);
         drop(connection);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
-        let before = std::fs::metadata(folder.path())
-            .unwrap()
-            .modified()
-            .unwrap();
+        let before = std::fs::metadata(folder.path()).unwrap().modified().unwrap();
         assert_eq!(count_libraries(&file), Some(0));
-        let after = std::fs::metadata(folder.path())
-            .unwrap()
-            .modified()
-            .unwrap();
+        let after = std::fs::metadata(folder.path()).unwrap().modified().unwrap();
         assert_eq!(before, after);
     }
 
@@ -184,11 +174,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("seafile.db");
         assert_eq!(count_libraries(&file), None);
-        std::fs::write(
-            &file,
-            "no database, but long enough to be looked at: ".repeat(20),
-        )
-        .unwrap();
+        std::fs::write(&file, "no database, but long enough to be looked at: ".repeat(20)).unwrap();
         assert_eq!(count_libraries(&file), None);
     }
 }

@@ -31,11 +31,7 @@ impl ObjectRoots {
     /// `storage/<kind>` below a folder for each kind.
     fn below(folder: impl Fn(Kind) -> PathBuf) -> Self {
         let root = |kind: Kind| folder(kind).join("storage").join(kind.folder());
-        Self {
-            commits: root(Kind::Commit),
-            fs: root(Kind::Fs),
-            blocks: root(Kind::Block),
-        }
+        Self { commits: root(Kind::Commit), fs: root(Kind::Fs), blocks: root(Kind::Block) }
     }
 
     /// The folder of one kind.
@@ -132,20 +128,13 @@ pub(super) fn object_storage(
     if classes.is_empty() && !shared_folders {
         expect_storage(seen, &roots)?;
     }
-    Ok(ObjectStorage {
-        roots,
-        classes,
-        shared_folders,
-        from,
-    })
+    Ok(ObjectStorage { roots, classes, shared_folders, from })
 }
 
 /// A server makes `storage` when it starts: without it a disk is not mounted.
 fn expect_storage(seen: &Seen, roots: &ObjectRoots) -> Result<(), DiscoverError> {
     let storage = seen.data_dir.join("storage");
-    let is_used = Kind::ALL
-        .into_iter()
-        .any(|kind| roots.folder(kind).starts_with(&storage));
+    let is_used = Kind::ALL.into_iter().any(|kind| roots.folder(kind).starts_with(&storage));
     if is_used && !is_folder(&storage)? {
         let what = "the folder of objects";
         return Err(places::missing_folder(what, &storage, Origin::Default));
@@ -162,9 +151,7 @@ fn why_ignored(seen: &Seen) -> Result<Option<String>, DiscoverError> {
         Some(Edition::Community) => {
             let from = seen.program.edition.as_ref().map(|edition| &edition.from);
             let from = from.map(|from| format!(" ({from})")).unwrap_or_default();
-            Ok(Some(format!(
-                "the community edition{from} does not read it"
-            )))
+            Ok(Some(format!("the community edition{from} does not read it")))
         }
         None if is_on_disk => Ok(Some("--objects-on-disk was given".to_owned())),
         None => {
@@ -201,11 +188,7 @@ fn holds_objects(seen: &Seen) -> bool {
 
 /// Settings that put objects elsewhere than into the data folder.
 fn settings_of_other_storage(seen: &Seen) -> Vec<Setting<String>> {
-    let Configuration {
-        seafile,
-        environment,
-        ..
-    } = seen.configuration;
+    let Configuration { seafile, environment, .. } = seen.configuration;
     let is_13 = seen.program.is_at_least(13, 0) != Some(false);
     let variable = environment.get("SEAF_SERVER_STORAGE_TYPE");
     let variable = variable.filter(|variable| is_13 && variable.value != "disk");
@@ -223,9 +206,7 @@ fn settings_of_other_storage(seen: &Seen) -> Vec<Setting<String>> {
         found.push(describe("enable_storage_classes".to_owned(), &classes));
     }
     for (_, section) in SECTIONS {
-        let name = seafile
-            .get(section, "name")
-            .filter(|name| name.value != "fs");
+        let name = seafile.get(section, "name").filter(|name| name.value != "fs");
         if let Some(setting) = name.or_else(|| seafile.get(section, "dir")) {
             found.push(describe(format!("[{section}]"), &setting));
         }
@@ -264,10 +245,7 @@ fn refuse_encryption(seen: &Seen) -> Result<(), DiscoverError> {
 fn storage(seen: &Seen) -> Result<Storage, DiscoverError> {
     // The variable is new in 13 and wins.
     if seen.program.is_at_least(13, 0) != Some(false)
-        && let Some(named) = seen
-            .configuration
-            .environment
-            .get("SEAF_SERVER_STORAGE_TYPE")
+        && let Some(named) = seen.configuration.environment.get("SEAF_SERVER_STORAGE_TYPE")
     {
         return match named.value.as_str() {
             "disk" => Ok(Storage::Folders),
@@ -275,10 +253,7 @@ fn storage(seen: &Seen) -> Result<Storage, DiscoverError> {
             _ => Err(refused("objects (SEAF_SERVER_STORAGE_TYPE)", named)),
         };
     }
-    let enabled = seen
-        .configuration
-        .seafile
-        .is_true("storage", "enable_storage_classes");
+    let enabled = seen.configuration.seafile.is_true("storage", "enable_storage_classes");
     Ok(match enabled {
         Some(enabled) if enabled.value => Storage::Classes(enabled.from),
         _ => Storage::Sections,
@@ -391,10 +366,7 @@ fn classes(seen: &Seen) -> Result<Vec<StorageClass>, DiscoverError> {
         let why = format!("no list of storage classes in JSON: line {line}, column {column}");
         DiscoverError::invalid(&path, why)
     })?;
-    entries
-        .iter()
-        .map(|entry| class(seen, &path, entry))
-        .collect()
+    entries.iter().map(|entry| class(seen, &path, entry)).collect()
 }
 
 fn class(seen: &Seen, path: &Path, entry: &ClassEntry) -> Result<StorageClass, DiscoverError> {

@@ -144,10 +144,7 @@ impl Warning {
     /// The word for a marker, where a backup is incomplete because of this.
     pub fn incomplete_word(&self) -> Option<&'static str> {
         match self {
-            Self::DatabaseMissing {
-                role: super::Role::Usermgr,
-                ..
-            } => Some("users-missing"),
+            Self::DatabaseMissing { role: super::Role::Usermgr, .. } => Some("users-missing"),
             Self::DatabaseLeftOut { .. } => Some("database-left-out"),
             _ => None,
         }
@@ -157,11 +154,7 @@ impl Warning {
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::SqliteBesideMysql {
-                path,
-                libraries,
-                mysql,
-            } => {
+            Self::SqliteBesideMysql { path, libraries, mysql } => {
                 let path = path.display();
                 match libraries {
                     Some(1) => write!(f, "{path} has 1 library")?,
@@ -182,18 +175,15 @@ impl fmt::Display for Warning {
             Self::DeadConfiguration { at, advice } => {
                 write!(f, "{at}: {advice}")
             }
-            Self::DeadStorage { at, what, why } => write!(
-                f,
-                "{at}: {what}, but {why}: objects are taken from the disk"
-            ),
-            Self::Misspelled { at, wanted } => write!(
-                f,
-                "{at}: this is another name than {wanted} for Seafile, and is not read"
-            ),
-            Self::NotFollowed { at } => write!(
-                f,
-                "{at}: import * is not followed: what it sets is not known"
-            ),
+            Self::DeadStorage { at, what, why } => {
+                write!(f, "{at}: {what}, but {why}: objects are taken from the disk")
+            }
+            Self::Misspelled { at, wanted } => {
+                write!(f, "{at}: this is another name than {wanted} for Seafile, and is not read")
+            }
+            Self::NotFollowed { at } => {
+                write!(f, "{at}: import * is not followed: what it sets is not known")
+            }
             Self::Compared { text } => f.write_str(text),
             Self::OtherReading { role, what, at } => write!(
                 f,
@@ -218,11 +208,7 @@ impl fmt::Display for Warning {
             Self::DatabaseMissing { role, looked_for } => {
                 write!(f, "there is no database {role}: looked for {looked_for}")
             }
-            Self::DatabaseLeftOut {
-                at,
-                alias,
-                database,
-            } => write!(
+            Self::DatabaseLeftOut { at, alias, database } => write!(
                 f,
                 "{at}: DATABASES['{alias}'] names another database, which is not backed up: {database}"
             ),

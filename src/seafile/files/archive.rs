@@ -43,12 +43,8 @@ pub struct TarReport {
 /// left out; one that changes while it is read is stored with the length of its header, cut or filled
 /// with zeros. Both are warnings. Only `out` can make this fail. Memory: one small file, 16 MiB.
 pub fn write_tar(group: &Group, spool: &Path, out: &mut impl Write) -> Result<TarReport, Error> {
-    let mut writer = Writer {
-        out,
-        spool,
-        beside_databases: HashSet::new(),
-        report: TarReport::default(),
-    };
+    let mut writer =
+        Writer { out, spool, beside_databases: HashSet::new(), report: TarReport::default() };
     let written = group
         .entries
         .iter()
@@ -56,10 +52,7 @@ pub fn write_tar(group: &Group, spool: &Path, out: &mut impl Write) -> Result<Ta
         .and_then(|()| writer.out.write_all(&END));
     match written {
         Ok(()) => Ok(writer.report),
-        Err(source) => Err(Error::Write {
-            label: group.label.clone(),
-            source,
-        }),
+        Err(source) => Err(Error::Write { label: group.label.clone(), source }),
     }
 }
 
@@ -76,11 +69,7 @@ pub(super) fn open_regular(path: &Path) -> io::Result<File> {
         Err(Errno::LOOP | Errno::NXIO) => return Err(not_regular()),
         other => File::from(other?),
     };
-    if file.metadata()?.is_file() {
-        Ok(file)
-    } else {
-        Err(not_regular())
-    }
+    if file.metadata()?.is_file() { Ok(file) } else { Err(not_regular()) }
 }
 
 /// The file that the scan saw is gone; something else has its name.
@@ -101,18 +90,12 @@ impl Look {
         let metadata: Metadata = file.metadata()?;
         Ok(Self {
             len: metadata.len(),
-            ctime: Time {
-                seconds: metadata.ctime(),
-                nanoseconds: metadata.ctime_nsec(),
-            },
+            ctime: Time { seconds: metadata.ctime(), nanoseconds: metadata.ctime_nsec() },
             attributes: Attributes {
                 mode: metadata.mode() & 0o7777,
                 uid: metadata.uid(),
                 gid: metadata.gid(),
-                mtime: Time {
-                    seconds: metadata.mtime(),
-                    nanoseconds: metadata.mtime_nsec(),
-                },
+                mtime: Time { seconds: metadata.mtime(), nanoseconds: metadata.mtime_nsec() },
             },
         })
     }
@@ -191,10 +174,9 @@ impl<W: Write> Writer<'_, W> {
     }
 
     fn unsound(&mut self, entry: &Entry, message: String) {
-        self.report.warnings.push(Warning {
-            path: entry.path.clone(),
-            kind: WarningKind::Unsound { message },
-        });
+        self.report
+            .warnings
+            .push(Warning { path: entry.path.clone(), kind: WarningKind::Unsound { message } });
     }
 
     fn small(&mut self, entry: &Entry, mut file: File) -> io::Result<()> {
@@ -235,23 +217,15 @@ impl<W: Write> Writer<'_, W> {
     }
 
     fn changed(&mut self, entry: &Entry) {
-        self.report.warnings.push(Warning {
-            path: entry.path.clone(),
-            kind: WarningKind::Changed,
-        });
+        self.report.warnings.push(Warning { path: entry.path.clone(), kind: WarningKind::Changed });
     }
 
     fn warn(&mut self, entry: &Entry, error: &io::Error) {
         let kind = match error.kind() {
             io::ErrorKind::NotFound => WarningKind::Vanished,
-            _ => WarningKind::Unreadable {
-                message: error.to_string(),
-            },
+            _ => WarningKind::Unreadable { message: error.to_string() },
         };
-        self.report.warnings.push(Warning {
-            path: entry.path.clone(),
-            kind,
-        });
+        self.report.warnings.push(Warning { path: entry.path.clone(), kind });
     }
 }
 
@@ -292,10 +266,7 @@ struct Copied {
 /// writing failed.
 fn copy_exactly(mut file: impl Read, len: u64, out: &mut impl Write) -> io::Result<Copied> {
     let mut buffer = vec![0; 128 << 10];
-    let mut copied = Copied {
-        len: 0,
-        error: None,
-    };
+    let mut copied = Copied { len: 0, error: None };
     while copied.len < len && copied.error.is_none() {
         match file.read(&mut buffer[..room(len - copied.len)]) {
             Ok(0) => break,
@@ -323,19 +294,11 @@ mod tests {
     use super::*;
 
     fn look(len: u64, ctime: i64) -> Look {
-        let time = |seconds| Time {
-            seconds,
-            nanoseconds: 0,
-        };
+        let time = |seconds| Time { seconds, nanoseconds: 0 };
         Look {
             len,
             ctime: time(ctime),
-            attributes: Attributes {
-                mode: 0o644,
-                uid: 0,
-                gid: 0,
-                mtime: time(0),
-            },
+            attributes: Attributes { mode: 0o644, uid: 0, gid: 0, mtime: time(0) },
         }
     }
 

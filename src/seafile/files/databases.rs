@@ -37,21 +37,13 @@ pub(super) fn indexed_by(path: &Path) -> Option<PathBuf> {
 
 /// Copies a database into a folder of its own in `spool`.
 pub(super) fn copy(file: &Path, spool: &Path) -> Result<SqliteCopy, database::Error> {
-    let source = SqliteSource {
-        role: file.display().to_string(),
-        path: file.to_owned(),
-    };
+    let source = SqliteSource { role: file.display().to_string(), path: file.to_owned() };
     let mut copies = database::copy_all(&[source], spool)?;
-    copies.pop().ok_or_else(|| database::Error::NotADatabase {
-        file: file.to_owned(),
-    })
+    copies.pop().ok_or_else(|| database::Error::NotADatabase { file: file.to_owned() })
 }
 
 /// Whether this says that the file is no database, whatever its first bytes are.
 pub(super) fn is_none(error: &database::Error) -> bool {
     use database::Error;
-    matches!(
-        error,
-        Error::NotADatabase { .. } | Error::Malformed { .. } | Error::Sqlite { .. }
-    )
+    matches!(error, Error::NotADatabase { .. } | Error::Malformed { .. } | Error::Sqlite { .. })
 }

@@ -32,10 +32,7 @@ pub(super) fn give_way(
     for group in own {
         let is_taken = |path: &Path, own_is_folder: bool| match taken.get(path) {
             Some(other_is_folder) => !(own_is_folder && *other_is_folder),
-            None => path
-                .ancestors()
-                .skip(1)
-                .any(|above| taken.get(above) == Some(&false)),
+            None => path.ancestors().skip(1).any(|above| taken.get(above) == Some(&false)),
         };
         let gives_way = |entry: &Entry| is_taken(&entry.path, is_folder(&entry.kind));
         for entry in group.entries.iter().filter(|entry| gives_way(entry)) {
@@ -43,11 +40,7 @@ pub(super) fn give_way(
             if path == Path::new(EXTRA) {
                 return Err(Error::ExtraTaken { path });
             }
-            left_out.push(LeftOut {
-                path,
-                reason: Reason::Outside,
-                count: 1,
-            });
+            left_out.push(LeftOut { path, reason: Reason::Outside, count: 1 });
         }
         group.entries.retain(|entry| !gives_way(entry));
     }

@@ -147,10 +147,7 @@ mod tests {
     const AT: i64 = 1_700_000_000;
 
     fn file(source: &Path, ctime: i64) -> Entry {
-        let time = |seconds| Time {
-            seconds,
-            nanoseconds: 5,
-        };
+        let time = |seconds| Time { seconds, nanoseconds: 5 };
         Entry {
             path: PathBuf::from("conf/a"),
             source: source.to_path_buf(),
@@ -165,11 +162,7 @@ mod tests {
     }
 
     fn group(entry: Entry) -> Group {
-        Group {
-            name: "conf".to_owned(),
-            label: "conf".to_owned(),
-            entries: vec![entry],
-        }
+        Group { name: "conf".to_owned(), label: "conf".to_owned(), entries: vec![entry] }
     }
 
     #[test]
@@ -198,9 +191,7 @@ mod tests {
 
     #[test]
     fn folders_and_links_count_without_times() {
-        let kinds = ["a", "b"].map(|target| EntryKind::Link {
-            target: PathBuf::from(target),
-        });
+        let kinds = ["a", "b"].map(|target| EntryKind::Link { target: PathBuf::from(target) });
         let prints: Vec<Sha256> = kinds
             .into_iter()
             .chain([EntryKind::Folder])
@@ -239,9 +230,7 @@ mod tests {
         let entry = |path: &str, target: &str| {
             let mut entry = file(Path::new("/nonexistent"), 0);
             entry.path = PathBuf::from(path);
-            entry.kind = EntryKind::Link {
-                target: PathBuf::from(target),
-            };
+            entry.kind = EntryKind::Link { target: PathBuf::from(target) };
             fingerprint(&group(entry), AT).unwrap()
         };
         assert_ne!(entry("ab", "c"), entry("a", "bc"));

@@ -40,14 +40,8 @@ impl Found {
             mode: metadata.mode() & 0o7777,
             uid: metadata.uid(),
             gid: metadata.gid(),
-            mtime: Time {
-                seconds: metadata.mtime(),
-                nanoseconds: metadata.mtime_nsec(),
-            },
-            ctime: Time {
-                seconds: metadata.ctime(),
-                nanoseconds: metadata.ctime_nsec(),
-            },
+            mtime: Time { seconds: metadata.mtime(), nanoseconds: metadata.mtime_nsec() },
+            ctime: Time { seconds: metadata.ctime(), nanoseconds: metadata.ctime_nsec() },
             inode: metadata.ino(),
             path: self.path,
             source: self.source,
@@ -57,10 +51,8 @@ impl Found {
 
 /// The identity of a folder that must be there.
 pub(super) fn identity_of(folder: &Path) -> Result<(u64, u64), Error> {
-    let metadata = fs::metadata(folder).map_err(|source| Error::Folder {
-        path: folder.to_path_buf(),
-        source,
-    })?;
+    let metadata = fs::metadata(folder)
+        .map_err(|source| Error::Folder { path: folder.to_path_buf(), source })?;
     Ok(identity(&metadata))
 }
 
@@ -69,7 +61,5 @@ fn identity(metadata: &Metadata) -> (u64, u64) {
 }
 
 pub(super) fn names_in(folder: &Path) -> io::Result<Vec<OsString>> {
-    fs::read_dir(folder)?
-        .map(|entry| Ok(entry?.file_name()))
-        .collect()
+    fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name())).collect()
 }

@@ -44,20 +44,14 @@ pub(super) fn extra(path: &Path) -> Group {
 }
 
 fn group(name: String, label: &[u8]) -> Group {
-    Group {
-        name,
-        label: String::from_utf8_lossy(label).into_owned(),
-        entries: Vec::new(),
-    }
+    Group { name, label: String::from_utf8_lossy(label).into_owned(), entries: Vec::new() }
 }
 
 /// A name that can be part of a key as it is.
 fn safe(bytes: &[u8]) -> Option<&str> {
     let fits = bytes.len() <= MAX_NAME_BYTES
         && bytes.first().is_some_and(u8::is_ascii_alphanumeric)
-        && bytes
-            .iter()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(byte));
+        && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(byte));
     std::str::from_utf8(bytes).ok().filter(|_| fits)
 }
 
@@ -86,14 +80,8 @@ mod tests {
         assert_eq!(name_of(b"conf"), "conf");
         assert_eq!(name_of(b"seafile-server-11.0.13"), "seafile-server-11.0.13");
         assert_eq!(name_of(&[b'a'; 60]), "a".repeat(60));
-        assert_eq!(
-            seahub_folder(OsStr::new("avatars")).name,
-            "seahub-data.avatars"
-        );
-        assert_eq!(
-            seahub_folder(OsStr::new("avatars")).label,
-            "seahub-data/avatars"
-        );
+        assert_eq!(seahub_folder(OsStr::new("avatars")).name, "seahub-data.avatars");
+        assert_eq!(seahub_folder(OsStr::new("avatars")).label, "seahub-data/avatars");
     }
 
     #[test]
@@ -112,11 +100,7 @@ mod tests {
         ]
         .map(name_of)
         .to_vec();
-        assert!(
-            names
-                .iter()
-                .all(|name| name.starts_with("x-") && name.len() == 18)
-        );
+        assert!(names.iter().all(|name| name.starts_with("x-") && name.len() == 18));
         assert_eq!(names.iter().collect::<HashSet<_>>().len(), names.len());
         assert_eq!(extra(Path::new("/opt/.env")).label, "extra//opt/.env");
     }

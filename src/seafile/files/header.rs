@@ -33,12 +33,7 @@ pub(super) struct Attributes {
 impl Attributes {
     /// As the scan saw them.
     pub(super) fn of(entry: &Entry) -> Self {
-        Self {
-            mode: entry.mode,
-            uid: entry.uid,
-            gid: entry.gid,
-            mtime: entry.mtime,
-        }
+        Self { mode: entry.mode, uid: entry.uid, gid: entry.gid, mtime: entry.mtime }
     }
 }
 

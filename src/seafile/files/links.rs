@@ -49,9 +49,8 @@ const WITH_ALL: [&str; 3] = ["ccnet", "pro-data", "seahub-data"];
 const WITH_FILES: [&str; 2] = ["conf", SEAFILE_DATA];
 
 /// Beside programs of the system, which each host has: a Python environment links to them.
-const SYSTEM: [&str; 10] = [
-    "/bin", "/dev", "/lib", "/lib32", "/lib64", "/proc", "/sbin", "/sys", "/usr/bin", "/usr/lib",
-];
+const SYSTEM: [&str; 10] =
+    ["/bin", "/dev", "/lib", "/lib32", "/lib64", "/proc", "/sbin", "/sys", "/usr/bin", "/usr/lib"];
 
 /// A link that is followed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,10 +77,7 @@ impl Roots {
             .chain(&options.conf_dir)
             .filter_map(|path| real(path))
             .collect();
-        let mut roots = Self {
-            all: own.clone(),
-            own,
-        };
+        let mut roots = Self { all: own.clone(), own };
         let followed = options.followed_links.iter();
         let followed = followed.filter_map(|path| real(&source(options, path)));
         let also = options.also.iter().filter_map(|path| real(path));
@@ -128,11 +124,7 @@ pub fn known_links(options: &ScanOptions) -> Result<Vec<KnownLink>, super::Error
 pub(super) fn find(options: &ScanOptions, rules: &Rules) -> (Vec<KnownLink>, Roots) {
     let mut roots = Roots::new(options);
     let mut links = Vec::new();
-    let named: HashSet<&Path> = options
-        .followed_links
-        .iter()
-        .map(PathBuf::as_path)
-        .collect();
+    let named: HashSet<&Path> = options.followed_links.iter().map(PathBuf::as_path).collect();
     let skipped: HashSet<&Path> = options.skip_paths.iter().map(PathBuf::as_path).collect();
     let mut look = |path: PathBuf, files_only: bool| {
         let source = source(options, &path);
@@ -182,11 +174,7 @@ fn source(options: &ScanOptions, path: &Path) -> PathBuf {
     let at = |folder: &Path, rest: &Path| {
         // Joined with nothing, a path would end in `/`.
         let is_itself = rest.as_os_str().is_empty();
-        if is_itself {
-            folder.to_owned()
-        } else {
-            folder.join(rest)
-        }
+        if is_itself { folder.to_owned() } else { folder.join(rest) }
     };
     if let Ok(rest) = path.strip_prefix(SEAFILE_DATA) {
         return at(&options.data_dir, rest);

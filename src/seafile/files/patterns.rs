@@ -64,33 +64,21 @@ pub fn check_patterns(excludes: &[String]) -> Result<(), Error> {
 impl Rules {
     /// The default list and these.
     pub(super) fn new(excludes: &[String]) -> Result<Self, Error> {
-        let defaults = DEFAULT_EXCLUDES
-            .iter()
-            .map(|&pattern| (pattern, Reason::Default));
-        let own = excludes
-            .iter()
-            .map(|pattern| (pattern.as_str(), Reason::Excluded));
+        let defaults = DEFAULT_EXCLUDES.iter().map(|&pattern| (pattern, Reason::Default));
+        let own = excludes.iter().map(|pattern| (pattern.as_str(), Reason::Excluded));
         let mut set = GlobSetBuilder::new();
         let mut rules = Vec::new();
         for (pattern, reason) in defaults.chain(own) {
-            let fail = |source| Error::Pattern {
-                pattern: pattern.to_owned(),
-                source,
-            };
+            let fail = |source| Error::Pattern { pattern: pattern.to_owned(), source };
             let glob = GlobBuilder::new(trimmed(pattern))
                 .literal_separator(true)
                 .backslash_escape(true)
                 .build();
             set.add(glob.map_err(fail)?);
-            rules.push(Rule {
-                pattern: pattern.to_owned(),
-                reason,
-            });
+            rules.push(Rule { pattern: pattern.to_owned(), reason });
         }
-        let set = set.build().map_err(|source| Error::Pattern {
-            pattern: excludes.join(" "),
-            source,
-        })?;
+        let set =
+            set.build().map_err(|source| Error::Pattern { pattern: excludes.join(" "), source })?;
         Ok(Self { set, rules })
     }
 

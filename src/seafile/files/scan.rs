@@ -49,9 +49,7 @@ pub fn scan(options: &ScanOptions) -> Result<Scan, Error> {
 fn also_paths(also: &[PathBuf]) -> Result<Vec<&Path>, Error> {
     let mut paths: Vec<&Path> = also.iter().map(PathBuf::as_path).collect();
     if let Some(path) = paths.iter().find(|path| below_root(path).is_none()) {
-        return Err(Error::Also {
-            path: path.to_path_buf(),
-        });
+        return Err(Error::Also { path: path.to_path_buf() });
     }
     paths.sort_unstable();
     paths.dedup_by(|later, earlier| later.starts_with(earlier));
@@ -61,9 +59,7 @@ fn also_paths(also: &[PathBuf]) -> Result<Vec<&Path>, Error> {
 /// An absolute path without its first `/`, if it leads strictly downward.
 pub(super) fn below_root(path: &Path) -> Option<&Path> {
     let below = path.strip_prefix("/").ok()?;
-    let plain = below
-        .components()
-        .all(|name| matches!(name, Component::Normal(_)));
+    let plain = below.components().all(|name| matches!(name, Component::Normal(_)));
     (plain && below != Path::new("")).then_some(below)
 }
 

@@ -76,11 +76,7 @@ impl Installation {
         ScanOptions {
             top: self.top(),
             data_dir: self.path("seafile-data"),
-            skip_paths: skipped
-                .into_iter()
-                .chain(skipped_data)
-                .map(PathBuf::from)
-                .collect(),
+            skip_paths: skipped.into_iter().chain(skipped_data).map(PathBuf::from).collect(),
             program_folder: Some("seafile-server-2".to_owned()),
             ..ScanOptions::default()
         }
@@ -210,10 +206,7 @@ fn links_are_followed_at_the_named_places_only() {
     lines.retain(|line| line != "conf: conf/disk@" && line != "top level: loop@");
     assert_eq!(lines, listing(&before.scan()));
     // Objects lie there too, and are stored in another way.
-    let told = found
-        .warnings
-        .iter()
-        .map(|warning| warning.path.to_str().unwrap());
+    let told = found.warnings.iter().map(|warning| warning.path.to_str().unwrap());
     assert_eq!(told.collect::<Vec<_>>(), ["conf/disk"]);
 }
 
@@ -253,16 +246,9 @@ fn sockets_and_fifos_are_reported_and_not_opened() {
     let left = left_out(&scan);
     assert!(left.contains(&"ccnet/ccnet.sock: a socket (1)".to_owned()));
     assert!(left.contains(&"conf/fifo: a FIFO (1)".to_owned()));
-    assert!(
-        !listing(&scan)
-            .iter()
-            .any(|line| line.contains("ccnet.sock"))
-    );
+    assert!(!listing(&scan).iter().any(|line| line.contains("ccnet.sock")));
     // A file that became a FIFO after the scan must not make the reading wait.
-    assert_eq!(
-        archive::open_regular(&fifo).unwrap_err().kind(),
-        std::io::ErrorKind::NotFound
-    );
+    assert_eq!(archive::open_regular(&fifo).unwrap_err().kind(), std::io::ErrorKind::NotFound);
 }
 
 #[test]
@@ -273,12 +259,8 @@ fn paths_outside_become_groups_of_their_own() {
     write(&outside("compose/sub/a.yml"), "a: 1");
     symlink("compose/.env", outside("env-link")).unwrap();
     let mut options = installation.options();
-    options.also = vec![
-        outside("compose"),
-        outside("compose/sub"),
-        outside("env-link"),
-        outside("missing"),
-    ];
+    options.also =
+        vec![outside("compose"), outside("compose/sub"), outside("env-link"), outside("missing")];
     let found = scan(&options).unwrap();
     let base = installation.folder.path().display();
     let lines = listing(&found);
@@ -290,22 +272,12 @@ fn paths_outside_become_groups_of_their_own() {
         assert!(lines.contains(&expected), "{expected} in {lines:#?}");
     }
     assert_eq!(found.groups.len(), installation.scan().groups.len() + 2);
-    assert_eq!(
-        found.warnings,
-        [Warning {
-            path: outside("missing"),
-            kind: WarningKind::Missing
-        }]
-    );
+    assert_eq!(found.warnings, [Warning { path: outside("missing"), kind: WarningKind::Missing }]);
 
     // The installation itself, inside a path of --also, is not stored twice.
     options.also = vec![installation.folder.path().to_path_buf()];
     let found = scan(&options).unwrap();
-    assert!(
-        left_out(&found)
-            .iter()
-            .any(|line| line.contains("haiwen: the installation itself"))
-    );
+    assert!(left_out(&found).iter().any(|line| line.contains("haiwen: the installation itself")));
     assert!(!listing(&found).iter().any(|line| line.contains("storage")));
 }
 
@@ -363,10 +335,7 @@ fn a_folder_extra_of_the_installation_gives_way_only_to_the_same_path() {
     let told = left_out(&found);
     for gone in ["compose/.env", "file", "file/below"] {
         let line = format!("extra/{base}/{gone}: an old copy");
-        assert!(
-            told.iter().any(|told| told.starts_with(&line)),
-            "{line} in {told:#?}"
-        );
+        assert!(told.iter().any(|told| told.starts_with(&line)), "{line} in {told:#?}");
     }
 }
 
@@ -458,15 +427,9 @@ fn unreadable_things_are_warnings_child() {
     let mut conf = group(&found, "conf").clone();
     conf.entries[1].source = top.join("conf/secret");
     let report = write_tar(&conf, Path::new("/nonexistent"), &mut std::io::sink()).unwrap();
-    assert!(matches!(
-        report.warnings[0].kind,
-        WarningKind::Unreadable { .. }
-    ));
+    assert!(matches!(report.warnings[0].kind, WarningKind::Unreadable { .. }));
 
-    let locked = ScanOptions {
-        top: top.join("locked"),
-        ..options
-    };
+    let locked = ScanOptions { top: top.join("locked"), ..options };
     assert!(matches!(scan(&locked), Err(Error::Folder { .. })));
 }
 
@@ -593,10 +556,7 @@ fn files_that_vanish_or_turn_after_the_scan_are_left_out() {
         .collect();
     assert_eq!(
         warned,
-        [
-            ("conf/gone", &WarningKind::Vanished),
-            ("conf/turned", &WarningKind::Vanished)
-        ]
+        [("conf/gone", &WarningKind::Vanished), ("conf/turned", &WarningKind::Vanished)]
     );
     assert!(!tar.windows(4).any(|bytes| bytes == b"root"));
 }
@@ -620,13 +580,9 @@ fn a_real_installation_is_listed() {
     let options = ScanOptions {
         data_dir: top.join("seafile-data"),
         top,
-        skip_paths: [
-            "seafile-data/storage",
-            "seafile-data/seafile.db",
-            "seahub.db",
-        ]
-        .map(PathBuf::from)
-        .to_vec(),
+        skip_paths: ["seafile-data/storage", "seafile-data/seafile.db", "seahub.db"]
+            .map(PathBuf::from)
+            .to_vec(),
         program_folder: Some("seafile-server-11.0.13".to_owned()),
         ..ScanOptions::default()
     };

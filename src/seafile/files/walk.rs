@@ -137,14 +137,7 @@ impl<'a> Walk<'a> {
                 self.outside.insert(group.name.clone());
                 let place = self.new_group(group);
                 let path = Path::new(EXTRA).join(below);
-                self.place(
-                    Found {
-                        path,
-                        source,
-                        metadata,
-                    },
-                    place,
-                );
+                self.place(Found { path, source, metadata }, place);
                 self.drain();
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -198,14 +191,7 @@ impl<'a> Walk<'a> {
             return;
         }
         match self.look(&path, source) {
-            Ok((source, metadata)) => self.place(
-                Found {
-                    path,
-                    source,
-                    metadata,
-                },
-                place,
-            ),
+            Ok((source, metadata)) => self.place(Found { path, source, metadata }, place),
             // Gone since the folder was listed: it was never part of this backup.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => self.warn_unreadable(path, &error),
@@ -348,11 +334,7 @@ impl<'a> Walk<'a> {
     }
 
     fn leave_out(&mut self, path: PathBuf, reason: Reason) {
-        self.scan.left_out.push(LeftOut {
-            path,
-            reason,
-            count: 1,
-        });
+        self.scan.left_out.push(LeftOut { path, reason, count: 1 });
     }
 
     fn warn(&mut self, path: PathBuf, kind: WarningKind) {

@@ -12,11 +12,8 @@ use std::time::Duration;
 pub const MAX_OBJECT_BYTES: u64 = 1 << 30;
 
 /// How long to wait before trying again what failed for a passing reason (NFS, a disk's retry).
-const PAUSES: [Duration; 3] = [
-    Duration::from_millis(20),
-    Duration::from_millis(200),
-    Duration::from_millis(500),
-];
+const PAUSES: [Duration; 3] =
+    [Duration::from_millis(20), Duration::from_millis(200), Duration::from_millis(500)];
 
 /// An operation on a path failed; the source says why.
 #[derive(Debug, thiserror::Error)]
@@ -35,9 +32,7 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn new() -> Self {
-        Self {
-            without_access_time: AtomicBool::new(true),
-        }
+        Self { without_access_time: AtomicBool::new(true) }
     }
 
     /// A file's bytes; `None` if there is none.
@@ -144,11 +139,7 @@ mod tests {
             let mut attempts = 0;
             let result = retried(|| {
                 attempts += 1;
-                if attempts > passes_after {
-                    Ok(())
-                } else {
-                    Err(errno.into())
-                }
+                if attempts > passes_after { Ok(()) } else { Err(errno.into()) }
             });
             (attempts, result.is_ok())
         };

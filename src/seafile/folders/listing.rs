@@ -22,9 +22,7 @@ pub(super) fn objects_below(store_folder: &Path, entry: &Entry) -> io::Result<Ve
         return Ok(vec![Found::Foreign(folder)]);
     };
     let found = list(&folder)?.into_iter().map(|entry| {
-        entry
-            .object(first)
-            .map_or_else(|| Found::Foreign(folder.join(&entry.name)), Found::Object)
+        entry.object(first).map_or_else(|| Found::Foreign(folder.join(&entry.name)), Found::Object)
     });
     Ok(found.collect())
 }
@@ -56,10 +54,7 @@ impl Entry {
     }
 
     fn object(&self, first: &str) -> Option<ObjectId> {
-        let rest = self
-            .name
-            .to_str()
-            .filter(|_| self.form == Form::RegularFile)?;
+        let rest = self.name.to_str().filter(|_| self.form == Form::RegularFile)?;
         format!("{first}{rest}").parse().ok()
     }
 }

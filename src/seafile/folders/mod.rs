@@ -68,15 +68,10 @@ impl ObjectFolders {
     pub fn new(data_dir: &Path) -> Self {
         let storage = data_dir.join("storage");
         let folders = Kind::ALL.map(|kind| (kind, storage.join(kind.folder())));
-        let default = Class {
-            id: String::new(),
-            folders: folders.into(),
-        };
+        let default = Class { id: String::new(), folders: folders.into() };
         Self {
             data_dir: data_dir.to_owned(),
-            has_shared: Kind::ALL
-                .iter()
-                .any(|kind| data_dir.join(kind.folder()).is_dir()),
+            has_shared: Kind::ALL.iter().any(|kind| data_dir.join(kind.folder()).is_dir()),
             shared: HashMap::new(),
             classes: vec![default],
             assigned: HashMap::new(),
@@ -100,10 +95,7 @@ impl ObjectFolders {
     /// lies in the default class.
     pub fn add_class(&mut self, class_id: &str, kind: Kind, folder: PathBuf) {
         let index = self.class_index(class_id).unwrap_or_else(|| {
-            self.classes.push(Class {
-                id: class_id.to_owned(),
-                folders: HashMap::new(),
-            });
+            self.classes.push(Class { id: class_id.to_owned(), folders: HashMap::new() });
             self.classes.len() - 1
         });
         self.classes[index].folders.insert(kind, folder);
@@ -111,19 +103,16 @@ impl ObjectFolders {
 
     /// Takes a library's objects from a class that was added (the database's `RepoStorageId`).
     pub fn assign(&mut self, library: LibraryId, class_id: &str) -> Result<(), UnknownClass> {
-        let index = self.class_index(class_id).ok_or_else(|| UnknownClass {
-            library,
-            class_id: class_id.to_owned(),
-        })?;
+        let index = self
+            .class_index(class_id)
+            .ok_or_else(|| UnknownClass { library, class_id: class_id.to_owned() })?;
         self.assigned.insert(library, index);
         Ok(())
     }
 
     fn class_index(&self, class_id: &str) -> Option<usize> {
         let mut added = self.classes.iter().skip(1);
-        added
-            .position(|class| class.id == class_id)
-            .map(|index| index + 1)
+        added.position(|class| class.id == class_id).map(|index| index + 1)
     }
 
     /// The stores in which an object of this one may lie, best first: itself, then the shared one.
@@ -135,11 +124,7 @@ impl ObjectFolders {
     /// The store whose folder should hold an object: the shared one if the library has no folder of its own.
     pub fn home(&self, object: &Object) -> Store {
         let is_own = || self.store_folder(object.kind, object.store).is_dir();
-        if self.has_shared && !is_own() {
-            Store::Shared
-        } else {
-            object.store
-        }
+        if self.has_shared && !is_own() { Store::Shared } else { object.store }
     }
 
     /// Where an object's file should be.
@@ -165,13 +150,8 @@ impl ObjectFolders {
 
     fn class_folder(&self, kind: Kind, library: LibraryId) -> &Path {
         let default = &self.classes[0].folders[&kind];
-        let class = self
-            .assigned
-            .get(&library)
-            .map(|&index| &self.classes[index]);
-        class
-            .and_then(|class| class.folders.get(&kind))
-            .unwrap_or(default)
+        let class = self.assigned.get(&library).map(|&index| &self.classes[index]);
+        class.and_then(|class| class.folders.get(&kind)).unwrap_or(default)
     }
 
     /// An object's bytes; `None` if there is no such file. What is not a regular file is an error of
@@ -187,11 +167,8 @@ impl ObjectFolders {
 
     /// Names what lies in the folders of a kind, one level deep, sorted. Costs one listing per class.
     pub fn stores(&self, kind: Kind) -> io::Result<Vec<StoreEntry>> {
-        let mut folders: Vec<&PathBuf> = self
-            .classes
-            .iter()
-            .filter_map(|class| class.folders.get(&kind))
-            .collect();
+        let mut folders: Vec<&PathBuf> =
+            self.classes.iter().filter_map(|class| class.folders.get(&kind)).collect();
         folders.sort();
         folders.dedup();
         let mut stores = Vec::new();

@@ -70,10 +70,7 @@ mod tests {
         let path = folders.path(&object);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         assert!(is_filled());
-        File::create_new(&path)
-            .unwrap()
-            .write_all(b"bytes")
-            .unwrap();
+        File::create_new(&path).unwrap().write_all(b"bytes").unwrap();
         assert_eq!(folders.readable_len(&object).unwrap(), Some(5));
         fs::remove_dir_all(path.parent().unwrap()).unwrap();
         // The folder of a disk that is not mounted.

@@ -75,11 +75,9 @@ fn reading_leaves_the_access_time() {
 #[test]
 fn what_is_not_there_is_none() {
     let (_dir, folders, present) = one_object();
-    for absent in [
-        object(present.store, 0xac),
-        object(library(OTHER), 0xab),
-        object(Store::Shared, 0xab),
-    ] {
+    for absent in
+        [object(present.store, 0xac), object(library(OTHER), 0xab), object(Store::Shared, 0xab)]
+    {
         assert_eq!(folders.read(&absent).unwrap(), None);
         assert_eq!(folders.len(&absent).unwrap(), None);
     }
@@ -105,19 +103,10 @@ fn only_regular_files_are_read() {
         &|| make_node(rustix::fs::FileType::Fifo),
     ];
     for (index, make) in makers.iter().enumerate() {
-        fs::remove_file(&path)
-            .or_else(|_| fs::remove_dir(&path))
-            .unwrap();
+        fs::remove_file(&path).or_else(|_| fs::remove_dir(&path)).unwrap();
         make();
-        for error in [
-            folders.read(&object).unwrap_err(),
-            folders.len(&object).unwrap_err(),
-        ] {
-            assert_eq!(
-                error.kind(),
-                io::ErrorKind::InvalidData,
-                "{index}: {error:?}"
-            );
+        for error in [folders.read(&object).unwrap_err(), folders.len(&object).unwrap_err()] {
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{index}: {error:?}");
             assert_eq!(error.to_string(), format!("cannot read {}", path.display()));
         }
     }
@@ -145,10 +134,7 @@ fn linked_folders_are_followed() {
 #[test]
 fn a_file_beyond_the_limit_is_refused() {
     let (_dir, folders, object) = one_object();
-    let file = fs::OpenOptions::new()
-        .write(true)
-        .open(folders.path(&object))
-        .unwrap();
+    let file = fs::OpenOptions::new().write(true).open(folders.path(&object)).unwrap();
     file.set_len(MAX_OBJECT_BYTES + 1).unwrap();
     let error = folders.read(&object).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
@@ -162,10 +148,7 @@ fn the_shared_store_is_a_place_only_where_it_exists() {
     assert_eq!(places(&folders, object.store), [object.store]);
     fs::create_dir(dir.path().join("blocks")).unwrap();
     let folders = ObjectFolders::new(dir.path());
-    assert_eq!(
-        places(&folders, object.store),
-        [object.store, Store::Shared]
-    );
+    assert_eq!(places(&folders, object.store), [object.store, Store::Shared]);
     assert_eq!(places(&folders, Store::Shared), [Store::Shared]);
     let shared = [StoreEntry::Store(Store::Shared)];
     assert_eq!(folders.stores(Kind::Block).unwrap(), shared);
@@ -194,11 +177,7 @@ fn storage_classes_have_their_own_folders() {
     let left = StoreEntry::Foreign(dir.path().join("storage/fs").join(LIBRARY));
     assert_eq!(folders.stores(Kind::Fs).unwrap(), [own, left]);
     let commit = Object::new(object.store, Kind::Commit, object.id);
-    assert!(
-        folders
-            .path(&commit)
-            .starts_with(dir.path().join("storage/commits"))
-    );
+    assert!(folders.path(&commit).starts_with(dir.path().join("storage/commits")));
 }
 
 #[test]
@@ -274,10 +253,7 @@ fn a_folder_that_cannot_be_listed_is_one_error() {
     let [Err(error)] = &found[..] else {
         panic!("{found:?}");
     };
-    assert_eq!(
-        error.to_string(),
-        format!("cannot read {}", store.display())
-    );
+    assert_eq!(error.to_string(), format!("cannot read {}", store.display()));
     let source = std::error::Error::source(error).unwrap();
     assert!(source.to_string().contains("os error 40"), "{source}");
     assert_eq!(folders.objects(Kind::Fs, object.store).count(), 1);

@@ -112,10 +112,7 @@ mod tests {
     fn long_names_and_wrong_ids_are_refused() {
         let name = |len| [(ObjectId::EMPTY, 33188, vec![b'n'; len])];
         assert!(parse(&encode_folder(&name(255)).0).is_ok());
-        assert!(matches!(
-            parse(&encode_folder(&name(256)).0),
-            Err(FormatError::Binary(_))
-        ));
+        assert!(matches!(parse(&encode_folder(&name(256)).0), Err(FormatError::Binary(_))));
         let mut bytes = encode_folder(&name(3)).0;
         bytes[8] = b'A';
         assert!(matches!(parse(&bytes), Err(FormatError::Binary(_))));

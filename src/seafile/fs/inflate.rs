@@ -30,10 +30,7 @@ struct Inflater {
 
 impl Inflater {
     fn new() -> Self {
-        Self {
-            stream: Decompress::new(true),
-            output: Vec::new(),
-        }
+        Self { stream: Decompress::new(true), output: Vec::new() }
     }
 
     fn inflate(&mut self, bytes: &[u8], limit_bytes: usize) -> Result<&[u8], FormatError> {
@@ -62,9 +59,7 @@ impl Inflater {
 
     /// Makes room for `wanted` more bytes, but not for more than one beyond the limit.
     fn make_room(&mut self, wanted: usize, limit_bytes: usize) -> Result<(), FormatError> {
-        let most = limit_bytes
-            .saturating_add(1)
-            .saturating_sub(self.output.len());
+        let most = limit_bytes.saturating_add(1).saturating_sub(self.output.len());
         if most == 0 {
             return Err(FormatError::TooLarge { limit_bytes });
         }
@@ -106,9 +101,7 @@ mod tests {
         let bomb = deflated(&vec![0; 64 << 20]);
         assert!(bomb.len() < 100_000);
         let mut inflater = Inflater::new();
-        let refused = Err(FormatError::TooLarge {
-            limit_bytes: 1 << 20,
-        });
+        let refused = Err(FormatError::TooLarge { limit_bytes: 1 << 20 });
         assert_eq!(inflater.inflate(&bomb, 1 << 20), refused);
         assert!(inflater.output.capacity() < 4 << 20);
     }
@@ -125,10 +118,7 @@ mod tests {
     #[test]
     fn an_error_does_not_spoil_the_next_object() {
         assert_eq!(inflated(b"xyz", 9), Err(FormatError::Zlib));
-        assert_eq!(
-            inflated(&deflated(b"next")[..5], 9),
-            Err(FormatError::Truncated)
-        );
+        assert_eq!(inflated(&deflated(b"next")[..5], 9), Err(FormatError::Truncated));
         assert_eq!(inflated(&deflated(b"next"), 9), Ok(b"next".to_vec()));
     }
 

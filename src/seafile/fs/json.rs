@@ -22,9 +22,7 @@ pub(super) fn parse(json: &[u8]) -> Result<(FsObject, ObjectId), FormatError> {
             size: present(fields.size, "size")?,
             blocks: present(fields.block_ids, "block_ids")?,
         }),
-        Type::Folder => FsObject::Folder(Folder {
-            entries: present(fields.dirents, "dirents")?,
-        }),
+        Type::Folder => FsObject::Folder(Folder { entries: present(fields.dirents, "dirents")? }),
     };
     Ok((object, sha1([json])))
 }
@@ -61,10 +59,7 @@ mod tests {
         let json =
             format!(r#"{{"block_ids": ["{BLOCK}"], "size": 4194, "type": 1, "version": 1}}"#);
         let (object, id) = parse(json.as_bytes()).unwrap();
-        let expected = FileObject {
-            size: 4194,
-            blocks: vec![BLOCK.parse().unwrap()],
-        };
+        let expected = FileObject { size: 4194, blocks: vec![BLOCK.parse().unwrap()] };
         assert_eq!(object, FsObject::File(expected));
         assert_eq!(id.to_string(), "e09a00786d0ebaab9efe72ad8796a419cb954b96");
     }
@@ -75,10 +70,7 @@ mod tests {
             panic!("a folder");
         };
         let [entry] = folder.entries.try_into().unwrap();
-        assert_eq!(
-            (entry.size, entry.mtime, entry.modifier),
-            (None, Some(5), None)
-        );
+        assert_eq!((entry.size, entry.mtime, entry.modifier), (None, Some(5), None));
     }
 
     #[test]
@@ -112,10 +104,7 @@ mod tests {
         ] {
             assert!(matches!(parsed(&file), Err(FormatError::Json(_))), "{file}");
         }
-        let huge = format!(
-            r#"{{"block_ids": [], "size": {}, "type": 1}}"#,
-            "9".repeat(5000)
-        );
+        let huge = format!(r#"{{"block_ids": [], "size": {}, "type": 1}}"#, "9".repeat(5000));
         assert!(parse(huge.as_bytes()).is_err());
     }
 

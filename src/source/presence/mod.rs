@@ -96,14 +96,7 @@ pub fn look(
         Err(_) => libraries.iter().flat_map(look).collect(),
     };
     let mut presence = Presence::default();
-    for Found {
-        library,
-        kind,
-        state,
-        root,
-        error,
-    } in found
-    {
+    for Found { library, kind, state, root, error } in found {
         presence.stores.insert((library, kind), (state, root));
         if let Some(error) = error.filter(|_| presence.errors.len() < 3)
             && !presence.errors.contains(&error)
@@ -127,30 +120,17 @@ fn look_at(
     library: &LibraryPointers,
     expectations: &Expectations<'_>,
 ) -> Vec<Found> {
-    let kinds = if library.origin.is_some() {
-        &Kind::ALL[..1]
-    } else {
-        &Kind::ALL[..]
-    };
+    let kinds = if library.origin.is_some() { &Kind::ALL[..1] } else { &Kind::ALL[..] };
     let look = |&kind: &Kind| {
-        let store = if kind == Kind::Commit {
-            Store::Library(library.id)
-        } else {
-            content_store(library)
-        };
+        let store =
+            if kind == Kind::Commit { Store::Library(library.id) } else { content_store(library) };
         let looked = match kind {
             Kind::Commit => heads(folders, library, expectations),
             Kind::Fs | Kind::Block => folder(folders, library, kind, expectations),
         };
         let (state, error) = looked.unwrap_or_else(|error| (OnDisk::Gone, Some(error.to_string())));
         let root = folders.root(kind, place(folders, kind, store));
-        Found {
-            library: library.id,
-            kind,
-            state,
-            root,
-            error,
-        }
+        Found { library: library.id, kind, state, root, error }
     };
     kinds.iter().map(look).collect()
 }
@@ -188,10 +168,7 @@ fn heads(
 /// Whether a file that is not empty is at one of an object's places.
 fn is_there(folders: &ObjectFolders, object: &Object) -> std::io::Result<bool> {
     for store in folders.places(object.store) {
-        if folders
-            .len(&Object { store, ..*object })?
-            .is_some_and(|len| len > 0)
-        {
+        if folders.len(&Object { store, ..*object })?.is_some_and(|len| len > 0) {
             return Ok(true);
         }
     }
@@ -235,11 +212,7 @@ struct Gone {
 impl Gone {
     /// Whether it is one matter and not a few lost files.
     fn is_wide(self, libraries: u64) -> bool {
-        let Self {
-            lacking: gone,
-            empty,
-            all,
-        } = self;
+        let Self { lacking: gone, empty, all } = self;
         let is_all = gone == all && empty > 0 && (all > 1 || libraries == 1);
         gone > 0 && (is_all || gone > FEW && 2 * gone >= all || gone > MOST_NAMED)
     }
@@ -320,10 +293,7 @@ impl Presence {
                 self.missing.len()
             )
         } else {
-            let roots: Vec<String> = places
-                .keys()
-                .map(|root| root.display().to_string())
-                .collect();
+            let roots: Vec<String> = places.keys().map(|root| root.display().to_string()).collect();
             format!(
                 "the source is gone: {} of {} libraries lack their objects in {}",
                 gone.len(),

@@ -74,11 +74,7 @@ impl Search<'_> {
                 return Needed::More;
             }
         }
-        if self.is_known_lost {
-            Needed::KnownLost
-        } else {
-            Needed::Nothing
-        }
+        if self.is_known_lost { Needed::KnownLost } else { Needed::Nothing }
     }
 
     fn open(&mut self, kind: Kind, id: ObjectId) {

@@ -98,11 +98,7 @@ impl Sampling<'_> {
                 break;
             };
             taken += 1;
-            let way = Way {
-                sampling: self,
-                library,
-                random,
-            };
+            let way = Way { sampling: self, library, random };
             missing.extend(way.follow(self.back && number % 2 == 1));
         }
         (taken, missing)
@@ -120,11 +116,7 @@ struct Ended(Option<MissingSample>);
 
 impl Way<'_, '_> {
     fn follow(mut self, back: bool) -> Option<MissingSample> {
-        let steps = if back {
-            1 + self.random.below(MOST_STEPS_BACK)
-        } else {
-            0
-        };
+        let steps = if back { 1 + self.random.below(MOST_STEPS_BACK) } else { 0 };
         match self.commit(steps).and_then(|root| self.tree(root)) {
             Ok(()) => None,
             Err(Ended(missing)) => missing,
@@ -140,10 +132,8 @@ impl Way<'_, '_> {
         let mut commit = self.read_commit(Object::new(store, Kind::Commit, head))?;
         for _ in 0..steps {
             let parents: Vec<ObjectId> = commit.parents().collect();
-            let Some(parent) = self
-                .random
-                .choose(&parents)
-                .filter(|_| needs_parents(self.library, &commit))
+            let Some(parent) =
+                self.random.choose(&parents).filter(|_| needs_parents(self.library, &commit))
             else {
                 break;
             };
@@ -168,10 +158,8 @@ impl Way<'_, '_> {
             }
             match self.read(Object::new(store, Kind::Fs, next))? {
                 Content::Fs(FsObject::Folder(folder)) => {
-                    let known = folder
-                        .entries
-                        .iter()
-                        .filter(|entry| entry.is_folder() || entry.is_file());
+                    let known =
+                        folder.entries.iter().filter(|entry| entry.is_folder() || entry.is_file());
                     let ids: Vec<ObjectId> = known.map(|entry| entry.id).collect();
                     next = self.random.choose(&ids).copied().unwrap_or(ObjectId::EMPTY);
                 }
@@ -206,11 +194,7 @@ impl Way<'_, '_> {
         };
         let mut trouble = "is missing".to_owned();
         for store in self.sampling.folders.places(object.store) {
-            match self
-                .sampling
-                .folders
-                .readable_len(&Object { store, ..object })
-            {
+            match self.sampling.folders.readable_len(&Object { store, ..object }) {
                 Ok(Some(len)) if len > 0 && wanted.is_none_or(|wanted| wanted == len) => {
                     return Ok(());
                 }
@@ -224,11 +208,7 @@ impl Way<'_, '_> {
 
     fn ended(&self, object: Object, trouble: String) -> Ended {
         let is_expected = self.judge(&object) != Expected::Ignored;
-        let missing = MissingSample {
-            library: self.library.id,
-            object,
-            trouble,
-        };
+        let missing = MissingSample { library: self.library.id, object, trouble };
         Ended(is_expected.then_some(missing))
     }
 
@@ -236,8 +216,6 @@ impl Way<'_, '_> {
     fn judge(&self, object: &Object) -> Expected {
         let places = self.sampling.folders.places(object.store);
         let mut judged = places.map(|store| (self.sampling.judge)(&Object { store, ..*object }));
-        judged
-            .find(|expected| *expected != Expected::Ignored)
-            .unwrap_or(Expected::Ignored)
+        judged.find(|expected| *expected != Expected::Ignored).unwrap_or(Expected::Ignored)
     }
 }

@@ -33,23 +33,15 @@ fn databases_on_a_server_encrypted_and_plain() {
     for is_encrypted in [true, false] {
         let user = User::new();
         let (key, public) = age_key(&user, "office.key");
-        let init: &[&str] = if is_encrypted {
-            &["init", "--recipient", &public]
-        } else {
-            &["init"]
-        };
+        let init: &[&str] =
+            if is_encrypted { &["init", "--recipient", &public] } else { &["init"] };
         user.run(init).succeeds();
         user.run(&["backup", moved.path()]).succeeds();
         let target = user.path("by hand");
         let new = MariaDb::start();
-        let server = format!(
-            "--no-defaults --socket={} --user=root",
-            new.socket.display()
-        );
-        let mut answers = vec![
-            ("TARGET", target.to_str().unwrap()),
-            ("IDENTITY", key.to_str().unwrap()),
-        ];
+        let server = format!("--no-defaults --socket={} --user=root", new.socket.display());
+        let mut answers =
+            vec![("TARGET", target.to_str().unwrap()), ("IDENTITY", key.to_str().unwrap())];
         // It says what to run, and loads nothing.
         let said = page(&user, &answers);
         let said = succeed(&said);
@@ -60,10 +52,8 @@ fn databases_on_a_server_encrypted_and_plain() {
         answers.push(("SERVER", &server));
         let said = page(&user, &answers);
         assert_eq!(succeed(&said).matches(": loaded\n").count(), 3);
-        let heads = format!(
-            "SELECT repo_id, commit_id FROM `{}`.Branch ORDER BY 1",
-            moved.name("seafile")
-        );
+        let heads =
+            format!("SELECT repo_id, commit_id FROM `{}`.Branch ORDER BY 1", moved.name("seafile"));
         assert_eq!(new.sql(&heads), moved.server.sql(&heads));
         new.sql("CREATE USER looker@'%' IDENTIFIED BY 'word'; GRANT ALL ON *.* TO looker@'%'");
         let (port, password) = (new.port.to_string(), user.path("password"));
@@ -120,34 +110,18 @@ fn out_of_a_bad_pack_the_good_frames_are_taken() {
     assert!(String::from_utf8_lossy(&stopped.stdout).contains(": FAILED"));
     let output = follow(&world, &target, &[("GO_ON", "yes")]);
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(
-        output.status.success(),
-        "{said}{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    assert!(
-        said.contains(&format!(
-            "lost: the {} bytes at {}",
-            frame.len, frame.offset
-        )),
-        "{said}"
-    );
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains(&format!("lost: the {} bytes at {}", frame.len, frame.offset)), "{said}");
     let all: usize = lines(&world)
         .iter()
         .flat_map(|line| &line.contents.members)
         .filter(|member| !member.name.damaged)
         .count();
     let in_frame = line.contents.members.iter().filter(|member| {
-        matches!(
-            member.place,
-            seawall::repository::pack::Place::Data { frame: 1, .. }
-        )
+        matches!(member.place, seawall::repository::pack::Place::Data { frame: 1, .. })
     });
     let there = objects_in(&target).len();
-    assert!(
-        there < all && there + in_frame.count() + 20 > all,
-        "{there} of {all}"
-    );
+    assert!(there < all && there + in_frame.count() + 20 > all, "{there} of {all}");
     assert!(target.join("conf/seafile.conf").exists());
 }
 

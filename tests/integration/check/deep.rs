@@ -20,11 +20,7 @@ fn tells(report: &Report, key: &str, kind: ProblemKind, words: &[&str]) -> bool 
 }
 
 fn assert_tells(report: &Report, key: &str, kind: ProblemKind, words: &[&str]) {
-    assert!(
-        tells(report, key, kind, words),
-        "{key} {kind:?} {words:?}: {:#?}",
-        report.problems
-    );
+    assert!(tells(report, key, kind, words), "{key} {kind:?} {words:?}: {:#?}", report.problems);
 }
 
 fn is_block(member: &Member) -> bool {
@@ -46,17 +42,10 @@ fn what_is_put_together_again_unchanged_is_good() {
     let report = forge.check();
     assert!(report.is_good(), "{:#?}", report.problems);
     let deep = report.deep.unwrap();
-    let members: usize = forge
-        .lines
-        .iter()
-        .map(|line| line.contents.members.len())
-        .sum();
+    let members: usize = forge.lines.iter().map(|line| line.contents.members.len()).sum();
     assert_eq!(deep.objects + deep.links, members as u64);
     assert_eq!(deep.packs, forge.lines.len() as u64);
-    assert!(
-        deep.walked > 300 && deep.dumps >= 6 && deep.file_groups >= 3,
-        "{deep:?}"
-    );
+    assert!(deep.walked > 300 && deep.dumps >= 6 && deep.file_groups >= 3, "{deep:?}");
     let data = report.data.unwrap();
     assert_eq!(data.read, data.of);
 }
@@ -92,19 +81,11 @@ fn an_index_that_differs_from_the_pack_is_found() {
         let key = forge.pack_key(at.0);
         let report = forge.check();
         let id = object.id.to_string();
-        assert_tells(
-            &report,
-            &key,
-            ProblemKind::Undecodable,
-            &["the index names", &id],
-        );
+        assert_tells(&report, &key, ProblemKind::Undecodable, &["the index names", &id]);
         // Who goes by the index does not find it.
         let manifest = forge.manifest_key();
         assert_tells(&report, &manifest, ProblemKind::Unresolved, &["block", &id]);
-        assert!(
-            report.problems.iter().all(|problem| problem.affected > 0),
-            "{what}"
-        );
+        assert!(report.problems.iter().all(|problem| problem.affected > 0), "{what}");
     }
 }
 
@@ -112,12 +93,7 @@ fn an_index_that_differs_from_the_pack_is_found() {
 fn frames_that_differ_are_found() {
     let mut forge = Forge::new();
     let (line, _) = forge.find(is_block);
-    forge.lines[line]
-        .contents
-        .frames
-        .last_mut()
-        .unwrap()
-        .plain_len += 512;
+    forge.lines[line].contents.frames.last_mut().unwrap().plain_len += 512;
     let key = forge.pack_key(line);
     let report = forge.check();
     assert_tells(&report, &key, ProblemKind::Undecodable, &["other frames"]);
@@ -132,35 +108,20 @@ fn members_that_only_one_of_index_and_pack_has_are_found() {
     let key = forge.pack_key(line);
     let id = last.name.object.id.to_string();
     let report = forge.check();
-    assert_tells(
-        &report,
-        &key,
-        ProblemKind::Undecodable,
-        &["does not name", &id],
-    );
+    assert_tells(&report, &key, ProblemKind::Undecodable, &["does not name", &id]);
 
     // In the index and not in the pack: a link, which takes no place in a frame.
     let mut forge = Forge::new();
     let at = forge.find(is_block);
     let object = forge.member(at).name.object;
     forge.lines[at.0].contents.members.push(Member {
-        name: MemberName::good(Object {
-            store: other_store(),
-            ..object
-        }),
-        place: Place::Link {
-            target: object.store,
-        },
+        name: MemberName::good(Object { store: other_store(), ..object }),
+        place: Place::Link { target: object.store },
     });
     let key = forge.pack_key(at.0);
     let report = forge.check();
     let id = object.id.to_string();
-    assert_tells(
-        &report,
-        &key,
-        ProblemKind::Undecodable,
-        &["does not have", &id, "link"],
-    );
+    assert_tells(&report, &key, ProblemKind::Undecodable, &["does not have", &id, "link"]);
 }
 
 #[test]
@@ -173,12 +134,7 @@ fn an_index_that_calls_a_pack_the_wrong_kind_is_found() {
     forge.put_pack(line, &bytes, contents);
     let key = forge.pack_key(line);
     let report = forge.check();
-    assert_tells(
-        &report,
-        &key,
-        ProblemKind::Undecodable,
-        &["does not belong"],
-    );
+    assert_tells(&report, &key, ProblemKind::Undecodable, &["does not belong"]);
 }
 
 /// Bytes that are another object's, in a pack that is whole in itself.
@@ -196,12 +152,7 @@ fn members_with_wrong_bytes_are_found() {
         let id = name.object.id.to_string();
         assert_tells(&report, &key, ProblemKind::Undecodable, &[&id]);
         let manifest = forge.manifest_key();
-        assert_tells(
-            &report,
-            &manifest,
-            ProblemKind::Unresolved,
-            &[&id, "is missing"],
-        );
+        assert_tells(&report, &manifest, ProblemKind::Unresolved, &[&id, "is missing"]);
     }
 }
 
@@ -218,12 +169,7 @@ fn a_tar_that_differs_from_the_table_of_contents_is_found() {
     let (bytes, contents) = assemble(&frames, &zeros, members.clone());
     forge.put_pack(at.0, &bytes, contents);
     let key = forge.pack_key(at.0);
-    assert_tells(
-        &forge.check(),
-        &key,
-        ProblemKind::Undecodable,
-        &["tar header"],
-    );
+    assert_tells(&forge.check(), &key, ProblemKind::Undecodable, &["tar header"]);
 
     // Something behind the last member, and an end that is none.
     let mut forge = Forge::new();
@@ -231,12 +177,7 @@ fn a_tar_that_differs_from_the_table_of_contents_is_found() {
     let (bytes, contents) = assemble(&frames, &[1; 1024], members.clone());
     forge.put_pack(at.0, &bytes, contents);
     let key = forge.pack_key(at.0);
-    assert_tells(
-        &forge.check(),
-        &key,
-        ProblemKind::Undecodable,
-        &["end of the tar"],
-    );
+    assert_tells(&forge.check(), &key, ProblemKind::Undecodable, &["end of the tar"]);
 
     let mut forge = Forge::new();
     let mut more = frames.clone();
@@ -244,12 +185,7 @@ fn a_tar_that_differs_from_the_table_of_contents_is_found() {
     let (bytes, contents) = assemble(&more, &zeros, members);
     forge.put_pack(at.0, &bytes, contents);
     let key = forge.pack_key(at.0);
-    assert_tells(
-        &forge.check(),
-        &key,
-        ProblemKind::Undecodable,
-        &["not listed"],
-    );
+    assert_tells(&forge.check(), &key, ProblemKind::Undecodable, &["not listed"]);
 }
 
 #[test]
@@ -260,12 +196,7 @@ fn a_pack_that_is_no_pack_is_found() {
     forge.put_pack(line, b"nothing of the kind", contents);
     let key = forge.pack_key(line);
     let report = forge.check();
-    assert_tells(
-        &report,
-        &key,
-        ProblemKind::Undecodable,
-        &["table of contents"],
-    );
+    assert_tells(&report, &key, ProblemKind::Undecodable, &["table of contents"]);
 }
 
 #[test]
@@ -291,12 +222,7 @@ fn a_pointer_that_leads_nowhere_is_named_with_library_object_and_path() {
         let id = object.id.to_string();
         let words = [DOCUMENTS, &kind.to_string(), &id, "is missing"];
         assert_tells(&report, &manifest, ProblemKind::Unresolved, &words);
-        assert!(
-            report
-                .problems
-                .iter()
-                .all(|problem| problem.kind == ProblemKind::Unresolved)
-        );
+        assert!(report.problems.iter().all(|problem| problem.kind == ProblemKind::Unresolved));
 
         // Listed as damage, it is no problem.
         let first = forge.manifest.snapshot;
@@ -304,21 +230,18 @@ fn a_pointer_that_leads_nowhere_is_named_with_library_object_and_path() {
             let ids: Vec<&str> = problem.detail.split(' ').collect();
             let word = |before: &str| ids[ids.iter().position(|word| *word == before).unwrap() + 1];
             let library: LibraryId = word("library").trim_end_matches(',').parse().unwrap();
-            forge
-                .manifest
-                .damage
-                .push(seawall::repository::manifest::Damage {
-                    store: object.store,
-                    kind,
-                    id: object.id,
-                    library,
-                    reason: "missing".into(),
-                    detail: "is missing".into(),
-                    paths: Vec::new(),
-                    first_seen: first,
-                    kept: None,
-                    accepted: None,
-                });
+            forge.manifest.damage.push(seawall::repository::manifest::Damage {
+                store: object.store,
+                kind,
+                id: object.id,
+                library,
+                reason: "missing".into(),
+                detail: "is missing".into(),
+                paths: Vec::new(),
+                first_seen: first,
+                kept: None,
+                accepted: None,
+            });
         }
         forge.marker.damage += 1;
         let report = forge.check();
@@ -347,15 +270,8 @@ fn paths_of_the_newest_state_are_named() {
         }
     }
     let report = forge.check();
-    let details: Vec<&str> = report
-        .problems
-        .iter()
-        .map(|problem| &*problem.detail)
-        .collect();
-    assert!(
-        details.iter().any(|detail| detail.contains("needed by /")),
-        "{details:#?}"
-    );
+    let details: Vec<&str> = report.problems.iter().map(|problem| &*problem.detail).collect();
+    assert!(details.iter().any(|detail| detail.contains("needed by /")), "{details:#?}");
 }
 
 #[test]
@@ -364,11 +280,7 @@ fn links_lead_to_earlier_members_of_equal_kind_and_id() {
     let at = forge.find(is_block);
     let object = forge.lines[at.0].contents.members[at.1].name.object;
     let link = |id| {
-        let name = MemberName::good(Object {
-            store: other_store(),
-            id,
-            ..object
-        });
+        let name = MemberName::good(Object { store: other_store(), id, ..object });
         (name, Entry::Link(object.store))
     };
     let with = |position: fn(usize) -> usize, link: (MemberName, Entry)| {
@@ -382,19 +294,9 @@ fn links_lead_to_earlier_members_of_equal_kind_and_id() {
     let (report, _) = with(|end| end, link(object.id));
     assert!(report.is_good(), "{:#?}", report.problems);
     let (report, key) = with(|_| 0, link(object.id));
-    assert_tells(
-        &report,
-        &key,
-        ProblemKind::Undecodable,
-        &["links lead to nothing"],
-    );
+    assert_tells(&report, &key, ProblemKind::Undecodable, &["links lead to nothing"]);
     let (report, key) = with(|end| end, link(ObjectId::new([1; 20])));
-    assert_tells(
-        &report,
-        &key,
-        ProblemKind::Undecodable,
-        &["links lead to nothing"],
-    );
+    assert_tells(&report, &key, ProblemKind::Undecodable, &["links lead to nothing"]);
 
     // In an earlier pack, and in a later one.
     for is_later in [false, true] {
@@ -413,18 +315,8 @@ fn links_lead_to_earlier_members_of_equal_kind_and_id() {
             forge.lines.insert(0, moved);
         }
         let report = forge.check();
-        let told = tells(
-            &report,
-            &key,
-            ProblemKind::Undecodable,
-            &["links lead to nothing"],
-        );
-        assert_eq!(
-            (told, report.is_good()),
-            (is_later, !is_later),
-            "{:#?}",
-            report.problems
-        );
+        let told = tells(&report, &key, ProblemKind::Undecodable, &["links lead to nothing"]);
+        assert_eq!((told, report.is_good()), (is_later, !is_later), "{:#?}", report.problems);
     }
 }
 
@@ -461,24 +353,15 @@ fn a_manifest_that_says_something_else_than_the_dump_is_found() {
     });
     lie(&["the origin of library"], |forge| {
         let libraries = &mut forge.manifest.libraries;
-        libraries
-            .iter_mut()
-            .find(|library| library.origin.is_some())
-            .unwrap()
-            .origin = None;
+        libraries.iter_mut().find(|library| library.origin.is_some()).unwrap().origin = None;
     });
     lie(&["valid-since of library"], |forge| {
         let libraries = &mut forge.manifest.libraries;
-        let library = libraries
-            .iter_mut()
-            .find(|library| library.valid_since.is_some());
+        let library = libraries.iter_mut().find(|library| library.valid_since.is_some());
         library.unwrap().valid_since = None;
     });
     lie(&["no dump of seafile's database"], |forge| {
-        forge
-            .manifest
-            .databases
-            .retain(|database| database.role != "seafile");
+        forge.manifest.databases.retain(|database| database.role != "seafile");
     });
 }
 
@@ -497,19 +380,10 @@ fn dumps_that_are_not_what_the_manifest_says_are_found() {
     };
     // Other pointers in the dump than the manifest has.
     let mut forge = Forge::new();
-    forge.redump(
-        "seafile",
-        32 << 20,
-        sql("DELETE FROM Branch WHERE rowid = 1"),
-    );
+    forge.redump("seafile", 32 << 20, sql("DELETE FROM Branch WHERE rowid = 1"));
     let manifest = forge.manifest_key();
     let report = forge.check();
-    assert_tells(
-        &report,
-        &manifest,
-        ProblemKind::Contradiction,
-        &["the heads of library"],
-    );
+    assert_tells(&report, &manifest, ProblemKind::Contradiction, &["the heads of library"]);
 
     let undecodable = |words: &[&str], change: &dyn Fn(&mut Forge) -> usize| {
         let mut forge = Forge::new();
@@ -620,17 +494,9 @@ fn a_deep_check_finds_what_the_levels_below_find() {
             .into_iter()
             .filter(|(_, kind)| *kind != ProblemKind::Unresolved)
             .collect();
-        assert_eq!(
-            told,
-            [(key.clone(), ProblemKind::Altered)],
-            "{:#?}",
-            report.problems
-        );
+        assert_eq!(told, [(key.clone(), ProblemKind::Altered)], "{:#?}", report.problems);
         let data = report.data.unwrap();
-        assert!(
-            data.read.bytes + bytes.len() as u64 >= data.of.bytes,
-            "{data:?}"
-        );
+        assert!(data.read.bytes + bytes.len() as u64 >= data.of.bytes, "{data:?}");
         run("rm", &[copy.path.join(&key).to_str().unwrap()]);
         let report = copy.check(Level::Deep);
         assert_tells(&report, &key, ProblemKind::Missing, &[]);

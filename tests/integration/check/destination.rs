@@ -18,19 +18,14 @@ fn open(backend: Arc<dyn Backend>) -> Repository {
 }
 
 fn faulty(copy: &Copy, plan: Plan) -> (Arc<FaultyBackend<LocalBackend>>, Repository) {
-    let backend = Arc::new(FaultyBackend::new(
-        LocalBackend::open(&copy.path).unwrap(),
-        plan,
-    ));
+    let backend = Arc::new(FaultyBackend::new(LocalBackend::open(&copy.path).unwrap(), plan));
     (Arc::clone(&backend), open(backend))
 }
 
 #[test]
 fn check_only_reads_and_lists_once() {
     let copy = Copy::new();
-    let backend = Arc::new(RecordingBackend::new(
-        LocalBackend::open(&copy.path).unwrap(),
-    ));
+    let backend = Arc::new(RecordingBackend::new(LocalBackend::open(&copy.path).unwrap()));
     let repository = open(Arc::clone(&backend) as _);
     backend.take();
     for level in [Level::Names, Level::Data, Level::Deep] {
@@ -44,10 +39,7 @@ fn check_only_reads_and_lists_once() {
         assert_eq!(listings.len(), 2, "markers, and everything: {listings:?}");
         let mut keys = Vec::new();
         for recorded in &operations {
-            assert!(matches!(
-                recorded.operation.verb(),
-                Verb::Get | Verb::Stat | Verb::List
-            ));
+            assert!(matches!(recorded.operation.verb(), Verb::Get | Verb::Stat | Verb::List));
             // A length is asked for before what nothing tells the length of.
             if recorded.operation.verb() != Verb::Stat {
                 keys.extend(recorded.operation.key());
@@ -76,29 +68,19 @@ fn damage_of_a_snapshot_that_is_forgotten_meanwhile_is_not_reported() {
     };
     let report = check::run(&repository, &Options::default(), &forget).unwrap();
     assert!(report.is_good(), "{:#?}", report.problems);
-    let forgotten: Vec<String> = report
-        .information
-        .forgotten_meanwhile
-        .iter()
-        .map(ToString::to_string)
-        .collect();
+    let forgotten: Vec<String> =
+        report.information.forgotten_meanwhile.iter().map(ToString::to_string).collect();
     assert_eq!(forgotten, [name]);
 }
 
 #[test]
 fn what_the_destination_refuses_to_give_does_not_hide_the_rest() {
     let copy = Copy::new();
-    let keys: Vec<String> = [
-        "markers",
-        "data/lists",
-        "data/index",
-        "data/manifests",
-        "data/blocks",
-        "databases",
-    ]
-    .iter()
-    .map(|folder| copy.keys(folder, |_| true)[0].clone())
-    .collect();
+    let keys: Vec<String> =
+        ["markers", "data/lists", "data/index", "data/manifests", "data/blocks", "databases"]
+            .iter()
+            .map(|folder| copy.keys(folder, |_| true)[0].clone())
+            .collect();
     for kind in [ErrorKind::PermissionDenied, ErrorKind::Other] {
         for key in &keys {
             let plan = Plan::new().always(Verb::Get, key, Fault::FailBefore(kind));
@@ -109,11 +91,7 @@ fn what_the_destination_refuses_to_give_does_not_hide_the_rest() {
                 ProblemKind::Unreadable
             };
             assert_eq!(problems(&report), [(key.clone(), expected)]);
-            assert!(
-                report.problems[0].detail.contains("cannot be read"),
-                "{:?}",
-                report.problems
-            );
+            assert!(report.problems[0].detail.contains("cannot be read"), "{:?}", report.problems);
         }
     }
 }
@@ -131,26 +109,16 @@ fn a_destination_that_does_not_answer_is_an_error() {
         (Verb::Get, "data"),
     ] {
         let (_, repository) = faulty(&copy, Plan::new().always(verb, prefix, fails));
-        let options = Options {
-            level: Level::Data,
-            ..Options::default()
-        };
+        let options = Options { level: Level::Data, ..Options::default() };
         let result = check::run(&repository, &options, &|_| {});
         if prefix == "data/blocks" {
             // Fewer than it takes to lose patience: each is told.
             let report = result.unwrap();
             assert!(!report.is_good());
             let kinds = report.problems.iter().map(|problem| problem.kind);
-            assert!(
-                kinds
-                    .into_iter()
-                    .all(|kind| kind == ProblemKind::Unreadable)
-            );
+            assert!(kinds.into_iter().all(|kind| kind == ProblemKind::Unreadable));
         } else {
-            assert!(
-                matches!(result, Err(Error::Backend(_))),
-                "{verb:?} {prefix}"
-            );
+            assert!(matches!(result, Err(Error::Backend(_))), "{verb:?} {prefix}");
         }
     }
     // Everything at the second level: patience ends.
@@ -158,10 +126,7 @@ fn a_destination_that_does_not_answer_is_an_error() {
     for folder in ["data/blocks", "data/trees", "data/files", "databases"] {
         plan = plan.always(Verb::Get, folder, fails);
     }
-    let options = Options {
-        level: Level::Data,
-        ..Options::default()
-    };
+    let options = Options { level: Level::Data, ..Options::default() };
     let result = check::run(&faulty(&copy, plan).1, &options, &|_| {});
     assert!(matches!(result, Err(Error::Backend(_))));
 }

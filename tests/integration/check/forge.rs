@@ -42,26 +42,14 @@ impl Forge {
     pub(super) fn new() -> Self {
         let copy = Copy::new();
         let repository = copy.open(vec![world().host_key.verifying()]).unwrap();
-        let marker = repository
-            .markers()
-            .unwrap()
-            .latest()
-            .unwrap()
-            .marker
-            .clone();
+        let marker = repository.markers().unwrap().latest().unwrap().marker.clone();
         let manifest = read_manifest(&repository, &marker).unwrap();
         let mut lines = Vec::new();
         for named in &marker.lists {
             let list = List::read(&repository, named).unwrap();
             lines.extend(list.read_segment(&repository).unwrap().1);
         }
-        Self {
-            copy,
-            repository,
-            marker,
-            manifest,
-            lines,
-        }
+        Self { copy, repository, marker, manifest, lines }
     }
 
     /// A member that fits and that the snapshot cannot do without: its line and its place there.
@@ -111,12 +99,7 @@ impl Forge {
                 (member.name, Entry::Bytes(bytes.to_vec()))
             }
         };
-        self.lines[line]
-            .contents
-            .members
-            .iter()
-            .map(entry)
-            .collect()
+        self.lines[line].contents.members.iter().map(entry).collect()
     }
 
     /// Builds a pack anew from other members.
@@ -157,11 +140,7 @@ impl Forge {
         part_bytes: usize,
     ) -> (Vec<Part>, Sha256) {
         let mut parts = Vec::new();
-        let options = PartOptions {
-            level: 1,
-            part_bytes,
-            frame_bytes: part_bytes.min(4 << 20),
-        };
+        let options = PartOptions { level: 1, part_bytes, frame_bytes: part_bytes.min(4 << 20) };
         let mut writer = PartWriter::new(options, |index, bytes| {
             let key = format!("{name}.{index:05}");
             self.copy.write(&key, &bytes);
@@ -179,14 +158,9 @@ impl Forge {
     }
 
     fn stream(&self, parts: &[Part]) -> Vec<u8> {
-        let parts = parts
-            .iter()
-            .map(|part| Ok(self.copy.read(part.key.as_str())));
+        let parts = parts.iter().map(|part| Ok(self.copy.read(part.key.as_str())));
         let mut plain = Vec::new();
-        PartReader::new(parts)
-            .unwrap()
-            .read_to_end(&mut plain)
-            .unwrap();
+        PartReader::new(parts).unwrap().read_to_end(&mut plain).unwrap();
         plain
     }
 
@@ -197,12 +171,7 @@ impl Forge {
         part_bytes: usize,
         change: impl FnOnce(&mut Vec<u8>),
     ) -> usize {
-        let at = self
-            .manifest
-            .databases
-            .iter()
-            .position(|database| database.role == role)
-            .unwrap();
+        let at = self.manifest.databases.iter().position(|database| database.role == role).unwrap();
         let mut plain = self.stream(&self.manifest.databases[at].parts);
         change(&mut plain);
         let name = format!("databases/{}/{role}.db.zst", self.marker.snapshot);
@@ -214,12 +183,7 @@ impl Forge {
 
     /// Stores another tar in place of a group's.
     pub(super) fn refile(&mut self, label: &str, change: impl FnOnce(&mut Vec<u8>)) -> usize {
-        let at = self
-            .manifest
-            .files
-            .iter()
-            .position(|group| group.label == label)
-            .unwrap();
+        let at = self.manifest.files.iter().position(|group| group.label == label).unwrap();
         let mut plain = self.stream(&self.manifest.files[at].parts);
         change(&mut plain);
         let name = format!("data/files/{}/{label}.tar.zst", self.marker.snapshot);
@@ -232,12 +196,7 @@ impl Forge {
     /// Puts segment, list, manifest, sums and marker as if a run had written them.
     pub(super) fn sign(&mut self) {
         let seal = self.repository.seal();
-        let header = Header {
-            segment: 1,
-            snapshot: self.marker.snapshot,
-            number: 999,
-            tier: 0,
-        };
+        let header = Header { segment: 1, snapshot: self.marker.snapshot, number: 999, tier: 0 };
         let mut writer = SegmentWriter::new(&header).unwrap();
         for line in &self.lines {
             writer.add(line).unwrap();
@@ -245,37 +204,26 @@ impl Forge {
         let packs = writer.packs().to_vec();
         let segment = writer.finish().unwrap();
         let segment_name = Sha256::of(&segment);
-        self.copy
-            .write(names::segment(&segment_name, seal).as_str(), &segment);
+        self.copy.write(names::segment(&segment_name, seal).as_str(), &segment);
         let list = List::to_bytes(&self.repository, &segment_name, &packs).unwrap();
         let list_name = Sha256::of(&list);
         let list_key = names::list(&list_name);
         self.copy.write(list_key.as_str(), &list);
-        self.marker.lists = vec![Named {
-            key: list_key,
-            sha256: list_name,
-            size: list.len() as u64,
-        }];
+        self.marker.lists =
+            vec![Named { key: list_key, sha256: list_name, size: list.len() as u64 }];
         self.marker.packs = self.lines.len() as u64;
         self.marker.bytes = self.lines.iter().map(|line| line.size).sum();
         let manifest = self.manifest.to_bytes().unwrap();
         let manifest_key = names::manifest(self.marker.snapshot, seal);
         self.copy.write(manifest_key.as_str(), &manifest);
         let mut entries = vec![(Sha256::of(&manifest), manifest_key)];
-        entries.extend(
-            self.manifest
-                .parts()
-                .map(|part| (part.sha256, part.key.clone())),
-        );
+        entries.extend(self.manifest.parts().map(|part| (part.sha256, part.key.clone())));
         let sums = Sums::new(entries).unwrap().to_bytes();
         self.copy.write(self.marker.sums.key.as_str(), &sums);
         self.marker.sums.sha256 = Sha256::of(&sums);
         self.marker.sums.size = sums.len() as u64;
         let text = note::sign(&self.marker.to_text(), world().host_key.signing()).unwrap();
-        self.copy.write(
-            names::marker(self.marker.snapshot).as_str(),
-            text.as_bytes(),
-        );
+        self.copy.write(names::marker(self.marker.snapshot).as_str(), text.as_bytes());
     }
 
     /// Signs, and checks all that there is.
@@ -297,10 +245,7 @@ pub(super) fn assemble(
 ) -> (Vec<u8>, Contents) {
     let mut bytes = Vec::new();
     let mut seek_table = Vec::new();
-    let mut contents = Contents {
-        frames: Vec::new(),
-        members,
-    };
+    let mut contents = Contents { frames: Vec::new(), members };
     let entry = |table: &mut Vec<u8>, len: usize, plain_len: usize| {
         table.extend((len as u32).to_le_bytes());
         table.extend((plain_len as u32).to_le_bytes());
@@ -326,8 +271,6 @@ pub(super) fn assemble(
     seek_table.extend(count.to_le_bytes());
     seek_table.push(0);
     seek_table.extend(0x8F92_EAB1_u32.to_le_bytes());
-    Skippable::SeekTable
-        .append(&seek_table, &mut bytes)
-        .unwrap();
+    Skippable::SeekTable.append(&seek_table, &mut bytes).unwrap();
     (bytes, contents)
 }

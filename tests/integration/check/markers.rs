@@ -32,10 +32,7 @@ fn damaged_markers_are_no_snapshots() {
             let report = copy.check(Level::Names);
             assert_eq!(problems(&report), [(key, ProblemKind::Signature)], "{name}");
             assert_eq!(report.snapshots, 2);
-            assert!(
-                report.information.gaps.is_empty(),
-                "reported once, not as a gap too"
-            );
+            assert!(report.information.gaps.is_empty(), "reported once, not as a gap too");
         }
     }
 }
@@ -55,21 +52,14 @@ fn swapped_and_renamed_markers_are_no_snapshots() {
     fs::rename(copy.path.join(&keys[2]), copy.path.join(&later)).unwrap();
     let report = copy.check(Level::Names);
     assert_eq!(problems(&report), [(later, ProblemKind::Signature)]);
-    assert!(
-        report.problems[0].detail.contains("says that it is"),
-        "{:?}",
-        report.problems
-    );
+    assert!(report.problems[0].detail.contains("says that it is"), "{:?}", report.problems);
 }
 
 #[test]
 fn a_marker_of_another_repository_is_no_snapshot() {
     let copy = Copy::new();
     let other = World::local();
-    let key = format!(
-        "markers/{}",
-        other.backup(&Source::example()).marker.snapshot
-    );
+    let key = format!("markers/{}", other.backup(&Source::example()).marker.snapshot);
     copy.write(&key, &fs::read(other.repository_path().join(&key)).unwrap());
     let pinned = vec![world().host_key.verifying(), other.host_key.verifying()];
     let report = checked(&copy.open(pinned).unwrap(), Level::Names);
@@ -84,9 +74,7 @@ fn a_removed_marker_is_a_gap_that_is_told() {
     fs::remove_file(copy.path.join(&keys[1])).unwrap();
     let report = copy.check(Level::Data);
     assert!(report.is_good());
-    let [gap] = &report.information.gaps[..] else {
-        panic!("{:?}", report.information)
-    };
+    let [gap] = &report.information.gaps[..] else { panic!("{:?}", report.information) };
     assert_eq!(format!("markers/{}", gap.previous), keys[1]);
     assert_eq!(format!("markers/{}", gap.snapshot), keys[2]);
     // Sums and manifest of the second; the rest is named by the third too.
@@ -98,30 +86,16 @@ fn a_removed_marker_is_a_gap_that_is_told() {
 fn a_signature_by_an_unpinned_key_is_told_once() {
     let copy = Copy::new();
     let report = checked(&copy.open(Vec::new()).unwrap(), Level::Names);
-    let [problem] = &report.problems[..] else {
-        panic!("{:#?}", report.problems)
-    };
+    let [problem] = &report.problems[..] else { panic!("{:#?}", report.problems) };
     assert_eq!(problem.kind, ProblemKind::Unpinned);
-    assert_eq!(
-        problem.key.as_str(),
-        format!("keys/{}.pub", world().host_key.id())
-    );
+    assert_eq!(problem.key.as_str(), format!("keys/{}.pub", world().host_key.id()));
     assert_eq!(problem.affected, 3);
-    assert!(
-        problem
-            .detail
-            .contains(&world().host_key.verifying().to_string())
-    );
+    assert!(problem.detail.contains(&world().host_key.verifying().to_string()));
     // With the published key gone too, nothing can be said of the markers.
     fs::remove_file(copy.path.join(problem.key.as_str())).unwrap();
     let report = checked(&copy.open(Vec::new()).unwrap(), Level::Names);
     assert_eq!(report.problems.len(), 3);
-    assert!(
-        report
-            .problems
-            .iter()
-            .all(|problem| problem.kind == ProblemKind::Signature)
-    );
+    assert!(report.problems.iter().all(|problem| problem.kind == ProblemKind::Signature));
 }
 
 #[test]
@@ -142,33 +116,17 @@ fn seawall_json_is_checked_as_far_as_anything_speaks_of_it() {
     let copy = Copy::new();
     let opened = copy.open(pinned()).unwrap();
     fs::remove_file(copy.path.join(key)).unwrap();
-    assert_eq!(
-        problems(&checked(&opened, Level::Names)),
-        [(key.into(), ProblemKind::Missing)]
-    );
-    assert!(matches!(
-        copy.open(pinned()),
-        Err(Error::ConfigurationMissing { .. })
-    ));
+    assert_eq!(problems(&checked(&opened, Level::Names)), [(key.into(), ProblemKind::Missing)]);
+    assert!(matches!(copy.open(pinned()), Err(Error::ConfigurationMissing { .. })));
 
     // Another's, or one digit of the id: every marker belongs to another repository then.
     let copy = Copy::new();
     let opened = copy.open(pinned()).unwrap();
-    copy.write(
-        key,
-        &fs::read(World::local().repository_path().join(key)).unwrap(),
-    );
-    assert_eq!(
-        problems(&checked(&opened, Level::Names)),
-        [(key.into(), ProblemKind::Altered)]
-    );
+    copy.write(key, &fs::read(World::local().repository_path().join(key)).unwrap());
+    assert_eq!(problems(&checked(&opened, Level::Names)), [(key.into(), ProblemKind::Altered)]);
     let report = copy.check(Level::Names);
     assert_eq!(report.problems.len(), 4);
     let last = report.problems.last().unwrap();
     assert_eq!((last.key.as_str(), last.kind), (key, ProblemKind::Altered));
-    assert!(
-        last.detail.contains(world().repository.id().as_str()),
-        "{}",
-        last.detail
-    );
+    assert!(last.detail.contains(world().repository.id().as_str()), "{}", last.detail);
 }

@@ -18,12 +18,8 @@ const PHOTOS: &str = "5dbd46b1-17a4-4b5c-839d-8a9946370e27";
 const UNICODE: &str = "830ac5d7-2294-4f9c-ae5f-81500eb54e68";
 
 fn check(world: &World, level: Level, snapshot: Option<&str>) -> Report {
-    let options = Options {
-        level,
-        snapshot: snapshot.map(Into::into),
-        workers: 2,
-        ..Options::default()
-    };
+    let options =
+        Options { level, snapshot: snapshot.map(Into::into), workers: 2, ..Options::default() };
     check::run(&world.repository, &options, &|_| {}).unwrap()
 }
 
@@ -119,22 +115,13 @@ fn gaps_in_the_trash_are_damage_when_the_library_comes_back() {
          DELETE FROM RepoTrash WHERE repo_id = '{CLEANED}'"
     ));
     let report = world.backup(&source);
-    assert!(
-        report.marker.damage > 0,
-        "history is gone, and nothing says that it may be"
-    );
+    assert!(report.marker.damage > 0, "history is gone, and nothing says that it may be");
     assert_deep(&world);
 }
 
 #[test]
 fn a_flipped_byte_is_found_reported_and_healed() {
-    for folder in [
-        "data/blocks",
-        "data/trees",
-        "databases",
-        "data/files",
-        "data/index",
-    ] {
+    for folder in ["data/blocks", "data/trees", "databases", "data/files", "data/index"] {
         let world = World::local();
         let source = Source::example();
         world.backup(&source);
@@ -147,28 +134,17 @@ fn a_flipped_byte_is_found_reported_and_healed() {
         let key = key.to_str().unwrap().to_owned();
 
         let names = check(&world, Level::Names, None);
-        assert_eq!(
-            names.is_good(),
-            folder != "data/index",
-            "names and sizes are right"
-        );
+        assert_eq!(names.is_good(), folder != "data/index", "names and sizes are right");
         let found = check(&world, Level::Data, None);
         assert_eq!(problems(&found), [(key.clone(), ProblemKind::Altered)]);
         let before = world.keys();
         let recorded = record(&world, &found).unwrap();
         assert_eq!(
-            recorded
-                .keys
-                .iter()
-                .map(seawall_backends::Key::as_str)
-                .collect::<Vec<_>>(),
+            recorded.keys.iter().map(seawall_backends::Key::as_str).collect::<Vec<_>>(),
             [&*key]
         );
-        let new: Vec<String> = world
-            .keys()
-            .into_iter()
-            .filter(|key| !before.contains(key))
-            .collect();
+        let new: Vec<String> =
+            world.keys().into_iter().filter(|key| !before.contains(key)).collect();
         assert_eq!(new, [recorded.record.to_string()]);
         assert!(new[0].starts_with("data/runs/damaged-2"), "{new:?}");
         let text = world.backend.get(&recorded.record, None).unwrap();
@@ -193,11 +169,7 @@ fn what_a_backup_cannot_store_anew_is_not_recorded() {
     world.backup(&Source::example());
     let marker = files_below(&world.repository_path().join("markers"))[0].clone();
     let before = world.keys();
-    assert_eq!(
-        record(&world, &check(&world, Level::Data, None)),
-        None,
-        "nothing is bad"
-    );
+    assert_eq!(record(&world, &check(&world, Level::Data, None)), None, "nothing is bad");
     overwrite(&marker, b"no marker");
     let report = check(&world, Level::Data, None);
     assert_eq!(problems(&report)[0].1, ProblemKind::Signature);
@@ -219,18 +191,12 @@ fn pointers_that_lead_nowhere_and_contradictions_are_not_recorded() {
     });
     forge.manifest.libraries[0].name = Some("another".into());
     let report = forge.check();
-    let kinds: Vec<ProblemKind> = problems(&report)
-        .into_iter()
-        .map(|(_, kind)| kind)
-        .collect();
+    let kinds: Vec<ProblemKind> = problems(&report).into_iter().map(|(_, kind)| kind).collect();
     assert!(
         kinds.contains(&ProblemKind::Unresolved) && kinds.contains(&ProblemKind::Contradiction)
     );
     let now = seawall::time::Clock::system().now();
-    assert_eq!(
-        check::record(&forge.repository, &report, now).unwrap(),
-        None
-    );
+    assert_eq!(check::record(&forge.repository, &report, now).unwrap(), None);
 }
 
 #[test]
@@ -244,15 +210,10 @@ fn only_the_record_is_ever_written() {
     world.through(std::sync::Arc::clone(&backend) as _);
     let report = check(&world, Level::Deep, None);
     let writes = |backend: &RecordingBackend<LocalBackend>| {
-        let operations = backend
-            .take()
-            .into_iter()
-            .map(|recorded| recorded.operation);
+        let operations = backend.take().into_iter().map(|recorded| recorded.operation);
         let writing = operations
             .filter(|operation| !matches!(operation.verb(), Verb::Get | Verb::Stat | Verb::List));
-        writing
-            .filter_map(|operation| operation.key().map(ToString::to_string))
-            .collect::<Vec<_>>()
+        writing.filter_map(|operation| operation.key().map(ToString::to_string)).collect::<Vec<_>>()
     };
     assert_eq!(writes(&backend), Vec::<String>::new());
     let recorded = record(&world, &report).unwrap();
@@ -265,24 +226,13 @@ fn the_size_of_a_pack_is_taken_from_any_segment() {
     let mut forge = Forge::new();
     forge.sign();
     let key = forge.pack_key(0);
-    let named_by_first = forge.repository.markers().unwrap().snapshots[0]
-        .marker
-        .lists[0]
-        .clone();
+    let named_by_first = forge.repository.markers().unwrap().snapshots[0].marker.lists[0].clone();
     let list = seawall::repository::index::List::read(&forge.repository, &named_by_first).unwrap();
     let segment = seawall::repository::names::segment(&list.segment, forge.repository.seal());
-    assert!(
-        list.packs
-            .iter()
-            .any(|(_, pack)| key.contains(&pack.to_string()))
-    );
+    assert!(list.packs.iter().any(|(_, pack)| key.contains(&pack.to_string())));
     fs::remove_file(forge.copy.path.join(segment.as_str())).unwrap();
     let bytes = forge.copy.read(&key);
     forge.copy.write(&key, &bytes[1..]);
     let report = super::checked(&forge.repository, Level::Names);
-    assert!(
-        problems(&report).contains(&(key, ProblemKind::Size)),
-        "{:#?}",
-        report.problems
-    );
+    assert!(problems(&report).contains(&(key, ProblemKind::Size)), "{:#?}", report.problems);
 }

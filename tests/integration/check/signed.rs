@@ -29,28 +29,16 @@ fn after(position: usize, change: impl FnOnce(&mut Marker)) -> (String, Report) 
 fn chains_that_do_not_hold_are_found() {
     let chain = |(key, report): (String, Report)| {
         assert!(
-            report
-                .problems
-                .iter()
-                .all(|problem| problem.kind == ProblemKind::Chain),
+            report.problems.iter().all(|problem| problem.kind == ProblemKind::Chain),
             "{:#?}",
             report.problems
         );
-        report
-            .problems
-            .iter()
-            .any(|problem| problem.key.as_str() == key)
+        report.problems.iter().any(|problem| problem.key.as_str() == key)
     };
     assert!(chain(after(2, |marker| marker.sequence = 7)), "a leap");
-    assert!(
-        chain(after(2, |marker| marker.sequence = 2)),
-        "the same number twice"
-    );
+    assert!(chain(after(2, |marker| marker.sequence = 2)), "the same number twice");
     assert!(chain(after(2, |marker| marker.sequence = 1)), "backwards");
-    assert!(
-        chain(after(2, |marker| marker.previous = None)),
-        "number 3 that follows none"
-    );
+    assert!(chain(after(2, |marker| marker.previous = None)), "number 3 that follows none");
     assert!(chain(after(2, |marker| {
         let (previous, _) = marker.previous.unwrap();
         marker.previous = Some((previous, Sha256::of(b"another")));
@@ -69,19 +57,15 @@ fn chains_that_do_not_hold_are_found() {
 
     // A marker that was replaced by another of the same host: what follows it says so.
     let (key, report) = after(0, |marker| marker.damage = 5);
-    let [problem] = &report.problems[..] else {
-        panic!("{:#?}", report.problems)
-    };
+    let [problem] = &report.problems[..] else { panic!("{:#?}", report.problems) };
     assert_eq!(problem.kind, ProblemKind::Chain);
     assert!(problem.key.as_str() != key && problem.detail.contains(&key["markers/".len()..]));
 }
 
 #[test]
 fn totals_that_do_not_fit_the_lists_are_found() {
-    for change in [
-        |marker: &mut Marker| marker.packs += 1,
-        |marker: &mut Marker| marker.bytes -= 1,
-    ] {
+    for change in [|marker: &mut Marker| marker.packs += 1, |marker: &mut Marker| marker.bytes -= 1]
+    {
         let (key, report) = after(2, change);
         assert_eq!(problems(&report), [(key, ProblemKind::Contradiction)]);
     }
@@ -92,9 +76,7 @@ fn totals_that_do_not_fit_the_lists_are_found() {
 #[test]
 fn sizes_in_markers_count() {
     let (_, report) = after(2, |marker| marker.sums.size += 1);
-    let [problem] = &report.problems[..] else {
-        panic!("{:#?}", report.problems)
-    };
+    let [problem] = &report.problems[..] else { panic!("{:#?}", report.problems) };
     assert_eq!(problem.kind, ProblemKind::Size);
     assert!(problem.key.as_str().starts_with("data/lists/"));
 }
@@ -122,47 +104,24 @@ fn sums_that_do_not_fit_the_manifest_are_found() {
         }
     };
     let (copy, key) = with_sums(without("data/manifests/"));
-    assert_eq!(
-        problems(&copy.check(Level::Names)),
-        [(key, ProblemKind::Malformed)]
-    );
+    assert_eq!(problems(&copy.check(Level::Names)), [(key, ProblemKind::Malformed)]);
 
     let (copy, _) = with_sums(without("seahub.db"));
     let report = copy.check(Level::Names);
-    let [problem] = &report.problems[..] else {
-        panic!("{:#?}", report.problems)
-    };
+    let [problem] = &report.problems[..] else { panic!("{:#?}", report.problems) };
     assert_eq!(problem.kind, ProblemKind::Contradiction);
     assert!(problem.key.as_str().contains("seahub.db"));
 
     let (copy, key) = with_sums(|text| format!("{text}# a comment\n"));
-    assert_eq!(
-        problems(&copy.check(Level::Names)),
-        [(key, ProblemKind::Malformed)]
-    );
+    assert_eq!(problems(&copy.check(Level::Names)), [(key, ProblemKind::Malformed)]);
 
     // Two snapshots that name the same part with different bytes.
     let (copy, _) = with_sums(|text| {
-        let line = text
-            .lines()
-            .find(|line| line.contains("seahub.db"))
-            .unwrap();
-        text.replace(
-            &line[..8],
-            if line.starts_with("00000000") {
-                "11111111"
-            } else {
-                "00000000"
-            },
-        )
+        let line = text.lines().find(|line| line.contains("seahub.db")).unwrap();
+        text.replace(&line[..8], if line.starts_with("00000000") { "11111111" } else { "00000000" })
     });
     let report = copy.check(Level::Names);
-    assert!(
-        report
-            .problems
-            .iter()
-            .all(|problem| problem.kind == ProblemKind::Contradiction
-                && problem.key.as_str().contains("seahub.db"))
-    );
+    assert!(report.problems.iter().all(|problem| problem.kind == ProblemKind::Contradiction
+        && problem.key.as_str().contains("seahub.db")));
     assert_eq!(report.problems.len(), 2);
 }

@@ -27,11 +27,7 @@ const KINDS: [(&str, &str, bool, Level); 8] = [
 fn two_of(copy: &Copy, folder: &str, of_snapshot: bool) -> (String, String) {
     let keys = copy.keys(folder, |key| is_snapshot(key) == of_snapshot);
     let first = keys[0].clone();
-    let other = keys
-        .iter()
-        .find(|key| copy.read(key) != copy.read(&first))
-        .unwrap()
-        .clone();
+    let other = keys.iter().find(|key| copy.read(key) != copy.read(&first)).unwrap().clone();
     (first, other)
 }
 
@@ -44,10 +40,7 @@ fn what_is_deleted_is_missing() {
         let report = copy.check(Level::Names);
         assert_eq!(problems(&report), [(key, ProblemKind::Missing)], "{kind}");
         assert!(report.problems[0].affected > 0, "{kind}");
-        assert_eq!(
-            report.problems[0].affected,
-            report.problems[0].snapshots.len() as u64
-        );
+        assert_eq!(report.problems[0].affected, report.problems[0].snapshots.len() as u64);
     }
 }
 
@@ -65,10 +58,7 @@ fn what_is_cut_short_is_found_by_its_size() {
             };
             assert_eq!(*found, key, "{kind}");
             // Nothing tells the size of segments and manifests but their own bytes.
-            assert!(
-                matches!(word, ProblemKind::Size | ProblemKind::Altered),
-                "{kind}: {word:?}"
-            );
+            assert!(matches!(word, ProblemKind::Size | ProblemKind::Altered), "{kind}: {word:?}");
         }
     }
 }
@@ -83,16 +73,9 @@ fn a_flipped_bit_is_found_at_the_level_that_promises_it() {
         bytes[middle] ^= 1;
         copy.write(&key, &bytes);
         if level == Level::Data {
-            assert!(
-                copy.check(Level::Names).is_good(),
-                "{kind}: only reading shows it"
-            );
+            assert!(copy.check(Level::Names).is_good(), "{kind}: only reading shows it");
         }
-        assert_eq!(
-            problems(&copy.check(level)),
-            [(key, ProblemKind::Altered)],
-            "{kind}"
-        );
+        assert_eq!(problems(&copy.check(level)), [(key, ProblemKind::Altered)], "{kind}");
     }
 }
 
@@ -119,9 +102,7 @@ fn one_damaged_thing_does_not_hide_another() {
     let mut expected = Vec::new();
     for (_, folder, of_snapshot, _) in KINDS.into_iter().filter(|kind| kind.3 == Level::Data) {
         let keys = copy.keys(folder, |key| is_snapshot(key) == of_snapshot);
-        let [first, .., last] = &keys[..] else {
-            panic!("{folder}: {keys:?}")
-        };
+        let [first, .., last] = &keys[..] else { panic!("{folder}: {keys:?}") };
         fs::remove_file(copy.path.join(first)).unwrap();
         let mut bytes = copy.read(last);
         bytes[0] ^= 0x80;

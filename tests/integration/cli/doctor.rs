@@ -21,10 +21,7 @@ fn bad(ran: &Ran) -> String {
     assert_eq!(ran.status, 3, "{}{}", ran.stdout, ran.stderr);
     let lines: Vec<&str> = ran.stdout.lines().collect();
     let pairs = lines.windows(2).filter(|pair| pair[0].starts_with("bad "));
-    pairs
-        .map(|pair| pair.join("\n"))
-        .collect::<Vec<_>>()
-        .join("\n")
+    pairs.map(|pair| pair.join("\n")).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
@@ -59,10 +56,7 @@ fn a_good_setup_is_good_and_nothing_is_changed() {
         assert!(text.contains(part), "{part} is not in:\n{text}");
     }
     assert_eq!(state(), before);
-    assert_eq!(
-        user.run(&["doctor", "-q"]).succeeds(),
-        "good      backups can run here\n"
-    );
+    assert_eq!(user.run(&["doctor", "-q"]).succeeds(), "good      backups can run here\n");
     let json = user.run(&["doctor", "--json"]).json();
     assert_eq!(json["findings"][0]["level"], "ok");
 }
@@ -85,11 +79,7 @@ fn a_machine_where_nothing_is_set_up_is_told_what_to_do() {
     let mut command = user.command(&["doctor"]);
     command.env_remove("SEAWALL_REPOSITORY");
     let ran = Ran::of(wait::output(&mut command));
-    assert!(
-        bad(&ran).contains("no repository is named"),
-        "{}",
-        ran.stdout
-    );
+    assert!(bad(&ran).contains("no repository is named"), "{}", ran.stdout);
 }
 
 /// A library that was in the trash has lost the row that says from when on its history is complete. So doctor looks at
@@ -118,11 +108,7 @@ fn history_that_was_collected_is_not_missed() {
     assert!(collected > 20, "{collected}");
     for _ in 0..3 {
         let text = examined(&user, &source.path);
-        assert!(
-            text.succeeds().contains("10 of 10 libraries have objects"),
-            "{}",
-            text.stdout
-        );
+        assert!(text.succeeds().contains("10 of 10 libraries have objects"), "{}", text.stdout);
     }
 }
 
@@ -130,38 +116,19 @@ fn history_that_was_collected_is_not_missed() {
 fn each_thing_that_is_wrong_is_named() {
     type Spoil = fn(&User, &Source);
     let cases: [(Spoil, &str); 10] = [
-        (
-            |user, _| set_mode(&user.path("state"), 0o755),
-            "state folder: ",
-        ),
-        (
-            |user, _| set_mode(&user.path("state/host.key"), 0o644),
-            "chmod 0600",
-        ),
+        (|user, _| set_mode(&user.path("state"), 0o755), "state folder: "),
+        (|user, _| set_mode(&user.path("state/host.key"), 0o644), "chmod 0600"),
         (
             |user, _| fs::remove_file(user.path("state/host.key")).unwrap(),
             "host key: there is none",
         ),
-        (
-            |user, _| fs::write(user.path("state/host.key"), "x").unwrap(),
-            "host key: ",
-        ),
-        (
-            |user, _| fs::remove_file(user.only("keys")).unwrap(),
-            "the repository has no keys/",
-        ),
-        (
-            |user, _| fs::remove_dir_all(user.path("state/repositories")).unwrap(),
-            "has not joined",
-        ),
+        (|user, _| fs::write(user.path("state/host.key"), "x").unwrap(), "host key: "),
+        (|user, _| fs::remove_file(user.only("keys")).unwrap(), "the repository has no keys/"),
+        (|user, _| fs::remove_dir_all(user.path("state/repositories")).unwrap(), "has not joined"),
         (|user, _| flip(&user.only("markers"), 100), "is no snapshot"),
         (
             |_, source| {
-                fs::write(
-                    source.path.join("seafile-data/seafile.db"),
-                    vec![b'x'; 4096],
-                )
-                .unwrap();
+                fs::write(source.path.join("seafile-data/seafile.db"), vec![b'x'; 4096]).unwrap();
             },
             "database: ",
         ),
@@ -191,21 +158,13 @@ fn each_thing_that_is_wrong_is_named() {
             let from = first.path(folder);
             crate::support::run(
                 "cp",
-                &[
-                    "-a",
-                    from.to_str().unwrap(),
-                    user.home.path().to_str().unwrap(),
-                ],
+                &["-a", from.to_str().unwrap(), user.home.path().to_str().unwrap()],
             );
         }
         spoil(&user, &source);
         let ran = examined(&user, &source.path);
         let text = bad(&ran);
-        assert!(
-            text.contains(expected),
-            "{expected} is not in:\n{}",
-            ran.stdout
-        );
+        assert!(text.contains(expected), "{expected} is not in:\n{}", ran.stdout);
         assert!(!ran.stdout.contains("hunter2"));
     }
 }
@@ -238,10 +197,7 @@ fn places_inside_of_each_other_are_bad() {
 fn a_repository_that_this_user_cannot_write_is_bad() {
     let (user, source) = (User::new(), Source::example());
     user.backup(&source.path).succeeds();
-    crate::support::run(
-        "chmod",
-        &["-R", "a+rX,a-w", user.repository().to_str().unwrap()],
-    );
+    crate::support::run("chmod", &["-R", "a+rX,a-w", user.repository().to_str().unwrap()]);
     set_mode(user.home.path(), 0o755);
     let binary = user.path("seawall");
     fs::copy(env!("CARGO_BIN_EXE_seawall"), &binary).unwrap();
@@ -250,19 +206,11 @@ fn a_repository_that_this_user_cannot_write_is_bad() {
     if rustix::process::geteuid().is_root() {
         command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
     }
-    command
-        .arg(&binary)
-        .arg("doctor")
-        .arg("-r")
-        .arg(user.repository());
+    command.arg(&binary).arg("doctor").arg("-r").arg(user.repository());
     command.arg("--state-dir").arg(user.path("none"));
     let ran = Ran::of(wait::output(&mut command));
     let text = bad(&ran);
-    assert!(
-        text.contains("writable: ") && text.contains("ermission"),
-        "{}",
-        ran.stdout
-    );
+    assert!(text.contains("writable: ") && text.contains("ermission"), "{}", ran.stdout);
 }
 
 /// A store that overwrites.
@@ -308,15 +256,9 @@ fn a_destination_that_overwrites_is_bad_and_keeps_its_bytes() {
         doctor::destination(&mut report, &setup);
         assert_eq!(backend.get(&names::configuration(), None).unwrap(), bytes);
         assert_eq!(backend.list("").count(), 1);
-        let found = report
-            .findings
-            .iter()
-            .find(|finding| finding.what == "create-only");
+        let found = report.findings.iter().find(|finding| finding.what == "create-only");
         found.unwrap().level
     };
-    assert_eq!(
-        levels(Arc::new(Overwriting(MemoryBackend::default()))),
-        Level::Bad
-    );
+    assert_eq!(levels(Arc::new(Overwriting(MemoryBackend::default()))), Level::Bad);
     assert_eq!(levels(Arc::new(MemoryBackend::default())), Level::Ok);
 }

@@ -25,21 +25,12 @@ impl Waiting {
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = silent.local_addr().unwrap().port();
         let mut command = user.command(arguments);
-        command.env(
-            "SEAWALL_REPOSITORY",
-            format!("sftp://nobody@127.0.0.1:{port}/repository"),
-        );
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped());
+        command.env("SEAWALL_REPOSITORY", format!("sftp://nobody@127.0.0.1:{port}/repository"));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let child = Killed(adapt(command).spawn().unwrap());
         wait::step("seawall connects");
         let (connection, _) = silent.accept().unwrap();
-        Self {
-            child,
-            _connection: connection,
-        }
+        Self { child, _connection: connection }
     }
 
     fn send(&self, signal: Signal) {
@@ -51,13 +42,7 @@ impl Waiting {
     fn end(mut self) -> (ExitStatus, String) {
         let mut said = String::new();
         wait::step("seawall ends after a signal");
-        self.child
-            .0
-            .stderr
-            .take()
-            .unwrap()
-            .read_to_string(&mut said)
-            .unwrap();
+        self.child.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
         let status = wait::end_of(&mut self.child.0, "seawall after a signal");
         (status, said)
     }
@@ -69,18 +54,8 @@ fn an_interrupted_run_says_what_is_kept() {
     let source = example();
     let backup = ["backup", source.to_str().unwrap()];
     for (arguments, signal, begins, says) in [
-        (
-            &backup[..],
-            Signal::INT,
-            "interrupted: ",
-            "what was stored is kept",
-        ),
-        (
-            &backup[..],
-            Signal::TERM,
-            "asked to end: ",
-            "the same command goes on from there",
-        ),
+        (&backup[..], Signal::INT, "interrupted: ", "what was stored is kept"),
+        (&backup[..], Signal::TERM, "asked to end: ", "the same command goes on from there"),
         (&backup[..], Signal::HUP, "the terminal is gone", "tmux"),
         (
             &["restore", "latest", "--target", "new"],
@@ -88,20 +63,12 @@ fn an_interrupted_run_says_what_is_kept() {
             "interrupted: ",
             "the restore is not finished",
         ),
-        (
-            &["check"],
-            Signal::INT,
-            "interrupted: ",
-            "nothing was changed",
-        ),
+        (&["check"], Signal::INT, "interrupted: ", "nothing was changed"),
     ] {
         let run = Waiting::start(&user, arguments, |command| command);
         run.send(signal);
         let (status, said) = run.end();
-        assert!(
-            said.starts_with(begins) && said.contains(says),
-            "{arguments:?}: {said}"
-        );
+        assert!(said.starts_with(begins) && said.contains(says), "{arguments:?}: {said}");
         assert_eq!(said.lines().count(), 1, "{said}");
         assert_eq!(status.signal(), Some(signal.as_raw()), "{arguments:?}");
     }
@@ -112,19 +79,10 @@ fn a_run_under_nohup_outlives_its_terminal() {
     let user = User::new();
     let run = Waiting::start(&user, &["check"], |command| {
         let mut shell = Command::new("sh");
-        shell
-            .args(["-c", "trap '' HUP; exec \"$0\" check"])
-            .arg(command.get_program());
+        shell.args(["-c", "trap '' HUP; exec \"$0\" check"]).arg(command.get_program());
         shell.env_clear().current_dir(user.home());
-        shell.envs(
-            command
-                .get_envs()
-                .filter_map(|(name, value)| Some((name, value?))),
-        );
-        shell
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped());
+        shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        shell.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         shell
     });
     run.send(Signal::HUP);

@@ -60,19 +60,12 @@ fn two_backups_at_once_are_one_after_the_other_or_one_is_refused() {
     assert!(done >= 1);
     assert_eq!(files_below(&user.repository().join("markers")).len(), done);
     // Whoever was refused had not begun: no intent is left over, and the chain is one.
-    assert_eq!(
-        files_below(&user.repository().join("data/runs")).len(),
-        done
-    );
+    assert_eq!(files_below(&user.repository().join("data/runs")).len(), done);
     user.run(&["check", "--read-data"]).succeeds();
     user.backup(&source).succeeds();
     let snapshots = user.run(&["snapshots", "--json"]).json();
-    let sequences: Vec<_> = snapshots
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|row| row["sequence"].as_u64().unwrap())
-        .collect();
+    let sequences: Vec<_> =
+        snapshots.as_array().unwrap().iter().map(|row| row["sequence"].as_u64().unwrap()).collect();
     let expected: Vec<u64> = (1..=done as u64 + 1).collect();
     assert_eq!(sequences, expected);
 }
@@ -94,8 +87,7 @@ fn a_lock_dies_with_its_holder_and_its_file_may_stay() {
     let held = || fs::File::open(&lock).unwrap().try_lock().is_err();
     wait::until("flock holds the lock", held);
     // What a holder that was killed had written is no name of the next one, but harmless.
-    user.backup(&example())
-        .fails(11, &["another run is busy", "its lock went with it"]);
+    user.backup(&example()).fails(11, &["another run is busy", "its lock went with it"]);
     holder.0.kill().unwrap();
     wait::end_of(&mut holder.0, "flock");
     user.backup(&example()).succeeds();

@@ -54,22 +54,13 @@ fn a_result_that_cannot_be_written_is_no_success() {
             std::fs::remove_dir_all(&target).ok();
             into(user.command(&typed), full()).fails(
                 1,
-                &[
-                    "cannot write the result",
-                    "No space left",
-                    "the work itself was finished",
-                ],
+                &["cannot write the result", "No space left", "the work itself was finished"],
             );
             std::fs::remove_dir_all(&target).ok();
             let unread = into(user.command(&typed), closed());
             std::fs::remove_dir_all(&target).ok();
             if more.is_empty() {
-                assert_eq!(
-                    unread.status,
-                    user.run(&typed).status,
-                    "{typed:?}: {}",
-                    unread.stderr
-                );
+                assert_eq!(unread.status, user.run(&typed).status, "{typed:?}: {}", unread.stderr);
                 assert!(!unread.stderr.contains("cannot write"), "{}", unread.stderr);
             } else {
                 unread.fails(1, &["cannot write the result"]);

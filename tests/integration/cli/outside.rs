@@ -19,8 +19,7 @@ fn installation(user: &User) -> (Source, PathBuf) {
 fn restored(user: &User) -> PathBuf {
     let target = user.path("restored");
     let target_text = target.to_str().unwrap();
-    user.run(&["restore", "latest", "--target", target_text])
-        .succeeds();
+    user.run(&["restore", "latest", "--target", target_text]).succeeds();
     target
 }
 
@@ -36,30 +35,18 @@ fn links_that_lead_out_are_followed_or_told() {
     symlink(disk.join("licence"), top.join("seafile-license.txt")).unwrap();
     user.backup(top).succeeds();
     let target = restored(&user);
-    assert_eq!(
-        fs::read_to_string(target.join("md-data/v1/tags.bin")).unwrap(),
-        "tags"
-    );
-    assert!(
-        fs::symlink_metadata(target.join("seafile-license.txt"))
-            .unwrap()
-            .is_file()
-    );
+    assert_eq!(fs::read_to_string(target.join("md-data/v1/tags.bin")).unwrap(), "tags");
+    assert!(fs::symlink_metadata(target.join("seafile-license.txt")).unwrap().is_file());
 
     fs::create_dir(disk.join("reports")).unwrap();
     symlink(disk.join("reports"), top.join("reports")).unwrap();
     let told = "reports: content not in the backup";
     user.backup(top).fails(3, &[told, "--also"]);
-    assert!(
-        user.run(&["snapshots"])
-            .stdout
-            .contains("incomplete: links-lead-out")
-    );
+    assert!(user.run(&["snapshots"]).stdout.contains("incomplete: links-lead-out"));
     let dry = user.run(&["backup", top.to_str().unwrap(), "--dry-run"]);
     dry.fails(3, &[told]);
     assert!(
-        dry.stdout
-            .contains("read      a backup ends with exit status 3, left out: links-lead-out"),
+        dry.stdout.contains("read      a backup ends with exit status 3, left out: links-lead-out"),
         "{}",
         dry.stdout
     );
@@ -67,18 +54,9 @@ fn links_that_lead_out_are_followed_or_told() {
     let json = user.run(&json);
     assert_eq!(json.status, 3);
     assert!(json.json().is_array());
-    assert!(
-        dry.stdout.contains("md-data is a link, followed to"),
-        "{}",
-        dry.stdout
-    );
+    assert!(dry.stdout.contains("md-data is a link, followed to"), "{}", dry.stdout);
     let also = disk.join("reports");
-    let with = [
-        "backup",
-        top.to_str().unwrap(),
-        "--also",
-        also.to_str().unwrap(),
-    ];
+    let with = ["backup", top.to_str().unwrap(), "--also", also.to_str().unwrap()];
     user.run(&with).succeeds();
     user.run(&[&with[..], &["--dry-run"]].concat()).succeeds();
 
@@ -104,17 +82,12 @@ fn a_database_at_any_place_is_stored_by_sqlites_own_way() {
     // Open, so that the log is there; and nobody knows users any more.
     user.backup(top).fails(3, &["there is no database usermgr"]);
     let snapshots = user.run(&["snapshots"]).stdout;
-    assert!(
-        snapshots.contains("incomplete: users-missing"),
-        "{snapshots}"
-    );
+    assert!(snapshots.contains("incomplete: users-missing"), "{snapshots}");
     let target = restored(&user);
     let names = fs::read_dir(target.join("sqlite/PeerMgr")).unwrap().count();
     assert_eq!(names, 1, "something lies beside the database");
     let copy = Connection::open(target.join("sqlite/PeerMgr/usermgr.db")).unwrap();
-    let n: i64 = copy
-        .query_row("SELECT n FROM note", [], |row| row.get(0))
-        .unwrap();
+    let n: i64 = copy.query_row("SELECT n FROM note", [], |row| row.get(0)).unwrap();
     assert_eq!(n, 7);
     user.run(&["check", "--deep"]).succeeds();
 }
@@ -158,13 +131,7 @@ fn a_quiet_database_needs_no_locks_and_one_that_changes_is_told_by_name() {
             let slowly = format!("{error}:delay_exit=300000");
             let ran = backup_without_locks(&user, source.path.as_path(), &slowly);
             drop(stopped);
-            ran.fails(
-                1,
-                &[
-                    "seafile.db: this file system gives no locks",
-                    "stop Seafile",
-                ],
-            );
+            ran.fails(1, &["seafile.db: this file system gives no locks", "stop Seafile"]);
             assert!(begun.elapsed().as_secs() < 50, "{:?}", begun.elapsed());
         });
     }

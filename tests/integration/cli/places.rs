@@ -15,8 +15,7 @@ fn a_target_lies_in_neither_repository_nor_state_folder_nor_installation() {
     user.backup(&source.path).succeeds();
     symlink(user.repository(), user.path("link")).unwrap();
     let other = user.path("other");
-    user.run(&["init", "-r", other.to_str().unwrap()])
-        .succeeds();
+    user.run(&["init", "-r", other.to_str().unwrap()]).succeeds();
     for (target, what) in [
         (user.repository().join("x"), "the repository"),
         (user.path("link/a/b"), "the repository"),
@@ -42,20 +41,13 @@ fn a_repository_and_a_state_folder_lie_apart_and_outside_of_an_installation() {
     let apart = |name: &str| user.path(name).to_str().unwrap().to_owned();
     for (repository, state, what) in [
         (inside("backup"), apart("s"), "the repository"),
-        (
-            apart("link/seahub-data/backup"),
-            apart("s"),
-            "the repository",
-        ),
+        (apart("link/seahub-data/backup"), apart("s"), "the repository"),
         (apart("r"), inside("state"), "the state folder"),
         (apart("r"), apart("link/state"), "the state folder"),
         (apart("r"), apart("r/state"), "the state folder"),
         (apart("s/r"), apart("s"), "the repository"),
     ] {
-        for verb in [
-            &["init"][..],
-            &["backup", "--init", source.path.to_str().unwrap()],
-        ] {
+        for verb in [&["init"][..], &["backup", "--init", source.path.to_str().unwrap()]] {
             let options = ["-r", &repository, "--state-dir", &state];
             let ran = user.run(&[verb, &options].concat());
             ran.fails(1, &[what, "lies inside of"]);
@@ -82,11 +74,7 @@ fn a_umask_of_nothing_opens_nothing() {
             .env("SEAWALL_STATE_DIR", user.path("state"));
         Ran::of(wait::output(&mut shell))
     };
-    open(&format!(
-        "backup '{}' --init --unencrypted",
-        source.path.display()
-    ))
-    .succeeds();
+    open(&format!("backup '{}' --init --unencrypted", source.path.display())).succeeds();
     let target = user.path("new/target");
     open(&format!("restore latest --target '{}'", target.display())).succeeds();
     let mut folders = vec![user.path("new"), user.path("state"), user.repository()];
@@ -116,12 +104,7 @@ fn a_umask_of_nothing_opens_nothing() {
 fn hints_are_whole_commands() {
     let user = User::new();
     let (repository, state) = (user.path("a repository"), user.path("s"));
-    let options = [
-        "-r",
-        repository.to_str().unwrap(),
-        "--state-dir",
-        state.to_str().unwrap(),
-    ];
+    let options = ["-r", repository.to_str().unwrap(), "--state-dir", state.to_str().unwrap()];
     let run = |arguments: &[&str]| user.run(&[arguments, &options].concat());
     run(&["init"]).succeeds();
     let target = user.path("t");

@@ -69,10 +69,8 @@ fn is_root() -> bool {
 }
 
 fn owners(folder: &Path) -> Vec<u32> {
-    let mut owners: Vec<u32> = files_below(folder)
-        .iter()
-        .map(|path| path.metadata().unwrap().uid())
-        .collect();
+    let mut owners: Vec<u32> =
+        files_below(folder).iter().map(|path| path.metadata().unwrap().uid()).collect();
     owners.dedup();
     owners
 }
@@ -85,28 +83,13 @@ fn root_leaves_nothing_in_the_state_folder_of_another_user() {
     let shared = Shared::with_backup_of_nobody();
     let source = example();
     let backup = ["backup", source.to_str().unwrap()];
-    let before = [
-        tree(&shared.user.path("state")),
-        tree(&shared.user.repository()),
-    ];
-    for arguments in [
-        &backup[..],
-        &["init"],
-        &["damage", "accept", "--all"],
-        &["key", "sheet"],
-    ] {
+    let before = [tree(&shared.user.path("state")), tree(&shared.user.repository())];
+    for arguments in [&backup[..], &["init"], &["damage", "accept", "--all"], &["key", "sheet"]] {
         let refused = shared.as_root(arguments);
         refused.fails(1, &["belongs to nobody", "this is root", "sudo -u nobody"]);
-        assert!(
-            !refused.stderr.contains("--state-dir"),
-            "{}",
-            refused.stderr
-        );
+        assert!(!refused.stderr.contains("--state-dir"), "{}", refused.stderr);
     }
-    let after = [
-        tree(&shared.user.path("state")),
-        tree(&shared.user.repository()),
-    ];
+    let after = [tree(&shared.user.path("state")), tree(&shared.user.repository())];
     assert!(before == after, "a refusal changes nothing");
     // Reading is nobody's loss.
     shared.as_root(&["snapshots"]).succeeds();
@@ -122,11 +105,7 @@ fn a_state_folder_of_root_is_told_to_others() {
     shared.as_root(&["init", "--unencrypted"]).succeeds();
     let refused = shared.as_nobody(&["backup", example().to_str().unwrap()]);
     refused.fails(1, &["belongs to root", "this is nobody", "sudo seawall"]);
-    assert!(
-        !refused.stderr.contains("--state-dir"),
-        "{}",
-        refused.stderr
-    );
+    assert!(!refused.stderr.contains("--state-dir"), "{}", refused.stderr);
 }
 
 /// What a root of an earlier version left there is named, with the way back.
@@ -139,25 +118,12 @@ fn what_root_left_in_a_state_folder_is_given_back() {
     let source = example();
     let backup = ["backup", source.to_str().unwrap()];
     let state = shared.user.path("state");
-    let catalog = files_below(&state)
-        .into_iter()
-        .find(|path| path.ends_with("catalog.db"));
+    let catalog = files_below(&state).into_iter().find(|path| path.ends_with("catalog.db"));
     for path in [state.join("lock"), catalog.unwrap()] {
         std::os::unix::fs::chown(&path, Some(0), Some(0)).unwrap();
         let refused = shared.as_nobody(&backup);
-        refused.fails(
-            1,
-            &[
-                "belongs to root",
-                "chown -R nobody:",
-                path.to_str().unwrap(),
-            ],
-        );
-        assert!(
-            !refused.stderr.contains("--state-dir"),
-            "{}",
-            refused.stderr
-        );
+        refused.fails(1, &["belongs to root", "chown -R nobody:", path.to_str().unwrap()]);
+        assert!(!refused.stderr.contains("--state-dir"), "{}", refused.stderr);
         std::os::unix::fs::chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
     }
     shared.as_nobody(&backup).succeeds();
@@ -190,10 +156,8 @@ fn an_exposed_secret_on_a_read_only_mount_is_warned_of_and_used() {
     let file = secrets.join("passphrase");
     fs::write(&file, "correct horse battery staple\n").unwrap();
     let file = file.to_str().unwrap();
-    user.run(&["init", "--with-passphrase", "--passphrase-file", file])
-        .succeeds();
-    user.run(&["backup", example().to_str().unwrap()])
-        .succeeds();
+    user.run(&["init", "--with-passphrase", "--passphrase-file", file]).succeeds();
+    user.run(&["backup", example().to_str().unwrap()]).succeeds();
     fs::set_permissions(file, fs::Permissions::from_mode(0o644)).unwrap();
     let check = user.as_typed(&["check", "--deep", "--passphrase-file", file]);
     // The mount is in a namespace of its own, which ends with the process.
@@ -219,9 +183,7 @@ fn an_exposed_secret_on_a_read_only_mount_is_warned_of_and_used() {
     let read_only = inside(&format!("{bind} && mount -o remount,bind,ro {folder}"));
     read_only.succeeds();
     assert!(
-        read_only
-            .stderr
-            .contains("passphrase has mode 0644: other users can read the secret"),
+        read_only.stderr.contains("passphrase has mode 0644: other users can read the secret"),
         "{}",
         read_only.stderr
     );
@@ -233,8 +195,7 @@ fn secrets_that_others_can_read_are_refused() {
     let user = User::new();
     let (key, public) = crate::encryption::age_key(&user, "office.key");
     user.run(&["init", "--recipient", &public]).succeeds();
-    user.run(&["backup", example().to_str().unwrap()])
-        .succeeds();
+    user.run(&["backup", example().to_str().unwrap()]).succeeds();
     let set = |name: &str, mode| {
         fs::set_permissions(user.path(name), fs::Permissions::from_mode(mode)).unwrap();
     };
@@ -261,10 +222,7 @@ fn secrets_that_others_can_read_are_refused() {
     }
     // What a pipe brings is nobody else's to read.
     let mut command = Command::new("bash");
-    let script = format!(
-        "{} check --deep -i <(cat office.key)",
-        env!("CARGO_BIN_EXE_seawall")
-    );
+    let script = format!("{} check --deep -i <(cat office.key)", env!("CARGO_BIN_EXE_seawall"));
     command
         .args(["-c", &script])
         .current_dir(user.home())

@@ -28,9 +28,8 @@ fn listed(user: &User, filters: &[&str]) -> Vec<String> {
     ran.succeeds();
     let rows = ran.json();
     let rows = rows.as_array().unwrap().iter();
-    let mut names: Vec<String> = rows
-        .map(|row| row["snapshot"].as_str().unwrap().to_owned())
-        .collect();
+    let mut names: Vec<String> =
+        rows.map(|row| row["snapshot"].as_str().unwrap().to_owned()).collect();
     names.sort();
     names
 }
@@ -43,10 +42,7 @@ fn snapshots_are_listed_by_number_host_and_state() {
     let a1 = &backup_of(&user.run(&["backup", path]), 0);
     let a2 = &backup_of(&user.run(&["backup", path]), 0);
     let block = source.objects("blocks", crate::support::DOCUMENTS)[0].clone();
-    let other = OtherHost {
-        user: &user,
-        state: user.path("other state"),
-    };
+    let other = OtherHost { user: &user, state: user.path("other state") };
     other.run(&["init"]).succeeds();
     fs::rename(&block, user.path("block")).unwrap();
     let b1 = &backup_of(&other.run(&["backup", path]), 3);
@@ -78,30 +74,12 @@ fn snapshots_are_listed_by_number_host_and_state() {
         assert_eq!(listed(&user, filters), expected, "{filters:?}");
     }
     let named = user.run(&["snapshots", "-n", "1"]);
-    assert_eq!(
-        named
-            .succeeds()
-            .lines()
-            .filter(|line| line.starts_with("20"))
-            .count(),
-        2
-    );
-    let host = named
-        .stdout
-        .lines()
-        .nth(1)
-        .unwrap()
-        .split_whitespace()
-        .nth(2)
-        .unwrap();
+    assert_eq!(named.succeeds().lines().filter(|line| line.starts_with("20")).count(), 2);
+    let host = named.stdout.lines().nth(1).unwrap().split_whitespace().nth(2).unwrap();
     assert_eq!(listed(&user, &["--host", host]).len(), 5, "{host}");
     // Nothing is not the same as no snapshot.
     let none = user.run(&["snapshots", "--host", "nowhere"]);
-    assert!(
-        none.succeeds().contains("None of 5 snapshots"),
-        "{}",
-        none.stdout
-    );
+    assert!(none.succeeds().contains("None of 5 snapshots"), "{}", none.stdout);
     for wrong in [&["-n", "0"][..], &["-n", "x"], &["--state", "Whole!"]] {
         user.run(&[&["snapshots"], wrong].concat()).fails(2, &[]);
     }
@@ -110,8 +88,7 @@ fn snapshots_are_listed_by_number_host_and_state() {
     for pack in packs {
         flip(&pack, 40);
     }
-    user.run(&["check", "--read-data", "--report"])
-        .fails(3, &[]);
+    user.run(&["check", "--read-data", "--report"]).fails(3, &[]);
     assert_eq!(listed(&user, &["--state", "bad"]).len(), 5);
     assert_eq!(listed(&user, &["--state", "whole"]), Vec::<String>::new());
 }

@@ -39,32 +39,15 @@ fn an_old_snapshot_fails_and_the_message_says_how_old_it_is() {
     third_machine(&user, &[]).fails(1, &["there is no snapshot", "hint"]);
     user.backup(&example()).succeeds();
     let fresh = third_machine(&user, &["--max-age", "26h"]);
-    assert!(
-        fresh
-            .succeeds()
-            .contains("anybody could have made this backup"),
-        "{}",
-        fresh.stdout
-    );
-    assert!(
-        fresh.stdout.lines().last().unwrap().starts_with("good "),
-        "{}",
-        fresh.stdout
-    );
+    assert!(fresh.succeeds().contains("anybody could have made this backup"), "{}", fresh.stdout);
+    assert!(fresh.stdout.lines().last().unwrap().starts_with("good "), "{}", fresh.stdout);
     assert!(!user.run(&["status"]).succeeds().contains("note"));
-    assert_eq!(
-        third_machine(&user, &["-q", "--max-age", "26h"]).succeeds(),
-        ""
-    );
+    assert_eq!(third_machine(&user, &["-q", "--max-age", "26h"]).succeeds(), "");
     grow_old(&user.only("markers"), 3 * DAY + Duration::from_hours(2));
     let old = third_machine(&user, &["--max-age", "26h"]);
-    old.fails(
-        1,
-        &["3 days 2 hours old", "the limit is 1 day 2 hours", "hint"],
-    );
+    old.fails(1, &["3 days 2 hours old", "the limit is 1 day 2 hours", "hint"]);
     assert!(
-        old.stdout
-            .contains("one of them is wrong, or the repository was copied"),
+        old.stdout.contains("one of them is wrong, or the repository was copied"),
         "{}",
         old.stdout
     );
@@ -80,11 +63,9 @@ fn an_old_snapshot_fails_and_the_message_says_how_old_it_is() {
     );
     assert!(json["hosts"][0]["age_seconds"].as_u64().unwrap() >= 3 * 86_400);
     for wrong in ["26", "soon", "0h"] {
-        user.run(&["status", "--max-age", wrong])
-            .fails(2, &["--max-age"]);
+        user.run(&["status", "--max-age", wrong]).fails(2, &["--max-age"]);
     }
-    user.run(&["status", "-r", "/nonexistent/r"])
-        .fails(10, &["no repository"]);
+    user.run(&["status", "-r", "/nonexistent/r"]).fails(10, &["no repository"]);
 }
 
 #[test]
@@ -95,26 +76,16 @@ fn the_oldest_of_the_hosts_counts() {
     let host = old.to_str().unwrap().rsplit('-').next().unwrap().to_owned();
     let place = user.repository();
     let place = place.to_str().unwrap();
-    other
-        .run(&["backup", example().to_str().unwrap(), "--init", "-r", place])
-        .succeeds();
+    other.run(&["backup", example().to_str().unwrap(), "--init", "-r", place]).succeeds();
     let markers = files_below(&user.repository().join("markers"));
     let young = markers.iter().find(|path| **path != old).unwrap();
     let young_host = young.to_str().unwrap().rsplit('-').next().unwrap();
     grow_old(&old, 2 * DAY);
-    user.run(&["status", "--max-age", "1d"])
-        .fails(1, &["2 days old", &host]);
-    user.run(&["status", "--max-age", "1d", "--host", young_host])
-        .succeeds();
-    user.run(&["status", "--max-age", "1d", "--host", &host])
-        .fails(1, &["2 days old"]);
-    let none = if host == "0000" || young_host == "0000" {
-        "0001"
-    } else {
-        "0000"
-    };
-    user.run(&["status", "--host", none])
-        .fails(1, &["no snapshot of host", none]);
+    user.run(&["status", "--max-age", "1d"]).fails(1, &["2 days old", &host]);
+    user.run(&["status", "--max-age", "1d", "--host", young_host]).succeeds();
+    user.run(&["status", "--max-age", "1d", "--host", &host]).fails(1, &["2 days old"]);
+    let none = if host == "0000" || young_host == "0000" { "0001" } else { "0000" };
+    user.run(&["status", "--host", none]).fails(1, &["no snapshot of host", none]);
     user.run(&["status", "--host", "xyz"]).fails(2, &["9f3c"]);
     // Somebody who removes a host's markers cannot hide behind those of another key.
     let sheet = user.run(&["init", "--json"]).json();
@@ -131,21 +102,11 @@ fn the_oldest_of_the_hosts_counts() {
 fn what_is_not_whole_is_status_3() {
     let user = User::new();
     let source = example();
-    user.run(&[
-        "backup",
-        source.to_str().unwrap(),
-        "--init",
-        "--also",
-        "/nonexistent/.env",
-    ])
-    .fails(3, &[]);
+    user.run(&["backup", source.to_str().unwrap(), "--init", "--also", "/nonexistent/.env"])
+        .fails(3, &[]);
     let incomplete = third_machine(&user, &["--max-age", "26h", "-q"]);
     incomplete.fails(3, &[]);
-    assert!(
-        incomplete.stdout.contains("incomplete: also-missing"),
-        "{}",
-        incomplete.stdout
-    );
+    assert!(incomplete.stdout.contains("incomplete: also-missing"), "{}", incomplete.stdout);
     user.backup(&source).succeeds();
     third_machine(&user, &[]).succeeds();
     let oldest = files_below(&user.repository().join("markers")).remove(0);
@@ -154,8 +115,7 @@ fn what_is_not_whole_is_status_3() {
     bad.fails(3, &[]);
     let name = oldest.file_name().unwrap().to_str().unwrap();
     assert!(
-        bad.stdout
-            .contains(&format!("bad       markers/{name} is no snapshot")),
+        bad.stdout.contains(&format!("bad       markers/{name} is no snapshot")),
         "{}",
         bad.stdout
     );
@@ -174,10 +134,7 @@ fn a_run_that_goes_on_is_told_from_one_that_died() {
     let line = || {
         let ran = third_machine(&user, &["--max-age", "26h"]);
         let lines = ran.succeeds().lines();
-        lines
-            .filter(|line| line.starts_with("run "))
-            .collect::<Vec<_>>()
-            .join("\n")
+        lines.filter(|line| line.starts_with("run ")).collect::<Vec<_>>().join("\n")
     };
     assert_eq!(
         line(),
@@ -193,11 +150,7 @@ fn a_run_that_goes_on_is_told_from_one_that_died() {
         )
     );
     // Older than the newest snapshot, or declared dead: nobody waits for it.
-    fs::write(
-        user.repository().join("markers").join(&later),
-        "seawall void 1\n",
-    )
-    .unwrap();
+    fs::write(user.repository().join("markers").join(&later), "seawall void 1\n").unwrap();
     assert_eq!(line(), "");
 }
 
@@ -233,10 +186,7 @@ fn a_copy_does_not_look_younger_than_what_it_holds() {
     let clock = Clock::new(|| SystemTime::now() - 30 * DAY);
     world.clock = clock;
     world.backup(&source);
-    let options = Options {
-        max_age: Some(2 * DAY),
-        ..Options::default()
-    };
+    let options = Options { max_age: Some(2 * DAY), ..Options::default() };
     let report = status::run(&world.repository, &options, Clock::system().now()).unwrap();
     assert_eq!(report.hosts[0].clock, status::Clock::Differ);
     assert!(matches!(report.trouble(), Some(Trouble::Late(host)) if host.age >= 30 * 86_400));

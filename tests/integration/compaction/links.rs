@@ -93,11 +93,7 @@ fn a_pack_whose_links_moved_is_given_up_with_what_they_lead_to() {
     assert_eq!(report.marker.damage, 0);
     world.options.full = false;
     fs::write(&block, &altered).unwrap();
-    for pack in world
-        .keys()
-        .into_iter()
-        .filter(|key| key.starts_with("data/blocks/"))
-    {
+    for pack in world.keys().into_iter().filter(|key| key.starts_with("data/blocks/")) {
         let path = world.repository_path().join(&pack);
         let bytes = fs::read(&path).unwrap();
         fs::remove_file(&path).unwrap();

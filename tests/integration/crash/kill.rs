@@ -21,9 +21,7 @@ struct Host {
 
 impl Host {
     fn new() -> Self {
-        Self {
-            folder: tempfile::tempdir().unwrap(),
-        }
+        Self { folder: tempfile::tempdir().unwrap() }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -44,11 +42,7 @@ impl Host {
 
     fn succeeds(&self, arguments: &[&str], about: &str) -> String {
         let output = wait::output(&mut self.command(arguments));
-        assert!(
-            output.status.success(),
-            "{about}: {arguments:?}: {}",
-            text(&output)
-        );
+        assert!(output.status.success(), "{about}: {arguments:?}: {}", text(&output));
         text(&output)
     }
 
@@ -56,16 +50,9 @@ impl Host {
     fn checks(&self, about: &str) {
         let output = wait::output(&mut self.command(&["check", "--read-data"]));
         let said = text(&output);
-        let mut markers = fs::read_dir(self.path("repository/markers"))
-            .into_iter()
-            .flatten();
-        let has_marker = markers.any(|entry| {
-            !entry
-                .unwrap()
-                .file_name()
-                .to_string_lossy()
-                .starts_with('.')
-        });
+        let mut markers = fs::read_dir(self.path("repository/markers")).into_iter().flatten();
+        let has_marker =
+            markers.any(|entry| !entry.unwrap().file_name().to_string_lossy().starts_with('.'));
         let expected = if has_marker {
             (Some(0), "good      ")
         } else {
@@ -78,10 +65,7 @@ impl Host {
     /// Kills it after a while; what it said last, if it was alive then.
     fn killed(&self, arguments: &[&str], after: Duration) -> Option<String> {
         let mut command = self.command(arguments);
-        command
-            .arg("-v")
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped());
+        command.arg("-v").stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         std::thread::sleep(after);
         child.kill().unwrap();
@@ -93,13 +77,10 @@ impl Host {
 
     fn catalog_is_whole(&self, about: &str) {
         let state = self.path("state/repositories");
-        let found = files_below(&state)
-            .into_iter()
-            .find(|path| path.ends_with("catalog.db"));
+        let found = files_below(&state).into_iter().find(|path| path.ends_with("catalog.db"));
         let database = rusqlite::Connection::open(found.unwrap()).unwrap();
-        let answer: String = database
-            .query_row("PRAGMA integrity_check", [], |row| row.get(0))
-            .unwrap();
+        let answer: String =
+            database.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
         assert_eq!(answer, "ok", "{about}");
     }
 }
@@ -120,12 +101,8 @@ fn larger() -> Source {
     for number in 0..400_u32 {
         let mut bytes = Vec::new();
         for step in 0..2000_u32 {
-            bytes.extend(
-                number
-                    .wrapping_mul(2_654_435_761)
-                    .wrapping_add(step * step)
-                    .to_le_bytes(),
-            );
+            bytes
+                .extend(number.wrapping_mul(2_654_435_761).wrapping_add(step * step).to_le_bytes());
         }
         fs::write(folder.join(number.to_string()), bytes).unwrap();
     }
@@ -135,8 +112,7 @@ fn larger() -> Source {
 fn temporaries(folder: &Path) -> Vec<PathBuf> {
     let mut found = files_below(folder);
     found.retain(|path| {
-        path.file_name()
-            .is_some_and(|name| name.to_string_lossy().starts_with(".seawall-"))
+        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(".seawall-"))
     });
     found
 }
@@ -215,10 +191,7 @@ fn a_killed_backup_is_made_good_by_the_next() {
         host.succeeds(&["check", "--read-data"], &about);
         host.catalog_is_whole(&about);
         let again = host.succeeds(&backup, &about);
-        assert!(
-            again.contains("stored    0 objects (0 B) in 0 packs"),
-            "{about}: {again}"
-        );
+        assert!(again.contains("stored    0 objects (0 B) in 0 packs"), "{about}: {again}");
         was_alive
     });
     report("backup", &phases, left);
@@ -228,15 +201,7 @@ fn a_killed_backup_is_made_good_by_the_next() {
 fn a_killed_restore_goes_on() {
     let host = Host::new();
     let source = larger();
-    host.succeeds(
-        &[
-            "backup",
-            source.path.to_str().unwrap(),
-            "--init",
-            "--unencrypted",
-        ],
-        "backup",
-    );
+    host.succeeds(&["backup", source.path.to_str().unwrap(), "--init", "--unencrypted"], "backup");
     let restore_to = |target: &str| ["restore", "latest", "--target", target].map(str::to_owned);
     let whole = restore_to("whole");
     let whole: Vec<&str> = whole.iter().map(String::as_str).collect();
@@ -249,10 +214,7 @@ fn a_killed_restore_goes_on() {
     kill_alive(took, rounds(20, 200), |after| {
         round += 1;
         let about = format!("round {round}, killed after {after:?}");
-        let (name, path) = (
-            format!("target-{round}"),
-            host.path(&format!("target-{round}")),
-        );
+        let (name, path) = (format!("target-{round}"), host.path(&format!("target-{round}")));
         let arguments = restore_to(&name);
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let said = host.killed(&arguments, after);
@@ -277,21 +239,9 @@ fn a_killed_restore_goes_on() {
 fn a_restore_killed_at_its_very_beginning_can_be_begun_again() {
     let host = Host::new();
     let source = Source::example();
-    host.succeeds(
-        &[
-            "backup",
-            source.path.to_str().unwrap(),
-            "--init",
-            "--unencrypted",
-        ],
-        "backup",
-    );
+    host.succeeds(&["backup", source.path.to_str().unwrap(), "--init", "--unencrypted"], "backup");
     fs::create_dir(host.path("target")).unwrap();
-    fs::write(
-        host.path("target/.seawall-RESTORE-UNFINISHED.txt"),
-        "This res",
-    )
-    .unwrap();
+    fs::write(host.path("target/.seawall-RESTORE-UNFINISHED.txt"), "This res").unwrap();
     host.succeeds(&["restore", "latest", "--target", "target"], "restore");
     assert_eq!(temporaries(&host.path("target")), Vec::<PathBuf>::new());
 }

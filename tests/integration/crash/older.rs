@@ -34,13 +34,9 @@ impl Copying {
         if self.catalog.exists() {
             // What is committed, as one moment.
             let database = rusqlite::Connection::open(&self.catalog).unwrap();
-            database
-                .busy_timeout(std::time::Duration::from_secs(10))
-                .unwrap();
+            database.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
             let copy = self.copies.join(number.to_string());
-            database
-                .execute("VACUUM INTO ?", [copy.to_str().unwrap()])
-                .unwrap();
+            database.execute("VACUUM INTO ?", [copy.to_str().unwrap()]).unwrap();
         }
         &self.inner
     }
@@ -120,13 +116,7 @@ fn sweep(name: &str, stage: &Stage, source: &Source) {
     // The run ended well, and the catalog knows nothing of its end.
     for number in 0..count {
         let about = format!("{name}: a catalog of operation {number}, a run that ended well");
-        goes_on(
-            &whole,
-            &all.join(number.to_string()),
-            source,
-            &truth,
-            &about,
-        );
+        goes_on(&whole, &all.join(number.to_string()), source, &truth, &about);
         points += 1;
     }
     // The run died, and the catalog is older still.
@@ -134,21 +124,10 @@ fn sweep(name: &str, stage: &Stage, source: &Source) {
         let copies = folder.path().join(format!("died-{died}"));
         fs::create_dir(&copies).unwrap();
         let place = stage.fork();
-        run_and_copy(
-            &place,
-            source,
-            Plan::new().at(died, Fault::DieAfter),
-            &copies,
-        );
+        run_and_copy(&place, source, Plan::new().at(died, Fault::DieAfter), &copies);
         for number in [died / 2, died - 1, died] {
             let about = format!("{name}: a catalog of operation {number}, death at {died}");
-            goes_on(
-                &place,
-                &copies.join(number.to_string()),
-                source,
-                &truth,
-                &about,
-            );
+            goes_on(&place, &copies.join(number.to_string()), source, &truth, &about);
             points += 1;
         }
     }
@@ -162,9 +141,5 @@ fn of_a_first_backup() {
 
 #[test]
 fn of_a_backup_of_what_changed() {
-    sweep(
-        "backup of changes",
-        &backed_up(&older_example()),
-        &Source::example(),
-    );
+    sweep("backup of changes", &backed_up(&older_example()), &Source::example());
 }

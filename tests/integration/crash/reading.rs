@@ -54,19 +54,12 @@ fn a_restore_goes_on_where_it_died() {
         }
     }
     assert_eq!(stage.bytes(), before);
-    eprintln!(
-        "restore: {} operations, {points} crash points, {failed} failed",
-        counting.count()
-    );
+    eprintln!("restore: {} operations, {points} crash points, {failed} failed", counting.count());
     assert!(failed > 10, "{failed}");
 }
 
 fn checks(stage: &Stage, backend: Arc<dyn Backend>, level: Level) -> Option<bool> {
-    let options = check::Options {
-        level,
-        workers: 1,
-        ..check::Options::default()
-    };
+    let options = check::Options { level, workers: 1, ..check::Options::default() };
     let repository = stage.repository(backend).ok()?;
     Some(check::run(&repository, &options, &|_| {}).ok()?.is_good())
 }
@@ -90,10 +83,7 @@ fn a_check_that_could_not_read_does_not_say_good() {
                 assert!(passes || !is_good, "{about}");
             }
         }
-        eprintln!(
-            "check {level:?}: {} operations, {points} points",
-            counting.count()
-        );
+        eprintln!("check {level:?}: {} operations, {points} points", counting.count());
     }
     assert_eq!(stage.bytes(), before);
     assert_eq!(checks(&stage, memory(), Level::Data), Some(true));

@@ -91,10 +91,7 @@ pub fn older_example() -> Source {
     let heads = source.query("SELECT group_concat(repo_id || ' ' || commit_id) FROM Branch");
     let mut older = 0;
     for (library, head) in heads.split(',').filter_map(|row| row.split_once(' ')) {
-        let folder = source
-            .path
-            .join("seafile-data/storage/commits")
-            .join(library);
+        let folder = source.path.join("seafile-data/storage/commits").join(library);
         let commit = fs::read(folder.join(&head[..2]).join(&head[2..])).unwrap();
         let commit: serde_json::Value = serde_json::from_slice(&commit).unwrap();
         if let Some(parent) = commit["parent_id"].as_str() {
@@ -143,18 +140,10 @@ fn a_backup_after_a_pack_was_lost() {
     let source = Source::example();
     for folder in ["data/blocks/", "data/trees/"] {
         let mut stage = backed_up(&source);
-        let pack = stage
-            .bytes()
-            .into_keys()
-            .find(|key| key.starts_with(folder))
-            .unwrap();
+        let pack = stage.bytes().into_keys().find(|key| key.starts_with(folder)).unwrap();
         stage.memory.delete(&Key::parse(&pack).unwrap()).unwrap();
         stage.lost = Some(pack);
-        sweep(
-            &format!("backup after a pack in {folder} was lost"),
-            &stage,
-            &source,
-        );
+        sweep(&format!("backup after a pack in {folder} was lost"), &stage, &source);
     }
 }
 
@@ -165,16 +154,10 @@ fn a_backup_that_takes_from_the_repository_what_the_source_lost() {
     // Every library is walked again, and meets what is not there.
     fs::remove_file(stage.catalog()).unwrap();
     let libraries = source.query("SELECT group_concat(repo_id) FROM Branch");
-    let stores = libraries.split(',').filter(|library| {
-        source
-            .path
-            .join("seafile-data/storage/fs")
-            .join(library)
-            .is_dir()
-    });
-    let largest = stores
-        .map(|library| source.objects("fs", library))
-        .max_by_key(Vec::len);
+    let stores = libraries
+        .split(',')
+        .filter(|library| source.path.join("seafile-data/storage/fs").join(library).is_dir());
+    let largest = stores.map(|library| source.objects("fs", library)).max_by_key(Vec::len);
     for lost in &largest.unwrap()[..3] {
         fs::remove_file(lost).unwrap();
     }
@@ -265,10 +248,7 @@ fn a_marker_that_is_out_of_reach_is_not_a_bad_one() {
     };
     for fault in AWAY {
         let error = read(fault).unwrap_err();
-        assert!(
-            matches!(error, repository::Error::Backend(_)),
-            "{fault:?}: {error:?}"
-        );
+        assert!(matches!(error, repository::Error::Backend(_)), "{fault:?}: {error:?}");
     }
     let markers = read(BAD).unwrap();
     assert_eq!((markers.snapshots.len(), markers.bad.len()), (0, 1));
@@ -282,10 +262,8 @@ fn making_a_repository() {
         for number in 0.. {
             let about = format!("init: {fault:?} at {number}, retried: {retried}");
             let stage = Stage::new();
-            let faulty = Arc::new(FaultyBackend::new(
-                stage.memory.clone(),
-                Plan::new().at(number, fault),
-            ));
+            let faulty =
+                Arc::new(FaultyBackend::new(stage.memory.clone(), Plan::new().at(number, fault)));
             let backend: Arc<dyn Backend> = if retried {
                 Arc::new(RetryingBackend::new(faulty.clone(), RetryPolicy::fast()))
             } else {
@@ -299,11 +277,7 @@ fn making_a_repository() {
             let before = stage.bytes();
             stage.init(&stage.backend()).unwrap();
             assert_kept(&before, &stage, &about);
-            assert_eq!(
-                stage.bytes().len(),
-                2,
-                "{about}: configuration and one host key"
-            );
+            assert_eq!(stage.bytes().len(), 2, "{about}: configuration and one host key");
             assert_eq!(stage.reader().pinned().len(), 1);
             // Behind retries nothing that passes is an error.
             let passes = matches!(fault, Fault::FailBefore(_) | Fault::FailAfter(_));

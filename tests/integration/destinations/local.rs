@@ -33,9 +33,7 @@ fn on_fat(user: &User, arguments: &[&str]) -> Ran {
     for folder in FOLDERS {
         // Without a slash at its end, as the kernel names it.
         let path = user.repository().join(folder);
-        command
-            .arg("-P")
-            .arg(path.components().collect::<PathBuf>());
+        command.arg("-P").arg(path.components().collect::<PathBuf>());
     }
     command
         .args(["-f", "-qq", "-o", "/dev/null"])
@@ -65,20 +63,14 @@ fn without_exclusive_names_a_folder_is_refused_and_used_where_that_is_accepted()
     for night in 0..2 {
         let ran = on_fat(&user, &["backup", path]);
         ran.succeeds();
-        assert!(
-            ran.stderr.contains("cannot refuse to overwrite"),
-            "night {night}: {}",
-            ran.stderr
-        );
+        assert!(ran.stderr.contains("cannot refuse to overwrite"), "night {night}: {}", ran.stderr);
     }
     let names = files_below(&user.repository());
     let is_left = |name: &PathBuf| name.to_string_lossy().contains(".seawall-");
     assert_eq!(names.iter().filter(|name| is_left(name)).count(), 0);
     let doctor = on_fat(&user, &["doctor", path]);
     assert!(
-        doctor
-            .stdout
-            .contains("overwrites what it has, which was accepted"),
+        doctor.stdout.contains("overwrites what it has, which was accepted"),
         "{}{}",
         doctor.stdout,
         doctor.stderr
@@ -86,8 +78,7 @@ fn without_exclusive_names_a_folder_is_refused_and_used_where_that_is_accepted()
     on_fat(&user, &["check", "--read-data"]).succeeds();
     let target = user.path("restored");
     let target = target.to_str().unwrap();
-    user.run(&["restore", "latest", "--target", target])
-        .succeeds();
+    user.run(&["restore", "latest", "--target", target]).succeeds();
     user.run(&["verify", target]).succeeds();
     // What was accepted is not done where it is not needed.
     let ran = user.run(&["backup", path]);

@@ -28,16 +28,11 @@ struct Place {
 
 impl Place {
     fn new(url: impl Into<String>) -> Self {
-        Self {
-            url: url.into(),
-            arguments: Vec::new(),
-            variables: Vec::new(),
-        }
+        Self { url: url.into(), arguments: Vec::new(), variables: Vec::new() }
     }
 
     fn with(mut self, arguments: &[&str]) -> Self {
-        self.arguments
-            .extend(arguments.iter().map(|&text| text.into()));
+        self.arguments.extend(arguments.iter().map(|&text| text.into()));
         self
     }
 
@@ -82,9 +77,7 @@ fn way(place: &Place, writes: Writes, key: Option<(&Path, &str)>) {
     let identity = key.map_or(Vec::new(), |(file, _)| vec!["-i", file.to_str().unwrap()]);
     let (user, source) = (User::new(), Source::example());
     let installation = source.path.to_str().unwrap();
-    place
-        .run(&user, &["snapshots"])
-        .fails(10, &["seawall init"]);
+    place.run(&user, &["snapshots"]).fails(10, &["seawall init"]);
     if writes == Writes::Weak {
         let refused = place.run(&user, &["init"]);
         refused.fails(1, &["overwrites", "--accept-weak-writes"]);
@@ -105,50 +98,30 @@ fn way(place: &Place, writes: Writes, key: Option<(&Path, &str)>) {
     let other = User::new();
     let deep = ["check", "--deep", "--trust", &signer];
     let target = other.path("restored");
-    let restore = [
-        "restore",
-        "latest",
-        "--trust",
-        &signer,
-        "--target",
-        target.to_str().unwrap(),
-    ];
+    let restore = ["restore", "latest", "--trust", &signer, "--target", target.to_str().unwrap()];
     if key.is_some() {
         place.run(&other, &deep).fails(12, &["-i"]);
         place.run(&other, &restore).fails(12, &["-i"]);
         assert!(!target.exists());
     }
-    place
-        .run(&other, &[&deep, &identity[..]].concat())
-        .succeeds();
+    place.run(&other, &[&deep, &identity[..]].concat()).succeeds();
     let read = place.run(&other, &["check", "--read-data", "--trust", &signer]);
     read.succeeds();
-    place
-        .run(&other, &[&restore, &identity[..]].concat())
-        .succeeds();
+    place.run(&other, &[&restore, &identity[..]].concat()).succeeds();
     let stored = first.json()["objects_stored"].as_u64().unwrap() as usize;
     assert_restored(&source, &target, stored);
     let listed = place.run(&other, &["snapshots", "--trust", &signer]);
     assert_eq!(listed.succeeds().lines().count(), 3);
-    place
-        .run(&other, &["status", "--max-age", "1h", "--trust", &signer])
-        .succeeds();
+    place.run(&other, &["status", "--max-age", "1h", "--trust", &signer]).succeeds();
     let doctor = place.run(&user, &["doctor"]);
-    assert!(
-        doctor.stdout.contains("create-only"),
-        "{}{}",
-        doctor.stdout,
-        doctor.stderr
-    );
+    assert!(doctor.stdout.contains("create-only"), "{}{}", doctor.stdout, doctor.stderr);
 }
 
 fn key_of(user: &User) -> String {
     let sheets = files_below(&user.path("state/repositories")).into_iter();
     let mut sheets = sheets.filter(|path| path.ends_with("recovery-sheet.txt"));
     let sheet = fs::read_to_string(sheets.next().unwrap()).unwrap();
-    let word = sheet
-        .split_whitespace()
-        .find(|word| word.starts_with("seawall-"));
+    let word = sheet.split_whitespace().find(|word| word.starts_with("seawall-"));
     word.unwrap().to_owned()
 }
 
@@ -185,14 +158,7 @@ fn a_folder() {
 #[test]
 fn a_folder_with_limits_and_connections() {
     let folder = tempfile::tempdir().unwrap();
-    let arguments = [
-        "--limit-upload",
-        "100M",
-        "--limit-download",
-        "100M",
-        "--retry-for",
-        "1m",
-    ];
+    let arguments = ["--limit-upload", "100M", "--limit-download", "100M", "--retry-for", "1m"];
     let place = Place::new(folder.path().join("r").to_str().unwrap()).with(&arguments);
     whole_way(&place, Writes::CreateOnly);
 }

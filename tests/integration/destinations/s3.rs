@@ -66,11 +66,7 @@ fn emptied(place: &Place, empty: &dyn Fn()) {
         assert!(!ran.stderr.contains("--init"), "{verb:?}: {}", ran.stderr);
     }
     let doctor = place.run(&user, &["doctor"]);
-    assert!(
-        doctor.stdout.contains("is the disk mounted"),
-        "{}",
-        doctor.stdout
-    );
+    assert!(doctor.stdout.contains("is the disk mounted"), "{}", doctor.stdout);
     // Another place in the same bucket is new.
     let other = Place {
         url: place.url.replace("/backups/", "/elsewhere/"),
@@ -137,10 +133,7 @@ fn credentials_of_a_profile() {
     place.run(&user, &["init"]).succeeds();
     place.url = format!("s3://bucket/p?endpoint={endpoint}");
     let none = place.run(&user, &["snapshots"]);
-    none.fails(
-        1,
-        &["no credentials for S3", "AWS_ACCESS_KEY_ID", "profile="],
-    );
+    none.fails(1, &["no credentials for S3", "AWS_ACCESS_KEY_ID", "profile="]);
 }
 
 /// Of a repository only the packs of blocks go to another storage class.
@@ -151,14 +144,8 @@ fn a_class_for_packs() {
     let place = place(&endpoint).with(&["--pack-storage-class", "STANDARD_IA"]);
     let (user, source) = (User::new(), Source::example());
     let installation = source.path.to_str().unwrap();
-    place
-        .run(&user, &["backup", installation, "--init"])
-        .succeeds();
-    let puts: Vec<_> = bucket
-        .requests()
-        .into_iter()
-        .filter(|put| put.method == "PUT")
-        .collect();
+    place.run(&user, &["backup", installation, "--init"]).succeeds();
+    let puts: Vec<_> = bucket.requests().into_iter().filter(|put| put.method == "PUT").collect();
     let is_block = |target: &str| target.contains("/data/blocks/");
     assert!(puts.iter().any(|put| is_block(&put.target)));
     for put in puts {
@@ -176,9 +163,7 @@ fn a_server_that_overwrites_now_is_found_out_by_the_next_backup() {
     let place = place(&endpoint);
     let (user, source) = (User::new(), Source::example());
     let installation = source.path.to_str().unwrap();
-    place
-        .run(&user, &["backup", installation, "--init"])
-        .succeeds();
+    place.run(&user, &["backup", installation, "--init"]).succeeds();
     bucket.script(|request| {
         let is_intent = request.method == "PUT" && request.target.contains("/data/runs/");
         is_intent.then(|| seawall_test_servers::web::Answer::new(200, "").with("etag", "\"x\""))

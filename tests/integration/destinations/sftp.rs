@@ -15,10 +15,7 @@ use crate::support::{Source, files_below};
 pub(super) fn place(sshd: &Sshd, port: u16, files: &tempfile::TempDir) -> Place {
     let known_hosts = files.path().join("known_hosts");
     std::fs::write(&known_hosts, sshd.known_line("ed25519", port)).unwrap();
-    let url = format!(
-        "sftp://{}@127.0.0.1:{port}{}/backups/of%20ours",
-        sshd.user, sshd.seen_as
-    );
+    let url = format!("sftp://{}@127.0.0.1:{port}{}/backups/of%20ours", sshd.user, sshd.seen_as);
     Place::new(url).with(&[
         "--ssh-key",
         sshd.key().to_str().unwrap(),
@@ -45,10 +42,7 @@ fn openssh() {
 
 #[test]
 fn openssh_in_a_chroot() {
-    let left = on_server(&Setup {
-        is_chroot: true,
-        ..Setup::default()
-    });
+    let left = on_server(&Setup { is_chroot: true, ..Setup::default() });
     assert_eq!(left, 0);
 }
 

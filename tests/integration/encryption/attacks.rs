@@ -11,8 +11,7 @@ fn nothing_is_stored_in_the_clear_because_a_destination_says_so() {
     let (_, public) = age_key(&user, "office.key");
     let (_, other) = age_key(&user, "operator.key");
     user.run(&["init", "--recipient", &public]).succeeds();
-    user.run(&["backup", source.path.to_str().unwrap()])
-        .succeeds();
+    user.run(&["backup", source.path.to_str().unwrap()]).succeeds();
     let configuration = user.repository().join("seawall.json");
     let text = fs::read_to_string(&configuration).unwrap();
     assert!(text.contains("\"encryption\":\"age\""), "{text}");
@@ -30,27 +29,18 @@ fn nothing_is_stored_in_the_clear_because_a_destination_says_so() {
     assert_eq!(files_below(&user.repository()), before);
     // Another recipient in the repository changes nothing: recipients are this host's own.
     set(&text.replace('}', &format!(",\"recipients\":[\"{other}\"]}}")));
-    user.run(&["backup", source.path.to_str().unwrap()])
-        .succeeds();
+    user.run(&["backup", source.path.to_str().unwrap()]).succeeds();
     let manifests = user.repository().join("data/manifests");
     let newest = files_below(&manifests).pop().unwrap();
     let refused = wait::output(
-        Command::new("age")
-            .args(["-d", "-i"])
-            .arg(user.path("operator.key"))
-            .arg(newest),
+        Command::new("age").args(["-d", "-i"]).arg(user.path("operator.key")).arg(newest),
     );
     assert!(!refused.status.success());
     // Without the file, markers tell, and it is written again as it was.
     fs::remove_file(&configuration).unwrap();
     user.run(&["init"]).succeeds();
-    assert!(
-        fs::read_to_string(&configuration)
-            .unwrap()
-            .contains("\"encryption\":\"age\"")
-    );
-    user.run(&["backup", source.path.to_str().unwrap()])
-        .succeeds();
+    assert!(fs::read_to_string(&configuration).unwrap().contains("\"encryption\":\"age\""));
+    user.run(&["backup", source.path.to_str().unwrap()]).succeeds();
 }
 
 /// Whoever can write at the destination cannot make this host store in the clear.
@@ -75,14 +65,9 @@ fn a_repository_that_was_replaced_gets_nothing_in_the_clear() {
     fs::remove_dir_all(user.repository()).ok();
     shell(
         user.home(),
-        &format!(
-            "cp -r {} {}",
-            stranger.repository().display(),
-            user.repository().display()
-        ),
+        &format!("cp -r {} {}", stranger.repository().display(), user.repository().display()),
     );
-    user.run(&["backup", path])
-        .fails(12, &["somebody replaced the repository"]);
+    user.run(&["backup", path]).fails(12, &["somebody replaced the repository"]);
     user.run(&["backup", path, "--init"]).fails(10, &absent);
     user.run(&["init"]).fails(10, &absent);
     user.run(&["init", "--anew"]).fails(12, &refused);
@@ -92,8 +77,7 @@ fn a_repository_that_was_replaced_gets_nothing_in_the_clear() {
     fs::remove_dir_all(user.repository()).unwrap();
     fs::rename(&kept, user.repository()).unwrap();
     let (_, other) = age_key(&user, "other.key");
-    user.run(&["init", "--recipient", &other])
-        .fails(1, &[&public, "seawall key add"]);
+    user.run(&["init", "--recipient", &other]).fails(1, &[&public, "seawall key add"]);
     user.run(&["init", "--recipient", &public]).succeeds();
 }
 
@@ -112,10 +96,7 @@ fn seawall_json_that_says_otherwise_is_told_and_not_believed() {
     let checked = user.run(&["check"]);
     checked.fails(3, &["it was altered; going on as the markers say"]);
     let said = &checked.stdout;
-    assert!(
-        said.contains("seawall.json") && !said.contains("data/"),
-        "{said}"
-    );
+    assert!(said.contains("seawall.json") && !said.contains("data/"), "{said}");
     restore(&user, "a", &["-i", key.to_str().unwrap()]).succeeds();
     is_whole(&user, "a");
 }
@@ -149,11 +130,7 @@ fn markers_that_vanish_are_missed() {
     fs::remove_file(&markers[2]).unwrap();
     let checked = user.run(&["check"]);
     checked.fails(3, &[]);
-    assert!(
-        checked.stdout.contains("is not there"),
-        "{}",
-        checked.stdout
-    );
+    assert!(checked.stdout.contains("is not there"), "{}", checked.stdout);
     fs::write(&markers[2], &newest).unwrap();
     user.run(&["check"]).succeeds();
 }
@@ -168,11 +145,7 @@ fn a_damaged_header_is_a_loss_and_no_wrong_key() {
     let part = &files_below(&user.repository().join("databases"))[0];
     {
         let mut bytes = fs::read(part).unwrap();
-        let at = bytes
-            .windows(10)
-            .position(|window| window == b"-> X25519 ")
-            .unwrap()
-            + 60;
+        let at = bytes.windows(10).position(|window| window == b"-> X25519 ").unwrap() + 60;
         bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
         write(part, &bytes);
     }
@@ -190,20 +163,11 @@ fn a_planted_header_costs_little() {
     user.run(&["init", "--recipient", &public]).succeeds();
     user.run(&["backup", source.to_str().unwrap()]).succeeds();
     let planted = format!("age-encryption.org/v1\n{}", "-> a\nAAAA\n".repeat(400_000));
-    fs::write(
-        user.repository().join("keys/passphrase-00000001.age"),
-        &planted,
-    )
-    .unwrap();
+    fs::write(user.repository().join("keys/passphrase-00000001.age"), &planted).unwrap();
     let part = files_below(&user.repository().join("databases"));
     write(&part[0], planted.as_bytes());
     fs::write(user.path("passphrase"), "x\n").unwrap();
-    let more = [
-        "-i",
-        key.to_str().unwrap(),
-        "--passphrase-file",
-        "passphrase",
-    ];
+    let more = ["-i", key.to_str().unwrap(), "--passphrase-file", "passphrase"];
     restore(&user, "a", &more).fails(3, &[]);
     assert!(user.path("a/conf/seafile.conf").exists());
 }
@@ -215,8 +179,7 @@ fn every_change_is_found_without_a_key() {
     let (_, public) = age_key(&user, "office.key");
     let made = user.run(&["init", "--json", "--recipient", &public]).json();
     let trust = made["verification_key"].as_str().unwrap();
-    user.run(&["backup", source.path.to_str().unwrap()])
-        .succeeds();
+    user.run(&["backup", source.path.to_str().unwrap()]).succeeds();
     let check = || {
         let mut command = user.command(&["check", "--read-data", "--trust", trust]);
         command.env("SEAWALL_STATE_DIR", user.path("nothing"));
@@ -231,11 +194,7 @@ fn every_change_is_found_without_a_key() {
     let named = |path: &Path, what: &str| {
         let found = check();
         assert_eq!(found.status, 3, "{what}: {}", found.stdout);
-        assert!(
-            found.stdout.contains(&name(path)),
-            "{what}: {}",
-            found.stdout
-        );
+        assert!(found.stdout.contains(&name(path)), "{what}: {}", found.stdout);
     };
     let counts = |path: &&PathBuf| {
         let name = name(path);
@@ -270,14 +229,8 @@ fn every_change_is_found_without_a_key() {
     write(packs[0], &one);
     let is_marker = |path: &&PathBuf| name(path).starts_with("markers/");
     let marker = stored.iter().find(is_marker).unwrap();
-    let renamed = marker.with_file_name(
-        marker
-            .file_name()
-            .unwrap()
-            .to_str()
-            .unwrap()
-            .replace("202", "201"),
-    );
+    let renamed =
+        marker.with_file_name(marker.file_name().unwrap().to_str().unwrap().replace("202", "201"));
     fs::rename(marker, &renamed).unwrap();
     named(&renamed, "renamed");
 }

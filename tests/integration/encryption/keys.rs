@@ -28,8 +28,7 @@ fn a_key_behind_a_passphrase_lies_in_the_repository() {
     fs::write(user.path("wrong"), "incorrect\n").unwrap();
     let right = ["--passphrase-file", "passphrase"];
     let init = ["init", "--with-passphrase"];
-    user.run(&init)
-        .fails(1, &["no passphrase", "SEAWALL_PASSPHRASE"]);
+    user.run(&init).fails(1, &["no passphrase", "SEAWALL_PASSPHRASE"]);
     assert!(!user.repository().join("seawall.json").exists());
     user.run(&[&init[..], &right].concat()).succeeds();
     user.run(&["backup", source.to_str().unwrap()]).succeeds();
@@ -40,9 +39,7 @@ fn a_key_behind_a_passphrase_lies_in_the_repository() {
     is_whole(&user, "a");
     // It is an ordinary identity file of age.
     let kept = files_below(&user.repository().join("keys"));
-    let kept = kept
-        .iter()
-        .find(|path| path.extension().is_some_and(|end| end == "age"));
+    let kept = kept.iter().find(|path| path.extension().is_some_and(|end| end == "age"));
     fs::copy(kept.unwrap(), user.path("kept.age")).unwrap();
     restore(&user, "b", &[&right[..], &["-i", "kept.age"]].concat()).succeeds();
 }
@@ -51,39 +48,21 @@ fn a_key_behind_a_passphrase_lies_in_the_repository() {
 #[test]
 fn a_weak_passphrase_is_refused_before_anything_is_made() {
     let user = User::new();
-    let init = [
-        "init",
-        "--with-passphrase",
-        "--passphrase-file",
-        "passphrase",
-    ];
+    let init = ["init", "--with-passphrase", "--passphrase-file", "passphrase"];
     for weak in ["a", "elevenchars", "aaaaaaaaaaaaaaaaaaaa"] {
         fs::write(user.path("passphrase"), format!("{weak}\n")).unwrap();
         let refused = user.run(&init);
         refused.fails(1, &["too weak", "may try passphrases"]);
-        assert!(
-            !refused.stderr.contains("elevenchars"),
-            "{}",
-            refused.stderr
-        );
+        assert!(!refused.stderr.contains("elevenchars"), "{}", refused.stderr);
         assert!(!user.repository().exists(), "{weak}");
     }
     fs::write(user.path("passphrase"), "twelve chars\n").unwrap();
     let made = user.run(&init);
     let said = made.succeeds();
     assert!(said.contains("Write the passphrase down"), "{said}");
-    assert!(
-        !said.contains("private key of one"),
-        "there is none: {said}"
-    );
+    assert!(!said.contains("private key of one"), "there is none: {said}");
     fs::write(user.path("passphrase"), "b\n").unwrap();
-    let added = [
-        "key",
-        "add",
-        "--with-passphrase",
-        "--passphrase-file",
-        "passphrase",
-    ];
+    let added = ["key", "add", "--with-passphrase", "--passphrase-file", "passphrase"];
     user.run(&added).fails(1, &["too weak"]);
 }
 
@@ -93,10 +72,8 @@ fn an_existing_key_behind_a_short_passphrase_still_opens() {
     let user = User::new();
     fs::write(user.path("passphrase"), "correct horse battery staple\n").unwrap();
     let right = ["--passphrase-file", "passphrase"];
-    user.run(&[&["init", "--with-passphrase"], &right[..]].concat())
-        .succeeds();
-    user.run(&["backup", example().to_str().unwrap()])
-        .succeeds();
+    user.run(&[&["init", "--with-passphrase"], &right[..]].concat()).succeeds();
+    user.run(&["backup", example().to_str().unwrap()]).succeeds();
     let exported = user.run(&[&["key", "export"], &right[..]].concat());
     let secret = exported.succeeds().lines().last().unwrap();
     let wrapped = seawall::crypt::wrap(secret, "a".into()).unwrap();
@@ -117,11 +94,7 @@ fn keys_of_a_repository_without_encryption_are_nothing_to_write_again() {
     assert_eq!(files_below(&user.repository()), before);
     let exported = user.run(&["key", "export"]);
     exported.fails(1, &["is not encrypted"]);
-    assert!(
-        !exported.stderr.contains("passphrase"),
-        "{}",
-        exported.stderr
-    );
+    assert!(!exported.stderr.contains("passphrase"), "{}", exported.stderr);
 }
 
 /// A plugin for age, as that of a security key would be: it wraps file keys by turning their bits over.
@@ -199,14 +172,7 @@ fn a_plugins_recipient_is_one_like_others() {
     let said = format!("ok        encryption: to {recipient}\n");
     assert!(examined.stdout.contains(&said), "{}", examined.stdout);
     user.run(&["doctor"]).fails(3, &[]);
-    let restore = [
-        "restore",
-        "latest",
-        "--target",
-        target.to_str().unwrap(),
-        "-i",
-        "token",
-    ];
+    let restore = ["restore", "latest", "--target", target.to_str().unwrap(), "-i", "token"];
     user.run(&restore).fails(12, &["age-plugin-stub"]);
     run(&restore).succeeds();
     is_whole(&user, "a");
@@ -222,11 +188,7 @@ fn recipients_come_and_go() {
     user.run(&["init", "--recipient", &old_public]).succeeds();
     user.run(&["backup", path]).succeeds();
     let added = user.run(&["key", "add", "--recipient", &new_public]);
-    assert!(
-        added.succeeds().contains("stays closed to it"),
-        "{}",
-        added.stdout
-    );
+    assert!(added.succeeds().contains("stays closed to it"), "{}", added.stdout);
     let listed = user.run(&["key", "list", "--json"]).json();
     assert_eq!(listed["recipients"].as_array().unwrap().len(), 2);
     assert_eq!(listed["signers"][0]["this_host"], true);
@@ -253,8 +215,7 @@ fn recipients_come_and_go() {
     let next = user.run(&["backup", path, "--json"]);
     next.succeeds();
     assert_eq!(next.json()["objects_stored"], 0, "nothing is stored again");
-    user.run(&["key", "remove", "age1"])
-        .fails(1, &["2 of this host's recipients"]);
+    user.run(&["key", "remove", "age1"]).fails(1, &["2 of this host's recipients"]);
     // A run has stored for both: neither part nor pack is written before the old packs are known to open.
     fs::write(source.path.join("conf/new.conf"), "z").unwrap();
     user.run(&["backup", path]).succeeds();
@@ -264,19 +225,13 @@ fn recipients_come_and_go() {
     }
     let removed = user.run(&["key", "remove", &old_public]);
     assert!(removed.succeeds().contains("KEEP ITS IDENTITY"));
-    user.run(&["key", "remove", &new_public])
-        .fails(1, &["the only recipient"]);
+    user.run(&["key", "remove", &new_public]).fails(1, &["the only recipient"]);
     fs::write(source.path.join("conf/new.conf"), "y").unwrap();
     user.run(&["backup", path]).succeeds();
-    let manifest = files_below(&user.repository().join("data/manifests"))
-        .pop()
-        .unwrap();
+    let manifest = files_below(&user.repository().join("data/manifests")).pop().unwrap();
     let opens = |key: &str| {
         let mut command = Command::new("age");
-        command
-            .args(["-d", "-i"])
-            .arg(user.path(key))
-            .arg(&manifest);
+        command.args(["-d", "-i"]).arg(user.path(key)).arg(&manifest);
         wait::output(&mut command).status.success()
     };
     assert!(opens("new.key") && !opens("old.key"));
@@ -288,11 +243,9 @@ fn recipients_come_and_go() {
     is_whole(&user, "b");
     let sheet = user.run(&["key", "sheet"]);
     let sheet = sheet.succeeds();
-    for part in [
-        &old_public,
-        "KEEP IT: opens what was stored until",
-        "No key alone opens everything",
-    ] {
+    for part in
+        [&old_public, "KEEP IT: opens what was stored until", "No key alone opens everything"]
+    {
         assert!(sheet.contains(part), "{part}: {sheet}");
     }
     let listed = user.run(&["key", "list"]);
@@ -311,11 +264,7 @@ fn a_host_goes_on_from_what_another_stored() {
         let (user, source) = (User::new(), example());
         let path = source.to_str().unwrap();
         let (key, public) = age_key(&user, "office.key");
-        let to: &[&str] = if is_encrypted {
-            &["--recipient", &public]
-        } else {
-            &[]
-        };
+        let to: &[&str] = if is_encrypted { &["--recipient", &public] } else { &[] };
         let init = [&["init", "--json"], to].concat();
         let made = user.run(&init).json();
         user.run(&["backup", path]).succeeds();
@@ -325,38 +274,27 @@ fn a_host_goes_on_from_what_another_stored() {
         let adopt = ["key", "adopt"];
         let joined = user.run(&["init"]);
         assert!(joined.succeeds().contains("seawall key adopt --trust"));
-        user.run(&adopt)
-            .fails(12, &["nobody vouches for", "--trust"]);
+        user.run(&adopt).fails(12, &["nobody vouches for", "--trust"]);
         let adopt = ["key", "adopt", "--trust", trust];
         let adopt = if is_encrypted {
-            user.run(&adopt)
-                .fails(12, &["none of the keys given opens", "-i FILE"]);
+            user.run(&adopt).fails(12, &["none of the keys given opens", "-i FILE"]);
             [&adopt[..], &["-i", key.to_str().unwrap()]].concat()
         } else {
             adopt.to_vec()
         };
         let adopted = user.run(&adopt);
-        assert!(
-            adopted.succeeds().contains("goes on from it"),
-            "{}",
-            adopted.stdout
-        );
+        assert!(adopted.succeeds().contains("goes on from it"), "{}", adopted.stdout);
         let went_on = user.run(&["backup", path, "--json"]);
         went_on.succeeds();
         let went_on = went_on.json();
         for what in ["objects_stored", "databases_stored", "file_groups_stored"] {
             assert_eq!(went_on[what], 0, "{what}: {went_on}");
         }
-        let read = if is_encrypted {
-            vec!["-i", key.to_str().unwrap()]
-        } else {
-            Vec::new()
-        };
+        let read = if is_encrypted { vec!["-i", key.to_str().unwrap()] } else { Vec::new() };
         restore(&user, "a", &read).succeeds();
         is_whole(&user, "a");
         // The old host's key is trusted from then on.
-        user.run(&[&["check", "--deep"], &read[..]].concat())
-            .succeeds();
+        user.run(&[&["check", "--deep"], &read[..]].concat()).succeeds();
         let again = [&adopt[..], &[]].concat();
         user.run(&again).fails(1, &["has snapshots of its own"]);
     }
@@ -372,8 +310,7 @@ fn a_host_with_a_new_key_goes_on_from_what_it_stored() {
     fs::remove_file(user.path("state/host.key")).unwrap();
     user.run(&["init"]).succeeds();
     let stored = files_below(&user.repository().join("data/blocks"));
-    user.run(&["backup", path])
-        .fails(12, &["another key", "seawall key adopt --trust"]);
+    user.run(&["backup", path]).fails(12, &["another key", "seawall key adopt --trust"]);
     assert_eq!(files_below(&user.repository().join("data/blocks")), stored);
     user.run(&["key", "adopt"]).succeeds();
     let went_on = user.run(&["backup", path, "--json"]);
@@ -393,23 +330,16 @@ fn a_key_behind_a_passphrase_is_kept_and_missed() {
     let path = source.to_str().unwrap();
     fs::write(user.path("passphrase"), "correct horse battery staple\n").unwrap();
     let right = ["--passphrase-file", "passphrase"];
-    user.run(&[&["init", "--with-passphrase"], &right[..]].concat())
-        .succeeds();
+    user.run(&[&["init", "--with-passphrase"], &right[..]].concat()).succeeds();
     user.run(&["backup", path]).succeeds();
     let keys = files_below(&user.repository().join("keys"));
-    let key = keys
-        .iter()
-        .find(|path| path.extension().is_some_and(|end| end == "age"))
-        .unwrap();
+    let key = keys.iter().find(|path| path.extension().is_some_and(|end| end == "age")).unwrap();
     let name = key.file_name().unwrap().to_str().unwrap();
     let bytes = fs::read(key).unwrap();
     // On paper too: the sheet and the passphrase are enough.
     let sheet = user.run(&["key", "sheet"]);
     let sheet = sheet.succeeds();
-    assert!(
-        sheet.contains(name) && sheet.contains("and its passphrase"),
-        "{sheet}"
-    );
+    assert!(sheet.contains(name) && sheet.contains("and its passphrase"), "{sheet}");
     let armored = &sheet[sheet.find("-----BEGIN AGE").unwrap()..];
     let end = "-----END AGE ENCRYPTED FILE-----";
     let armored = &armored[..armored.find(end).unwrap() + end.len()];
@@ -448,8 +378,7 @@ fn a_key_behind_a_passphrase_is_kept_and_missed() {
     user.run(&["key", "remove", &wrapped]).succeeds();
     fs::write(user.path("more"), "x").unwrap();
     let also = user.path("more");
-    user.run(&["backup", path, "--also", also.to_str().unwrap()])
-        .succeeds();
+    user.run(&["backup", path, "--also", also.to_str().unwrap()]).succeeds();
     let own = ["-i", own.to_str().unwrap()];
     restore(&user, "c", &own).fails(12, &["no key alone opens"]);
     restore(&user, "c", &[&own[..], &right].concat()).succeeds();
@@ -461,9 +390,7 @@ fn recipients_that_are_added_at_once_are_all_there_or_told() {
     let user = User::new();
     let (_, public) = age_key(&user, "office.key");
     user.run(&["init", "--recipient", &public]).succeeds();
-    let keys: Vec<String> = (0..4)
-        .map(|n| age_key(&user, &format!("{n}.key")).1)
-        .collect();
+    let keys: Vec<String> = (0..4).map(|n| age_key(&user, &format!("{n}.key")).1).collect();
     let added: Vec<bool> = std::thread::scope(|scope| {
         let user = &user;
         let runs: Vec<_> = keys
@@ -475,12 +402,8 @@ fn recipients_that_are_added_at_once_are_all_there_or_told() {
         runs.into_iter().map(|run| run.join().unwrap()).collect()
     });
     let listed = user.run(&["key", "list", "--json"]).json();
-    let listed: Vec<&str> = listed["recipients"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter_map(|text| text.as_str())
-        .collect();
+    let listed: Vec<&str> =
+        listed["recipients"].as_array().unwrap().iter().filter_map(|text| text.as_str()).collect();
     assert!(added.contains(&true));
     for (key, added) in keys.iter().zip(added) {
         assert_eq!(listed.contains(&key.as_str()), added);
@@ -492,21 +415,15 @@ fn the_key_behind_a_passphrase_goes_on_paper() {
     let user = User::new();
     fs::write(user.path("passphrase"), "correct horse battery staple\n").unwrap();
     let right = ["--passphrase-file", "passphrase"];
-    user.run(&[&["init", "--with-passphrase"], &right[..]].concat())
-        .succeeds();
+    user.run(&[&["init", "--with-passphrase"], &right[..]].concat()).succeeds();
     let none = user.run(&["key", "export"]);
     none.fails(12, &["--passphrase-file"]);
     let exported = user.run(&[&["key", "export"], &right[..]].concat());
     let secret = exported.succeeds();
     assert!(secret.contains("AGE-SECRET-KEY-1"), "{secret}");
     fs::write(user.path("paper.key"), secret).unwrap();
-    user.run(&["backup", example().to_str().unwrap()])
-        .succeeds();
+    user.run(&["backup", example().to_str().unwrap()]).succeeds();
     restore(&user, "a", &["-i", "paper.key"]).succeeds();
     is_whole(&user, "a");
-    assert!(
-        user.run(&["key", "sheet"])
-            .succeeds()
-            .contains("RECOVERY SHEET")
-    );
+    assert!(user.run(&["key", "sheet"]).succeeds().contains("RECOVERY SHEET"));
 }

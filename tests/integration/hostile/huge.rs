@@ -29,10 +29,7 @@ impl Backend for Huge {
     fn get(&self, key: &Key, range: Option<Range<u64>>) -> Result<Vec<u8>> {
         if *key == self.key {
             let end = range.as_ref().map_or(LEN, |range| range.end);
-            assert!(
-                end <= self.inner.stat(key)?.len,
-                "{end} bytes of {key} are asked for"
-            );
+            assert!(end <= self.inner.stat(key)?.len, "{end} bytes of {key} are asked for");
         }
         self.inner.get(key, range)
     }
@@ -72,10 +69,7 @@ fn nothing_huge_is_read() {
     memory.put_new(&record, b"seawall damage 1\n").unwrap();
     for name in world.keys() {
         let key = Key::parse(&name).unwrap();
-        let huge: Arc<dyn Backend> = Arc::new(Huge {
-            inner: memory.clone(),
-            key: key.clone(),
-        });
+        let huge: Arc<dyn Backend> = Arc::new(Huge { inner: memory.clone(), key: key.clone() });
         let repository = Repository::open(Arc::clone(&huge), "test");
         let Ok(repository) = repository else {
             assert_eq!(name, "seawall.json");
@@ -84,16 +78,9 @@ fn nothing_huge_is_read() {
         assert_ne!(name, "seawall.json");
         world.repository = repository.with_pinned(pinned.clone());
         let markers = world.repository.markers().unwrap();
-        assert_eq!(
-            markers.bad.len(),
-            usize::from(name.starts_with("markers/")),
-            "{name}"
-        );
+        assert_eq!(markers.bad.len(), usize::from(name.starts_with("markers/")), "{name}");
         world.repository.published_keys().unwrap();
-        let options = check::Options {
-            level: Level::Data,
-            ..check::Options::default()
-        };
+        let options = check::Options { level: Level::Data, ..check::Options::default() };
         let report = check::run(&world.repository, &options, &|_| {}).unwrap();
         let is_named = !name.starts_with("data/runs/") && !name.starts_with("keys/");
         let told = |key: &Key| report.problems.iter().any(|problem| problem.key == *key);

@@ -66,12 +66,7 @@ fn planted_index(world: &World, object: Object, bytes: &[u8]) -> (Vec<Key>, Name
     builder.add(MemberName::good(object), bytes).unwrap();
     let pack = builder.finish().unwrap();
     let name = Sha256::of(&pack.bytes);
-    let header = Header {
-        segment: 1,
-        snapshot: latest(world).id(),
-        number: 77,
-        tier: 0,
-    };
+    let header = Header { segment: 1, snapshot: latest(world).id(), number: 77, tier: 0 };
     let mut writer = SegmentWriter::new(&header).unwrap();
     let line = Line {
         pack: name,
@@ -93,24 +88,13 @@ fn planted_index(world: &World, object: Object, bytes: &[u8]) -> (Vec<Key>, Name
     for (key, bytes) in keys.iter().zip([&pack.bytes, &segment, &list]) {
         plant(world, key, bytes);
     }
-    let named = Named {
-        sha256: list_name,
-        size: list.len() as u64,
-        key: names::list(&list_name),
-    };
+    let named = Named { sha256: list_name, size: list.len() as u64, key: names::list(&list_name) };
     (keys, named)
 }
 
 /// A block of the installation, and its bytes.
 fn a_block(source: &Source) -> (Object, Vec<u8>) {
-    let library = run(
-        "ls",
-        &[source
-            .path
-            .join("seafile-data/storage/blocks")
-            .to_str()
-            .unwrap()],
-    );
+    let library = run("ls", &[source.path.join("seafile-data/storage/blocks").to_str().unwrap()]);
     let library = library.lines().next().unwrap().to_owned();
     let path = source.objects("blocks", &library).remove(0);
     let inside = path.strip_prefix(&source.path).unwrap().to_str().unwrap();
@@ -156,10 +140,7 @@ fn planted_markers_are_never_believed() {
     let (mut planted, list) = planted_index(&world, block, &bytes);
     let host = world.host_key.id();
     let later = |hours| {
-        let time = world
-            .clock
-            .now()
-            .plus(std::time::Duration::from_hours(hours));
+        let time = world.clock.now().plus(std::time::Duration::from_hours(hours));
         SnapshotId::new(time, host)
     };
     let text = |snapshot| forged(&world, snapshot, &list).to_text();
@@ -187,10 +168,7 @@ fn planted_markers_are_never_believed() {
     plant(&world, &name(4), b"seawall void 1\n");
     plant(&world, &name(5), &first);
     // The same host's marker of another repository.
-    let elsewhere = Marker {
-        repository: "0".repeat(32),
-        ..forged(&world, later(6), &list)
-    };
+    let elsewhere = Marker { repository: "0".repeat(32), ..forged(&world, later(6), &list) };
     let elsewhere = note::sign(&elsewhere.to_text(), world.host_key.signing()).unwrap();
     plant(&world, &name(6), elsewhere.as_bytes());
     planted.extend((1..=6).map(name));
@@ -242,24 +220,13 @@ fn planted_runs_cost_uploads_and_never_data() {
 
     // Intents and heartbeats of runs that never were, of any time.
     for number in 0..300 {
-        plant(
-            &world,
-            &key(&format!("data/runs/2031-01-01T00-00-00Z-{number:04x}")),
-            b"",
-        );
-        plant(
-            &world,
-            &key(&format!("data/runs/2031-01-01T00-00-00Z-0000.{number}")),
-            b"\xff",
-        );
+        plant(&world, &key(&format!("data/runs/2031-01-01T00-00-00Z-{number:04x}")), b"");
+        plant(&world, &key(&format!("data/runs/2031-01-01T00-00-00Z-0000.{number}")), b"\xff");
     }
     stands(&world, &source, &[], "intents");
 
     // Everything is said to be bad, or about to be deleted: it is all stored again.
-    for (number, title) in ["seawall damage 1", "seawall tombstone 1"]
-        .iter()
-        .enumerate()
-    {
+    for (number, title) in ["seawall damage 1", "seawall tombstone 1"].iter().enumerate() {
         let named: Vec<Key> = world
             .keys()
             .iter()
@@ -267,11 +234,7 @@ fn planted_runs_cost_uploads_and_never_data() {
             .map(|name| key(name))
             .collect();
         let text = seawall::repository::runs::record_text(title, named.iter());
-        plant(
-            &world,
-            &key(&format!("data/runs/x{number}")),
-            text.as_bytes(),
-        );
+        plant(&world, &key(&format!("data/runs/x{number}")), text.as_bytes());
         stands(&world, &source, &named, title);
     }
 }
@@ -302,10 +265,8 @@ fn the_catalog_of_another_repository_is_not_believed() {
     world.backup(&source);
     let other = World::local();
     other.backup(&source);
-    let (from, to): (&Path, &Path) = (
-        &other.of_repository.catalog_path(),
-        &world.of_repository.catalog_path(),
-    );
+    let (from, to): (&Path, &Path) =
+        (&other.of_repository.catalog_path(), &world.of_repository.catalog_path());
     fs::remove_file(to).unwrap();
     fs::copy(from, to).unwrap();
     stands(&world, &source, &[], "another repository's catalog");

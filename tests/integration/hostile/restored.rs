@@ -62,11 +62,7 @@ fn group(world: &World, name: &str, label: &str, members: &[Vec<u8>]) -> FileGro
         members: members.len() as u64,
         size: tar.len() as u64,
         sha256: Sha256::of(&tar),
-        parts: vec![Part {
-            key,
-            size: stored.len() as u64,
-            sha256: Sha256::of(&stored),
-        }],
+        parts: vec![Part { key, size: stored.len() as u64, sha256: Sha256::of(&stored) }],
     }
 }
 
@@ -82,10 +78,7 @@ fn hostile_tars_of_a_valid_signer_stay_inside_and_are_named() {
         ("absolute", vec![file(&absolute[..absolute.len().min(100)])]),
         ("upwards", vec![file(b"../canary/file")]),
         ("inside-and-up", vec![file(b"conf/../../canary/file")]),
-        (
-            "hard-link",
-            vec![of_kind(b"h", EntryType::Link, b"../canary/file")],
-        ),
+        ("hard-link", vec![of_kind(b"h", EntryType::Link, b"../canary/file")]),
         ("device", vec![of_kind(b"d", EntryType::Char, b"")]),
         ("block-device", vec![of_kind(b"b", EntryType::Block, b"")]),
         ("fifo", vec![of_kind(b"p", EntryType::Fifo, b"")]),
@@ -133,11 +126,7 @@ fn links_out_of_the_target_are_kept_and_never_followed() {
     // The files made a folder; the link that wants its name is told.
     assert!(target.join("out/second").is_file());
     assert!(fs::symlink_metadata(target.join("out")).unwrap().is_dir());
-    assert!(
-        fs::symlink_metadata(target.join("kept"))
-            .unwrap()
-            .is_symlink()
-    );
+    assert!(fs::symlink_metadata(target.join("kept")).unwrap().is_symlink());
     assert!(report.needs_reading(), "{report:#?}");
     let told = format!("{:?} {:?}", report.lost, report.warnings);
     assert!(told.contains("out"), "{told}");
@@ -151,13 +140,9 @@ fn setuid_is_dropped_and_escape_codes_reach_no_terminal() {
     with_manifest(&world, |manifest| {
         let setuid = member(b"conf/setuid\x1b[2J", EntryType::Regular, b"", 0o6755, b"x");
         let members = [setuid, file(odd)];
-        manifest
-            .files
-            .push(group(&world, "a", "a\x1b[2J\nerror: forged", &members));
+        manifest.files.push(group(&world, "a", "a\x1b[2J\nerror: forged", &members));
         let bad = [file(b"../\x1b[2Jx")];
-        manifest
-            .files
-            .push(group(&world, "b", "b\x1b]0;title\x07", &bad));
+        manifest.files.push(group(&world, "b", "b\x1b]0;title\x07", &bad));
         manifest.databases[0].path = Some("../\x1b[2J".into());
         manifest.databases[0].role = "\x1b[31m".into();
         for library in &mut manifest.libraries {
@@ -184,29 +169,20 @@ fn setuid_is_dropped_and_escape_codes_reach_no_terminal() {
         let text = String::from_utf8(text).unwrap();
         let bad = text.chars().find(|char| char.is_control() && *char != '\n');
         assert_eq!(bad, None, "{arguments:?}: {text:?}");
-        assert!(
-            !text.lines().any(|line| line.starts_with("error: forged")),
-            "{text}"
-        );
+        assert!(!text.lines().any(|line| line.starts_with("error: forged")), "{text}");
         (output.status.code(), text)
     };
     let target_text = target.to_str().unwrap();
     let (code, text) = seawall(&["-v", "restore", "latest", "--target", target_text]);
     assert_eq!(code, Some(3), "{text}");
     assert!(text.contains("setuid"), "{text}");
-    for verb in [
-        &["snapshots"][..],
-        &["libraries", "latest"],
-        &["-v", "check"],
-    ] {
+    for verb in [&["snapshots"][..], &["libraries", "latest"], &["-v", "check"]] {
         let (code, text) = seawall(verb);
         assert!(matches!(code, Some(0 | 3)), "{code:?} {text}");
     }
     let notes = fs::read_to_string(target.join("RESTORE-NOTES.txt")).unwrap();
     assert!(!notes.contains('\x1b') && !notes.contains('\u{9b}'));
-    let mode = fs::metadata(target.join("conf/setuid\x1b[2J"))
-        .unwrap()
-        .permissions();
+    let mode = fs::metadata(target.join("conf/setuid\x1b[2J")).unwrap().permissions();
     assert_eq!(mode.mode() & 0o7777, 0o755);
 }
 

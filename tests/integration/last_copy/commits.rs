@@ -21,9 +21,7 @@ fn change(source: &Source, commit: &Object, field: &str, value: serde_json::Valu
 }
 
 fn bytes_stored(world: &World, report: &Report, object: &Object) -> Vec<u8> {
-    stored_objects(&world.repository, &report.marker)
-        .remove(object)
-        .unwrap()
+    stored_objects(&world.repository, &report.marker).remove(object).unwrap()
 }
 
 /// All of the source is looked at again.
@@ -138,9 +136,7 @@ fn an_altered_root_is_damage_in_backup_verify_and_deep_check() {
         change(&source, &commit, "root_id", wrong.to_string().into());
         for night in 0..3 {
             let report = world.backup(&source);
-            let [damage] = &*report.manifest.damage else {
-                panic!("{:?}", report.manifest.damage)
-            };
+            let [damage] = &*report.manifest.damage else { panic!("{:?}", report.manifest.damage) };
             assert_eq!((damage.object(), &*damage.reason), (commit, "altered-root"));
             assert!(damage.detail.contains(&right.id.to_string()));
             assert_eq!(report.new_damage, u64::from(night == 0));
@@ -162,11 +158,7 @@ fn an_altered_root_is_damage_in_backup_verify_and_deep_check() {
         )
         .unwrap();
         assert!(!verified.good);
-        let reasons: Vec<&str> = verified
-            .damage
-            .iter()
-            .map(|damage| &*damage.reason)
-            .collect();
+        let reasons: Vec<&str> = verified.damage.iter().map(|damage| &*damage.reason).collect();
         assert_eq!(reasons, ["altered-root"]);
     }
 }
@@ -180,20 +172,13 @@ fn an_altered_root_of_an_empty_library_is_damage_too() {
         commit["root_id"] = ObjectId::EMPTY.to_string().into();
         commit["parent_id"] = before.id.to_string().into();
     });
-    source.sql(&format!(
-        "UPDATE Branch SET commit_id = '{}' WHERE repo_id = '{PHOTOS}'",
-        emptied.id
-    ));
+    source
+        .sql(&format!("UPDATE Branch SET commit_id = '{}' WHERE repo_id = '{PHOTOS}'", emptied.id));
     let other = root(&source, &before).id.to_string();
     change(&source, &emptied, "root_id", other.into());
     let report = world.backup(&source);
-    let [damage] = &*report.manifest.damage else {
-        panic!("{:?}", report.manifest.damage)
-    };
-    assert_eq!(
-        (damage.object(), &*damage.reason),
-        (emptied, "altered-root")
-    );
+    let [damage] = &*report.manifest.damage else { panic!("{:?}", report.manifest.damage) };
+    assert_eq!((damage.object(), &*damage.reason), (emptied, "altered-root"));
     assert!(damage.detail.contains(&ObjectId::EMPTY.to_string()));
     assert_deep_check(&world);
 }

@@ -13,14 +13,8 @@ use crate::support::{DOCUMENTS, files_below, rounds};
 
 /// Something that is lost, and the libraries whose objects it cuts off.
 fn losses(source: &Source) -> Vec<(&'static str, Object, Vec<&'static str>)> {
-    let base: ObjectId = source
-        .query("SELECT base_commit FROM VirtualRepo")
-        .parse()
-        .unwrap();
-    let trashed: ObjectId = source
-        .query("SELECT head_id FROM RepoTrash")
-        .parse()
-        .unwrap();
+    let base: ObjectId = source.query("SELECT base_commit FROM VirtualRepo").parse().unwrap();
+    let trashed: ObjectId = source.query("SELECT head_id FROM RepoTrash").parse().unwrap();
     let commit = |library: &str, id| {
         let store = library.parse::<LibraryId>().unwrap();
         Object::new(Store::Library(store), Kind::Commit, id)
@@ -30,23 +24,11 @@ fn losses(source: &Source) -> Vec<(&'static str, Object, Vec<&'static str>)> {
     let middle = parent(source, &parent(source, &unicode));
     vec![
         ("head", photos, vec![PHOTOS]),
-        (
-            "head of a shared folder",
-            head(source, PROJECTS),
-            vec![PROJECTS, DOCUMENTS],
-        ),
-        (
-            "base commit",
-            commit(DOCUMENTS, base),
-            vec![PROJECTS, DOCUMENTS],
-        ),
+        ("head of a shared folder", head(source, PROJECTS), vec![PROJECTS, DOCUMENTS]),
+        ("base commit", commit(DOCUMENTS, base), vec![PROJECTS, DOCUMENTS]),
         ("head in the trash", commit(TRASH, trashed), vec![TRASH]),
         ("root folder", root(source, &photos), vec![PHOTOS]),
-        (
-            "root folder of all versions",
-            root(source, &middle),
-            vec![UNICODE],
-        ),
+        ("root folder of all versions", root(source, &middle), vec![UNICODE]),
         ("commit in history", middle, vec![UNICODE]),
     ]
 }
@@ -87,10 +69,8 @@ fn what_a_lost_object_cuts_off_is_stored_and_restored_and_healed() {
 fn assert_restored(source: &Source, world: &World, libraries: &[&str], name: &str) {
     for scope in [Scope::Everything, Scope::Data] {
         let target = tempfile::tempdir().unwrap();
-        let options = restore::Options {
-            scope,
-            ..restore::Options::new(target.path().join("restored"))
-        };
+        let options =
+            restore::Options { scope, ..restore::Options::new(target.path().join("restored")) };
         restore::run(&world.repository, &latest(world), &options, &|_| {}).unwrap();
         for object in libraries.iter().flat_map(|id| sound(source, id)) {
             let restored = options.target.join(object.path());
@@ -103,9 +83,7 @@ fn assert_restored(source: &Source, world: &World, libraries: &[&str], name: &st
 
 /// A second run with the same loss lists nothing again; one where it is healed walks as ever.
 fn assert_heals(source: &Source, world: &World, lost: &Object, good: &[u8], name: &str) {
-    let Store::Library(store) = lost.store else {
-        unreachable!("{lost}")
-    };
+    let Store::Library(store) = lost.store else { unreachable!("{lost}") };
     // Only a listing comes by this block.
     let block = b"garbage";
     let id = {
@@ -129,18 +107,11 @@ fn assert_heals(source: &Source, world: &World, lost: &Object, good: &[u8], name
     let _ = fs::remove_file(&path);
     fs::write(&path, good).unwrap();
     let healed = world.backup(source);
-    assert_eq!(
-        healed.marker.damage, 0,
-        "{name}: {:?}",
-        healed.manifest.damage
-    );
+    assert_eq!(healed.marker.damage, 0, "{name}: {:?}", healed.manifest.damage);
     assert!(stored(world, &healed).contains(lost), "{name}");
     let libraries = healed.manifest.libraries.iter();
     for library in libraries.filter(|library| !library.heads.is_empty()) {
-        assert!(
-            library.closed && library.listed.is_none(),
-            "{name}: {library:?}"
-        );
+        assert!(library.closed && library.listed.is_none(), "{name}: {library:?}");
     }
     assert_eq!(world.backup(source).visited, 0, "{name}");
 }
@@ -154,18 +125,13 @@ fn a_loss_more_is_looked_behind_again() {
     assert_eq!(objects, 24, "all but the head");
     assert_eq!(library(&first, PHOTOS).counts.objects(), 24);
     let nowhere = "1".repeat(40);
-    source.sql(&format!(
-        "UPDATE Branch SET commit_id = '{nowhere}' WHERE repo_id = '{UNICODE}'"
-    ));
+    source.sql(&format!("UPDATE Branch SET commit_id = '{nowhere}' WHERE repo_id = '{UNICODE}'"));
     let second = world.backup(&source);
     let of_second = library(&second, UNICODE).listed.as_ref().unwrap();
     // It was walked whole by the first run.
     assert_eq!(of_second.objects, 0);
     assert!(of_second.newest.is_some());
-    assert_eq!(
-        library(&second, PHOTOS).listed,
-        library(&first, PHOTOS).listed
-    );
+    assert_eq!(library(&second, PHOTOS).listed, library(&first, PHOTOS).listed);
     // A repository that loses what was listed gets it again.
     for pack in files_below(&world.repository_path().join("data/blocks")) {
         fs::remove_file(pack).unwrap();
@@ -188,10 +154,7 @@ fn how_much_was_listed_survives_the_catalog() {
     assert_eq!(objects(&first), 24);
     fs::remove_file(world.of_repository.catalog_path()).unwrap();
     // A loss more has it listed again.
-    source.sql(&format!(
-        "INSERT INTO Branch VALUES ('other', '{PHOTOS}', '{}')",
-        "1".repeat(40)
-    ));
+    source.sql(&format!("INSERT INTO Branch VALUES ('other', '{PHOTOS}', '{}')", "1".repeat(40)));
     let second = world.backup(&source);
     assert!(stored(&world, &second).contains(&middle));
     assert_eq!(objects(&second), 24);

@@ -40,10 +40,7 @@ fn a_file_is_not_lost_where_only_a_block_of_it_is() {
         for _ in 0..2 {
             let report = world.backup(&source);
             assert_eq!(damaged(&report.manifest.damage), [blocks[1]].into());
-            assert_eq!(
-                (report.marker.damage, library(&report, PHOTOS).damage),
-                (1, 1)
-            );
+            assert_eq!((report.marker.damage, library(&report, PHOTOS).damage), (1, 1));
             assert!(stored(&world, &report).contains(&file));
         }
     }

@@ -57,12 +57,7 @@ fn a_lost_list_is_written_again_from_its_segment() {
     }
     world.options.list = true;
     let report = world.backup(&source);
-    assert_eq!(
-        (report.alarms.len(), report.totals.objects),
-        (1, 0),
-        "{:?}",
-        report.alarms
-    );
+    assert_eq!((report.alarms.len(), report.totals.objects), (1, 0), "{:?}", report.alarms);
 }
 
 /// A host that encrypts, and has no key: what lies at the destination says nothing to it.
@@ -93,9 +88,7 @@ impl Sealed {
         let marker = repository.join("markers").join(self.user.only_marker());
         let marker = fs::read_to_string(marker).unwrap();
         let lines = marker.lines().filter(|line| line.starts_with("list "));
-        lines
-            .map(|line| repository.join(line.rsplit(' ').next().unwrap()))
-            .collect()
+        lines.map(|line| repository.join(line.rsplit(' ').next().unwrap())).collect()
     }
 
     /// The next night meets all that was lost; the one after it is quiet, all is there again, and whoever has the key
@@ -118,11 +111,9 @@ impl Sealed {
 /// Each of these ended run after run with exit 12 once, one pack at a time.
 #[test]
 fn what_is_lost_of_an_encrypted_index_is_met_by_one_run() {
-    for (about, has_segments, has_lists) in [
-        ("segments and lists", false, false),
-        ("segments", false, true),
-        ("lists", true, false),
-    ] {
+    for (about, has_segments, has_lists) in
+        [("segments and lists", false, false), ("segments", false, true), ("lists", true, false)]
+    {
         for are_rotten in [false, true] {
             let sealed = Sealed::new();
             let (segments, lists) = (sealed.stored("data/index"), sealed.lists());

@@ -73,9 +73,7 @@ impl Made {
     }
 
     fn file(&mut self, numbers: &[u8]) -> Object {
-        let contents = numbers
-            .iter()
-            .map(|number| vec![*number; 5 + usize::from(*number)]);
+        let contents = numbers.iter().map(|number| vec![*number; 5 + usize::from(*number)]);
         let contents: Vec<Vec<u8>> = contents.collect();
         let size: usize = contents.iter().map(Vec::len).sum();
         let blocks: Vec<Object> = contents
@@ -109,10 +107,7 @@ impl Made {
         });
         let dirents: Vec<_> = dirents.collect();
         let json = serde_json::json!({"dirents": dirents, "type": 3, "version": 1});
-        self.fs(
-            &json,
-            children.into_iter().map(|(child, _)| child).collect(),
-        )
+        self.fs(&json, children.into_iter().map(|(child, _)| child).collect())
     }
 
     fn commit(&mut self, number: u64, root: Object, parents: [Option<Object>; 2]) -> Object {
@@ -227,10 +222,7 @@ impl Expected {
         let mut runner = TestRunner::new_with_rng(Config::default(), random);
         let recipe = recipe().new_tree(&mut runner).unwrap().current();
         let library = format!("00000000-0000-4000-8000-0000000000{seed:02x}");
-        let mut made = Made {
-            library: library.clone(),
-            objects: BTreeMap::new(),
-        };
+        let mut made = Made { library: library.clone(), objects: BTreeMap::new() };
         let head = made.make(&recipe);
         let all: Vec<Object> = made.objects.keys().copied().collect();
         let blocks = all.iter().filter(|object| object.kind == Kind::Block);
@@ -255,14 +247,7 @@ impl Expected {
         };
         let behind = all.into_iter().filter(|object| !broken.contains(object));
         kept.extend(behind.filter(is_taken));
-        Self {
-            seed,
-            recipe,
-            library,
-            kept,
-            holes,
-            broken: broken.into_iter().collect(),
-        }
+        Self { seed, recipe, library, kept, holes, broken: broken.into_iter().collect() }
     }
 
     fn assert(&self, report: &Report, stored: &HashSet<Object>) {

@@ -20,9 +20,7 @@ fn the_highest_valid_since_ever_counts_also_where_a_library_was_listed_twice() {
             "DELETE FROM RepoValidSince WHERE repo_id = '{UNICODE}'; INSERT INTO RepoValidSince VALUES ('{UNICODE}', {time})"
         ));
     };
-    let branch = source.query(&format!(
-        "SELECT commit_id FROM Branch WHERE repo_id = '{UNICODE}'"
-    ));
+    let branch = source.query(&format!("SELECT commit_id FROM Branch WHERE repo_id = '{UNICODE}'"));
     source.sql(&format!("DELETE FROM Branch WHERE repo_id = '{UNICODE}'"));
     set(500);
     world.backup(&source);
@@ -31,9 +29,7 @@ fn the_highest_valid_since_ever_counts_also_where_a_library_was_listed_twice() {
     world.backup(&source);
     set(100);
     assert_eq!(since(&world.backup(&source)), Some(900));
-    source.sql(&format!(
-        "INSERT INTO Branch VALUES ('master', '{UNICODE}', '{branch}')"
-    ));
+    source.sql(&format!("INSERT INTO Branch VALUES ('master', '{UNICODE}', '{branch}')"));
     set(100);
     assert_eq!(since(&world.backup(&source)), Some(900));
 }
@@ -42,12 +38,8 @@ fn the_highest_valid_since_ever_counts_also_where_a_library_was_listed_twice() {
 #[test]
 fn the_highest_valid_since_ever_counts_also_where_the_row_was_gone() {
     let (source, world) = (Source::example(), World::local());
-    let branch = source.query(&format!(
-        "SELECT commit_id FROM Branch WHERE repo_id = '{UNICODE}'"
-    ));
-    source.sql(&format!(
-        "INSERT INTO RepoValidSince VALUES ('{UNICODE}', 900)"
-    ));
+    let branch = source.query(&format!("SELECT commit_id FROM Branch WHERE repo_id = '{UNICODE}'"));
+    source.sql(&format!("INSERT INTO RepoValidSince VALUES ('{UNICODE}', 900)"));
     world.backup(&source);
     source.sql(&format!(
         "DELETE FROM Branch WHERE repo_id = '{UNICODE}'; DELETE FROM Repo WHERE repo_id = '{UNICODE}';
@@ -99,11 +91,7 @@ fn a_library_that_leaves_the_trash_between_two_attempts_is_judged_as_a_live_one(
     world.through(Arc::new(trigger));
     let report = world.backup(&source);
     assert_eq!(report.races, 1);
-    assert!(
-        damaged(&report.manifest.damage).contains(&gone),
-        "{:?}",
-        report.manifest.damage
-    );
+    assert!(damaged(&report.manifest.damage).contains(&gone), "{:?}", report.manifest.damage);
 }
 
 /// All libraries of Seafile 1 and 2 have one store.
@@ -118,18 +106,13 @@ fn a_missing_object_of_the_shared_store_is_one_object() {
     ));
     for kind in ["commits", "fs", "blocks"] {
         for file in files_below(&data.join("storage").join(kind).join(PHOTOS)) {
-            let folder = data
-                .join(kind)
-                .join(file.parent().unwrap().file_name().unwrap());
+            let folder = data.join(kind).join(file.parent().unwrap().file_name().unwrap());
             fs::create_dir_all(&folder).unwrap();
             fs::rename(&file, folder.join(file.file_name().unwrap())).unwrap();
         }
     }
     fs::remove_dir_all(data.join("storage")).unwrap();
-    let shared = |object: Object| Object {
-        store: Store::Shared,
-        ..object
-    };
+    let shared = |object: Object| Object { store: Store::Shared, ..object };
     let (_, blocks) = {
         let whole = Source::example();
         three_blocks(&whole)

@@ -71,12 +71,7 @@ impl Cell {
                 keys.insert(other);
             }
         }
-        Self {
-            kind,
-            damage,
-            keys,
-            has_its_size,
-        }
+        Self { kind, damage, keys, has_its_size }
     }
 
     fn shows_in_names(&self) -> bool {
@@ -104,10 +99,7 @@ impl Cell {
                 .map(|told| told.id)
                 .collect()
         };
-        self.keys
-            .iter()
-            .map(|key| (key.clone(), needed_by(key)))
-            .collect()
+        self.keys.iter().map(|key| (key.clone(), needed_by(key))).collect()
     }
 
     /// Whether the snapshot is one still, but for what it says of its own marker.
@@ -127,9 +119,7 @@ impl Cell {
         let report = checked(world, Level::Data, None);
         assert_eq!(accused(&report), self.expected(), "{name}: data");
         if self.is_unseen() {
-            let [.., third] = &prepared().snapshots[..] else {
-                panic!("three snapshots")
-            };
+            let [.., third] = &prepared().snapshots[..] else { panic!("three snapshots") };
             let told = &report.information;
             if self.kind == Kind::NewestMarker {
                 assert_eq!(told.unfinished, [third.id], "{name}");
@@ -155,22 +145,15 @@ impl Cell {
             if self.takes_all() && !broken.is_empty() {
                 let error = result.unwrap_err();
                 let text = format!("{error} {}", error.hint().unwrap());
-                assert!(
-                    broken.iter().any(|key| text.contains(key)),
-                    "{name}: {text}"
-                );
+                assert!(broken.iter().any(|key| text.contains(key)), "{name}: {text}");
                 assert!(text.contains("seawall snapshots"), "{name}: {text}");
                 assert!(!target.exists(), "{name}: nothing is begun");
                 continue;
             }
             let report = result.unwrap();
             let there = content(&target);
-            let missing: BTreeSet<String> = told
-                .content
-                .keys()
-                .filter(|path| !there.contains_key(*path))
-                .cloned()
-                .collect();
+            let missing: BTreeSet<String> =
+                told.content.keys().filter(|path| !there.contains_key(*path)).cloned().collect();
             for (path, what) in &there {
                 assert_eq!(told.content.get(path), Some(what), "{name}: {path}");
             }
@@ -206,9 +189,7 @@ impl Cell {
                 let lists = told.lists.iter().filter(|(list, ..)| broken.contains(list));
                 let lines = lists.flat_map(|(_, _, lines)| lines);
                 let seal = prepared().world.repository.seal();
-                lines
-                    .map(|line| names::pack(line.kind, &line.pack, seal).to_string())
-                    .collect()
+                lines.map(|line| names::pack(line.kind, &line.pack, seal).to_string()).collect()
             }
             // Its packs say themselves what they hold.
             _ => BTreeSet::new(),
@@ -219,20 +200,12 @@ impl Cell {
         let depends = |path: &String| {
             objects.contains(path) || files.iter().any(|start| path.starts_with(*start))
         };
-        told.content
-            .keys()
-            .filter(|path| depends(path))
-            .cloned()
-            .collect()
+        told.content.keys().filter(|path| depends(path)).cloned().collect()
     }
 
     /// As `check --report` writes them down.
     fn record(&self, world: &World) {
-        let keys: Vec<Key> = self
-            .keys
-            .iter()
-            .map(|key| Key::parse(key).unwrap())
-            .collect();
+        let keys: Vec<Key> = self.keys.iter().map(|key| Key::parse(key).unwrap()).collect();
         let text = runs::record_text(runs::DAMAGE, keys.iter());
         let key = Key::parse("data/runs/damaged-2026-11-23T02-00-00Z-1a2b3c4d").unwrap();
         world.backend.put_new(&key, text.as_bytes()).unwrap();
@@ -252,12 +225,7 @@ impl Cell {
         // Without its catalog a host is as much a stranger as any.
         let is_of_the_past = self.kind.is_of_the_past() && self.damage != Damage::Swapped
             || self.is_unseen() && memory == Memory::Lost;
-        assert_eq!(
-            report.alarms.is_empty(),
-            is_of_the_past,
-            "{name}: {:#?}",
-            report.alarms
-        );
+        assert_eq!(report.alarms.is_empty(), is_of_the_past, "{name}: {:#?}", report.alarms);
         assert_eq!(report.needs_reading(), !is_of_the_past, "{name}");
         assert_eq!(report.marker.damage, 0, "{name}");
         for alarm in &report.alarms {
@@ -279,11 +247,7 @@ impl Cell {
         let next = world.backup(&prepared().source);
         assert_eq!(next.alarms, Vec::<String>::new(), "{name}: told once");
         assert_eq!(
-            (
-                next.totals.objects,
-                next.databases_stored,
-                next.groups_stored
-            ),
+            (next.totals.objects, next.databases_stored, next.groups_stored),
             (0, 0, 0),
             "{name}: healed once"
         );
@@ -330,15 +294,9 @@ fn checked(world: &World, level: Level, snapshot: Option<&str>) -> check::Report
 /// Each problem's key and snapshots; no key is accused twice.
 fn accused(report: &check::Report) -> BTreeMap<String, Vec<SnapshotId>> {
     let problems = report.problems.iter();
-    let accused: BTreeMap<_, _> = problems
-        .map(|problem| (problem.key.to_string(), problem.snapshots.clone()))
-        .collect();
-    assert_eq!(
-        accused.len(),
-        report.problems.len(),
-        "{:#?}",
-        report.problems
-    );
+    let accused: BTreeMap<_, _> =
+        problems.map(|problem| (problem.key.to_string(), problem.snapshots.clone())).collect();
+    assert_eq!(accused.len(), report.problems.len(), "{:#?}", report.problems);
     accused
 }
 

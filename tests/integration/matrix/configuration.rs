@@ -80,10 +80,7 @@ fn writing_is_refused(world: &World, texts: &[&str]) {
     for arguments in [&["backup", source()][..], &["backup", source(), "--init"]] {
         seawall(world, "state", arguments).ends(1, texts);
     }
-    assert!(
-        tree(&world.repository_path()) == before,
-        "something was written"
-    );
+    assert!(tree(&world.repository_path()) == before, "something was written");
 }
 
 /// `init` writes it anew, and all is as it was.
@@ -133,11 +130,7 @@ fn a_stranger_writes_it_again_with_the_key_from_the_recovery_sheet() {
 #[test]
 fn a_damaged_one_is_moved_away_and_written_anew() {
     let good = fs::read(path(&prepared().world)).unwrap();
-    let id = String::from_utf8(good.clone())
-        .unwrap()
-        .find("\"id\":\"")
-        .unwrap()
-        + 6;
+    let id = String::from_utf8(good.clone()).unwrap().find("\"id\":\"").unwrap() + 6;
     let flipped = |at: usize, bit: u8| {
         let mut bytes = good.clone();
         bytes[at] ^= bit;
@@ -187,10 +180,7 @@ fn a_run_begins_no_chain_under_the_id_of_another_repository() {
     let before = world.keys();
     let error = world.try_backup(&prepared().source).unwrap_err();
     assert!(
-        matches!(
-            error,
-            seawall::backup::Error::Repository(Error::OtherRepository { .. })
-        ),
+        matches!(error, seawall::backup::Error::Repository(Error::OtherRepository { .. })),
         "{error}"
     );
     assert_eq!(world.keys(), before, "not even an intent");
@@ -206,12 +196,7 @@ fn markers_of_two_repositories_are_nobodys() {
     });
     let place = world.path("second");
     let place_text = place.to_str().unwrap();
-    seawall(
-        &world,
-        "state",
-        &["init", "--unencrypted", "-r", place_text],
-    )
-    .ends(0, &["made"]);
+    seawall(&world, "state", &["init", "--unencrypted", "-r", place_text]).ends(0, &["made"]);
     seawall(&world, "state", &["backup", source(), "-r", place_text]).ends(0, &[]);
     let marker = fs::read_dir(place.join("markers")).unwrap().next().unwrap();
     let marker = marker.unwrap();

@@ -59,30 +59,20 @@ impl Kind {
 
     /// Whether a run that looks at the destination sees a flipped bit by itself.
     pub fn is_read_by_a_run(self) -> bool {
-        matches!(
-            self,
-            Self::NewestSums | Self::NewestManifest | Self::NewestMarker
-        )
+        matches!(self, Self::NewestSums | Self::NewestManifest | Self::NewestMarker)
     }
 
     /// Whether no run has a reason to look at it.
     pub fn is_of_the_past(self) -> bool {
-        matches!(
-            self,
-            Self::OldestSums | Self::OldestManifest | Self::OldestMarker
-        )
+        matches!(self, Self::OldestSums | Self::OldestManifest | Self::OldestMarker)
     }
 
     /// The thing, and another of its sort.
     pub fn pair(self, prepared: &Prepared) -> (String, String) {
-        let [first, second, third] = &prepared.snapshots[..] else {
-            panic!("three snapshots")
-        };
+        let [first, second, third] = &prepared.snapshots[..] else { panic!("three snapshots") };
         let came_with_second = |prefix: &str| {
             let mut keys = second.needs.difference(&first.needs);
-            keys.find(|key| key.starts_with(prefix) && third.needs.contains(*key))
-                .unwrap()
-                .clone()
+            keys.find(|key| key.starts_with(prefix) && third.needs.contains(*key)).unwrap().clone()
         };
         let of_first = |prefix: &str| {
             let mut keys = first.needs.intersection(&third.needs);

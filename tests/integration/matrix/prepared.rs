@@ -62,9 +62,8 @@ fn prepare() -> Prepared {
     for number in 0..NOISES {
         let folder = source.path.join(format!("noise-{number:02}"));
         fs::create_dir(&folder).unwrap();
-        let noise: Vec<u8> = (0..20)
-            .flat_map(|piece| *Sha256::of(&[number, piece]).as_bytes())
-            .collect();
+        let noise: Vec<u8> =
+            (0..20).flat_map(|piece| *Sha256::of(&[number, piece]).as_bytes()).collect();
         fs::write(folder.join("noise"), noise).unwrap();
     }
     let database = source.path.join("seafile-data/seafile.db");
@@ -100,17 +99,10 @@ fn prepare() -> Prepared {
     assert_eq!(report.alarms, Vec::<String>::new());
 
     let markers = world.repository.markers().unwrap();
-    let snapshots: Vec<Told> = markers
-        .snapshots
-        .iter()
-        .map(|snapshot| tell(&world, snapshot))
-        .collect();
+    let snapshots: Vec<Told> =
+        markers.snapshots.iter().map(|snapshot| tell(&world, snapshot)).collect();
     assert_eq!(snapshots.len(), 3);
-    Prepared {
-        world,
-        source,
-        snapshots,
-    }
+    Prepared { world, source, snapshots }
 }
 
 fn tell(world: &World, snapshot: &Snapshot) -> Told {
@@ -146,13 +138,7 @@ fn tell(world: &World, snapshot: &Snapshot) -> Told {
     let target = world.path(&format!("reference-{}", snapshot.id()));
     let report = restored(world, snapshot, &target).unwrap();
     assert!(report.lost.is_empty(), "{:#?}", report.lost);
-    Told {
-        id: snapshot.id(),
-        needs,
-        content: content(&target),
-        lists: lists.collect(),
-        paths,
-    }
+    Told { id: snapshot.id(), needs, content: content(&target), lists: lists.collect(), paths }
 }
 
 /// Restores a snapshot.

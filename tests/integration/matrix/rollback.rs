@@ -26,11 +26,7 @@ const PHOTOS: &str = "5dbd46b1-17a4-4b5c-839d-8a9946370e27";
 /// The newest snapshot is proved byte by byte, and what it restores to is whole, and what the source is.
 fn sound(world: &World, source: &Source, report: &Report) {
     assert_eq!(report.marker.damage, 0);
-    let options = check::Options {
-        level: Level::Data,
-        workers: 2,
-        ..check::Options::default()
-    };
+    let options = check::Options { level: Level::Data, workers: 2, ..check::Options::default() };
     let checked = check::run(&world.repository, &options, &|_| {}).unwrap();
     let of_it = |problem: &&check::Problem| problem.snapshots.contains(&report.marker.snapshot);
     let problems: Vec<_> = checked.problems.iter().filter(of_it).collect();
@@ -43,10 +39,7 @@ fn sound(world: &World, source: &Source, report: &Report) {
     assert!(!restored.needs_reading(), "{:#?}", restored.lost);
     let spool = world.path(&format!("spool-{}", latest.id()));
     fs::create_dir(&spool).unwrap();
-    let options = verify::Options {
-        second_look: Duration::ZERO,
-        ..verify::Options::default()
-    };
+    let options = verify::Options { second_look: Duration::ZERO, ..verify::Options::default() };
     let installation = discover(&target, &Environment::default()).unwrap();
     let verified = verify::run(&installation, &spool, &options, &|_| {}).unwrap();
     assert!(verified.is_good(), "{:#?}", verified.damage);
@@ -57,10 +50,7 @@ fn sound(world: &World, source: &Source, report: &Report) {
 }
 
 fn blocks(source: &Source, library: &str) -> std::path::PathBuf {
-    source
-        .path
-        .join("seafile-data/storage/blocks")
-        .join(library)
+    source.path.join("seafile-data/storage/blocks").join(library)
 }
 
 /// A new head with that tree.
@@ -71,10 +61,8 @@ fn commit(source: &Source, library: &str, digit: &str, root: &str) -> Object {
         json["root_id"] = root.into();
         json["ctime"] = (json["ctime"].as_i64().unwrap() + 60).into();
     });
-    source.sql(&format!(
-        "UPDATE Branch SET commit_id = '{}' WHERE repo_id = '{library}'",
-        commit.id
-    ));
+    source
+        .sql(&format!("UPDATE Branch SET commit_id = '{}' WHERE repo_id = '{library}'", commit.id));
     commit
 }
 
@@ -89,9 +77,7 @@ fn root(source: &Source, commit: &Object) -> String {
 fn delete_and_collect(source: &Source, library: &str) -> String {
     let tree = root(source, &head(source, library));
     commit(source, library, "5", &"0".repeat(40));
-    source.sql(&format!(
-        "INSERT OR REPLACE INTO RepoValidSince VALUES ('{library}', 9000000000)"
-    ));
+    source.sql(&format!("INSERT OR REPLACE INTO RepoValidSince VALUES ('{library}', 9000000000)"));
     fs::rename(blocks(source, library), blocks(source, "aside")).unwrap();
     tree
 }
@@ -222,11 +208,7 @@ fn a_storage_that_was_rolled_back() {
         let report = world.backup(&source);
         let gone = report.alarms.iter().any(|alarm| alarm.contains("is gone"));
         assert!(gone && report.needs_reading(), "{:?}", report.alarms);
-        assert_eq!(
-            report.marker.sequence,
-            runs_kept + 1,
-            "what is there counts"
-        );
+        assert_eq!(report.marker.sequence, runs_kept + 1, "what is there counts");
         let previous = report.marker.previous.map(|(snapshot, _)| snapshot);
         let base = (runs_kept == 1).then_some(first.marker.snapshot);
         assert_eq!(previous, base);

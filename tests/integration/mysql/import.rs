@@ -17,10 +17,7 @@ pub(super) fn paste(user: &User, line: &str) -> Ran {
     shell
         .args(["-c", line])
         .env_clear()
-        .env(
-            "PATH",
-            format!("{}:{path}", program.parent().unwrap().display()),
-        )
+        .env("PATH", format!("{}:{path}", program.parent().unwrap().display()))
         .env("HOME", user.home())
         .current_dir("/");
     Ran::of(wait::output(&mut shell))
@@ -29,22 +26,13 @@ pub(super) fn paste(user: &User, line: &str) -> Ran {
 /// The commands that an output names as the next ones.
 pub(super) fn next(output: &str) -> Vec<&str> {
     let lines = output.lines();
-    lines
-        .filter_map(|line| line.trim_start().strip_prefix("then: "))
-        .collect()
+    lines.filter_map(|line| line.trim_start().strip_prefix("then: ")).collect()
 }
 
 pub(super) fn on(server: &MariaDb) -> [String; 6] {
     let port = server.port.to_string();
-    [
-        "--database-host",
-        "127.0.0.1",
-        "--database-port",
-        &port,
-        "--database-user",
-        "root",
-    ]
-    .map(ToOwned::to_owned)
+    ["--database-host", "127.0.0.1", "--database-port", &port, "--database-user", "root"]
+        .map(ToOwned::to_owned)
 }
 
 fn restore(user: &User, target: &str, more: &[&str]) -> Ran {
@@ -65,25 +53,16 @@ fn what_is_printed_asks_the_server_that_was_loaded() {
     // Before an import only the snapshot can say what should be there, although the old server lives and goes on.
     let restored = restore(&user, "a b'c", &[]);
     let said = next(restored.succeeds());
-    assert!(
-        said[0].contains("--snapshot 2") && said[0].contains(" -r "),
-        "{said:?}"
-    );
+    assert!(said[0].contains("--snapshot 2") && said[0].contains(" -r "), "{said:?}");
     assert!(said[1].contains("--import-only"), "{said:?}");
     let library = moved.sql("SELECT repo_id FROM Repo LIMIT 1");
     let library = library.trim();
-    let head = moved.sql(&format!(
-        "SELECT commit_id FROM Branch WHERE repo_id = '{library}'"
-    ));
-    moved.sql(&format!(
-        "UPDATE Branch SET commit_id = REPEAT('0', 40) WHERE repo_id = '{library}'"
-    ));
+    let head = moved.sql(&format!("SELECT commit_id FROM Branch WHERE repo_id = '{library}'"));
+    moved
+        .sql(&format!("UPDATE Branch SET commit_id = REPEAT('0', 40) WHERE repo_id = '{library}'"));
     paste(&user, said[0]).succeeds();
     let notes = fs::read_to_string(user.path("a b'c/RESTORE-NOTES.txt")).unwrap();
-    assert!(
-        notes.contains(said[0]) && notes.contains(said[1]),
-        "{notes}"
-    );
+    assert!(notes.contains(said[0]) && notes.contains(said[1]), "{notes}");
     moved.sql(&format!(
         "UPDATE Branch SET commit_id = '{}' WHERE repo_id = '{library}'",
         head.trim()
@@ -96,24 +75,15 @@ fn what_is_printed_asks_the_server_that_was_loaded() {
     let imported = restore(&user, "b", &arguments);
     let said = next(imported.succeeds());
     assert_eq!(said.len(), 1, "{said:?}");
-    assert!(
-        said[0].contains(&format!("--database-port {}", server.port)),
-        "{said:?}"
-    );
+    assert!(said[0].contains(&format!("--database-port {}", server.port)), "{said:?}");
     let verified = paste(&user, said[0]);
-    let line = format!(
-        "databases it's new{} on 127.0.0.1:{}",
-        moved.number, server.port
-    );
+    let line = format!("databases it's new{} on 127.0.0.1:{}", moved.number, server.port);
     let shown = verified.succeeds().replace("  ", " ");
     assert!(shown.contains(&line), "{line} is not in {shown}");
     let notes = fs::read_to_string(user.path("b/RESTORE-NOTES.txt")).unwrap();
     assert!(notes.contains(said[0]), "{notes}");
     assert!(notes.contains("THE DATABASES ARE LOADED"), "{notes}");
-    assert!(
-        !notes.contains("LOAD THE DATABASES INTO A SERVER"),
-        "{notes}"
-    );
+    assert!(!notes.contains("LOAD THE DATABASES INTO A SERVER"), "{notes}");
     server.sql(&format!("DROP DATABASE `it's new{}`", moved.number));
     paste(&user, said[0]).fails(1, &["it's new", "--snapshot 2", "--database-host"]);
     // Another database that is gone is seen too, although nothing points from there.
@@ -121,13 +91,7 @@ fn what_is_printed_asks_the_server_that_was_loaded() {
         &user,
         "c",
         &with(
-            &[
-                "--import-databases",
-                "--database-name",
-                "ccnet=x",
-                "--database-name",
-                "seahub=y",
-            ],
+            &["--import-databases", "--database-name", "ccnet=x", "--database-name", "seahub=y"],
             &place,
         ),
     )
@@ -138,20 +102,14 @@ fn what_is_printed_asks_the_server_that_was_loaded() {
     let verify = [&["verify", target.to_str().unwrap()][..], &names].concat();
     let verified = user.run(&with(&verify, &place));
     assert_eq!(verified.status, 3, "{}", verified.stdout);
-    assert!(
-        verified.stdout.contains("damaged   database y on"),
-        "{}",
-        verified.stdout
-    );
+    assert!(verified.stdout.contains("damaged   database y on"), "{}", verified.stdout);
 }
 
 #[test]
 fn an_account_that_lacks_something_is_refused_before_anything_is_restored() {
     let (user, moved) = (User::new(), Moved::example());
     let seahub = moved.name("seahub");
-    moved
-        .server
-        .sql(&format!("CREATE VIEW `{seahub}`.v AS SELECT 1 AS one"));
+    moved.server.sql(&format!("CREATE VIEW `{seahub}`.v AS SELECT 1 AS one"));
     user.run(&["backup", moved.path(), "--init"]).succeeds();
     let server = MariaDb::start();
     let [seafile, ccnet] = ["seafile", "ccnet"].map(|role| moved.name(role));
@@ -171,11 +129,7 @@ fn an_account_that_lacks_something_is_refused_before_anything_is_restored() {
                 &format!("GRANT CREATE VIEW ON `{seahub}`.* TO `few`"),
             ],
         );
-        assert!(
-            !refused.stderr.contains(&format!("ON `{seafile}`")),
-            "{}",
-            refused.stderr
-        );
+        assert!(!refused.stderr.contains(&format!("ON `{seafile}`")), "{}", refused.stderr);
     }
     assert!(!user.path("a").exists());
     assert_eq!(server.sql("SHOW DATABASES LIKE '%-db%'"), "");
@@ -196,15 +150,8 @@ fn a_server_that_cannot_take_a_dump_is_refused_before_anything_is_restored() {
     user.run(&["backup", moved.path(), "--init"]).succeeds();
     let server = MariaDb::with(&["--max-allowed-packet=65536"]);
     let place = on(&server);
-    restore(&user, "a", &with(&["--import-databases"], &place)).fails(
-        1,
-        &[
-            "long_ones",
-            "294.",
-            "64.0 KiB",
-            "SET GLOBAL max_allowed_packet",
-        ],
-    );
+    restore(&user, "a", &with(&["--import-databases"], &place))
+        .fails(1, &["long_ones", "294.", "64.0 KiB", "SET GLOBAL max_allowed_packet"]);
     assert!(!user.path("a").exists());
     assert_eq!(server.sql("SHOW DATABASES LIKE '%-db%'"), "");
     // A wrong account is named by who named it.
@@ -249,16 +196,10 @@ fn an_import_that_breaks_off_goes_on() {
             .sql("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE DB LIKE '%-db%'")
             != "0\n"
         {
-            assert!(
-                started.elapsed().as_secs() < 110,
-                "a connection does not end"
-            );
+            assert!(started.elapsed().as_secs() < 110, "a connection does not end");
         }
     }
-    assert!(
-        broken > 2 && half > 0 && earlier > 0 && told > 0,
-        "{broken} {half} {earlier} {told}"
-    );
+    assert!(broken > 2 && half > 0 && earlier > 0 && told > 0, "{broken} {half} {earlier} {told}");
     for role in ["seafile", "ccnet", "seahub"] {
         let name = moved.name(role);
         let count = |server: &MariaDb| {
@@ -269,22 +210,13 @@ fn an_import_that_breaks_off_goes_on() {
         assert_eq!(count(&server), count(moved.server), "{role}");
     }
     let again = restore(&user, "a", &arguments);
-    assert_eq!(
-        again.succeeds().matches(" before: ").count(),
-        3,
-        "{}",
-        again.stdout
-    );
+    assert_eq!(again.succeeds().matches(" before: ").count(), 3, "{}", again.stdout);
     paste(&user, next(&again.stdout)[0]).succeeds();
     let notes = fs::read_to_string(user.path("a/RESTORE-NOTES.txt")).unwrap();
     assert!(!notes.contains("NOT LOADED YET"), "{notes}");
     // The whole command once more: nothing is overwritten, and it says how to load alone.
-    restore(
-        &user,
-        "a",
-        &with(&["--import-databases", "--replace-databases"], &place),
-    )
-    .fails(1, &["not empty", "--import-only"]);
+    restore(&user, "a", &with(&["--import-databases", "--replace-databases"], &place))
+        .fails(1, &["not empty", "--import-only"]);
     // What somebody else put there is no half of ours.
     let ccnet = moved.name("ccnet");
     fs::remove_file(user.path("a/seawall-databases/imported.json")).unwrap();
@@ -333,11 +265,7 @@ fn programs_that_a_binary_log_forbids_are_refused_beforehand() {
             let itself = connection.run(text);
             server.sql("USE d; DROP FUNCTION IF EXISTS f; DROP TRIGGER IF EXISTS g");
             let needs = DumpNeeds::read(&mut dump(text).as_bytes()).unwrap();
-            let wanted = [Wanted {
-                name: "d",
-                needs: Some(&needs),
-                is_replaced: false,
-            }];
+            let wanted = [Wanted { name: "d", needs: Some(&needs), is_replaced: false }];
             let beforehand = must_take(&account(user), &wanted);
             assert_eq!(
                 itself.is_ok(),

@@ -36,14 +36,7 @@ impl Stage {
         let first = user.only_marker();
         let server = MariaDb::start();
         let standby = user.path("standby");
-        let stage = Self {
-            user,
-            moved,
-            server,
-            first,
-            standby,
-            newer: Vec::new(),
-        };
+        let stage = Self { user, moved, server, first, standby, newer: Vec::new() };
         stage
             .restore(
                 &stage.first,
@@ -54,30 +47,22 @@ impl Stage {
             .succeeds();
         let newer = [DOCUMENTS, PHOTOS].map(|library| stage.commit(library));
         stage.user.run(&["backup", stage.moved.path()]).succeeds();
-        Self {
-            newer: newer.into(),
-            ..stage
-        }
+        Self { newer: newer.into(), ..stage }
     }
 
     /// Somebody changes a library.
     fn commit(&self, library: &str) -> Object {
-        let head = self.moved.sql(&format!(
-            "SELECT commit_id FROM Branch WHERE repo_id = '{library}'"
-        ));
-        let head = Object::new(
-            library.parse().unwrap(),
-            Kind::Commit,
-            head.trim().parse().unwrap(),
-        );
+        let head =
+            self.moved.sql(&format!("SELECT commit_id FROM Branch WHERE repo_id = '{library}'"));
+        let head =
+            Object::new(library.parse().unwrap(), Kind::Commit, head.trim().parse().unwrap());
         let id = format!("{:09x}{}", 7, &head.id.to_string()[9..]);
         let newer = crate::damage::write_commit(&self.moved.source, &head, &id, |json| {
             json["parent_id"] = head.id.to_string().into();
             json["ctime"] = (json["ctime"].as_i64().unwrap() + 1).into();
         });
-        self.moved.sql(&format!(
-            "UPDATE Branch SET commit_id = '{id}' WHERE repo_id = '{library}'"
-        ));
+        self.moved
+            .sql(&format!("UPDATE Branch SET commit_id = '{id}' WHERE repo_id = '{library}'"));
         newer
     }
 
@@ -86,12 +71,7 @@ impl Stage {
         let target = target.to_str().unwrap();
         let place = ["--database-host", "127.0.0.1", "--database-port", &port];
         let account = ["--database-user", "root"];
-        let all = [
-            &["restore", snapshot, "--target", target][..],
-            more,
-            &place,
-            &account,
-        ];
+        let all = [&["restore", snapshot, "--target", target][..], more, &place, &account];
         all.concat().into_iter().map(ToOwned::to_owned).collect()
     }
 
@@ -109,9 +89,7 @@ impl Stage {
         let (from, to) = (self.standby.to_str().unwrap(), target.to_str().unwrap());
         run("cp", &["-al", from, to]);
         let names = self.server.sql("SHOW DATABASES LIKE '%-db%'");
-        let dropped = names
-            .lines()
-            .map(|name| format!("DROP DATABASE `{name}`;\n"));
+        let dropped = names.lines().map(|name| format!("DROP DATABASE `{name}`;\n"));
         let mut script = dropped.collect::<String>().into_bytes();
         for role in ["seafile", "ccnet", "seahub"] {
             let name = self.moved.name(role);
@@ -140,11 +118,7 @@ impl Stage {
             let [table, library, commit] = row.split('\t').collect::<Vec<_>>()[..] else {
                 panic!("{row}");
             };
-            (
-                table.to_owned(),
-                library.parse().unwrap(),
-                commit.to_owned(),
-            )
+            (table.to_owned(), library.parse().unwrap(), commit.to_owned())
         };
         self.server.sql(&select).lines().map(row).collect()
     }
@@ -235,10 +209,7 @@ fn killed_at_no_moment_does_the_server_have_older_heads_beside_newer_commits() {
     }
     let all = all.len();
     eprintln!("died {died} of {all} times, {waited} with all else in place; {went_on} went on");
-    assert!(
-        died >= 3 && waited >= 2 && went_on >= 1,
-        "{died} {waited} {went_on}"
-    );
+    assert!(died >= 3 && waited >= 2 && went_on >= 1, "{died} {waited} {went_on}");
 }
 
 /// The line breaks in the middle of the databases: `--import-only` loads the rest, and then places the commits.
@@ -281,9 +252,7 @@ fn an_import_that_broke_off_goes_on_and_then_the_commits_are_placed() {
         let line = ran.stderr.split_once("then go on: ").unwrap().1;
         let went_on = paste(&stage.user, line.lines().next().unwrap());
         assert!(
-            went_on
-                .succeeds()
-                .contains("the commits are in their places now"),
+            went_on.succeeds().contains("the commits are in their places now"),
             "{}",
             went_on.stdout
         );
@@ -346,10 +315,7 @@ fn a_standby_without_its_databases_is_told_of_the_server() {
     );
     let notes = fs::read_to_string(stage.standby.join("RESTORE-NOTES.txt")).unwrap();
     assert!(notes.contains(&server), "{notes}");
-    assert!(
-        notes.contains("Load them before Seafile is started"),
-        "{notes}"
-    );
+    assert!(notes.contains("Load them before Seafile is started"), "{notes}");
     // Loaded, they are of this snapshot: nothing more to tell.
     let more = ["--import-only", "--replace-databases"];
     let loaded = stage.restore("latest", &stage.standby, &more, stage.server.port);
@@ -371,10 +337,7 @@ fn a_dump_that_is_lost_is_told_and_the_others_are_loaded() {
             let name = path.to_str().unwrap();
             name.contains("/databases/") && name.contains(&format!("{role}."))
         };
-        let part = parts
-            .iter()
-            .find(is_of)
-            .unwrap_or_else(|| panic!("{parts:?}"));
+        let part = parts.iter().find(is_of).unwrap_or_else(|| panic!("{parts:?}"));
         fs::remove_file(part).unwrap();
     };
     lose("seahub");
@@ -387,11 +350,7 @@ fn a_dump_that_is_lost_is_told_and_the_others_are_loaded() {
     let only = ["restore", "latest", "--import-only", "--target", path];
     let ran = user.run(&with(&only, &place));
     assert_eq!(ran.status, 3, "{}{}", ran.stdout, ran.stderr);
-    assert!(
-        ran.stderr.contains("lost: database seahub"),
-        "{}",
-        ran.stderr
-    );
+    assert!(ran.stderr.contains("lost: database seahub"), "{}", ran.stderr);
     let tables = |role: &str| {
         let name = moved.name(role);
         server.sql(&format!(
@@ -408,13 +367,7 @@ fn a_dump_that_is_lost_is_told_and_the_others_are_loaded() {
     // Heads of another state stay on no server beside these commits.
     lose("seafile");
     let fresh = user.path("fresh");
-    let whole = [
-        "restore",
-        "latest",
-        "--import-databases",
-        "--replace-databases",
-        "--target",
-    ];
+    let whole = ["restore", "latest", "--import-databases", "--replace-databases", "--target"];
     let whole = [&whole[..], &[fresh.to_str().unwrap()]].concat();
     user.run(&with(&whole, &place))
         .fails(1, &["lost the dump of seafile", "set their users' files"]);

@@ -9,9 +9,7 @@ use crate::cli::{Ran, User};
 /// The file of a table, which the server lets go of.
 fn file(moved: &Moved, role: &str, table: &str, ending: &str) -> PathBuf {
     let name = moved.name(role);
-    moved
-        .server
-        .sql(&format!("FLUSH TABLES `{name}`.`{table}`"));
+    moved.server.sql(&format!("FLUSH TABLES `{name}`.`{table}`"));
     let folder = moved.server.sql("SELECT @@datadir");
     let folder = PathBuf::from(folder.trim_end()).join(name.replace('-', "@002d"));
     folder.join(format!("{table}.{ending}"))
@@ -75,10 +73,7 @@ fn tables_and_views_that_cannot_be_opened_are_left_out_and_named() {
     let is_named = said.contains("\"of_gone\" cannot be read");
     assert_ne!(text.contains("VIEW `of_gone`"), is_named, "{said}");
     for view in ["good", "over_good"] {
-        assert_eq!(
-            moved.server.sql(&format!("SELECT id FROM {copy}.{view}")),
-            "42\n"
-        );
+        assert_eq!(moved.server.sql(&format!("SELECT id FROM {copy}.{view}")), "42\n");
     }
 }
 
@@ -93,10 +88,7 @@ fn libraries_are_stored_also_where_no_table_tells_of_them() {
         let told = format!("the table {table} cannot be read");
         assert!(ran.stderr.contains(&told), "{told}: {}", ran.stderr);
         let incomplete = ran.json()["incomplete"].to_string();
-        assert!(
-            incomplete.contains("rows-unreadable"),
-            "{table}: {incomplete}"
-        );
+        assert!(incomplete.contains("rows-unreadable"), "{table}: {incomplete}");
         let target = user.path("restored");
         user.run(&["restore", "latest", "--target", target.to_str().unwrap()]);
         let storage = moved.source.path.join("seafile-data/storage");

@@ -12,10 +12,8 @@ use crate::heads::{make_commit, make_commit_with};
 use crate::support::Told;
 
 fn set_head(source: &Source, library: &str, commit: &Object) {
-    source.sql(&format!(
-        "UPDATE Branch SET commit_id = '{}' WHERE repo_id = '{library}'",
-        commit.id
-    ));
+    source
+        .sql(&format!("UPDATE Branch SET commit_id = '{}' WHERE repo_id = '{library}'", commit.id));
 }
 
 /// Libraries that no shared folder leads into.
@@ -37,9 +35,7 @@ fn empty_and_collect(source: &Source, library: &str) {
         commit["second_parent_id"] = serde_json::Value::Null;
     });
     set_head(source, library, &made);
-    source.sql(&format!(
-        "INSERT OR REPLACE INTO RepoValidSince VALUES ('{library}', 4000000000)"
-    ));
+    source.sql(&format!("INSERT OR REPLACE INTO RepoValidSince VALUES ('{library}', 4000000000)"));
     for kind in ["fs", "blocks"] {
         let folder = storage(source).join(kind).join(library);
         if folder.exists() {
@@ -74,11 +70,7 @@ fn libraries_that_were_emptied_and_collected_lack_nothing() {
     let user = User::new();
     user.run(&["init"]).succeeds();
     let doctor = user.run(&["doctor", source.path.to_str().unwrap()]);
-    assert!(
-        doctor.stdout.contains("10 of 10 libraries have objects"),
-        "{}",
-        doctor.stdout
-    );
+    assert!(doctor.stdout.contains("10 of 10 libraries have objects"), "{}", doctor.stdout);
 }
 
 fn accept_all(world: &mut World, report: &Report) {
@@ -103,9 +95,7 @@ fn a_folder_that_is_lost_after_one_of_its_objects_was_accepted_is_told() {
         // Not the root of the newest version.
         let newest = root(&source, &head(&source, DOCUMENTS));
         let files = source.objects(kind, DOCUMENTS).into_iter();
-        let lost = files
-            .into_iter()
-            .find(|file| *file != object_path(&source, &newest));
+        let lost = files.into_iter().find(|file| *file != object_path(&source, &newest));
         fs::remove_file(lost.unwrap()).unwrap();
         world.options.verify_source = "1/1".parse().ok();
         let report = world.backup(&source);
@@ -215,10 +205,8 @@ fn a_full_run_whose_source_comes_back_in_the_middle_takes_nothing_away() {
         if key.starts_with("databases/") && key.contains("/seafile.") {
             let database =
                 rusqlite::Connection::open(data.join("seafile-data/seafile.db")).unwrap();
-            let sql = format!(
-                "UPDATE Branch SET commit_id = '{}' WHERE repo_id = '{DOCUMENTS}'",
-                two.id
-            );
+            let sql =
+                format!("UPDATE Branch SET commit_id = '{}' WHERE repo_id = '{DOCUMENTS}'", two.id);
             database.execute_batch(&sql).unwrap();
         }
         if key.starts_with("data/runs/") && intents.fetch_add(1, Ordering::Relaxed) == 1 {

@@ -68,10 +68,7 @@ fn of_a_lost_head_the_history_comes_back_and_what_is_newer_does_not() {
         json["parent_id"] = head_now.id.to_string().into();
         json["ctime"] = (json["ctime"].as_i64().unwrap() + 1).into();
     });
-    source.sql(&format!(
-        "UPDATE Branch SET commit_id = '{}' WHERE repo_id = '{UNICODE}'",
-        top.id
-    ));
+    source.sql(&format!("UPDATE Branch SET commit_id = '{}' WHERE repo_id = '{UNICODE}'", top.id));
     let before_run = world.keys();
     world.backup(&source);
     let is_pack = |key: &&String| key.starts_with("data/trees/") && !before_run.contains(key);
@@ -86,10 +83,7 @@ fn of_a_lost_head_the_history_comes_back_and_what_is_newer_does_not() {
     assert!(!report.lost.is_empty());
     assert!(!target.join(top.path()).exists());
     assert!(target.join(head_now.path()).exists(), "its parent");
-    assert!(
-        target.join(before(&source, &head_now).path()).exists(),
-        "history"
-    );
+    assert!(target.join(before(&source, &head_now).path()).exists(), "history");
     assert!(!target.join(newer.path()).exists(), "newer than the head");
     assert_eq!(set_aside(&target), [newer].into());
     assert_eq!(report.unproved.len(), 1);

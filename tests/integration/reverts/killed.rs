@@ -91,10 +91,7 @@ pub fn points(user: &User, arguments: &[&str]) -> Vec<Point> {
 pub fn spread(points: &[Point]) -> Vec<Point> {
     const STEP: usize = 8;
     let from = |first: usize| points.iter().skip(first).step_by(STEP).cloned();
-    [0, 4, 2, 6, 1, 5, 3, 7]
-        .into_iter()
-        .flat_map(from)
-        .collect()
+    [0, 4, 2, 6, 1, 5, 3, 7].into_iter().flat_map(from).collect()
 }
 
 /// So long a sweep goes on, without `SEAWALL_LONG`.
@@ -184,11 +181,7 @@ impl Stage {
              INSERT INTO GarbageRepos VALUES ('{UNICODE}')"
         ));
         user.run(&backup);
-        Self {
-            _source: source,
-            user,
-            first,
-        }
+        Self { _source: source, user, first }
     }
 
     /// A standby at a snapshot.
@@ -223,9 +216,7 @@ fn back_at_no_moment_would_a_client_be_set_back() {
 fn anew_at_no_moment_would_a_client_be_set_back() {
     let (source, user) = (Source::example(), User::new());
     let set = |id: &str| {
-        source.sql(&format!(
-            "UPDATE Branch SET commit_id = '{id}' WHERE repo_id = '{DOCUMENTS}'"
-        ));
+        source.sql(&format!("UPDATE Branch SET commit_id = '{id}' WHERE repo_id = '{DOCUMENTS}'"));
     };
     let older = head(&source, DOCUMENTS);
     let newer = write_commit(&source, &older, &"7".repeat(40), |json| {

@@ -21,10 +21,7 @@ fn break_off(world: &World, number: usize, options: &Options) {
 }
 
 fn as_standby(target: &Path) -> Options {
-    Options {
-        standby: true,
-        ..Options::new(target.to_owned())
-    }
+    Options { standby: true, ..Options::new(target.to_owned()) }
 }
 
 #[test]
@@ -34,20 +31,14 @@ fn another_part_of_an_unfinished_restore_is_refused() {
     let scopes = [Scope::Everything, Scope::Data, Scope::Databases];
     for began in scopes {
         let target = world.path(&format!("{began:?}"));
-        let options = |scope| Options {
-            scope,
-            ..Options::new(target.clone())
-        };
+        let options = |scope| Options { scope, ..Options::new(target.clone()) };
         break_off(&world, 0, &options(began));
         let left = crate::support::tree(&target);
         for asked in scopes.into_iter().filter(|scope| *scope != began) {
             let run = restore::run(&world.repository, &latest(&world), &options(asked), &|_| {});
             let error = run.unwrap_err();
             let hint = error.hint().unwrap();
-            let restore::Error::OtherScope {
-                began: recorded, ..
-            } = error
-            else {
+            let restore::Error::OtherScope { began: recorded, .. } = error else {
                 panic!("{error:?}");
             };
             assert_eq!(recorded, began);
@@ -75,15 +66,12 @@ fn another_part_is_refused_on_the_command_line() {
     let id = user.only_marker();
     let text = fs::read_to_string(user.repository().join("seawall.json")).unwrap();
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
-    let mark = format!(
-        "snapshot {id}\nrepository {}\nscope everything\n",
-        json["id"].as_str().unwrap()
-    );
+    let mark =
+        format!("snapshot {id}\nrepository {}\nscope everything\n", json["id"].as_str().unwrap());
     fs::write(target.join(UNFINISHED), &mark).unwrap();
-    for (option, words) in [
-        ("--databases-only", "without --data-only"),
-        ("--data-only", "without --data-only"),
-    ] {
+    for (option, words) in
+        [("--databases-only", "without --data-only"), ("--data-only", "without --data-only")]
+    {
         let refused = user.run(&[&whole[..], &[option]].concat());
         refused.fails(1, &["unfinished restore of everything", words]);
         assert_eq!(fs::read_to_string(target.join(UNFINISHED)).unwrap(), mark);
@@ -109,10 +97,7 @@ fn each_snapshot_at_which_a_standby_broke_off_is_remembered() {
     }
     // It is at the third, though another one was begun first.
     let back = standby(&world, 1, &target, false);
-    assert!(
-        matches!(back, Err(restore::Error::GoesBack { .. })),
-        "{back:?}"
-    );
+    assert!(matches!(back, Err(restore::Error::GoesBack { .. })), "{back:?}");
     standby(&world, 3, &target, false).unwrap();
     for number in 0..3 {
         assert!(!target.join(format!("conf/{number}.env")).exists());
@@ -160,11 +145,7 @@ fn must_be_aside(target: &Path, report: &Report, why: &str) {
             report.warnings
         );
     }
-    assert!(
-        report.warnings.iter().any(|line| line.contains(why)),
-        "{:?}",
-        report.warnings
-    );
+    assert!(report.warnings.iter().any(|line| line.contains(why)), "{:?}", report.warnings);
     assert!(target.join("seafile-server-11/bin/seafile").exists());
     assert!(target.join("conf/seafile.conf").exists());
     let notes = fs::read_to_string(target.join(restore::NOTES)).unwrap();
@@ -202,10 +183,7 @@ fn what_a_snapshot_left_whose_files_are_lost_is_moved_aside() {
         for part in groups.flat_map(|group| &group.parts) {
             // The next snapshot shares those that did not change.
             let path = world.repository_path().join(part.key.as_str());
-            let of_first = part
-                .key
-                .as_str()
-                .contains(&first.marker.snapshot.to_string());
+            let of_first = part.key.as_str().contains(&first.marker.snapshot.to_string());
             let label = |group: &&seawall::repository::manifest::FileGroup| {
                 group.parts.iter().any(|one| one.key == part.key)
             };
@@ -221,11 +199,7 @@ fn what_a_snapshot_left_whose_files_are_lost_is_moved_aside() {
     }
     // The manifest could be read, and says which databases were its own.
     assert!(target.join(restore::ASIDE).join("conf/own.db").exists());
-    assert!(
-        report.warnings.iter().any(|line| line.contains("\"conf\"")),
-        "{:?}",
-        report.warnings
-    );
+    assert!(report.warnings.iter().any(|line| line.contains("\"conf\"")), "{:?}", report.warnings);
 }
 
 /// Where everything can be read nothing is moved that somebody put there.
@@ -235,11 +209,7 @@ fn with_readable_snapshots_somebodys_own_files_stay() {
     assert!(!target.join("conf/old.env").exists() && !target.join("top.env").exists());
     assert!(!target.join(restore::ASIDE).join("conf/old.env").exists());
     assert!(target.join("seafile-server-11/bin/seafile").exists());
-    assert!(
-        report.warnings.iter().all(|line| !line.contains("old.env")),
-        "{:?}",
-        report.warnings
-    );
+    assert!(report.warnings.iter().all(|line| !line.contains("old.env")), "{:?}", report.warnings);
 }
 
 /// While commits wait somebody makes a store of them anew, with things in it that are no commits.
@@ -255,12 +225,8 @@ fn strangers_in_a_store_of_commits_stop_nothing_and_are_kept() {
     let odd = std::ffi::OsStr::from_bytes(b"not \xff text");
     fs::create_dir_all(store.join("folder/below")).unwrap();
     fs::create_dir_all(store.join("ab")).unwrap();
-    for name in [
-        Path::new("stray"),
-        Path::new("cd"),
-        Path::new("folder/below/file"),
-        odd.as_ref(),
-    ] {
+    for name in [Path::new("stray"), Path::new("cd"), Path::new("folder/below/file"), odd.as_ref()]
+    {
         fs::write(store.join(name), "mine").unwrap();
     }
     fs::write(store.join("ab").join(odd), "mine").unwrap();
@@ -274,25 +240,14 @@ fn strangers_in_a_store_of_commits_stop_nothing_and_are_kept() {
     restore::run(&world.repository, &latest, &options, &|_| {}).unwrap();
     assert!(again.exists() && !target.join(STAGED).exists());
     assert_eq!(unreachable_commits(&target), [] as [PathBuf; 0]);
-    let aside = target
-        .join(restore::ASIDE)
-        .join("seafile-data/storage/commits");
+    let aside = target.join(restore::ASIDE).join("seafile-data/storage/commits");
     let kept = files_below(&aside);
     // The commit, which lay there twice, has its folder already.
     let aside = aside.join(format!("{DOCUMENTS}.2"));
     assert!(aside.is_dir(), "{kept:?}");
-    for name in [
-        Path::new("stray"),
-        Path::new("cd"),
-        Path::new("folder/below/file"),
-        odd.as_ref(),
-    ] {
-        assert_eq!(
-            fs::read(aside.join(name)).unwrap(),
-            b"mine",
-            "{}",
-            name.display()
-        );
+    for name in [Path::new("stray"), Path::new("cd"), Path::new("folder/below/file"), odd.as_ref()]
+    {
+        assert_eq!(fs::read(aside.join(name)).unwrap(), b"mine", "{}", name.display());
     }
     assert_eq!(fs::read(aside.join("ab").join(odd)).unwrap(), b"mine");
     assert!(aside.join("ef").is_symlink());
@@ -314,9 +269,7 @@ fn what_has_the_name_of_a_store_when_commits_are_placed_is_moved_aside() {
     fs::write(commits.join(DOCUMENTS).join("stray"), "mine").unwrap();
     fs::write(commits.join(&virtual_library), "mine").unwrap();
     // One from an earlier time is in the way there.
-    let aside = target
-        .join(restore::ASIDE)
-        .join("seafile-data/storage/commits");
+    let aside = target.join(restore::ASIDE).join("seafile-data/storage/commits");
     fs::create_dir_all(aside.join(DOCUMENTS)).unwrap();
     waiting.finish(&|_| {}).unwrap();
     assert_eq!(unreachable_commits(&target), [] as [PathBuf; 0]);
@@ -335,10 +288,7 @@ fn what_has_the_name_of_a_commit_and_is_none_is_kept() {
     standby(&world, 0, &target, false).unwrap();
     let newest = head(&source, DOCUMENTS);
     for id in ["1".repeat(40), "2".repeat(40)] {
-        let object = Object {
-            id: id.parse().unwrap(),
-            ..newest
-        };
+        let object = Object { id: id.parse().unwrap(), ..newest };
         for round in 1..3 {
             let path = target.join(object.path());
             fs::create_dir_all(path.parent().unwrap()).unwrap();

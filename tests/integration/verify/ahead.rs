@@ -28,26 +28,17 @@ fn commits_newer_than_the_head_are_damage_until_they_are_moved_aside() {
         let older = Contents::new(&source, library).parent(newest).unwrap();
         set_head(&source, library, older.id);
         let (status, report) = program(&source);
-        let [entry] = ahead(&report) else {
-            panic!("{:#}", report["ahead"])
-        };
+        let [entry] = ahead(&report) else { panic!("{:#}", report["ahead"]) };
         assert_eq!(
             (status, &entry["library"], &entry["head"], &entry["newest"]),
-            (
-                3,
-                &library.into(),
-                &older.id.to_string().into(),
-                &newest.id.to_string().into()
-            )
+            (3, &library.into(), &older.id.to_string().into(), &newest.id.to_string().into())
         );
         assert_eq!(entry["commits"], json!([newest.id.to_string()]));
         let ran = user.run(&["verify", source.path.to_str().unwrap(), "--no-leftovers"]);
         assert_eq!(ran.status, 3, "{}", ran.stdout);
-        for text in [
-            "silently revert",
-            "1 commit is newer",
-            "clients of 1 library would be set back",
-        ] {
+        for text in
+            ["silently revert", "1 commit is newer", "clients of 1 library would be set back"]
+        {
             assert!(ran.stdout.contains(text), "{text} is not in {}", ran.stdout);
         }
         assert!(
@@ -64,10 +55,7 @@ fn commits_newer_than_the_head_are_damage_until_they_are_moved_aside() {
 
 /// Runs the lines that `verify` prints in a shell that stands elsewhere; they move as many files as lines.
 fn paste_moves(stdout: &str, number: usize) {
-    let moves: Vec<&str> = stdout
-        .lines()
-        .filter(|line| line.contains("mkdir -p"))
-        .collect();
+    let moves: Vec<&str> = stdout.lines().filter(|line| line.contains("mkdir -p")).collect();
     assert_eq!(moves.len(), number, "{stdout}");
     for line in moves {
         let mut shell = Command::new("sh");
@@ -95,10 +83,7 @@ fn the_lines_that_are_printed_move_commits_of_the_store_that_libraries_share() {
     let ran = user.run(&verify);
     assert_eq!(ran.status, 3, "{}", ran.stdout);
     paste_moves(&ran.stdout, 1);
-    let shared = Object {
-        store: Store::Shared,
-        ..newest
-    };
+    let shared = Object { store: Store::Shared, ..newest };
     assert!(!source.path.join(shared.path()).exists());
     let aside = source.path.join("seawall-set-aside").join(shared.path());
     assert!(aside.is_file(), "{}", aside.display());
@@ -151,9 +136,7 @@ fn what_a_live_server_leaves_is_none() {
     });
     let (status, report) = program(&source);
     assert_eq!(status, 0, "{:#}", report["ahead"]);
-    let [entry] = ahead(&report) else {
-        panic!("{:#}", report["ahead"])
-    };
+    let [entry] = ahead(&report) else { panic!("{:#}", report["ahead"]) };
     assert_eq!(entry["is_upload"], true);
     assert_eq!(entry["commits"].as_array().unwrap().len(), 2, "{entry}");
 }
@@ -168,19 +151,9 @@ fn a_snapshot_that_is_older_than_a_living_installation_is_no_alarm() {
     write_commit(&source, &newest, &"5".repeat(40), |json| {
         json["parent_id"] = newest.id.to_string().into();
     });
-    let arguments = [
-        "verify",
-        source.path.to_str().unwrap(),
-        "--snapshot",
-        "latest",
-    ];
+    let arguments = ["verify", source.path.to_str().unwrap(), "--snapshot", "latest"];
     let live = user.run(&arguments);
-    assert!(
-        live.succeeds()
-            .contains("with the databases of this snapshot"),
-        "{}",
-        live.stdout
-    );
+    assert!(live.succeeds().contains("with the databases of this snapshot"), "{}", live.stdout);
     fs::write(source.path.join("RESTORE-NOTES.txt"), "").unwrap();
     let restored = user.run(&arguments);
     assert_eq!(restored.status, 3, "{}", restored.stdout);
@@ -193,17 +166,12 @@ fn a_lost_row_in_branch_comes_back_by_the_statement_that_is_printed() {
     source.sql(&format!("DELETE FROM Branch WHERE repo_id = '{DOCUMENTS}'"));
     let ran = user.run(&["verify", source.path.to_str().unwrap()]);
     assert_eq!(ran.status, 3, "{}", ran.stdout);
-    assert!(
-        !ran.stdout.contains("mode 0600"),
-        "no file has to be copied: {}",
-        ran.stdout
-    );
+    assert!(!ran.stdout.contains("mode 0600"), "no file has to be copied: {}", ran.stdout);
     let statement = ran.stdout.split("INSERT INTO Branch").nth(1).unwrap();
     let statement = statement.split_once(';').unwrap().0;
     assert!(statement.contains(&newest.id.to_string()), "{statement}");
     source.sql(&format!("INSERT INTO Branch{statement}"));
-    user.run(&["verify", source.path.to_str().unwrap()])
-        .succeeds();
+    user.run(&["verify", source.path.to_str().unwrap()]).succeeds();
 }
 
 #[test]
@@ -215,10 +183,7 @@ fn words_about_base_commits_and_what_lies_below_damage() {
     fs::remove_file(path(&source, &origin.commit(base.parse().unwrap()))).unwrap();
     let ran = user.run(&["verify", source.path.to_str().unwrap()]);
     assert_eq!(ran.status, 3, "{}", ran.stdout);
-    let summary = ran
-        .stdout
-        .lines()
-        .filter(|line| line.starts_with("library "));
+    let summary = ran.stdout.lines().filter(|line| line.starts_with("library "));
     let of_virtual: Vec<&str> = summary.filter(|line| line.contains(VIRTUAL)).collect();
     assert!(
         of_virtual.len() == 1 && of_virtual[0].contains("only for merging"),
@@ -228,10 +193,8 @@ fn words_about_base_commits_and_what_lies_below_damage() {
     // Everything of the newest state lies below its root.
     fs::remove_file(path(&source, &root)).unwrap();
     let ran = user.run(&["verify", source.path.to_str().unwrap()]);
-    let notes = ran
-        .stdout
-        .lines()
-        .filter(|line| line.contains(" only what is damaged may point to"));
+    let notes =
+        ran.stdout.lines().filter(|line| line.contains(" only what is damaged may point to"));
     assert_eq!(notes.count(), 1, "{}", ran.stdout);
 }
 
@@ -243,21 +206,12 @@ fn folders_that_a_restore_left_are_told_as_what_they_are() {
     let target = target.to_str().unwrap();
     let restored = user.run(&["restore", "latest", "--target", target, "--data-only"]);
     let printed = restored.succeeds();
-    let command = printed
-        .lines()
-        .find_map(|line| line.trim_start().strip_prefix("then: "));
+    let command = printed.lines().find_map(|line| line.trim_start().strip_prefix("then: "));
     let command = command.unwrap();
-    assert!(
-        command.contains("--snapshot 2") && command.contains(r"it'\''s here"),
-        "{command}"
-    );
+    assert!(command.contains("--snapshot 2") && command.contains(r"it'\''s here"), "{command}");
     let by_databases = user.run(&["verify", target]);
     by_databases.fails(1, &["--snapshot 2", " -r "]);
-    assert!(
-        !by_databases.stderr.contains(".env"),
-        "{}",
-        by_databases.stderr
-    );
+    assert!(!by_databases.stderr.contains(".env"), "{}", by_databases.stderr);
     let program = std::path::PathBuf::from(env!("CARGO_BIN_EXE_seawall"));
     let folder = program.parent().unwrap().display().to_string();
     let path = std::env::var("PATH").unwrap();
@@ -270,13 +224,7 @@ fn folders_that_a_restore_left_are_told_as_what_they_are() {
     let said = String::from_utf8(wait::success(&mut shell)).unwrap();
     assert!(said.contains("databases  none was asked"), "{said}");
     fs::write(format!("{target}/RESTORE-UNFINISHED.txt"), "").unwrap();
-    user.run(&["verify", target])
-        .fails(1, &["this restore is unfinished", "run it again"]);
+    user.run(&["verify", target]).fails(1, &["this restore is unfinished", "run it again"]);
     let live = user.run(&["verify", source.path.to_str().unwrap()]);
-    assert!(
-        live.succeeds()
-            .contains("databases  seafile-data/seafile.db, "),
-        "{}",
-        live.stdout
-    );
+    assert!(live.succeeds().contains("databases  seafile-data/seafile.db, "), "{}", live.stdout);
 }

@@ -38,18 +38,11 @@ impl Entry {
 impl<'a> Contents<'a> {
     pub fn new(source: &'a Source, library: &str) -> Self {
         let of = format!("FROM VirtualRepo WHERE repo_id = '{library}'");
-        let content = match source
-            .query(&format!("SELECT count(*) || '' {of}"))
-            .as_str()
-        {
+        let content = match source.query(&format!("SELECT count(*) || '' {of}")).as_str() {
             "0" => library.to_owned(),
             _ => source.query(&format!("SELECT origin_repo {of}")),
         };
-        Self {
-            source,
-            commits: library.parse().unwrap(),
-            content: content.parse().unwrap(),
-        }
+        Self { source, commits: library.parse().unwrap(), content: content.parse().unwrap() }
     }
 
     pub fn head(&self) -> Object {
@@ -70,9 +63,7 @@ impl<'a> Contents<'a> {
     }
 
     pub fn parent(&self, commit: Object) -> Option<Object> {
-        let Content::Commit(content) = self.read(commit) else {
-            panic!("{commit}")
-        };
+        let Content::Commit(content) = self.read(commit) else { panic!("{commit}") };
         content.parent.map(|id| self.commit(id))
     }
 
@@ -82,9 +73,7 @@ impl<'a> Contents<'a> {
         let mut next = 0;
         while let Some(commit) = found.get(next).copied() {
             next += 1;
-            let Content::Commit(content) = self.read(commit) else {
-                panic!("{commit}")
-            };
+            let Content::Commit(content) = self.read(commit) else { panic!("{commit}") };
             for parent in content.parents().map(|id| self.commit(id)) {
                 if !found.contains(&parent) {
                     found.push(parent);
@@ -95,9 +84,7 @@ impl<'a> Contents<'a> {
     }
 
     pub fn root(&self, commit: Object) -> Object {
-        let Content::Commit(content) = self.read(commit) else {
-            panic!("{commit}")
-        };
+        let Content::Commit(content) = self.read(commit) else { panic!("{commit}") };
         Object::new(Store::Library(self.content), Kind::Fs, content.root)
     }
 
@@ -114,10 +101,7 @@ impl<'a> Contents<'a> {
                             let slash = if entry.is_folder() { "/" } else { "" };
                             pending.push((
                                 format!("{path}{}{slash}", entry.name),
-                                Object {
-                                    id: entry.id,
-                                    ..object
-                                },
+                                Object { id: entry.id, ..object },
                             ));
                         }
                     }
@@ -125,21 +109,13 @@ impl<'a> Contents<'a> {
                         blocks = file
                             .blocks
                             .iter()
-                            .map(|&id| Object {
-                                kind: Kind::Block,
-                                id,
-                                ..object
-                            })
+                            .map(|&id| Object { kind: Kind::Block, id, ..object })
                             .collect();
                     }
                     other => panic!("{object}: {other:?}"),
                 }
             }
-            entries.push(Entry {
-                path,
-                object,
-                blocks,
-            });
+            entries.push(Entry { path, object, blocks });
         }
         entries.sort_by(|a, b| a.path.cmp(&b.path));
         entries
@@ -179,10 +155,7 @@ pub fn alter(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
 pub fn put(path: &Path, bytes: &[u8]) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     let _ = fs::remove_file(path);
-    fs::File::create_new(path)
-        .unwrap()
-        .write_all(bytes)
-        .unwrap();
+    fs::File::create_new(path).unwrap().write_all(bytes).unwrap();
 }
 
 /// Stores a fs object; returns its id.
@@ -204,12 +177,7 @@ pub fn put_head(source: &Source, library: &str, parent: Object, root: ObjectId) 
         serde_json::from_slice(&fs::read(path(source, &parent)).unwrap()).unwrap();
     let (creator, ctime) = ("0".repeat(40), 1_795_400_000_i64);
     let mut hash = sha1::Sha1::new();
-    for text in [
-        root.to_string().as_str(),
-        &creator,
-        "test",
-        "made by a test",
-    ] {
+    for text in [root.to_string().as_str(), &creator, "test", "made by a test"] {
         hash.update(text.as_bytes());
         hash.update([0]);
     }
@@ -230,7 +198,5 @@ pub fn put_head(source: &Source, library: &str, parent: Object, root: ObjectId) 
 }
 
 pub fn set_head(source: &Source, library: &str, id: ObjectId) {
-    source.sql(&format!(
-        "UPDATE Branch SET commit_id = '{id}' WHERE repo_id = '{library}'"
-    ));
+    source.sql(&format!("UPDATE Branch SET commit_id = '{id}' WHERE repo_id = '{library}'"));
 }

@@ -14,21 +14,15 @@ use crate::support::{CLEANED, Source};
 fn damage_of_required_history_is_found() {
     let source = Source::example();
     let store = Contents::new(&source, DOCUMENTS);
-    let newest: BTreeSet<ObjectId> = store
-        .entries(store.head())
-        .into_iter()
-        .map(|entry| entry.object.id)
-        .collect();
+    let newest: BTreeSet<ObjectId> =
+        store.entries(store.head()).into_iter().map(|entry| entry.object.id).collect();
     // The oldest commit with a root of its own.
     let mut commits = vec![store.head()];
     while let Some(parent) = store.parent(*commits.last().unwrap()) {
         commits.push(parent);
     }
     let roots = commits.iter().map(|commit| store.root(*commit));
-    let old = roots
-        .rev()
-        .find(|root| !root.id.is_empty() && !newest.contains(&root.id))
-        .unwrap();
+    let old = roots.rev().find(|root| !root.id.is_empty() && !newest.contains(&root.id)).unwrap();
     fs::remove_file(path(&source, &old)).unwrap();
     let report = verify(&source);
     assert_eq!(
@@ -43,10 +37,7 @@ fn damage_of_required_history_is_found() {
     let middle = commits[commits.len() / 2];
     fs::remove_file(path(&source, &middle)).unwrap();
     let report = verify(&source);
-    assert_eq!(
-        about(&report, middle),
-        [(DOCUMENTS.into(), "missing", vec![])]
-    );
+    assert_eq!(about(&report, middle), [(DOCUMENTS.into(), "missing", vec![])]);
 }
 
 #[test]
@@ -54,35 +45,21 @@ fn collected_history_is_no_damage_and_unexplained_gaps_are() {
     let source = Source::example();
     let library = Contents::new(&source, CLEANED);
     let head = library.head();
-    let newest: BTreeSet<ObjectId> = library
-        .entries(head)
-        .into_iter()
-        .map(|entry| entry.object.id)
-        .collect();
+    let newest: BTreeSet<ObjectId> =
+        library.entries(head).into_iter().map(|entry| entry.object.id).collect();
     let old = library.root(library.parent(library.parent(head).unwrap()).unwrap());
     assert!(!newest.contains(&old.id));
     fs::remove_file(path(&source, &old)).unwrap();
-    assert_eq!(
-        about(&verify(&source), old).len(),
-        1,
-        "newer than valid-since, or the first older"
-    );
+    assert_eq!(about(&verify(&source), old).len(), 1, "newer than valid-since, or the first older");
     source.sql(&format!(
         "UPDATE RepoValidSince SET timestamp = 1900000000 WHERE repo_id = '{CLEANED}'"
     ));
     let report = verify(&source);
     assert!(report.is_good(), "{:#?}", report.damage);
-    let [gone] = &report.history_incomplete[..] else {
-        panic!("{:?}", report.history_incomplete)
-    };
-    assert_eq!(
-        (gone.library.to_string().as_str(), gone.objects),
-        (CLEANED, 1)
-    );
+    let [gone] = &report.history_incomplete[..] else { panic!("{:?}", report.history_incomplete) };
+    assert_eq!((gone.library.to_string().as_str(), gone.objects), (CLEANED, 1));
 
-    source.sql(&format!(
-        "DELETE FROM RepoValidSince WHERE repo_id = '{CLEANED}'"
-    ));
+    source.sql(&format!("DELETE FROM RepoValidSince WHERE repo_id = '{CLEANED}'"));
     let report = verify(&source);
     assert_eq!(about(&report, old), [(CLEANED.into(), "missing", vec![])]);
     assert!(!report.damage[0].in_newest_state);
@@ -98,10 +75,7 @@ fn collected_history_is_no_damage_and_unexplained_gaps_are() {
     let report = verify(&source);
     assert!(report.is_good() && report.history_incomplete.is_empty());
     assert!(
-        report
-            .warnings
-            .iter()
-            .any(|line| line.contains(&old.id.to_string())),
+        report.warnings.iter().any(|line| line.contains(&old.id.to_string())),
         "{:?}",
         report.warnings
     );
@@ -112,14 +86,10 @@ fn damage_of_history_names_a_version_and_a_path() {
     let source = Source::example();
     let store = Contents::new(&source, CLEANED);
     let (old, block, path_then) = old_block(&store);
-    source.sql(&format!(
-        "DELETE FROM RepoValidSince WHERE repo_id = '{CLEANED}'"
-    ));
+    source.sql(&format!("DELETE FROM RepoValidSince WHERE repo_id = '{CLEANED}'"));
     fs::remove_file(path(&source, &block)).unwrap();
     let report = verify(&source);
-    let [damage] = &report.damage[..] else {
-        panic!("{:#?}", report.damage)
-    };
+    let [damage] = &report.damage[..] else { panic!("{:#?}", report.damage) };
     let version = damage.version.as_ref().unwrap();
     assert_eq!(
         (version.commit, version.path.as_deref(), version.base),
@@ -127,12 +97,7 @@ fn damage_of_history_names_a_version_and_a_path() {
     );
     assert!(version.time.is_some() && !damage.in_newest_state && damage.paths.is_empty());
     assert_eq!(report.damaged_libraries[0].in_newest_state, 0);
-    assert!(
-        report
-            .hints
-            .iter()
-            .any(|hint| hint.contains("RepoValidSince"))
-    );
+    assert!(report.hints.iter().any(|hint| hint.contains("RepoValidSince")));
 }
 
 /// The newest commit with a block that the newest state does not need, the block, and its path.
@@ -161,13 +126,8 @@ fn a_bad_block_of_optional_history_is_no_damage() {
     assert!(report.is_good(), "{:#?}", report.damage);
     let id = block.id.to_string();
     assert!(report.warnings.iter().any(|line| line.contains(&id)));
-    source.sql(&format!(
-        "DELETE FROM RepoValidSince WHERE repo_id = '{CLEANED}'"
-    ));
-    assert_eq!(
-        about(&verify(&source), block),
-        [(CLEANED.into(), "wrong-id", vec![])]
-    );
+    source.sql(&format!("DELETE FROM RepoValidSince WHERE repo_id = '{CLEANED}'"));
+    assert_eq!(about(&verify(&source), block), [(CLEANED.into(), "wrong-id", vec![])]);
 }
 
 #[test]
@@ -176,9 +136,7 @@ fn history_ends_at_a_commit_of_the_same_second() {
     let store = Contents::new(&source, CLEANED);
     let head = store.head();
     let parent = store.parent(head).unwrap();
-    let Content::Commit(commit) = store.read(head) else {
-        panic!("{head}")
-    };
+    let Content::Commit(commit) = store.read(head) else { panic!("{head}") };
     fs::remove_file(path(&source, &store.root(parent))).unwrap();
     for (since, is_good) in [(commit.ctime, true), (commit.ctime - 1, false)] {
         source.sql(&format!(
@@ -195,10 +153,7 @@ fn odd_commits_are_no_damage() {
     let head = path(&source, &Contents::new(&source, VIRTUAL).head());
     super::contents::alter(&head, |bytes| bytes.push(0));
     let report = verify(&source);
-    assert!(
-        report.is_good() && report.warnings.is_empty(),
-        "{report:#?}"
-    );
+    assert!(report.is_good() && report.warnings.is_empty(), "{report:#?}");
     super::contents::alter(&head, |bytes| {
         bytes.pop();
         let mut commit: serde_json::Value = serde_json::from_slice(bytes).unwrap();
@@ -207,9 +162,7 @@ fn odd_commits_are_no_damage() {
     });
     let report = verify(&source);
     assert!(report.is_good(), "{:#?}", report.damage);
-    let [warning] = &report.warnings[..] else {
-        panic!("{:?}", report.warnings)
-    };
+    let [warning] = &report.warnings[..] else { panic!("{:?}", report.warnings) };
     assert!(warning.contains("no known formula"), "{warning}");
 }
 
@@ -238,18 +191,11 @@ fn a_library_without_history_may_be_trashed() {
         return;
     };
     let library = "123a2770-da42-4bcd-a5f8-d9bd9799f53c";
-    let head = source.query(&format!(
-        "SELECT commit_id FROM Branch WHERE repo_id = '{library}'"
-    ));
+    let head = source.query(&format!("SELECT commit_id FROM Branch WHERE repo_id = '{library}'"));
     trash(&source, library, &head);
     let report = verify(&source);
     assert!(report.is_good(), "{:#?}", report.damage);
-    assert!(
-        report
-            .history_incomplete
-            .iter()
-            .any(|gone| gone.library.to_string() == library)
-    );
+    assert!(report.history_incomplete.iter().any(|gone| gone.library.to_string() == library));
 }
 
 #[test]

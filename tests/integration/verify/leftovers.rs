@@ -22,10 +22,7 @@ fn what_crashes_leave_is_counted_by_place() {
     put(&object.with_file_name(name(&object) + ".RZB3Y3"), b"12345");
     let whole = format!("{}.123456", store.head().id);
     put(&commit.with_file_name(&whole), b"");
-    put(
-        &data.join(format!("tmpfiles/{}.aB3dE6", store.head().id)),
-        b"123",
-    );
+    put(&data.join(format!("tmpfiles/{}.aB3dE6", store.head().id)), b"123");
     put(&data.join("httptemp/cluster-shared/x/y"), b"1234567");
     put(&data.join("httptemp/z"), b"1");
     put(&data.join(format!("storage/blocks/{PHOTOS}/README")), b"12");
@@ -34,13 +31,7 @@ fn what_crashes_leave_is_counted_by_place() {
     let (status, report) = program(&source);
     assert_eq!(status, 0, "{report:#}");
     let short = |path: &std::path::Path| {
-        let folder = path
-            .parent()
-            .unwrap()
-            .file_name()
-            .unwrap()
-            .to_str()
-            .unwrap();
+        let folder = path.parent().unwrap().file_name().unwrap().to_str().unwrap();
         format!("{folder}/{}", name(path))
     };
     let entry = |folder: String, sort: &str, files: u64, bytes: u64, examples: &[String]| json!({"folder": folder, "sort": sort, "files": files, "bytes": bytes, "examples": examples});
@@ -53,13 +44,7 @@ fn what_crashes_leave_is_counted_by_place() {
             8,
             &["cluster-shared/x/y".into(), "z".into()],
         ),
-        entry(
-            format!("{storage}/blocks/{PHOTOS}"),
-            "foreign",
-            1,
-            2,
-            &["README".into()],
-        ),
+        entry(format!("{storage}/blocks/{PHOTOS}"), "foreign", 1, 2, &["README".into()]),
         entry(
             format!("{storage}/commits/{PHOTOS}"),
             "temporary",
@@ -67,13 +52,7 @@ fn what_crashes_leave_is_counted_by_place() {
             0,
             &[short(&commit.with_file_name(&whole))],
         ),
-        entry(
-            format!("{storage}/fs/{PHOTOS}"),
-            "temporary",
-            1,
-            5,
-            &[short(&object) + ".RZB3Y3"],
-        ),
+        entry(format!("{storage}/fs/{PHOTOS}"), "temporary", 1, 5, &[short(&object) + ".RZB3Y3"]),
         entry(
             "seafile-data/tmpfiles".into(),
             "temporary",
@@ -96,26 +75,17 @@ fn what_nothing_points_to_is_counted_and_its_damage_is_none() {
     let store = Store::Library(PHOTOS.parse().unwrap());
     let torn = Object::new(store, Kind::Fs, "7".repeat(40).parse().unwrap());
     put(&path(&source, &torn), b"torn");
-    let empty = Object {
-        kind: Kind::Block,
-        ..torn
-    };
+    let empty = Object { kind: Kind::Block, ..torn };
     put(&path(&source, &empty), b"");
     let report = verify(&source);
     assert!(report.good && report.damaged == 0);
     let of = |kind| {
         let mut found = report.unreached.iter();
-        found
-            .find(|entry| entry.store == store && entry.kind == kind)
-            .unwrap()
+        found.find(|entry| entry.store == store && entry.kind == kind).unwrap()
     };
-    let length = fs::metadata(path(&source, &Object { id: good, ..torn }))
-        .unwrap()
-        .len();
+    let length = fs::metadata(path(&source, &Object { id: good, ..torn })).unwrap().len();
     let fs_entry = of(Kind::Fs);
-    let known = before
-        .iter()
-        .find(|entry| entry.store == store && entry.kind == Kind::Fs);
+    let known = before.iter().find(|entry| entry.store == store && entry.kind == Kind::Fs);
     let (objects, bytes) = known.map_or((0, 0), |known| (known.objects, known.bytes));
     assert_eq!(
         (fs_entry.objects, fs_entry.bytes, fs_entry.bad),
@@ -125,10 +95,5 @@ fn what_nothing_points_to_is_counted_and_its_damage_is_none() {
     let block_entry = of(Kind::Block);
     assert_eq!((block_entry.objects, block_entry.bad), (1, 1));
     // What a shared folder's commits point to lies in its origin's store.
-    assert!(
-        report
-            .unreached
-            .iter()
-            .all(|entry| entry.store.to_string() != VIRTUAL)
-    );
+    assert!(report.unreached.iter().all(|entry| entry.store.to_string() != VIRTUAL));
 }

@@ -38,10 +38,7 @@ fn apply(source: &Source, object: &Object, name: &str, change: Option<Change>) {
         // repository. Here its own id.
         Some(_) if name == "flipped" && object.kind == Kind::Commit => alter(&path, |bytes| {
             let id = object.id.to_string();
-            let at = bytes
-                .windows(40)
-                .position(|window| window == id.as_bytes())
-                .unwrap();
+            let at = bytes.windows(40).position(|window| window == id.as_bytes()).unwrap();
             bytes[at] = if bytes[at] == b'0' { b'1' } else { b'0' };
         }),
         Some(change) => alter(&path, change),
@@ -56,13 +53,7 @@ fn damaged_objects_are_found_with_library_and_path() {
             let store = Contents::new(&source, library);
             let (file, folder) = (store.some_file(), store.last_folder());
             let head = store.head();
-            for wanted in [
-                file.blocks[0],
-                file.object,
-                folder.object,
-                store.root(head),
-                head,
-            ] {
+            for wanted in [file.blocks[0], file.object, folder.object, store.root(head), head] {
                 let expected = store.paths_of(wanted);
                 let bytes = fs::read(path(&source, &wanted)).unwrap();
                 apply(&source, &wanted, name, change);
@@ -70,13 +61,9 @@ fn damaged_objects_are_found_with_library_and_path() {
                 put(&path(&source, &wanted), &bytes);
                 let what = format!("{library} {wanted} {name}");
                 assert!(!report.is_good(), "{what}");
-                let own: Vec<_> = about(&report, wanted)
-                    .into_iter()
-                    .filter(|(of, ..)| of == library)
-                    .collect();
-                let [(_, reason, paths)] = &own[..] else {
-                    panic!("{what}: {:#?}", report.damage)
-                };
+                let own: Vec<_> =
+                    about(&report, wanted).into_iter().filter(|(of, ..)| of == library).collect();
+                let [(_, reason, paths)] = &own[..] else { panic!("{what}: {:#?}", report.damage) };
                 assert_eq!(*paths, expected, "{what}");
                 match name {
                     "missing" | "empty" => assert_eq!(*reason, name, "{what}"),
@@ -92,10 +79,7 @@ fn damaged_objects_are_found_with_library_and_path() {
                         object(damage) == wanted && damage.library.to_string() == library
                     })
                     .unwrap();
-                assert!(
-                    entry.in_newest_state && entry.library_name.is_some(),
-                    "{what}"
-                );
+                assert!(entry.in_newest_state && entry.library_name.is_some(), "{what}");
                 assert_eq!(entry.in_trash, library == TRASH);
             }
             assert!(verify(&source).is_good(), "putting it back heals");
@@ -106,18 +90,13 @@ fn damaged_objects_are_found_with_library_and_path() {
 #[test]
 fn every_file_that_shares_a_bad_block_is_named_in_every_library() {
     let source = Source::example();
-    let (origin, shared) = (
-        Contents::new(&source, DOCUMENTS),
-        Contents::new(&source, VIRTUAL),
-    );
+    let (origin, shared) = (Contents::new(&source, DOCUMENTS), Contents::new(&source, VIRTUAL));
     // A second name for a file, in the origin's newest state: by a folder that holds it twice.
     let file = shared.some_file();
     let block = file.blocks[0];
     let head = origin.head();
     let root = origin.root(head);
-    let Content::Fs(FsObject::Folder(folder)) = origin.read(root) else {
-        panic!("{root}")
-    };
+    let Content::Fs(FsObject::Folder(folder)) = origin.read(root) else { panic!("{root}") };
     let mut entries: Vec<serde_json::Value> = folder
         .entries
         .iter()
@@ -136,19 +115,13 @@ fn every_file_that_shares_a_bad_block_is_named_in_every_library() {
 
     alter(&path(&source, &block), |bytes| bytes[0] ^= 1);
     let report = verify(&source);
-    let found: BTreeMap<String, Vec<String>> = about(&report, block)
-        .into_iter()
-        .map(|(library, _, paths)| (library, paths))
-        .collect();
+    let found: BTreeMap<String, Vec<String>> =
+        about(&report, block).into_iter().map(|(library, _, paths)| (library, paths)).collect();
     assert_eq!(found.len(), 2, "{:#?}", report.damage);
     assert_eq!(found[DOCUMENTS], origin.paths_of(block));
     assert!(found[DOCUMENTS].len() >= 3, "{found:?}");
     assert_eq!(found[VIRTUAL], shared.paths_of(block));
-    let damaged: BTreeSet<ObjectId> = report
-        .damage
-        .iter()
-        .map(|damage| damage.object.id)
-        .collect();
+    let damaged: BTreeSet<ObjectId> = report.damage.iter().map(|damage| damage.object.id).collect();
     assert_eq!(damaged.len(), 1, "one block, nothing else");
 }
 
@@ -164,17 +137,12 @@ fn a_limit_that_cuts_paths_short_is_told() {
     put_head(&source, PHOTOS, store.head(), root);
     fs::remove_file(path(&source, &file.blocks[0])).unwrap();
     for (most_paths, paths, cut) in [(2, 2, true), (3, 3, false)] {
-        let options = Options {
-            most_paths,
-            second_look: std::time::Duration::ZERO,
-            ..Options::default()
-        };
+        let options =
+            Options { most_paths, second_look: std::time::Duration::ZERO, ..Options::default() };
         let spool = tempfile::tempdir().unwrap();
         let report =
             seawall::verify::run(&source.installation(), spool.path(), &options, &|_| {}).unwrap();
-        let [damage] = &report.damage[..] else {
-            panic!("{:#?}", report.damage)
-        };
+        let [damage] = &report.damage[..] else { panic!("{:#?}", report.damage) };
         assert_eq!((damage.paths.len(), damage.paths_cut), (paths, cut));
     }
 }

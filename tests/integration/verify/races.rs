@@ -45,10 +45,7 @@ fn what_a_newer_head_does_not_need_is_no_damage() {
     let before = store.entries(parent);
     let before: BTreeSet<ObjectId> = before.iter().map(|entry| entry.object.id).collect();
     let mut entries = store.entries(head).into_iter();
-    let new = entries
-        .find(|entry| !before.contains(&entry.object.id))
-        .unwrap()
-        .object;
+    let new = entries.find(|entry| !before.contains(&entry.object.id)).unwrap().object;
     fs::remove_file(path(&source, &new)).unwrap();
     let back = |_: &str| set_head(&source, DOCUMENTS, parent.id);
     // The virtual library was last merged at the old head: that still needs it.
@@ -57,10 +54,7 @@ fn what_a_newer_head_does_not_need_is_no_damage() {
     let damaged = report.damage.iter().map(object);
     assert!(damaged.eq([new]), "{:#?}", report.damage);
 
-    source.sql(&format!(
-        "UPDATE VirtualRepo SET base_commit = '{}'",
-        parent.id
-    ));
+    source.sql(&format!("UPDATE VirtualRepo SET base_commit = '{}'", parent.id));
     set_head(&source, DOCUMENTS, head.id);
     let report = verify_while(&source, &back);
     assert!(report.is_good(), "{:#?}", report.damage);
@@ -70,9 +64,7 @@ fn what_a_newer_head_does_not_need_is_no_damage() {
 /// Libraries that changed, and how many of their objects nobody can judge.
 fn changed(report: &Report) -> Vec<(String, u64)> {
     let changed = report.changed.iter();
-    changed
-        .map(|changed| (changed.library.to_string(), changed.unsettled))
-        .collect()
+    changed.map(|changed| (changed.library.to_string(), changed.unsettled)).collect()
 }
 
 #[test]
@@ -132,11 +124,8 @@ fn two_races_in_a_row_are_neither_damage_nor_good() {
     let source = Source::example();
     let store = Contents::new(&source, PHOTOS);
     let (first, file) = (store.head(), store.some_file());
-    let empty = put_fs(
-        &source,
-        PHOTOS,
-        &serde_json::json!({"dirents": [], "type": 3, "version": 1}),
-    );
+    let empty =
+        put_fs(&source, PHOTOS, &serde_json::json!({"dirents": [], "type": 3, "version": 1}));
     // Two heads without history of their own, each with one file.
     let second = put_head(&source, PHOTOS, first, empty);
     set_head(&source, PHOTOS, first.id);
@@ -146,13 +135,8 @@ fn two_races_in_a_row_are_neither_damage_nor_good() {
         if text.starts_with("something") {
             // A garbage collection without history: all but the new head goes.
             set_head(&source, PHOTOS, second.id);
-            source.sql(&format!(
-                "INSERT INTO RepoValidSince VALUES ('{PHOTOS}', 1795399999)"
-            ));
-            let lost = Object {
-                id: empty,
-                ..file.object
-            };
+            source.sql(&format!("INSERT INTO RepoValidSince VALUES ('{PHOTOS}', 1795399999)"));
+            let lost = Object { id: empty, ..file.object };
             fs::remove_file(path(&source, &lost)).unwrap();
         } else {
             set_head(&source, PHOTOS, first.id);
@@ -160,11 +144,7 @@ fn two_races_in_a_row_are_neither_damage_nor_good() {
     });
     assert_eq!(changed(&report), [(PHOTOS.into(), 1)]);
     assert!(!report.is_good());
-    assert!(
-        report.damage.iter().all(|damage| damage.object.id != empty),
-        "{:#?}",
-        report.damage
-    );
+    assert!(report.damage.iter().all(|damage| damage.object.id != empty), "{:#?}", report.damage);
 }
 
 /// An upload ends while its trees are looked at: its head moved, and nobody is set back.
@@ -186,10 +166,7 @@ fn a_head_that_just_moved_is_not_behind_its_commits() {
                 set_head(&source, PHOTOS, newest.id);
             }
         });
-        assert!(
-            report.ahead.is_empty() && report.is_good(),
-            "{moment}: {report:#?}"
-        );
+        assert!(report.ahead.is_empty() && report.is_good(), "{moment}: {report:#?}");
         moments.push(seen.get());
     }
     assert_eq!(moments, [1, 1]);

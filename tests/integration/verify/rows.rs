@@ -15,12 +15,7 @@ fn told(report: &Value) -> Vec<(&str, &str)> {
     let text = |entry: &'static str| move |value: &Value| value[entry].as_str().is_some();
     damage
         .inspect(|entry| assert!(text("library_name")(entry), "{entry}"))
-        .map(|entry| {
-            (
-                entry["library"].as_str().unwrap(),
-                entry["reason"].as_str().unwrap(),
-            )
-        })
+        .map(|entry| (entry["library"].as_str().unwrap(), entry["reason"].as_str().unwrap()))
         .collect()
 }
 
@@ -28,11 +23,7 @@ fn told(report: &Value) -> Vec<(&str, &str)> {
 fn rows_that_lead_nowhere_are_damage() {
     let cut = "substr(commit_id, 2)";
     for (statement, library, reason) in [
-        (
-            format!("DELETE FROM Branch WHERE repo_id = '{PHOTOS}'"),
-            PHOTOS,
-            "no-head",
-        ),
+        (format!("DELETE FROM Branch WHERE repo_id = '{PHOTOS}'"), PHOTOS, "no-head"),
         (
             format!("UPDATE Branch SET commit_id = {cut} WHERE repo_id = '{PHOTOS}'"),
             PHOTOS,
@@ -43,16 +34,8 @@ fn rows_that_lead_nowhere_are_damage() {
             PHOTOS,
             "no-head",
         ),
-        (
-            format!("UPDATE Branch SET commit_id = '' WHERE repo_id = '{PHOTOS}'"),
-            PHOTOS,
-            "no-head",
-        ),
-        (
-            format!("UPDATE RepoTrash SET head_id = 'x' WHERE repo_id = '{TRASH}'"),
-            TRASH,
-            "no-head",
-        ),
+        (format!("UPDATE Branch SET commit_id = '' WHERE repo_id = '{PHOTOS}'"), PHOTOS, "no-head"),
+        (format!("UPDATE RepoTrash SET head_id = 'x' WHERE repo_id = '{TRASH}'"), TRASH, "no-head"),
         (
             format!(
                 "INSERT INTO Branch (name, repo_id, commit_id) VALUES ('other', '{PHOTOS}', 'x')"
@@ -80,10 +63,7 @@ fn rows_that_lead_nowhere_are_damage() {
         assert_eq!(status, 3, "{statement}");
         let told = told(&report);
         assert!(told.contains(&(library, reason)), "{statement}: {told:?}");
-        assert!(
-            told.iter().all(|(of, _)| *of == library),
-            "{statement}: {told:?}"
-        );
+        assert!(told.iter().all(|(of, _)| *of == library), "{statement}: {told:?}");
     }
 }
 
@@ -93,10 +73,7 @@ fn rows_without_a_library_make_the_database_unsound() {
     source.sql("INSERT INTO Repo (repo_id) VALUES ('no such id')");
     let (status, report) = program(&source);
     assert_eq!((status, &report["damaged"]), (3, &0.into()));
-    assert!(
-        report["databases"].to_string().contains("no such id"),
-        "{report:#}"
-    );
+    assert!(report["databases"].to_string().contains("no such id"), "{report:#}");
 }
 
 #[test]
@@ -105,11 +82,7 @@ fn a_lost_row_of_a_shared_folder_is_told_from_lost_data() {
     source.sql("DELETE FROM VirtualRepo");
     let (status, report) = program(&source);
     assert_eq!(status, 3);
-    assert!(
-        told(&report)
-            .iter()
-            .all(|told| *told == (VIRTUAL, "missing"))
-    );
+    assert!(told(&report).iter().all(|told| *told == (VIRTUAL, "missing")));
     let hints = report["hints"].to_string();
     for part in [VIRTUAL, DOCUMENTS, "VirtualRepo"] {
         assert!(hints.contains(part), "{hints}");
@@ -131,9 +104,8 @@ fn a_missing_base_commit_is_told_for_both_libraries() {
     told.sort_unstable();
     assert_eq!(told, [(VIRTUAL, "missing"), (DOCUMENTS, "missing")]);
     let versions = report["damage"].as_array().unwrap().iter();
-    let versions: Vec<_> = versions
-        .map(|entry| (&entry["version"]["commit"], &entry["version"]["base"]))
-        .collect();
+    let versions: Vec<_> =
+        versions.map(|entry| (&entry["version"]["commit"], &entry["version"]["base"])).collect();
     let id = Value::from(base.id.to_string());
     assert_eq!(versions, [(&id, &true.into()), (&id, &false.into())]);
 }
@@ -159,10 +131,7 @@ fn odd_rows_are_no_damage() {
         let is_trash = statement.contains("RepoTrash");
         let loose = serde_json::json!([{"store": TRASH, "garbage": false, "in_trash": true}]);
         let none = serde_json::json!([]);
-        assert_eq!(
-            report["without_pointer"],
-            if is_trash { loose } else { none }
-        );
+        assert_eq!(report["without_pointer"], if is_trash { loose } else { none });
     }
 }
 
@@ -174,8 +143,5 @@ fn a_library_without_a_name_in_the_database_has_that_of_its_head() {
     fs::remove_file(path(&source, &block)).unwrap();
     let (_, report) = program(&source);
     assert_eq!(report["damage"][0]["library_name"], "Photos & Videos");
-    assert_eq!(
-        report["damaged_libraries"][0]["library_name"],
-        "Photos & Videos"
-    );
+    assert_eq!(report["damaged_libraries"][0]["library_name"], "Photos & Videos");
 }

@@ -13,15 +13,7 @@ use crate::support::{Source, World};
 fn program(world: &World, source: &Source) -> (i32, Value) {
     let output = wait::output(
         Command::new(env!("CARGO_BIN_EXE_seawall"))
-            .args([
-                "verify",
-                "--json",
-                "--second-look",
-                "0",
-                "--snapshot",
-                "latest",
-                "-r",
-            ])
+            .args(["verify", "--json", "--second-look", "0", "--snapshot", "latest", "-r"])
             .arg(world.repository_path())
             .arg("--state-dir")
             .arg(world.path("state"))
@@ -34,21 +26,14 @@ fn program(world: &World, source: &Source) -> (i32, Value) {
 #[test]
 fn a_snapshot_says_what_should_be_there_and_what_was_lost_before() {
     let (world, source) = (World::local(), Source::example());
-    let (photos, trash) = (
-        Contents::new(&source, PHOTOS),
-        Contents::new(&source, TRASH),
-    );
+    let (photos, trash) = (Contents::new(&source, PHOTOS), Contents::new(&source, TRASH));
     let (file, root) = (photos.some_file(), trash.root(trash.head()));
     fs::remove_file(path(&source, &file.blocks[0])).unwrap();
     world.backup(&source);
     fs::remove_file(source.path.join("seafile-data/seafile.db")).unwrap();
 
     let (status, report) = program(&world, &source);
-    assert_eq!(
-        (status, &report["libraries"]),
-        (0, &10.into()),
-        "{report:#}"
-    );
+    assert_eq!((status, &report["libraries"]), (0, &10.into()), "{report:#}");
     let before = &report["lost_before"];
     assert_eq!(before[0]["id"], file.blocks[0].id.to_string(), "{report:#}");
     assert_eq!(before[0]["paths"], serde_json::json!([file.path]));
@@ -56,9 +41,7 @@ fn a_snapshot_says_what_should_be_there_and_what_was_lost_before() {
 
     fs::remove_file(path(&source, &root)).unwrap();
     let (status, report) = program(&world, &source);
-    let [entry] = report["damage"].as_array().unwrap().as_slice() else {
-        panic!("{report:#}")
-    };
+    let [entry] = report["damage"].as_array().unwrap().as_slice() else { panic!("{report:#}") };
     assert_eq!(
         (status, &entry["library"], &entry["id"], &entry["in_trash"]),
         (3, &TRASH.into(), &root.id.to_string().into(), &true.into())

@@ -120,10 +120,7 @@ const COMMIT: [Damage; 3] = [
 fn other_file(source: &Source, object: &Object) -> PathBuf {
     let own = path(source, object);
     let length = fs::metadata(&own).unwrap().len();
-    let all = source
-        .path
-        .join("seafile-data/storage")
-        .join(object.kind.folder());
+    let all = source.path.join("seafile-data/storage").join(object.kind.folder());
     let mut files = files_below(&all).into_iter();
     let other = |file: &PathBuf| *file != own && fs::metadata(file).unwrap().len() != length;
     files.find(other).unwrap()
@@ -193,10 +190,7 @@ fn expected(source: &Source, object: Object, libraries: &[&str]) -> BTreeSet<Str
         let paths = serde_json::to_string(&paths).unwrap();
         let kind = serde_json::to_value(object.kind).unwrap();
         let kind = kind.as_str().unwrap();
-        lines.insert(format!(
-            "{library} {kind} {} {in_newest} {paths}",
-            object.id
-        ));
+        lines.insert(format!("{library} {kind} {} {in_newest} {paths}", object.id));
     }
     lines
 }
@@ -206,23 +200,14 @@ fn damage_all(source: &Source, library: &str, libraries: &[&str]) -> usize {
     let store = Contents::new(source, library);
     let (file, folder, head) = (store.some_file(), store.last_folder(), store.head());
     let mut cases = 0;
-    for object in [
-        file.blocks[0],
-        file.object,
-        folder.object,
-        store.root(head),
-        head,
-    ] {
+    for object in [file.blocks[0], file.object, folder.object, store.root(head), head] {
         let own = match object.kind {
             Kind::Block => BLOCK,
             Kind::Fs => FS,
             Kind::Commit => COMMIT,
         };
         let expected = expected(source, object, libraries);
-        assert!(
-            expected.iter().any(|line| line.contains(library)),
-            "{expected:?}"
-        );
+        assert!(expected.iter().any(|line| line.contains(library)), "{expected:?}");
         let (at, other) = (path(source, &object), other_file(source, &object));
         let before = fs::read(&at).unwrap();
         for Damage(name, spoil, words) in ANY.into_iter().chain(own) {
@@ -283,10 +268,7 @@ fn torn_objects_of_version_0_are_damage() {
     let size = fs::metadata(path(&source, &block)).unwrap().len();
     let raw = hex(&block.id.to_string());
     let file_bytes = [&1u32.to_be_bytes()[..], &size.to_be_bytes()[..], &raw].concat();
-    let old_file = Object {
-        id: id(&raw),
-        ..file.object
-    };
+    let old_file = Object { id: id(&raw), ..file.object };
     put(&path(&source, &old_file), &file_bytes);
     let (name, mode) = ("old.txt", 0o100_644_u32);
     let old_id = old_file.id.to_string();
@@ -295,27 +277,16 @@ fn torn_objects_of_version_0_are_damage() {
     folder_bytes.extend_from_slice(old_id.as_bytes());
     folder_bytes.extend_from_slice(&(name.len() as u32).to_be_bytes());
     folder_bytes.extend_from_slice(name.as_bytes());
-    let root = Object {
-        id: id(&hashed),
-        ..file.object
-    };
+    let root = Object { id: id(&hashed), ..file.object };
     put(&path(&source, &root), &folder_bytes);
     put_head(&source, PHOTOS, head, root.id);
     assert_eq!(program(&source).0, 0);
-    for (object, length) in [
-        (old_file, 8),
-        (old_file, 25),
-        (old_file, 0),
-        (root, 50),
-        (root, 4),
-    ] {
+    for (object, length) in [(old_file, 8), (old_file, 25), (old_file, 0), (root, 50), (root, 4)] {
         let whole = fs::read(path(&source, &object)).unwrap();
         put(&path(&source, &object), &whole[..length]);
         let (status, report) = program(&source);
         put(&path(&source, &object), &whole);
-        let [entry] = report["damage"].as_array().unwrap().as_slice() else {
-            panic!("{report:#}")
-        };
+        let [entry] = report["damage"].as_array().unwrap().as_slice() else { panic!("{report:#}") };
         assert_eq!((status, &entry["id"]), (3, &object.id.to_string().into()));
         let at = if object == root { "/" } else { "/old.txt" };
         assert_eq!(entry["paths"], serde_json::json!([at]));
@@ -323,10 +294,7 @@ fn torn_objects_of_version_0_are_damage() {
     // Its size, which no id covers.
     alter(&path(&source, &old_file), |bytes| bytes[11] ^= 1);
     let (status, report) = program(&source);
-    assert_eq!(
-        (status, &report["damage"][0]["reason"]),
-        (3, &"wrong-length".into())
-    );
+    assert_eq!((status, &report["damage"][0]["reason"]), (3, &"wrong-length".into()));
 }
 
 fn hex(text: &str) -> Vec<u8> {
@@ -372,25 +340,17 @@ fn what_may_not_be_read_is_damage_that_is_perhaps_none() {
     fs::copy(env!("CARGO_BIN_EXE_seawall"), &binary).unwrap();
     let mut command = Command::new(&binary);
     command.args(["verify", "--json", "--second-look", "0"]);
-    command
-        .arg(&source.path)
-        .current_dir("/")
-        .env("TMPDIR", "/tmp");
+    command.arg(&source.path).current_dir("/").env("TMPDIR", "/tmp");
     if rustix::process::geteuid().is_root() {
         command.uid(65534).gid(65534);
     }
     let output = wait::output(&mut command);
     assert_eq!(output.status.code(), Some(3), "{output:?}");
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let [entry] = report["damage"].as_array().unwrap().as_slice() else {
-        panic!("{report:#}")
-    };
+    let [entry] = report["damage"].as_array().unwrap().as_slice() else { panic!("{report:#}") };
     assert_eq!(
         (&entry["id"], &entry["reason"]),
         (&block.id.to_string().into(), &"unreadable".into())
     );
-    assert!(
-        report["hints"].to_string().contains("as root"),
-        "{report:#}"
-    );
+    assert!(report["hints"].to_string().contains("as root"), "{report:#}");
 }

@@ -82,12 +82,7 @@ impl B2 {
 
     /// How many versions a name has, hidden ones included.
     pub fn versions(&self, name: &str) -> usize {
-        self.state
-            .stored
-            .lock()
-            .unwrap()
-            .get(name)
-            .map_or(0, Vec::len)
+        self.state.stored.lock().unwrap().get(name).map_or(0, Vec::len)
     }
 
     /// Stores something, as another tool does.

@@ -121,9 +121,8 @@ impl State {
         show: impl Fn(&str, &Blob) -> T,
     ) -> (Vec<T>, Option<String>) {
         let stored = self.stored.lock().unwrap();
-        let mut found = stored
-            .iter()
-            .filter(|(name, _)| name.starts_with(prefix) && name.as_str() >= start);
+        let mut found =
+            stored.iter().filter(|(name, _)| name.starts_with(prefix) && name.as_str() >= start);
         let page = found.by_ref().take(PAGE);
         let page = page.map(|(name, blob)| show(name, blob)).collect();
         (page, found.next().map(|(name, _)| name.clone()))
@@ -175,11 +174,9 @@ impl State {
                 stored.remove(name);
                 Answer::new(204, "")
             }
-            (_, Some(blob)) if request.parameter("alt") == Some("media") => part(
-                blob,
-                request,
-                google_failure(416, "requestedRangeNotSatisfiable"),
-            ),
+            (_, Some(blob)) if request.parameter("alt") == Some("media") => {
+                part(blob, request, google_failure(416, "requestedRangeNotSatisfiable"))
+            }
             (_, Some(blob)) => Answer::new(200, google_object(name, blob).to_string()),
         }
     }
@@ -208,11 +205,7 @@ impl State {
                 request.header("host").unwrap(),
                 uploads.len()
             );
-            uploads.push(Upload {
-                name,
-                is_conditional,
-                body: Vec::new(),
-            });
+            uploads.push(Upload { name, is_conditional, body: Vec::new() });
             return Answer::new(200, "").with("location", url);
         }
         let number: usize = request.parameter("upload_id").unwrap().parse().unwrap();

@@ -146,14 +146,10 @@ fn part(time: DateTime<Utc>, body: &[u8], request: &Request) -> Answer {
 fn list(stored: &Stored, request: &Request) -> Answer {
     let decoded = |name: &str| {
         let text = request.parameter(name).unwrap_or_default();
-        text.replace("%2F", "/")
-            .replace("%20", " ")
-            .replace('+', " ")
+        text.replace("%2F", "/").replace("%20", " ").replace('+', " ")
     };
     let (prefix, after) = (decoded("prefix"), decoded("continuation-token"));
-    let mut all = stored
-        .iter()
-        .filter(|(key, _)| key.starts_with(&prefix) && **key > after);
+    let mut all = stored.iter().filter(|(key, _)| key.starts_with(&prefix) && **key > after);
     let page: Vec<_> = all.by_ref().take(3).collect();
     let more = all.next().is_some();
     let mut text = "<ListBucketResult>".to_owned();
@@ -166,8 +162,5 @@ fn list(stored: &Stored, request: &Request) -> Answer {
     if more && let Some((last, _)) = page.last() {
         text += &format!("<NextContinuationToken>{last}</NextContinuationToken>");
     }
-    Answer::new(
-        200,
-        format!("{text}<IsTruncated>{more}</IsTruncated></ListBucketResult>"),
-    )
+    Answer::new(200, format!("{text}<IsTruncated>{more}</IsTruncated></ListBucketResult>"))
 }

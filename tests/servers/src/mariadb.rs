@@ -43,12 +43,7 @@ impl MariaDb {
         let temporary = own_temporary_folder(&kept);
         let mut install = Command::new(program("mariadb-install-db", "mariadb-server (Debian)"));
         install
-            .args([
-                "--no-defaults",
-                "--user=root",
-                "--skip-test-db",
-                "--skip-name-resolve",
-            ])
+            .args(["--no-defaults", "--user=root", "--skip-test-db", "--skip-name-resolve"])
             .arg("--auth-root-authentication-method=normal")
             .arg("--innodb-log-file-size=8M")
             .arg(format!("--datadir={}", data.display()))
@@ -116,14 +111,7 @@ impl MariaDb {
             "--performance-schema=OFF",
         ];
         arguments.extend(fixed.iter().chain(more).map(|&text| text.to_owned()));
-        let mut this = Self {
-            port,
-            socket,
-            server: None,
-            program,
-            arguments,
-            kept,
-        };
+        let mut this = Self { port, socket, server: None, program, arguments, kept };
         this.run();
         this
     }
@@ -172,15 +160,11 @@ impl MariaDb {
     /// Somebody who is connected to a database, and does nothing there, until this is dropped.
     pub fn connected_to(&self, database: &str) -> Killed {
         let mut command = self.command("mariadb");
-        command
-            .arg(format!("--database={database}"))
-            .stdin(Stdio::piped());
+        command.arg(format!("--database={database}")).stdin(Stdio::piped());
         let connected = Killed(command.spawn().unwrap());
         let seen =
             format!("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE DB = '{database}'");
-        wait::until(&format!("somebody is connected to {database}"), || {
-            self.sql(&seen) != "0\n"
-        });
+        wait::until(&format!("somebody is connected to {database}"), || self.sql(&seen) != "0\n");
         connected
     }
 
@@ -195,10 +179,7 @@ impl MariaDb {
         }
         command.stdin(fs::File::open(&file).unwrap());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let what = format!(
-            "mariadb: {}",
-            String::from_utf8_lossy(&dump[..dump.len().min(200)])
-        );
+        let what = format!("mariadb: {}", String::from_utf8_lossy(&dump[..dump.len().min(200)]));
         let output = wait::output_of(command.spawn().unwrap(), &what);
         fs::remove_file(file).unwrap();
         output

@@ -22,11 +22,7 @@ impl Moto {
         let arguments = ["-H", "127.0.0.1", "-p", &text];
         let log = kept.path().join("log");
         let server = Server::start(&program("moto_server", "moto"), &arguments, &log);
-        Self {
-            port,
-            _server: server.wait_for_port(port),
-            _kept: kept,
-        }
+        Self { port, _server: server.wait_for_port(port), _kept: kept }
     }
 
     /// The address for S3.

@@ -36,10 +36,7 @@ impl Server {
             .stdin(Stdio::null())
             .stdout(output)
             .stderr(errors);
-        Self {
-            child: spawn(command),
-            log: log.to_owned(),
-        }
+        Self { child: spawn(command), log: log.to_owned() }
     }
 
     /// Waits until it is ready; what it printed is in the failure if it is not.
@@ -120,21 +117,15 @@ pub fn program(name: &str, package: &str) -> PathBuf {
     let folders = std::env::var_os("SEAWALL_TEST_SERVERS")
         .map(PathBuf::from)
         .into_iter()
-        .chain([PathBuf::from(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/../../target/servers/bin"
-        ))])
+        .chain([PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/servers/bin"))])
         .chain(
             std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
                 .collect::<Vec<_>>(),
         )
         .chain(["/usr/sbin".into(), "/usr/lib/openssh".into()]);
-    folders
-        .map(|folder| folder.join(name))
-        .find(|path| path.is_file())
-        .unwrap_or_else(|| {
-            panic!("{name} is not here: run tests/servers.sh, which installs {package}")
-        })
+    folders.map(|folder| folder.join(name)).find(|path| path.is_file()).unwrap_or_else(|| {
+        panic!("{name} is not here: run tests/servers.sh, which installs {package}")
+    })
 }
 
 /// Starts a command from a thread that lives as long as this process: the signal at a parent's death
@@ -153,8 +144,5 @@ fn spawn(command: Command) -> Child {
     });
     let (answer, child) = mpsc::channel();
     starter.send((command, answer)).unwrap();
-    child
-        .recv()
-        .unwrap()
-        .expect("setpriv (Debian: util-linux) starts servers")
+    child.recv().unwrap().expect("setpriv (Debian: util-linux) starts servers")
 }

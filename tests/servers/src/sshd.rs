@@ -1,9 +1,6 @@
 //! OpenSSH's own server (Debian: openssh-server), private, for the user who tests.
 
-#![allow(
-    clippy::disallowed_methods,
-    reason = "settings of a server that goes with the test"
-)]
+#![allow(clippy::disallowed_methods, reason = "settings of a server that goes with the test")]
 
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::Write as _;
@@ -78,11 +75,8 @@ impl Sshd {
         let log = settings.path().join("log");
         let arguments = ["-D", "-e", "-f", config.to_str().unwrap()];
         let server = Server::start(&program("sshd", "openssh-server"), &arguments, &log);
-        let seen_as = if setup.is_chroot {
-            "/home".to_owned()
-        } else {
-            folder.to_str().unwrap().to_owned()
-        };
+        let seen_as =
+            if setup.is_chroot { "/home".to_owned() } else { folder.to_str().unwrap().to_owned() };
         Self {
             port,
             user: user(),
@@ -154,11 +148,7 @@ fn configuration(
         "MaxStartups 1000".to_owned(),
         format!("Subsystem sftp {subsystem}"),
     ];
-    lines.extend(
-        kinds
-            .iter()
-            .map(|kind| format!("HostKey {shown}/host_{kind}")),
-    );
+    lines.extend(kinds.iter().map(|kind| format!("HostKey {shown}/host_{kind}")));
     if setup.is_chroot {
         lines.push(format!("ChrootDirectory {}", served.display()));
     }
@@ -228,10 +218,6 @@ impl Agent {
             command.arg("-q").arg(key).env("SSH_AUTH_SOCK", &socket);
             wait::success(&mut command);
         }
-        Self {
-            socket,
-            _server: server,
-            _kept: kept,
-        }
+        Self { socket, _server: server, _kept: kept }
     }
 }

@@ -64,11 +64,7 @@ struct Counts {
 impl Gathering {
     /// Waits for so many at a time, once.
     pub fn of(wanted: usize) -> Self {
-        Self {
-            wanted,
-            counts: Mutex::default(),
-            came: Condvar::new(),
-        }
+        Self { wanted, counts: Mutex::default(), came: Condvar::new() }
     }
 
     /// Comes, stays until enough are there, and a moment longer in which one too many would come.
@@ -118,11 +114,7 @@ fn until_within(patience: Duration, what: &str, mut is_so: impl FnMut() -> bool)
     step(what);
     let started = Instant::now();
     while !is_so() {
-        assert!(
-            !is_over(started, patience),
-            "waited {:?} in vain until {what}",
-            started.elapsed()
-        );
+        assert!(!is_over(started, patience), "waited {:?} in vain until {what}", started.elapsed());
         thread::sleep(BETWEEN);
     }
 }
@@ -224,9 +216,7 @@ fn output_within(patience: Duration, child: Child, what: &str) -> Output {
     drop(child);
     let grace = Duration::from_secs(10);
     let all = |pipe: Option<Collected>| {
-        let rest = stretched(patience)
-            .saturating_sub(started.elapsed())
-            .max(grace);
+        let rest = stretched(patience).saturating_sub(started.elapsed()).max(grace);
         pipe.map_or_else(Vec::new, |pipe| pipe.until_closed(rest, what))
     };
     let (stdout, stderr) = (all(stdout), all(stderr));
@@ -237,11 +227,7 @@ fn output_within(patience: Duration, child: Child, what: &str) -> Output {
         String::from_utf8_lossy(&stdout),
         String::from_utf8_lossy(&stderr)
     );
-    Output {
-        status: status.unwrap(),
-        stdout,
-        stderr,
-    }
+    Output { status: status.unwrap(), stdout, stderr }
 }
 
 /// What a pipe brings, read by a thread of its own.
@@ -281,11 +267,7 @@ pub fn step(what: &str) {
     let Some(test) = thread.name().filter(|name| *name != "main") else {
         return;
     };
-    let factor = if std::env::var_os("SEAWALL_LONG").is_some() {
-        30
-    } else {
-        1
-    };
+    let factor = if std::env::var_os("SEAWALL_LONG").is_some() { 30 } else { 1 };
     WATCH.with_borrow_mut(|watch| {
         let watch = watch.get_or_insert_with(|| begin_watch(test.to_owned(), LIMIT * factor));
         // It ends with the process only.
@@ -353,13 +335,9 @@ mod tests {
 
     #[test]
     fn limits_grow_with_the_load() {
-        for (load, processors, expected) in [
-            (0.0, 1, 1.0),
-            (8.0, 2, 1.0),
-            (16.0, 2, 2.0),
-            (18.0, 8, 1.0),
-            (1000.0, 2, 10.0),
-        ] {
+        for (load, processors, expected) in
+            [(0.0, 1, 1.0), (8.0, 2, 1.0), (16.0, 2, 2.0), (18.0, 8, 1.0), (1000.0, 2, 10.0)]
+        {
             let got = stretch(load, processors);
             assert!((got - expected).abs() < 1e-9, "{load}: {got}");
         }
@@ -427,10 +405,7 @@ mod tests {
         let mut command = Command::new("sh");
         let output = output(command.args(["-c", "head -c 300000 /dev/zero; echo no >&2; exit 3"]));
         assert_eq!(output.status.code(), Some(3));
-        assert_eq!(
-            (output.stdout.len(), &output.stderr[..]),
-            (300_000, &b"no\n"[..])
-        );
+        assert_eq!((output.stdout.len(), &output.stderr[..]), (300_000, &b"no\n"[..]));
     }
 
     #[test]

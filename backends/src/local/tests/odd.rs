@@ -50,11 +50,7 @@ fn without_exclusive_names_it_is_refused_unless_that_is_accepted() {
             let (folder, backend) = fresh();
             refusing(&[(Call::Rename, rename), (Call::Link, link)]);
             let error = backend.put_new(&key("a"), b"x").unwrap_err();
-            assert_eq!(
-                error.kind(),
-                ErrorKind::Invalid,
-                "{rename} {link}: {error:?}"
-            );
+            assert_eq!(error.kind(), ErrorKind::Invalid, "{rename} {link}: {error:?}");
             let text = error.source().unwrap().to_string();
             let kind = backend.root.file_system();
             assert!(text.contains(&format!("({kind})")), "{text}");
@@ -71,10 +67,7 @@ fn without_exclusive_names_it_is_refused_unless_that_is_accepted() {
             assert_eq!(names_on_disk(folder.path()), ["a".to_owned()].into());
             assert_eq!(backend.properties().writes, Writes::Weak);
             let [weakness] = backend.weaknesses().try_into().unwrap();
-            assert!(
-                weakness.contains("cannot refuse to overwrite"),
-                "{weakness}"
-            );
+            assert!(weakness.contains("cannot refuse to overwrite"), "{weakness}");
         }
     }
     refusing(&[]);

@@ -26,16 +26,8 @@ const CLOUDS: [Cloud; 3] = [AzureByKey, AzureByToken, Google];
 impl Cloud {
     fn try_open(self, endpoint: &str) -> Result<OpendalBackend> {
         let (url, name, secret) = match self {
-            AzureByKey => (
-                "azblob://account/bucket",
-                "AZURE_STORAGE_ACCOUNT_KEY",
-                AZURE_KEY,
-            ),
-            AzureByToken => (
-                "azblob://account/bucket",
-                "AZURE_STORAGE_SAS_TOKEN",
-                AZURE_TOKEN,
-            ),
+            AzureByKey => ("azblob://account/bucket", "AZURE_STORAGE_ACCOUNT_KEY", AZURE_KEY),
+            AzureByToken => ("azblob://account/bucket", "AZURE_STORAGE_SAS_TOKEN", AZURE_TOKEN),
             Google => ("gcs://bucket", "GOOGLE_OAUTH_ACCESS_TOKEN", GOOGLE_TOKEN),
         };
         let options = Options {
@@ -94,41 +86,11 @@ fn statuses_have_their_kinds() {
                 ErrorKind::PermissionDenied,
                 "look at",
             ),
-            (
-                403,
-                "AuthorizationFailure",
-                "forbidden",
-                ErrorKind::PermissionDenied,
-                "look at",
-            ),
-            (
-                403,
-                "AuthenticationFailed",
-                "forbidden",
-                ErrorKind::PermissionDenied,
-                "look at",
-            ),
-            (
-                413,
-                "RequestBodyTooLarge",
-                "uploadTooLarge",
-                ErrorKind::Invalid,
-                "limits",
-            ),
-            (
-                429,
-                "TooManyRequests",
-                "rateLimitExceeded",
-                ErrorKind::Transient,
-                "",
-            ),
-            (
-                500,
-                "InternalError",
-                "internalError",
-                ErrorKind::Transient,
-                "",
-            ),
+            (403, "AuthorizationFailure", "forbidden", ErrorKind::PermissionDenied, "look at"),
+            (403, "AuthenticationFailed", "forbidden", ErrorKind::PermissionDenied, "look at"),
+            (413, "RequestBodyTooLarge", "uploadTooLarge", ErrorKind::Invalid, "limits"),
+            (429, "TooManyRequests", "rateLimitExceeded", ErrorKind::Transient, ""),
+            (500, "InternalError", "internalError", ErrorKind::Transient, ""),
             (503, "ServerBusy", "backendError", ErrorKind::Transient, ""),
             (507, "", "", ErrorKind::NoSpace, "full"),
             (418, "Teapot", "teapot", ErrorKind::Other, ""),
@@ -152,39 +114,16 @@ fn statuses_have_their_kinds() {
 fn lines_that_fail_are_transient() {
     for cloud in CLOUDS {
         for (name, answer) in [
-            (
-                "hangs up",
-                Answer {
-                    hangs_up: true,
-                    ..Answer::default()
-                },
-            ),
-            (
-                "short",
-                Answer {
-                    claims: Some(100),
-                    ..Answer::new(200, "x")
-                },
-            ),
-            (
-                "stalls",
-                Answer {
-                    claims: Some(100),
-                    stalls: true,
-                    ..Answer::new(200, "x")
-                },
-            ),
+            ("hangs up", Answer { hangs_up: true, ..Answer::default() }),
+            ("short", Answer { claims: Some(100), ..Answer::new(200, "x") }),
+            ("stalls", Answer { claims: Some(100), stalls: true, ..Answer::new(200, "x") }),
         ] {
             let server = Blobs::new();
             let backend = cloud.open(&server);
             server.script(move |_| Some(answer.clone()));
             let error = backend.get(&key("a"), None).unwrap_err();
             let text = without_secrets(&error);
-            assert_eq!(
-                error.kind(),
-                ErrorKind::Transient,
-                "{cloud:?} {name}: {text}"
-            );
+            assert_eq!(error.kind(), ErrorKind::Transient, "{cloud:?} {name}: {text}");
         }
     }
 }
@@ -211,34 +150,16 @@ fn opening_says_what_is_wrong() {
         let server = Blobs::new();
         server.script(move |_| Some(cloud.failure(404, "ContainerNotFound", "notFound")));
         let error = cloud.try_open(&server.endpoint()).unwrap_err();
-        assert_eq!(
-            error.kind(),
-            ErrorKind::NotFound,
-            "{}",
-            without_secrets(&error)
-        );
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{}", without_secrets(&error));
         assert!(error.hint().unwrap().contains("make it first"));
         server.script(move |_| Some(cloud.failure(403, "AuthenticationFailed", "forbidden")));
         let error = cloud.try_open(&server.endpoint()).unwrap_err();
-        assert_eq!(
-            error.kind(),
-            ErrorKind::PermissionDenied,
-            "{}",
-            without_secrets(&error)
-        );
+        assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{}", without_secrets(&error));
         server.script(|_| Some(Answer::new(302, "").with("location", "http://127.0.0.1:9/")));
         let error = cloud.try_open(&server.endpoint()).unwrap_err();
-        assert_eq!(
-            error.kind(),
-            ErrorKind::Invalid,
-            "{}",
-            without_secrets(&error)
-        );
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{}", without_secrets(&error));
         let shown = format!("{:?}", cloud.open(&Blobs::new()));
-        assert!(
-            !shown.contains("hunter2") && !shown.contains(AZURE_KEY),
-            "{shown}"
-        );
+        assert!(!shown.contains("hunter2") && !shown.contains(AZURE_KEY), "{shown}");
     }
 }
 
@@ -262,21 +183,12 @@ fn a_body_in_pieces_is_create_only() {
     let body = vec![7; 20 << 20];
     backend.put_new(&key("a"), &body).unwrap();
     let requests = server.requests();
-    let starts: Vec<_> = requests
-        .iter()
-        .filter(|request| request.method == "POST")
-        .collect();
+    let starts: Vec<_> = requests.iter().filter(|request| request.method == "POST").collect();
     assert_eq!(starts.len(), 1);
     assert_eq!(starts[0].parameter("ifGenerationMatch"), Some("0"));
     let pieces = requests.iter().filter(|request| request.method == "PUT");
-    let pieces: Vec<_> = pieces
-        .map(|piece| piece.header("content-range").unwrap())
-        .collect();
-    let ranges = [
-        "0-8388607/*",
-        "8388608-16777215/*",
-        "16777216-20971519/20971520",
-    ];
+    let pieces: Vec<_> = pieces.map(|piece| piece.header("content-range").unwrap()).collect();
+    let ranges = ["0-8388607/*", "8388608-16777215/*", "16777216-20971519/20971520"];
     assert_eq!(pieces, ranges.map(|range| format!("bytes {range}")));
     assert!(backend.get(&key("a"), None).unwrap() == body);
     // Somebody else is faster, between the first request and the last.

@@ -76,12 +76,7 @@ fn with_weak_writes_neither_header_is_sent() {
 /// What is wrong with the object itself is wrong without headers too: nothing weaker is tried, and no option named.
 #[test]
 fn a_refusal_of_the_object_itself_is_none_of_a_header() {
-    for code in [
-        "KeyTooLongError",
-        "EntityTooLarge",
-        "EntityTooSmall",
-        "InvalidBucketName",
-    ] {
+    for code in ["KeyTooLongError", "EntityTooLarge", "EntityTooSmall", "InvalidBucketName"] {
         for is_accepted in [false, true] {
             let bucket = Bucket::that_keeps();
             let backend = open(&bucket.url());
@@ -94,10 +89,7 @@ fn a_refusal_of_the_object_itself_is_none_of_a_header() {
             let error = backend.put_new(&key("a"), b"x").unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Invalid, "{code}: {error:?}");
             let text = errors::innermost_text(&error);
-            assert!(
-                text.contains(code) && !text.contains("If-None-Match"),
-                "{text}"
-            );
+            assert!(text.contains(code) && !text.contains("If-None-Match"), "{text}");
             let hint = error.hint().unwrap_or_default();
             assert!(!hint.contains("--accept-weak-writes"), "{code}: {hint}");
             let puts = bucket.requests();

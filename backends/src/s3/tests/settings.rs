@@ -33,10 +33,7 @@ fn a_put_is_create_only_and_checked() {
         assert_eq!(put.header("content-length"), Some("4"));
         assert!(!put.target.contains("hunter2"));
     }
-    let classes: Vec<_> = puts
-        .iter()
-        .map(|put| put.header("x-amz-storage-class"))
-        .collect();
+    let classes: Vec<_> = puts.iter().map(|put| put.header("x-amz-storage-class")).collect();
     assert_eq!(classes, [Some("GLACIER_IR"), None, None]);
     assert!(!format!("{backend:?}").contains("hunter2"));
 }
@@ -120,10 +117,7 @@ fn what_other_tools_left_is_passed_over() {
     let hidden = Path::parse(format!("{}/data/.hidden", backend.place.prefix)).unwrap();
     let other = whole.client.put(&hidden, PutPayload::from_static(b"x"));
     block_on(other).unwrap().unwrap();
-    let mut names: Vec<_> = backend
-        .list("")
-        .map(|entry| entry.unwrap().key.to_string())
-        .collect();
+    let mut names: Vec<_> = backend.list("").map(|entry| entry.unwrap().key.to_string()).collect();
     names.sort();
     assert_eq!(names, ["data/empty", "data/x"]);
 }
@@ -139,12 +133,7 @@ fn a_locked_bucket_takes_backups_and_gives_nothing_away() {
     assert_eq!(again.kind(), ErrorKind::AlreadyExists);
     assert_eq!(backend.get(&key("a"), None).unwrap(), b"first");
     let findings = backend.examine();
-    let about = |about: &str| {
-        findings
-            .iter()
-            .find(|finding| finding.about == about)
-            .unwrap()
-    };
+    let about = |about: &str| findings.iter().find(|finding| finding.about == about).unwrap();
     assert!(about("object lock").text.starts_with("on"), "{findings:?}");
     assert_eq!(about("versioning").weight, Weight::Note, "{findings:?}");
 }
@@ -177,32 +166,14 @@ fn a_certificate_of_ones_own_is_believed_if_it_is_given() {
     let (certificate, private) = (path("cert.pem"), path("key.pem"));
     let mut openssl = Command::new("openssl");
     openssl
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-nodes",
-        ])
-        .args([
-            "-days",
-            "2",
-            "-subj",
-            "/CN=localhost",
-            "-addext",
-            "subjectAltName=DNS:localhost",
-        ])
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
+        .args(["-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"])
         .args(["-addext", "basicConstraints=critical,CA:FALSE"])
         .args(["-keyout", &private, "-out", &certificate]);
     wait::success(&mut openssl);
     let server = SeaweedFs::with_tls(&certificate, &private);
     server.create_bucket("bucket");
-    let url = format!(
-        "s3://bucket/x?endpoint=https://localhost:{}",
-        server.tls_port.unwrap()
-    );
+    let url = format!("s3://bucket/x?endpoint=https://localhost:{}", server.tls_port.unwrap());
     let refused = try_open(&url, seaweedfs::ADMIN, |options| options.plain_http = false);
     let refused = refused.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Invalid, "{refused:?}");

@@ -25,14 +25,8 @@ fn put_fails(answer: Answer) -> Error {
     let (_bucket, backend) = refusing(answer);
     let error = backend.put_new(&key("a/b"), b"body").unwrap_err();
     assert_eq!(error.key(), Some(&key("a/b")));
-    let shown = format!(
-        "{error:?} {error} {:?}",
-        error.source().map(ToString::to_string)
-    );
-    assert!(
-        !shown.contains("hunter2") && !shown.contains("Signature="),
-        "{shown}"
-    );
+    let shown = format!("{error:?} {error} {:?}", error.source().map(ToString::to_string));
+    assert!(!shown.contains("hunter2") && !shown.contains("Signature="), "{shown}");
     error
 }
 
@@ -74,12 +68,7 @@ fn hints_name_the_next_step() {
         (400, "ExpiredToken", "", "log in again"),
         (404, "NoSuchBucket", "", "make the bucket"),
         (403, "RequestTimeTooSkewed", "", "NTP"),
-        (
-            400,
-            "AuthorizationHeaderMalformed",
-            "<Region>eu-west-3</Region>",
-            "region=eu-west-3",
-        ),
+        (400, "AuthorizationHeaderMalformed", "<Region>eu-west-3</Region>", "region=eu-west-3"),
         (301, "PermanentRedirect", "", "check region"),
     ] {
         let error = put_fails(failure(status, code, more));
@@ -94,10 +83,7 @@ fn both_clocks_are_told() {
         "<RequestTime>20261123T080000Z</RequestTime><ServerTime>2026-11-23T09:30:00Z</ServerTime>";
     let error = put_fails(failure(403, "RequestTimeTooSkewed", clocks));
     let text = error.source().unwrap().to_string();
-    assert!(
-        text.contains("20261123T080000Z") && text.contains("09:30:00Z"),
-        "{text}"
-    );
+    assert!(text.contains("20261123T080000Z") && text.contains("09:30:00Z"), "{text}");
 }
 
 #[test]
@@ -144,32 +130,12 @@ fn opening_says_what_is_wrong() {
 #[test]
 fn answers_that_end_early_are_no_answers() {
     for (name, answer) in [
-        (
-            "hangs up",
-            Answer {
-                hangs_up: true,
-                ..Answer::default()
-            },
-        ),
-        (
-            "short",
-            Answer {
-                claims: Some(100),
-                ..Answer::new(200, "x")
-            },
-        ),
-        (
-            "stalls",
-            Answer {
-                claims: Some(100),
-                stalls: true,
-                ..Answer::new(200, "x")
-            },
-        ),
+        ("hangs up", Answer { hangs_up: true, ..Answer::default() }),
+        ("short", Answer { claims: Some(100), ..Answer::new(200, "x") }),
+        ("stalls", Answer { claims: Some(100), stalls: true, ..Answer::new(200, "x") }),
     ] {
-        let answer = answer
-            .with("last-modified", "Mon, 23 Nov 2026 08:00:00 GMT")
-            .with("etag", "\"x\"");
+        let answer =
+            answer.with("last-modified", "Mon, 23 Nov 2026 08:00:00 GMT").with("etag", "\"x\"");
         let bucket = Bucket::that_keeps();
         let backend = try_open(&bucket.url(), KEYS, |options| {
             options.stalled_after = Duration::from_millis(400);
@@ -215,10 +181,7 @@ fn what_passes_is_tried_again_and_a_lost_answer_is_ok() {
     let first = AtomicUsize::new(0);
     bucket.script(move |request| {
         let is_first = request.method == "PUT" && first.fetch_add(1, Ordering::SeqCst) == 0;
-        is_first.then(|| Answer {
-            hangs_up: true,
-            ..Answer::default()
-        })
+        is_first.then(|| Answer { hangs_up: true, ..Answer::default() })
     });
     let retrying = RetryingBackend::new(plain, RetryPolicy::fast());
     retrying.put_new(&key("lost"), b"x").unwrap();

@@ -50,10 +50,7 @@ pub(super) fn read(identity: &Identity) -> Result<Option<Candidate>> {
             Ok(None)
         };
     };
-    let candidate = |public, opened| Candidate {
-        public,
-        from: From::File(file.clone(), opened),
-    };
+    let candidate = |public, opened| Candidate { public, from: From::File(file.clone(), opened) };
     if text.contains("PRIVATE KEY-----") {
         // ssh does not take such a key either.
         let metadata = std::fs::metadata(file).map_err(crate::Error::from)?;

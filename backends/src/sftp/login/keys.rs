@@ -83,9 +83,7 @@ impl Attempt<'_> {
         let (named, others): (Vec<_>, Vec<_>) = of_agent.into_iter().partition(is_named);
         for file in &of_files {
             if let From::Elsewhere(path) = &file.from
-                && !named
-                    .iter()
-                    .any(|key| key.key_data() == file.public.key_data())
+                && !named.iter().any(|key| key.key_data() == file.public.key_data())
             {
                 let shown = path.display();
                 let trouble =
@@ -94,15 +92,9 @@ impl Attempt<'_> {
             }
         }
         of_files.retain(|file| !matches!(file.from, From::Elsewhere(_)));
-        let others = if self.hop.identities_only {
-            Vec::new()
-        } else {
-            others
-        };
-        let of_agent = named.into_iter().chain(others).map(|public| Candidate {
-            public,
-            from: From::Agent,
-        });
+        let others = if self.hop.identities_only { Vec::new() } else { others };
+        let of_agent =
+            named.into_iter().chain(others).map(|public| Candidate { public, from: From::Agent });
         let mut candidates: Vec<Candidate> = of_agent.chain(of_files).collect();
         let taken = self.secrets.taken(self.hop);
         candidates.sort_by_key(|candidate| Some(fingerprint(&candidate.public)) != taken);
@@ -163,9 +155,7 @@ impl Attempt<'_> {
         client: &mut Client,
     ) -> Result<Offered> {
         let user = self.hop.user.as_str();
-        let signing = self
-            .handle
-            .authenticate_publickey_with(user, key.clone(), hash, client);
+        let signing = self.handle.authenticate_publickey_with(user, key.clone(), hash, client);
         match answer(signing).await {
             Ok(result) => self.judge(&result).map(offered),
             // The agent does not sign with it; there may be others.
@@ -217,9 +207,7 @@ impl Attempt<'_> {
     async fn would_take(&mut self, candidate: &Candidate, hash: Option<HashAlg>) -> Result<bool> {
         let mut nobody = NobodySigns;
         let (user, key) = (self.hop.user.as_str(), candidate.public.clone());
-        let asking = self
-            .handle
-            .authenticate_publickey_with(user, key, hash, &mut nobody);
+        let asking = self.handle.authenticate_publickey_with(user, key, hash, &mut nobody);
         match tokio::time::timeout(ANSWER, asking).await {
             Ok(Err(NotSigned::Wanted)) => Ok(true),
             Ok(Ok(result)) => self.judge(&result),
@@ -230,11 +218,7 @@ impl Attempt<'_> {
 }
 
 fn offered(is_in: bool) -> Offered {
-    if is_in {
-        Offered::Taken
-    } else {
-        Offered::Refused
-    }
+    if is_in { Offered::Taken } else { Offered::Refused }
 }
 
 /// Notes that a signature is wanted, and gives none.

@@ -31,12 +31,9 @@ impl Attempt<'_> {
         let Some(password) = self.secrets.password(self.hop) else {
             return Ok(false);
         };
-        self.tried
-            .push("a password (keyboard-interactive)".to_owned());
+        self.tried.push("a password (keyboard-interactive)".to_owned());
         let user = self.hop.user.as_str();
-        let starting = self
-            .handle
-            .authenticate_keyboard_interactive_start(user, None::<String>);
+        let starting = self.handle.authenticate_keyboard_interactive_start(user, None::<String>);
         let mut reply = answer(starting).await?;
         let mut answered = false;
         for _ in 0..MAX_ROUNDS {
@@ -45,9 +42,7 @@ impl Attempt<'_> {
                     self.secrets.keep_password(self.hop, password);
                     return Ok(true);
                 }
-                Reply::Failure {
-                    remaining_methods, ..
-                } => {
+                Reply::Failure { remaining_methods, .. } => {
                     if self.handle.is_closed() {
                         return Err(self.hung_up());
                     }
@@ -63,16 +58,10 @@ impl Attempt<'_> {
             }
             answered |= asks;
             let answers = prompts.iter().map(|prompt| {
-                if prompt.echo {
-                    String::new()
-                } else {
-                    password.expose_secret().to_owned()
-                }
+                if prompt.echo { String::new() } else { password.expose_secret().to_owned() }
             });
             let answers = answers.collect();
-            let responding = self
-                .handle
-                .authenticate_keyboard_interactive_respond(answers);
+            let responding = self.handle.authenticate_keyboard_interactive_respond(answers);
             reply = answer(responding).await?;
         }
         Ok(false)

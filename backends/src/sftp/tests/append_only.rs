@@ -87,9 +87,7 @@ fn nothing_stored_can_be_removed_replaced_or_changed() {
     client.put_new(&stored, b"stored").unwrap();
     let denied = client.delete(&stored).unwrap_err();
     assert_eq!(denied.kind(), ErrorKind::PermissionDenied, "{denied:?}");
-    let mode = std::fs::metadata(access.folder.join("data/x"))
-        .unwrap()
-        .mode();
+    let mode = std::fs::metadata(access.folder.join("data/x")).unwrap().mode();
     assert_eq!(mode & 0o777, 0o400);
     let other = key("other");
     client.put_new(&other, b"another").unwrap();
@@ -117,16 +115,10 @@ fn nothing_stored_can_be_removed_replaced_or_changed() {
     // What they can: give it another name, as a backup does.
     let away = format!("{path}.away");
     let moved = client.server.run(async |session| {
-        session
-            .rename(&path, &away)
-            .await
-            .map_err(|failed| failed.into_error(""))
+        session.rename(&path, &away).await.map_err(|failed| failed.into_error(""))
     });
     moved.unwrap();
-    assert_eq!(
-        client.stat(&stored).unwrap_err().kind(),
-        ErrorKind::NotFound
-    );
+    assert_eq!(client.stat(&stored).unwrap_err().kind(), ErrorKind::NotFound);
 }
 
 #[test]

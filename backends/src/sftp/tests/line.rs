@@ -101,18 +101,13 @@ fn wait_for_users(client: &SftpBackend, count: usize) {
 
 #[test]
 fn a_server_that_wants_few_sessions_is_used_all_the_same() {
-    let sshd = Sshd::start(&Setup {
-        lines: vec!["MaxSessions 1".to_owned()],
-        ..Setup::default()
-    });
+    let sshd = Sshd::start(&Setup { lines: vec!["MaxSessions 1".to_owned()], ..Setup::default() });
     let client = Access::new(&sshd, sshd.port).open();
     std::thread::scope(|scope| {
         for number in 0..12 {
             let client = &client;
             scope.spawn(move || {
-                client
-                    .put_new(&key(&format!("{number}")), &[1; 200_000])
-                    .unwrap();
+                client.put_new(&key(&format!("{number}")), &[1; 200_000]).unwrap();
             });
         }
     });
@@ -175,19 +170,11 @@ fn the_clock_of_the_server_decides_what_is_stale() {
     let fresh = file(&temporary::random_name().unwrap());
     let future = file(&temporary::random_name().unwrap());
     let now = std::time::SystemTime::now();
-    future
-        .set_modified(now + Duration::from_hours(1000))
-        .unwrap();
+    future.set_modified(now + Duration::from_hours(1000)).unwrap();
     fresh.set_modified(now - Duration::from_hours(23)).unwrap();
-    file(&name)
-        .set_modified(now - Duration::from_hours(25))
-        .unwrap();
-    file("a-key")
-        .set_modified(now - Duration::from_hours(25))
-        .unwrap();
-    file(".seawall-x.tmp")
-        .set_modified(now - Duration::from_hours(25))
-        .unwrap();
+    file(&name).set_modified(now - Duration::from_hours(25)).unwrap();
+    file("a-key").set_modified(now - Duration::from_hours(25)).unwrap();
+    file(".seawall-x.tmp").set_modified(now - Duration::from_hours(25)).unwrap();
     assert_eq!(client.remove_stale_temporaries().unwrap(), 1);
     assert!(!access.folder.join(&name).exists());
     assert_eq!(std::fs::read_dir(&access.folder).unwrap().count(), 4);
@@ -254,10 +241,7 @@ fn nobody_there_is_told() {
     let error = access.try_open(Absent::Refuse).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Transient);
     let text = error.source().unwrap().to_string();
-    assert!(
-        text.contains("refused") && text.contains(&port.to_string()),
-        "{text}"
-    );
+    assert!(text.contains("refused") && text.contains(&port.to_string()), "{text}");
     access.url = "sftp://u@host.invalid/x".to_owned();
     let error = access.try_open(Absent::Refuse).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Transient);
@@ -294,22 +278,15 @@ fn a_full_disk_is_no_space_and_loses_nothing() {
     let (program, shown) = (program.display(), folder.display());
     let text = format!("mount -t tmpfs -o size=8m disk {shown} && exec {program}\n");
     std::fs::write(&script, text).unwrap();
-    let subsystem = format!(
-        "/usr/bin/unshare --user --map-root-user --mount /bin/sh {}",
-        script.display()
-    );
-    let sshd = Sshd::start(&Setup {
-        subsystem,
-        ..Setup::default()
-    });
+    let subsystem =
+        format!("/usr/bin/unshare --user --map-root-user --mount /bin/sh {}", script.display());
+    let sshd = Sshd::start(&Setup { subsystem, ..Setup::default() });
     let mut access = Access::new(&sshd, sshd.port);
     access.url = format!("sftp://{}@127.0.0.1:{}{shown}", sshd.user, sshd.port);
     let client = access.open();
     let good = vec![1; 3 << 20];
     client.put_new(&key("a/good"), &good).unwrap();
-    let error = client
-        .put_new(&key("a/large"), &vec![2; 6 << 20])
-        .unwrap_err();
+    let error = client.put_new(&key("a/large"), &vec![2; 6 << 20]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NoSpace, "{error:?}");
     assert_eq!(error.key(), Some(&key("a/large")));
     // The half of it is gone: there is room for something smaller.
@@ -326,11 +303,7 @@ fn a_full_disk_is_no_space_and_loses_nothing() {
 fn many_threads_on_a_line_that_keeps_breaking_lose_and_replace_nothing() {
     const THREADS: usize = 16;
     const EACH: usize = 6;
-    let rounds = if std::env::var_os("SEAWALL_LONG").is_some() {
-        200
-    } else {
-        2
-    };
+    let rounds = if std::env::var_os("SEAWALL_LONG").is_some() { 200 } else { 2 };
     let (proxy, access) = behind(Duration::ZERO);
     let policy = RetryPolicy {
         attempts: usize::MAX,
@@ -340,9 +313,7 @@ fn many_threads_on_a_line_that_keeps_breaking_lose_and_replace_nothing() {
     };
     let client = RetryingBackend::new(access.open(), policy);
     let mut direct = Access {
-        url: access
-            .url
-            .replace(&proxy.port.to_string(), &plain().port.to_string()),
+        url: access.url.replace(&proxy.port.to_string(), &plain().port.to_string()),
         options: access.options.clone(),
         folder: access.folder.clone(),
         kept: TempDir::new().unwrap(),
@@ -434,15 +405,12 @@ fn one_attempt_to_connect_answers_all_who_wait_for_it() {
     let before = proxy.connections();
     std::thread::scope(|scope| {
         let _held = held;
-        let waiting: Vec<_> = (0..THREADS)
-            .map(|_| scope.spawn(|| client.stat(&key("a")).unwrap_err()))
-            .collect();
+        let waiting: Vec<_> =
+            (0..THREADS).map(|_| scope.spawn(|| client.stat(&key("a")).unwrap_err())).collect();
         wait_for_users(&client, THREADS);
         wait::until("every call has failed", || {
             proxy.cut();
-            waiting
-                .iter()
-                .all(std::thread::ScopedJoinHandle::is_finished)
+            waiting.iter().all(std::thread::ScopedJoinHandle::is_finished)
         });
         for one in waiting {
             assert_eq!(one.join().unwrap().kind(), ErrorKind::Transient);

@@ -14,10 +14,7 @@ const SECRET: &str = "correct horse battery";
 fn server() -> &'static Sshd {
     static SERVER: OnceLock<Sshd> = OnceLock::new();
     SERVER.get_or_init(|| {
-        Sshd::start(&Setup {
-            host_keys: vec!["rsa", "ecdsa", "ed25519"],
-            ..Setup::default()
-        })
+        Sshd::start(&Setup { host_keys: vec!["rsa", "ecdsa", "ed25519"], ..Setup::default() })
     })
 }
 
@@ -29,10 +26,7 @@ fn access() -> Access {
 fn refused(access: &Access) -> (ErrorKind, String) {
     let error = access.try_open(Absent::Refuse).unwrap_err();
     let source = error.source().map(ToString::to_string).unwrap_or_default();
-    let text = format!(
-        "{error}: {source}; hint: {}",
-        error.hint().unwrap_or("none")
-    );
+    let text = format!("{error}: {source}; hint: {}", error.hint().unwrap_or("none"));
     assert!(!format!("{error:?}{text}").contains(SECRET), "{text}");
     (error.kind(), text)
 }
@@ -92,10 +86,7 @@ fn a_key_file_that_others_can_read_is_not_used() {
         let (kind, text) = refused(&access);
         assert_eq!(kind, ErrorKind::Invalid, "{text}");
         assert!(text.contains(&format!("mode {mode:04o}")), "{text}");
-        assert!(
-            text.contains(&format!("chmod 600 {}", path.display())),
-            "{text}"
-        );
+        assert!(text.contains(&format!("chmod 600 {}", path.display())), "{text}");
     }
     set(0o400);
     access.open();
@@ -198,11 +189,7 @@ fn a_password_is_for_the_destination_and_not_for_a_machine_on_the_way() {
     let (_, jump_address) = jump.url.split_once("//").unwrap();
     let jump_address = jump_address.trim_end_matches('/');
     access.url = access.url.replace("127.0.0.1", "localhost");
-    std::fs::write(
-        &config,
-        format!("Host localhost\nProxyJump {jump_address}\n"),
-    )
-    .unwrap();
+    std::fs::write(&config, format!("Host localhost\nProxyJump {jump_address}\n")).unwrap();
     access.options.ssh.config = Some(config);
     access.options.ssh.identities.clear();
     access.options.password = jump.options.password.clone();
@@ -276,10 +263,7 @@ fn a_key_file_that_was_named_has_to_be_there() {
 #[test]
 fn a_wrong_password_is_refused_and_not_told() {
     let server = rclone::server();
-    let options = Options {
-        password: Some(SECRET.into()),
-        ..server.access.options.clone()
-    };
+    let options = Options { password: Some(SECRET.into()), ..server.access.options.clone() };
     let access = Access {
         url: server.access.url.clone(),
         options,
@@ -289,15 +273,8 @@ fn a_wrong_password_is_refused_and_not_told() {
     let (kind, text) = refused(&access);
     assert_eq!(kind, ErrorKind::PermissionDenied);
     assert!(text.contains("a password"), "{text}");
-    let asking = Options {
-        password: None,
-        ask: Arc::new(|_| None),
-        ..access.options.clone()
-    };
-    let (_, text) = refused(&Access {
-        options: asking,
-        ..access
-    });
+    let asking = Options { password: None, ask: Arc::new(|_| None), ..access.options.clone() };
+    let (_, text) = refused(&Access { options: asking, ..access });
     assert!(text.contains("nothing could be tried"), "{text}");
 }
 
@@ -326,10 +303,7 @@ fn a_changed_key_is_refused_with_both_fingerprints() {
     put_known(&mut access, &format!("# a comment\n{other}"));
     let (kind, text) = refused(&access);
     assert_eq!(kind, ErrorKind::Invalid);
-    assert!(
-        text.contains("CHANGED") && text.contains("line 2"),
-        "{text}"
-    );
+    assert!(text.contains("CHANGED") && text.contains("line 2"), "{text}");
     assert_eq!(text.matches("SHA256:").count(), 2, "{text}");
     assert!(text.contains("ssh-keygen -f"), "{text}");
 }
@@ -342,10 +316,7 @@ fn a_revoked_key_is_refused() {
     put_known(&mut access, &revoked);
     let (kind, text) = refused(&access);
     assert_eq!(kind, ErrorKind::Invalid);
-    assert!(
-        text.contains("revoked by") && text.contains("line 2"),
-        "{text}"
-    );
+    assert!(text.contains("revoked by") && text.contains("line 2"), "{text}");
 }
 
 /// Those that are known are asked for, although the server would rather show others.
@@ -400,11 +371,7 @@ fn the_configuration_says_how_to_get_there() {
     std::fs::write(ssh.join("more.conf"), "").unwrap();
     let all = std::fs::read_to_string(ssh.join("config")).unwrap();
     std::fs::write(ssh.join("config"), format!("{more}{all}")).unwrap();
-    std::fs::write(
-        ssh.join("known_hosts"),
-        target.known_line("ed25519", target.port),
-    )
-    .unwrap();
+    std::fs::write(ssh.join("known_hosts"), target.known_line("ed25519", target.port)).unwrap();
     std::fs::write(ssh.join("of_jump"), jump.known_line("ed25519", jump.port)).unwrap();
     access.options.ssh.known_hosts = None;
     access.options.ssh.identities.clear();
@@ -420,18 +387,12 @@ fn the_configuration_says_how_to_get_there() {
     let (kind, text) = refused(&access);
     assert_eq!(kind, ErrorKind::Invalid);
     let at_jump = format!("{user}@127.0.0.1:{}", jump.port);
-    assert!(
-        text.contains(&at_jump) && text.contains("not known"),
-        "{text}"
-    );
+    assert!(text.contains(&at_jump) && text.contains("not known"), "{text}");
     std::fs::write(ssh.join("of_jump"), jump.known_line("ed25519", jump.port)).unwrap();
     std::fs::write(ssh.join("known_hosts"), "").unwrap();
     let (_, text) = refused(&access);
     let at_target = format!("{user}@127.0.0.1:{}", target.port);
-    assert!(
-        text.contains(&at_target) && text.contains("through the same machines"),
-        "{text}"
-    );
+    assert!(text.contains(&at_target) && text.contains("through the same machines"), "{text}");
 }
 
 #[test]

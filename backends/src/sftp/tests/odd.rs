@@ -32,27 +32,18 @@ fn mode(path: impl AsRef<Path>) -> u32 {
 #[test]
 fn a_name_that_is_taken_is_refused_with_any_number() {
     for exists in [4, 5, 8, 9, 11, 16, 31, 4711] {
-        let server = OddSftp::start(Oddities {
-            exists,
-            ..Oddities::default()
-        });
+        let server = OddSftp::start(Oddities { exists, ..Oddities::default() });
         let access = access(&server);
         let client = access.open();
         client.put_new(&key("a/b"), b"first").unwrap();
         let again = client.put_new(&key("a/b"), b"second").unwrap_err();
-        assert_eq!(
-            again.kind(),
-            ErrorKind::AlreadyExists,
-            "{exists}: {again:?}"
-        );
+        assert_eq!(again.kind(), ErrorKind::AlreadyExists, "{exists}: {again:?}");
         assert_eq!(client.get(&key("a/b"), None).unwrap(), b"first");
         let written = probe(&client, &key("a/b"), b"first").unwrap();
         assert_eq!(written, Writes::CreateOnly);
         // Folders of another client are there already, too.
         access.open().put_new(&key("a/c"), b"x").unwrap();
-        let names: Vec<_> = std::fs::read_dir(access.folder.join("a"))
-            .unwrap()
-            .collect();
+        let names: Vec<_> = std::fs::read_dir(access.folder.join("a")).unwrap().collect();
         assert_eq!(names.len(), 2, "{exists}: {names:?}");
         assert_eq!(server.sessions(), 2, "{exists}: a session broke");
     }
@@ -111,11 +102,7 @@ fn a_medium_that_is_in_the_way_of_a_sync_is_an_error() {
         });
         let client = access(&server).open();
         let stored = client.put_new(&key("a"), b"x");
-        assert_eq!(
-            stored.map_err(|error| error.kind()).err(),
-            failed,
-            "{number}"
-        );
+        assert_eq!(stored.map_err(|error| error.kind()).err(), failed, "{number}");
         let noted = client.weaknesses().len();
         assert_eq!(noted, usize::from(failed.is_none()), "{number}");
     }
@@ -123,11 +110,7 @@ fn a_medium_that_is_in_the_way_of_a_sync_is_an_error() {
 
 #[test]
 fn a_status_may_be_its_number_alone() {
-    let server = OddSftp::start(Oddities {
-        is_terse: true,
-        exists: 11,
-        ..Oddities::default()
-    });
+    let server = OddSftp::start(Oddities { is_terse: true, exists: 11, ..Oddities::default() });
     let access = access(&server);
     let client = access.open();
     client.put_new(&key("a/b"), b"first").unwrap();
@@ -140,10 +123,7 @@ fn a_status_may_be_its_number_alone() {
 
 #[test]
 fn handles_are_bytes() {
-    let server = OddSftp::start(Oddities {
-        binary_handles: true,
-        ..Oddities::default()
-    });
+    let server = OddSftp::start(Oddities { binary_handles: true, ..Oddities::default() });
     let client = access(&server).open();
     let body: Vec<u8> = (0..=250).cycle().take(300_000).collect();
     client.put_new(&key("a/b"), &body).unwrap();
@@ -158,10 +138,7 @@ fn handles_are_bytes() {
 /// sessions are few.
 #[test]
 fn many_folders_are_open_at_once() {
-    let server = OddSftp::start(Oddities {
-        binary_handles: true,
-        ..Oddities::default()
-    });
+    let server = OddSftp::start(Oddities { binary_handles: true, ..Oddities::default() });
     let access = access(&server);
     for folder in 0..300 {
         let folder = access.folder.join(format!("{folder}"));

@@ -18,21 +18,13 @@ impl Noted {
         let kept = TempDir::new().unwrap();
         let (script, notes) = (kept.path().join("start"), kept.path().join("notes"));
         let server = program("sftp-server", "openssh-sftp-server");
-        let text = format!(
-            "exec {} -e -l DEBUG3 2>>{}\n",
-            server.display(),
-            notes.display()
-        );
+        let text = format!("exec {} -e -l DEBUG3 2>>{}\n", server.display(), notes.display());
         std::fs::write(&script, text).unwrap();
         let sshd = Sshd::start(&Setup {
             subsystem: format!("/bin/sh {}", script.display()),
             ..Setup::default()
         });
-        Self {
-            sshd,
-            notes,
-            _kept: kept,
-        }
+        Self { sshd, notes, _kept: kept }
     }
 
     /// The requests since the last time, one word each; those with a handle say whether it is of a
@@ -84,9 +76,7 @@ fn a_file_is_synced_before_it_has_its_name_and_its_folder_after() {
     let wanted = [&new_folder[..], &opening, &["write new"], &publishing].concat();
     assert_eq!(noted.take(), wanted);
     // All that is written is synced.
-    client
-        .put_new(&key("a/second"), &[1; 5 * 32 * 1024])
-        .unwrap();
+    client.put_new(&key("a/second"), &[1; 5 * 32 * 1024]).unwrap();
     let wanted = [&opening[..], &["write new"; 5], &publishing].concat();
     assert_eq!(noted.take(), wanted);
     // That a name is taken is settled, so that who relies on it can.

@@ -32,10 +32,7 @@ impl Collations {
             )?);
         }
         let names = rows.iter_mut().filter_map(|row| cell_text(row, 0));
-        Ok(Self {
-            known: names.map(|name| name.to_ascii_lowercase()).collect(),
-            ..Self::default()
-        })
+        Ok(Self { known: names.map(|name| name.to_ascii_lowercase()).collect(), ..Self::default() })
     }
 
     /// Whether the server knows neither this one nor one that is near to it.
@@ -107,13 +104,7 @@ fn candidates(name: &str) -> Vec<String> {
     } else if rest.contains("_as_") {
         &["uca1400_as_ci", "0900_as_ci", "bin"]
     } else {
-        &[
-            "uca1400_ai_ci",
-            "0900_ai_ci",
-            "unicode_520_ci",
-            "unicode_ci",
-            "general_ci",
-        ]
+        &["uca1400_ai_ci", "0900_ai_ci", "unicode_520_ci", "unicode_ci", "general_ci"]
     };
     all.extend(names.iter().flat_map(|name| same(name)));
     all
@@ -133,9 +124,7 @@ pub(super) fn named(text: &[u8], escapes: bool) -> Vec<String> {
         return Vec::new();
     }
     let names = names(text, escapes).into_iter();
-    names
-        .map(|(start, end)| String::from_utf8_lossy(&text[start..end]).into_owned())
-        .collect()
+    names.map(|(start, end)| String::from_utf8_lossy(&text[start..end]).into_owned()).collect()
 }
 
 /// Whether these words stand in the code of a statement, one after the other.
@@ -148,11 +137,7 @@ pub(super) fn has_words(text: &[u8], escapes: bool, wanted: &[&str]) -> bool {
             for (start, stop) in words(&text[at..end]) {
                 let word = &text[at + start..at + stop];
                 let is_next = |seen: usize| word.eq_ignore_ascii_case(wanted[seen].as_bytes());
-                seen = if is_next(seen) {
-                    seen + 1
-                } else {
-                    usize::from(is_next(0))
-                };
+                seen = if is_next(seen) { seen + 1 } else { usize::from(is_next(0)) };
                 if seen == wanted.len() {
                     return true;
                 }
@@ -172,9 +157,7 @@ fn names(text: &[u8], escapes: bool) -> Vec<(usize, usize)> {
         if token.sort == Sort::Code {
             for word in words(&text[at..end]) {
                 let (start, end) = (at + word.0, at + word.1);
-                let is_before = BEFORE
-                    .iter()
-                    .any(|one| text[start..end].eq_ignore_ascii_case(one));
+                let is_before = BEFORE.iter().any(|one| text[start..end].eq_ignore_ascii_case(one));
                 found.extend(is_before.then(|| name_after(text, end)).flatten());
             }
         }
@@ -224,22 +207,14 @@ mod tests {
             known: known.iter().map(|&name| name.to_owned()).collect(),
             ..Collations::default()
         };
-        let statement = Statement {
-            text: text.as_bytes(),
-            line: 1,
-            escapes: true,
-        };
+        let statement = Statement { text: text.as_bytes(), line: 1, escapes: true };
         let fitted = collations.fit(&statement).into_owned();
         (String::from_utf8(fitted).unwrap(), collations.notes())
     }
 
     #[test]
     fn definitions_name_what_the_server_knows() {
-        let known = [
-            "utf8mb4_unicode_520_ci",
-            "utf8mb4_bin",
-            "utf8mb3_general_ci",
-        ];
+        let known = ["utf8mb4_unicode_520_ci", "utf8mb4_bin", "utf8mb3_general_ci"];
         for (text, expected) in [
             (
                 "CREATE TABLE `t` (`a` text COLLATE utf8mb4_0900_ai_ci DEFAULT 'COLLATE utf8mb4_0900_ai_ci') COLLATE=utf8mb4_0900_ai_ci",
@@ -257,10 +232,7 @@ mod tests {
                 "create table t (a text collate utf8_general_ci)",
                 "create table t (a text collate utf8mb3_general_ci)",
             ),
-            (
-                "ALTER TABLE t COLLATE utf8mb4_0900_bin",
-                "ALTER TABLE t COLLATE utf8mb4_bin",
-            ),
+            ("ALTER TABLE t COLLATE utf8mb4_0900_bin", "ALTER TABLE t COLLATE utf8mb4_bin"),
         ] {
             let (fitted, notes) = fit(&known, text);
             assert_eq!(fitted, expected);

@@ -167,20 +167,11 @@ pub enum LoadError {
 }
 
 fn of_database(name: &str) -> String {
-    if name.is_empty() {
-        String::new()
-    } else {
-        format!("the database {name}: ")
-    }
+    if name.is_empty() { String::new() } else { format!("the database {name}: ") }
 }
 
 fn far(at: &Progress) -> String {
-    let Progress {
-        tables,
-        rows,
-        table,
-        ..
-    } = at;
+    let Progress { tables, rows, table, .. } = at;
     if table.is_empty() {
         return "nothing".to_owned();
     }

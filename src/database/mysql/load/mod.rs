@@ -229,8 +229,7 @@ impl<'a> Loader<'a> {
         // An empty one that is there is made the same.
         let verb = if exists { "ALTER" } else { "CREATE" };
         if !exists || !settings.is_empty() {
-            self.connection
-                .run(&format!("{verb} DATABASE {name} {settings}"))?;
+            self.connection.run(&format!("{verb} DATABASE {name} {settings}"))?;
         }
         Ok(self.connection.run(&format!("USE {name}"))?)
     }
@@ -249,16 +248,10 @@ impl<'a> Loader<'a> {
             }
         }
         let Some((tables, rows)) = dump.counts() else {
-            return Err(LoadError::Incomplete {
-                at: self.at.clone(),
-            });
+            return Err(LoadError::Incomplete { at: self.at.clone() });
         };
         if (tables, rows) != (self.at.tables, self.at.rows) {
-            return Err(LoadError::Counts {
-                tables,
-                rows,
-                at: self.at.clone(),
-            });
+            return Err(LoadError::Counts { tables, rows, at: self.at.clone() });
         }
         Ok(())
     }
@@ -280,15 +273,14 @@ impl<'a> Loader<'a> {
                 allowed: self.packet,
             });
         }
-        let fed = self
-            .connection
-            .feed(&text, &beginning(&text))
-            .map_err(|source| LoadError::Statement {
+        let fed = self.connection.feed(&text, &beginning(&text)).map_err(|source| {
+            LoadError::Statement {
                 database: self.database.clone(),
                 line: statement.line,
                 at: self.at.clone(),
                 source: Box::new(source),
-            })?;
+            }
+        })?;
         match sort {
             Sort::Table => self.at.tables += 1,
             Sort::Rows => {
@@ -320,11 +312,7 @@ impl<'a> Loader<'a> {
 
     fn loaded(mut self) -> Loaded {
         self.notes.extend(self.collations.notes());
-        Loaded {
-            tables: self.at.tables,
-            rows: self.at.rows,
-            notes: self.notes,
-        }
+        Loaded { tables: self.at.tables, rows: self.at.rows, notes: self.notes }
     }
 }
 
@@ -406,19 +394,10 @@ mod tests {
             String::from_utf8(text).unwrap()
         };
         for (from, to) in [
-            (
-                "SET sql_mode = 'A,NO_AUTO_CREATE_USER,B', x = 1",
-                "SET sql_mode = 'A,B', x = 1",
-            ),
-            (
-                "SET sql_mode = 'NO_AUTO_CREATE_USER,B'",
-                "SET sql_mode = 'B'",
-            ),
+            ("SET sql_mode = 'A,NO_AUTO_CREATE_USER,B', x = 1", "SET sql_mode = 'A,B', x = 1"),
+            ("SET sql_mode = 'NO_AUTO_CREATE_USER,B'", "SET sql_mode = 'B'"),
             ("SET sql_mode = 'NO_AUTO_CREATE_USER'", "SET sql_mode = ''"),
-            (
-                "CREATE VIEW NO_AUTO_CREATE_USER",
-                "CREATE VIEW NO_AUTO_CREATE_USER",
-            ),
+            ("CREATE VIEW NO_AUTO_CREATE_USER", "CREATE VIEW NO_AUTO_CREATE_USER"),
         ] {
             assert_eq!(without(from), to);
         }

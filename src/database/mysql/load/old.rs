@@ -36,10 +36,7 @@ impl AsMade {
         let mut rows = connection.rows(&format!("SHOW CREATE VIEW {database}.{name}"))?;
         Ok(rows.first_mut().map(|row| {
             let mut cell = |column| cell_text(row, column).unwrap_or_default();
-            Self {
-                settings: format!("SET {}", session(&cell(2), &cell(3))),
-                text: cell(1),
-            }
+            Self { settings: format!("SET {}", session(&cell(2), &cell(3))), text: cell(1) }
         }))
     }
 }
@@ -79,13 +76,8 @@ impl Old {
         for name in &event_names {
             add(Part::Events, "EVENT", name);
         }
-        let mut rows = schema::about(
-            connection,
-            "TRIGGER_NAME",
-            "TRIGGERS",
-            "TRIGGER_SCHEMA",
-            database,
-        )?;
+        let mut rows =
+            schema::about(connection, "TRIGGER_NAME", "TRIGGERS", "TRIGGER_SCHEMA", database)?;
         let mut as_made = Vec::new();
         for row in &mut rows {
             let name = cell_text(row, 0).unwrap_or_default();
@@ -149,9 +141,7 @@ impl Old {
         let connection = Connection::open(server)?;
         connection.run(&format!("USE {}", literal::name(&self.database)))?;
         for one in &self.as_made {
-            let made = connection
-                .run(&one.settings)
-                .and_then(|()| connection.run(&one.text));
+            let made = connection.run(&one.settings).and_then(|()| connection.run(&one.text));
             match made {
                 Err(error) if error.code().is_some_and(|code| IS_THERE.contains(&code)) => {}
                 made => made?,

@@ -58,20 +58,14 @@ pub fn replace(
     found.must_be_unused(&connection)?;
     if found.is_empty() {
         let loaded = super::load(server, database, dump, progress)?;
-        return Ok(Replaced {
-            loaded,
-            before: None,
-        });
+        return Ok(Replaced { loaded, before: None });
     }
     let old = Old::read(&connection, database)?;
     let mut dump = Dump::begin(dump)?;
     let beside = with_suffix(database, &format!("__seawall_{:08x}", random()));
     let mut loader = Loader::new(&connection, &beside, progress)?;
     loader.create(&dump.head, false)?;
-    let dropped = Dropped {
-        server,
-        name: beside.clone(),
-    };
+    let dropped = Dropped { server, name: beside.clone() };
     let programs = load_beside(&mut loader, &mut dump)?;
     // Somebody may have come while it was loaded.
     Found::examine(&connection, database)?.must_be_unused(&connection)?;
@@ -97,10 +91,7 @@ pub fn replace(
         source: Box::new(error),
     })?;
     drop(dropped);
-    Ok(Replaced {
-        loaded: loader.loaded(),
-        before: Some(before),
-    })
+    Ok(Replaced { loaded: loader.loaded(), before: Some(before) })
 }
 
 /// A statement to be run again.
@@ -213,8 +204,7 @@ impl Swap<'_> {
         }
         // References of one table to another follow both.
         self.connection.run("SET foreign_key_checks = 1")?;
-        self.connection
-            .run(&format!("RENAME TABLE {}", moves.join(", ")))
+        self.connection.run(&format!("RENAME TABLE {}", moves.join(", ")))
     }
 
     /// After an error: back to how it was, unless the server swapped and could not say so any more.
@@ -230,26 +220,14 @@ impl Swap<'_> {
         let (database, before) = (self.old.database.clone(), self.before.to_owned());
         let Ok(Some((connection, there))) = looked else {
             let source = Box::new(error);
-            return Err(LoadError::Unclear {
-                database,
-                before,
-                source,
-            });
+            return Err(LoadError::Unclear { database, before, source });
         };
         let source = Box::new(LoadError::Server(error));
         if !there.tables.is_empty() {
-            return Err(LoadError::Half {
-                database,
-                before,
-                source,
-            });
+            return Err(LoadError::Half { database, before, source });
         }
         if let Err(said) = self.old.put_back(self.server) {
-            return Err(LoadError::NotPutBack {
-                database,
-                said: said.to_string(),
-                source,
-            });
+            return Err(LoadError::NotPutBack { database, said: said.to_string(), source });
         }
         if !is_lost {
             // Nothing is in it; if it stays, it only has an odd name.
@@ -265,9 +243,8 @@ impl Swap<'_> {
         };
         let started = Instant::now();
         while started.elapsed() < PATIENCE {
-            let there = connection.text(&format!(
-                "SELECT ID FROM information_schema.PROCESSLIST WHERE ID = {id}"
-            ))?;
+            let there = connection
+                .text(&format!("SELECT ID FROM information_schema.PROCESSLIST WHERE ID = {id}"))?;
             if there.is_none() {
                 return Ok(true);
             }
@@ -301,17 +278,8 @@ fn finish(
     swap.old.drop_all(swap.connection)?;
     loader.database.clone_from(&swap.old.database);
     loader.create(head, true)?;
-    for Program {
-        text,
-        line,
-        escapes,
-    } in programs
-    {
-        let statement = super::Statement {
-            text,
-            line: *line,
-            escapes: *escapes,
-        };
+    for Program { text, line, escapes } in programs {
+        let statement = super::Statement { text, line: *line, escapes: *escapes };
         loader.run(&statement, super::Sort::Other)?;
     }
     for part in [&swap.old.passive, &swap.old.triggers] {
@@ -353,10 +321,7 @@ impl Drop for Dropped<'_> {
         }
         // A server that is gone keeps it, under a name that says whose it is.
         let _ = Connection::open(self.server).and_then(|connection| {
-            connection.run(&format!(
-                "DROP DATABASE IF EXISTS {}",
-                literal::name(&self.name)
-            ))
+            connection.run(&format!("DROP DATABASE IF EXISTS {}", literal::name(&self.name)))
         });
     }
 }
@@ -409,19 +374,12 @@ mod tests {
 
     #[test]
     fn events_are_known() {
-        for text in [
-            "CREATE EVENT `e`",
-            "create  definer=`a`@`b` event e",
-            "CREATE OR REPLACE EVENT e",
-        ] {
+        for text in
+            ["CREATE EVENT `e`", "create  definer=`a`@`b` event e", "CREATE OR REPLACE EVENT e"]
+        {
             assert!(makes_event(text.as_bytes()), "{text}");
         }
-        for text in [
-            "CREATE PROCEDURE EVENT()",
-            "CREATE TRIGGER EVENT",
-            "SET EVENT",
-            "",
-        ] {
+        for text in ["CREATE PROCEDURE EVENT()", "CREATE TRIGGER EVENT", "SET EVENT", ""] {
             assert!(!makes_event(text.as_bytes()), "{text}");
         }
     }

@@ -89,11 +89,7 @@ impl<R: Read> Statements<R> {
         if let Some(escaping) = changes_escapes(text) {
             self.escapes = escaping;
         }
-        Ok(Some(Statement {
-            text,
-            line,
-            escapes,
-        }))
+        Ok(Some(Statement { text, line, escapes }))
     }
 
     /// Passes all that stands between statements; false at the end.
@@ -190,9 +186,7 @@ impl<R: Read> Statements<R> {
             return Err(SplitError::TooLong { line: self.line });
         }
         let wanted = held.clamp(CHUNK, self.most);
-        let read = (&mut self.input)
-            .take(wanted as u64)
-            .read_to_end(&mut self.buffer)?;
+        let read = (&mut self.input).take(wanted as u64).read_to_end(&mut self.buffer)?;
         self.is_over = read < wanted;
         Ok(read > 0)
     }
@@ -233,11 +227,7 @@ pub(super) struct Token {
 /// before each `stop` at the latest. None: it cannot be told without more bytes.
 pub(super) fn token(rest: &[u8], is_over: bool, escapes: bool, stop: u8) -> Option<Token> {
     let some = |sort, len| Some(Token { sort, len });
-    let open = |sort| {
-        is_over
-            .then_some(rest.len())
-            .and_then(|len| some(sort, len))
-    };
+    let open = |sort| is_over.then_some(rest.len()).and_then(|len| some(sort, len));
     match rest {
         [quote @ (b'\'' | b'"' | b'`'), inside @ ..] => {
             match quoted_len(inside, *quote, escapes && *quote != b'`') {
@@ -277,9 +267,7 @@ fn quoted_len(inside: &[u8], quote: u8, escapes: bool) -> Option<usize> {
     let mut at = 0;
     loop {
         let rest = inside.get(at..)?;
-        let found = rest
-            .iter()
-            .position(|&byte| byte == quote || escapes && byte == b'\\')?;
+        let found = rest.iter().position(|&byte| byte == quote || escapes && byte == b'\\')?;
         if rest[found] == quote {
             return Some(at + found + 1);
         }
@@ -356,19 +344,10 @@ mod tests {
             ("a -- it's; \n b; a--b;", &["a -- it's; \n b", "a--b"]),
             ("a # ; `\n b;", &["a # ; `\n b"]),
             ("a /* ; ' */ b; c/d; e*f;", &["a /* ; ' */ b", "c/d", "e*f"]),
-            (
-                "/*!40101 SET x=';' */; /*M!1 y */;",
-                &["/*!40101 SET x=';' */", "/*M!1 y */"],
-            ),
+            ("/*!40101 SET x=';' */; /*M!1 y */;", &["/*!40101 SET x=';' */", "/*M!1 y */"]),
             ("/**/ a; b /*/ ; */;", &["a", "b /*/ ; */"]),
-            (
-                "DELIMITER ;;\na;b';;'c;;\nDelimiter ;\nd;",
-                &["a;b';;'c", "d"],
-            ),
-            (
-                "delimiter $$//\r\n a / $ $$ b$$//\ndelimiter ;\n",
-                &["a / $ $$ b"],
-            ),
+            ("DELIMITER ;;\na;b';;'c;;\nDelimiter ;\nd;", &["a;b';;'c", "d"]),
+            ("delimiter $$//\r\n a / $ $$ b$$//\ndelimiter ;\n", &["a / $ $$ b"]),
             ("delimiters;", &["delimiters"]),
             (
                 r"SET sql_mode='NO_BACKSLASH_ESCAPES'; '\'; 'b'; set sql_mode=''; '\';';",
@@ -387,22 +366,14 @@ mod tests {
 
     #[test]
     fn what_is_cut_off_is_told_with_its_line() {
-        for (dump, line) in [
-            ("a;\n b", 2),
-            ("'a;\n", 1),
-            ("a;\n\nx /* ;", 3),
-            ("a -- ;", 1),
-        ] {
+        for (dump, line) in [("a;\n b", 2), ("'a;\n", 1), ("a;\n\nx /* ;", 3), ("a -- ;", 1)] {
             match split(dump.as_bytes(), 3) {
                 Err(SplitError::Unfinished { line: told }) => assert_eq!(told, line, "{dump}"),
                 other => panic!("{dump}: {other:?}"),
             }
         }
         let nothing = split(b"a;\nDELIMITER \nb;", 3);
-        assert!(
-            matches!(nothing, Err(SplitError::NoDelimiter { line: 2 })),
-            "{nothing:?}"
-        );
+        assert!(matches!(nothing, Err(SplitError::NoDelimiter { line: 2 })), "{nothing:?}");
     }
 
     #[test]
@@ -412,10 +383,7 @@ mod tests {
             let mut statements = Statements::new(endless);
             statements.most = 1 << 20;
             let error = statements.next().unwrap_err();
-            assert!(
-                matches!(error, SplitError::TooLong { line: 1 }),
-                "{error:?}"
-            );
+            assert!(matches!(error, SplitError::TooLong { line: 1 }), "{error:?}");
             assert!(statements.buffer.len() < 4 << 20);
         }
     }

@@ -39,10 +39,7 @@ impl DumpNeeds {
     /// A dump that is not whole.
     pub fn read(dump: &mut dyn Read) -> Result<Self> {
         let mut dump = Dump::begin(dump)?;
-        let mut needs = Self {
-            head: dump.head.clone(),
-            ..Self::default()
-        };
+        let mut needs = Self { head: dump.head.clone(), ..Self::default() };
         let (mut at, mut table) = (Progress::default(), String::new());
         while let Some(statement) = dump.statements.next()? {
             let sort = Sort::of(statement.text);
@@ -70,15 +67,8 @@ impl DumpNeeds {
     }
 
     fn definition(&mut self, statement: &super::Statement<'_>) {
-        const KINDS: [&str; 7] = [
-            "TABLE",
-            "VIEW",
-            "TRIGGER",
-            "PROCEDURE",
-            "FUNCTION",
-            "EVENT",
-            "SEQUENCE",
-        ];
+        const KINDS: [&str; 7] =
+            ["TABLE", "VIEW", "TRIGGER", "PROCEDURE", "FUNCTION", "EVENT", "SEQUENCE"];
         let text = statement.text;
         let head = String::from_utf8_lossy(&text[..text.len().min(HEAD_BYTES)]);
         let mut words = head.split_whitespace().map(str::to_ascii_uppercase);
@@ -96,8 +86,7 @@ impl DumpNeeds {
                 self.has_versions |= has(&["SYSTEM", "VERSIONING"]);
             }
         }
-        self.collations
-            .extend(collations::named(text, statement.escapes));
+        self.collations.extend(collations::named(text, statement.escapes));
     }
 
     /// The privileges on its database that it takes to load it.
@@ -146,13 +135,7 @@ pub fn must_take(server: &Server, wanted: &[Wanted<'_>]) -> Result<()> {
         if one.is_replaced {
             // What is there is read first; programs are dropped; both databases beside it are made and filled.
             let mut of_old = needed.clone();
-            of_old.extend([
-                "SHOW VIEW",
-                "TRIGGER",
-                "EVENT",
-                "LOCK TABLES",
-                "ALTER ROUTINE",
-            ]);
+            of_old.extend(["SHOW VIEW", "TRIGGER", "EVENT", "LOCK TABLES", "ALTER ROUTINE"]);
             let beside = super::replace::names_beside(one.name);
             privileges.extend(beside.map(|name| (name, needed.clone())));
             privileges.push((one.name.to_owned(), of_old));
@@ -187,10 +170,7 @@ impl DumpNeeds {
     ) -> Result<()> {
         let server = connection.server().to_string();
         if self.head.lowers_names && NameCase::of(connection)? == NameCase::Differs {
-            return Err(LoadError::LowerCase {
-                server,
-                database: name.to_owned(),
-            });
+            return Err(LoadError::LowerCase { server, database: name.to_owned() });
         }
         let needed = self.packet + PACKET_EXTRA;
         if needed > packet {
@@ -207,10 +187,7 @@ impl DumpNeeds {
             what,
             hint,
         };
-        let unknown = self
-            .collations
-            .iter()
-            .find(|one| collations.is_unknown(one));
+        let unknown = self.collations.iter().find(|one| collations.is_unknown(one));
         if let Some(collation) = unknown {
             return Err(unfit(
                 format!("this server has neither the collation {collation} nor one like it"),
@@ -218,10 +195,7 @@ impl DumpNeeds {
             ));
         }
         if self.makes.contains("SEQUENCE") && !is_mariadb_10_3(connection)? {
-            return Err(unfit(
-                "it has sequences, which this server has not".into(),
-                NEWER,
-            ));
+            return Err(unfit("it has sequences, which this server has not".into(), NEWER));
         }
         if self.has_versions && !is_mariadb_10_3(connection)? {
             return Err(unfit(
@@ -278,13 +252,8 @@ pub(super) const MARK: &str = "seawall_unfinished_import";
 /// Marks a database as being loaded from this dump.
 pub(super) fn mark(connection: &Connection, database: &str, dump: &str) -> Result<()> {
     let table = format!("{}.{}", literal::name(database), literal::name(MARK));
-    connection.run(&format!(
-        "CREATE TABLE {table} (dump VARCHAR(255) NOT NULL)"
-    ))?;
-    connection.run(&format!(
-        "INSERT INTO {table} VALUES ({})",
-        literal::text(dump)
-    ))?;
+    connection.run(&format!("CREATE TABLE {table} (dump VARCHAR(255) NOT NULL)"))?;
+    connection.run(&format!("INSERT INTO {table} VALUES ({})", literal::text(dump)))?;
     Ok(())
 }
 

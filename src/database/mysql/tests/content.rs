@@ -71,19 +71,11 @@ DELIMITER ;
 /// left out.
 fn stock_dump(name: &str) -> String {
     let mut command = server().command("mariadb-dump");
-    command.args([
-        "--routines",
-        "--events",
-        "--triggers",
-        "--hex-blob",
-        "--skip-dump-date",
-    ]);
+    command.args(["--routines", "--events", "--triggers", "--hex-blob", "--skip-dump-date"]);
     command.args(["--order-by-primary", "--skip-comments", "--tz-utc", name]);
     let text = String::from_utf8(wait::success(&mut command)).unwrap();
     let lines = text.lines().map(|line| {
-        let at = line
-            .find("DEFINER=")
-            .filter(|_| !line.contains("DEFAULT 'DEFINER"));
+        let at = line.find("DEFINER=").filter(|_| !line.contains("DEFAULT 'DEFINER"));
         // The copy's own tool says where its sequence is.
         let line = line.replace(&format!("{}.", literal::name(name)), "");
         match at {
@@ -141,11 +133,7 @@ fn every_type_comes_back_bit_for_bit() {
     // A FLOAT's own text has six digits: these two are equal only by their bits.
     let exact = "SELECT f + 0e0, HEX(bits), HEX(v), HEX(latin), LENGTH(lt), hidden FROM `every type` ORDER BY id";
     assert_eq!(sql(&name, exact), sql(&copy, exact));
-    assert!(
-        sql(&copy, exact).contains("16777216"),
-        "{}",
-        sql(&copy, exact)
-    );
+    assert!(sql(&copy, exact).contains("16777216"), "{}", sql(&copy, exact));
 }
 
 #[test]
@@ -159,10 +147,7 @@ fn everything_that_a_database_has_comes_back() {
     sql(&copy, "CALL `pro'c`(3); INSERT INTO child VALUES (1, 1);");
     assert!(sql(&copy, "SELECT b FROM no_key WHERE a = 3").contains("DEFINER=`a`@`b`; ;; // 😀"));
     assert_eq!(sql(&copy, "SELECT id FROM child ORDER BY id"), "5\n6\n11\n");
-    assert_eq!(
-        sql(&copy, "SELECT doubled FROM z_view ORDER BY id"),
-        "0\n2\n"
-    );
+    assert_eq!(sql(&copy, "SELECT doubled FROM z_view ORDER BY id"), "0\n2\n");
     assert_eq!(sql(&copy, "SELECT `de``finer` FROM a_view"), "2\n2\n");
     assert_eq!(sql(&copy, "SELECT NEXTVAL(numbers) >= 11"), "1\n");
     let event = format!(
@@ -179,14 +164,9 @@ fn a_dump_fits_any_server_and_database_and_equal_ones_are_equal() {
     let (text, totals) = dumped(&name);
     assert_eq!((&text, &totals), (&dumped(&name).0, &dumped(&name).1));
     let text = String::from_utf8(text).unwrap();
-    for word in [
-        "CREATE DATABASE",
-        "USE ",
-        "DEFINER=`root`",
-        "DEFINER=`nobody`",
-        "sandbox",
-        name.as_str(),
-    ] {
+    for word in
+        ["CREATE DATABASE", "USE ", "DEFINER=`root`", "DEFINER=`nobody`", "sandbox", name.as_str()]
+    {
         assert!(!text.contains(word), "{word}");
     }
     assert_eq!(totals.tables, 9);
@@ -205,21 +185,12 @@ fn long_tables_become_statements_of_bounded_length() {
     let (text, totals) = dumped(&name);
     assert_eq!((totals.tables, totals.rows), (2, 5001));
     assert_eq!(totals.notes.len(), 1, "{:?}", totals.notes);
-    assert!(
-        totals.notes[0].contains("max_allowed_packet"),
-        "{:?}",
-        totals.notes
-    );
+    assert!(totals.notes[0].contains("max_allowed_packet"), "{:?}", totals.notes);
     let text = String::from_utf8(text).unwrap();
-    let inserts = text
-        .split(";\n")
-        .filter(|text| text.contains("INSERT INTO `t`"));
+    let inserts = text.split(";\n").filter(|text| text.contains("INSERT INTO `t`"));
     let lengths: Vec<usize> = inserts.map(str::len).collect();
     assert!(lengths.len() >= 4, "{lengths:?}");
-    assert!(
-        lengths.iter().all(|len| *len < (1 << 20) + 2000),
-        "{lengths:?}"
-    );
+    assert!(lengths.iter().all(|len| *len < (1 << 20) + 2000), "{lengths:?}");
     same(&name, &copied(&name));
 }
 
@@ -245,10 +216,7 @@ fn bodies_of_triggers_are_as_they_were_made() {
             sql(name, "INSERT INTO t VALUES ('', ''); SELECT a, b FROM t"),
             "C:\\\\new\\\\table\tx\n"
         );
-        assert_eq!(
-            sql(name, "UPDATE t SET a = 1; SELECT HEX(b) FROM t"),
-            "647122785C\n"
-        );
+        assert_eq!(sql(name, "UPDATE t SET a = 1; SELECT HEX(b) FROM t"), "647122785C\n");
     }
 }
 
@@ -272,11 +240,7 @@ fn what_a_server_has_taken_is_taken_again() {
     let copy = database("taken copy");
     sql(&copy, "SELECT 1");
     let output = server().load(&copy, &text);
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     for table in ["dates", "checked"] {
         let rows = format!("SELECT * FROM {table}");
         assert_eq!(sql(&copy, &rows), sql(&name, &rows), "{table}");
@@ -295,10 +259,7 @@ fn text_of_any_character_set_keeps_its_bytes() {
     let copy = copied(&name);
     same(&name, &copy);
     let seen = "SELECT HEX(g), HEX(p), HEX(j), e, HEX(u) FROM t ORDER BY id";
-    assert_eq!(
-        sql(&name, seen),
-        "A6D9\t8141\tFA54\tb\tD83DDE00\n\t\t\tNULL\tNULL\n"
-    );
+    assert_eq!(sql(&name, seen), "A6D9\t8141\tFA54\tb\tD83DDE00\n\t\t\tNULL\tNULL\n");
     assert_eq!(sql(&copy, seen), sql(&name, seen));
 }
 
@@ -318,13 +279,7 @@ fn views_come_after_those_that_they_use() {
     // One that also reads elsewhere names all databases.
     let other = database("other");
     sql(&other, "CREATE TABLE x (id INT)");
-    sql(
-        &name,
-        &format!(
-            "CREATE VIEW b AS SELECT base.id FROM base, {}.x",
-            literal::name(&other)
-        ),
-    );
+    sql(&name, &format!("CREATE VIEW b AS SELECT base.id FROM base, {}.x", literal::name(&other)));
     let (_, totals) = dumped(&name);
     assert_eq!(totals.notes.len(), 1, "{:?}", totals.notes);
     assert!(totals.notes[0].contains(&format!("{name}.b: the view names its database")));

@@ -22,12 +22,9 @@ fn replaced(name: &str, dump: &[u8]) -> Result<Replaced, LoadError> {
 /// The names of all databases that come from this one.
 fn relatives(name: &str) -> Vec<String> {
     let connection = Connection::open(&root(server())).unwrap();
-    let mut rows = connection
-        .rows("SELECT SCHEMA_NAME FROM information_schema.SCHEMATA ORDER BY 1")
-        .unwrap();
-    let names = rows
-        .iter_mut()
-        .map(|row| connection::cell_text(row, 0).unwrap());
+    let mut rows =
+        connection.rows("SELECT SCHEMA_NAME FROM information_schema.SCHEMATA ORDER BY 1").unwrap();
+    let names = rows.iter_mut().map(|row| connection::cell_text(row, 0).unwrap());
     names.filter(|other| other.starts_with(name)).collect()
 }
 
@@ -73,13 +70,7 @@ fn programs_are_cut_as_their_own_modes_say() {
     let copy = fresh("modes");
     loaded(&copy, &dump).unwrap();
     assert_eq!(dumped(&copy).0, dump);
-    assert_eq!(
-        sql(
-            &copy,
-            "SELECT HEX(a_slash()), HEX(c_slash()); CALL b_names()"
-        ),
-        "5C\t5C\n1\n"
-    );
+    assert_eq!(sql(&copy, "SELECT HEX(a_slash()), HEX(c_slash()); CALL b_names()"), "5C\t5C\n1\n");
 }
 
 #[test]
@@ -94,10 +85,7 @@ fn a_database_is_made_as_the_dump_says() {
     let absent = fresh("absent");
     for copy in [there, absent] {
         loaded(&copy, &dump).unwrap();
-        assert_eq!(
-            sql(&copy, "SELECT @@collation_database"),
-            "latin1_german1_ci\n"
-        );
+        assert_eq!(sql(&copy, "SELECT @@collation_database"), "latin1_german1_ci\n");
         assert_eq!(dumped(&copy).0, dump);
     }
 }
@@ -112,36 +100,20 @@ fn what_is_there_is_seen_and_not_touched() {
     let used = database("used");
     let absent = fresh("absent");
     let visitor = Connection::open(&root(server())).unwrap();
-    visitor
-        .run(&format!("USE {}", literal::name(&used)))
-        .unwrap();
+    visitor.run(&format!("USE {}", literal::name(&used))).unwrap();
 
     let target = Target::examine(&root(server()), &[&name, &used, &absent]).unwrap();
-    assert!(
-        target.version.contains("MariaDB") && target.sees_others,
-        "{target:?}"
-    );
+    assert!(target.version.contains("MariaDB") && target.sees_others, "{target:?}");
     assert_eq!(target.identity, visitor.identity().unwrap());
-    let [full, in_use, none] = &target.databases[..] else {
-        panic!("{target:?}")
-    };
+    let [full, in_use, none] = &target.databases[..] else { panic!("{target:?}") };
     assert_eq!(full.tables, [("t".to_owned(), 2)]);
-    assert_eq!(
-        (full.programs, full.used_by.len(), full.exists),
-        (1, 0, true)
-    );
+    assert_eq!((full.programs, full.used_by.len(), full.exists), (1, 0, true));
     assert!(in_use.exists && in_use.is_empty());
-    assert!(
-        in_use.used_by[0].starts_with("root from localhost"),
-        "{in_use:?}"
-    );
+    assert!(in_use.used_by[0].starts_with("root from localhost"), "{in_use:?}");
     assert!(!none.exists && none.is_empty());
 
     server().sql("CREATE USER blind@localhost");
-    let blind = Server {
-        user: "blind".to_owned(),
-        ..root(server())
-    };
+    let blind = Server { user: "blind".to_owned(), ..root(server()) };
     let seen = Target::examine(&blind, &[&used]).unwrap();
     assert!(!seen.sees_others && seen.databases[0].used_by.is_empty());
 
@@ -151,10 +123,7 @@ fn what_is_there_is_seen_and_not_touched() {
         matches!(&error, LoadError::NotEmpty { database, tables: 1, programs: 1, .. } if *database == name),
         "{error:?}"
     );
-    for error in [
-        loaded(&used, &dump).unwrap_err(),
-        replaced(&used, &dump).unwrap_err(),
-    ] {
+    for error in [loaded(&used, &dump).unwrap_err(), replaced(&used, &dump).unwrap_err()] {
         assert!(
             matches!(&error, LoadError::InUse { database, .. } if *database == used),
             "{error:?}"
@@ -165,10 +134,7 @@ fn what_is_there_is_seen_and_not_touched() {
     drop(visitor);
     // A procedure alone is something too.
     sql(&name, "DROP TABLE t");
-    assert!(matches!(
-        loaded(&name, &dump),
-        Err(LoadError::NotEmpty { tables: 0, .. })
-    ));
+    assert!(matches!(loaded(&name, &dump), Err(LoadError::NotEmpty { tables: 0, .. })));
 }
 
 #[test]
@@ -183,31 +149,17 @@ fn a_dump_that_is_not_whole_is_not_taken_for_one() {
     let without_trailer = without_last_line(&text);
     let error = loaded(&fresh("cut"), without_trailer.as_bytes()).unwrap_err();
     assert!(matches!(error, LoadError::Incomplete { .. }), "{error:?}");
-    assert!(
-        error
-            .to_string()
-            .contains("2 tables and 2 rows (the last table is t)"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("2 tables and 2 rows (the last table is t)"), "{error}");
 
     let within = &text[..text.find("(1)").unwrap()];
     let error = loaded(&fresh("cut"), within.as_bytes()).unwrap_err();
-    assert!(
-        matches!(error, LoadError::Dump(SplitError::Unfinished { .. })),
-        "{error:?}"
-    );
+    assert!(matches!(error, LoadError::Dump(SplitError::Unfinished { .. })), "{error:?}");
 
     let lacking = text.replace("(1),\n", "");
     assert_ne!(lacking, text);
     let error = loaded(&fresh("cut"), lacking.as_bytes()).unwrap_err();
-    assert!(
-        matches!(error, LoadError::Counts { rows: 2, .. }),
-        "{error:?}"
-    );
-    assert!(
-        error.to_string().contains("came 2 tables and 1 row ("),
-        "{error}"
-    );
+    assert!(matches!(error, LoadError::Counts { rows: 2, .. }), "{error:?}");
+    assert!(error.to_string().contains("came 2 tables and 1 row ("), "{error}");
 }
 
 #[test]
@@ -215,13 +167,7 @@ fn a_statement_that_fails_says_where() {
     let dump = "\nCREATE TABLE `t` (a INT);\nINSERT INTO `t` VALUES (1);\nINSERT INTO `t` VALUES ('secret', 2);\n";
     let name = fresh("bad");
     let error = loaded(&name, dump.as_bytes()).unwrap_err();
-    let LoadError::Statement {
-        database,
-        line: 4,
-        at,
-        source,
-    } = &error
-    else {
+    let LoadError::Statement { database, line: 4, at, source } = &error else {
         panic!("{error:?}")
     };
     assert_eq!((database, at.tables, at.rows), (&name, 1, 1));
@@ -238,18 +184,8 @@ fn a_row_that_the_server_does_not_take_is_told_before() {
     dump.resize(dump.len() + (65 << 20), b'x');
     dump.extend_from_slice(b"');\n");
     let error = loaded(&name, &dump).unwrap_err();
-    assert!(
-        matches!(&error, LoadError::Packet { table, .. } if table == "big"),
-        "{error}"
-    );
-    assert!(
-        error
-            .hint()
-            .unwrap()
-            .contains("max_allowed_packet = 66 * 1024"),
-        "{:?}",
-        error.hint()
-    );
+    assert!(matches!(&error, LoadError::Packet { table, .. } if table == "big"), "{error}");
+    assert!(error.hint().unwrap().contains("max_allowed_packet = 66 * 1024"), "{:?}", error.hint());
 }
 
 #[test]
@@ -263,11 +199,7 @@ fn collations_that_the_server_lacks_are_replaced_and_said() {
     let name = fresh("collations");
     let result = loaded(&name, dump.as_bytes()).unwrap();
     assert_eq!(result.notes.len(), 2, "{:?}", result.notes);
-    assert!(
-        result.notes[0].contains("utf8mb4_0900_ai_ci"),
-        "{:?}",
-        result.notes
-    );
+    assert!(result.notes[0].contains("utf8mb4_0900_ai_ci"), "{:?}", result.notes);
     assert_eq!(
         sql(&name, "SELECT a, @@collation_database FROM t"),
         "COLLATE utf8mb4_0900_ai_ci\tutf8mb4_uca1400_ai_ci\n"
@@ -292,25 +224,16 @@ fn family(name: &str, text: &str) {
 
 /// That a family is one: all things are there, and work.
 fn lives(name: &str, text: &str) {
+    assert_eq!(sql(name, "SELECT * FROM seen WHERE id = 1"), format!("1\t{text}\t{text}\n"));
     assert_eq!(
-        sql(name, "SELECT * FROM seen WHERE id = 1"),
-        format!("1\t{text}\t{text}\n")
-    );
-    assert_eq!(
-        sql(
-            name,
-            "INSERT INTO parent VALUES (2, 'x'); SELECT id FROM child ORDER BY id"
-        ),
+        sql(name, "INSERT INTO parent VALUES (2, 'x'); SELECT id FROM child ORDER BY id"),
         "1\n2\n"
     );
     let orphan = format!("USE {}; INSERT INTO child VALUES (9)", literal::name(name));
     let output = server().load("", orphan.as_bytes());
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("foreign key constraint fails"), "{said}");
-    sql(
-        name,
-        "DELETE FROM child WHERE id = 2; DELETE FROM parent WHERE id = 2",
-    );
+    sql(name, "DELETE FROM child WHERE id = 2; DELETE FROM parent WHERE id = 2");
 }
 
 #[test]
@@ -318,19 +241,10 @@ fn what_is_replaced_is_kept() {
     let (source, name) = (database("source"), database("place"));
     family(&source, "new");
     family(&name, "old");
-    sql(
-        &name,
-        "CREATE TABLE surplus (a INT); CREATE SEQUENCE numbers",
-    );
+    sql(&name, "CREATE TABLE surplus (a INT); CREATE SEQUENCE numbers");
     // Where the dump has a table, there is a view, and the other way round.
-    sql(
-        &source,
-        "CREATE TABLE turned (a INT); CREATE VIEW back AS SELECT 1 AS a",
-    );
-    sql(
-        &name,
-        "CREATE VIEW turned AS SELECT 1 AS a; CREATE TABLE back (a INT)",
-    );
+    sql(&source, "CREATE TABLE turned (a INT); CREATE VIEW back AS SELECT 1 AS a");
+    sql(&name, "CREATE VIEW turned AS SELECT 1 AS a; CREATE TABLE back (a INT)");
     let (old, new) = (checksums(&name), dumped(&source).0);
     let result = replaced(&name, &new).unwrap();
     let before = result.before.unwrap();
@@ -340,16 +254,9 @@ fn what_is_replaced_is_kept() {
     lives(&name, "new");
     assert_eq!(checksums(&before), old);
     lives(&before, "old");
-    assert_eq!(
-        sql(&before, "SELECT NEXTVAL(numbers); SELECT a FROM turned"),
-        "1\n1\n"
-    );
+    assert_eq!(sql(&before, "SELECT NEXTVAL(numbers); SELECT a FROM turned"), "1\n1\n");
     assert_eq!(result.loaded.notes.len(), 1, "{:?}", result.loaded.notes);
-    assert!(
-        result.loaded.notes[0].ends_with(": later"),
-        "{:?}",
-        result.loaded.notes
-    );
+    assert!(result.loaded.notes[0].ends_with(": later"), "{:?}", result.loaded.notes);
     // And again, over what is there now.
     let result = replaced(&name, &new).unwrap();
     assert_eq!(dumped(&result.before.unwrap()).1.rows, 2);
@@ -409,16 +316,8 @@ fn a_killed_connection_leaves_what_was_there() {
     let was = dumped(&name).0;
     let new = dumped(&source).0;
     let half = new.len() / 2;
-    let error = replace(
-        &root(server()),
-        &name,
-        &mut Killing(&new, half),
-        &mut |_| (),
-    )
-    .unwrap_err();
-    let LoadError::Statement { source, at, .. } = &error else {
-        panic!("{error:?}")
-    };
+    let error = replace(&root(server()), &name, &mut Killing(&new, half), &mut |_| ()).unwrap_err();
+    let LoadError::Statement { source, at, .. } = &error else { panic!("{error:?}") };
     assert_eq!(source.kind(), &ErrorKind::Lost);
     assert!(at.rows > 0 && at.rows < 5000, "{at:?}");
     assert_eq!(relatives(&name), [name.as_str()]);
@@ -441,14 +340,9 @@ fn a_swap_that_fails_is_undone() {
              REVOKE {lacking} ON *.* FROM {user}@localhost;
              GRANT DROP ON `stuck%\\_\\_%`.* TO {user}@localhost"
         ));
-        let server = Server {
-            user,
-            ..root(server())
-        };
+        let server = Server { user, ..root(server()) };
         let error = replace(&server, &name, &mut &*new, &mut |_| ()).unwrap_err();
-        let LoadError::Server(said) = &error else {
-            panic!("{error:?}")
-        };
+        let LoadError::Server(said) = &error else { panic!("{error:?}") };
         assert!(matches!(said.kind(), ErrorKind::Denied(_)), "{error:?}");
         assert_eq!(relatives(&name), [name.as_str()]);
         assert_eq!(dumped(&name).0, was);
@@ -466,10 +360,7 @@ fn a_line_that_breaks_during_the_swap_loses_nothing() {
     let (was, new) = (dumped(&name).0, dumped(&source).0);
     let proxy = Proxy::start(super::server().port, std::time::Duration::ZERO);
     let far = Server {
-        address: Address::Tcp {
-            host: "127.0.0.1".to_owned(),
-            port: proxy.port,
-        },
+        address: Address::Tcp { host: "127.0.0.1".to_owned(), port: proxy.port },
         ..root(super::server())
     };
     let table = format!("{}.`child`", literal::name(&name));

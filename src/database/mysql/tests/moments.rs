@@ -11,10 +11,7 @@ use super::*;
 fn a_snapshot_is_one_moment_of_all_databases() {
     let names: Vec<String> = (0..3).map(|_| database("moment")).collect();
     for name in &names {
-        sql(
-            name,
-            "CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, n INT)",
-        );
+        sql(name, "CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, n INT)");
     }
     let stop = AtomicBool::new(false);
     let wanted: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -50,11 +47,7 @@ fn a_snapshot_is_one_moment_of_all_databases() {
                     let rows = text.lines().filter(|line| line.starts_with('('));
                     let mut rows: Vec<String> = rows
                         .map(|line| {
-                            line.split(',')
-                                .nth(1)
-                                .unwrap()
-                                .trim_end_matches([')', ';'])
-                                .to_owned()
+                            line.split(',').nth(1).unwrap().trim_end_matches([')', ';']).to_owned()
                         })
                         .collect();
                     rows.sort();
@@ -91,16 +84,11 @@ fn tables_that_were_read_can_be_altered() {
 #[test]
 fn a_table_that_was_altered_before_its_turn_is_told() {
     let name = database("changed");
-    sql(
-        &name,
-        "CREATE TABLE t (id INT PRIMARY KEY); INSERT INTO t VALUES (1);",
-    );
+    sql(&name, "CREATE TABLE t (id INT PRIMARY KEY); INSERT INTO t VALUES (1);");
     let snapshot = Snapshot::begin(&root(server()), &[&name]).unwrap();
     sql(&name, "ALTER TABLE t ADD COLUMN x INT, ALGORITHM=COPY;");
     let error = snapshot.dump(&name, &mut Vec::new()).unwrap_err();
-    let DumpError::Server(error) = error else {
-        panic!("{error}")
-    };
+    let DumpError::Server(error) = error else { panic!("{error}") };
     assert_eq!(error.kind(), &ErrorKind::Changed, "{error}");
     assert!(Snapshot::begin(&root(server()), &[&name]).is_ok());
 }
@@ -122,24 +110,16 @@ fn a_table_that_took_the_name_of_another_is_told() {
         "CREATE TABLE activity (id INT PRIMARY KEY) ENGINE=InnoDB; INSERT INTO activity VALUES (1), (2), (3)",
     );
     let snapshot = Snapshot::begin(&root(server()), &[&name]).unwrap();
-    sql(
-        &name,
-        "RENAME TABLE activity TO `_activity_old`, `_activity_new` TO activity",
-    );
+    sql(&name, "RENAME TABLE activity TO `_activity_old`, `_activity_new` TO activity");
     let error = snapshot.dump(&name, &mut Vec::new()).unwrap_err();
-    let DumpError::Server(error) = error else {
-        panic!("{error:?}")
-    };
+    let DumpError::Server(error) = error else { panic!("{error:?}") };
     assert_eq!(error.kind(), &ErrorKind::Changed, "{error}");
 }
 
 #[test]
 fn tables_without_transactions_are_locked() {
     let name = database("locked");
-    sql(
-        &name,
-        "CREATE TABLE t (id INT) ENGINE=MyISAM; INSERT INTO t VALUES (1);",
-    );
+    sql(&name, "CREATE TABLE t (id INT) ENGINE=MyISAM; INSERT INTO t VALUES (1);");
     let mut snapshot = Snapshot::begin(&root(server()), &[&name]).unwrap();
     let insert = format!(
         "SET SESSION lock_wait_timeout = 1; INSERT INTO {}.t VALUES (2);",
@@ -157,10 +137,8 @@ fn tables_without_transactions_are_locked() {
 fn pointers_are_those_of_sqlite() {
     use rusqlite::Connection as Sqlite;
     let name = database("pointers");
-    let (live, trashed) = (
-        "11111111-1111-1111-1111-111111111111",
-        "22222222-2222-2222-2222-222222222222",
-    );
+    let (live, trashed) =
+        ("11111111-1111-1111-1111-111111111111", "22222222-2222-2222-2222-222222222222");
     let commit = "a".repeat(40);
     let tables = "
         CREATE TABLE Repo (repo_id CHAR(37) PRIMARY KEY);
@@ -183,10 +161,7 @@ fn pointers_are_those_of_sqlite() {
     sql(&name, &format!("{tables}{rows}"));
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("seafile.db");
-    Sqlite::open(&file)
-        .unwrap()
-        .execute_batch(&format!("{tables}{rows}"))
-        .unwrap();
+    Sqlite::open(&file).unwrap().execute_batch(&format!("{tables}{rows}")).unwrap();
     let snapshot = Snapshot::begin(&root(server()), &[&name]).unwrap();
     let pointers = snapshot.pointers(&name).unwrap();
     assert_eq!(pointers, crate::database::read_pointers(&file).unwrap());
@@ -195,8 +170,5 @@ fn pointers_are_those_of_sqlite() {
     let other = database("empty");
     let snapshot = Snapshot::begin(&root(server()), &[&other]).unwrap();
     let error = snapshot.pointers(&other).unwrap_err();
-    assert!(
-        matches!(error, crate::database::Error::MissingTable { .. }),
-        "{error}"
-    );
+    assert!(matches!(error, crate::database::Error::MissingTable { .. }), "{error}");
 }

@@ -108,10 +108,7 @@ fn names_in_lower_case_stay_on_such_servers() {
     // On another one, Seafile would find no table.
     let name = format!("lowered-{}", std::process::id());
     let refused = loaded(&name, &text).unwrap_err();
-    assert!(
-        refused.to_string().contains("tells case apart"),
-        "{refused}"
-    );
+    assert!(refused.to_string().contains("tells case apart"), "{refused}");
     assert!(refused.hint().unwrap().contains("lower_case_table_names=1"));
     let there = format!("SHOW DATABASES LIKE '{name}'");
     assert_eq!(server().sql(&there), "");

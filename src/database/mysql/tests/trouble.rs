@@ -10,10 +10,7 @@ fn begin(server: &Server, database: &str) -> Result<(), Error> {
 
 fn tcp(port: u16, user: &str, password: &str) -> Server {
     Server {
-        address: Address::Tcp {
-            host: "127.0.0.1".to_owned(),
-            port,
-        },
+        address: Address::Tcp { host: "127.0.0.1".to_owned(), port },
         user: user.to_owned(),
         password: Some(Secret::new(password)),
         tls: Tls::Off,
@@ -26,14 +23,8 @@ fn servers_and_accounts_that_are_not_there_are_told_apart() {
     let nobody = tcp(seawall_test_servers::process::free_port(), "root", "");
     let error = begin(&nobody, &name).unwrap_err();
     assert_eq!(error.kind(), &ErrorKind::Unreachable, "{error:?}");
-    let socket = Server {
-        address: Address::Socket("/nowhere/socket".into()),
-        ..root(server())
-    };
-    assert_eq!(
-        begin(&socket, &name).unwrap_err().kind(),
-        &ErrorKind::Unreachable
-    );
+    let socket = Server { address: Address::Socket("/nowhere/socket".into()), ..root(server()) };
+    assert_eq!(begin(&socket, &name).unwrap_err().kind(), &ErrorKind::Unreachable);
     let stranger = tcp(server().port, "root", "hunter2");
     let error = begin(&stranger, &name).unwrap_err();
     assert_eq!(error.kind(), &ErrorKind::Login, "{error:?}");
@@ -46,10 +37,7 @@ fn servers_and_accounts_that_are_not_there_are_told_apart() {
 #[test]
 fn what_an_account_lacks_is_named_with_the_grant() {
     let name = database("grants");
-    sql(
-        &name,
-        "CREATE TABLE t (id INT) ENGINE=MyISAM; CREATE VIEW v AS SELECT id FROM t;",
-    );
+    sql(&name, "CREATE TABLE t (id INT) ENGINE=MyISAM; CREATE VIEW v AS SELECT id FROM t;");
     let all = ["SELECT", "TRIGGER", "EVENT", "SHOW VIEW", "LOCK TABLES"];
     for lacking in all {
         let user = format!("lacks_{}", lacking.replace(' ', "_"));
@@ -62,10 +50,7 @@ fn what_an_account_lacks_is_named_with_the_grant() {
         let account = tcp(server().port, &user, "x");
         let error = begin(&account, &name).unwrap_err();
         let hint = error.hint().unwrap();
-        assert!(
-            hint.contains(&format!("GRANT {lacking} ON ")),
-            "{lacking}: {error} {hint}"
-        );
+        assert!(hint.contains(&format!("GRANT {lacking} ON ")), "{lacking}: {error} {hint}");
         // The line that it shows is the one that helps.
         server().sql(hint.split_once(": ").unwrap().1);
         begin(&account, &name).unwrap();
@@ -85,14 +70,9 @@ fn roles_give_what_they_give() {
          CREATE USER cast_member@localhost; GRANT reader TO cast_member@localhost;
          SET DEFAULT ROLE reader FOR cast_member@localhost"
     ));
-    let account = Server {
-        user: "cast_member".to_owned(),
-        ..root(server())
-    };
+    let account = Server { user: "cast_member".to_owned(), ..root(server()) };
     let error = begin(&account, &name).unwrap_err();
-    let ErrorKind::Denied(grant) = error.kind() else {
-        panic!("{error:?}")
-    };
+    let ErrorKind::Denied(grant) = error.kind() else { panic!("{error:?}") };
     assert!(grant.starts_with("GRANT TRIGGER ON "), "{grant}");
     server().sql(&format!("GRANT TRIGGER ON {place} TO reader"));
     begin(&account, &name).unwrap();
@@ -118,14 +98,8 @@ fn ways_to_log_in() {
     let second = MariaDb::start();
     second.sql("CREATE DATABASE x; ALTER USER root@localhost IDENTIFIED VIA unix_socket;");
     begin(&root(&second), "x").unwrap();
-    let as_another = Server {
-        user: "another".to_owned(),
-        ..root(&second)
-    };
-    assert_eq!(
-        begin(&as_another, "x").unwrap_err().kind(),
-        &ErrorKind::Login
-    );
+    let as_another = Server { user: "another".to_owned(), ..root(&second) };
+    assert_eq!(begin(&as_another, "x").unwrap_err().kind(), &ErrorKind::Login);
 }
 
 #[test]
@@ -147,9 +121,7 @@ fn a_connection_that_is_killed_ends_the_dump() {
         written += usize::from(bytes.len() > 1000);
     });
     let error = snapshot.dump(&name, &mut out).unwrap_err();
-    let DumpError::Server(error) = error else {
-        panic!("{error}")
-    };
+    let DumpError::Server(error) = error else { panic!("{error}") };
     assert_eq!(error.kind(), &ErrorKind::Lost, "{error:?}");
     assert!(written < 50, "{written}");
     // The connection is of no use any more, and says so.
@@ -192,15 +164,12 @@ fn a_lock_that_somebody_holds_is_told() {
     let name = database("held");
     sql(&name, "CREATE TABLE t (id INT) ENGINE=MyISAM");
     let holder = Connection::open(&root(server())).unwrap();
-    holder
-        .run(&format!("LOCK TABLES {}.t WRITE", literal::name(&name)))
-        .unwrap();
+    holder.run(&format!("LOCK TABLES {}.t WRITE", literal::name(&name))).unwrap();
     let short = Server { ..root(server()) };
     let connection = Connection::open(&short).unwrap();
     connection.run("SET SESSION lock_wait_timeout = 1").unwrap();
-    let error = connection
-        .run(&format!("LOCK TABLES {}.t READ", literal::name(&name)))
-        .unwrap_err();
+    let error =
+        connection.run(&format!("LOCK TABLES {}.t READ", literal::name(&name))).unwrap_err();
     assert_eq!(error.kind(), &ErrorKind::Locked, "{error:?}");
     assert!(error.hint().unwrap().contains("PROCESSLIST"));
 }
@@ -209,10 +178,7 @@ fn a_lock_that_somebody_holds_is_told() {
 fn servers_are_told_apart_by_more_than_their_name() {
     let by_socket = Connection::open(&root(server())).unwrap();
     let other = Server {
-        address: Address::Tcp {
-            host: "localhost".into(),
-            port: server().port,
-        },
+        address: Address::Tcp { host: "localhost".into(), port: server().port },
         ..root(server())
     };
     server().sql("CREATE USER IF NOT EXISTS root@'%'; GRANT ALL ON *.* TO root@'%';");
@@ -230,14 +196,7 @@ fn certificate(folder: &std::path::Path) -> (String, String) {
     let (certificate, key) = (path("certificate.pem"), path("key.pem"));
     let mut openssl = std::process::Command::new("openssl");
     openssl
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-        ])
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"])
         .args(["-nodes", "-days", "2", "-subj", "/CN=test"])
         .args(["-addext", "subjectAltName=IP:127.0.0.1"])
         .args(["-addext", "basicConstraints=critical,CA:FALSE"])
@@ -250,21 +209,11 @@ fn certificate(folder: &std::path::Path) -> (String, String) {
 fn encryption_is_checked_and_said() {
     let folder = tempfile::tempdir().unwrap();
     let (certificate, key) = certificate(folder.path());
-    let server = MariaDb::with(&[
-        &format!("--ssl-cert={certificate}"),
-        &format!("--ssl-key={key}"),
-    ]);
+    let server =
+        MariaDb::with(&[&format!("--ssl-cert={certificate}"), &format!("--ssl-key={key}")]);
     server.sql("CREATE DATABASE x; CREATE USER u@'%' IDENTIFIED BY 'p' REQUIRE SSL; GRANT ALL ON *.* TO u@'%';");
-    let with = |tls| Server {
-        tls,
-        ..tcp(server.port, "u", "p")
-    };
-    let required = |ca_file, skip_verify| {
-        with(Tls::Required {
-            ca_file,
-            skip_verify,
-        })
-    };
+    let with = |tls| Server { tls, ..tcp(server.port, "u", "p") };
+    let required = |ca_file, skip_verify| with(Tls::Required { ca_file, skip_verify });
     begin(&required(Some(certificate.into()), false), "x").unwrap();
     begin(&required(None, true), "x").unwrap();
     let unknown = begin(&required(None, false), "x").unwrap_err();
@@ -274,10 +223,7 @@ fn encryption_is_checked_and_said() {
     assert_eq!(plain.kind(), &ErrorKind::Login, "{plain:?}");
     // A server without it is not spoken to in the clear.
     let without = Server {
-        tls: Tls::Required {
-            ca_file: None,
-            skip_verify: true,
-        },
+        tls: Tls::Required { ca_file: None, skip_verify: true },
         ..tcp(self::server().port, "root", "")
     };
     let error = begin(&without, "x").unwrap_err();

@@ -31,10 +31,7 @@ fn too_deep_for_sqlite(place: &Place) -> SqliteSource {
     }
     fs::create_dir_all(&folder).unwrap();
     fs::rename(place.path("a.db"), folder.join("a.db")).unwrap();
-    SqliteSource {
-        role: "a.db".into(),
-        path: folder.join("a.db"),
-    }
+    SqliteSource { role: "a.db".into(), path: folder.join("a.db") }
 }
 
 #[test]

@@ -1,9 +1,6 @@
 //! Copies beside processes that write, in every mode of journals, and that are killed while they write.
 
-#![expect(
-    clippy::disallowed_methods,
-    reason = "tests lay out files that need not last"
-)]
+#![expect(clippy::disallowed_methods, reason = "tests lay out files that need not last")]
 
 use std::sync::PoisonError;
 
@@ -38,9 +35,7 @@ fn lay_out_pages(place: &Place) -> SqliteSource {
 fn whole(file: &Path) -> i64 {
     let db = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
     let sql = "SELECT (SELECT min(n) FROM page), (SELECT max(n) FROM page), (SELECT n FROM total)";
-    let found = db
-        .query_row(sql, [], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?]))
-        .unwrap();
+    let found = db.query_row(sql, [], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?])).unwrap();
     let [least, most, total]: [i64; 3] = found;
     assert_eq!((least, most), (total, total), "a mixture of moments");
     total
@@ -104,8 +99,7 @@ fn goes_on(folder: &Path, begun: Instant) -> bool {
 fn child_writer() {
     let folder = child_folder();
     let db = Connection::open(folder.join("a.db")).unwrap();
-    db.execute_batch(&fs::read_to_string(folder.join("prepare")).unwrap())
-        .unwrap();
+    db.execute_batch(&fs::read_to_string(folder.join("prepare")).unwrap()).unwrap();
     db.busy_timeout(Duration::ZERO).unwrap();
     let has_pauses = folder.join("pauses").exists();
     let begun = Instant::now();
@@ -116,11 +110,7 @@ fn child_writer() {
             db.execute_batch("UPDATE page SET n = n + 1; UPDATE total SET n = n + 1; COMMIT")
         };
         if let Err(error) = write() {
-            assert_eq!(
-                error.sqlite_error_code(),
-                Some(ErrorCode::DatabaseBusy),
-                "{error}"
-            );
+            assert_eq!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy), "{error}");
             // Where SQLite has not done so itself.
             let _ = db.execute_batch("ROLLBACK");
         }
@@ -193,9 +183,7 @@ fn copy_under_a_lock(source: &SqliteSource, spool: &Path) -> SqliteCopy {
     loop {
         let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         still.prove(Instant::now()).unwrap();
-        let filled = database
-            .lock(0, deadline)
-            .and_then(|lock| still.finish_locked(0, lock));
+        let filled = database.lock(0, deadline).and_then(|lock| still.finish_locked(0, lock));
         match filled {
             Ok(filled) => return draft.finish(source, filled).unwrap(),
             Err(Setback::Failed(error)) => panic!("{error}"),
@@ -227,33 +215,27 @@ fn a_copy_that_is_finished_under_a_lock_mixes_no_moments() {
 fn a_writer_that_is_killed_leaves_a_database_that_can_be_copied() {
     for mode in ["DELETE", "TRUNCATE", "PERSIST"] {
         let (mut round, mut recovered) = (0, 0);
-        wait::until(
-            &format!("a writer died within a transaction, {mode}"),
-            || {
-                let place = Place::new();
-                lay_out_pages(&place);
-                let small_cache = "PRAGMA synchronous = OFF; PRAGMA cache_size = 10";
-                let prepare = format!("{small_cache}; PRAGMA journal_mode = {mode}");
-                let writer = Writer::begin(&place, &prepare, Pauses::Some);
-                let begun = Instant::now();
-                while !place.path("a.db-journal").exists() {
-                    assert!(
-                        begun.elapsed() < Duration::from_mins(1),
-                        "the writer does not write"
-                    );
-                    thread::yield_now();
-                }
-                // A little later each time, so that it dies in different moments of a transaction.
-                thread::sleep(Duration::from_micros(round % 15 * 700));
-                drop(writer);
-                let copy = place.copy("a.db").unwrap();
-                assert_clean(&copy);
-                whole(&copy.file);
-                recovered += u32::from(copy.recovered_journal);
-                round += 1;
-                round >= 15 && recovered > 0
-            },
-        );
+        wait::until(&format!("a writer died within a transaction, {mode}"), || {
+            let place = Place::new();
+            lay_out_pages(&place);
+            let small_cache = "PRAGMA synchronous = OFF; PRAGMA cache_size = 10";
+            let prepare = format!("{small_cache}; PRAGMA journal_mode = {mode}");
+            let writer = Writer::begin(&place, &prepare, Pauses::Some);
+            let begun = Instant::now();
+            while !place.path("a.db-journal").exists() {
+                assert!(begun.elapsed() < Duration::from_mins(1), "the writer does not write");
+                thread::yield_now();
+            }
+            // A little later each time, so that it dies in different moments of a transaction.
+            thread::sleep(Duration::from_micros(round % 15 * 700));
+            drop(writer);
+            let copy = place.copy("a.db").unwrap();
+            assert_clean(&copy);
+            whole(&copy.file);
+            recovered += u32::from(copy.recovered_journal);
+            round += 1;
+            round >= 15 && recovered > 0
+        });
     }
 }
 
@@ -304,11 +286,7 @@ fn copy_beside_a_server(place: &Place, sources: &[SqliteSource]) {
     // As large as those of the small installation.
     for (at, bytes) in [(0, 370_000), (sources.len() - 1, 1_300_000)] {
         let db = Connection::open(&sources[at].path).unwrap();
-        db.execute(
-            "CREATE TABLE filler AS SELECT zeroblob(?1) AS content",
-            [bytes],
-        )
-        .unwrap();
+        db.execute("CREATE TABLE filler AS SELECT zeroblob(?1) AS content", [bytes]).unwrap();
     }
     fs::write(place.path(PROGRESS), [0; 8]).unwrap();
     let mut server = Writer::run(place, "writers::child_server");
@@ -349,20 +327,14 @@ fn child_server() {
     db.busy_timeout(Duration::ZERO).unwrap();
     // Else a slow disk would be measured, each time the server writes its journal to try again.
     db.execute_batch("PRAGMA synchronous = OFF").unwrap();
-    let progress = fs::OpenOptions::new()
-        .write(true)
-        .open(folder.join(PROGRESS));
+    let progress = fs::OpenOptions::new().write(true).open(folder.join(PROGRESS));
     let progress = progress.unwrap();
     let (mut refused, mut done) = (0, 0_i64);
     let started = Instant::now();
     while goes_on(&folder, started) {
         let begin = Instant::now();
         while let Err(error) = db.execute("INSERT INTO t VALUES (?1)", [done]) {
-            assert_eq!(
-                error.sqlite_error_code(),
-                Some(ErrorCode::DatabaseBusy),
-                "{error}"
-            );
+            assert_eq!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy), "{error}");
             refused += 1;
             assert!(begin.elapsed() < LIFE, "the server is never let in");
             thread::sleep(Duration::from_micros(200));
@@ -371,13 +343,8 @@ fn child_server() {
         progress.write_all_at(&done.to_le_bytes(), 0).unwrap();
         thread::sleep(Duration::from_millis(3).saturating_sub(begin.elapsed()));
     }
-    let stored: i64 = db
-        .query_row("SELECT count(*) FROM t", [], |row| row.get(0))
-        .unwrap();
+    let stored: i64 = db.query_row("SELECT count(*) FROM t", [], |row| row.get(0)).unwrap();
     println!("{done} commits, refused {refused} times");
     assert_eq!(stored, done);
-    assert!(
-        refused == 0 || !folder.join(NEVER_REFUSED).exists(),
-        "{refused}"
-    );
+    assert!(refused == 0 || !folder.join(NEVER_REFUSED).exists(), "{refused}");
 }

@@ -66,18 +66,12 @@ impl Dotenv {
                 let start = line.len() - after.len();
                 let read = value::read(reader, &rest[start..], after, &known);
                 used = start + read.len;
-                let value = DotenvValue {
-                    text: read.text,
-                    line: number,
-                    unset: read.unset,
-                };
+                let value = DotenvValue { text: read.text, line: number, unset: read.unset };
                 dotenv.values.insert(name.to_owned(), value);
             } else if !is_comment(line, reader) {
                 dotenv.ignored_lines.push(number);
             }
-            let end = rest[used..]
-                .find('\n')
-                .map_or(rest.len(), |at| used + at + 1);
+            let end = rest[used..].find('\n').map_or(rest.len(), |at| used + at + 1);
             number += rest[..end].matches('\n').count();
             rest = &rest[end..];
         }
@@ -91,9 +85,7 @@ impl Dotenv {
 
     /// All variables, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &DotenvValue)> {
-        self.values
-            .iter()
-            .map(|(name, value)| (name.as_str(), value))
+        self.values.iter().map(|(name, value)| (name.as_str(), value))
     }
 
     /// Whether nothing is set.
@@ -134,14 +126,7 @@ fn setting(line: &str, reader: Reader) -> Option<(&str, &str)> {
     is_valid.then(|| {
         // Behind a comment sign no quote begins a value.
         let trimmed = rest.trim_start_matches([' ', '\t']);
-        (
-            name,
-            if trimmed.starts_with('#') {
-                rest
-            } else {
-                trimmed
-            },
-        )
+        (name, if trimmed.starts_with('#') { rest } else { trimmed })
     })
 }
 

@@ -2,9 +2,7 @@ use super::*;
 use proptest::prelude::*;
 
 fn parse(text: &str, reader: Reader) -> Dotenv {
-    Dotenv::parse(text, reader, &|name| {
-        (name == "OUTSIDE").then(|| "outer".to_owned())
-    })
+    Dotenv::parse(text, reader, &|name| (name == "OUTSIDE").then(|| "outer".to_owned()))
 }
 
 fn compose(text: &str) -> Dotenv {
@@ -51,10 +49,7 @@ fn quotes_comments_and_export_are_read() {
 fn the_value_of_one_line_depends_on_who_reads_it() {
     // What compose, a shell and systemd make of it.
     for (line, expected) in [
-        (
-            "A=\"p@ss$$word\"",
-            ["p@ss$word", "p@ss$$word", "p@ss$$word"],
-        ),
+        ("A=\"p@ss$$word\"", ["p@ss$word", "p@ss$$word", "p@ss$$word"]),
         ("A='p@ss$$word'", ["p@ss$$word"; 3]),
         ("A=p@ss$$word", ["p@ss$word", "p@ss$$word", "p@ss$$word"]),
         ("A=$OUTSIDE-x", ["outer-x", "outer-x", "$OUTSIDE-x"]),

@@ -116,13 +116,7 @@ fn word(
     variable: &dyn Fn(&str) -> Option<String>,
 ) -> ReadValue {
     let is_shell = reader == Reader::Shell;
-    let mut word = Word {
-        is_shell,
-        variable,
-        text: String::new(),
-        kept: 0,
-        unset: None,
-    };
+    let mut word = Word { is_shell, variable, text: String::new(), kept: 0, unset: None };
     let blank = line.len() - line.trim_start_matches([' ', '\t']).len();
     let mut at = blank;
     // `NAME= # why`: the shell ends the word at the blank.
@@ -155,24 +149,12 @@ fn word(
     }
     // Blanks at the end of the line go, those in quotes stay.
     let (kept, bare) = word.text.split_at(word.kept);
-    let bare = if is_shell {
-        bare.trim_end_matches('\r')
-    } else {
-        bare.trim_end()
-    };
-    ReadValue {
-        text: format!("{kept}{bare}"),
-        unset: word.unset,
-        len: at,
-    }
+    let bare = if is_shell { bare.trim_end_matches('\r') } else { bare.trim_end() };
+    ReadValue { text: format!("{kept}{bare}"), unset: word.unset, len: at }
 }
 
 fn line_without_comment(line: &str) -> &str {
-    if line.trim_start().starts_with('#') {
-        ""
-    } else {
-        bare(line)
-    }
+    if line.trim_start().starts_with('#') { "" } else { bare(line) }
 }
 
 /// A word in the making.
@@ -255,11 +237,7 @@ impl Word<'_> {
         if at <= line.len() && !after.is_empty() && !after.starts_with('#') {
             return ReadValue::literal(bare(line), line.len());
         }
-        ReadValue {
-            text: self.text,
-            unset: self.unset,
-            len: at,
-        }
+        ReadValue { text: self.text, unset: self.unset, len: at }
     }
 }
 

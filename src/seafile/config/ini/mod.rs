@@ -44,11 +44,7 @@ pub struct Ini {
 impl Ini {
     /// Reads a text. Every text is taken: see [`Self::ignored_lines`].
     pub fn parse(text: &str, reader: Reader) -> Self {
-        let mut ini = Self {
-            reader,
-            sections: BTreeMap::new(),
-            ignored_lines: Vec::new(),
-        };
+        let mut ini = Self { reader, sections: BTreeMap::new(), ignored_lines: Vec::new() };
         let mut section = String::new();
         let mut last_key: Option<String> = None;
         let text = super::without_byte_order_mark(text);
@@ -127,9 +123,8 @@ impl Ini {
         let is_like =
             |name: &str, wanted: &str| name != wanted && name.trim().eq_ignore_ascii_case(wanted);
         let sections = self.sections.iter();
-        let sections = sections
-            .filter(|(name, _)| is_like(name, section))
-            .map(|(_, found)| found.line);
+        let sections =
+            sections.filter(|(name, _)| is_like(name, section)).map(|(_, found)| found.line);
         let found = self.sections.get(section).into_iter();
         let of_section = found.flat_map(|found| &found.keys);
         let keys = of_section

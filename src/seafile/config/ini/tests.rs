@@ -60,9 +60,8 @@ fn config_parser_has_habits_of_its_own() {
     assert_eq!(read("unknown"), "%(no)s");
     assert_eq!(text(&ini, "a]b", "x"), Some("1"));
     let doubled = format!("[a]\nk0 = {}\n", "x".repeat(1000));
-    let doubled = (1..30).fold(doubled, |text, n| {
-        format!("{text}k{n} = %(k{0})s%(k{0})s\n", n - 1)
-    });
+    let doubled =
+        (1..30).fold(doubled, |text, n| format!("{text}k{n} = %(k{0})s%(k{0})s\n", n - 1));
     assert!(python(&doubled).interpolated("a", "k29").unwrap().len() < MAX);
 }
 

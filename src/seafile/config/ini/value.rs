@@ -20,10 +20,7 @@ pub struct IniValue {
 
 impl IniValue {
     pub(super) fn new(text: &str, line: usize) -> Self {
-        Self {
-            text: text.to_owned(),
-            line,
-        }
+        Self { text: text.to_owned(), line }
     }
 
     /// The text as `GLib` gives it to the server: `\s`, `\n`, `\t`, `\r` and `\\` mean one
@@ -53,9 +50,7 @@ impl IniValue {
     pub fn as_go_reads(&self) -> String {
         let text = self.text.as_str();
         for quote in ["\"\"\"", "`", "\"", "'"] {
-            let inside = text
-                .strip_prefix(quote)
-                .and_then(|rest| Some(&rest[..rest.find(quote)?]));
+            let inside = text.strip_prefix(quote).and_then(|rest| Some(&rest[..rest.find(quote)?]));
             if let Some(inside) = inside {
                 return inside.to_owned();
             }
@@ -65,9 +60,7 @@ impl IniValue {
 
     /// Whether it says yes: `true`, `1`, `yes` or `on`.
     pub fn is_true(&self) -> bool {
-        ["true", "1", "yes", "on"]
-            .iter()
-            .any(|yes| self.text.eq_ignore_ascii_case(yes))
+        ["true", "1", "yes", "on"].iter().any(|yes| self.text.eq_ignore_ascii_case(yes))
     }
 }
 
@@ -88,11 +81,7 @@ pub fn without_comment(text: &str) -> &str {
 
 /// `ConfigParser`'s interpolation; `None` where it would refuse the value.
 pub(super) fn interpolate(text: &str, of_key: &dyn Fn(&str) -> Option<String>) -> Option<String> {
-    let mut interpolation = Interpolation {
-        of_key,
-        values_left: MAX_VALUES,
-        out: String::new(),
-    };
+    let mut interpolation = Interpolation { of_key, values_left: MAX_VALUES, out: String::new() };
     interpolation.put_in(text, MAX_DEPTH)?;
     Some(interpolation.out)
 }

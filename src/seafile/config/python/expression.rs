@@ -22,11 +22,7 @@ pub(super) struct Cursor<'a> {
 
 impl<'a> Cursor<'a> {
     pub(super) fn new(tokens: &'a [Token], known: &'a Known<'a>) -> Self {
-        Self {
-            tokens,
-            known,
-            depth: 0,
-        }
+        Self { tokens, known, depth: 0 }
     }
 
     /// The value of a whole right-hand side: `1, 2` without brackets is a tuple.
@@ -40,10 +36,7 @@ impl<'a> Cursor<'a> {
         while self.skip(',') && !self.is_at_end() {
             values.push(self.element());
         }
-        self.whole(Located {
-            value: Value::List(values),
-            line,
-        })
+        self.whole(Located { value: Value::List(values), line })
     }
 
     /// A value counts only if nothing is left behind it.
@@ -63,10 +56,7 @@ impl<'a> Cursor<'a> {
             return Located { value, line };
         }
         self.skip_to_separator();
-        Located {
-            value: Value::Dynamic,
-            line,
-        }
+        Located { value: Value::Dynamic, line }
     }
 
     /// `os.environ.get('X') or 'default'`.
@@ -206,10 +196,8 @@ impl<'a> Cursor<'a> {
             "environ" | "getenv" => self.environment(name),
             "int" | "str" if self.is_at('(') => {
                 let value = self.bracketed(Self::tuple_or_group)?;
-                let is_plain = matches!(
-                    value,
-                    Value::Int(_) | Value::Text(_) | Value::Environment(_)
-                );
+                let is_plain =
+                    matches!(value, Value::Int(_) | Value::Text(_) | Value::Environment(_));
                 is_plain.then_some(value)
             }
             _ => {
@@ -288,10 +276,7 @@ impl<'a> Cursor<'a> {
 
     fn is_at_separator(&self) -> bool {
         self.is_at_end()
-            || matches!(
-                self.kind(),
-                Some(Kind::Sign(',' | ':' | ')' | ']' | '}' | '='))
-            )
+            || matches!(self.kind(), Some(Kind::Sign(',' | ':' | ')' | ']' | '}' | '=')))
     }
 
     /// Skips to the separator that ends the current element, over whole brackets.

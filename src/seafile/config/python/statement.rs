@@ -27,11 +27,7 @@ enum Block {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(variable: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self {
-            settings: PythonSettings::default(),
-            variable,
-            block: Block::File,
-        }
+        Self { settings: PythonSettings::default(), variable, block: Block::File }
     }
 
     pub(super) fn read(mut self, tokens: &[Token]) -> PythonSettings {
@@ -84,10 +80,7 @@ impl<'a> Reader<'a> {
             self.forget_named(if is_annotation(tokens) { &[] } else { tokens });
             return;
         };
-        let known = Known {
-            names: &self.settings.values,
-            variable: self.variable,
-        };
+        let known = Known { names: &self.settings.values, variable: self.variable };
         let mut value = Cursor::new(right, &known).right_hand_side();
         if targets.len() > MAX_DEPTH {
             // Nobody writes this, and as many copies of a large value would not be bounded.
@@ -178,10 +171,7 @@ impl<'a> Reader<'a> {
 }
 
 fn dynamic(line: usize) -> Located {
-    Located {
-        value: Value::Dynamic,
-        line,
-    }
+    Located { value: Value::Dynamic, line }
 }
 
 /// `exec(…)`, `globals().update(…)`: may set any name.
@@ -251,11 +241,7 @@ fn is_annotation(tokens: &[Token]) -> bool {
 }
 
 fn without_annotation(target: &[Token]) -> &[Token] {
-    if is_annotation(target) {
-        &target[..1]
-    } else {
-        target
-    }
+    if is_annotation(target) { &target[..1] } else { target }
 }
 
 /// Reads `NAME['a']['b']`.

@@ -2,17 +2,11 @@ use super::*;
 use proptest::prelude::*;
 
 fn parse(text: &str) -> PythonSettings {
-    PythonSettings::parse(text, &|name| {
-        (name == "SET").then(|| "from outside".to_owned())
-    })
+    PythonSettings::parse(text, &|name| (name == "SET").then(|| "from outside".to_owned()))
 }
 
 fn value(text: &str) -> Value {
-    parse(&format!("A = {text}"))
-        .get("A")
-        .unwrap()
-        .value
-        .clone()
+    parse(&format!("A = {text}")).get("A").unwrap().value.clone()
 }
 
 fn text(value: &str) -> Value {
@@ -29,16 +23,7 @@ fn plain_literals_are_read() {
     assert_eq!(value("0o17"), Value::Int(15));
     assert_eq!(value("0b11"), Value::Int(3));
     assert_eq!(value("(7)"), Value::Int(7));
-    for other in [
-        "1.5",
-        "99999999999999999999",
-        "1 + 1",
-        "b'x'",
-        "f'x'",
-        "x",
-        "'open",
-        "...",
-    ] {
+    for other in ["1.5", "99999999999999999999", "1 + 1", "b'x'", "f'x'", "x", "'open", "..."] {
         assert_eq!(value(other), Value::Dynamic, "{other}");
     }
 }
@@ -46,10 +31,7 @@ fn plain_literals_are_read() {
 #[test]
 fn strings_are_read() {
     assert_eq!(value(r#""a'b""#), text("a'b"));
-    assert_eq!(
-        value(r"'a\'b\\c\n\x41\101\u00e9\U0001F600\q'"),
-        text("a'b\\c\nAAé😀\\q")
-    );
+    assert_eq!(value(r"'a\'b\\c\n\x41\101\u00e9\U0001F600\q'"), text("a'b\\c\nAAé😀\\q"));
     assert_eq!(value(r"r'a\n\'b'"), text(r"a\n\'b"));
     assert_eq!(value("u'é' 'b'  \"c\""), text("ébc"));
     assert_eq!(value("('a'\n  'b')"), text("ab"));
@@ -205,22 +187,10 @@ fn names_that_are_imported_are_not_known() {
 
 #[test]
 fn imports_of_everything_are_told() {
-    assert_eq!(
-        parse("exec(open('x').read())").imports_everything(),
-        Some(1)
-    );
-    assert_eq!(
-        parse("a = 1\nglobals().update(x)").imports_everything(),
-        Some(2)
-    );
-    assert_eq!(
-        parse("A = 1\nfrom local import *").imports_everything(),
-        Some(2)
-    );
-    assert_eq!(
-        parse("try:\n  from local import *\nexcept E: pass").imports_everything(),
-        Some(2)
-    );
+    assert_eq!(parse("exec(open('x').read())").imports_everything(), Some(1));
+    assert_eq!(parse("a = 1\nglobals().update(x)").imports_everything(), Some(2));
+    assert_eq!(parse("A = 1\nfrom local import *").imports_everything(), Some(2));
+    assert_eq!(parse("try:\n  from local import *\nexcept E: pass").imports_everything(), Some(2));
     assert_eq!(parse("from local import a").imports_everything(), None);
 }
 
@@ -231,16 +201,10 @@ fn nesting_is_bounded() {
     }
     let nested = format!("{}1{}", "[".repeat(40), "]".repeat(40));
     assert!(matches!(value(&nested), Value::List(_)));
-    assert_eq!(
-        parse(&format!("{nested}\nA = 1")).get("A").unwrap().value,
-        Value::Int(1)
-    );
+    assert_eq!(parse(&format!("{nested}\nA = 1")).get("A").unwrap().value, Value::Int(1));
     let subscripts = "['a']".repeat(1000);
     assert_eq!(
-        parse(&format!("A = {{}}\nA{subscripts} = 1"))
-            .get("A")
-            .unwrap()
-            .value,
+        parse(&format!("A = {{}}\nA{subscripts} = 1")).get("A").unwrap().value,
         Value::Dynamic
     );
     assert_eq!(value(&"A = ".repeat(1000)), Value::Dynamic);
@@ -272,10 +236,8 @@ fn literal() -> impl Strategy<Value = (String, Value)> {
                 (format!("[{}]", texts.join(", ")), Value::List(values))
             }),
             prop::collection::btree_map("[a-z]{1,3}", inner, 0..4).prop_map(move |entries| {
-                let texts: Vec<_> = entries
-                    .iter()
-                    .map(|(key, (text, _))| format!("'{key}': {text}"))
-                    .collect();
+                let texts: Vec<_> =
+                    entries.iter().map(|(key, (text, _))| format!("'{key}': {text}")).collect();
                 let entries = entries
                     .into_iter()
                     .map(|(key, (_, value))| (key.into(), located(value)))

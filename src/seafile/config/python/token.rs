@@ -40,13 +40,8 @@ pub(super) enum Start {
 
 /// Cuts a whole text. The last token is always [`Kind::End`].
 pub(super) fn tokens(text: &str) -> Vec<Token> {
-    let mut cutter = Cutter {
-        rest: text,
-        line: 1,
-        depth: 0,
-        start: Start::Margin,
-        out: Vec::new(),
-    };
+    let mut cutter =
+        Cutter { rest: text, line: 1, depth: 0, start: Start::Margin, out: Vec::new() };
     while cutter.step() {}
     cutter.push(Kind::End);
     cutter.out
@@ -116,9 +111,7 @@ impl Cutter<'_> {
     }
 
     fn joined_line(&mut self) {
-        let end = ["\\\n", "\\\r\n"]
-            .into_iter()
-            .find(|end| self.rest.starts_with(end));
+        let end = ["\\\n", "\\\r\n"].into_iter().find(|end| self.rest.starts_with(end));
         if let Some(end) = end {
             self.take(end.len());
         } else {
@@ -157,9 +150,7 @@ impl Cutter<'_> {
     }
 
     fn name(&mut self) {
-        let len = len_while(self.rest, |character| {
-            character == '_' || character.is_alphanumeric()
-        });
+        let len = len_while(self.rest, |character| character == '_' || character.is_alphanumeric());
         if len <= 2 && self.rest[len..].starts_with(['"', '\'']) {
             self.string(len);
             return;
@@ -176,20 +167,12 @@ impl Cutter<'_> {
         let prefix = prefix.to_ascii_lowercase();
         let quote = &body[..1];
         let triple = quote.repeat(3);
-        let quote = if body.starts_with(&triple) {
-            triple.as_str()
-        } else {
-            quote
-        };
+        let quote = if body.starts_with(&triple) { triple.as_str() } else { quote };
         let Some((len, end_len)) = string_len(&body[quote.len()..], quote) else {
             self.push_at(Kind::Other, line);
             // A syntax error: a short one spoils its line, a triple-quoted one the rest.
             let line_len = body.find('\n').unwrap_or(body.len());
-            let spoilt = if quote.len() == 3 {
-                body.len()
-            } else {
-                line_len
-            };
+            let spoilt = if quote.len() == 3 { body.len() } else { line_len };
             self.take(prefix_len + spoilt);
             return;
         };
@@ -199,10 +182,7 @@ impl Cutter<'_> {
             "r" => Some(raw),
             _ => None,
         };
-        self.push_at(
-            text.map_or(Kind::Other, |text| Kind::Text(text.into())),
-            line,
-        );
+        self.push_at(text.map_or(Kind::Other, |text| Kind::Text(text.into())), line);
         self.take(prefix_len + quote.len() + len + end_len);
     }
 }
@@ -224,8 +204,7 @@ fn string_len(body: &str, quote: &str) -> Option<(usize, usize)> {
 }
 
 fn len_while(text: &str, is_part: impl Fn(char) -> bool) -> usize {
-    text.find(|character| !is_part(character))
-        .unwrap_or(text.len())
+    text.find(|character| !is_part(character)).unwrap_or(text.len())
 }
 
 /// The length of an operator of several characters at the start, if there is one.
@@ -234,10 +213,7 @@ fn operator_len(text: &str) -> Option<usize> {
         "**=", "//=", ">>=", "<<=", "...", "==", "!=", "<=", ">=", "->", ":=", "+=", "-=", "*=",
         "/=", "%=", "&=", "|=", "^=", "**", "//", "<<",
     ];
-    OPERATORS
-        .into_iter()
-        .find(|operator| text.starts_with(operator))
-        .map(str::len)
+    OPERATORS.into_iter().find(|operator| text.starts_with(operator)).map(str::len)
 }
 
 fn integer(text: &str) -> Option<i64> {

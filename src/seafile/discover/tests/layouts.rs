@@ -7,10 +7,7 @@ fn the_example_is_found_whole() {
     assert_eq!(installation.layout, Layout::ConfigFolder);
     assert_eq!(installation.program_version.as_deref(), Some("11.0.13"));
     assert!(!installation.pro);
-    assert_eq!(
-        installation.program_folder.as_deref(),
-        Some(Path::new("seafile-server-11.0.13"))
-    );
+    assert_eq!(installation.program_folder.as_deref(), Some(Path::new("seafile-server-11.0.13")));
     assert_eq!(
         sqlite_files(&installation),
         [
@@ -25,10 +22,7 @@ fn the_example_is_found_whole() {
     assert_eq!(installation.warnings, []);
     assert!(!installation.object_storage.shared_folders && !installation.skip_block_hash);
     let lines = lines(&installation);
-    assert!(
-        lines.contains(&"databases = SQLite (conf/seafile.conf:7)".to_owned()),
-        "{lines:#?}"
-    );
+    assert!(lines.contains(&"databases = SQLite (conf/seafile.conf:7)".to_owned()), "{lines:#?}");
     assert!(lines[2].starts_with("version = Seafile 11.0.13 Community (seafile-server-latest)"));
 }
 
@@ -70,28 +64,19 @@ fn seafile_2_is_found() {
 
 #[test]
 fn seafile_4_keeps_old_objects_too() {
-    let installation = seafile_2()
-        .folder("seafile-data/storage")
-        .discover()
-        .unwrap();
+    let installation = seafile_2().folder("seafile-data/storage").discover().unwrap();
     assert_eq!(installation.layout, Layout::ConfigBeside);
     assert!(installation.object_storage.shared_folders);
     let roots = &installation.object_storage.roots;
-    assert_eq!(
-        roots.folder(Kind::Block),
-        installation.data_dir.join("storage/blocks")
-    );
+    assert_eq!(roots.folder(Kind::Block), installation.data_dir.join("storage/blocks"));
 }
 
 fn seafile(version: &str) -> Fake {
-    Fake::with_program(
-        &format!("seafile-server-{version}"),
-        "[database]\ntype = sqlite\n",
-    )
-    .sqlite("seafile-data/seafile.db", 1)
-    .sqlite("ccnet/PeerMgr/usermgr.db", 0)
-    .sqlite("ccnet/GroupMgr/groupmgr.db", 0)
-    .sqlite("seahub.db", 0)
+    Fake::with_program(&format!("seafile-server-{version}"), "[database]\ntype = sqlite\n")
+        .sqlite("seafile-data/seafile.db", 1)
+        .sqlite("ccnet/PeerMgr/usermgr.db", 0)
+        .sqlite("ccnet/GroupMgr/groupmgr.db", 0)
+        .sqlite("seahub.db", 0)
 }
 
 #[test]
@@ -108,10 +93,7 @@ fn up_to_7_0_the_data_folder_is_where_the_pointer_says() {
     let old = seafile("6.3.4").file("ccnet/seafile.ini", &pointer);
     let installation = old.discover().unwrap();
     assert_eq!(installation.data_dir, real);
-    let link = FollowedLink {
-        path: "seafile-data".into(),
-        target: real.clone(),
-    };
+    let link = FollowedLink { path: "seafile-data".into(), target: real.clone() };
     assert_eq!(installation.links, [link]);
     let named = elsewhere.path().to_owned();
     let used = real.clone();
@@ -123,27 +105,17 @@ fn up_to_7_0_the_data_folder_is_where_the_pointer_says() {
             used
         }]
     );
-    let DatabaseKind::Sqlite(files) = &installation.database else {
-        panic!()
-    };
+    let DatabaseKind::Sqlite(files) = &installation.database else { panic!() };
     assert_eq!(files[0].file, real.join("seafile.db"));
 
-    let new = seafile("7.1.0")
-        .file("ccnet/seafile.ini", &pointer)
-        .discover()
-        .unwrap();
+    let new = seafile("7.1.0").file("ccnet/seafile.ini", &pointer).discover().unwrap();
     assert_eq!(new.data_dir, new.top.join("seafile-data"));
     assert_eq!(new.warnings, []);
 
-    let moved = seafile("6.3.4")
-        .file("ccnet/seafile.ini", "/nowhere/seafile-data")
-        .discover();
+    let moved = seafile("6.3.4").file("ccnet/seafile.ini", "/nowhere/seafile-data").discover();
     let moved = moved.unwrap();
     assert_eq!(moved.data_dir, moved.top.join("seafile-data"));
-    assert!(matches!(
-        &moved.warnings[..],
-        [Warning::DataFolderElsewhere { .. }]
-    ));
+    assert!(matches!(&moved.warnings[..], [Warning::DataFolderElsewhere { .. }]));
 
     let lost = Fake::new().file("ccnet/seafile.ini", "/nowhere/seafile-data");
     assert!(complaint(lost.discover()).contains("/nowhere/seafile-data"));
@@ -151,9 +123,7 @@ fn up_to_7_0_the_data_folder_is_where_the_pointer_says() {
 
 #[test]
 fn links_are_followed_at_their_places_only() {
-    let fake = seafile("11.0.13")
-        .folder("disk/data/disk/blocks")
-        .folder("disk/web");
+    let fake = seafile("11.0.13").folder("disk/data/disk/blocks").folder("disk/web");
     let top = fake.top();
     fs::rename(top.join("seafile-data"), top.join("disk/data/own")).unwrap();
     fs::create_dir(top.join("disk/data/own/storage/fs")).unwrap();
@@ -166,21 +136,13 @@ fn links_are_followed_at_their_places_only() {
     let links: Vec<_> = installation
         .links
         .iter()
-        .map(|link| {
-            (
-                link.path.to_str().unwrap(),
-                link.target.strip_prefix(&top).unwrap(),
-            )
-        })
+        .map(|link| (link.path.to_str().unwrap(), link.target.strip_prefix(&top).unwrap()))
         .collect();
     assert_eq!(
         links,
         [
             ("seafile-data", Path::new("disk/data/own")),
-            (
-                "seafile-data/storage/blocks",
-                Path::new("disk/data/disk/blocks")
-            ),
+            ("seafile-data/storage/blocks", Path::new("disk/data/disk/blocks")),
             ("seahub-data", Path::new("disk/web")),
         ]
     );
@@ -196,10 +158,7 @@ fn links_to_disks_that_are_not_mounted_are_errors() {
     let storage = seafile("11.0.13");
     fs::remove_dir_all(storage.top().join("seafile-data/storage")).unwrap();
     let text = complaint(storage.discover());
-    assert!(
-        text.contains("seafile-data/storage") && text.contains("mounted"),
-        "{text}"
-    );
+    assert!(text.contains("seafile-data/storage") && text.contains("mounted"), "{text}");
     let text = complaint(storage.link("seafile-data/storage", "/mnt/away").discover());
     assert!(text.contains("/mnt/away (seafile-data/storage)"), "{text}");
 
@@ -208,10 +167,7 @@ fn links_to_disks_that_are_not_mounted_are_errors() {
     let text = complaint(data.link("seafile-data", "/mnt/data").discover());
     assert!(text.contains("/mnt/data (seafile-data)"), "{text}");
 
-    let web = seafile("11.0.13")
-        .link("seahub-data", "/mnt/web")
-        .discover()
-        .unwrap();
+    let web = seafile("11.0.13").link("seahub-data", "/mnt/web").discover().unwrap();
     assert!(matches!(&web.warnings[..], [Warning::DanglingLink { .. }]));
     assert!(web.warnings[0].to_string().contains("/mnt/web"));
 }
@@ -231,10 +187,7 @@ fn docker_is_recognised_and_its_version_stamp_read() {
     assert_eq!(installation.warnings[0], Warning::DockerEnvMissing { seen });
 
     let fake = fake
-        .file(
-            "conf/.env",
-            "JWT_PRIVATE_KEY=hunter2\nSEAFILE_MYSQL_DB_HOST=db\n",
-        )
+        .file("conf/.env", "JWT_PRIVATE_KEY=hunter2\nSEAFILE_MYSQL_DB_HOST=db\n")
         .folder("pro-data");
     let installation = fake.discover().unwrap();
     assert!(!installation.docker_env_missing && installation.pro);
@@ -261,16 +214,9 @@ fn other_folders_are_refused_with_a_hint() {
     let haiwen = outer.join("haiwen");
     let at = |path: &Path| complaint(discover(path, &Environment::default()));
     let hint = format!("| {} looks like one: name that folder", haiwen.display());
-    for folder in [
-        &outer,
-        &haiwen.join("seafile-data"),
-        &haiwen.join("seafile-data/storage"),
-    ] {
+    for folder in [&outer, &haiwen.join("seafile-data"), &haiwen.join("seafile-data/storage")] {
         let text = at(folder);
-        assert!(
-            text.contains("is not a Seafile installation: looked for seafile-data"),
-            "{text}"
-        );
+        assert!(text.contains("is not a Seafile installation: looked for seafile-data"), "{text}");
         assert!(text.ends_with(&hint), "{text}");
     }
     assert!(at(&haiwen.join("conf/seafile.conf")).ends_with(&hint));
@@ -281,10 +227,7 @@ fn other_folders_are_refused_with_a_hint() {
     fs::rename(&haiwen, outer.join("opt/seafile-data/seafile")).unwrap();
     for folder in ["opt", "opt/seafile-data"] {
         let text = at(&outer.join(folder));
-        assert!(
-            text.contains("opt/seafile-data/seafile looks like one"),
-            "{text}"
-        );
+        assert!(text.contains("opt/seafile-data/seafile looks like one"), "{text}");
     }
     let empty = tempfile::tempdir().unwrap();
     assert!(at(empty.path()).ends_with("| "));
@@ -294,10 +237,7 @@ fn other_folders_are_refused_with_a_hint() {
 fn sqlite_by_name_needs_its_file() {
     let fake = Fake::with_program("seafile-server-11.0.13", "[database]\ntype = SQLite\n");
     let text = complaint(fake.discover());
-    assert!(
-        text.contains("seafile-data/seafile.db (conf/seafile.conf:2)"),
-        "{text}"
-    );
+    assert!(text.contains("seafile-data/seafile.db (conf/seafile.conf:2)"), "{text}");
     let fake = fake.file("conf/seafile.conf", "[database]\nhost = db\n");
     let text = complaint(fake.discover());
     assert!(
@@ -311,11 +251,7 @@ fn missing_databases_of_users_are_told() {
     let fake =
         Fake::with_program("seafile-server-11.0.13", "").sqlite("seafile-data/seafile.db", 0);
     let installation = fake.discover().unwrap();
-    let texts: Vec<_> = installation
-        .warnings
-        .iter()
-        .map(ToString::to_string)
-        .collect();
+    let texts: Vec<_> = installation.warnings.iter().map(ToString::to_string).collect();
     assert_eq!(texts.len(), 3, "{texts:?}");
     assert!(texts[0].contains("database usermgr: looked for ccnet/PeerMgr/usermgr.db"));
     assert!(texts[2].contains("database seahub"));
@@ -349,36 +285,25 @@ fn lines_that_are_no_settings_are_told() {
     let fake = seafile("11.0.13").file("conf/ccnet.conf", "[General]\nnonsense\n");
     let warnings = fake.discover().unwrap().warnings;
     assert_eq!(warnings.len(), 1);
-    assert_eq!(
-        warnings[0].to_string(),
-        "conf/ccnet.conf:2: this line is no setting"
-    );
+    assert_eq!(warnings[0].to_string(), "conf/ccnet.conf:2: this line is no setting");
 }
 
 #[test]
 fn the_source_is_not_changed() {
     fn times(folder: &Path, out: &mut Vec<(PathBuf, std::time::SystemTime)>) {
-        out.push((
-            folder.to_owned(),
-            fs::metadata(folder).unwrap().modified().unwrap(),
-        ));
+        out.push((folder.to_owned(), fs::metadata(folder).unwrap().modified().unwrap()));
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 times(&path, out);
             } else {
-                out.push((
-                    path.clone(),
-                    fs::metadata(&path).unwrap().modified().unwrap(),
-                ));
+                out.push((path.clone(), fs::metadata(&path).unwrap().modified().unwrap()));
             }
         }
     }
-    let fake = Fake::with_program(
-        "seafile-server-11.0.13",
-        "[database]\ntype = mysql\nhost = db\n",
-    )
-    .sqlite("seafile-data/seafile.db", 2);
+    let fake =
+        Fake::with_program("seafile-server-11.0.13", "[database]\ntype = mysql\nhost = db\n")
+            .sqlite("seafile-data/seafile.db", 2);
     let (mut before, mut after) = (Vec::new(), Vec::new());
     times(&fake.top(), &mut before);
     assert!(!fake.discover().unwrap().warnings.is_empty());

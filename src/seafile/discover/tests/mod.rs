@@ -70,13 +70,9 @@ impl Fake {
         let path = self.top().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         let connection = Connection::open(path).unwrap();
-        connection
-            .execute("CREATE TABLE Repo (repo_id)", [])
-            .unwrap();
+        connection.execute("CREATE TABLE Repo (repo_id)", []).unwrap();
         for _ in 0..libraries {
-            connection
-                .execute("INSERT INTO Repo VALUES (1)", [])
-                .unwrap();
+            connection.execute("INSERT INTO Repo VALUES (1)", []).unwrap();
         }
         self
     }
@@ -86,9 +82,7 @@ impl Fake {
     }
 
     fn discover_with(&self, variables: &[(&str, &str)]) -> Result<Installation, DiscoverError> {
-        let variables = variables
-            .iter()
-            .map(|&(name, value)| (name.to_owned(), value.to_owned()));
+        let variables = variables.iter().map(|&(name, value)| (name.to_owned(), value.to_owned()));
         discover(&self.top(), &Environment::new(variables))
     }
 }
@@ -98,10 +92,7 @@ fn sqlite_files(installation: &Installation) -> Vec<(Role, &str)> {
     let DatabaseKind::Sqlite(files) = &installation.database else {
         panic!("not SQLite: {:?}", installation.database);
     };
-    files
-        .iter()
-        .map(|file| (file.role.clone(), file.path.to_str().unwrap()))
-        .collect()
+    files.iter().map(|file| (file.role.clone(), file.path.to_str().unwrap())).collect()
 }
 
 fn mysql_settings(installation: &Installation) -> &MysqlSettings {

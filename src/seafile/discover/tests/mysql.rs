@@ -29,9 +29,7 @@ fn each_program_has_its_own_settings_up_to_11() {
     let variables = [("SEAFILE_MYSQL_DB_HOST", "ignored")];
     let installation = seafile_11().discover_with(&variables).unwrap();
     let settings = mysql_settings(&installation);
-    let [seafile, ccnet, seahub] = &settings.databases[..] else {
-        panic!()
-    };
+    let [seafile, ccnet, seahub] = &settings.databases[..] else { panic!() };
     assert!(settings.sqlite.is_empty());
 
     assert_eq!(seafile.role, Role::Seafile);
@@ -44,24 +42,15 @@ fn each_program_has_its_own_settings_up_to_11() {
     assert!(seafile.use_ssl && !seafile.skip_verify);
     assert_eq!(value(seafile.ca_path.as_ref()), "/etc/ca.pem");
 
-    assert_eq!(
-        (&ccnet.role, &*ccnet.name.value),
-        (&Role::Ccnet, "ccnet-db")
-    );
+    assert_eq!((&ccnet.role, &*ccnet.name.value), (&Role::Ccnet, "ccnet-db"));
     assert_eq!(value(ccnet.unix_socket.as_ref()), "/run/mysqld.sock");
     assert_eq!(value(ccnet.user.as_ref()), "ccnet");
     assert_eq!(password(ccnet), "hunter3");
     assert_eq!(ccnet.port, Setting::new(3306, Origin::Default));
 
-    assert_eq!(
-        (&seahub.role, &*seahub.name.value),
-        (&Role::Seahub, "seahub-db")
-    );
+    assert_eq!((&seahub.role, &*seahub.name.value), (&Role::Seahub, "seahub-db"));
     assert_eq!(value(seahub.host.as_ref()), "third");
-    assert_eq!(
-        seahub.host.as_ref().unwrap().from.to_string(),
-        "conf/seahub_settings.py:7"
-    );
+    assert_eq!(seahub.host.as_ref().unwrap().from.to_string(), "conf/seahub_settings.py:7");
     assert_eq!(seahub.port.value, 3308);
     assert_eq!(password(seahub), "hunter4");
     assert_eq!(value(seahub.charset.as_ref()), "utf8mb4");
@@ -73,10 +62,7 @@ fn secrets_are_nowhere_to_be_seen() {
     let installation = seafile_11().discover().unwrap();
     let shown = format!("{installation:?}{:#?}", lines(&installation));
     assert!(!shown.contains("hunter"), "{shown}");
-    assert!(
-        shown.contains("password = (secret) (conf/seafile.conf:6)"),
-        "{shown}"
-    );
+    assert!(shown.contains("password = (secret) (conf/seafile.conf:6)"), "{shown}");
 }
 
 #[test]
@@ -88,23 +74,14 @@ fn variables_override_files_from_12_on() {
         .file("conf/ccnet.conf", CCNET_CONF)
         .file("conf/seahub_settings.py", SEAHUB_SETTINGS)
         .file("conf/.env", env);
-    let installation = fake
-        .discover_with(&[("SEAFILE_MYSQL_DB_USER", "handed in")])
-        .unwrap();
+    let installation = fake.discover_with(&[("SEAFILE_MYSQL_DB_USER", "handed in")]).unwrap();
     assert!(installation.pro);
     let settings = mysql_settings(&installation);
-    let names: Vec<_> = settings
-        .databases
-        .iter()
-        .map(|database| &*database.name.value)
-        .collect();
+    let names: Vec<_> = settings.databases.iter().map(|database| &*database.name.value).collect();
     assert_eq!(names, ["seafile-db", "ccnet_db", "web"]);
     for database in &settings.databases {
         let host = database.host.as_ref().unwrap();
-        assert_eq!(
-            (&*host.value, host.from.to_string()),
-            ("db", "conf/.env:1".to_owned())
-        );
+        assert_eq!((&*host.value, host.from.to_string()), ("db", "conf/.env:1".to_owned()));
         assert_eq!(database.port.value, 3310);
         assert_eq!(value(database.user.as_ref()), "handed in");
         assert_eq!(password(database), "pass");
@@ -115,9 +92,7 @@ fn variables_override_files_from_12_on() {
 #[test]
 fn a_socket_counts_up_to_11_and_without_a_host_of_the_environment() {
     let conf = "[database]\ntype = mysql\nunix_socket = /run/mysqld.sock\n";
-    let unknown = Fake::new()
-        .folder("seafile-data/storage")
-        .file("conf/seafile.conf", conf);
+    let unknown = Fake::new().folder("seafile-data/storage").file("conf/seafile.conf", conf);
     let installation = unknown.discover().unwrap();
     let seafile = &mysql_settings(&installation).databases[0];
     assert_eq!(value(seafile.unix_socket.as_ref()), "/run/mysqld.sock");
@@ -146,10 +121,7 @@ fn version_13_is_mysql_and_may_have_only_variables() {
         .file("seafile-data/current_version", "13.0.25")
         .file("conf/seafile.conf", "[fileserver]\nport = 8082\n");
     let text = complaint(fake.discover());
-    assert!(
-        text.contains("host of the MySQL server is missing"),
-        "{text}"
-    );
+    assert!(text.contains("host of the MySQL server is missing"), "{text}");
     assert!(text.contains(".env"), "{text}");
 
     let variables = [
@@ -159,17 +131,10 @@ fn version_13_is_mysql_and_may_have_only_variables() {
     ];
     let installation = fake.discover_with(&variables).unwrap();
     let settings = mysql_settings(&installation);
-    let names: Vec<_> = settings
-        .databases
-        .iter()
-        .map(|database| &*database.name.value)
-        .collect();
+    let names: Vec<_> = settings.databases.iter().map(|database| &*database.name.value).collect();
     assert_eq!(names, ["seafile_db", "ccnet_db", "seahub_db"]);
     let host = settings.databases[2].host.as_ref().unwrap();
-    assert_eq!(
-        host.from.to_string(),
-        "environment variable SEAFILE_MYSQL_DB_HOST"
-    );
+    assert_eq!(host.from.to_string(), "environment variable SEAFILE_MYSQL_DB_HOST");
 }
 
 #[test]
@@ -187,56 +152,31 @@ fn up_to_12_no_type_means_sqlite() {
 
 #[test]
 fn without_a_version_what_is_there_decides() {
-    let fake = Fake::new()
-        .folder("seafile-data/storage")
-        .file("conf/seafile.conf", "");
+    let fake = Fake::new().folder("seafile-data/storage").file("conf/seafile.conf", "");
     assert!(complaint(fake.discover()).contains("SQLite database is missing"));
     let fake = fake.sqlite("seafile-data/seafile.db", 3);
-    assert!(matches!(
-        fake.discover().unwrap().database,
-        DatabaseKind::Sqlite(_)
-    ));
-    let installation = fake
-        .discover_with(&[("SEAFILE_MYSQL_DB_HOST", "db")])
-        .unwrap();
+    assert!(matches!(fake.discover().unwrap().database, DatabaseKind::Sqlite(_)));
+    let installation = fake.discover_with(&[("SEAFILE_MYSQL_DB_HOST", "db")]).unwrap();
     assert!(matches!(installation.database, DatabaseKind::Mysql(_)));
     let warnings = &installation.warnings;
-    assert!(matches!(
-        &warnings[0],
-        Warning::SqliteBesideMysql {
-            libraries: Some(3),
-            ..
-        }
-    ));
+    assert!(matches!(&warnings[0], Warning::SqliteBesideMysql { libraries: Some(3), .. }));
 }
 
 #[test]
 fn a_leftover_sqlite_file_with_libraries_is_told() {
-    let installation = seafile_11()
-        .sqlite("seafile-data/seafile.db", 0)
-        .discover()
-        .unwrap();
+    let installation = seafile_11().sqlite("seafile-data/seafile.db", 0).discover().unwrap();
     assert_eq!(installation.warnings, []);
 
     let fake = seafile_11().sqlite("seafile-data/seafile.db", 1);
     let warnings = fake.discover().unwrap().warnings;
     assert_eq!(warnings.len(), 1);
     let text = warnings[0].to_string();
-    assert!(
-        text.starts_with("seafile-data/seafile.db has 1 library"),
-        "{text}"
-    );
+    assert!(text.starts_with("seafile-data/seafile.db has 1 library"), "{text}");
     assert!(text.contains("conf/seafile.conf:3 names MySQL"), "{text}");
 
     let fake = fake.file("seafile-data/seafile.db-journal", "");
     let warnings = fake.discover().unwrap().warnings;
-    assert!(matches!(
-        &warnings[..],
-        [Warning::SqliteBesideMysql {
-            libraries: None,
-            ..
-        }]
-    ));
+    assert!(matches!(&warnings[..], [Warning::SqliteBesideMysql { libraries: None, .. }]));
 }
 
 #[test]
@@ -248,11 +188,7 @@ fn ccnet_and_seahub_may_be_sqlite_up_to_11() {
     let installation = fake.discover().unwrap();
     let settings = mysql_settings(&installation);
     assert_eq!(settings.databases.len(), 1);
-    let roles: Vec<_> = settings
-        .sqlite
-        .iter()
-        .map(|file| file.role.clone())
-        .collect();
+    let roles: Vec<_> = settings.sqlite.iter().map(|file| file.role.clone()).collect();
     assert_eq!(roles, [Role::Usermgr, Role::Groupmgr, Role::Seahub]);
     assert_eq!(installation.warnings, []);
 }
@@ -271,11 +207,7 @@ fn seafevents_knows_the_database_of_seahub_too() {
     assert_eq!(value(seahub.host.as_ref()), "events");
     assert_eq!(seahub.port.value, 3306);
     assert_eq!(password(seahub), "a%b\\n");
-    let texts: Vec<_> = installation
-        .warnings
-        .iter()
-        .map(ToString::to_string)
-        .collect();
+    let texts: Vec<_> = installation.warnings.iter().map(ToString::to_string).collect();
     assert_eq!(
         texts,
         ["conf/seahub_settings.py:1: import * is not followed: what it sets is not known"]
@@ -294,21 +226,15 @@ fn accounts_that_are_no_literals_are_told_and_replaced() {
     let seahub = &mysql_settings(&installation).databases[2];
     assert_eq!(value(seahub.user.as_ref()), "known");
     assert_eq!(password(seahub), "hunter2\\");
-    let texts: Vec<_> = installation
-        .warnings
-        .iter()
-        .map(ToString::to_string)
-        .collect();
+    let texts: Vec<_> = installation.warnings.iter().map(ToString::to_string).collect();
     assert_eq!(texts.len(), 1, "{texts:?}");
     assert!(texts[0].starts_with("conf/seahub_settings.py:3: DATABASES['default']['PASSWORD']"));
 }
 
 #[test]
 fn values_that_nothing_sets_are_told() {
-    let fake = Fake::with_program("seafile-server-12.0.14", SEAFILE_CONF).file(
-        "conf/.env",
-        "A=$B\nC=x\nSEAFILE_MYSQL_DB_PASSWORD=${SECRET}$C\n",
-    );
+    let fake = Fake::with_program("seafile-server-12.0.14", SEAFILE_CONF)
+        .file("conf/.env", "A=$B\nC=x\nSEAFILE_MYSQL_DB_PASSWORD=${SECRET}$C\n");
     let warnings = fake.discover().unwrap().warnings;
     assert_eq!(warnings.len(), 1);
     let text = warnings[0].to_string();
@@ -322,10 +248,7 @@ fn values_that_nothing_sets_are_told() {
 fn other_databases_are_refused_by_name() {
     let fake = Fake::with_program("seafile-server-6.3.4", "[database]\ntype = pgsql\n");
     let text = complaint(fake.discover());
-    assert!(
-        text.contains("cannot be backed up: \"pgsql\" (conf/seafile.conf:2)"),
-        "{text}"
-    );
+    assert!(text.contains("cannot be backed up: \"pgsql\" (conf/seafile.conf:2)"), "{text}");
 
     let settings = "DATABASES = {'default': {'ENGINE': 'django.db.backends.postgresql'}}";
     let fake = seafile_11().file("conf/seahub_settings.py", settings);

@@ -3,37 +3,25 @@ use super::*;
 const DATABASE: &str = "[database]\ntype = mysql\nhost = db\n";
 
 fn pro(seafile_conf: &str) -> Fake {
-    let fake = Fake::with_program("seafile-pro-server-12.0.14", "")
-        .folder("cold")
-        .folder("hot");
+    let fake = Fake::with_program("seafile-pro-server-12.0.14", "").folder("cold").folder("hot");
     let text = format!("{DATABASE}{seafile_conf}");
     fake.file_with_top("conf/seafile.conf", &text)
 }
 
 #[test]
 fn folders_of_back_ends_are_taken() {
-    let fake = pro(
-        "[block_backend]\nname = fs\ndir = {top}/cold\n[fs_object_backend]\nname = fs\n\
-         [fileserver]\nskip_block_hash = true\n",
-    );
+    let fake =
+        pro("[block_backend]\nname = fs\ndir = {top}/cold\n[fs_object_backend]\nname = fs\n\
+         [fileserver]\nskip_block_hash = true\n");
     let installation = fake.discover().unwrap();
     let roots = &installation.object_storage.roots;
     assert_eq!(roots.blocks, fake.top().join("cold/storage/blocks"));
-    assert_eq!(
-        roots.commits,
-        fake.top().join("seafile-data/storage/commits")
-    );
+    assert_eq!(roots.commits, fake.top().join("seafile-data/storage/commits"));
     assert!(installation.skip_block_hash);
-    assert_eq!(
-        installation.object_storage.from.to_string(),
-        "conf/seafile.conf:6"
-    );
+    assert_eq!(installation.object_storage.from.to_string(), "conf/seafile.conf:6");
 
     let text = complaint(pro("[block_backend]\ndir = /mnt/away\n").discover());
-    assert!(
-        text.contains("the folder of blocks is missing: /mnt/away"),
-        "{text}"
-    );
+    assert!(text.contains("the folder of blocks is missing: /mnt/away"), "{text}");
     assert!(complaint(pro("[block_backend]\ndir = away\n").discover()).contains("missing: away"));
 }
 
@@ -56,10 +44,7 @@ fn object_storage_is_refused_by_name() {
 #[test]
 fn encrypted_storage_is_refused() {
     let text = complaint(pro("[store_crypt]\nkey_path = /etc/key\n").discover());
-    assert!(
-        text.contains("[store_crypt]") && text.contains("conf/seafile.conf:5"),
-        "{text}"
-    );
+    assert!(text.contains("[store_crypt]") && text.contains("conf/seafile.conf:5"), "{text}");
 }
 
 const ENABLED: &str =
@@ -94,44 +79,27 @@ fn local_storage_classes_are_read() {
 
 #[test]
 fn a_class_in_object_storage_is_refused_by_name() {
-    let classes = classes().replacen(
-        r#""backend": "fs""#,
-        r#""key": "hunter2", "backend": "s3""#,
-        1,
-    );
+    let classes =
+        classes().replacen(r#""backend": "fs""#, r#""key": "hunter2", "backend": "s3""#, 1);
     let fake = pro(ENABLED).file_with_top("conf/classes.json", &classes);
     let text = complaint(fake.discover());
-    assert!(
-        text.contains("commits of storage class cold cannot be backed up: \"s3\""),
-        "{text}"
-    );
-    assert!(
-        text.contains("conf/classes.json") && !text.contains("hunter2"),
-        "{text}"
-    );
+    assert!(text.contains("commits of storage class cold cannot be backed up: \"s3\""), "{text}");
+    assert!(text.contains("conf/classes.json") && !text.contains("hunter2"), "{text}");
 }
 
 #[test]
 fn broken_classes_are_told_without_their_content() {
     let fake = pro(ENABLED);
     assert!(complaint(fake.discover()).contains("file of storage classes is missing"));
-    let fake = fake.file(
-        "conf/classes.json",
-        r#"[{"storage_id": "a", "is_default": "hunter2"}]"#,
-    );
+    let fake = fake.file("conf/classes.json", r#"[{"storage_id": "a", "is_default": "hunter2"}]"#);
     let text = complaint(fake.discover());
     assert!(text.contains("classes.json: no list of storage classes") && !text.contains("hunter2"));
     let fake = fake.file("conf/classes.json", &"[".repeat(100_000));
     assert!(complaint(fake.discover()).contains("no list of storage classes"));
-    let fake = fake.file_with_top(
-        "conf/classes.json",
-        &classes().replacen(r#", "dir": "{top}/cold""#, "", 1),
-    );
+    let fake = fake
+        .file_with_top("conf/classes.json", &classes().replacen(r#", "dir": "{top}/cold""#, "", 1));
     assert!(complaint(fake.discover()).contains("commits of storage class cold have no dir"));
-    let fake = fake.file(
-        "conf/classes.json",
-        &classes().replace("{top}", "/mnt/away"),
-    );
+    let fake = fake.file("conf/classes.json", &classes().replace("{top}", "/mnt/away"));
     assert!(complaint(fake.discover()).contains("commits of storage class cold is missing"));
     let text = complaint(pro("[storage]\nenable_storage_classes = true\n").discover());
     assert!(text.contains("no storage_classes_file"), "{text}");
@@ -151,15 +119,9 @@ fn from_13_a_variable_chooses() {
     assert!(complaint(fake.discover()).contains("[block_backend]"));
     let with = |kind| fake.discover_with(&[("SEAF_SERVER_STORAGE_TYPE", kind)]);
     let storage = with("disk").unwrap().object_storage;
-    assert_eq!(
-        storage.roots.blocks,
-        fake.top().join("seafile-data/storage/blocks")
-    );
+    assert_eq!(storage.roots.blocks, fake.top().join("seafile-data/storage/blocks"));
     let text = complaint(with("s3"));
-    assert!(
-        text.contains("environment variable SEAF_SERVER_STORAGE_TYPE"),
-        "{text}"
-    );
+    assert!(text.contains("environment variable SEAF_SERVER_STORAGE_TYPE"), "{text}");
     assert!(complaint(with("multiple")).contains("no storage_classes_file"));
     fs::remove_file(fake.top().join("seafile-data/current_version")).unwrap();
     let unknown = fake.discover_with(&[("SEAF_SERVER_STORAGE_TYPE", "disk")]);

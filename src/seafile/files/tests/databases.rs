@@ -24,11 +24,7 @@ fn unpacked(scan: &Scan, name: &str) -> (tempfile::TempDir, TarReport) {
     let file = folder.path().join("group.tar");
     let mut tar = fs::File::create(&file).unwrap();
     let report = write_tar(group(scan, name), spool.path(), &mut tar).unwrap();
-    assert_eq!(
-        fs::read_dir(spool.path()).unwrap().count(),
-        0,
-        "the spool is not empty"
-    );
+    assert_eq!(fs::read_dir(spool.path()).unwrap().count(), 0, "the spool is not empty");
     let mut command = Command::new("tar");
     command.arg("-xf").arg(&file).arg("-C").arg(folder.path());
     wait::success(&mut command);
@@ -57,14 +53,9 @@ fn a_database_is_stored_as_one_file_with_all_that_was_committed() {
     names.sort();
     assert_eq!(names, ["usermgr.db"]);
     assert!(folder.path().join("sqlite/x-wal").exists());
-    assert_eq!(
-        fs::metadata(&file).unwrap().permissions().mode() & 0o777,
-        0o640
-    );
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o640);
     let db = Connection::open(&file).unwrap();
-    let n: i64 = db
-        .query_row("SELECT n FROM t", [], |row| row.get(0))
-        .unwrap();
+    let n: i64 = db.query_row("SELECT n FROM t", [], |row| row.get(0)).unwrap();
     assert_eq!(n, 7);
 }
 
@@ -74,13 +65,8 @@ fn what_only_looks_like_a_database_is_stored_as_it_is_and_told() {
     let text = "SQLite format 3\0and nothing else";
     installation.write("sqlite/odd.db", text);
     let (folder, report) = unpacked(&installation.scan(), "sqlite");
-    assert_eq!(
-        fs::read(folder.path().join("sqlite/odd.db")).unwrap(),
-        text.as_bytes()
-    );
-    let [warning] = &report.warnings[..] else {
-        panic!("{:?}", report.warnings)
-    };
+    assert_eq!(fs::read(folder.path().join("sqlite/odd.db")).unwrap(), text.as_bytes());
+    let [warning] = &report.warnings[..] else { panic!("{:?}", report.warnings) };
     assert!(matches!(warning.kind, WarningKind::Unsound { .. }) && !warning.kind.is_incomplete());
 }
 

@@ -16,17 +16,8 @@ fn told(scan: &Scan) -> Vec<String> {
     let told = |warning: &Warning| match &warning.kind {
         WarningKind::LeadsOut { target } => {
             assert!(warning.kind.is_incomplete());
-            assert!(
-                warning
-                    .kind
-                    .to_string()
-                    .starts_with("content not in the backup")
-            );
-            Some(format!(
-                "{} -> {}",
-                warning.path.display(),
-                target.display()
-            ))
+            assert!(warning.kind.to_string().starts_with("content not in the backup"));
+            Some(format!("{} -> {}", warning.path.display(), target.display()))
         }
         _ => None,
     };
@@ -76,11 +67,8 @@ fn what_lies_elsewhere_at_known_places_is_stored_in_its_place() {
     wanted.retain(|line| !line.contains("seahub/media"));
     assert_eq!(lines, wanted);
     assert_eq!(scan.warnings, []);
-    let mut followed: Vec<PathBuf> = known_links(&installation.options())
-        .unwrap()
-        .into_iter()
-        .map(|link| link.target)
-        .collect();
+    let mut followed: Vec<PathBuf> =
+        known_links(&installation.options()).unwrap().into_iter().map(|link| link.target).collect();
     followed.sort();
     targets.sort();
     assert_eq!(followed, targets);
@@ -93,9 +81,7 @@ fn links_in_what_a_followed_link_leads_to_are_followed_at_known_places_too() {
     move_out(&installation, "seahub-data");
     let middle = installation.outside("middle");
     symlink(&avatars, &middle).unwrap();
-    let link = fs::canonicalize(installation.path("seahub-data"))
-        .unwrap()
-        .join("avatars");
+    let link = fs::canonicalize(installation.path("seahub-data")).unwrap().join("avatars");
     fs::remove_file(&link).unwrap();
     symlink(&middle, &link).unwrap();
     let scan = installation.scan();
@@ -135,10 +121,7 @@ fn other_links_that_lead_out_are_told() {
     options.also = vec![deep, folder.join("x")];
     options.excludes = vec!["archive".to_owned()];
     let left = super::scan(&options).unwrap();
-    assert_eq!(
-        told(&left),
-        [format!("conf/folder -> {}", folder.display())]
-    );
+    assert_eq!(told(&left), [format!("conf/folder -> {}", folder.display())]);
 }
 
 #[test]
@@ -212,10 +195,7 @@ fn a_link_to_a_folder_that_holds_another_stored_place_is_told_and_not_followed()
     let mut options = installation.options();
     options.followed_links = vec![PathBuf::from("md-data")];
     let scan = super::scan(&options).unwrap();
-    assert_eq!(
-        told(&scan),
-        [format!("notification-data -> {}", disk.display())]
-    );
+    assert_eq!(told(&scan), [format!("notification-data -> {}", disk.display())]);
     assert!(listing(&scan).contains(&"top level: notification-data@".to_owned()));
 }
 

@@ -20,9 +20,7 @@ impl Case {
     /// `source` and `data` are folders of the tree; each program folder named gets made.
     fn new(name: &str, source: &str, data: &str, programs: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let from = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("tests/cases")
-            .join(name);
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases").join(name);
         let mut copy = std::process::Command::new("cp");
         wait::success(copy.arg("-a").arg(from.join(".")).arg(folder.path()));
         let root = fs::canonicalize(folder.path()).unwrap();
@@ -54,17 +52,13 @@ impl Case {
         options: SourceOptions,
         overrides: DatabaseOverrides,
     ) -> Result<Installation, DiscoverError> {
-        let environment = Environment::default()
-            .with_options(options)
-            .with_overrides(overrides);
+        let environment = Environment::default().with_options(options).with_overrides(overrides);
         discover(&self.source, &environment)
     }
 
     fn with_env_file(&self, path: &str) -> Result<Installation, DiscoverError> {
-        let options = SourceOptions {
-            env_files: vec![self.root().join(path)],
-            ..SourceOptions::default()
-        };
+        let options =
+            SourceOptions { env_files: vec![self.root().join(path)], ..SourceOptions::default() };
         self.find_with(options, DatabaseOverrides::default())
     }
 }
@@ -99,8 +93,5 @@ fn texts(installation: &Installation) -> String {
 }
 
 fn host(host: &str) -> DatabaseOverrides {
-    DatabaseOverrides {
-        host: Some(host.to_owned()),
-        ..DatabaseOverrides::default()
-    }
+    DatabaseOverrides { host: Some(host.to_owned()), ..DatabaseOverrides::default() }
 }

@@ -4,21 +4,13 @@ use super::*;
 
 #[test]
 fn c12_sections_count_as_they_are_spelled() {
-    let case = Case::new(
-        "12-merged-ini",
-        "conf/..",
-        "seafile-data",
-        &["seafile-server-11.0.13"],
-    );
+    let case = Case::new("12-merged-ini", "conf/..", "seafile-data", &["seafile-server-11.0.13"]);
     let installation = case.find().unwrap();
     let expected = ["seafile_db", "ccnet_db", "seahub_db"]
         .map(|name| format!("{name} db:3306 seafile fake pw 12"));
     assert_eq!(servers(&installation), expected);
     let text = texts(&installation);
-    assert!(
-        text.contains("conf/seafile.conf:11: this is another name"),
-        "{text}"
-    );
+    assert!(text.contains("conf/seafile.conf:11: this is another name"), "{text}");
     assert!(text.contains("seafile.db has 1 library"), "{text}");
 }
 
@@ -29,21 +21,14 @@ fn c12_a_section_under_another_name_decides_nothing() {
         let conf = format!("{section}\ntype = mysql\nhost = db\n");
         let fake = Fake::with_program("seafile-server-11.0.13", &conf);
         let text = complaint(fake.discover());
-        assert!(
-            text.contains("SQLite database is missing"),
-            "{section}: {text}"
-        );
+        assert!(text.contains("SQLite database is missing"), "{section}: {text}");
     }
 }
 
 #[test]
 fn c13_each_program_has_rules_of_its_own() {
-    let case = Case::new(
-        "13-settings-imported",
-        "conf/..",
-        "seafile-data",
-        &["seafile-server-11.0.13"],
-    );
+    let case =
+        Case::new("13-settings-imported", "conf/..", "seafile-data", &["seafile-server-11.0.13"]);
     let installation = case.find().unwrap();
     let expected = ["seafile-db", "ccnet-db", "seahub-db"]
         .map(|name| format!("{name} 127.0.0.1:3306 seafile fake%pw13"));
@@ -74,15 +59,10 @@ fn c13_two_readers_of_one_line_are_both_tried() {
     let conf = "[database]\ntype = mysql\nhost = db\npassword = \"a ; b\"\n";
     let events = "[DATABASE]\nhost = db\nusername = seafile\npassword = a%%b ; c\nname = hub\n";
     let fake = Fake::with_program("seafile-server-11.0.13", conf)
-        .file(
-            "conf/ccnet.conf",
-            "[Database]\nENGINE = mysql\nHOST = db\nPASSWD = x\n",
-        )
+        .file("conf/ccnet.conf", "[Database]\nENGINE = mysql\nHOST = db\nPASSWD = x\n")
         .file("conf/seafevents.conf", events);
     let installation = fake.discover().unwrap();
-    let [seafile, _, seahub] = &mysql_settings(&installation).databases[..] else {
-        panic!()
-    };
+    let [seafile, _, seahub] = &mysql_settings(&installation).databases[..] else { panic!() };
     let readings = |database: &MysqlDatabase| -> Vec<String> {
         let password = database.password.as_ref().unwrap();
         let others = password.others.iter().map(|other| &other.value);
@@ -95,12 +75,8 @@ fn c13_two_readers_of_one_line_are_both_tried() {
 
 #[test]
 fn c14_a_name_that_is_computed_is_not_guessed() {
-    let case = Case::new(
-        "14-settings-program",
-        "conf/..",
-        "seafile-data",
-        &["seafile-server-10.0.1"],
-    );
+    let case =
+        Case::new("14-settings-program", "conf/..", "seafile-data", &["seafile-server-10.0.1"]);
     let text = complaint(case.find());
     assert!(
         text.contains("conf/seahub_settings.py:") && text.contains("--database-name seahub="),
@@ -110,9 +86,7 @@ fn c14_a_name_that_is_computed_is_not_guessed() {
         names: vec![(Role::Seahub, "prod-seahub".to_owned())],
         ..DatabaseOverrides::default()
     };
-    let installation = case
-        .find_with(SourceOptions::default(), named.clone())
-        .unwrap();
+    let installation = case.find_with(SourceOptions::default(), named.clone()).unwrap();
     let expected = ["prod-seafile", "prod-ccnet", "prod-seahub"]
         .map(|name| format!("{name} sql.internal:3310 svc_seafile fakepw14"));
     assert_eq!(servers(&installation), expected);
@@ -128,14 +102,7 @@ fn c14_a_name_that_is_computed_is_not_guessed() {
     ] {
         fs::write(case.source.join("conf/seahub_settings.py"), settings).unwrap();
         let text = complaint(case.find());
-        assert!(
-            text.contains("--database-name seahub="),
-            "{settings}: {text}"
-        );
-        assert!(
-            case.find_with(SourceOptions::default(), named.clone())
-                .is_ok(),
-            "{settings}"
-        );
+        assert!(text.contains("--database-name seahub="), "{settings}: {text}");
+        assert!(case.find_with(SourceOptions::default(), named.clone()).is_ok(), "{settings}");
     }
 }
