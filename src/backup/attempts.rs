@@ -41,16 +41,16 @@ impl Run<'_> {
             ));
             std::thread::sleep(pause);
             self.prepared.snapshot = runs::put_intent(
-                self.context.repository.backend().as_ref(),
-                self.context.repository.place(),
-                self.context.repository.id(),
-                self.context.host_key.id(),
-                SnapshotId::new(self.context.clock.now(), self.context.host_key.id())
+                self.context.at.backend().as_ref(),
+                self.context.at.place(),
+                self.context.at.id(),
+                self.context.at.host_key().id(),
+                SnapshotId::new(self.context.clock.now(), self.context.at.host_key().id())
                     .max(self.prepared.snapshot.next()),
             )?;
-            prepare::check_tombstones(self.context.repository, &self.prepared)?;
+            prepare::check_tombstones(self.context.at, &self.prepared)?;
             self.heartbeat = Arc::new(Heartbeat::new(
-                self.context.repository,
+                self.context.at,
                 self.context.clock,
                 self.prepared.snapshot,
             ));
@@ -68,7 +68,7 @@ impl Run<'_> {
     ) -> Result<Attempt, Error> {
         self.say("copying the databases");
         let mut dumped = dumps::dump(
-            self.context.repository,
+            self.context.at,
             &self.heartbeat,
             &self.prepared,
             self.installation,

@@ -39,13 +39,13 @@ use std::time::Duration;
 
 use crate::causes;
 use crate::database::{self, Pointers};
+use crate::host::acceptances::Acceptances;
+use crate::host::catalog::Catalog;
+use crate::host::{self, Writing};
 use crate::object::{LibraryId, Store};
-use crate::repository::acceptances::Acceptances;
-use crate::repository::catalog::Catalog;
-use crate::repository::host_key::HostKey;
+use crate::repository;
 use crate::repository::manifest::{Counts, Damage, Manifest, count_objects};
 use crate::repository::marker::Marker;
-use crate::repository::{self, Repository};
 use crate::seafile::discover::Installation;
 use crate::seafile::files;
 use crate::source::presence::SourceGone;
@@ -64,12 +64,8 @@ use unreferenced::Leftovers;
 /// What a run needs besides its options.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
-    /// Where to store.
-    pub repository: &'a Repository,
-    /// Signs the marker.
-    pub host_key: &'a HostKey,
-    /// The catalog's file.
-    pub catalog: &'a Path,
+    /// The repository that this host writes to.
+    pub at: &'a Writing,
     /// An empty private folder for copies of databases.
     pub spool: &'a Path,
     /// Tells the time.
@@ -135,9 +131,12 @@ impl Default for Options {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The repository or its catalog failed.
+    /// The repository failed.
     #[error(transparent)]
     Repository(#[from] repository::Error),
+    /// The catalog or the state folder failed.
+    #[error(transparent)]
+    Host(host::Error),
     /// A database could not be copied or read.
     #[error(transparent)]
     Database(#[from] database::Error),
@@ -175,10 +174,19 @@ impl From<databases::Error> for Error {
     }
 }
 
+impl From<host::Error> for Error {
+    fn from(error: host::Error) -> Self {
+        match error {
+            host::Error::Repository(error) => Self::Repository(error),
+            error => Self::Host(error),
+        }
+    }
+}
+
 impl From<PackingError> for Error {
     fn from(error: PackingError) -> Self {
         match error {
-            PackingError::Repository(error) => Self::Repository(error),
+            PackingError::Host(error) => error.into(),
             PackingError::Source(error) => Self::Walk(error),
         }
     }
@@ -189,6 +197,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Repository(error) => error.hint(),
+            Self::Host(error) => error.hint(),
             Self::Database(error) => error.hint().map(Into::into),
             Self::Walk(_) | Self::Source { .. } => {
                 Some("run seawall as the user that Seafile runs as, or as root".into())
@@ -298,10 +307,10 @@ pub fn run(
     options: &Options,
 ) -> Result<Report, Error> {
     databases::look(installation)?;
-    let catalog = Arc::new(Catalog::open(context.catalog, context.repository.id())?);
+    let catalog = Arc::new(Catalog::open(&context.at.state().catalog_path(), context.at.id())?);
     let prepared = prepare::prepare(&context, options, &catalog)?;
     let salvaged = Arc::new(Salvaged::new(catalog.salvaged()?));
-    let heartbeat = Heartbeat::new(context.repository, context.clock, prepared.snapshot);
+    let heartbeat = Heartbeat::new(context.at, context.clock, prepared.snapshot);
     let mut run = Run {
         context,
         options,
@@ -338,7 +347,7 @@ impl Run<'_> {
         let (leftovers, compacted) = self.beside_walk(&objects, &mut attempt)?;
         self.say("storing ordinary files");
         let ordinary = ordinary::store(
-            self.context.repository,
+            self.context.at,
             &self.heartbeat,
             &self.prepared,
             &source::scan_options(self.installation, &self.options.excludes, &self.options.also),
@@ -440,7 +449,7 @@ impl Run<'_> {
         source: &'a Arc<crate::seafile::folders::ObjectFolders>,
     ) -> Objects<'a> {
         Objects {
-            repository: self.context.repository,
+            repository: self.context.at,
             catalog: &self.catalog,
             source,
             heartbeat: &self.heartbeat,

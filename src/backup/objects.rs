@@ -10,9 +10,9 @@ use super::packing::{BlockTrouble, Packer, Settings, Totals};
 use super::salvaged::Salvaged;
 use super::sight::{BackupSight, SightError};
 use crate::database::LibraryPointers;
+use crate::host::catalog::{Catalog, Mark};
 use crate::object::{Object, Store};
 use crate::repository::Repository;
-use crate::repository::catalog::{Catalog, Mark};
 use crate::repository::manifest::Manifest;
 use crate::repository::reader::Frames;
 use crate::seafile::commit::Commit;
@@ -154,7 +154,7 @@ impl Objects<'_> {
             sight.finish()?;
         }
         let (totals, troubles) = match result {
-            Err(WalkError::Sight(SightError::Repository(error))) => return Err(error.into()),
+            Err(WalkError::Sight(SightError::Host(error))) => return Err(error.into()),
             Err(WalkError::Source(error)) => return Err(Error::Walk(error)),
             // The pipeline knows why it stopped.
             Err(WalkError::Sight(SightError::Stopped)) | Ok(_) => packer.finish()?,
@@ -289,7 +289,7 @@ fn found_objects(outcome: &Outcome) -> HashSet<Object> {
 fn walk_error(error: WalkError<SightError>) -> Error {
     match error {
         WalkError::Source(error) => Error::Walk(error),
-        WalkError::Sight(SightError::Repository(error)) => error.into(),
+        WalkError::Sight(SightError::Host(error)) => error.into(),
         WalkError::Sight(SightError::Stopped) => Error::Stopped,
     }
 }

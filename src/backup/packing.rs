@@ -17,8 +17,9 @@ use seawall_backends::put_same;
 use super::heartbeat::Heartbeat;
 use super::salvaged::Salvaged;
 use crate::crypt::Content;
+use crate::host;
+use crate::host::catalog::{Catalog, NewPack};
 use crate::object::{Object, Sha256};
-use crate::repository::catalog::{Catalog, NewPack};
 use crate::repository::names::{self, PackKind};
 use crate::repository::pack::{self, MemberName, Pack};
 use crate::repository::{self, Repository};
@@ -134,21 +135,27 @@ pub struct Packer {
 pub enum PackingError {
     /// The destination, the catalog or a pack failed.
     #[error(transparent)]
-    Repository(#[from] repository::Error),
+    Host(#[from] host::Error),
     /// The source is out of reach; that is not the same as a block that is not there.
     #[error("cannot read the installation's objects")]
     Source(#[source] std::io::Error),
 }
 
+impl From<repository::Error> for PackingError {
+    fn from(error: repository::Error) -> Self {
+        Self::Host(error.into())
+    }
+}
+
 impl From<pack::Error> for PackingError {
     fn from(error: pack::Error) -> Self {
-        Self::Repository(error.into())
+        repository::Error::from(error).into()
     }
 }
 
 impl From<seawall_backends::Error> for PackingError {
     fn from(error: seawall_backends::Error) -> Self {
-        Self::Repository(error.into())
+        repository::Error::from(error).into()
     }
 }
 

@@ -7,14 +7,15 @@ use std::time::Duration;
 use seawall_backends::Key;
 
 use super::{Context, Options, undescribed};
-use crate::repository::catalog::{Base, Catalog, PackRecord, SegmentRecord};
+use crate::host::catalog::{Base, Catalog, PackRecord, SegmentRecord};
+use crate::host::{Error, Result};
 use crate::repository::index::{self, List};
 use crate::repository::manifest::Manifest;
 use crate::repository::names::{self, SnapshotId};
 use crate::repository::note::VerifyingKey;
 use crate::repository::readers::Readers;
 use crate::repository::wrapped::Condition;
-use crate::repository::{Error, Repository, Result, Snapshot, runs};
+use crate::repository::{self, Repository, Snapshot, runs};
 use crate::time::Timestamp;
 
 /// The packs are listed at least this often.
@@ -57,8 +58,8 @@ impl Prepared {
 
 /// Takes a name and learns what is stored.
 pub fn prepare(context: &Context<'_>, options: &Options, catalog: &Catalog) -> Result<Prepared> {
-    let repository = context.repository;
-    let host = context.host_key.verifying();
+    let repository: &Repository = context.at;
+    let host = context.at.host_key().verifying();
     // Until this run has ended well, the next one has to list: from before the first thing is put.
     let listed = catalog.listed()?;
     catalog.set_listed(None)?;
@@ -147,7 +148,7 @@ fn keep_wrapped(repository: &Repository, alarms: &mut Vec<String>) -> Result<()>
 /// which such a run's successor makes anyway; a run that ended well leaves nothing. No failure of
 /// it is worth a backup.
 fn clean_up(context: &Context<'_>) {
-    match context.repository.backend().remove_stale_temporaries() {
+    match context.at.backend().remove_stale_temporaries() {
         Ok(0) => {}
         Ok(removed) => (context.progress)(&format!(
             "removed {removed} half written files of a run that was killed"
@@ -161,8 +162,8 @@ fn clean_up(context: &Context<'_>) {
 /// Puts the intent under a name that is later than every name of this chain, also of a snapshot that
 /// the destination lost: a copy of it may lie elsewhere.
 pub(super) fn take_name(context: &Context<'_>, catalog: &Catalog) -> Result<SnapshotId> {
-    let repository = context.repository;
-    let host = context.host_key.verifying();
+    let repository: &Repository = context.at;
+    let host = context.at.host_key().verifying();
     let (base, _) = repository.base(&host)?;
     if base.is_none() {
         repository.refuse_other()?;
@@ -173,13 +174,13 @@ pub(super) fn take_name(context: &Context<'_>, catalog: &Catalog) -> Result<Snap
     // After all of them, under this host's own name: a chain that goes on may have begun on another.
     let next = known.map(|known| SnapshotId::new(known.next().started(), host.id()));
     let wanted = next.map_or(now, |next| now.max(next));
-    runs::put_intent(
+    Ok(runs::put_intent(
         repository.backend().as_ref(),
         repository.place(),
         repository.id(),
         host.id(),
         wanted,
-    )
+    )?)
 }
 
 /// What is known of what lies at the destination.
@@ -222,8 +223,12 @@ fn read_base_manifest(
     let Some(base) = base else { return Ok(None) };
     match index::read_manifest(repository, &base.marker) {
         Ok(manifest) => Ok(Some(manifest)),
-        Err(Error::Backend(error)) if repository.is_out_of_reach(&error) => Err(error.into()),
-        Err(error @ (Error::Locked { .. } | Error::Key { .. })) => Err(error),
+        Err(repository::Error::Backend(error)) if repository.is_out_of_reach(&error) => {
+            Err(error.into())
+        }
+        Err(error @ (repository::Error::Locked { .. } | repository::Error::Key { .. })) => {
+            Err(error.into())
+        }
         Err(error) => {
             alarms.push(format!("the manifest of the last snapshot cannot be used: {error}"));
             Ok(None)
@@ -281,10 +286,13 @@ fn adopt(
             Err(
                 error @ (Error::Catalog { .. }
                 | Error::StateOnShare { .. }
-                | Error::Locked { .. }
-                | Error::Key { .. }),
+                | Error::Repository(
+                    repository::Error::Locked { .. } | repository::Error::Key { .. },
+                )),
             ) => return Err(error),
-            Err(Error::Backend(error)) if repository.is_out_of_reach(&error) => {
+            Err(Error::Repository(repository::Error::Backend(error)))
+                if repository.is_out_of_reach(&error) =>
+            {
                 return Err(error.into());
             }
             Err(error) => {
@@ -450,9 +458,10 @@ pub fn check_tombstones(repository: &Repository, prepared: &Prepared) -> Result<
     let absent = runs::absent_keys(repository.backend().as_ref())?;
     match absent.iter().find(|key| !prepared.absent.contains(*key)) {
         None => Ok(()),
-        Some(key) => Err(Error::Altered {
+        Some(key) => Err(repository::Error::Altered {
             key: key.clone(),
             problem: "was listed for deletion while this run went on; run the backup again".into(),
-        }),
+        }
+        .into()),
     }
 }

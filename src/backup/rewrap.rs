@@ -9,11 +9,11 @@ use seawall_backends::{ErrorKind, Key};
 use super::prepare;
 use super::seal::{self, Segments};
 use super::{Context, Error};
-use crate::repository::catalog::Catalog;
+use crate::host::catalog::Catalog;
 use crate::repository::index::{self, List};
 use crate::repository::marker::{Marker, Retired};
 use crate::repository::readers::Readers;
-use crate::repository::{self, Snapshot, clocks, names, runs};
+use crate::repository::{self, Repository, Snapshot, clocks, names, runs};
 
 /// Writes a snapshot of this host with what is in another, its own or another host's. What that lists
 /// has to be there; when it was taken stays what it was.
@@ -24,7 +24,7 @@ use crate::repository::{self, Snapshot, clocks, names, runs};
 /// [`repository::Error::Altered`] if something that it needs is gone: nothing is written then but
 /// the intent of the run.
 pub fn rewrap(context: &Context<'_>, source: &Snapshot) -> Result<Marker, Error> {
-    let repository = context.repository;
+    let repository: &Repository = context.at;
     if let Some(line) = source.marker.unknown.first() {
         return Err(repository::Error::Malformed {
             what: source.id().to_string(),
@@ -32,13 +32,13 @@ pub fn rewrap(context: &Context<'_>, source: &Snapshot) -> Result<Marker, Error>
         }
         .into());
     }
-    let catalog = Catalog::open(context.catalog, repository.id())?;
+    let catalog = Catalog::open(&context.at.state().catalog_path(), repository.id())?;
     // The next run looks at everything, and learns what is stored from what is written here.
     catalog.set_listed(None)?;
     let mut manifest = index::read_manifest(repository, &source.marker)?;
     let snapshot = prepare::take_name(context, &catalog)?;
     let absent = runs::absent_keys(repository.backend().as_ref())?;
-    let (base, _) = repository.base(&context.host_key.verifying())?;
+    let (base, _) = repository.base(&context.at.host_key().verifying())?;
     (context.progress)("listing what is stored");
     let there = prepare::list(repository)?;
     let there = There { there, absent };
@@ -64,7 +64,7 @@ pub fn rewrap(context: &Context<'_>, source: &Snapshot) -> Result<Marker, Error>
     manifest.snapshot = snapshot;
     let mut retired = seal::retired(base.as_ref());
     let of_source = Retired { last: source.id(), key: source.signed_by.key().clone() };
-    let is_another = of_source.key != context.host_key.verifying();
+    let is_another = of_source.key != context.at.host_key().verifying();
     let more = source.marker.retired.iter().cloned().chain(is_another.then_some(of_source));
     for other in more {
         if !retired.contains(&other) {

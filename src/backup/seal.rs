@@ -8,8 +8,9 @@ use seawall_backends::{ErrorKind, Key, put_same};
 use super::prepare::Prepared;
 use super::{Context, Error, undescribed};
 use crate::crypt::Content;
+use crate::host;
+use crate::host::catalog::{Base, Catalog, SegmentRecord};
 use crate::object::Sha256;
-use crate::repository::catalog::{Base, Catalog, SegmentRecord};
 use crate::repository::index::List;
 use crate::repository::manifest::Manifest;
 use crate::repository::marker::{Marker, Named, Retired};
@@ -51,7 +52,7 @@ pub struct Sealed {
     pub bad_segments: Vec<Key>,
     /// Why the catalog does not know of it. The snapshot is whole all the same: the next run learns
     /// from it what is stored.
-    pub forgotten: Option<repository::Error>,
+    pub forgotten: Option<host::Error>,
 }
 
 /// Writes everything that makes the run a snapshot; the marker last.
@@ -62,7 +63,7 @@ pub fn seal(
     manifest: &Manifest,
     summary: Summary,
 ) -> Result<Sealed, Error> {
-    let repository = context.repository;
+    let repository: &Repository = context.at;
     let segments = Segments::new(repository, catalog, prepared.snapshot);
     let (segments, bad_segments) = segments.write(&prepared.rewrite)?;
     let sums = put_sums(repository, manifest)?;
@@ -143,10 +144,10 @@ pub(super) fn put_sums(repository: &Repository, manifest: &Manifest) -> Result<N
 
 /// Puts a marker: what makes the run a snapshot.
 pub(super) fn put_marker(context: &Context<'_>, marker: &Marker) -> Result<Sha256, Error> {
-    let note = note::sign(&marker.to_text(), context.host_key.signing())
+    let note = note::sign(&marker.to_text(), context.at.host_key().signing())
         .map_err(repository::Error::from)?;
     let key = names::marker(marker.snapshot);
-    match put_same(context.repository.backend().as_ref(), &key, note.as_bytes()) {
+    match put_same(context.at.backend().as_ref(), &key, note.as_bytes()) {
         Ok(_) => Ok(Sha256::of(note.as_bytes())),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             Err(repository::Error::Voided { snapshot: marker.snapshot }.into())
@@ -190,9 +191,10 @@ impl<'a> Segments<'a> {
             .collect();
         let catalog = self.catalog;
         let lines = fresh.iter().map(|pack| {
-            catalog.unindexed_line(pack)?.ok_or_else(|| repository::Error::Malformed {
-                what: "the catalog".into(),
-                reason: format!("it does not say what lies in pack {}", pack.name),
+            catalog.unindexed_line(pack)?.ok_or_else(|| {
+                let what = "the catalog".into();
+                let reason = format!("it does not say what lies in pack {}", pack.name);
+                host::Error::from(repository::Error::Malformed { what, reason })
             })
         });
         self.write_lines(0, lines)?;
@@ -254,7 +256,7 @@ impl<'a> Segments<'a> {
     pub(super) fn write_lines(
         &mut self,
         tier: u32,
-        lines: impl Iterator<Item = Result<Line, repository::Error>>,
+        lines: impl Iterator<Item = Result<Line, host::Error>>,
     ) -> Result<(), Error> {
         let mut open: Option<SegmentWriter> = None;
         for line in lines {

@@ -5,8 +5,9 @@ use std::sync::{Mutex, PoisonError};
 use super::heartbeat::Heartbeat;
 use super::packing::{Packer, Stopped};
 use super::salvaged::Salvaged;
+use crate::host;
+use crate::host::catalog::{self, Catalog};
 use crate::object::{Kind, Object, Sha256};
-use crate::repository::catalog::{self, Catalog};
 use crate::repository::reader::Frames;
 use crate::repository::{self, Repository};
 use crate::seafile::check;
@@ -61,7 +62,7 @@ impl BackupSight<'_> {
         Ok(())
     }
 
-    fn tell(&self, visits: &mut Visits) -> Result<(), repository::Error> {
+    fn tell(&self, visits: &mut Visits) -> host::Result<()> {
         let Visits { walked, listed } = std::mem::take(visits);
         if !walked.is_empty() {
             self.catalog.visit(&walked)?;
@@ -73,7 +74,7 @@ impl BackupSight<'_> {
     }
 
     /// Tells the catalog what was passed. Until then it says what it said before.
-    pub fn finish(&self) -> Result<(), repository::Error> {
+    pub fn finish(&self) -> host::Result<()> {
         self.tell(&mut self.visits.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -86,7 +87,13 @@ pub enum SightError {
     Stopped,
     /// The catalog or the repository failed.
     #[error(transparent)]
-    Repository(#[from] repository::Error),
+    Host(#[from] host::Error),
+}
+
+impl From<repository::Error> for SightError {
+    fn from(error: repository::Error) -> Self {
+        Self::Host(error.into())
+    }
 }
 
 impl From<Stopped> for SightError {

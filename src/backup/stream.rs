@@ -150,6 +150,8 @@ mod tests {
     use std::sync::Arc;
     use std::time::{Duration, SystemTime};
 
+    use crate::crypt::Seal;
+
     /// Stores a stream of ten pieces, an hour each.
     fn store_for_ten_hours(plan: Plan) -> (MemoryBackend, Result<Stored<()>, Error>) {
         let memory = MemoryBackend::new();
@@ -159,7 +161,7 @@ mod tests {
             let hour = hours.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
             SystemTime::UNIX_EPOCH + Duration::from_hours(500_000 + u64::from(hour))
         });
-        let repository = Repository::init(backend, "test", clock.now()).unwrap();
+        let repository = Repository::make(backend, "test", clock.now(), Seal::None).unwrap();
         let snapshot = "2026-11-22T20-40-05Z-9f3c".parse().unwrap();
         let heartbeat = Heartbeat::new(&repository, &clock, snapshot);
         let name = |index| names::dump_part(snapshot, "seafile", "db", index, repository.seal());

@@ -3,12 +3,13 @@
 
 use std::collections::HashMap;
 
+use crate::host::Result;
+use crate::host::catalog::{Catalog, SegmentRecord};
 use crate::object::Sha256;
-use crate::repository::catalog::{Catalog, SegmentRecord};
 use crate::repository::names::PackKind;
 use crate::repository::pack::{self, Contents};
 use crate::repository::segment::Line;
-use crate::repository::{Error, Repository, Result, index, reader};
+use crate::repository::{self, Repository, index, reader};
 
 /// A pack that nothing describes.
 pub struct Undescribed {
@@ -29,7 +30,7 @@ pub fn lines(
 ) -> Result<(Vec<Line>, Vec<Undescribed>)> {
     let mut old: HashMap<Sha256, Line> = match index::read_lines(repository, &segment.name) {
         Ok(lines) => lines.into_iter().map(|line| (line.pack, line)).collect(),
-        Err(Error::Backend(error)) if repository.is_out_of_reach(&error) => {
+        Err(repository::Error::Backend(error)) if repository.is_out_of_reach(&error) => {
             return Err(error.into());
         }
         Err(_) => HashMap::new(),
@@ -66,12 +67,14 @@ fn contents(
     match read {
         Ok(contents) => Ok(Ok(contents)),
         // What this host cannot open, nothing else describes.
-        Err(error @ (Error::Altered { .. } | Error::Pack(_) | Error::Locked { .. })) => {
+        Err(
+            error @ (repository::Error::Altered { .. }
+            | repository::Error::Pack(_)
+            | repository::Error::Locked { .. }),
+        ) => Ok(Err(error.to_string())),
+        Err(repository::Error::Backend(error)) if !repository.is_out_of_reach(&error) => {
             Ok(Err(error.to_string()))
         }
-        Err(Error::Backend(error)) if !repository.is_out_of_reach(&error) => {
-            Ok(Err(error.to_string()))
-        }
-        Err(error) => Err(error),
+        Err(error) => Err(error.into()),
     }
 }

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 
-use super::place::{self, real};
 use super::{CommandError, Global};
+use crate::place::{absolute, real};
 
 /// A folder in which something must not lie, and what it is.
 struct Outer {
@@ -69,11 +69,7 @@ fn refuse(
         return Ok(());
     };
     Err(CommandError::new(
-        anyhow!(
-            "{what} {} lies inside of {of} {}",
-            place::absolute(path).display(),
-            folder.display()
-        ),
+        anyhow!("{what} {} lies inside of {of} {}", absolute(path).display(), folder.display()),
         "choose a place outside, best on another disk",
     ))
 }

@@ -11,12 +11,14 @@ use serde::Serialize;
 use super::databases::{AlsoDatabases, Databases};
 use super::init;
 use super::output::{self, Output, bytes, count};
-use super::place::{self, Joined};
 use super::source_places::SourcePlaces;
 use super::{CommandError, Global, Status, apart};
 use crate::backup::{self, Context, Options};
-use crate::repository::acceptances::Acceptances;
-use crate::repository::state::{RepositoryState, StateFolder};
+use crate::host::acceptances::Acceptances;
+use crate::host::state::{RepositoryState, StateFolder};
+use crate::host::{HowJoined, Writing, host_name};
+use crate::place::{absolute, real};
+use crate::repository;
 use crate::seafile::discover::{Certainty, Doubt, Installation, Warning, discover};
 use crate::seafile::files;
 use crate::source::{self, readings};
@@ -97,23 +99,25 @@ pub(super) fn run(
     let state = global.state()?;
     let lock = state.lock()?;
     let joined = join(global, arguments, &state, output)?;
-    options.accepted = accepted(&joined.state);
+    options.accepted = accepted(joined.state());
     let spool = state.clean_spool(&lock)?;
     if let Some(doubt) = installation.doubt.clone() {
         doubted(&mut installation, &doubt, &spool)?;
     }
-    let host = place::host_name();
+    let host = host_name();
     let context = Context {
-        repository: &joined.repository,
-        host_key: &joined.host_key,
-        catalog: &joined.state.catalog_path(),
+        at: &joined,
         spool: &spool,
         clock: &Clock::system(),
         host: &host,
         progress: &|text| output.progress(text),
     };
     let report = backup::run(context, &installation, &options)?;
-    place::remember(&joined.state, global.url()?);
+    let destination = global.destination()?;
+    global.as_host(|host| {
+        joined.remember(host, &destination);
+        Ok::<_, CommandError>(())
+    })?;
     let left_out = report.manifest.left_out.iter();
     let excluded = left_out.filter(|left| left.reason == files::Reason::Excluded.to_string());
     tell_of_idle_patterns(&options.excludes, excluded.map(|left| left.path.as_str()));
@@ -192,8 +196,8 @@ fn keep_out(
     path: &Path,
     what: &str,
 ) -> Result<(), CommandError> {
-    let real = place::real(path);
-    let also = arguments.also.iter().map(|path| place::real(path));
+    let place = real(path);
+    let also = arguments.also.iter().map(|path| real(path));
     let options = options(arguments);
     let scanned = source::scan_options(installation, &options.excludes, &options.also);
     let links = files::known_links(&scanned)
@@ -204,7 +208,7 @@ fn keep_out(
         .chain(installation.links.iter().map(|link| link.target.clone()))
         .chain(links.into_iter().map(|link| link.target))
         .chain(also)
-        .find(|folder| real.starts_with(folder));
+        .find(|folder| place.starts_with(folder));
     match inside {
         None => Ok(()),
         Some(folder) => Err(CommandError::new(
@@ -221,7 +225,7 @@ fn keep_out(
 fn options(arguments: &Arguments) -> Options {
     Options {
         everything: arguments.everything,
-        also: arguments.also.iter().map(|path| place::absolute(path)).collect(),
+        also: arguments.also.iter().map(|path| absolute(path)).collect(),
         excludes: arguments.exclude.clone(),
         list: arguments.list,
         full: arguments.full,
@@ -233,24 +237,26 @@ fn options(arguments: &Arguments) -> Options {
 fn join(
     global: &Global,
     arguments: &Arguments,
-    state: &crate::repository::state::StateFolder,
+    state: &StateFolder,
     output: Output,
-) -> Result<Joined, CommandError> {
-    match place::joined(global, state, arguments.initial.weak_writes()) {
+) -> Result<Writing, CommandError> {
+    match global.open_to_write(state, arguments.initial.weak_writes()) {
         Err(error)
             if arguments.init && matches!(error.status, Status::NoRepository | Status::NoKey) =>
         {
             let (joined, how) = init::join(global, &arguments.initial, state)?;
             init::present(&joined, &how, global, output)?;
-            if let (true, init::How::Made(Some(passphrase))) = (output.json, &how) {
+            if let (true, HowJoined::Made(Some(passphrase))) = (output.json, &how) {
                 // The report has no place for it, and nothing else tells it.
                 Output::warning(init::invented(passphrase));
             }
             Ok(joined)
         }
         Err(mut error)
-            if error.status == Status::NoRepository
-                && place::stored_before(global, global.url()?, None).is_none() =>
+            if matches!(
+                error.error.downcast_ref(),
+                Some(repository::Error::NoRepository { .. })
+            ) =>
         {
             error.hint = Some("add --init to make it, or give the place where it is".into());
             Err(error)

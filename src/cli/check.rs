@@ -10,10 +10,10 @@ use crate::check::{
     self, Deep, Information, Level, Options, ParseSubsetError, Problem, ProblemKind, ReadData,
     Recorded, Report, Subset,
 };
+use crate::host::catalog::{self, Condition};
+use crate::host::state::StateFolder;
 use crate::repository::Repository;
-use crate::repository::catalog::{self, Condition};
 use crate::repository::names::SnapshotId;
-use crate::repository::state::StateFolder;
 use crate::time::Clock;
 use seawall_backends::Key;
 

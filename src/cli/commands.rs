@@ -9,8 +9,7 @@ use clap::ArgMatches;
 use clap::parser::ValueSource;
 
 use super::Global;
-use super::place::absolute;
-use crate::repository::place::shell;
+use crate::place::{absolute, shell};
 
 /// The verbs, as they follow the program's name.
 const VERBS: [&str; 11] = [

@@ -7,10 +7,10 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::output::{self, MOST_LINES, Output, count, shown};
-use super::place::{self, Joined};
 use super::{CommandError, Global, Status};
 use crate::damage::{self, Change, Id, Listing, Newest, Place, Row, Selection, State};
-use crate::repository::acceptances::Acceptances;
+use crate::host::Writing;
+use crate::host::acceptances::Acceptances;
 use crate::repository::guard::WeakWrites;
 use crate::repository::manifest::{Acceptance, Damage, Manifest};
 use crate::time::{Clock, Day};
@@ -84,12 +84,13 @@ pub(super) fn run(
     output: Output,
 ) -> Result<Status, CommandError> {
     let state = global.existing_state()?;
+    let open = || global.open_to_write(&state, WeakWrites::Refused);
     match &arguments.what {
-        What::List => list(&place::joined(global, &state, WeakWrites::Refused)?, output),
+        What::List => list(&open()?, output),
         What::Accept(accept) => {
             let acceptance = acceptance(accept)?;
             let _lock = state.lock()?;
-            let joined = place::joined(global, &state, WeakWrites::Refused)?;
+            let joined = open()?;
             if accept.selected.faults {
                 return faults::change(&joined, Some(&acceptance), output);
             }
@@ -100,7 +101,7 @@ pub(super) fn run(
         }
         What::Unaccept(selected) => {
             let _lock = state.lock()?;
-            let joined = place::joined(global, &state, WeakWrites::Refused)?;
+            let joined = open()?;
             if selected.faults {
                 return faults::change(&joined, None, output);
             }
@@ -137,22 +138,22 @@ pub(super) fn is_altered(damage: &Damage) -> bool {
 }
 
 /// The newest snapshot of this host.
-fn newest(joined: &Joined) -> Result<Manifest, CommandError> {
-    let newest = Newest::read(&joined.repository, &joined.host_key.verifying())?;
+fn newest(joined: &Writing) -> Result<Manifest, CommandError> {
+    let newest = Newest::read(joined, &joined.host_key().verifying())?;
     for bad in &newest.bad {
         Output::warning(format_args!("{} is no snapshot: {}", bad.key, bad.problem));
     }
     newest.manifest.ok_or_else(|| {
         CommandError::new(
-            anyhow!("this host has no snapshot in {} yet", joined.repository.place()),
+            anyhow!("this host has no snapshot in {} yet", joined.place()),
             "run a backup first: it finds out what is damaged",
         )
     })
 }
 
 /// What is accepted on this host; without a word here what the newest snapshot says.
-fn accepted(joined: &Joined, manifest: &Manifest) -> Result<Acceptances, CommandError> {
-    let accepted = joined.state.accepted().map_err(|error| {
+fn accepted(joined: &Writing, manifest: &Manifest) -> Result<Acceptances, CommandError> {
+    let accepted = joined.state().accepted().map_err(|error| {
         CommandError::new(
             error,
             "mend that line, or remove the file: then what the newest snapshot says counts",
@@ -161,7 +162,7 @@ fn accepted(joined: &Joined, manifest: &Manifest) -> Result<Acceptances, Command
     Ok(accepted.unwrap_or_else(|| Acceptances::signed(manifest)))
 }
 
-fn list(joined: &Joined, output: Output) -> Result<Status, CommandError> {
+fn list(joined: &Writing, output: Output) -> Result<Status, CommandError> {
     let manifest = newest(joined)?;
     let accepted = accepted(joined, &manifest)?;
     let listing = Listing::new(&manifest, &accepted, Clock::system().now());
@@ -225,13 +226,13 @@ fn state(row: &Row) -> String {
 
 /// Changes what is accepted here; the lock is held.
 fn change(
-    joined: &Joined,
+    joined: &Writing,
     apply: impl Fn(&Manifest, &mut Acceptances) -> Result<Change, damage::SelectError>,
 ) -> Result<Change, CommandError> {
     let manifest = newest(joined)?;
     let mut accepted = accepted(joined, &manifest)?;
     let change = apply(&manifest, &mut accepted)?;
-    joined.state.set_accepted(&accepted)?;
+    joined.state().set_accepted(&accepted)?;
     Ok(change)
 }
 

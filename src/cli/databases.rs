@@ -9,9 +9,9 @@ use secrecy::ExposeSecret as _;
 
 use super::CommandError;
 use super::destination::secret;
-use super::place;
+use super::global::environment;
 use crate::database::mysql::{Address, LOGIN_REFUSED, Server, Tls};
-use crate::repository::place::shell;
+use crate::place::{absolute, shell};
 use crate::seafile::config::Secret;
 use crate::seafile::discover::{DatabaseOverrides, Environment, Role};
 
@@ -80,7 +80,7 @@ impl Databases {
     ) -> Result<Environment, CommandError> {
         let file = self.password_file.as_deref();
         let password = secret(file, "SEAWALL_DATABASE_PASSWORD")?;
-        Ok(place::environment().with_overrides(DatabaseOverrides {
+        Ok(environment().with_overrides(DatabaseOverrides {
             host: self.host.clone(),
             port: self.port,
             socket: self.socket.clone(),
@@ -133,7 +133,7 @@ impl Databases {
         if let Some(port) = self.port {
             add("--database-port", &port.to_string());
         }
-        let path = |path: &Path| place::absolute(path).to_string_lossy().into_owned();
+        let path = |path: &Path| absolute(path).to_string_lossy().into_owned();
         if let Some(socket) = &self.socket {
             add("--database-socket", &path(socket.as_ref()));
         }

@@ -1,26 +1,23 @@
 //! Options about how a destination is reached, the same for every verb.
 
 use std::num::{NonZeroU64, NonZeroUsize};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
 use clap::Args;
-use seawall_backends::{Error, Exposure, Options, RetryPolicy, Ssh};
+use seawall_backends::{Error, Options, RetryPolicy, Ssh};
 use secrecy::SecretString;
 
 use super::CommandError;
 use super::output::{Loudness, Output, count, shown, while_};
-use super::place::absolute;
+use super::warnings::warn;
 use crate::causes;
+use crate::host::secrets;
+use crate::place::{absolute, shell};
 use crate::repository::names;
-use crate::repository::place::shell;
 
-/// No password or passphrase file is longer.
-const MAX_SECRET_BYTES: u64 = 64 * 1024;
 /// No server is the faster for more; each is a thread.
 const MAX_CONNECTIONS: usize = 256;
 /// Failures in passing that are told without `-v`: those that cost a person's time.
@@ -188,54 +185,17 @@ pub(super) fn ask(what: &str) -> Option<SecretString> {
 /// A secret: the first line of a file, or a variable.
 pub(super) fn secret(
     file: Option<&Path>,
-    variable: &str,
+    variable: &'static str,
 ) -> Result<Option<SecretString>, CommandError> {
-    let Some(path) = file else {
-        let secret = std::env::var(variable).ok();
-        let secret = secret.filter(|secret| !secret.is_empty());
-        return Ok(secret.map(SecretString::from));
-    };
-    let mut exposure = Exposure::Private;
-    let mut read = || {
-        use std::io::Read as _;
-        let mut text = String::new();
-        let file = std::fs::File::open(path)?;
-        exposure = Exposure::of(path, &file.metadata()?);
-        file.take(MAX_SECRET_BYTES).read_to_string(&mut text)?;
-        let line = text.lines().next().unwrap_or_default().to_owned();
-        zeroize::Zeroize::zeroize(&mut text);
-        std::io::Result::Ok(line)
-    };
-    let line =
-        read().with_context(|| format!("cannot read {}", path.display())).map_err(|error| {
-            let hint = format!("the secret is the first line of that file; or set {variable}");
-            CommandError::new(error, hint)
-        })?;
-    must_be_private(path, exposure)?;
-    if line.is_empty() {
-        let error = anyhow!("{} begins with an empty line", path.display());
-        return Err(CommandError::new(error, "the secret is its first line"));
+    match file {
+        Some(path) => Ok(Some(secrets::first_line(path, variable, &warn)?)),
+        None => Ok(variable_secret(variable)),
     }
-    Ok(Some(line.into()))
 }
 
-/// Refuses a file with a secret that others can read too, as ssh does; warns where only its owner can change that.
-pub(super) fn must_be_private(path: &Path, exposure: Exposure) -> Result<(), CommandError> {
-    let about = || {
-        let mode = path.metadata().map_or(0, |metadata| metadata.mode() & 0o7777);
-        format!("{} has mode {mode:04o}: other users can read the secret in it", path.display())
-    };
-    match exposure {
-        Exposure::Private => Ok(()),
-        Exposure::Open => Err(CommandError::new(
-            anyhow!(about()),
-            format!("chmod 600 {}", shell(&path.to_string_lossy())),
-        )),
-        Exposure::OpenByItsOwner => {
-            Output::warning(format_args!("{}; its owner can close it: chmod 640", about()));
-            Ok(())
-        }
-    }
+/// A secret in a variable of the environment. An empty one is none.
+pub(super) fn variable_secret(variable: &str) -> Option<SecretString> {
+    std::env::var(variable).ok().filter(|secret| !secret.is_empty()).map(SecretString::from)
 }
 
 /// A number and its unit, which may be empty.
@@ -289,8 +249,6 @@ fn connections(text: &str) -> Result<NonZeroUsize, String> {
 
 #[cfg(test)]
 mod tests {
-    use secrecy::ExposeSecret as _;
-
     use super::*;
 
     #[test]
@@ -340,30 +298,5 @@ mod tests {
         assert_eq!(words(&["--connections", "3", "--retry-for", "0"]), "");
         let typed = ["--plain-http", "--ssh-key", "/keys/a key", "--ca-file", "/ca.pem"];
         assert_eq!(words(&typed), " --plain-http --ssh-key SSH-KEY-FILE --ca-file CA-FILE");
-    }
-
-    #[test]
-    #[allow(clippy::disallowed_methods, reason = "a file of a test")]
-    fn secrets_come_from_the_first_line() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("secret");
-        std::fs::write(&path, "hunter2 \r\nmore").unwrap();
-        let set_mode = |mode| {
-            let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
-            std::fs::set_permissions(&path, mode).unwrap();
-        };
-        for mode in [0o644, 0o640, 0o666, 0o604] {
-            set_mode(mode);
-            let refused = secret(Some(&path), "NO_SUCH_VARIABLE").unwrap_err();
-            assert!(refused.error.to_string().contains(&format!("mode {mode:04o}")));
-            assert!(refused.hint.unwrap().starts_with("chmod 600 "));
-        }
-        set_mode(0o600);
-        let read = secret(Some(&path), "NO_SUCH_VARIABLE").unwrap().unwrap();
-        assert_eq!(read.expose_secret(), "hunter2 ");
-        std::fs::write(&path, "\nx").unwrap();
-        assert!(secret(Some(&path), "NO_SUCH_VARIABLE").is_err());
-        assert!(secret(Some(&folder.path().join("none")), "NO_SUCH_VARIABLE").is_err());
-        assert!(secret(None, "NO_SUCH_VARIABLE").unwrap().is_none());
     }
 }

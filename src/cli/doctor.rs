@@ -7,8 +7,9 @@ use clap::Args;
 use super::databases::{AlsoDatabases, Databases};
 use super::output::{self, Output, count, shown};
 use super::source_places::SourcePlaces;
-use super::{CommandError, Global, Status, commands, place};
+use super::{CommandError, Global, Status, commands};
 use crate::doctor::{self, Finding, Level, Report, Setup};
+use crate::place::real;
 use crate::seafile::discover::{Environment, Installation, discover};
 use crate::source::readings;
 use crate::time::Clock;
@@ -42,7 +43,7 @@ pub(super) fn run(
     };
     let path = global.url().ok().and_then(seawall_backends::local_path);
     let setup = Setup {
-        repository: repository.as_ref(),
+        repository: repository.as_deref(),
         repository_path: path.as_deref(),
         state: &state,
         now: Clock::system().now(),
@@ -77,8 +78,8 @@ fn find(report: &mut Report, source: &Path, environment: &Environment) -> Option
 
 /// A backup must not contain itself, nor a repository the key that signs it.
 fn places(report: &mut Report, setup: &Setup<'_>, installation: Option<&Installation>) {
-    let state = place::real(setup.state);
-    let repository = setup.repository_path.map(place::real);
+    let state = real(setup.state);
+    let repository = setup.repository_path.map(real);
     let tops: Vec<PathBuf> = installation
         .map(|found| vec![found.top.clone(), found.data_dir.clone()])
         .unwrap_or_default();

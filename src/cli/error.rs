@@ -4,7 +4,7 @@ use crate::damage::SelectError;
 use crate::database;
 use crate::database::mysql::LoadError;
 use crate::seafile::discover::DiscoverError;
-use crate::{backup, repository, restore, verify};
+use crate::{backup, host, repository, restore, verify};
 
 /// The exit status of a verb (README, "Exit status").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,14 +60,29 @@ impl From<repository::Error> for CommandError {
 fn status_of(error: &repository::Error) -> Status {
     match error {
         repository::Error::NoRepository { .. } => Status::NoRepository,
-        repository::Error::Busy { .. } => Status::Busy,
-        repository::Error::NoHostKey { .. }
-        | repository::Error::AnotherKey { .. }
-        | repository::Error::Unvouched { .. }
+        repository::Error::Unvouched { .. }
         | repository::Error::Locked { .. }
         | repository::Error::Key { .. }
         | repository::Error::NoRecipients { .. } => Status::NoKey,
         _ => Status::Failed,
+    }
+}
+
+impl From<host::Error> for CommandError {
+    fn from(error: host::Error) -> Self {
+        let status = match &error {
+            host::Error::Repository(inner) => status_of(inner),
+            host::Error::NotThere { .. } | host::Error::Replaced { .. } => Status::NoRepository,
+            host::Error::Busy { .. } => Status::Busy,
+            host::Error::NoHostKey { .. }
+            | host::Error::AnotherKey { .. }
+            | host::Error::NoStateFolder { .. }
+            | host::Error::InTheClear { .. }
+            | host::Error::NotVouchedFor { .. }
+            | host::Error::Identity { .. } => Status::NoKey,
+            _ => Status::Failed,
+        };
+        Self { status, hint: error.hint(), error: error.into() }
     }
 }
 
@@ -88,6 +103,7 @@ impl From<backup::Error> for CommandError {
     fn from(error: backup::Error) -> Self {
         match error {
             backup::Error::Repository(error) => error.into(),
+            backup::Error::Host(error) => error.into(),
             error => {
                 let hint = error.hint();
                 Self { status: Status::Failed, hint, error: error.into() }

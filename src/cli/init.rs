@@ -1,7 +1,5 @@
 //! `seawall init`: makes a repository, or lets this host join one.
 
-mod join;
-
 use std::path::PathBuf;
 
 use age::secrecy::{ExposeSecret as _, SecretString};
@@ -10,13 +8,12 @@ use serde::Serialize;
 
 use super::keys::To;
 use super::output::{Output, count};
-use super::place::Joined;
 use super::sheet::recovery_sheet;
 use super::{CommandError, Global, Status, apart, commands};
-use crate::crypt::Seal;
+use crate::host::state::StateFolder;
+use crate::host::{self, Encryption, HowJoined, Writing};
 use crate::repository::guard::WeakWrites;
-use crate::repository::{self, names};
-pub(super) use join::{How, join};
+use crate::repository::{Snapshot, names};
 
 #[derive(Serialize)]
 struct Outcome<'a> {
@@ -49,9 +46,10 @@ pub(super) struct Joining {
 }
 
 impl Joining {
-    /// Whether a new repository shall be encrypted is said, one way or the other.
-    fn says_whether_to_encrypt(&self) -> bool {
-        self.unencrypted || self.to.is_given()
+    /// What the administrator decided.
+    fn decided(&self) -> Result<host::Joining, CommandError> {
+        let encryption = if self.unencrypted { Encryption::None } else { self.to.encryption()? };
+        Ok(host::Joining { weak: self.weak_writes(), encryption, anew: self.anew })
     }
 
     pub(super) fn weak_writes(&self) -> WeakWrites {
@@ -69,18 +67,18 @@ pub(super) fn run(
     let _lock = state.lock()?;
     let (joined, how) = join(global, arguments, &state)?;
     let kept = present(&joined, &how, global, output)?;
-    if matches!(how, How::Joined | How::Member) {
+    if matches!(how, HowJoined::Joined | HowJoined::Member) {
         tell_of_others(&joined, output)?;
     }
     output.json(&Outcome {
-        repository: joined.repository.place(),
-        id: joined.repository.id().to_string(),
-        created: matches!(how, How::Made(_)),
-        configuration_put_again: matches!(how, How::PutAgain(_)),
-        verification_key: joined.host_key.verifying().to_string(),
-        recipients: joined.repository.recipients(),
+        repository: joined.place(),
+        id: joined.id().to_string(),
+        created: matches!(how, HowJoined::Made(_)),
+        configuration_put_again: matches!(how, HowJoined::ConfigurationRestored(_)),
+        verification_key: joined.host_key().verifying().to_string(),
+        recipients: joined.recipients(),
         passphrase: match &how {
-            How::Made(Some(passphrase)) => Some(passphrase.expose_secret()),
+            HowJoined::Made(Some(passphrase)) => Some(passphrase.expose_secret()),
             _ => None,
         },
         recovery_sheet: kept,
@@ -88,32 +86,44 @@ pub(super) fn run(
     Ok(Status::Done)
 }
 
+/// Opens the repository, or makes it; this host joins it.
+pub(super) fn join(
+    global: &Global,
+    arguments: &Joining,
+    state: &StateFolder,
+) -> Result<(Writing, HowJoined), CommandError> {
+    let (destination, joining) = (global.destination()?, arguments.decided()?);
+    global.as_host(|host| host.join(state, &destination, &joining))
+}
+
 /// Tells what was made or joined, prints the recovery sheet, and keeps a copy; returns where.
 pub(super) fn present(
-    joined: &Joined,
-    how: &How,
+    joined: &Writing,
+    how: &HowJoined,
     global: &Global,
     output: Output,
 ) -> Result<PathBuf, CommandError> {
     let sheet = recovery_sheet(joined, global)?;
-    let kept = joined.state.keep_sheet(&sheet)?;
-    output.line(came(how, joined.repository.place()));
+    let kept = joined.state().keep_sheet(&sheet)?;
+    output.line(came(how, joined.place()));
     output.detail(format_args!("{}\n", who_can_read(joined)));
     output.detail(&sheet);
     output.detail(format_args!("\nPrint this sheet. A copy of it is in {}.\n", kept.display()));
-    if let How::Made(Some(passphrase)) = how {
+    if let HowJoined::Made(Some(passphrase)) = how {
         output.line(invented(passphrase));
     }
     Ok(kept)
 }
 
 /// How this host came to the repository, in a line.
-fn came(how: &How, place: &str) -> String {
+fn came(how: &HowJoined, place: &str) -> String {
     match how {
-        How::Made(_) => format!("made the repository {place}"),
-        How::Joined => format!("joined the repository {place}"),
-        How::Member => format!("this host uses the repository {place} already; nothing changed"),
-        How::PutAgain(vouched) => format!(
+        HowJoined::Made(_) => format!("made the repository {place}"),
+        HowJoined::Joined => format!("joined the repository {place}"),
+        HowJoined::Member => {
+            format!("this host uses the repository {place} already; nothing changed")
+        }
+        HowJoined::ConfigurationRestored(vouched) => format!(
             "wrote seawall.json of the repository {place} again, with the id {}: {} that a trusted key signed {} it",
             vouched.id,
             count(vouched.markers as u64, "marker", "markers"),
@@ -123,12 +133,12 @@ fn came(how: &How, place: &str) -> String {
 }
 
 /// Who can read what is stored, and that this is final.
-fn who_can_read(joined: &Joined) -> String {
-    let recipients = joined.repository.recipients();
+fn who_can_read(joined: &Writing) -> String {
+    let recipients = joined.recipients();
     if recipients.is_empty() {
         return "It is not encrypted, and that is final. Seafile's configuration holds passwords: let nobody else read the repository.".to_owned();
     }
-    let behind_a_passphrase = joined.repository.wrapped().iter().map(|wrapped| &wrapped.key);
+    let behind_a_passphrase = joined.wrapped().iter().map(|wrapped| &wrapped.key);
     let behind_a_passphrase: Vec<_> = behind_a_passphrase.collect();
     let is_behind = |recipient: &&String| {
         let key = names::wrapped_key(recipient);
@@ -161,18 +171,15 @@ Write it on the sheet now: it is shown this once, and this host does not keep it
 }
 
 /// A server that moved, or lost its key, need not store anything again.
-fn tell_of_others(joined: &Joined, output: Output) -> Result<(), CommandError> {
-    let own = joined.host_key.verifying();
-    let markers = joined.repository.markers()?;
-    let is_own = |snapshot: &&repository::Snapshot| *snapshot.signed_by.key() == own;
+fn tell_of_others(joined: &Writing, output: Output) -> Result<(), CommandError> {
+    let own = joined.host_key().verifying();
+    let markers = joined.markers()?;
+    let is_own = |snapshot: &&Snapshot| *snapshot.signed_by.key() == own;
     if markers.snapshots.iter().any(|snapshot| is_own(&snapshot)) {
         return Ok(());
     }
     if let Some(newest) = markers.latest() {
-        let identity = match joined.repository.seal() {
-            Seal::None => "",
-            Seal::Age => " -i IDENTITY",
-        };
+        let identity = if joined.is_encrypted() { " -i IDENTITY" } else { "" };
         output.line(commands::complete(&format!(
             "\nAnother host stored {} there. If that was this server, go on from it, and nothing is stored again:\n  seawall key adopt --trust '{}'{identity}",
             newest.id(),

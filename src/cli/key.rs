@@ -5,21 +5,19 @@ use anyhow::anyhow;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
+use super::global::{VERIFICATION_KEY, name_recipients};
 use super::init;
-use super::keys::{Keys, To};
+use super::keys::To;
 use super::output::{Output, count, shown};
-use super::place::{self, Joined};
 use super::sheet::recovery_sheet;
+use super::warnings::warn;
 use super::{CommandError, Global, Status, commands};
 use crate::backup::{self, Context};
-use crate::crypt::{Recipients, Seal};
+use crate::host::state::StateFolder;
+use crate::host::{self, Rewritten, Writing, host_name};
 use crate::repository::guard::WeakWrites;
-use crate::repository::marker::Marker;
 use crate::repository::note::VerifyingKey;
-use crate::repository::readers::Readers;
-use crate::repository::state::StateFolder;
-use crate::repository::wrapped::Wrapped;
-use crate::repository::{Repository, Snapshot, host_key, names};
+use crate::repository::{bounded, host_key, names};
 use crate::time::Clock;
 
 #[derive(Debug, Args)]
@@ -67,11 +65,11 @@ pub(super) fn run(
         Verb::List => list(global, output)?,
         Verb::Add(to) => add(global, to, output)?,
         Verb::Remove { recipient } => remove(global, recipient, output)?,
-        Verb::Rewrap => again(global, "latest", Of::ThisHost, output)?,
-        Verb::Adopt { snapshot } => again(global, snapshot, Of::Another, output)?,
+        Verb::Rewrap => rewrite(global, "latest", Rewritten::OfThisHost, output)?,
+        Verb::Adopt { snapshot } => rewrite(global, snapshot, Rewritten::OfAnotherHost, output)?,
         Verb::Trust { key } => trust(global, key, output)?,
         Verb::Sheet => {
-            let joined = place::joined(global, &global.existing_state()?, WeakWrites::Refused)?;
+            let joined = open_to_write(global)?;
             keep_sheet(&joined, global, output)?;
         }
         Verb::Export => export(global, output)?,
@@ -105,14 +103,9 @@ fn list(global: &Global, output: Output) -> Result<(), CommandError> {
     let state = state.and_then(|path| StateFolder::existing(&path));
     let own = state.as_ref().map(StateFolder::host_key).transpose()?.flatten();
     let own = own.map(|key| key.verifying());
-    let now = recipients(state.as_ref(), &repository)?;
-    let now: Vec<String> = now.texts().map(ToOwned::to_owned).collect();
-    let readers = match &own {
-        Some(own) => readers(&repository, own, &now)?,
-        None => Readers::after([], &now),
-    };
+    let readers = global.as_host(|host| repository.readers(host))?;
     let mut listed = Listed {
-        encrypted: repository.seal() == Seal::Age,
+        encrypted: repository.is_encrypted(),
         recipients: readers.recipients.clone(),
         partly: readers.partly.clone(),
         signers: Vec::new(),
@@ -124,8 +117,7 @@ fn list(global: &Global, output: Output) -> Result<(), CommandError> {
             listed.behind_a_passphrase.push(key.to_string());
             continue;
         }
-        let bytes =
-            crate::repository::bounded::get(&**repository.backend(), &key, host_key::MAX_BYTES)?;
+        let bytes = bounded::get(&**repository.backend(), &key, host_key::MAX_BYTES)?;
         let parsed = bytes.and_then(|bytes| host_key::parse_public(&bytes).ok());
         let Some(verifier) = parsed else {
             Output::warning(format_args!("{key} is no host's public key"));
@@ -174,76 +166,28 @@ fn list(global: &Global, output: Output) -> Result<(), CommandError> {
     Ok(output.json(&listed)?)
 }
 
-/// Who opens what this host has stored, and stores from now on.
-pub(super) fn readers(
-    repository: &Repository,
-    own: &VerifyingKey,
-    now: &[String],
-) -> Result<Readers, CommandError> {
-    let (base, _) = repository.base(own)?;
-    let stored = base.map(|base| base.marker.readers());
-    Ok(Readers::after(&stored, now))
-}
-
-fn recipients(
-    state: Option<&StateFolder>,
-    repository: &Repository,
-) -> Result<Recipients, CommandError> {
-    let known = state
-        .and_then(|state| StateFolder::existing_repository(state.path(), repository.id()))
-        .map(|known| known.recipients());
-    Ok(known.transpose()?.unwrap_or_default())
-}
-
-/// A host that encrypts what it stores there.
-fn encrypting(global: &Global, state: &StateFolder) -> Result<Joined, CommandError> {
-    let joined = place::joined(global, state, WeakWrites::Refused)?;
-    if joined.repository.seal() == Seal::None {
-        return Err(not_encrypted(&joined.repository));
-    }
-    Ok(joined)
-}
-
-fn not_encrypted(repository: &Repository) -> CommandError {
-    CommandError::new(
-        anyhow!(
-            "the repository at {} is not encrypted: it has no keys to read it",
-            repository.place()
-        ),
-        "make a new one in another place to encrypt: that is decided when a repository is made",
-    )
+/// Opens the repository to write, on a host that backs up there.
+fn open_to_write(global: &Global) -> Result<Writing, CommandError> {
+    global.open_to_write(&global.existing_state()?, WeakWrites::Refused)
 }
 
 fn add(global: &Global, to: &To, output: Output) -> Result<(), CommandError> {
     let state = global.existing_state()?;
     let _lock = state.lock()?;
-    let joined = encrypting(global, &state)?;
-    let mut recipients = joined.state.recipients()?;
-    let before = recipients.texts().count();
-    let given = to.recipients()?;
+    let joined = global.open_to_write(&state, WeakWrites::Refused)?;
+    joined.must_be_encrypted()?;
     if !to.is_given() {
         return Err(CommandError::new(
             anyhow!("no recipient was given"),
             "give --recipient KEY, --recipients-file FILE or --with-passphrase",
         ));
     }
+    let given = to.recipients()?;
     let new_key = to.new_key(&global.keys)?;
-    for text in given.texts() {
-        recipients.add(text).map_err(anyhow::Error::from)?;
-    }
-    if let Some(new) = &new_key {
-        recipients.add(&new.recipient).map_err(anyhow::Error::from)?;
-    }
-    joined.host_key.try_sealing_to(&recipients)?;
-    if let Some(new) = &new_key {
-        // The copy first: a key that lies in the repository alone could be lost there.
-        joined.state.keep_wrapped(&new.wrapped)?;
-        new.wrapped.put(&**joined.repository.backend())?;
-    }
-    joined.state.set_recipients(&recipients)?;
+    let added = joined.add_recipients(&given, new_key.as_ref())?;
     output.line(format_args!(
         "{} added; from the next backup on",
-        count((recipients.texts().count() - before) as u64, "recipient", "recipients")
+        count(added as u64, "recipient", "recipients")
     ));
     output.line(
         "What is stored already stays closed to it, so it restores no snapshot alone: keep the identities of before as well.",
@@ -269,26 +213,9 @@ fn tell_invented(passphrase: &SecretString, output: Output) {
 fn remove(global: &Global, recipient: &str, output: Output) -> Result<(), CommandError> {
     let state = global.existing_state()?;
     let _lock = state.lock()?;
-    let joined = encrypting(global, &state)?;
-    let recipients = joined.state.recipients()?;
-    let is_meant = |text: &&str| !recipient.is_empty() && text.starts_with(recipient);
-    let meant: Vec<&str> = recipients.texts().filter(is_meant).collect();
-    let [meant] = meant[..] else {
-        return Err(CommandError::new(
-            anyhow!("{} of this host's recipients begin like that", meant.len()),
-            "`seawall key list` shows them",
-        ));
-    };
-    let kept: Vec<&str> = recipients.texts().filter(|text| *text != meant).collect();
-    if kept.is_empty() {
-        return Err(CommandError::new(
-            anyhow!("it is the only recipient: nobody could read what is stored then"),
-            "add another one first: seawall key add --recipient KEY",
-        ));
-    }
-    let kept = Recipients::parse(&kept.join("\n")).map_err(anyhow::Error::from)?;
-    joined.state.set_recipients(&kept)?;
-    output.line(format_args!("removed {}; from the next backup on", shown(meant)));
+    let joined = global.open_to_write(&state, WeakWrites::Refused)?;
+    let removed = joined.remove_recipient(recipient)?;
+    output.line(format_args!("removed {}; from the next backup on", shown(&removed)));
     output.line(
         "KEEP ITS IDENTITY: what was stored until now opens with nothing else. To be rid of it, begin a new repository.",
     );
@@ -297,62 +224,44 @@ fn remove(global: &Global, recipient: &str, output: Output) -> Result<(), Comman
 
 /// What follows from other recipients: another sheet.
 fn changed(global: &Global, output: Output) -> Result<(), CommandError> {
-    let joined = place::joined(global, &global.existing_state()?, WeakWrites::Refused)?;
-    keep_sheet(&joined, global, output)
+    keep_sheet(&open_to_write(global)?, global, output)
 }
 
-fn keep_sheet(joined: &Joined, global: &Global, output: Output) -> Result<(), CommandError> {
+fn keep_sheet(joined: &Writing, global: &Global, output: Output) -> Result<(), CommandError> {
     let sheet = recovery_sheet(joined, global)?;
-    let kept = joined.state.keep_sheet(&sheet)?;
+    let kept = joined.state().keep_sheet(&sheet)?;
     output.line(&sheet);
     output.detail(format_args!("\nA copy of this sheet is in {}.", kept.display()));
     Ok(output.json(&serde_json::json!({ "recovery_sheet": kept }))?)
 }
 
-/// Whose snapshot is written again.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Of {
-    ThisHost,
-    Another,
-}
-
-fn again(global: &Global, name: &str, of: Of, output: Output) -> Result<(), CommandError> {
+fn rewrite(
+    global: &Global,
+    name: &str,
+    whose: Rewritten,
+    output: Output,
+) -> Result<(), CommandError> {
     let state = global.existing_state()?;
     let lock = state.lock()?;
-    let joined = match of {
-        Of::ThisHost => encrypting(global, &state)?,
-        Of::Another => place::joined(global, &state, WeakWrites::Refused)?,
-    };
-    let identities = global.keys.given()?;
-    let repository = joined.repository.clone().with_identities(identities);
-    let source = find(&repository, &joined, name, of)?;
-    let own = repository.base(&joined.host_key.verifying())?.0;
-    if let Some(own) = own.filter(|_| of == Of::Another) {
-        return Err(CommandError::new(
-            anyhow!("this host has snapshots of its own, the newest is {}", own.id()),
-            "only a host that has none yet goes on from another's",
-        ));
-    }
+    let joined = global.open_to_write(&state, WeakWrites::Refused)?;
+    let source = joined.snapshot_to_rewrite(name, whose)?;
     let spool = state.clean_spool(&lock)?;
     let context = Context {
-        repository: &repository,
-        host_key: &joined.host_key,
-        catalog: &joined.state.catalog_path(),
+        at: &joined,
         spool: &spool,
         clock: &Clock::system(),
-        host: &place::host_name(),
+        host: &host_name(),
         progress: &|text| output.progress(text),
     };
-    let marker: Marker = backup::rewrap(&context, &source)
-        .map_err(|error| place::name_recipients(error.into(), &source))?;
+    let marker = backup::rewrap(&context, &source)
+        .map_err(|error| name_recipients(error.into(), &source))?;
     output.line(format_args!(
         "snapshot  {}: what is in {}, for the keys of now",
         marker.snapshot,
         source.id()
     ));
-    if of == Of::Another {
-        keep_keys(&repository, &joined, &source)?;
-        joined.state.trust(source.signed_by.key())?;
+    if whose == Rewritten::OfAnotherHost {
+        joined.take_over(&source)?;
         output.detail(
             "The next backup of this host goes on from it; what is stored is not stored again. `status` waits no more for the key of before.",
         );
@@ -366,75 +275,22 @@ fn again(global: &Global, name: &str, of: Of, output: Output) -> Result<(), Comm
 fn trust(global: &Global, key: &str, output: Output) -> Result<(), CommandError> {
     let state = global.existing_state()?;
     let _lock = state.lock()?;
-    let joined = place::joined(global, &state, WeakWrites::Refused)?;
-    let key: VerifyingKey = key.trim().parse().map_err(|_| {
-        CommandError::new(
-            anyhow!("this is no verification key"),
-            "it looks like seawall-HOST+1234abcd+… and is on the recovery sheet",
-        )
-    })?;
-    joined.state.trust(&key)?;
+    let joined = global.open_to_write(&state, WeakWrites::Refused)?;
+    let key: VerifyingKey = key
+        .trim()
+        .parse()
+        .map_err(|_| CommandError::new(anyhow!("this is no verification key"), VERIFICATION_KEY))?;
+    joined.trust(&key)?;
     output.line(format_args!("trusts    {key}"));
     Ok(output.json(&serde_json::json!({ "verification_key": key.to_string() }))?)
 }
 
-/// A copy of the keys behind a passphrase that open it, as that host had one.
-fn keep_keys(
-    repository: &Repository,
-    joined: &Joined,
-    source: &Snapshot,
-) -> Result<(), CommandError> {
-    for named in &source.marker.keys {
-        let wrapped = Wrapped { key: named.key.clone(), bytes: repository.read_named(named)? };
-        joined.state.keep_wrapped(&wrapped)?;
-    }
-    Ok(())
-}
-
-/// The snapshot that is meant; one of another host has to be signed by a key that somebody vouches for.
-fn find(
-    repository: &Repository,
-    joined: &Joined,
-    name: &str,
-    of: Of,
-) -> Result<Snapshot, CommandError> {
-    let mut markers = repository.markers()?;
-    let own = joined.host_key.verifying();
-    let is_own = |snapshot: &Snapshot| *snapshot.signed_by.key() == own;
-    match of {
-        Of::ThisHost => markers.snapshots.retain(is_own),
-        Of::Another => markers.snapshots.retain(|snapshot| !is_own(snapshot)),
-    }
-    let snapshot = markers.find(name)?;
-    let newest = repository.base(snapshot.signed_by.key())?.0;
-    if let Some(newest) = newest.filter(|newest| newest.id() != snapshot.id()) {
-        return Err(CommandError::new(
-            anyhow!("{} is not the newest snapshot of its host: {} is", snapshot.id(), newest.id()),
-            "what is written again is the newest from then on; any snapshot can be restored as it is",
-        ));
-    }
-    if !snapshot.signed_by.is_pinned() {
-        let error = anyhow!(
-            "{} is signed by a key that nobody vouches for here ({})",
-            snapshot.id(),
-            snapshot.signed_by.key()
-        );
-        return Err(CommandError {
-            status: Status::NoKey,
-            error,
-            hint: Some("give --trust KEY from the recovery sheet of that host".into()),
-        });
-    }
-    Ok(snapshot.clone())
-}
-
 fn export(global: &Global, output: Output) -> Result<(), CommandError> {
     let repository = global.open_silently()?;
-    if repository.seal() == Seal::None {
-        return Err(not_encrypted(&repository));
+    if !repository.is_encrypted() {
+        return Err(host::Error::NoKeysToRead { place: repository.place().to_owned() }.into());
     }
-    let keys: &Keys = &global.keys;
-    let secrets = keys.secrets_of_repository(&repository)?;
+    let secrets = global.keys.get().secrets_of_repository(&repository, &warn)?;
     if secrets.is_empty() {
         let holds_any = repository
             .backend()

@@ -2,8 +2,8 @@
 
 use clap::Args;
 
+use super::global::{name_recipients, warn_unpinned};
 use super::output::{self, Output};
-use super::place::{name_recipients, warn_unpinned};
 use super::{CommandError, Global, Status};
 use crate::repository::index;
 use crate::repository::manifest::{Library, LibraryState};

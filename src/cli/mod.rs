@@ -10,6 +10,7 @@ mod databases;
 mod destination;
 mod doctor;
 mod error;
+mod global;
 mod import;
 mod init;
 mod interrupt;
@@ -17,8 +18,6 @@ mod key;
 mod keys;
 mod libraries;
 mod output;
-mod passphrase;
-mod place;
 mod restore;
 mod sheet;
 mod snapshots;
@@ -26,16 +25,17 @@ mod source_places;
 mod status;
 mod usage;
 mod verify;
+mod warnings;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, FromArgMatches as _, Parser, Subcommand};
+use clap::{FromArgMatches as _, Parser, Subcommand};
 
 use crate::causes;
 use crate::crypt::{self, Person};
 pub use error::{CommandError, Status};
-use output::{Loudness, Output};
+use global::Global;
+use output::Output;
 
 /// Backs up Seafile servers, and proves that the backup is good.
 #[derive(Debug, Parser)]
@@ -49,45 +49,6 @@ struct Cli {
 
 const EXIT_STATUS: &str = "Exit status: 0 done, 1 failed, 2 usage, 3 finished, but read the report (damage, or \
 something left out), 10 no repository there, 11 another run is busy, 12 key wrong or missing, 130 ended by Ctrl-C.";
-
-/// Options of every verb.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Options of every verb")]
-struct Global {
-    /// Where backups are kept: a folder, `sftp://user@host/path`, `s3://bucket/prefix` …
-    #[arg(short, long, global = true, env = "SEAWALL_REPOSITORY", value_name = "URL")]
-    repository: Option<String>,
-    /// This host's key, catalog and spool [default: /var/lib/seawall for root, else
-    /// `$XDG_STATE_HOME/seawall`]
-    #[arg(long, global = true, env = "SEAWALL_STATE_DIR", value_name = "DIR")]
-    state_dir: Option<PathBuf>,
-    /// Believe markers that this key signed (the verification key of a recovery sheet)
-    #[arg(long, global = true, value_name = "KEY")]
-    trust: Vec<String>,
-    /// Print one JSON object instead of lines
-    #[arg(long, global = true)]
-    json: bool,
-    /// Say each step
-    #[arg(short, long, global = true)]
-    verbose: bool,
-    /// Say only results and errors
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
-    quiet: bool,
-    #[command(flatten)]
-    keys: keys::Keys,
-    #[command(flatten)]
-    reaching: destination::Reaching,
-}
-
-impl Global {
-    fn loudness(&self) -> Loudness {
-        match (self.quiet, self.verbose) {
-            (true, _) => Loudness::Quiet,
-            (_, true) => Loudness::Verbose,
-            _ => Loudness::Normal,
-        }
-    }
-}
 
 #[derive(Debug, Subcommand)]
 enum Verb {

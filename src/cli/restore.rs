@@ -6,10 +6,11 @@ use anyhow::anyhow;
 use clap::Args;
 use serde::Serialize;
 
+use super::global::{name_recipients, warn_unpinned};
 use super::import::{self, Dumps, Imported, Importing};
 use super::output::{self, Output, bytes, count, shown};
-use super::place::{absolute, name_recipients, warn_unpinned};
 use super::{CommandError, Global, Status, apart, commands};
+use crate::place::absolute;
 use crate::repository::names::SnapshotId;
 use crate::repository::{Repository, Snapshot, index};
 use crate::restore::{self, Commands, Options, Owner, Report, Scope};

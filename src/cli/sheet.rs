@@ -2,18 +2,17 @@
 
 use std::fmt::Write as _;
 
-use super::key::readers;
-use super::place::{Joined, absolute};
 use super::{CommandError, Global};
+use crate::host::Writing;
 use crate::object::Sha256;
-use crate::repository::place::shell;
+use crate::place::{absolute, shell};
 use crate::repository::readers::Readers;
 use crate::repository::wrapped::Wrapped;
 use crate::repository::{self, names};
 
 /// The sheet of this host and repository, ready to print.
-pub(super) fn recovery_sheet(joined: &Joined, global: &Global) -> Result<String, CommandError> {
-    let place = joined.repository.place();
+pub(super) fn recovery_sheet(joined: &Writing, global: &Global) -> Result<String, CommandError> {
+    let place = joined.place();
     let url = if place.contains("://") {
         place.to_owned()
     } else {
@@ -25,9 +24,9 @@ pub(super) fn recovery_sheet(joined: &Joined, global: &Global) -> Result<String,
         "
 to reach it        a login or access key for that server: keep one that does not die with this host"
     };
-    let key = joined.host_key.verifying();
-    let wrapped = joined.repository.wrapped();
-    let readers = readers(&joined.repository, &key, &joined.repository.recipients())?;
+    let key = joined.host_key().verifying();
+    let wrapped = joined.wrapped();
+    let readers = joined.readers()?;
     let who = who(&readers, wrapped);
     let identity = match (readers.recipients.is_empty(), wrapped) {
         (true, _) => "",
@@ -52,7 +51,7 @@ In capitals: files that may be on this host alone. Keep copies elsewhere."
     } else {
         ""
     };
-    let page = if joined.repository.has_page()? {
+    let page = if joined.has_page()? {
         format!(
             "Without seawall: print restore-by-hand.md, which lies in the repository, and keep it with
 this sheet. It needs sha256sum, zstd, tar and sqlite3 (and age, if it is encrypted).
@@ -89,7 +88,7 @@ HOST is the new server. Then run the `seawall verify` line that this prints.
 Made by seawall {version}.
 {keys}",
         version = env!("CARGO_PKG_VERSION"),
-        id = joined.repository.id(),
+        id = joined.id(),
     )
     .trim_end()
     .to_owned())

@@ -6,8 +6,8 @@ use std::str::FromStr;
 use clap::Args;
 use serde::Serialize;
 
+use super::global::warn_unpinned;
 use super::output::{self, Output};
-use super::place::warn_unpinned;
 use super::{CommandError, Global, Status};
 use crate::repository::faults::Faults;
 use crate::repository::{Snapshot, clocks};

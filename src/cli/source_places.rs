@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::place::absolute;
+use crate::place::absolute;
 use crate::seafile::discover::SourceOptions;
 
 #[derive(Debug, Args)]

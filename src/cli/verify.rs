@@ -10,13 +10,13 @@ use anyhow::anyhow;
 use clap::Args;
 
 use super::databases::Databases;
+use super::global::{environment, name_recipients, warn_unpinned};
 use super::output::{self, MOST_LINES, Output, bytes, count, shown};
-use super::place::{self, warn_unpinned};
 use super::source_places::SourcePlaces;
 use super::{CommandError, Global, Status};
 use crate::database::mysql::ErrorKind;
+use crate::place::{absolute, shell};
 use crate::repository::index;
-use crate::repository::place::shell;
 use crate::seafile::discover::{Installation, discover, discover_without_databases};
 use crate::source::readings;
 use crate::time::Timestamp;
@@ -91,7 +91,7 @@ fn must_be_finished(folder: &Path) -> Result<(), CommandError> {
 
 /// Adds what to do where a restored folder's databases are not where its configuration says.
 fn after_restore(folder: &Path, mut error: CommandError) -> CommandError {
-    let folder_word = place::absolute(folder);
+    let folder_word = absolute(folder);
     let folder_word = folder_word.to_string_lossy();
     let folder_word = shell(&folder_word);
     let command = match restore::restored_from(folder) {
@@ -141,8 +141,8 @@ fn by_snapshot(
     warn_unpinned(snapshot);
     let repository = global.unlocked_for(repository, snapshot)?;
     let manifest = index::read_manifest(&repository, &snapshot.marker)
-        .map_err(|error| place::name_recipients(error.into(), snapshot))?;
-    let environment = place::environment().with_options(arguments.places.options(&[]));
+        .map_err(|error| name_recipients(error.into(), snapshot))?;
+    let environment = environment().with_options(arguments.places.options(&[]));
     let installation = discover_without_databases(&arguments.folder, &environment)?;
     output.line(format_args!(
         "databases  none was asked: snapshot {} says what should be there",
@@ -415,7 +415,7 @@ fn print_damage(damage: &Damage, output: Output) {
     match &damage.file {
         None => output.line(format_args!("damaged   {library}: {detail}")),
         Some(file) => {
-            output.line(format_args!("damaged   {library}: {} {file}: {detail}", object.kind))
+            output.line(format_args!("damaged   {library}: {} {file}: {detail}", object.kind));
         }
     }
     for path in damage.paths.iter().take(MOST_PATHS) {

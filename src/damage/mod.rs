@@ -11,7 +11,7 @@ use std::collections::HashSet;
 
 use serde::Serialize;
 
-use crate::repository::acceptances::Acceptances;
+use crate::host::acceptances::Acceptances;
 use crate::repository::manifest::{Acceptance, Damage, Manifest};
 use crate::repository::names::SnapshotId;
 use crate::repository::note::VerifyingKey;

@@ -7,9 +7,9 @@ use rustix::fs::Access;
 use seawall_backends::{ErrorKind, Finding, Weight, Writes};
 
 use super::{Report, Setup, room};
+use crate::host::state::StateFolder;
 use crate::repository::guard::WeakWrites;
 use crate::repository::snapshots::Markers;
-use crate::repository::state::StateFolder;
 use crate::repository::{Repository, names, runs};
 use crate::time::Timestamp;
 

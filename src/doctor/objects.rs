@@ -112,7 +112,11 @@ fn no_library(report: &mut Report, folders: &ObjectFolders) {
         stores.iter().filter(|entry| matches!(entry, StoreEntry::Store(Store::Library(_))));
     match stores.count() {
         0 => {
-            report.note("objects", "the databases list no library, and there is none on disk", None)
+            report.note(
+                "objects",
+                "the databases list no library, and there is none on disk",
+                None,
+            );
         }
         stores => report.bad(
             "objects",

@@ -9,8 +9,8 @@ use super::writable::writable;
 use super::{Report, objects};
 use crate::database;
 use crate::database::mysql::Snapshot;
-use crate::repository::owner;
-use crate::repository::place::shell;
+use crate::host::user_name;
+use crate::place::shell;
 use crate::seafile::discover::{Installation, Warning};
 use crate::source::{databases, sqlite_sources};
 
@@ -55,7 +55,7 @@ fn user(report: &mut Report, installation: &Installation) {
     let owner = fs::metadata(&installation.data_dir).map(|metadata| metadata.uid());
     match owner {
         Ok(uid) => {
-            let (runs, owns) = (owner::name(user.as_raw()), owner::name(uid));
+            let (runs, owns) = (user_name(user.as_raw()), user_name(uid));
             let text = format!("{runs}, and the installation belongs to {owns}");
             if user.is_root() || uid == user.as_raw() {
                 report.ok("user", text);

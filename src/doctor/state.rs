@@ -6,10 +6,10 @@ use std::path::Path;
 
 use super::{Databases, Report, Setup, room};
 use crate::crypt::Seal;
-use crate::repository::catalog::{self, Condition as Of};
+use crate::host::catalog::{self, Condition as Of};
+use crate::host::state::{RepositoryState, StateFolder};
+use crate::place::shell;
 use crate::repository::host_key::HostKey;
-use crate::repository::place::shell;
-use crate::repository::state::{RepositoryState, StateFolder};
 use crate::repository::wrapped::{Condition, Wrapped};
 use crate::repository::{Repository, names};
 use crate::units::bytes;
@@ -101,7 +101,7 @@ fn spool(report: &mut Report, path: &Path, databases: Option<&Databases>) {
             "make room, or give a state folder on a larger disk with --state-dir",
         ),
         Ok(_) => {
-            report.ok("spool", format!("room for copies of the databases ({})", bytes(needed)))
+            report.ok("spool", format!("room for copies of the databases ({})", bytes(needed)));
         }
         Err(error) => report.error("spool", &error, None),
     }

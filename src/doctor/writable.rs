@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::Report;
 use crate::object::Kind;
-use crate::repository::place::shell;
+use crate::place::shell;
 use crate::seafile::discover::Installation;
 
 /// The file that a restore leaves in the folder that it filled. (A copy of `restore::NOTES`,

@@ -2,9 +2,10 @@
 
 use seawall_backends::{self as backends, ErrorKind, Key};
 
-use super::place::shell;
-use super::{RepositoryId, frames, names, note, owner, pack, place, sums};
+use super::{RepositoryId, frames, names, note, pack, sums};
 use crate::crypt::{OpenError, SealError};
+use crate::place;
+use crate::place::shell;
 
 /// What can go wrong with a repository.
 #[derive(Debug, thiserror::Error)]
@@ -144,65 +145,6 @@ pub enum Error {
         /// The run.
         snapshot: names::SnapshotId,
     },
-    /// This host has no key for the repository.
-    #[error("this host has no key for the repository {place}")]
-    NoHostKey {
-        /// The URL or path as given.
-        place: String,
-    },
-    /// This host's key is not the one that signed its last snapshot.
-    #[error(
-        "this host has another key than when it made {snapshot}, its last snapshot, which is signed by {key}"
-    )]
-    AnotherKey {
-        /// The snapshot.
-        snapshot: super::names::SnapshotId,
-        /// The key that signed it.
-        key: String,
-    },
-    /// The state folder failed.
-    #[error("cannot use {}", path.display())]
-    State {
-        /// The file or folder.
-        path: std::path::PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The state folder belongs to another user.
-    #[error("the state folder {} belongs to {owner}, and this is {this}", path.display())]
-    OtherOwner {
-        /// The folder.
-        path: std::path::PathBuf,
-        /// Whose it is.
-        owner: String,
-        /// Who runs this.
-        this: String,
-    },
-    /// Another process holds the lock of the state folder.
-    #[error("another run is busy with {}{}", path.display(), holder.as_deref().map(|holder| format!(" ({holder})")).unwrap_or_default())]
-    Busy {
-        /// The lock file. It never has to be removed: the lock ends with the process.
-        path: std::path::PathBuf,
-        /// The process that holds it, if it wrote that into the file.
-        holder: Option<String>,
-    },
-    /// The catalog failed.
-    #[error("the catalog {} failed", path.display())]
-    Catalog {
-        /// The file.
-        path: std::path::PathBuf,
-        /// Why.
-        source: rusqlite::Error,
-    },
-    /// The state folder's file system, such as NFS, SMB or FUSE, lacks locks or shared memory.
-    /// Without them nothing keeps two runs apart.
-    #[error("the file system of {} gives no locks or no shared memory", path.display())]
-    StateOnShare {
-        /// The file.
-        path: std::path::PathBuf,
-        /// The error that showed it.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
     /// The temporary files of a check failed.
     #[error("cannot use temporary files in {}", folder.display())]
     Spool {
@@ -276,46 +218,8 @@ impl Error {
             Self::Altered { .. } => {
                 "restore what you can from another snapshot; `seawall check --read-data` names all that is bad".into()
             }
-            Self::NoHostKey { place } => format!("run `seawall init -r {}` on this host first", shell(place)),
-            Self::AnotherKey { key, .. } => format!(
-                "put the old key back into the state folder, or go on from that snapshot without storing anything again: seawall key adopt --trust '{key}' [-i IDENTITY]"
-            ),
-            Self::Busy { .. } => {
-                "wait until it has ended; if it was killed, its lock went with it".into()
-            }
             Self::Voided { .. } => "run the backup again: nothing that it stored is stored twice".into(),
-            Self::OtherOwner { owner, .. } => other_owner_hint(owner),
-            Self::State { path, source } if source.kind() == std::io::ErrorKind::PermissionDenied => {
-                not_yours_hint(path)
-            }
-            Self::Catalog { path, source }
-                if is_denied(source) && owner::other_owner(path).is_some() =>
-            {
-                not_yours_hint(path)
-            }
-            Self::Catalog { source, .. } if is_full(source) => {
-                "make room there and run the same again: nothing that was stored is lost".into()
-            }
-            Self::State { source, .. }
-                if matches!(
-                    source.kind(),
-                    std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
-                ) =>
-            {
-                "make room there, or give another folder with --state-dir".into()
-            }
-            Self::Catalog { path, .. } => format!(
-                "if the file is damaged, move {} away: it is made again from the repository",
-                path.display()
-            ),
-            Self::StateOnShare { .. } => {
-                "the state folder must lie on a local disk (`--state-dir DIR`): move it there, nothing in it is damaged".into()
-            }
             Self::Spool { .. } => "set TMPDIR to a folder with room for the dumped databases and all commits and folders".into(),
-            Self::State { path, .. } => format!(
-                "make {} writable for this user; a host that has no state folder yet may have it elsewhere: --state-dir DIR",
-                path.display()
-            ),
             Self::Backend(error) => match error.kind() {
                 _ if error.hint().is_some() => return error.hint().map(str::to_owned),
                 ErrorKind::NoSpace => {
@@ -347,47 +251,4 @@ fn shortened(all: &[names::SnapshotId]) -> String {
 
 fn opener(any: bool) -> &'static str {
     if any { "none of the keys given opens" } else { "no key was given to open" }
-}
-
-/// Advises to run as the owner of the state folder. A state folder of its own would mean another
-/// host key, and everything would be stored again.
-fn other_owner_hint(owner: &str) -> String {
-    match owner.strip_prefix("user ") {
-        _ if owner == "root" => "run it as root: sudo seawall …".to_owned(),
-        Some(uid) => format!(
-            "run it as its owner, who could not use what another leaves there: sudo -u '#{uid}' seawall …"
-        ),
-        None => format!(
-            "run it as its owner, who could not use what another leaves there: sudo -u {owner} seawall …"
-        ),
-    }
-}
-
-/// Advises how to give files back to this user after another user's run.
-fn not_yours_hint(path: &std::path::Path) -> String {
-    match owner::other_owner(path) {
-        Some(owner) => format!(
-            "it belongs to {owner}, as after a run as {owner}. Give it back: sudo chown -R {}: {}",
-            owner::this_user(),
-            shell(&path.display().to_string())
-        ),
-        None => format!(
-            "check the permissions of {} and of the folders above it; a host that has no state folder yet may have it elsewhere: --state-dir DIR",
-            path.display()
-        ),
-    }
-}
-
-/// Whether SQLite was denied to open or write the catalog.
-fn is_denied(error: &rusqlite::Error) -> bool {
-    use rusqlite::ErrorCode;
-    matches!(
-        error.sqlite_error_code(),
-        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied)
-    )
-}
-
-/// Whether the disk that a catalog lies on is full.
-fn is_full(error: &rusqlite::Error) -> bool {
-    error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
 }

@@ -142,7 +142,7 @@ impl Repository {
     }
 
     /// Writes `seawall.json` again after it was lost. Fails if there is one.
-    pub fn put_again(
+    pub(crate) fn put_again(
         backend: std::sync::Arc<dyn Backend>,
         place: &str,
         vouched: &Vouched,

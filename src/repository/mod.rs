@@ -8,9 +8,7 @@ use std::sync::Arc;
 
 use seawall_backends::{Backend, ErrorKind, Key};
 
-pub mod acceptances;
 pub(crate) mod bounded;
-pub mod catalog;
 pub mod chains;
 pub mod clocks;
 pub mod configuration;
@@ -25,10 +23,8 @@ pub mod manifest;
 pub mod marker;
 pub mod names;
 pub mod note;
-pub mod owner;
 pub mod pack;
 pub mod parts;
-pub mod place;
 pub(crate) mod pool;
 pub mod reader;
 pub mod readers;
@@ -36,9 +32,7 @@ pub mod remains;
 pub mod runs;
 mod sealing;
 pub mod segment;
-pub(crate) mod share;
 pub mod snapshots;
-pub mod state;
 pub mod stream;
 pub mod sums;
 pub mod wrapped;
@@ -81,7 +75,7 @@ pub struct Repository {
 
 impl Repository {
     /// Opens the repository at `backend`; `place` is its URL, for messages.
-    pub fn open(backend: Arc<dyn Backend>, place: &str) -> Result<Self> {
+    pub(crate) fn open(backend: Arc<dyn Backend>, place: &str) -> Result<Self> {
         let place_text = || place.to_owned();
         let key = names::configuration();
         let bytes = match bounded::get(&*backend, &key, configuration::MAX_BYTES) {
@@ -109,7 +103,12 @@ impl Repository {
 
     /// Opens the repository with this id for reading, without reading `seawall.json`. The caller
     /// took the id from markers ([`identity::vouched`]).
-    pub fn open_as(backend: Arc<dyn Backend>, place: &str, id: RepositoryId, seal: Seal) -> Self {
+    pub(crate) fn open_as(
+        backend: Arc<dyn Backend>,
+        place: &str,
+        id: RepositoryId,
+        seal: Seal,
+    ) -> Self {
         Self {
             backend,
             place: place.into(),
@@ -122,17 +121,9 @@ impl Repository {
         }
     }
 
-    /// Makes an unencrypted repository where none is. If two processes race, one succeeds.
-    pub fn init(
-        backend: Arc<dyn Backend>,
-        place: &str,
-        now: crate::time::Timestamp,
-    ) -> Result<Self> {
-        Self::init_sealed(backend, place, now, Seal::None)
-    }
-
-    /// Makes a repository where none is, and sets how its files are sealed.
-    pub fn init_sealed(
+    /// Makes a repository where none is, and sets how its files are sealed. If two processes race, one
+    /// succeeds.
+    pub(crate) fn make(
         backend: Arc<dyn Backend>,
         place: &str,
         now: crate::time::Timestamp,
@@ -162,14 +153,14 @@ impl Repository {
     }
 
     /// Opens the repository for writing ([`guard::guarded`]).
-    pub fn guarded(self, weak: guard::WeakWrites) -> Result<Self> {
+    pub(crate) fn guarded(self, weak: guard::WeakWrites) -> Result<Self> {
         let backend = guard::guarded(self.backend, &self.place, weak)?;
         Ok(Self { backend, ..self })
     }
 
     /// Sets the keys whose signatures are trusted.
     #[must_use]
-    pub fn with_pinned(mut self, keys: Vec<VerifyingKey>) -> Self {
+    pub(crate) fn with_pinned(mut self, keys: Vec<VerifyingKey>) -> Self {
         self.pinned = keys;
         self
     }

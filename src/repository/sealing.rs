@@ -26,7 +26,7 @@ impl Repository {
     /// [`Error::NotEncrypted`] if there are recipients but the repository says that nothing is
     /// sealed, and [`Error::NoRecipients`] in the opposite case. So a destination cannot make a
     /// host store plain text.
-    pub fn sealing_to(mut self, recipients: Recipients, host: &HostKey) -> Result<Self> {
+    pub(crate) fn sealing_to(mut self, recipients: Recipients, host: &HostKey) -> Result<Self> {
         let place = || self.place.clone();
         match (self.seal, recipients.is_empty()) {
             (Seal::None, true) => return Ok(self),
@@ -44,7 +44,7 @@ impl Repository {
 
     /// Adds keys that open what is read.
     #[must_use]
-    pub fn with_identities(mut self, identities: Identities) -> Self {
+    pub(crate) fn with_identities(mut self, identities: Identities) -> Self {
         let mut all = (*self.identities).clone();
         all.extend(identities);
         self.identities = Arc::new(all);
@@ -53,14 +53,14 @@ impl Repository {
 
     /// Sets how files are sealed, as signed markers say, in place of what `seawall.json` says.
     #[must_use]
-    pub fn with_seal(mut self, seal: Seal) -> Self {
+    pub(crate) fn with_seal(mut self, seal: Seal) -> Self {
         self.seal = seal;
         self
     }
 
     /// Sets the passphrase-protected keys that runs put into the repository if they are missing.
     #[must_use]
-    pub fn with_wrapped(mut self, wrapped: Vec<Wrapped>) -> Self {
+    pub(crate) fn with_wrapped(mut self, wrapped: Vec<Wrapped>) -> Self {
         self.wrapped = wrapped.into();
         self
     }

@@ -4,8 +4,8 @@
 use std::path::Path;
 
 use super::Scope;
+use crate::place::shell;
 use crate::repository::manifest::{self, Manifest};
-use crate::repository::place::shell;
 use crate::repository::{Repository, Snapshot};
 use crate::source::databases::SEAFILE;
 

@@ -13,8 +13,8 @@ use super::next::{Commands, SERVER_OPTIONS, Verified};
 use super::notes::NOTES;
 use super::page::{Page, plain};
 use super::{Owner, Scope};
+use crate::place::shell;
 use crate::repository::manifest::{self, Database, Manifest};
-use crate::repository::place::shell;
 use crate::units::count;
 
 /// The headings of the parts that are written again.
@@ -164,7 +164,7 @@ pub(super) fn next(page: &mut Page, scope: Scope, how: Verified, commands: &Comm
     let mut steps: Vec<(String, &str)> = Vec::new();
     match how {
         Verified::ByDatabases => {
-            steps.push((commands.verify.clone(), "it reads and checks every object again"))
+            steps.push((commands.verify.clone(), "it reads and checks every object again"));
         }
         Verified::BySnapshot => steps.push((
             commands.verify_by_snapshot.clone(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use seawall::backup::Report;
 use seawall::damage::{self, Selection};
-use seawall::repository::acceptances::Acceptances;
+use seawall::host::acceptances::Acceptances;
 use seawall::repository::manifest::Acceptance;
 use seawall::time::{Clock, Timestamp};
 use seawall_backends::{MemoryBackend, Operation, RecordingBackend};
@@ -178,7 +178,7 @@ fn source_damage_stays_until_it_is_mended_and_can_be_accepted() {
     let bytes = fs::read(&folder).unwrap();
     fs::remove_file(&folder).unwrap();
     // Nothing counts as closed, so the walk comes by.
-    fs::remove_file(world.of_repository.catalog_path()).unwrap();
+    fs::remove_file(world.repository.state().catalog_path()).unwrap();
     let first = world.backup(&source);
     assert_eq!((first.new_source_damage, first.needs_reading()), (1, true));
     // It is still bad the next night, and that is said, but it is no news.
@@ -222,7 +222,7 @@ fn history_that_the_collector_took_is_no_source_damage() {
     let id = oldest["commit_id"].as_str().unwrap();
     let path = source.path.join("seafile-data/storage/commits").join(UNICODE);
     fs::remove_file(path.join(&id[..2]).join(&id[2..])).unwrap();
-    fs::remove_file(world.of_repository.catalog_path()).unwrap();
+    fs::remove_file(world.repository.state().catalog_path()).unwrap();
     let report = world.backup(&source);
     assert_eq!(report.manifest.source_damage, [], "{:#?}", report.manifest.source_damage);
     assert!(!report.needs_reading());

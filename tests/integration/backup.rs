@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use seawall::backup::Report;
+use seawall::host::catalog::Catalog;
 use seawall::object::{Kind, Object, Sha256, Store};
-use seawall::repository::catalog::Catalog;
 use seawall::repository::index::{self, List};
 use seawall::repository::marker::Marker;
 use seawall::repository::names;
@@ -322,7 +322,7 @@ fn a_lost_pack_is_noticed_and_its_objects_are_stored_again() {
 fn a_lost_catalog_is_rebuilt_from_the_base() {
     let (source, world) = (Source::example(), World::local());
     world.backup(&source);
-    fs::remove_file(world.of_repository.catalog_path()).unwrap();
+    fs::remove_file(world.repository.state().catalog_path()).unwrap();
     let report = world.backup(&source);
     assert_eq!(report.totals.packs, 0, "nothing is stored again");
     assert!(report.visited > 300, "nothing counts as closed");
@@ -345,7 +345,7 @@ fn a_planted_segment_is_never_believed() {
     put(format!("data/index/{name}.jsonl.zst"), &bytes);
     let list = format!("{name}  data/index/{name}.jsonl.zst\n");
     put(format!("data/lists/{}.sha256", Sha256::of(list.as_bytes())), list.as_bytes());
-    fs::remove_file(world.of_repository.catalog_path()).unwrap();
+    fs::remove_file(world.repository.state().catalog_path()).unwrap();
     let report = world.backup(&source);
     assert!(report.marker.lists.iter().all(|named| named.sha256 != Sha256::of(list.as_bytes())));
 }
@@ -383,7 +383,7 @@ fn eight_segments_become_one_and_all_objects_stay() {
     let last: Store = "00000000-0000-4000-8000-000000000008".parse().unwrap();
     assert_eq!(stored.keys().filter(|object| object.store == last).count(), 156);
     // A rebuilt catalog reads merged segments, links included.
-    fs::remove_file(world.of_repository.catalog_path()).unwrap();
+    fs::remove_file(world.repository.state().catalog_path()).unwrap();
     assert_eq!(world.backup(&source).totals.packs, 0);
 }
 
@@ -405,7 +405,7 @@ fn two_hosts_share_a_repository_and_two_runs_of_a_second_have_two_names() {
 fn a_catalog_of_another_repository_is_refused() {
     let (source, world, other) = (Source::example(), World::local(), World::local());
     world.backup(&source);
-    let path = world.of_repository.catalog_path();
+    let path = world.repository.state().catalog_path();
     let catalog = Catalog::open(&path, other.repository.id()).unwrap();
     assert_eq!(catalog.base().unwrap(), None);
     assert_eq!(catalog.packs().unwrap(), []);
@@ -436,7 +436,7 @@ fn a_marker_that_is_taken_makes_the_run_void() {
     let mut world = World::on(Arc::new(memory.clone()));
     let now = std::time::SystemTime::now();
     let clock = seawall::time::Clock::new(move || now);
-    let snapshot = seawall::repository::names::SnapshotId::new(clock.now(), world.host_key.id());
+    let snapshot = seawall::repository::names::SnapshotId::new(clock.now(), world.host_key().id());
     let intent = seawall::repository::names::intent(snapshot);
     let key = seawall::repository::names::marker(snapshot);
     // A prune declares the run dead as soon as its intent is there.
@@ -461,7 +461,8 @@ fn a_run_takes_no_name_whose_marker_is_there() {
     let mut world = World::on(Arc::new(MemoryBackend::default()));
     let now = std::time::SystemTime::now();
     world.clock = seawall::time::Clock::new(move || now);
-    let void = seawall::repository::names::SnapshotId::new(world.clock.now(), world.host_key.id());
+    let void =
+        seawall::repository::names::SnapshotId::new(world.clock.now(), world.host_key().id());
     let bad = void.next();
     for (snapshot, bytes) in [(void, &b"seawall void 1\n"[..]), (bad, b"")] {
         let key = seawall::repository::names::marker(snapshot);
@@ -600,8 +601,9 @@ fn a_put_that_failed_stores_nothing_by_the_catalogs_account() {
         let plan = Plan::new().always(Verb::Put, folder, Fault::FailBefore(ErrorKind::Other));
         world.through(Arc::new(FaultyBackend::new(memory.clone(), plan)));
         assert!(world.try_backup(&source).is_err());
-        let catalog =
-            || Catalog::open(&world.of_repository.catalog_path(), world.repository.id()).unwrap();
+        let catalog = || {
+            Catalog::open(&world.repository.state().catalog_path(), world.repository.id()).unwrap()
+        };
         let there: HashSet<String> = world.keys().into_iter().collect();
         for pack in catalog().packs().unwrap().iter().filter(|pack| pack.stored) {
             let key =
@@ -612,7 +614,7 @@ fn a_put_that_failed_stores_nothing_by_the_catalogs_account() {
         let report = world.backup(&source);
         assert_holds_what_is_reachable(&source, &world, &report, 2);
         let catalog =
-            Catalog::open(&world.of_repository.catalog_path(), world.repository.id()).unwrap();
+            Catalog::open(&world.repository.state().catalog_path(), world.repository.id()).unwrap();
         assert!(
             catalog.packs().unwrap().iter().all(|pack| pack.stored),
             "abandoned packs are forgotten"

@@ -81,7 +81,7 @@ fn the_page_restores_everything() {
     fs::write(source.path.join("conf/seafile.conf"), "[fileserver]\nport = 8082\n").unwrap();
     world.backup(&source);
     let target = world.path("by hand");
-    let key = world.host_key.verifying().to_string();
+    let key = world.host_key().verifying().to_string();
     let said = succeed(&follow(&world, &target, &[("KEY", &key)]));
     assert!(said.contains("Signature Verified Successfully"), "{said}");
     assert_eq!(said.matches(": ok\n").count(), crate::restore::DATABASES.len(), "{said}");

@@ -9,6 +9,8 @@ mod record;
 mod signed;
 mod things;
 
+use crate::support::open_to_read;
+use seawall::host::{self, Reading};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -59,13 +61,13 @@ impl Copy {
         Self { _folder: folder, path }
     }
 
-    fn open(&self, pinned: Vec<VerifyingKey>) -> Result<Repository, Error> {
+    fn open(&self, trusted: &[VerifyingKey]) -> host::Result<Reading> {
         let backend = Arc::new(LocalBackend::open(&self.path).unwrap());
-        Ok(Repository::open(backend, "test")?.with_pinned(pinned))
+        open_to_read(backend, trusted)
     }
 
     fn check(&self, level: Level) -> Report {
-        let repository = self.open(vec![world().host_key.verifying()]).unwrap();
+        let repository = self.open(&[world().host_key().verifying()]).unwrap();
         checked(&repository, level)
     }
 
@@ -185,7 +187,7 @@ fn one_snapshot_can_be_checked_alone() {
     let keys = copy.keys("markers", |_| true);
     let names: Vec<&str> = keys.iter().map(|key| &key["markers/".len()..]).collect();
     fs::remove_file(copy.path.join(format!("data/manifests/{}.json.zst", names[0]))).unwrap();
-    let repository = copy.open(vec![world().host_key.verifying()]).unwrap();
+    let repository = copy.open(&[world().host_key().verifying()]).unwrap();
     let of = |name: &str| {
         let options = Options { snapshot: Some(name.into()), ..Options::default() };
         check::run(&repository, &options, &|_| {})

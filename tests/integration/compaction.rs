@@ -97,7 +97,7 @@ fn full(world: &mut World, source: &Source) -> Report {
     for (object, bytes) in &wanted {
         assert_eq!(held.get(object), Some(bytes), "{object}");
     }
-    fs::remove_file(world.of_repository.catalog_path()).unwrap();
+    fs::remove_file(world.repository.state().catalog_path()).unwrap();
     // A share of the audit is due in each run.
     world.options.verify_source = None;
     let next = world.backup(source);

@@ -9,18 +9,19 @@ use std::time::Duration;
 
 use seawall::backup::{self, Context, Options, Report};
 use seawall::check::{self, Level};
+use seawall::host::state::StateFolder;
+use seawall::host::{self, Writing};
 use seawall::object::{Object, Sha256};
 use seawall::repository::names;
-use seawall::repository::state::StateFolder;
-use seawall::repository::{self, Repository, pack};
+use seawall::repository::pack;
 use seawall::seafile::discover::{Environment, discover};
 use seawall::time::Clock;
 use seawall::{restore, verify};
-use seawall_backends::{Backend, ErrorKind, Key, MemoryBackend};
+use seawall_backends::{Backend, Key, MemoryBackend};
 use seawall_test_servers::wait;
 
 use crate::backup::stored_objects;
-use crate::support::{Source, locked, run, tree};
+use crate::support::{Source, join, locked, open_to_write, run, tree};
 
 mod kill;
 mod older;
@@ -85,30 +86,16 @@ impl Stage {
     }
 
     /// Makes or joins the repository, as `seawall init` does.
-    fn init(&self, backend: &Arc<dyn Backend>) -> Result<(), repository::Error> {
-        let clock = Clock::system();
-        let repository = match Repository::open(Arc::clone(backend), "test") {
-            Err(repository::Error::NoRepository { .. }) => {
-                Repository::init(Arc::clone(backend), "test", clock.now())?
-            }
-            opened => opened?,
-        };
-        let key = self.state().make_host_key("host.example")?;
-        let text = key.public_text(clock.now());
-        match backend.put_new(&names::host_key(key.id()), text.as_bytes()) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error.into()),
-            _ => {}
-        }
-        self.state().repository(repository.id())?.trust(&key.verifying())
+    fn init(&self, backend: &Arc<dyn Backend>) -> host::Result<()> {
+        join(&self.state(), Arc::clone(backend)).map(drop)
     }
 
-    fn repository(&self, backend: Arc<dyn Backend>) -> Result<Repository, repository::Error> {
+    fn repository(&self, backend: Arc<dyn Backend>) -> host::Result<Writing> {
         wait::step("a verb opens the repository");
-        let key = self.state().host_key()?.unwrap();
-        Ok(Repository::open(backend, "test")?.with_pinned(vec![key.verifying()]))
+        open_to_write(&self.state(), backend)
     }
 
-    fn reader(&self) -> Repository {
+    fn reader(&self) -> Writing {
         self.repository(self.backend()).unwrap()
     }
 
@@ -123,9 +110,7 @@ impl Stage {
         let state = self.state();
         let lock = locked(&state);
         let context = Context {
-            repository: &repository,
-            host_key: &state.host_key()?.unwrap(),
-            catalog: &state.repository(repository.id())?.catalog_path(),
+            at: &repository,
             spool: &state.clean_spool(&lock)?,
             clock: &Clock::system(),
             host: "host.example",

@@ -185,7 +185,7 @@ fn what_the_source_lost_and_the_repository_has_is_no_damage() {
     fs::remove_file(object_path(&source, &root(&source, &victim))).unwrap();
     fs::write(object_path(&source, &victim), b"").unwrap();
     // Nothing counts as closed, so the walk comes by.
-    fs::remove_file(world.of_repository.catalog_path()).unwrap();
+    fs::remove_file(world.repository.state().catalog_path()).unwrap();
     let report = world.backup(&source);
     assert_eq!(report.marker.damage, 0);
     assert_eq!(report.manifest.source_damage.len(), 2, "{:#?}", report.manifest.source_damage);

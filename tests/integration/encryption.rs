@@ -256,7 +256,7 @@ fn places(repository: &Repository, marker: &Marker) -> HashMap<Object, (reader::
 /// One object out of a large pack takes the pieces that it lies in.
 #[test]
 fn an_object_out_of_an_encrypted_pack_takes_a_little_of_it() {
-    use seawall::crypt::Identities;
+    use seawall::host::{Destination, Host, Keys};
     use seawall_backends::{LocalBackend, Operation, RecordingBackend};
     let (user, source) = (User::new(), Source::example());
     let size = crate::synthetic::generator::Size {
@@ -273,10 +273,9 @@ fn an_object_out_of_an_encrypted_pack_takes_a_little_of_it() {
     user.run(&["backup", source.path.to_str().unwrap()]).succeeds();
     let recording =
         std::sync::Arc::new(RecordingBackend::new(LocalBackend::open(user.repository()).unwrap()));
-    let identity = fs::read(key).unwrap();
-    let identities = Identities::read(&identity, "office.key", &mut |_| None).unwrap();
-    let repository = Repository::open(recording.clone(), "test").unwrap();
-    let repository = repository.with_identities(identities);
+    let keys = Keys::new(vec![key], None, None, |_| None);
+    let host = Host { state: None, trusted: &[], keys: &keys, tell: &|_| {} };
+    let repository = host.read(&Destination::of_backend(recording.clone(), "test")).unwrap();
     let markers = repository.markers().unwrap();
     let marker = &markers.snapshots[0].marker;
     let places = places(&repository, marker);

@@ -234,7 +234,7 @@ fn a_catalog_that_fails_after_the_marker_does_not_make_the_run_fail() {
     let source = Source::example();
     let inner = MemoryBackend::default();
     let mut world = World::on(Arc::new(inner.clone()));
-    let catalog = world.of_repository.catalog_path();
+    let catalog = world.repository.state().catalog_path();
     let is_done = AtomicBool::new(false);
     world.through(Arc::new(Told::new(inner, move |key| {
         if key.is_below("markers") && !is_done.swap(true, Ordering::SeqCst) {
@@ -246,7 +246,7 @@ fn a_catalog_that_fails_after_the_marker_does_not_make_the_run_fail() {
     let report = world.backup(&source);
     assert!(report.needs_reading() && report.alarms.len() == 1, "{:?}", report.alarms);
     assert!(report.alarms[0].contains("the snapshot is whole"), "{:?}", report.alarms);
-    let database = rusqlite::Connection::open(world.of_repository.catalog_path()).unwrap();
+    let database = rusqlite::Connection::open(world.repository.state().catalog_path()).unwrap();
     database.execute_batch("DROP TRIGGER full").unwrap();
     let again = world.backup(&source);
     assert_eq!((again.totals.packs, again.marker.sequence), (0, 2));

@@ -32,7 +32,7 @@ fn key(text: &str) -> Key {
 
 /// Signs a marker with the host's own key, and puts it under its name.
 fn sign(world: &World, marker: &Marker) {
-    let note = note::sign(&marker.to_text(), world.host_key.signing()).unwrap();
+    let note = note::sign(&marker.to_text(), world.host_key().signing()).unwrap();
     plant(world, &names::marker(marker.snapshot), note.as_bytes());
 }
 

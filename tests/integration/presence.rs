@@ -136,7 +136,7 @@ fn what_is_lost_for_good_can_be_named_and_accepted() {
     let report = world.backup(&source);
     assert_is_gone(&report);
     assert!(!report.manifest.source_damage.is_empty());
-    let mut accepted = seawall::repository::acceptances::Acceptances::default();
+    let mut accepted = seawall::host::acceptances::Acceptances::default();
     for damage in report.manifest.all_damage() {
         let acceptance = seawall::repository::manifest::Acceptance {
             since: world.clock.now(),

@@ -1,6 +1,7 @@
 //! A snapshot becomes an installation again; what the repository lost is counted, and the rest is
 //! restored.
 
+use seawall::host::{Destination, Host, Keys};
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -735,7 +736,10 @@ fn a_repository_that_moved_restores_by_its_path() {
     let moved = world.path("moved");
     fs::rename(world.repository_path(), &moved).unwrap();
     let backend: Arc<dyn Backend> = Arc::new(LocalBackend::open(&moved).unwrap());
-    let repository = repository::Repository::open(backend, moved.to_str().unwrap()).unwrap();
+    let moved = Destination::of_backend(backend, moved.to_str().unwrap());
+    let repository = Host { state: None, trusted: &[], keys: &Keys::default(), tell: &|_| {} }
+        .read(&moved)
+        .unwrap();
     let markers = repository.markers().unwrap();
     let snapshot = markers.latest().unwrap();
     assert!(!snapshot.signed_by.is_pinned());
@@ -778,7 +782,7 @@ fn forge(world: &World, before: Vec<Named>, objects: &[(Object, Vec<u8>)]) -> Ke
     world.backend.delete(&key).unwrap();
     let lists = before.into_iter().chain([named]).collect();
     let text = Marker { lists, ..marker }.to_text();
-    put(&key, note::sign(&text, world.host_key.signing()).unwrap().as_bytes());
+    put(&key, note::sign(&text, world.host_key().signing()).unwrap().as_bytes());
     pack_key
 }
 

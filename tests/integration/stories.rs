@@ -277,7 +277,7 @@ fn a_lost_pack_and_then_a_lost_catalog() {
     world.options.list = true;
     let report = world.backup(&source);
     assert_eq!(report.marker.damage, 0);
-    fs::remove_file(world.of_repository.catalog_path()).unwrap();
+    fs::remove_file(world.repository.state().catalog_path()).unwrap();
     let report = world.try_backup(&source);
     assert!(report.is_ok(), "{:?}", report.err());
 }
@@ -322,7 +322,7 @@ fn a_pack_that_a_rescue_found_bad_is_not_believed_any_more() {
         fs::remove_file(&pack).unwrap();
         fs::write(&pack, bytes).unwrap();
     }
-    fs::remove_file(world.of_repository.catalog_path()).unwrap();
+    fs::remove_file(world.repository.state().catalog_path()).unwrap();
     let good = fs::read(file(&source, &tree)).unwrap();
     fs::remove_file(file(&source, &tree)).unwrap();
     let report = world.backup(&source);
@@ -469,9 +469,7 @@ fn a_verified_block_is_no_link_to_an_unverifiable_one() {
     installation.skip_block_hash = true;
     let lock = world.state.lock().unwrap();
     let context = seawall::backup::Context {
-        repository: &world.repository,
-        host_key: &world.host_key,
-        catalog: &world.of_repository.catalog_path(),
+        at: &world.repository,
         spool: &world.state.clean_spool(&lock).unwrap(),
         clock: &world.clock,
         host: "h",
@@ -547,7 +545,7 @@ fn a_catalog_that_was_half_learnt_is_not_believed() {
     ));
     let second = world.backup(&source);
     assert_eq!(second.marker.lists.len(), 2);
-    fs::remove_file(world.of_repository.catalog_path()).unwrap();
+    fs::remove_file(world.repository.state().catalog_path()).unwrap();
     let whole = Arc::clone(&world.backend);
     let list = second.marker.lists[1].key.as_str();
     let plan = Plan::new().always(Verb::Get, list, Fault::DieBefore);

@@ -66,7 +66,7 @@ fn assert_newest_is_whole(world: &World) {
 #[test]
 fn an_adoption_that_died_and_a_base_that_went_leave_nothing_behind() {
     let (source, mut world, [_, second]) = two_lists();
-    fs::remove_file(world.of_repository.catalog_path()).unwrap();
+    fs::remove_file(world.repository.state().catalog_path()).unwrap();
     let plan = Plan::new().always(
         Verb::Get,
         second.marker.lists[1].key.as_str(),
@@ -86,7 +86,7 @@ fn an_adoption_that_died_and_a_base_that_went_leave_nothing_behind() {
 fn links_into_a_list_that_is_lost_are_not_adopted() {
     let (source, world, [first, _]) = two_lists();
     fs::remove_file(at(&world, &first.marker.lists[0].key)).unwrap();
-    fs::remove_file(world.of_repository.catalog_path()).unwrap();
+    fs::remove_file(world.repository.state().catalog_path()).unwrap();
     assert!(world.backup(&source).needs_reading());
     assert_newest_is_whole(&world);
     let next = world.backup(&source);
@@ -99,7 +99,7 @@ fn a_list_that_was_lost_is_told_although_the_run_that_noticed_died() {
     let (source, mut world, [first, _]) = two_lists();
     let key = &first.marker.lists[0].key;
     fs::remove_file(at(&world, key)).unwrap();
-    fs::remove_file(world.of_repository.catalog_path()).unwrap();
+    fs::remove_file(world.repository.state().catalog_path()).unwrap();
     let full = Fault::FailBefore(ErrorKind::NoSpace);
     through(&mut world, Plan::new().always(Verb::Put, "markers", full));
     assert!(world.try_backup(&source).is_err());
@@ -129,7 +129,7 @@ fn a_bad_sector_under_the_newest_marker_does_not_end_all_backups() {
 #[test]
 fn a_bad_sector_under_a_list_does_not_end_all_backups() {
     let (source, mut world, [first, _]) = two_lists();
-    fs::remove_file(world.of_repository.catalog_path()).unwrap();
+    fs::remove_file(world.repository.state().catalog_path()).unwrap();
     through(&mut world, with_bad_sector(&first.marker.lists[0].key));
     let report = world.backup(&source);
     assert!(report.needs_reading());
@@ -177,7 +177,7 @@ fn a_damage_record_is_heard_once() {
     world.options.list = true;
     for night in 0..3 {
         if night == 2 {
-            fs::remove_file(world.of_repository.catalog_path()).unwrap();
+            fs::remove_file(world.repository.state().catalog_path()).unwrap();
         }
         let quiet = world.backup(&source);
         assert!(!quiet.needs_reading(), "night {night}: {:?}", quiet.alarms);

@@ -8,9 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use seawall::backup::{self, Context, Options, Report};
-use seawall::repository::Repository;
+use seawall::host::state::{self, StateFolder};
+use seawall::host::{self, Destination, Encryption, Host, Joining, Keys, Reading, Writing};
+use seawall::repository::guard::WeakWrites;
 use seawall::repository::host_key::HostKey;
-use seawall::repository::state::{self, RepositoryState, StateFolder};
+use seawall::repository::note::VerifyingKey;
 use seawall::seafile::discover::{Environment, Installation, discover};
 use seawall::time::Clock;
 use seawall_backends::{Backend, Entry, Key, LocalBackend};
@@ -180,14 +182,44 @@ pub fn backed_up() -> (Source, World, Report) {
     (source, world, report)
 }
 
+/// Does something as a host that was given no keys to read.
+fn as_host<T>(
+    state: Option<&Path>,
+    trusted: &[VerifyingKey],
+    act: impl FnOnce(&Host<'_>) -> T,
+) -> T {
+    act(&Host { state, trusted, keys: &Keys::default(), tell: &|_| {} })
+}
+
+fn destination(backend: Arc<dyn Backend>) -> Destination {
+    Destination::of_backend(backend, "test")
+}
+
+/// Opens a repository to read, on a machine that has nothing but trusted keys.
+pub fn open_to_read(backend: Arc<dyn Backend>, trusted: &[VerifyingKey]) -> host::Result<Reading> {
+    as_host(None, trusted, |host| host.read(&destination(backend)))
+}
+
+/// Opens a repository that the host with this state folder has joined.
+pub fn open_to_write(state: &StateFolder, backend: Arc<dyn Backend>) -> host::Result<Writing> {
+    let refused = WeakWrites::Refused;
+    as_host(Some(state.path()), &[], |host| host.write(state, &destination(backend), refused))
+}
+
+/// Makes or joins a repository that is not encrypted, as `seawall init --unencrypted --anew` does.
+pub fn join(state: &StateFolder, backend: Arc<dyn Backend>) -> host::Result<Writing> {
+    state.make_host_key("host.example")?;
+    let joining = Joining { weak: WeakWrites::Refused, encryption: Encryption::None, anew: true };
+    let join = |host: &Host<'_>| host.join(state, &destination(backend), &joining);
+    as_host(Some(state.path()), &[], join).map(|(writing, _)| writing)
+}
+
 /// A host with its state folder, and a repository that it joined.
 pub struct World {
     folder: tempfile::TempDir,
     pub backend: Arc<dyn Backend>,
-    pub repository: Repository,
-    pub host_key: HostKey,
+    pub repository: Writing,
     pub state: StateFolder,
-    pub of_repository: RepositoryState,
     pub clock: Clock,
     pub options: Options,
 }
@@ -208,15 +240,8 @@ impl World {
     fn at(folder: tempfile::TempDir, backend: Arc<dyn Backend>) -> Self {
         wait::step("make a repository");
         let clock = Clock::system();
-        let repository = Repository::init(Arc::clone(&backend), "test", clock.now()).unwrap();
         let state = StateFolder::open(&folder.path().join("state")).unwrap();
-        let host_key = state.make_host_key("host.example").unwrap();
-        let of_repository = state.repository(repository.id()).unwrap();
-        let public = host_key.public_text(clock.now());
-        let key = seawall::repository::names::host_key(host_key.id());
-        backend.put_new(&key, public.as_bytes()).unwrap();
-        of_repository.trust(&host_key.verifying()).unwrap();
-        let repository = repository.with_pinned(vec![host_key.verifying()]);
+        let repository = join(&state, Arc::clone(&backend)).unwrap();
         let options = Options {
             second_look: Duration::ZERO,
             attempts_after: vec![Duration::ZERO; 2],
@@ -224,7 +249,7 @@ impl World {
             samples: 0,
             ..Options::default()
         };
-        Self { folder, backend, repository, host_key, state, of_repository, clock, options }
+        Self { folder, backend, repository, state, clock, options }
     }
 
     /// The same host and local repository once more, in a folder of its own to break.
@@ -236,19 +261,16 @@ impl World {
         }
         let backend = LocalBackend::open(folder.path().join("repository")).unwrap();
         let state = StateFolder::open(&folder.path().join("state")).unwrap();
-        let host_key = state.host_key().unwrap().unwrap();
-        let mut copy = Self {
+        let backend: Arc<dyn Backend> = Arc::new(backend);
+        let repository = open_to_write(&state, Arc::clone(&backend)).unwrap();
+        Self {
             folder,
-            backend: Arc::new(backend),
-            repository: self.repository.clone(),
-            of_repository: state.repository(self.repository.id()).unwrap(),
-            host_key,
+            backend,
+            repository,
             state,
             clock: self.clock.clone(),
             options: self.options.clone(),
-        };
-        copy.through(Arc::clone(&copy.backend));
-        copy
+        }
     }
 
     /// The folder of a local repository.
@@ -263,10 +285,18 @@ impl World {
 
     /// The same repository seen through another backend.
     pub fn through(&mut self, backend: Arc<dyn Backend>) {
-        self.repository = Repository::open(Arc::clone(&backend), "test")
-            .unwrap()
-            .with_pinned(vec![self.host_key.verifying()]);
+        self.try_through(backend).unwrap();
+    }
+
+    pub fn try_through(&mut self, backend: Arc<dyn Backend>) -> host::Result<()> {
+        self.repository = open_to_write(&self.state, Arc::clone(&backend))?;
         self.backend = backend;
+        Ok(())
+    }
+
+    /// The host's key.
+    pub fn host_key(&self) -> &HostKey {
+        self.repository.host_key()
     }
 
     pub fn try_backup(&self, source: &Source) -> Result<Report, backup::Error> {
@@ -287,9 +317,7 @@ impl World {
         wait::step("a backup");
         let spool = self.state.clean_spool(&lock).unwrap();
         let context = Context {
-            repository: &self.repository,
-            host_key: &self.host_key,
-            catalog: &self.of_repository.catalog_path(),
+            at: &self.repository,
             spool: &spool,
             clock: &self.clock,
             host: "host.example",

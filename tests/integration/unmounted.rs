@@ -21,7 +21,7 @@ fn an_empty_place_where_this_host_stored_is_a_disk_that_is_not_mounted() {
     let away = user.path("away");
     fs::rename(user.repository(), &away).unwrap();
     let changes: [&dyn Fn(); 3] = [&|| {}, &|| fs::create_dir(user.repository()).unwrap(), &|| {
-        fs::write(user.repository().join("lost+found"), b"").unwrap()
+        fs::write(user.repository().join("lost+found"), b"").unwrap();
     }];
     for change in changes {
         change();

@@ -8,8 +8,8 @@ use super::storage;
 use crate::backup::{Compacted, Report, RolledBack};
 use crate::cli::damage::is_altered;
 use crate::cli::output::{self, Output, bytes, count};
-use crate::cli::place::Joined;
 use crate::cli::{commands, destination};
+use crate::host::Writing;
 use crate::object::{LibraryId, Store};
 use crate::repository::manifest::{Damage, LibraryState, Manifest, SOURCE_GONE, count_objects};
 use crate::repository::names;
@@ -49,7 +49,7 @@ pub(super) struct Summary<'a> {
 }
 
 impl<'a> Summary<'a> {
-    pub(super) fn of(joined: &Joined, report: &'a Report) -> Self {
+    pub(super) fn of(joined: &Writing, report: &'a Report) -> Self {
         let Report { marker, manifest, totals, .. } = report;
         Self {
             snapshot: marker.snapshot.to_string(),
@@ -82,14 +82,14 @@ impl<'a> Summary<'a> {
     }
 }
 
-fn marker_place(joined: &Joined, report: &Report) -> String {
+fn marker_place(joined: &Writing, report: &Report) -> String {
     let key = names::marker(report.marker.snapshot);
-    crate::repository::place::of_key(joined.repository.place(), &key)
+    crate::place::of_key(joined.place(), &key)
 }
 
 /// What was backed up, what was proved, where the marker is. `told` are warnings that were printed when
 /// the run began.
-pub(super) fn print(joined: &Joined, report: &Report, told: &[String], output: Output) {
+pub(super) fn print(joined: &Writing, report: &Report, told: &[String], output: Output) {
     let Report { marker, manifest, totals, .. } = report;
     let gone = report.source_gone.as_ref();
     if let Some(gone) = gone {

@@ -2,14 +2,14 @@
 
 use crate::backup::Report;
 use crate::cli::output::while_;
-use crate::cli::place::Joined;
+use crate::host::Writing;
 use crate::repository::marker::Marker;
 use crate::repository::{clocks, names};
 use crate::time::Timestamp;
 
 /// All warnings of a run.
-pub(super) fn warnings(joined: &Joined, report: &Report) -> Vec<String> {
-    let backend = joined.repository.backend();
+pub(super) fn warnings(joined: &Writing, report: &Report) -> Vec<String> {
+    let backend = joined.backend();
     // Only a warning depends on it.
     let stored = backend.stat(&names::marker(report.marker.snapshot)).ok();
     let stored = stored.map(|entry| Timestamp::from_system(entry.modified));

@@ -7,8 +7,8 @@ use anyhow::anyhow;
 use serde::Serialize;
 
 use crate::cli::output::{Output, count};
-use crate::cli::place::Joined;
 use crate::cli::{CommandError, Status};
+use crate::host::Writing;
 use crate::repository::faults::Faults;
 use crate::repository::manifest::Acceptance;
 use crate::repository::names::SnapshotId;
@@ -27,12 +27,12 @@ pub(super) struct Fault {
 }
 
 /// What the records name and a snapshot needs.
-pub(super) fn read(joined: &Joined) -> Result<Vec<Fault>, CommandError> {
-    let markers = joined.repository.markers()?;
-    let faults = Faults::read(&joined.repository, &markers.snapshots)?;
+pub(super) fn read(joined: &Writing) -> Result<Vec<Fault>, CommandError> {
+    let markers = joined.markers()?;
+    let faults = Faults::read(joined, &markers.snapshots)?;
     let (living, _) = markers.living_and_retired();
     let newest: HashSet<SnapshotId> = living.iter().map(|chain| chain.newest.id()).collect();
-    let accepted = joined.state.accepted_faults()?;
+    let accepted = joined.state().accepted_faults()?;
     let now = Clock::system().now();
     let by_key = faults.by_key().into_iter();
     let fault = by_key.map(|(key, snapshots)| Fault {
@@ -59,12 +59,12 @@ pub(super) fn print(faults: &[Fault], output: Output) {
 
 /// Accepts all that are healed; `None` takes it back.
 pub(super) fn change(
-    joined: &Joined,
+    joined: &Writing,
     acceptance: Option<&Acceptance>,
     output: Output,
 ) -> Result<Status, CommandError> {
     let faults = read(joined)?;
-    let mut accepted = joined.state.accepted_faults()?;
+    let mut accepted = joined.state().accepted_faults()?;
     let (healed, open): (Vec<&Fault>, Vec<&Fault>) = faults.iter().partition(|fault| fault.healed);
     let mut changed = 0;
     for fault in &healed {
@@ -75,7 +75,7 @@ pub(super) fn change(
         };
         changed += u64::from(is_news);
     }
-    joined.state.set_accepted_faults(&accepted)?;
+    joined.state().set_accepted_faults(&accepted)?;
     if !open.is_empty() && acceptance.is_some() && healed.is_empty() {
         return Err(CommandError::new(
             anyhow!("a newest snapshot needs the bad files: they are not healed yet"),

@@ -7,8 +7,8 @@ use anyhow::anyhow;
 use super::{Dumps, Importing, Planned};
 use crate::cli::CommandError;
 use crate::cli::output::{Output, bytes, shown};
-use crate::cli::place;
 use crate::database::mysql::{Address, DumpNeeds, LoadError, Server, Target};
+use crate::host::host_name;
 use crate::repository::manifest::{Database, Manifest};
 use crate::restore::{self, NotRestored};
 use crate::seafile::discover::{Environment, discover};
@@ -159,7 +159,7 @@ pub(in crate::cli) fn not_restored(error: NotRestored) -> CommandError {
 /// Refuses a server of this machine whose disk is too small. A server elsewhere, or in a container, cannot be asked.
 pub(super) fn room(found: &Target, needed: u64) -> Result<(), CommandError> {
     let data = Path::new(&found.data_dir);
-    if found.host != place::host_name() || !data.is_dir() {
+    if found.host != host_name() || !data.is_dir() {
         return Ok(());
     }
     // What cannot be asked refuses nothing.

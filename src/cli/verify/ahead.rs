@@ -4,8 +4,7 @@ use std::path::Path;
 
 use super::name;
 use crate::cli::output::{MOST_LINES, Output, count};
-use crate::cli::place::absolute;
-use crate::repository::place::shell;
+use crate::place::{absolute, shell};
 use crate::restore::ASIDE;
 use crate::time::Timestamp;
 use crate::verify::{Ahead, Report};

@@ -36,7 +36,7 @@ pub(super) fn append_header(member: &Member, to: &mut Vec<u8>) {
     match member.place {
         Place::Data { len, .. } => append_data_header(&member.name, len, to),
         Place::Link { target } => {
-            append_link(&member.name.object, &link_target(&member.name.object, target), to)
+            append_link(&member.name.object, &link_target(&member.name.object, target), to);
         }
     }
 }

@@ -5,19 +5,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use seawall::check::{self, Level, Options, ProblemKind};
-use seawall::repository::{Error, Repository};
+use seawall::host::Reading;
+use seawall::repository::Error;
 use seawall_backends::{
     Backend, ErrorKind, Fault, FaultyBackend, LocalBackend, Plan, RecordingBackend, Verb,
 };
 
 use super::{Copy, checked, problems, world};
+use crate::support::open_to_read;
 
-fn open(backend: Arc<dyn Backend>) -> Repository {
-    let repository = Repository::open(backend, "test").unwrap();
-    repository.with_pinned(vec![world().host_key.verifying()])
+fn open(backend: Arc<dyn Backend>) -> Reading {
+    open_to_read(backend, &[world().host_key().verifying()]).unwrap()
 }
 
-fn faulty(copy: &Copy, plan: Plan) -> (Arc<FaultyBackend<LocalBackend>>, Repository) {
+fn faulty(copy: &Copy, plan: Plan) -> (Arc<FaultyBackend<LocalBackend>>, Reading) {
     let backend = Arc::new(FaultyBackend::new(LocalBackend::open(&copy.path).unwrap(), plan));
     (Arc::clone(&backend), open(backend))
 }
@@ -57,7 +58,7 @@ fn damage_of_a_snapshot_that_is_forgotten_meanwhile_is_not_reported() {
     let copy = Copy::new();
     let keys = copy.keys("markers", |_| true);
     let name = &keys[0]["markers/".len()..];
-    let repository = copy.open(vec![world().host_key.verifying()]).unwrap();
+    let repository = copy.open(&[world().host_key().verifying()]).unwrap();
     // What a forget and a prune do between reading the markers and the listing.
     let forget = |text: &str| {
         if text.starts_with("listing") {

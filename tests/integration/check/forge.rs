@@ -4,19 +4,20 @@
 use std::io::{Read as _, Write as _};
 
 use seawall::check::{Level, Report};
+use seawall::host::Reading;
 use seawall::object::{Sha256, Store};
 use seawall::repository::frames::{Skippable, compress_frame};
 use seawall::repository::index::{List, read_manifest};
 use seawall::repository::manifest::{Manifest, Part};
 use seawall::repository::marker::{Marker, Named};
 use seawall::repository::names;
+use seawall::repository::note;
 use seawall::repository::pack::{
     Contents, Frame, Member, MemberName, PackBuilder, PackOptions, Place, member_bytes, read_frame,
 };
 use seawall::repository::parts::{PartOptions, PartReader, PartWriter};
 use seawall::repository::segment::{Header, Line, SegmentWriter};
 use seawall::repository::sums::Sums;
-use seawall::repository::{Repository, note};
 
 use super::{Copy, checked, world};
 use crate::support::CLEANED;
@@ -24,7 +25,7 @@ use crate::support::CLEANED;
 /// The newest snapshot, open for lies.
 pub(super) struct Forge {
     pub copy: Copy,
-    pub repository: Repository,
+    pub repository: Reading,
     pub marker: Marker,
     pub manifest: Manifest,
     /// The index, in order.
@@ -41,7 +42,7 @@ pub(super) enum Entry {
 impl Forge {
     pub(super) fn new() -> Self {
         let copy = Copy::new();
-        let repository = copy.open(vec![world().host_key.verifying()]).unwrap();
+        let repository = copy.open(&[world().host_key().verifying()]).unwrap();
         let marker = repository.markers().unwrap().latest().unwrap().marker.clone();
         let manifest = read_manifest(&repository, &marker).unwrap();
         let mut lines = Vec::new();
@@ -222,7 +223,7 @@ impl Forge {
         self.copy.write(self.marker.sums.key.as_str(), &sums);
         self.marker.sums.sha256 = Sha256::of(&sums);
         self.marker.sums.size = sums.len() as u64;
-        let text = note::sign(&self.marker.to_text(), world().host_key.signing()).unwrap();
+        let text = note::sign(&self.marker.to_text(), world().host_key().signing()).unwrap();
         self.copy.write(names::marker(self.marker.snapshot).as_str(), text.as_bytes());
     }
 

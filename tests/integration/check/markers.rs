@@ -3,6 +3,7 @@
 use std::fs;
 
 use seawall::check::{Level, ProblemKind};
+use seawall::host;
 use seawall::repository::Error;
 
 use super::{Copy, checked, problems, world};
@@ -61,8 +62,8 @@ fn a_marker_of_another_repository_is_no_snapshot() {
     let other = World::local();
     let key = format!("markers/{}", other.backup(&Source::example()).marker.snapshot);
     copy.write(&key, &fs::read(other.repository_path().join(&key)).unwrap());
-    let pinned = vec![world().host_key.verifying(), other.host_key.verifying()];
-    let report = checked(&copy.open(pinned).unwrap(), Level::Names);
+    let pinned = vec![world().host_key().verifying(), other.host_key().verifying()];
+    let report = checked(&copy.open(&pinned).unwrap(), Level::Names);
     assert_eq!(problems(&report), [(key, ProblemKind::Signature)]);
     assert!(report.problems[0].detail.contains("another repository"));
 }
@@ -85,15 +86,15 @@ fn a_removed_marker_is_a_gap_that_is_told() {
 #[test]
 fn a_signature_by_an_unpinned_key_is_told_once() {
     let copy = Copy::new();
-    let report = checked(&copy.open(Vec::new()).unwrap(), Level::Names);
+    let report = checked(&copy.open(&[]).unwrap(), Level::Names);
     let [problem] = &report.problems[..] else { panic!("{:#?}", report.problems) };
     assert_eq!(problem.kind, ProblemKind::Unpinned);
-    assert_eq!(problem.key.as_str(), format!("keys/{}.pub", world().host_key.id()));
+    assert_eq!(problem.key.as_str(), format!("keys/{}.pub", world().host_key().id()));
     assert_eq!(problem.affected, 3);
-    assert!(problem.detail.contains(&world().host_key.verifying().to_string()));
+    assert!(problem.detail.contains(&world().host_key().verifying().to_string()));
     // With the published key gone too, nothing can be said of the markers.
     fs::remove_file(copy.path.join(problem.key.as_str())).unwrap();
-    let report = checked(&copy.open(Vec::new()).unwrap(), Level::Names);
+    let report = checked(&copy.open(&[]).unwrap(), Level::Names);
     assert_eq!(report.problems.len(), 3);
     assert!(report.problems.iter().all(|problem| problem.kind == ProblemKind::Signature));
 }
@@ -101,27 +102,29 @@ fn a_signature_by_an_unpinned_key_is_told_once() {
 #[test]
 fn seawall_json_is_checked_as_far_as_anything_speaks_of_it() {
     let key = "seawall.json";
-    let pinned = || vec![world().host_key.verifying()];
+    let pinned = || vec![world().host_key().verifying()];
     for bytes in [&b""[..], b"{\"form"] {
         let copy = Copy::new();
-        let opened = copy.open(pinned()).unwrap();
+        let opened = copy.open(&pinned()).unwrap();
         copy.write(key, bytes);
         assert_eq!(
             problems(&checked(&opened, Level::Names)),
             [(key.into(), ProblemKind::Malformed)]
         );
-        let error = copy.open(pinned()).unwrap_err();
+        assert_eq!(copy.open(&pinned()).unwrap().id(), opened.id(), "signed markers say it");
+        let error = copy.open(&[]).unwrap_err();
         assert!(error.to_string().starts_with(key), "{error}");
     }
     let copy = Copy::new();
-    let opened = copy.open(pinned()).unwrap();
+    let opened = copy.open(&pinned()).unwrap();
     fs::remove_file(copy.path.join(key)).unwrap();
     assert_eq!(problems(&checked(&opened, Level::Names)), [(key.into(), ProblemKind::Missing)]);
-    assert!(matches!(copy.open(pinned()), Err(Error::ConfigurationMissing { .. })));
+    let missing = copy.open(&[]).unwrap_err();
+    assert!(matches!(missing, host::Error::Repository(Error::ConfigurationMissing { .. })));
 
     // Another's, or one digit of the id: every marker belongs to another repository then.
     let copy = Copy::new();
-    let opened = copy.open(pinned()).unwrap();
+    let opened = copy.open(&pinned()).unwrap();
     copy.write(key, &fs::read(World::local().repository_path().join(key)).unwrap());
     assert_eq!(problems(&checked(&opened, Level::Names)), [(key.into(), ProblemKind::Altered)]);
     let report = copy.check(Level::Names);

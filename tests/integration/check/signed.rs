@@ -10,10 +10,10 @@ use super::{Copy, problems, world};
 /// Changes what a marker says, and signs it with the host's key.
 fn sign_again(copy: &Copy, position: usize, change: impl FnOnce(&mut Marker)) -> String {
     let key = copy.keys("markers", |_| true)[position].clone();
-    let known = [world().host_key.verifying()];
+    let known = [world().host_key().verifying()];
     let mut marker = Marker::parse(&note::open(&copy.read(&key), &known).unwrap().text).unwrap();
     change(&mut marker);
-    let text = note::sign(&marker.to_text(), world().host_key.signing()).unwrap();
+    let text = note::sign(&marker.to_text(), world().host_key().signing()).unwrap();
     copy.write(&key, text.as_bytes());
     key
 }

@@ -1,10 +1,13 @@
 //! `seawall doctor`: what is wrong, with the next step; nothing is changed.
 
+use crate::support::open_to_read;
+use seawall::crypt::Seal;
+use seawall::repository::{Configuration, RepositoryId};
 use std::os::unix::fs::symlink;
 use std::sync::Arc;
 
 use seawall::doctor::{self, Level, Report, Setup};
-use seawall::repository::{Repository, names};
+use seawall::repository::names;
 use seawall::time::Clock;
 use seawall_backends::{Backend, Entry, Key, MemoryBackend, Result};
 use seawall_test_servers::wait;
@@ -244,7 +247,10 @@ impl Backend for Overwriting {
 fn a_destination_that_overwrites_is_bad_and_keeps_its_bytes() {
     let levels = |backend: Arc<dyn Backend>| {
         let now = Clock::system().now();
-        let repository = Repository::init(Arc::clone(&backend), "test", now).unwrap();
+        let id = RepositoryId::random().unwrap();
+        let configuration = Configuration { id, created: now, seal: Seal::None };
+        backend.put_new(&names::configuration(), &configuration.to_bytes()).unwrap();
+        let repository = open_to_read(Arc::clone(&backend), &[]).unwrap();
         let bytes = backend.get(&names::configuration(), None).unwrap();
         let mut report = Report::default();
         let setup = Setup {

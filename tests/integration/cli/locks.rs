@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use seawall::repository::state::StateFolder;
+use seawall::host::state::StateFolder;
 use seawall_test_servers::wait::{self, Killed};
 
 use super::*;

@@ -1,5 +1,6 @@
 //! `seawall status`: from any machine, without keys and without a state folder.
 
+use crate::support::open_to_read;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -163,7 +164,7 @@ fn it_reads_markers_keys_and_the_names_of_runs_alone() {
     world.backup(&source);
     recording.take();
     world.through(recording.clone());
-    let repository = world.repository.clone().with_pinned(Vec::new());
+    let repository = open_to_read(recording.clone(), &[]).unwrap();
     let report = status::run(&repository, &Options::default(), world.clock.now()).unwrap();
     assert_eq!((report.hosts.len(), report.hosts[0].sequence), (1, 2));
     let folders = [names::MARKERS, names::KEYS];

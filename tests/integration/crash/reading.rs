@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use seawall::check::{self, Level};
-use seawall::repository;
+use seawall::host;
 use seawall::restore;
 use seawall_backends::{Backend, FaultyBackend, Plan};
 
@@ -14,7 +14,7 @@ use crate::support::Source;
 
 /// Restores the newest snapshot; false if that failed.
 fn restores(stage: &Stage, backend: Arc<dyn Backend>, target: &Path) -> bool {
-    let attempt = || -> Result<bool, repository::Error> {
+    let attempt = || -> host::Result<bool> {
         let repository = stage.repository(backend)?;
         let markers = repository.markers()?;
         let options = restore::Options::new(target.to_owned());

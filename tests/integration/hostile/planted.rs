@@ -56,7 +56,7 @@ fn stands(world: &World, source: &Source, planted: &[Key], what: &str) {
 }
 
 fn forget_catalog(world: &World) {
-    fs::remove_file(world.of_repository.catalog_path()).unwrap();
+    fs::remove_file(world.repository.state().catalog_path()).unwrap();
 }
 
 /// A pack, segment and list that say that they hold `object`, as good as seawall would make them.
@@ -138,7 +138,7 @@ fn planted_markers_are_never_believed() {
     world.backup(&source);
     let (block, bytes) = a_block(&source);
     let (mut planted, list) = planted_index(&world, block, &bytes);
-    let host = world.host_key.id();
+    let host = world.host_key().id();
     let later = |hours| {
         let time = world.clock.now().plus(std::time::Duration::from_hours(hours));
         SnapshotId::new(time, host)
@@ -158,7 +158,7 @@ fn planted_markers_are_never_believed() {
     let line = line.trim().rsplit_once(' ').unwrap().1;
     let bytes = STANDARD.decode(line).unwrap();
     let bytes = STANDARD.encode([host.as_bytes().as_slice(), &bytes[4..]].concat());
-    let host_key = world.host_key.verifying();
+    let host_key = world.host_key().verifying();
     let wrong = format!("{body}— {} {bytes}\n", host_key.name());
     assert!(matches!(
         note::open(wrong.as_bytes(), &[host_key]),
@@ -169,7 +169,7 @@ fn planted_markers_are_never_believed() {
     plant(&world, &name(5), &first);
     // The same host's marker of another repository.
     let elsewhere = Marker { repository: "0".repeat(32), ..forged(&world, later(6), &list) };
-    let elsewhere = note::sign(&elsewhere.to_text(), world.host_key.signing()).unwrap();
+    let elsewhere = note::sign(&elsewhere.to_text(), world.host_key().signing()).unwrap();
     plant(&world, &name(6), elsewhere.as_bytes());
     planted.extend((1..=6).map(name));
 
@@ -266,7 +266,7 @@ fn the_catalog_of_another_repository_is_not_believed() {
     let other = World::local();
     other.backup(&source);
     let (from, to): (&Path, &Path) =
-        (&other.of_repository.catalog_path(), &world.of_repository.catalog_path());
+        (&other.repository.state().catalog_path(), &world.repository.state().catalog_path());
     fs::remove_file(to).unwrap();
     fs::copy(from, to).unwrap();
     stands(&world, &source, &[], "another repository's catalog");

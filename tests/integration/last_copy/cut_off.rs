@@ -152,7 +152,7 @@ fn how_much_was_listed_survives_the_catalog() {
     let first = world.backup(&source);
     let objects = |report: &Report| library(report, PHOTOS).listed.as_ref().unwrap().objects;
     assert_eq!(objects(&first), 24);
-    fs::remove_file(world.of_repository.catalog_path()).unwrap();
+    fs::remove_file(world.repository.state().catalog_path()).unwrap();
     // A loss more has it listed again.
     source.sql(&format!("INSERT INTO Branch VALUES ('other', '{PHOTOS}', '{}')", "1".repeat(40)));
     let second = world.backup(&source);

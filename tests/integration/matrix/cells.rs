@@ -216,7 +216,7 @@ impl Cell {
         let name = format!("{} {memory:?}", self.name());
         world.options.list = true;
         if memory == Memory::Lost {
-            fs::remove_file(world.of_repository.catalog_path()).unwrap();
+            fs::remove_file(world.repository.state().catalog_path()).unwrap();
         }
         if self.has_its_size && !self.kind.is_read_by_a_run() && !self.kind.is_of_the_past() {
             self.record(world);

@@ -58,7 +58,7 @@ fn source() -> &'static str {
 }
 
 fn trust(world: &World) -> String {
-    world.host_key.verifying().to_string()
+    world.host_key().verifying().to_string()
 }
 
 /// `check` accuses `seawall.json` and nothing else; all other verbs that read go on.
@@ -173,7 +173,7 @@ fn a_run_begins_no_chain_under_the_id_of_another_repository() {
     let other = World::local();
     fs::copy(path(&other), path(&world)).unwrap();
     let state = world.state.repository(other.repository.id()).unwrap();
-    state.trust(&world.host_key.verifying()).unwrap();
+    state.trust(&world.host_key().verifying()).unwrap();
     writing_is_refused(&world, &["all markers belong to", "away"]);
     let mut world = world;
     world.through(std::sync::Arc::clone(&world.backend));

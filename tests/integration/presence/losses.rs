@@ -74,7 +74,7 @@ fn libraries_that_were_emptied_and_collected_lack_nothing() {
 }
 
 fn accept_all(world: &mut World, report: &Report) {
-    let mut accepted = seawall::repository::acceptances::Acceptances::default();
+    let mut accepted = seawall::host::acceptances::Acceptances::default();
     for damage in report.manifest.all_damage() {
         let acceptance = seawall::repository::manifest::Acceptance {
             since: world.clock.now(),

@@ -9,8 +9,8 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
 use super::objects::{LISTED, WITH_RUN, kind_number};
 use super::{Catalog, Inner};
+use crate::host::Result;
 use crate::object::{Object, Sha256, Store};
-use crate::repository::Result;
 use crate::repository::names::PackKind;
 use crate::repository::pack::{Contents, Member, Place};
 

@@ -70,7 +70,7 @@ fn immutable_uri(path: &Path) -> String {
 #[expect(clippy::disallowed_methods, reason = "tests lay out files that need not last")]
 mod tests {
     use super::*;
-    use crate::repository::catalog::Catalog;
+    use crate::host::catalog::Catalog;
 
     #[test]
     fn a_catalog_is_told_from_others_and_nothing_is_made_beside_it() {

@@ -11,9 +11,9 @@ use std::collections::{BTreeMap, HashSet};
 use seawall_backends::Key;
 use serde::{Deserialize, Serialize};
 
-use super::manifest::{Acceptance, Damage, Manifest};
-use super::names::SnapshotId;
 use crate::object::{Kind, Object, ObjectId, Store};
+use crate::repository::manifest::{Acceptance, Damage, Manifest};
+use crate::repository::names::SnapshotId;
 use crate::time::Timestamp;
 
 /// The first line of the file in the state folder.

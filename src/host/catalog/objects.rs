@@ -3,11 +3,12 @@
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{Catalog, Facts};
+use crate::host::Result;
 use crate::object::{Kind, Object, ObjectId, Sha256, Store};
+use crate::repository;
 use crate::repository::names::PackKind;
 use crate::repository::pack::Frame;
 use crate::repository::reader::Place;
-use crate::repository::{Error, Result};
 
 /// What the catalog knows of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -364,9 +365,10 @@ impl FoundPlace {
             };
             Some((place, self.sha256.as_deref().and_then(sha256)))
         };
-        parse().ok_or_else(|| Error::Malformed {
-            what: format!("the catalog {}", path.display()),
-            reason: "a row is not as seawall writes it".into(),
+        parse().ok_or_else(|| {
+            let what = format!("the catalog {}", path.display());
+            let reason = "a row is not as seawall writes it".into();
+            repository::Error::Malformed { what, reason }.into()
         })
     }
 }

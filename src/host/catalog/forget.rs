@@ -4,7 +4,7 @@ use rusqlite::Transaction;
 
 use super::Catalog;
 use super::packs::recount;
-use crate::repository::Result;
+use crate::host::Result;
 
 impl Catalog {
     /// Forgets packs whose put never succeeded. No object was closed because of them.

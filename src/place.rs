@@ -1,6 +1,7 @@
-//! A repository's URL or path, in messages.
+//! Places as people write them: a repository's URL or path, and folders of this machine.
 
 use std::borrow::Cow;
+use std::path::{Path, PathBuf};
 
 use seawall_backends::Key;
 
@@ -21,6 +22,23 @@ pub fn of_key(place: &str, key: &Key) -> String {
         _ => place,
     };
     format!("{}/{key}", without.trim_end_matches('/'))
+}
+
+/// A path as messages show it: absolute if possible. Links are not followed.
+pub fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// Where a path leads to. Links are followed as far as the path exists.
+pub fn real(path: &Path) -> PathBuf {
+    let path = absolute(path);
+    let existing = path.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
+    match existing {
+        Some((above, real)) => {
+            path.strip_prefix(above).map_or(real.clone(), |rest| real.join(rest))
+        }
+        None => path,
+    }
 }
 
 #[cfg(test)]

@@ -6,13 +6,14 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::packs::{NewPack, PackRecord, hash, pack_kind, recount, signed};
 use super::{ADOPTING, Base, Catalog, set_base, set_meta};
+use crate::host::Result;
 use crate::object::Sha256;
+use crate::repository;
 use crate::repository::configuration::RepositoryId;
 use crate::repository::marker::Named;
 use crate::repository::names::PackKind;
 use crate::repository::pack::Contents;
 use crate::repository::segment::Line;
-use crate::repository::{Error, Result};
 
 /// A segment and its list as the base names them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,7 +90,7 @@ impl Catalog {
 
     /// Stores a pack's own table of contents, if the pack's segment is lost.
     pub fn describe_pack(&self, name: &Sha256, contents: &Contents) -> Result<()> {
-        let json = serde_json::to_vec(contents).map_err(|error| Error::Malformed {
+        let json = serde_json::to_vec(contents).map_err(|error| repository::Error::Malformed {
             what: format!("the table of contents of pack {name}"),
             reason: error.to_string(),
         })?;

@@ -37,11 +37,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::configuration::RepositoryId;
-use super::names::SnapshotId;
-use super::readers::Readers;
 use super::{Error, Result, share};
 use crate::object::{Sha256, Store};
+use crate::repository::RepositoryId;
+use crate::repository::names::SnapshotId;
+use crate::repository::readers::Readers;
 use crate::time::Timestamp;
 
 /// Raised with every change of the tables. A catalog of another version is replaced by an empty

@@ -8,8 +8,8 @@ use rusqlite::{Connection, params};
 use super::objects::{LISTED, kind_of};
 use super::packs::{pack_kind, signed};
 use super::{Catalog, Inner};
+use crate::host::Result;
 use crate::object::{Object, ObjectId, Store};
-use crate::repository::Result;
 use crate::repository::names::PackKind;
 
 /// How much of a stored pack this run visited.

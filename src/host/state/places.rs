@@ -1,13 +1,12 @@
 //! The places where this host has stored. If such a place is empty now, a disk is probably not
 //! mounted: it is no place for a new repository.
 
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::{RepositoryState, of_repositories, replace};
-use crate::repository::configuration::RepositoryId;
-use crate::repository::{Error, Result};
+use zeroize::Zeroizing;
+
+use super::{Keepable, Kept, RepositoryState, Result, of_repositories};
+use crate::repository::RepositoryId;
 use crate::time::Timestamp;
 
 /// A repository that this host stored in.
@@ -19,46 +18,49 @@ pub struct StoredBefore {
     pub at: Timestamp,
 }
 
-impl RepositoryState {
-    fn places_path(&self) -> PathBuf {
-        self.path.join("places")
-    }
+/// The places of one repository, each with the time when this host last stored there.
+#[derive(Debug, Default)]
+struct Places(Vec<(Timestamp, String)>);
 
-    /// The places of this repository, each with the time when this host last stored there. Skips
-    /// lines that make no sense, since only a warning depends on them.
-    fn places(&self) -> Result<Vec<(Timestamp, String)>> {
-        let path = self.places_path();
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(source) => return Err(Error::State { path, source }),
-        };
+/// A place on each line. Lines that make no sense are skipped, since only a warning depends on them.
+impl Keepable for Places {
+    fn parse(text: &str) -> Result<Self, String> {
         let lines = text.lines().filter_map(|line| line.split_once(' '));
         let parsed = lines.filter_map(|(time, place)| Some((time.parse().ok()?, place.to_owned())));
-        Ok(parsed.collect())
+        Ok(Self(parsed.collect()))
     }
 
-    fn set_places(&self, places: &[(Timestamp, String)]) -> Result<()> {
-        let lines: Vec<String> =
-            places.iter().map(|(time, place)| format!("{time} {place}\n")).collect();
-        replace(&self.places_path(), lines.concat().as_bytes())
+    fn to_text(&self) -> Result<Zeroizing<String>, String> {
+        let lines: Vec<_> =
+            self.0.iter().map(|(time, place)| format!("{time} {place}\n")).collect();
+        Ok(Zeroizing::new(lines.concat()))
+    }
+}
+
+impl RepositoryState {
+    fn kept_places(&self) -> Kept<Places> {
+        Kept::at(&self.path, "places")
+    }
+
+    fn places(&self) -> Result<Places> {
+        Ok(self.kept_places().read()?.unwrap_or_default())
     }
 
     /// Remembers that this host stored at a place, under each spelling of the place.
     pub fn remember_place(&self, spellings: &[String], now: Timestamp) -> Result<()> {
-        let mut places = self.places()?;
+        let Places(mut places) = self.places()?;
         places.retain(|(_, place)| !spellings.contains(place));
         // Each line of the file is one place, so a place with control characters cannot be kept.
         let kept = spellings.iter().filter(|place| !place.contains(char::is_control));
         places.extend(kept.map(|place| (now, place.clone())));
-        self.set_places(&places)
+        self.kept_places().write(&Places(places))
     }
 
     fn forget_place(&self, spellings: &[String]) -> Result<()> {
-        let mut places = self.places()?;
+        let Places(mut places) = self.places()?;
         let before = places.len();
         places.retain(|(_, place)| !spellings.contains(place));
-        if places.len() < before { self.set_places(&places) } else { Ok(()) }
+        if places.len() < before { self.kept_places().write(&Places(places)) } else { Ok(()) }
     }
 }
 
@@ -73,7 +75,7 @@ pub fn stored_before(
         if other_than == Some(&repository) {
             continue;
         }
-        let places = known.places()?.into_iter();
+        let places = known.places()?.0.into_iter();
         let here = places.filter(|(_, place)| spellings.contains(place));
         found.extend(here.map(|(at, _)| StoredBefore { repository: repository.clone(), at }));
     }
@@ -93,7 +95,7 @@ pub fn forget_others(state: &Path, spellings: &[String], now: &RepositoryId) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::repository::state::StateFolder;
+    use crate::host::state::StateFolder;
 
     #[test]
     fn a_place_is_remembered_with_its_last_time_until_it_is_given_up() {
@@ -113,7 +115,7 @@ mod tests {
             known.remember_place(&here, time(seconds)).unwrap();
         }
         assert_eq!(stored(&here[1..], None), Some((ids[0].clone(), time(20))));
-        assert_eq!(known.places().unwrap().len(), 2);
+        assert_eq!(known.places().unwrap().0.len(), 2);
         assert_eq!(stored(&there, None), None);
         assert_eq!(stored(&here, Some(&ids[0])), None);
         state.repository(&ids[1]).unwrap().remember_place(&here, time(30)).unwrap();

@@ -1,27 +1,28 @@
 //! The state folder of a host: its key, the keys it trusts, its catalogs, its spool. If everything
 //! in it but the host key is lost, no backup is lost.
 
-mod accepted;
 mod places;
 
 pub use places::{StoredBefore, forget_others, stored_before};
 
-use std::fs::{self, DirBuilder, File, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use seawall_backends::Key;
 use zeroize::Zeroizing;
 
-use super::configuration::RepositoryId;
-use super::guard::WeakWrites;
-use super::host_key::HostKey;
-use super::identity::Voucher;
-use super::note::VerifyingKey;
-use super::wrapped::Wrapped;
-use super::{Error, Result, names, owner, share};
+use super::acceptances::{Acceptances, AcceptedFaults};
+use super::kept::{Keepable, Kept, failed, make_folder, replace};
+use super::{Error, Result, owner, share};
 use crate::crypt::Recipients;
+use crate::repository::guard::WeakWrites;
+use crate::repository::host_key::HostKey;
+use crate::repository::identity::Voucher;
+use crate::repository::note::{NoteError, VerifyingKey};
+use crate::repository::wrapped::Wrapped;
+use crate::repository::{self, RepositoryId, names};
 use crate::time::Clock;
 
 /// The state folder. Only its owner can read what is in it.
@@ -69,10 +70,16 @@ impl StateFolder {
         path.is_dir().then(|| Self { path: path.to_owned() })
     }
 
-    /// Refuses a folder that this user may not write, or where the owner could not use this user's
-    /// files.
-    pub fn refuse_other_owner(&self) -> Result<()> {
-        owner::refuse_other(&self.path)
+    /// The folder of a host that has one, for a verb that writes. Makes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoStateFolder`], or [`Error::OtherOwner`] if this user may not write there.
+    pub fn of_this_host(path: &Path) -> Result<Self> {
+        let state =
+            Self::existing(path).ok_or_else(|| Error::NoStateFolder { path: path.to_owned() })?;
+        owner::refuse_other(path)?;
+        Ok(state)
     }
 
     /// Where it is.
@@ -84,14 +91,13 @@ impl StateFolder {
     /// is held.
     pub fn lock(&self) -> Result<Lock> {
         let path = self.path.join("lock");
-        let failed = |source| Error::State { path: path.clone(), source };
         let file = File::options()
             .create(true)
             .truncate(false)
             .write(true)
             .mode(0o600)
             .open(&path)
-            .map_err(failed)?;
+            .map_err(failed(&path))?;
         match file.try_lock() {
             Ok(()) => Ok(Lock { file }.sign()),
             Err(TryLockError::WouldBlock) => {
@@ -103,19 +109,18 @@ impl StateFolder {
         }
     }
 
+    fn kept_host_key(&self) -> Kept<HostKey> {
+        Kept::at(&self.path, "host.key")
+    }
+
     /// The file with the host key. It is secret.
     pub fn host_key_path(&self) -> PathBuf {
-        self.path.join("host.key")
+        self.kept_host_key().path().to_owned()
     }
 
     /// The host key; `None` before `init`.
     pub fn host_key(&self) -> Result<Option<HostKey>> {
-        let path = self.host_key_path();
-        match fs::read_to_string(&path) {
-            Ok(text) => HostKey::parse(&Zeroizing::new(text)).map(Some),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(Error::State { path, source }),
-        }
+        self.kept_host_key().read()
     }
 
     /// The host key. Makes one if there is none.
@@ -124,7 +129,7 @@ impl StateFolder {
             return Ok(key);
         }
         let key = HostKey::generate(host)?;
-        write_new(&self.host_key_path(), key.to_text().as_bytes())?;
+        self.kept_host_key().write_first(&key)?;
         Ok(key)
     }
 
@@ -133,12 +138,9 @@ impl StateFolder {
     pub fn clean_spool(&self, _lock: &Lock) -> Result<PathBuf> {
         let path = self.path.join("spool");
         match fs::remove_dir_all(&path) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                return Err(Error::State { path, source });
-            }
-            _ => {}
-        }
-        make_folder(&path)?;
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(&path)(error)),
+            _ => make_folder(&path),
+        }?;
         Ok(path)
     }
 
@@ -153,9 +155,8 @@ impl StateFolder {
     pub fn vouchers(path: &Path) -> Result<Vec<Voucher>> {
         let mut vouchers = Vec::new();
         for (id, state) in of_repositories(path)? {
-            vouchers.extend(
-                state.trusted()?.into_iter().map(|key| Voucher { key, of: Some(id.clone()) }),
-            );
+            let trusted = state.trusted()?.into_iter();
+            vouchers.extend(trusted.map(|key| Voucher { key, of: Some(id.clone()) }));
         }
         Ok(vouchers)
     }
@@ -196,61 +197,38 @@ impl RepositoryState {
         self.path.join("catalog.db")
     }
 
-    fn trusted_path(&self) -> PathBuf {
-        self.path.join("trusted")
+    fn kept_trusted(&self) -> Kept<Vec<VerifyingKey>> {
+        Kept::at(&self.path, "trusted")
     }
 
     /// Verification keys that the administrator vouched for.
     pub fn trusted(&self) -> Result<Vec<VerifyingKey>> {
-        let path = self.trusted_path();
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(source) => return Err(Error::State { path, source }),
-        };
-        let lines = text.lines().map(str::trim);
-        let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
-        lines.map(|line| Ok(line.parse::<VerifyingKey>()?)).collect()
+        Ok(self.kept_trusted().read()?.unwrap_or_default())
     }
 
     /// Vouches for a key.
     pub fn trust(&self, key: &VerifyingKey) -> Result<()> {
         let mut keys = self.trusted()?;
-        if !keys.contains(key) {
-            keys.push(key.clone());
-            let lines: Vec<String> = keys.iter().map(ToString::to_string).collect();
-            let text = lines.join("\n") + "\n";
-            replace(&self.trusted_path(), text.as_bytes())?;
+        if keys.contains(key) {
+            return Ok(());
         }
-        Ok(())
+        keys.push(key.clone());
+        self.kept_trusted().write(&keys)
     }
 
-    fn recipients_path(&self) -> PathBuf {
-        self.path.join("recipients")
+    fn kept_recipients(&self) -> Kept<Recipients> {
+        Kept::at(&self.path, "recipients")
     }
 
     /// The recipients that this host seals to; if there are none, it stores plain files. What the
     /// repository says about recipients does not count.
     pub fn recipients(&self) -> Result<Recipients> {
-        let path = self.recipients_path();
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(Recipients::default());
-            }
-            Err(source) => return Err(Error::State { path, source }),
-        };
-        Recipients::parse(&text).map_err(|error| Error::Malformed {
-            what: path.display().to_string(),
-            reason: error.to_string(),
-        })
+        Ok(self.kept_recipients().read()?.unwrap_or_default())
     }
 
     /// Replaces the recipients that this host seals to.
     pub fn set_recipients(&self, recipients: &Recipients) -> Result<()> {
-        let lines: Vec<&str> = recipients.texts().collect();
-        let text = lines.join("\n") + "\n";
-        replace(&self.recipients_path(), text.as_bytes())
+        self.kept_recipients().write(recipients)
     }
 
     fn weak_writes_path(&self) -> PathBuf {
@@ -267,9 +245,44 @@ impl RepositoryState {
         replace(&self.weak_writes_path(), b"")
     }
 
+    fn kept_accepted(&self) -> Kept<Acceptances> {
+        Kept::at(&self.path, "accepted")
+    }
+
+    /// Accepted damage; `None` if this host has no such file.
+    pub fn accepted(&self) -> Result<Option<Acceptances>> {
+        self.kept_accepted().read()
+    }
+
+    /// Replaces the accepted damage.
+    pub fn set_accepted(&self, accepted: &Acceptances) -> Result<()> {
+        self.kept_accepted().write(accepted)
+    }
+
+    fn kept_faults(&self) -> Kept<AcceptedFaults> {
+        Kept::at(&self.path, "accepted-faults")
+    }
+
+    /// Bad stored files that are accepted here.
+    pub fn accepted_faults(&self) -> Result<AcceptedFaults> {
+        Ok(self.kept_faults().read()?.unwrap_or_default())
+    }
+
+    /// Replaces the accepted bad files.
+    pub fn set_accepted_faults(&self, accepted: &AcceptedFaults) -> Result<()> {
+        self.kept_faults().write(accepted)
+    }
+
     /// The copy of the recovery sheet.
     pub fn sheet_path(&self) -> PathBuf {
         self.path.join("recovery-sheet.txt")
+    }
+
+    /// Keeps a copy of the recovery sheet.
+    pub fn keep_sheet(&self, text: &str) -> Result<PathBuf> {
+        let path = self.sheet_path();
+        replace(&path, text.as_bytes())?;
+        Ok(path)
     }
 
     fn keys_path(&self) -> PathBuf {
@@ -307,13 +320,6 @@ impl RepositoryState {
         all.sort_unstable_by(|one, other| one.key.cmp(&other.key));
         Ok(all)
     }
-
-    /// Keeps a copy of the recovery sheet.
-    pub fn keep_sheet(&self, text: &str) -> Result<PathBuf> {
-        let path = self.sheet_path();
-        replace(&path, text.as_bytes())?;
-        Ok(path)
-    }
 }
 
 /// Every repository in a state folder, sorted by id. Makes nothing.
@@ -322,7 +328,7 @@ fn of_repositories(path: &Path) -> Result<Vec<(RepositoryId, RepositoryState)>> 
     let folders = match fs::read_dir(&path) {
         Ok(folders) => folders,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(source) => return Err(Error::State { path, source }),
+        Err(error) => return Err(failed(&path)(error)),
     };
     let mut all = Vec::new();
     for folder in folders {
@@ -342,41 +348,63 @@ fn is_holder(line: &str) -> bool {
     line.starts_with("process ") && line.len() < 80 && !line.contains(char::is_control)
 }
 
-fn make_folder(path: &Path) -> Result<()> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|source| Error::State { path: path.to_owned(), source })
+impl Keepable for HostKey {
+    fn parse(text: &str) -> Result<Self, String> {
+        Self::parse(text).map_err(|error| match error {
+            repository::Error::Malformed { reason, .. } => reason,
+            error => error.to_string(),
+        })
+    }
+
+    fn to_text(&self) -> Result<Zeroizing<String>, String> {
+        Ok(Self::to_text(self))
+    }
 }
 
-/// Writes a new file durably. It must not exist yet.
-fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
-    let file = temporary(path, bytes)?;
-    let persisted = file.persist_noclobber(path).map(drop).map_err(|error| error.error);
-    persisted.and_then(|()| sync_folder(path)).map_err(failed(path))
+/// Keys, one a line.
+impl Keepable for Vec<VerifyingKey> {
+    fn parse(text: &str) -> Result<Self, String> {
+        let lines = text.lines().map(str::trim);
+        let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+        lines.map(|line| line.parse().map_err(|error: NoteError| error.to_string())).collect()
+    }
+
+    fn to_text(&self) -> Result<Zeroizing<String>, String> {
+        let lines: Vec<_> = self.iter().map(|key| format!("{key}\n")).collect();
+        Ok(Zeroizing::new(lines.concat()))
+    }
 }
 
-/// Replaces a file durably and atomically.
-fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
-    let file = temporary(path, bytes)?;
-    let persisted = file.persist(path).map(drop).map_err(|error| error.error);
-    persisted.and_then(|()| sync_folder(path)).map_err(failed(path))
+/// Recipients, one a line.
+impl Keepable for Recipients {
+    fn parse(text: &str) -> Result<Self, String> {
+        Self::parse(text).map_err(|error| error.to_string())
+    }
+
+    fn to_text(&self) -> Result<Zeroizing<String>, String> {
+        let lines: Vec<&str> = self.texts().collect();
+        Ok(Zeroizing::new(lines.join("\n") + "\n"))
+    }
 }
 
-fn temporary(path: &Path, bytes: &[u8]) -> Result<tempfile::NamedTempFile> {
-    let write = || {
-        let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        Ok(file)
-    };
-    write().map_err(failed(path))
+impl Keepable for Acceptances {
+    fn parse(text: &str) -> Result<Self, String> {
+        Self::parse(text)
+    }
+
+    fn to_text(&self) -> Result<Zeroizing<String>, String> {
+        Self::to_text(self).map(Zeroizing::new).map_err(|error| error.to_string())
+    }
 }
 
-fn sync_folder(path: &Path) -> io::Result<()> {
-    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
-}
+impl Keepable for AcceptedFaults {
+    fn parse(text: &str) -> Result<Self, String> {
+        Self::parse(text)
+    }
 
-fn failed(path: &Path) -> impl Fn(io::Error) -> Error + '_ {
-    |source| Error::State { path: path.to_owned(), source }
+    fn to_text(&self) -> Result<Zeroizing<String>, String> {
+        Self::to_text(self).map(Zeroizing::new).map_err(|error| error.to_string())
+    }
 }
 
 #[cfg(test)]
@@ -420,5 +448,19 @@ mod tests {
         repository.trust(&key).unwrap();
         repository.trust(&key).unwrap();
         assert_eq!(repository.trusted().unwrap(), [key]);
+    }
+
+    #[test]
+    fn a_file_with_no_acceptance_is_told_from_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateFolder::open(folder.path()).unwrap();
+        let repository = state.repository(&RepositoryId::random().unwrap()).unwrap();
+        assert_eq!(repository.accepted().unwrap(), None);
+        let none = Acceptances::default();
+        repository.set_accepted(&none).unwrap();
+        assert_eq!(repository.accepted().unwrap(), Some(none));
+        replace(repository.kept_accepted().path(), b"oops\n").unwrap();
+        let error = repository.accepted().unwrap_err().to_string();
+        assert!(error.contains("accepted") && error.contains("line 1"), "{error}");
     }
 }

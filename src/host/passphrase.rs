@@ -2,10 +2,9 @@
 //! the repository, where whoever can read it may try passphrases for years.
 
 use age::secrecy::{ExposeSecret as _, SecretString};
-use anyhow::anyhow;
 use zeroize::Zeroizing;
 
-use super::CommandError;
+use super::{Error, Result};
 
 /// Twelve random characters are 60 bits or more; age's scrypt makes each try cost a second.
 const FEWEST_CHARACTERS: usize = 12;
@@ -26,20 +25,17 @@ pub(super) struct NewPassphrase {
 
 impl NewPassphrase {
     /// One that a person chose; a weak one is refused.
-    pub(super) fn chosen(secret: SecretString) -> Result<Self, CommandError> {
+    pub(super) fn chosen(secret: SecretString) -> Result<Self> {
         if let Some(weakness) = weakness(secret.expose_secret()) {
-            return Err(CommandError::new(
-                anyhow!("the passphrase is too weak: {weakness}"),
-                "its key lies in the repository, where whoever can read it may try passphrases: take five random words or more. On a terminal, without --passphrase-file, seawall makes one for you",
-            ));
+            return Err(Error::WeakPassphrase { weakness });
         }
         Ok(Self { secret, invented: None })
     }
 
     /// One that nobody has to choose.
-    pub(super) fn invent() -> Result<Self, CommandError> {
+    pub(super) fn invent() -> Result<Self> {
         let mut random = Zeroizing::new([0; INVENTED_CHARACTERS]);
-        getrandom::fill(&mut *random).map_err(|error| anyhow!("no random numbers: {error}"))?;
+        getrandom::fill(&mut *random).map_err(|error| Error::Random(error.to_string()))?;
         let letter = |byte: &u8| char::from(ALPHABET[usize::from(*byte) % ALPHABET.len()]);
         let groups = random.chunks(4).map(|four| four.iter().map(letter).collect());
         let groups: Zeroizing<Vec<String>> = Zeroizing::new(groups.collect());
