@@ -2,6 +2,7 @@
 //! private server with a folder, socket and port of its own.
 
 use std::fs;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -122,7 +123,9 @@ impl MariaDb {
         // What an earlier run printed: it may not be there.
         let _ = fs::remove_file(&log);
         let server = Server::start(&self.program, &arguments, &log);
-        self.server = Some(server.wait_for_port(self.port));
+        // It binds the socket, and listens there a moment after it listens on the port.
+        let listens = |socket: &Path| UnixStream::connect(socket).is_ok();
+        self.server = Some(server.wait_for_port(self.port).wait_until(|| listens(&self.socket)));
     }
 
     /// Kills it, and starts it again with the same data.
