@@ -10,12 +10,7 @@ use crate::check::{
     self, Deep, Information, Level, Options, ParseSubsetError, Problem, ProblemKind, ReadData,
     Recorded, Report, Subset,
 };
-use crate::host::catalog::{self, Condition};
-use crate::host::state::StateFolder;
-use crate::repository::Repository;
-use crate::repository::names::SnapshotId;
 use crate::time::Clock;
-use seawall_backends::Key;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -63,6 +58,9 @@ pub(super) fn run(
     if arguments.deep {
         repository = global.unlocked(repository)?;
     }
+    let (expected, accepted) = global.as_host(|host| {
+        Ok::<_, CommandError>((host.newest_known(&repository), host.accepted_faults(&repository)))
+    })?;
     let options = Options {
         level: match (arguments.deep, arguments.read_data) {
             (true, _) => Level::Deep,
@@ -71,8 +69,8 @@ pub(super) fn run(
         },
         subset: arguments.read_data.unwrap_or_default(),
         snapshot: arguments.snapshot.clone(),
-        expected: newest_of_this_host(global, &repository),
-        accepted: accepted_faults(global, &repository),
+        expected,
+        accepted,
         ..Options::default()
     };
     let report = check::run(&repository, &options, &|text| output.progress(text))?;
@@ -96,32 +94,6 @@ pub(super) fn run(
     last_line(&report, &reported, output);
     output.json(&Whole { report: &report, recorded })?;
     Ok(if report.is_good() { Status::Done } else { Status::ReadTheReport })
-}
-
-/// What this host's catalog knows as its newest snapshot, where this host backs up.
-fn newest_of_this_host(global: &Global, repository: &Repository) -> Option<SnapshotId> {
-    let state = global.state_path().ok()?;
-    let known = StateFolder::existing_repository(&state, repository.id())?;
-    match catalog::examine(&known.catalog_path(), repository.id()) {
-        Condition::Good(newest) => newest,
-        _ => None,
-    }
-}
-
-/// Bad stored files that the administrator of this host accepted. A list that cannot be read accepts nothing.
-fn accepted_faults(global: &Global, repository: &Repository) -> Vec<Key> {
-    let known = global.state_path().ok();
-    let known = known.and_then(|state| StateFolder::existing_repository(&state, repository.id()));
-    match known.map(|known| known.accepted_faults()).transpose() {
-        Ok(accepted) => {
-            accepted.map(|accepted| accepted.keys(Clock::system().now())).unwrap_or_default()
-        }
-        Err(error) => {
-            let error = anyhow::Error::from(error);
-            Output::warning(format_args!("no bad file counts as accepted: {error:#}"));
-            Vec::new()
-        }
-    }
 }
 
 /// The report, and what was done about it.

@@ -79,6 +79,8 @@ impl From<host::Error> for CommandError {
             | host::Error::NoStateFolder { .. }
             | host::Error::InTheClear { .. }
             | host::Error::NotVouchedFor { .. }
+            | host::Error::NoPassphraseGiven
+            | host::Error::NoWrappedKeys
             | host::Error::Identity { .. } => Status::NoKey,
             _ => Status::Failed,
         };

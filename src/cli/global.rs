@@ -9,11 +9,11 @@ use seawall_backends::Options;
 use super::output::{Loudness, Output, shown};
 use super::warnings::warn;
 use super::{CommandError, Status, destination, keys};
+use crate::host::VerifyingKey;
+use crate::host::WeakWrites;
 use crate::host::state::StateFolder;
 use crate::host::{Destination, Host, Reading, Writing};
 use crate::repository::Snapshot;
-use crate::repository::guard::WeakWrites;
-use crate::repository::note::VerifyingKey;
 use crate::seafile::discover::Environment;
 
 /// Options of every verb.

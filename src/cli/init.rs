@@ -10,10 +10,10 @@ use super::keys::To;
 use super::output::{Output, count};
 use super::sheet::recovery_sheet;
 use super::{CommandError, Global, Status, apart, commands};
+use crate::host::WeakWrites;
 use crate::host::state::StateFolder;
 use crate::host::{self, Encryption, HowJoined, Writing};
-use crate::repository::guard::WeakWrites;
-use crate::repository::{Snapshot, names};
+use crate::repository::Snapshot;
 
 #[derive(Serialize)]
 struct Outcome<'a> {
@@ -138,15 +138,10 @@ fn who_can_read(joined: &Writing) -> String {
     if recipients.is_empty() {
         return "It is not encrypted, and that is final. Seafile's configuration holds passwords: let nobody else read the repository.".to_owned();
     }
-    let behind_a_passphrase = joined.wrapped().iter().map(|wrapped| &wrapped.key);
-    let behind_a_passphrase: Vec<_> = behind_a_passphrase.collect();
-    let is_behind = |recipient: &&String| {
-        let key = names::wrapped_key(recipient);
-        behind_a_passphrase.contains(&&key)
-    };
-    let of_files = recipients.iter().filter(|recipient| !is_behind(recipient)).count();
+    let is_in_file = |recipient: &&String| joined.wrapped_key_of(recipient).is_none();
+    let of_files = recipients.iter().filter(is_in_file).count();
     let number = count(recipients.len() as u64, "recipient", "recipients");
-    let keep = match (of_files, behind_a_passphrase.is_empty()) {
+    let keep = match (of_files, joined.wrapped().is_empty()) {
         (0, _) => "Write the passphrase down and keep it elsewhere: without it nobody can restore.",
         (_, true) => {
             "Keep the private key of one recipient elsewhere: without it nobody can restore."

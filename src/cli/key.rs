@@ -10,14 +10,9 @@ use super::init;
 use super::keys::To;
 use super::output::{Output, count, shown};
 use super::sheet::recovery_sheet;
-use super::warnings::warn;
 use super::{CommandError, Global, Status, commands};
 use crate::backup::{self, Context};
-use crate::host::state::StateFolder;
-use crate::host::{self, Rewritten, Writing, host_name};
-use crate::repository::guard::WeakWrites;
-use crate::repository::note::VerifyingKey;
-use crate::repository::{bounded, host_key, names};
+use crate::host::{self, Rewritten, VerifyingKey, WeakWrites, Writing, host_name};
 use crate::time::Clock;
 
 #[derive(Debug, Args)]
@@ -97,38 +92,30 @@ struct Signer {
     trusted: bool,
 }
 
+impl Signer {
+    fn of(signer: &host::Signer) -> Self {
+        Self {
+            verification_key: signer.key.to_string(),
+            this_host: signer.is_this_host,
+            trusted: signer.is_trusted,
+        }
+    }
+}
+
 fn list(global: &Global, output: Output) -> Result<(), CommandError> {
     let repository = global.open_silently()?;
-    let state = global.state_path().ok();
-    let state = state.and_then(|path| StateFolder::existing(&path));
-    let own = state.as_ref().map(StateFolder::host_key).transpose()?.flatten();
-    let own = own.map(|key| key.verifying());
-    let readers = global.as_host(|host| repository.readers(host))?;
-    let mut listed = Listed {
+    let keys = global.as_host(|host| host.list_keys(&repository))?;
+    for key in &keys.unreadable {
+        Output::warning(format_args!("{key} is no host's public key"));
+    }
+    let readers = &keys.readers;
+    let listed = Listed {
         encrypted: repository.is_encrypted(),
         recipients: readers.recipients.clone(),
         partly: readers.partly.clone(),
-        signers: Vec::new(),
-        behind_a_passphrase: Vec::new(),
+        signers: keys.signers.iter().map(Signer::of).collect(),
+        behind_a_passphrase: keys.wrapped.iter().map(ToString::to_string).collect(),
     };
-    for entry in repository.backend().list(names::KEYS) {
-        let key = entry?.key;
-        if names::is_wrapped_key(&key) {
-            listed.behind_a_passphrase.push(key.to_string());
-            continue;
-        }
-        let bytes = bounded::get(&**repository.backend(), &key, host_key::MAX_BYTES)?;
-        let parsed = bytes.and_then(|bytes| host_key::parse_public(&bytes).ok());
-        let Some(verifier) = parsed else {
-            Output::warning(format_args!("{key} is no host's public key"));
-            continue;
-        };
-        listed.signers.push(Signer {
-            this_host: own.as_ref() == Some(&verifier),
-            trusted: repository.pinned().contains(&verifier),
-            verification_key: verifier.to_string(),
-        });
-    }
     for signer in &listed.signers {
         let what = match (signer.this_host, signer.trusted) {
             (true, _) => "this host",
@@ -138,9 +125,7 @@ fn list(global: &Global, output: Output) -> Result<(), CommandError> {
         output.line(format_args!("signs     {}  ({what})", signer.verification_key));
     }
     let of = |recipient: &str| {
-        let key = names::wrapped_key(recipient).to_string();
-        let is_here = listed.behind_a_passphrase.contains(&key);
-        is_here.then(|| format!("  ({key} and its passphrase)"))
+        keys.wrapped_key_of(recipient).map(|key| format!("  ({key} and its passphrase)"))
     };
     for recipient in &listed.recipients {
         let part = if readers.is_partly(recipient) {
@@ -287,32 +272,7 @@ fn trust(global: &Global, key: &str, output: Output) -> Result<(), CommandError>
 
 fn export(global: &Global, output: Output) -> Result<(), CommandError> {
     let repository = global.open_silently()?;
-    if !repository.is_encrypted() {
-        return Err(host::Error::NoKeysToRead { place: repository.place().to_owned() }.into());
-    }
-    let secrets = global.keys.get().secrets_of_repository(&repository, &warn)?;
-    if secrets.is_empty() {
-        let holds_any = repository
-            .backend()
-            .list(names::KEYS)
-            .any(|entry| entry.is_ok_and(|entry| names::is_wrapped_key(&entry.key)));
-        let (error, hint) = if holds_any {
-            (
-                "no passphrase was given",
-                "give it with --passphrase-file FILE or in SEAWALL_PASSPHRASE",
-            )
-        } else {
-            (
-                "the repository keeps no key behind a passphrase",
-                "its recipients' private keys lie elsewhere: `seawall key list` names the recipients",
-            )
-        };
-        return Err(CommandError {
-            status: Status::NoKey,
-            error: anyhow!(error),
-            hint: Some(hint.into()),
-        });
-    }
+    let secrets = global.as_host(|host| host.export_keys(&repository))?;
     for (key, secret) in &secrets {
         output.line(format_args!("# {key}\n{}", secret.expose_secret().trim_end()));
     }

@@ -5,7 +5,6 @@ use clap::Args;
 use super::global::{name_recipients, warn_unpinned};
 use super::output::{self, Output};
 use super::{CommandError, Global, Status};
-use crate::repository::index;
 use crate::repository::manifest::{Library, LibraryState};
 use crate::time::Timestamp;
 
@@ -26,8 +25,8 @@ pub(super) fn run(
     let snapshot = markers.find(&arguments.snapshot)?;
     warn_unpinned(snapshot);
     let repository = global.unlocked_for(repository, snapshot)?;
-    let manifest = index::read_manifest(&repository, &snapshot.marker)
-        .map_err(|error| name_recipients(error.into(), snapshot))?;
+    let manifest =
+        repository.manifest(snapshot).map_err(|error| name_recipients(error.into(), snapshot))?;
     let head = ["LIBRARY", "CHANGED", "OBJECTS", "SIZE", "STATE", "OWNER", "NAME"];
     let mut rows = vec![head.map(Into::into).to_vec()];
     rows.extend(manifest.libraries.iter().map(cells));

@@ -32,7 +32,7 @@ use std::process::ExitCode;
 use clap::{FromArgMatches as _, Parser, Subcommand};
 
 use crate::causes;
-use crate::crypt::{self, Person};
+use crate::host::{self, Person};
 pub use error::{CommandError, Status};
 use global::Global;
 use output::Output;
@@ -87,7 +87,7 @@ pub fn main() -> ExitCode {
     commands::remember(&matches, &cli.global);
     interrupt::watch(&cli.verb);
     let output = Output { json: cli.global.json, loudness: cli.global.loudness() };
-    crypt::set_person(Person { show: |message| Output::warning(message), ask: destination::ask });
+    host::set_person(Person { show: |message| Output::warning(message), ask: destination::ask });
     let result = match &cli.verb {
         Verb::Init(arguments) => init::run(&cli.global, arguments, output),
         Verb::Backup(arguments) => backup::run(&cli.global, arguments, output),

@@ -10,9 +10,10 @@ use super::global::{name_recipients, warn_unpinned};
 use super::import::{self, Dumps, Imported, Importing};
 use super::output::{self, Output, bytes, count, shown};
 use super::{CommandError, Global, Status, apart, commands};
+use crate::host::Reading;
 use crate::place::absolute;
+use crate::repository::Snapshot;
 use crate::repository::names::SnapshotId;
-use crate::repository::{Repository, Snapshot, index};
 use crate::restore::{self, Commands, Options, Owner, Report, Scope};
 
 #[derive(Debug, Args)]
@@ -96,7 +97,7 @@ pub(super) fn run(
     };
     let mut plan = None;
     if arguments.importing.is_wanted() {
-        let manifest = index::read_manifest(&repository, &snapshot.marker)?;
+        let manifest = repository.manifest(snapshot)?;
         let dumps = Dumps::Stored(&repository);
         let records = restore::loaded_so_far(&options.target, snapshot.id());
         let (importing, records) = (&arguments.importing, &records);
@@ -276,14 +277,14 @@ struct ImportOutcome<'a> {
 
 /// Loads the databases of a folder that was restored before, and finishes a restore that waits for them.
 fn import_only(
-    repository: &Repository,
+    repository: &Reading,
     snapshot: &Snapshot,
     arguments: &Arguments,
     commands: &Commands,
     output: Output,
 ) -> Result<Status, CommandError> {
-    let manifest = index::read_manifest(repository, &snapshot.marker)
-        .map_err(|error| name_recipients(error.into(), snapshot))?;
+    let manifest =
+        repository.manifest(snapshot).map_err(|error| name_recipients(error.into(), snapshot))?;
     let target = absolute(&arguments.target);
     let waiting = restore::waiting(&target, repository, snapshot)?;
     if waiting.is_none() {

@@ -3,12 +3,10 @@
 use std::fmt::Write as _;
 
 use super::{CommandError, Global};
-use crate::host::Writing;
+use crate::host::{Readers, Writing};
 use crate::object::Sha256;
 use crate::place::{absolute, shell};
-use crate::repository::readers::Readers;
-use crate::repository::wrapped::Wrapped;
-use crate::repository::{self, names};
+use crate::repository;
 
 /// The sheet of this host and repository, ready to print.
 pub(super) fn recovery_sheet(joined: &Writing, global: &Global) -> Result<String, CommandError> {
@@ -27,7 +25,7 @@ to reach it        a login or access key for that server: keep one that does not
     let key = joined.host_key().verifying();
     let wrapped = joined.wrapped();
     let readers = joined.readers()?;
-    let who = who(&readers, wrapped);
+    let who = who(&readers, joined);
     let identity = match (readers.recipients.is_empty(), wrapped) {
         (true, _) => "",
         (false, []) => " -i IDENTITY-FILE",
@@ -95,18 +93,13 @@ Made by seawall {version}.
 }
 
 /// Who can open what, one a line.
-fn who(readers: &Readers, wrapped: &[Wrapped]) -> String {
+fn who(readers: &Readers, joined: &Writing) -> String {
     if readers.recipients.is_empty() {
         return "none: this repository is not encrypted".to_owned();
     }
-    let of = |recipient: &str| {
-        let key = names::wrapped_key(recipient);
-        let is_wrapped = wrapped.iter().any(|wrapped| wrapped.key == key);
-        if is_wrapped {
-            format!("{recipient}\n                     = {key} and its passphrase")
-        } else {
-            recipient.to_owned()
-        }
+    let of = |recipient: &str| match joined.wrapped_key_of(recipient) {
+        Some(key) => format!("{recipient}\n                     = {key} and its passphrase"),
+        None => recipient.to_owned(),
     };
     let mut lines: Vec<String> = Vec::new();
     for recipient in &readers.recipients {

@@ -16,7 +16,6 @@ use super::source_places::SourcePlaces;
 use super::{CommandError, Global, Status};
 use crate::database::mysql::ErrorKind;
 use crate::place::{absolute, shell};
-use crate::repository::index;
 use crate::seafile::discover::{Installation, discover, discover_without_databases};
 use crate::source::readings;
 use crate::time::Timestamp;
@@ -140,8 +139,8 @@ fn by_snapshot(
     let snapshot = markers.find(name)?;
     warn_unpinned(snapshot);
     let repository = global.unlocked_for(repository, snapshot)?;
-    let manifest = index::read_manifest(&repository, &snapshot.marker)
-        .map_err(|error| name_recipients(error.into(), snapshot))?;
+    let manifest =
+        repository.manifest(snapshot).map_err(|error| name_recipients(error.into(), snapshot))?;
     let environment = environment().with_options(arguments.places.options(&[]));
     let installation = discover_without_databases(&arguments.folder, &environment)?;
     output.line(format_args!(

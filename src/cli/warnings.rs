@@ -25,6 +25,10 @@ pub(super) fn warn(warning: Warning) {
             "{} has mode {mode:04o}: other users can read the secret in it; its owner can close it: chmod 640",
             path.display()
         )),
+        Warning::AcceptedFaultsUnreadable { problem } => {
+            let problem = anyhow::Error::from(problem);
+            Output::warning(format_args!("no bad file counts as accepted: {problem:#}"));
+        }
         Warning::PlaceNotRemembered { problem } => {
             let problem = anyhow::Error::from(problem);
             Output::warning(format_args!("where this host stored is not remembered: {problem:#}"));

@@ -238,6 +238,12 @@ pub enum Error {
     /// A new passphrase is needed, and nobody gave one.
     #[error("no passphrase was given")]
     NoPassphrase,
+    /// A key behind a passphrase is to be opened, and nobody gave the passphrase.
+    #[error("no passphrase was given")]
+    NoPassphraseGiven,
+    /// The repository keeps no key behind a passphrase.
+    #[error("the repository keeps no key behind a passphrase")]
+    NoWrappedKeys,
     /// Two answers to the same question differ.
     #[error("the two passphrases differ")]
     PassphrasesDiffer,
@@ -335,7 +341,8 @@ impl Error {
             }
             Self::WhichRecipient { .. } => "`seawall key list` shows them".into(),
             Self::OnlyRecipient => "add another one first: seawall key add --recipient KEY".into(),
-            Self::Identity {
+            Self::NoPassphraseGiven
+            | Self::Identity {
                 source: IdentityError::NoPassphrase | IdentityError::WrongPassphrase,
                 ..
             } => GIVE_PASSPHRASE.into(),
@@ -349,6 +356,7 @@ impl Error {
             Self::SecretOpenToOthers { path, .. } => {
                 format!("chmod 600 {}", shell(&path.to_string_lossy()))
             }
+            Self::NoWrappedKeys => "its recipients' private keys lie elsewhere: `seawall key list` names the recipients".into(),
             Self::NoPassphrase => {
                 format!("{GIVE_PASSPHRASE}; on a terminal seawall asks for it, or makes one")
             }

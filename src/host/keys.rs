@@ -106,7 +106,7 @@ impl Keys {
     }
 
     /// The texts of those identities, with the stored file of each.
-    pub fn secrets_of_repository(
+    pub(super) fn secrets_of_repository(
         &self,
         repository: &Repository,
         tell: Tell<'_>,

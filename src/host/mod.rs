@@ -14,6 +14,7 @@ mod destination;
 mod error;
 mod join;
 mod kept;
+mod key_list;
 mod keys;
 mod owner;
 mod passphrase;
@@ -26,17 +27,20 @@ mod writing;
 pub use destination::Destination;
 pub use error::Error;
 pub use join::{Encryption, HowJoined, Joining};
+pub use key_list::{KeyList, Signer};
 pub use keys::{Keys, NewKey, PASSPHRASE_VARIABLE, parse_recipients};
 pub use owner::name as user_name;
 pub use reading::Reading;
 pub use writing::{Rewritten, Writing};
 
 pub use crate::crypt::{Person, Recipients, set_person};
+pub use crate::repository::guard::WeakWrites;
+pub use crate::repository::note::VerifyingKey;
+pub use crate::repository::readers::Readers;
 
 use std::path::PathBuf;
 
 use crate::repository::RepositoryId;
-use crate::repository::note::VerifyingKey;
 
 /// Result of an operation of this host.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -84,6 +88,11 @@ pub enum Warning {
         path: PathBuf,
         /// Its permissions.
         mode: u32,
+    },
+    /// The list of accepted bad files cannot be read, so none counts as accepted.
+    AcceptedFaultsUnreadable {
+        /// Why.
+        problem: Error,
     },
     /// It could not be kept that this host stored at this place.
     PlaceNotRemembered {

@@ -2,12 +2,16 @@
 
 use std::ops::Deref;
 
-use super::state::{StateFolder, stored_before};
+use seawall_backends::Key;
+
+use super::catalog::{self, Condition};
+use super::state::{StateFolder, StoredBefore, stored_before};
 use super::{Destination, Error, Host, Result, Warning};
-use crate::crypt::Seal;
 use crate::repository::identity::{self, Voucher};
-use crate::repository::readers::Readers;
-use crate::repository::{self, Repository, Snapshot, names};
+use crate::repository::manifest::Manifest;
+use crate::repository::names::SnapshotId;
+use crate::repository::{self, Repository, RepositoryId, Snapshot, index, names};
+use crate::time::Clock;
 
 /// A repository that is opened to read: signatures of trusted keys count, and files open with the keys at hand.
 #[derive(Debug, Clone)]
@@ -98,9 +102,34 @@ impl Host<'_> {
     pub(super) fn stored_before(
         &self,
         destination: &Destination,
-        found: Option<&repository::RepositoryId>,
-    ) -> Option<super::state::StoredBefore> {
+        found: Option<&RepositoryId>,
+    ) -> Option<StoredBefore> {
         stored_before(self.state?, &destination.spellings(), found).ok()?
+    }
+
+    /// The newest snapshot that this host's catalog knows; `None` where this host does not back up.
+    pub fn newest_known(&self, repository: &Reading) -> Option<SnapshotId> {
+        let known = StateFolder::existing_repository(self.state?, repository.id())?;
+        match catalog::examine(&known.catalog_path(), repository.id()) {
+            Condition::Good(newest) => newest,
+            _ => None,
+        }
+    }
+
+    /// Bad stored files that the administrator of this host accepted. A list that cannot be read accepts
+    /// nothing, and is told.
+    pub fn accepted_faults(&self, repository: &Reading) -> Vec<Key> {
+        let known =
+            self.state.and_then(|state| StateFolder::existing_repository(state, repository.id()));
+        match known.map(|known| known.accepted_faults()).transpose() {
+            Ok(accepted) => {
+                accepted.map(|accepted| accepted.keys(Clock::system().now())).unwrap_or_default()
+            }
+            Err(problem) => {
+                (self.tell)(Warning::AcceptedFaultsUnreadable { problem });
+                Vec::new()
+            }
+        }
     }
 
     /// Keys that may say which repository a place holds.
@@ -138,19 +167,9 @@ impl Reading {
         }
     }
 
-    /// Who can open what this host stored there. Empty if this host does not back up there.
-    pub fn readers(&self, host: &Host<'_>) -> Result<Readers> {
-        let state = host.state.and_then(StateFolder::existing);
-        let own = state.as_ref().map(StateFolder::host_key).transpose()?.flatten();
-        let known = state
-            .and_then(|state| StateFolder::existing_repository(state.path(), self.id()))
-            .map(|known| known.recipients());
-        let recipients = known.transpose()?.unwrap_or_default();
-        let recipients: Vec<String> = recipients.texts().map(ToOwned::to_owned).collect();
-        match own {
-            Some(own) => Ok(self.readers_after(&own.verifying(), &recipients)?),
-            None => Ok(Readers::after([], &recipients)),
-        }
+    /// The manifest of a snapshot.
+    pub fn manifest(&self, snapshot: &Snapshot) -> Result<Manifest> {
+        Ok(index::read_manifest(self, &snapshot.marker)?)
     }
 }
 
@@ -164,12 +183,4 @@ fn is_about_configuration(error: &Error) -> bool {
                 | repository::Error::OtherRepository { .. }
         )
     )
-}
-
-/// Whether files are encrypted.
-impl Repository {
-    /// Whether files are encrypted.
-    pub fn is_encrypted(&self) -> bool {
-        self.seal() == Seal::Age
-    }
 }

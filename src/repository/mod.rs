@@ -190,6 +190,11 @@ impl Repository {
         self.seal
     }
 
+    /// Whether its files are sealed.
+    pub fn is_encrypted(&self) -> bool {
+        self.seal == Seal::Age
+    }
+
     /// Keys that the administrator vouched for.
     pub fn pinned(&self) -> &[VerifyingKey] {
         &self.pinned

@@ -57,16 +57,21 @@ fn dependencies_point_one_way() {
     let forbidden = |module: &str| -> Vec<&str> {
         let mut forbidden = match module {
             "seafile" | "database" => {
-                vec!["repository", "crypt", "walk", "source", "unpack", "proof"]
+                vec!["repository", "crypt", "walk", "source", "unpack", "proof", "host"]
             }
-            "repository" => vec!["seafile", "database", "walk", "source", "unpack", "proof"],
-            "causes" | "crypt" | "object" | "time" | "units" => {
-                vec!["repository", "seafile", "database", "walk", "source", "unpack"]
+            "repository" => {
+                vec!["seafile", "database", "walk", "source", "unpack", "proof", "host"]
             }
-            "walk" | "source" | "unpack" => vec!["repository"],
+            "host" => vec!["seafile", "database", "walk", "source", "unpack", "proof"],
+            "causes" | "crypt" | "object" | "place" | "time" | "units" => {
+                vec!["repository", "seafile", "database", "walk", "source", "unpack", "host"]
+            }
+            "walk" | "source" | "unpack" => vec!["repository", "host"],
             "backup" | "restore" | "check" | "verify" | "damage" | "status" | "doctor" => {
                 return verbs.into_iter().filter(|verb| *verb != module).collect();
             }
+            // Keys, seals and signatures are the host's business.
+            "cli" => return vec!["crypt"],
             _ => return Vec::new(),
         };
         forbidden.extend(verbs);
@@ -93,6 +98,33 @@ fn dependencies_point_one_way() {
             path.display()
         );
     }
+}
+
+/// The trust model is decided in one place: what a repository is opened with. Other crates cannot call these
+/// functions at all.
+#[test]
+fn only_the_host_opens_a_repository() {
+    let doors = [
+        "Repository::open",
+        "Repository::make(",
+        "Repository::put_again(",
+        ".guarded(",
+        ".with_pinned(",
+        ".with_seal(",
+        ".with_identities(",
+        ".with_wrapped(",
+        ".sealing_to(",
+    ];
+    let mut used = BTreeSet::new();
+    for (path, text) in sources("src") {
+        let text = without_tests(&path, &text);
+        for line in text.lines().filter(|line| !line.trim_start().starts_with("//")) {
+            let Some(door) = doors.iter().find(|door| line.contains(*door)) else { continue };
+            assert!(path.starts_with("src/host"), "{}: {line}", path.display());
+            used.insert(door);
+        }
+    }
+    assert_eq!(used.len(), doors.len(), "{used:?}");
 }
 
 #[test]
