@@ -1,7 +1,8 @@
-//! Whether the bytes of one object are the object that its name says.
+//! Checks whether the bytes of one object are the object that its name says.
 //!
-//! Pure: no files, no policy. What a fault means (damage, a race, Pro's random block ids) and what
-//! else must hold (that what an object points to is there) is for the callers to judge.
+//! It opens no files and makes no decisions. The callers decide what a fault means (damage, a race,
+//! Pro's random block ids), and check what else must hold: that all objects to which this one
+//! points exist.
 
 use super::commit::{Commit, CommitIdCheck};
 use super::fs::{self, FileObject, FsObject};
@@ -15,9 +16,9 @@ pub enum Content {
     Commit(Box<Commit>),
     /// A folder or a file's list of blocks.
     Fs(FsObject),
-    /// A block. Its bytes have no form.
+    /// A block. Any bytes can be a block.
     Block {
-        /// The bytes' number; needed by [`block_lengths_fit`].
+        /// The number of bytes; [`block_lengths_fit`] needs it.
         len: u64,
     },
 }
@@ -37,10 +38,10 @@ pub enum Fault {
     /// The bytes are not in the form of such an object.
     #[error("undecodable")]
     Undecodable(#[source] FormatError),
-    /// The bytes are another object's, or nearly this one's.
+    /// The bytes belong to another object, or were changed.
     #[error("its content has the id {actual}")]
     WrongId {
-        /// The id of these bytes.
+        /// The id that these bytes have.
         actual: ObjectId,
     },
     /// A commit file claims to be another commit.
@@ -63,7 +64,7 @@ impl Fault {
         }
     }
 
-    /// What the word leaves out, in one line, for the same lists: a number, an id, or a reason.
+    /// A detail in one line for the same lists, beside the word: a number, an id, or a reason.
     pub fn detail(&self) -> Option<String> {
         match self {
             Self::Empty => None,
@@ -86,18 +87,19 @@ impl From<FormatError> for Fault {
     }
 }
 
-/// What is odd about a commit that may still be good.
+/// Something unusual about a commit, which may still be good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CommitWarning {
-    /// Its id follows neither formula.
+    /// Its id follows neither of the two formulas for commit ids.
     IdFormula,
-    /// It names another library, or none, than the one in whose store it lies.
+    /// It lies in the store of one library, and names another one or none.
     OtherLibrary,
 }
 
 /// Verifies an object's bytes against its name.
 ///
-/// Of a block in a library of Pro with `skip_block_hash`, [`Fault::WrongId`] proves nothing.
+/// With `skip_block_hash` (Pro), the ids of blocks are random: there [`Fault::WrongId`] of a block
+/// proves nothing.
 pub fn check(object: &Object, bytes: &[u8]) -> Result<Content, Fault> {
     match object.kind {
         Kind::Commit => check_commit(object.id, bytes),
@@ -134,7 +136,7 @@ fn same_id(expected: ObjectId, actual: ObjectId) -> Result<(), Fault> {
     if actual == expected { Ok(()) } else { Err(Fault::WrongId { actual }) }
 }
 
-/// What is odd about a commit that [`check`] found good.
+/// What is unusual about a commit that [`check`] accepted.
 pub fn commit_warnings(object: &Object, commit: &Commit) -> Vec<CommitWarning> {
     let mut warnings = Vec::new();
     if commit.id_check() == CommitIdCheck::Mismatch {
@@ -148,10 +150,12 @@ pub fn commit_warnings(object: &Object, commit: &Commit) -> Vec<CommitWarning> {
     warnings
 }
 
-/// Whether blocks of these lengths can be the file, in order. The only test of a torn block whose id
-/// is random (Pro), and the only one of a size in version 0, which no id covers.
+/// Whether blocks of these lengths, in order, can be the file. This is the only test that finds a
+/// torn block whose id is random (Pro). It is also the only test of a size in version 0, which no
+/// id covers.
 ///
-/// An encrypted block is padded to the next multiple of 16 bytes, a whole one if need be.
+/// An encrypted block is padded to the next multiple of 16 bytes. A block whose length is already
+/// such a multiple gets 16 bytes more.
 pub fn block_lengths_fit(file: &FileObject, lengths: &[u64], encrypted: bool) -> bool {
     let sum = lengths.iter().try_fold(0u64, |sum, &len| sum.checked_add(len));
     let Some(sum) = sum.filter(|_| lengths.len() == file.blocks.len()) else {
@@ -176,7 +180,7 @@ mod tests {
 
     const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/haiwen/seafile-data");
 
-    /// Every object of an installation, by listing.
+    /// Lists every object of an installation.
     fn objects(data_dir: &Path) -> (ObjectFolders, Vec<Object>) {
         let folders = ObjectFolders::new(data_dir);
         let mut objects = Vec::new();
@@ -196,7 +200,7 @@ mod tests {
         (folders, objects)
     }
 
-    /// Verifies them all, with the lengths of the blocks of each file.
+    /// Verifies all objects, and for each file the lengths of its blocks.
     fn assert_whole(data_dir: &Path) -> usize {
         let (folders, objects) = objects(data_dir);
         let mut encrypted = BTreeMap::new();
@@ -216,7 +220,8 @@ mod tests {
                             folders.len(&Object::new(object.store, Kind::Block, id)).unwrap()
                         })
                         .collect();
-                    // None: collected, or an upload that never ended.
+                    // Blocks may be missing: garbage collection removed them, or an upload never
+                    // ended.
                     if let Some(lengths) = lengths {
                         assert!(
                             block_lengths_fit(&file, &lengths, encrypted[&object.store]),
@@ -260,7 +265,7 @@ mod tests {
             for at in (0..bytes.len()).step_by(1 + bytes.len() / 50) {
                 let mut flipped = bytes.clone();
                 flipped[at] ^= 1 << (at % 8);
-                // In the zlib stream itself some bits mean nothing.
+                // Some bits of a zlib stream mean nothing, so flipping one may change nothing.
                 let content = check(object, &flipped);
                 assert!(content.is_err() || content == Ok(good.clone()), "{object} at {at}");
             }

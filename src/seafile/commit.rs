@@ -1,17 +1,17 @@
 //! Commits: JSON texts that name a root folder, their parents, and the library's properties.
 //!
-//! A [`Commit`] holds what seawall looks at and is never written back: the file's bytes, with the
-//! fields that are left out here, are what a backup keeps. Known to `check` and to the walk.
+//! A [`Commit`] holds the fields that seawall needs. It is never written back: a backup stores the
+//! file's own bytes, with all their fields. `check` and the walk use it.
 
 use super::{FormatError, parse_json, sha1};
 use crate::object::{LibraryId, ObjectId};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-/// Real commits have 500 bytes; a longer file than this is not read as one.
+/// The longest commit file that is read. Real commits have about 500 bytes.
 pub const MAX_COMMIT_BYTES: usize = 16 << 20;
 
-/// How the description of what `seaf-fsck -r` makes begins.
+/// How the description of a commit begins that `seaf-fsck -r` made.
 const REPAIRED: &str = "Repaired by system";
 
 /// One version of a library.
@@ -26,13 +26,13 @@ pub struct Commit {
     /// The library that the text claims; `None` if it claims none, or no valid id.
     #[serde(rename = "repo_id", default, deserialize_with = "lenient_library")]
     pub library: Option<LibraryId>,
-    /// The commit before.
+    /// The commit before this one.
     #[serde(rename = "parent_id", default, deserialize_with = "optional_id")]
     pub parent: Option<ObjectId>,
-    /// The other side of a merge.
+    /// The second parent of a merge.
     #[serde(rename = "second_parent_id", default, deserialize_with = "optional_id")]
     pub second_parent: Option<ObjectId>,
-    /// When it was made, by its maker's clock: seconds since 1970.
+    /// When it was made, by the clock of the machine that made it: seconds since 1970.
     #[serde(default, deserialize_with = "seconds")]
     pub ctime: i64,
     /// 40 hex digits that name a device, or zeros.
@@ -50,13 +50,13 @@ pub struct Commit {
     /// Whether the library's blocks are encrypted.
     #[serde(default, deserialize_with = "flag")]
     pub encrypted: bool,
-    /// The scheme of that encryption; 0 where there is none.
+    /// The version of the encryption scheme; 0 if the library is not encrypted.
     #[serde(default, deserialize_with = "small_number")]
     pub enc_version: u32,
     /// The form of the library's fs objects: 0 is binary, 1 is JSON.
     #[serde(default, deserialize_with = "small_number")]
     pub version: u32,
-    /// Whether `seaf-fsck -r` made it: files that it could not read are empty in it.
+    /// Whether `seaf-fsck -r` made this commit. In it, files that could not be read are empty.
     #[serde(default, deserialize_with = "flag")]
     pub repaired: bool,
     /// Whether the library was set to keep no history.
@@ -64,19 +64,20 @@ pub struct Commit {
     pub no_local_history: bool,
 }
 
-/// Which of the two formulas of commit ids a commit follows.
+/// Which of the two formulas for commit ids a commit follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CommitIdCheck {
-    /// That of the server in C and of the sync clients: texts end in NUL.
+    /// The formula of the server in C and of the sync clients: each text ends in NUL.
     CServer,
-    /// That of the file server in Go: no NULs.
+    /// The formula of the file server in Go: texts without NULs.
     GoServer,
-    /// Neither: altered afterwards, or made by an odd client. Seafile itself never looks.
+    /// Neither formula. The commit was altered later, or an unusual client made it. Seafile itself
+    /// never checks this.
     Mismatch,
 }
 
 impl Commit {
-    /// Reads a commit file. One NUL at the end (old servers) is left out.
+    /// Reads a commit file. Old servers wrote one NUL at the end, which is ignored.
     pub fn parse(bytes: &[u8]) -> Result<Self, FormatError> {
         if bytes.is_empty() {
             return Err(FormatError::Empty);
@@ -92,13 +93,13 @@ impl Commit {
         self.parent.into_iter().chain(self.second_parent)
     }
 
-    /// Whether `seaf-fsck -r` made it, by its mark or by its words.
+    /// Whether `seaf-fsck -r` made this commit: its field `repaired` or its description says so.
     pub fn is_repair(&self) -> bool {
         self.repaired || self.description.starts_with(REPAIRED)
     }
 
-    /// Computes the id anew. It covers root, creator, description and time: not parents, not the
-    /// library, not the keys of an encrypted one.
+    /// Computes the id again and compares. The id covers root, creator, description and time. It
+    /// does not cover the parents, the library, or the keys of an encrypted library.
     pub fn id_check(&self) -> CommitIdCheck {
         if self.computed_id(self.root, b"\0") == self.id {
             CommitIdCheck::CServer
@@ -109,7 +110,7 @@ impl Commit {
         }
     }
 
-    /// Whether the id would fit if the root were another one: then the commit was made with that root.
+    /// Whether the id would be right with another root. If so, the commit was made with that root.
     pub fn fits_with_root(&self, root: ObjectId) -> bool {
         let ends: [&[u8]; 2] = [b"\0", b""];
         ends.iter().any(|end| self.computed_id(root, end) == self.id)
@@ -154,7 +155,7 @@ fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     })
 }
 
-/// A time that is too late for an `i64` is the last one, so that the commit counts as new.
+/// A time that does not fit an `i64` becomes the largest one, so that the commit counts as new.
 fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
     Ok(integer(&Value::deserialize(deserializer)?).unwrap_or(0))
 }
@@ -164,7 +165,8 @@ fn small_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Er
     Ok(u32::try_from(number.max(0)).unwrap_or(u32::MAX))
 }
 
-/// The whole number in a value that may be written `1`, `1.0` or `"1"`; the nearest that there is.
+/// The whole number in a value that may be written `1`, `1.0` or `"1"`. A number out of range
+/// becomes the nearest `i64`.
 fn integer(value: &Value) -> Option<i64> {
     match value {
         Value::Number(number) => number.as_i64().or_else(|| {

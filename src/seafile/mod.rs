@@ -1,4 +1,4 @@
-//! What Seafile keeps on disk: where it is, how it is formed, and whether it is whole.
+//! What Seafile keeps on disk: where it lies, its formats, and checks that it is intact.
 
 pub mod check;
 pub mod commit;
@@ -14,10 +14,10 @@ use sha1::{Digest as _, Sha1};
 /// Bytes that are not in the form that Seafile gives a commit or an fs object.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FormatError {
-    /// No bytes at all, as after a power cut.
+    /// There are no bytes at all. A power cut often leaves such a file.
     #[error("there are no bytes")]
     Empty,
-    /// The object, or what it inflates to, is beyond a limit.
+    /// The object, or its inflated form, is longer than a limit.
     #[error("it is larger than {limit_bytes} bytes")]
     TooLarge {
         /// The limit.
@@ -29,13 +29,13 @@ pub enum FormatError {
     /// The zlib stream is broken.
     #[error("it is not a zlib stream")]
     Zlib,
-    /// The text is not JSON, or not that of such an object.
+    /// The text is not JSON, or its JSON is not that of a commit or an fs object.
     #[error("its JSON is wrong: {0}")]
     Json(String),
     /// A binary object (version 0) is malformed.
     #[error("it is not a binary object: {0}")]
     Binary(&'static str),
-    /// An fs object begins like neither of the two known forms.
+    /// The first byte of an fs object belongs to neither of the two known forms.
     #[error("byte {0:#04x} begins no known form")]
     UnknownForm(u8),
     /// An fs object is neither a file nor a folder.
@@ -49,7 +49,8 @@ fn parse_json<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, FormatE
         .map_err(|error| FormatError::Json(error.to_string()))
 }
 
-/// Seafile's ids are SHA-1 sums; what is hashed differs by the kind of object.
+/// Computes an id. Seafile's ids are SHA-1 sums. Which bytes are hashed depends on the kind of
+/// object.
 fn sha1<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> ObjectId {
     let mut hasher = Sha1::new();
     for part in parts {

@@ -1,17 +1,17 @@
-//! What a compose file says of Seafile's container: its image, what is mounted where, and the
-//! variables that it gets. Nothing is put in for `${…}` here: [`template`](super::template) does that.
+//! What a compose file says about Seafile's container: its image, its mounts and its variables.
+//! References such as `${NAME}` stay as they are; [`template`](super::template) replaces them.
 
 use std::sync::Arc;
 
 use super::yaml::{self, Node};
 
-/// So many variables, files and mounts all containers of a file have together.
+/// The most containers, variables, files and mounts that are read from one compose file.
 const MAX_VALUES: usize = 50_000;
 
 /// A text and the line on which it stands, counted from 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ComposeText {
-    /// The text, with its `${…}`.
+    /// The text. Its `${…}` are not replaced.
     pub text: String,
     /// The line.
     pub line: usize,
@@ -20,7 +20,7 @@ pub struct ComposeText {
 /// A folder of the host or a volume, and where a container sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mount {
-    /// `source:target` or `source:target:ro`, with `${…}` that may hold colons.
+    /// `source:target` or `source:target:ro`. A `${…}` in it may hold colons.
     Short(ComposeText),
     /// `source` and `target`.
     Long(ComposeText, ComposeText),
@@ -33,15 +33,15 @@ pub struct Service {
     pub name: String,
     /// The image.
     pub image: Option<ComposeText>,
-    /// The variables it gets; those without a value come from outside.
+    /// Its variables. One without a value gets its value from outside.
     pub environment: Vec<(String, Option<ComposeText>)>,
     /// Files with further variables.
     pub env_files: Vec<ComposeText>,
-    /// What is mounted.
+    /// Its mounts.
     pub mounts: Vec<Mount>,
 }
 
-/// The variables' names only: values may be passwords.
+/// Shows only the names of the variables: values may be passwords.
 impl std::fmt::Debug for Service {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let names: Vec<&str> = self.environment.iter().map(|(name, _)| &**name).collect();
@@ -54,8 +54,8 @@ impl std::fmt::Debug for Service {
     }
 }
 
-/// The containers of a compose file; none of a text that is none. The error says where it ends to be
-/// YAML.
+/// The containers of a compose file. A text that is no compose file has none. The error says where
+/// the text stops being YAML.
 pub fn services(text: &str) -> Result<Vec<Service>, String> {
     let Some(root) = yaml::parse(super::without_byte_order_mark(text))? else {
         return Ok(Vec::new());
@@ -69,7 +69,8 @@ pub fn services(text: &str) -> Result<Vec<Service>, String> {
     for (name, node) in services.pairs() {
         let service = service(name, node, volumes);
         values += 1 + service.environment.len() + service.env_files.len() + service.mounts.len();
-        // Each service has its own copy of what the file says once.
+        // YAML aliases can repeat one part of the file in many services, and each service gets its
+        // own copy.
         if values > MAX_VALUES {
             return Err("too many values: this is no compose file".to_owned());
         }
@@ -96,7 +97,7 @@ fn text_of(node: &Arc<Node>) -> Option<ComposeText> {
     Some(ComposeText { text, line })
 }
 
-/// A mapping, or a list of `NAME=value`.
+/// Reads a mapping, or a list of `NAME=value`.
 fn environment(node: &Arc<Node>) -> Vec<(String, Option<ComposeText>)> {
     let mut all: Vec<(String, Option<ComposeText>)> = Vec::new();
     for merged in node.merged() {
@@ -118,19 +119,19 @@ fn environment(node: &Arc<Node>) -> Vec<(String, Option<ComposeText>)> {
 
 fn variable((name, node): (&str, &Arc<Node>)) -> Option<(String, Option<ComposeText>)> {
     let value = text_of(node)?;
-    // `NAME:` without a value comes from outside.
+    // `NAME:` without a value gets its value from outside.
     let is_null = value.text.is_empty() || value.text == "~" || value.text == "null";
     Some((name.to_owned(), (!is_null).then_some(value)))
 }
 
-/// A path, a list of paths, or of mappings with `path`.
+/// Reads a path, a list of paths, or a list of mappings with `path`.
 fn env_files(node: &Arc<Node>) -> Vec<ComposeText> {
     let of_item = |item: &Arc<Node>| item.get("path").map_or_else(|| text_of(item), text_of);
     let own = text_of(node).into_iter();
     own.chain(node.items().iter().filter_map(of_item)).collect()
 }
 
-/// A mount; a named volume that is bound to a folder stands for that folder.
+/// Reads a mount. If a named volume is bound to a folder, that folder is the source.
 fn mount(node: &Arc<Node>, volumes: Option<&Arc<Node>>) -> Option<Mount> {
     let device = |name: &str| {
         let options = volumes?.get(name)?.get("driver_opts")?;

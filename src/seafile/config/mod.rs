@@ -1,8 +1,8 @@
-//! Seafile's configuration files, read as text: INI files, `.env` and the literals of
-//! `seahub_settings.py`. Nothing is executed and nothing is looked up here: what the settings
-//! mean is [`discover`](super::discover)'s business.
+//! Reads Seafile's configuration files as text: INI files, `.env`, compose files and the literals
+//! of `seahub_settings.py`. Nothing is executed, and no other file is opened.
+//! [`discover`](super::discover) decides what the settings mean.
 //!
-//! These files hold passwords: what keeps their values does not show them in its `Debug`.
+//! These files hold passwords, so types that keep their values do not show them in `Debug`.
 
 use std::fmt;
 use std::fs::File;
@@ -24,12 +24,12 @@ pub const MAX_BYTES: u64 = 1 << 20;
 pub struct Secret(String);
 
 impl Secret {
-    /// Takes a text that nobody shall see.
+    /// Wraps a text that must stay secret.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The text itself: for the one place that needs it, never for messages.
+    /// The text itself, for the one place that needs it. Never put it into a message.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -58,8 +58,8 @@ pub enum ReadError {
     TooLong,
 }
 
-/// Reads a whole configuration file; `None` if there is none. A byte order mark is taken off, and
-/// what is not UTF-8 becomes U+FFFD.
+/// Reads a whole configuration file; `None` if there is none. Removes a byte order mark. Bytes that
+/// are not UTF-8 become U+FFFD.
 pub fn read_text(path: &Path) -> Result<Option<String>, ReadError> {
     let file = match File::open(path) {
         Ok(file) => file,
@@ -75,12 +75,13 @@ pub fn read_text(path: &Path) -> Result<Option<String>, ReadError> {
     Ok(Some(without_byte_order_mark(&text).to_owned()))
 }
 
-/// Whether an error says that there is nothing at a path, as opposed to nothing that can be seen.
+/// Whether an error says that nothing is at a path. Other errors only say that the path cannot be
+/// looked at.
 pub(super) fn is_absence(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-/// Takes off a byte order mark, as Windows editors write it.
+/// Removes a byte order mark. Windows editors write one.
 fn without_byte_order_mark(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text)
 }

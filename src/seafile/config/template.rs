@@ -1,23 +1,24 @@
-//! Puts variables into a text, by the rules of docker compose: `$$` is one `$`, and `$NAME`,
-//! `${NAME}`, `${NAME:-default}`, `${NAME:+other}` and `${NAME:?message}` stand for values, the
-//! last three also without the colon. Defaults may hold references themselves.
+//! Replaces references to variables in a text, by the rules of docker compose. `$$` is one `$`. The
+//! references are `$NAME`, `${NAME}`, `${NAME:-default}`, `${NAME:+other}` and `${NAME:?message}`;
+//! the colon in the last three may be left out. A default may hold references itself.
 
 /// How deeply defaults may nest.
 const MAX_DEPTH: usize = 16;
-/// The longest text that comes out, in bytes: a value may double what is put into the next one.
+/// The longest result, in bytes. Without a limit each variable could double the length of the next
+/// one.
 const MAX_BYTES: usize = 64 << 10;
 
-/// A text with its variables put in.
+/// A text whose references were replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expanded {
-    /// The text; what nothing sets is empty, as it is for docker.
+    /// The text. A variable that is not set becomes empty, as for docker.
     pub text: String,
-    /// The first variable that nothing sets and that has no default, or the first `$…` that is no
+    /// The first variable that is not set and has no default, or the first `$…` that is no
     /// reference.
     pub unset: Option<String>,
 }
 
-/// Puts the variables in. Every text is taken.
+/// Replaces the references. Every text is accepted.
 pub fn expand(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Expanded {
     let mut expander = Expander { variable, unset: None };
     let mut out = String::new();
@@ -49,11 +50,11 @@ impl Expander<'_> {
         push(out, rest);
     }
 
-    /// `NAME` behind a `$`; gives how many bytes it took.
+    /// Replaces `NAME` behind a `$`. Returns how many bytes it used.
     fn plain(&mut self, after: &str, out: &mut String) -> usize {
         let len = name_len(after);
         if len == 0 {
-            // Docker refuses the file; a shell keeps the sign.
+            // Docker refuses such a file; a shell keeps the `$`.
             self.note_unset("$");
             push(out, "$");
             return 0;
@@ -62,10 +63,11 @@ impl Expander<'_> {
         len
     }
 
-    /// `{…}` behind a `$`; gives how many bytes it took.
+    /// Replaces `{…}` behind a `$`. Returns how many bytes it used.
     fn braces(&mut self, after: &str, depth: usize, out: &mut String) -> usize {
         let Some(len) = closing(after).filter(|_| depth < MAX_DEPTH) else {
-            // Docker refuses it. The rest stays as it is: looking on would cost the square of its length.
+            // Docker refuses it. The rest of the text stays as it is: to search it again for each
+            // `$` would take quadratic time.
             self.note_unset("${");
             push(out, "$");
             push(out, after);
@@ -105,14 +107,14 @@ impl Expander<'_> {
     }
 }
 
-/// Adds what there is room for.
+/// Appends as much of the text as [`MAX_BYTES`] allows.
 fn push(out: &mut String, text: &str) {
     let room = MAX_BYTES.saturating_sub(out.len());
     let end = text.floor_char_boundary(room.min(text.len()));
     out.push_str(&text[..end]);
 }
 
-/// The length of the name of a variable at the start, in bytes.
+/// The length in bytes of the variable name at the start of a text.
 fn name_len(text: &str) -> usize {
     let is_part = |character: char| character == '_' || character.is_ascii_alphanumeric();
     if text.starts_with(|character: char| character.is_ascii_digit()) {
@@ -121,7 +123,7 @@ fn name_len(text: &str) -> usize {
     text.find(|character| !is_part(character)).unwrap_or(text.len())
 }
 
-/// Where the brace that opens a text is closed.
+/// The position of the brace that closes the one at the start of a text.
 fn closing(text: &str) -> Option<usize> {
     let mut open = 0usize;
     for (at, byte) in text.bytes().enumerate() {

@@ -1,5 +1,6 @@
-//! YAML as a tree with lines, read in bounded work. Anchors and merge keys (`<<`) are followed, since
-//! compose files use them; an alias shares what it names, so that no file grows by them.
+//! Reads YAML into a tree of values with line numbers, in bounded time and memory. Compose files
+//! use anchors and merge keys (`<<`), so both are followed. An alias shares the value that it
+//! names, so aliases cannot make the tree large.
 
 use std::sync::Arc;
 
@@ -7,11 +8,11 @@ use saphyr_parser::{Event, Parser};
 
 /// How deeply lists and mappings may nest.
 const MAX_DEPTH: usize = 64;
-/// So many values are read of one file.
+/// The most values that are read from one file.
 const MAX_NODES: usize = 100_000;
-/// How far merge keys are followed.
+/// How many levels of merge keys are followed.
 const MAX_MERGES: usize = 8;
-/// So many mappings are looked through for one key.
+/// The most mappings that are searched for one key.
 const MAX_VISITS: usize = 1000;
 
 /// One value.
@@ -19,7 +20,8 @@ const MAX_VISITS: usize = 1000;
 pub struct Node {
     /// Its line, counted from 1.
     pub line: usize,
-    /// Levels below it, also those that an alias brings in. They are bounded, since a tree is dropped level by level.
+    /// How many levels are below it, including those that an alias brings in. The height is bounded
+    /// because dropping a tree recurses once for each level.
     height: usize,
     kind: Kind,
 }
@@ -40,7 +42,7 @@ impl Node {
         }
     }
 
-    /// The values of a list; none of anything else.
+    /// The values of a list. Anything else has none.
     pub fn items(&self) -> &[Arc<Node>] {
         match &self.kind {
             Kind::List(items) => items,
@@ -48,7 +50,7 @@ impl Node {
         }
     }
 
-    /// The value of a key, also of a mapping that is merged in.
+    /// The value of a key. Mappings that are merged in are searched too.
     pub fn get(&self, key: &str) -> Option<&Arc<Node>> {
         self.get_within(key, MAX_MERGES, &mut { MAX_VISITS })
     }
@@ -68,7 +70,7 @@ impl Node {
         all.find_map(|node| node.get_within(key, levels - 1, visits))
     }
 
-    /// The keys of a mapping and their values, without those that are merged in.
+    /// The keys of a mapping and their values. Mappings that are merged in are left out.
     pub fn pairs(&self) -> impl Iterator<Item = (&str, &Arc<Node>)> {
         let pairs: &[(Arc<Node>, Arc<Node>)] = match &self.kind {
             Kind::Mapping(pairs) => pairs,
@@ -89,7 +91,7 @@ impl Node {
     }
 }
 
-/// Reads the first document of a text; the error says where it ends to be YAML.
+/// Reads the first document of a text. The error says where the text stops being YAML.
 pub fn parse(text: &str) -> Result<Option<Arc<Node>>, String> {
     let mut builder = Builder::default();
     for event in Parser::new_from_str(text) {
@@ -132,7 +134,8 @@ impl Builder {
                 self.close(anchor, line, Kind::Scalar(text.into_owned()))?;
             }
             Event::Alias(anchor) => {
-                // An alias inside of what it names is not known yet, and names nothing.
+                // An alias may stand inside the value that it names. That value is not complete
+                // yet, so the alias is an empty text.
                 let known = self.anchors.iter().rev().find(|(id, _)| *id == anchor);
                 let node = known.map(|(_, node)| node.clone());
                 let nothing = || Node::new(line, Kind::Scalar(String::new()));

@@ -1,14 +1,15 @@
-//! Fs objects of version 0, as libraries from before Seafile 3 have them to this day: binary, big
-//! endian, not compressed.
+//! Fs objects of version 0: binary, big endian, not compressed. Libraries that were made before
+//! Seafile 3 still have them.
 //!
-//! A file is its type (u32), its size (u64) and the raw ids of its blocks; its id covers only those.
-//! A folder is its type and, per entry, mode (u32), id (40 hex digits), length of the name (u32) and
-//! name; its id covers id, name and mode (little endian) of each.
+//! A file is its type (u32), its size (u64) and the raw ids of its blocks. Its id covers only the
+//! ids of the blocks. A folder is its type, and for each entry: mode (u32), id (40 hex digits),
+//! length of the name (u32) and name. Its id covers id, name and mode (little endian) of each
+//! entry.
 
 use super::{FileObject, Folder, FolderEntry, FormatError, FsObject, Type, sha1};
 use crate::object::ObjectId;
 
-/// Seafile's own limit.
+/// Seafile itself allows no longer name.
 const MAX_NAME_BYTES: usize = 255;
 
 pub(super) fn parse(bytes: &[u8]) -> Result<(FsObject, ObjectId), FormatError> {
@@ -63,7 +64,7 @@ fn parse_id(hex: &[u8]) -> Result<ObjectId, FormatError> {
         .ok_or(FormatError::Binary("an entry's id is not 40 hex digits"))
 }
 
-/// What is left to read.
+/// The bytes that are not read yet.
 struct Input<'a>(&'a [u8]);
 
 impl<'a> Input<'a> {
@@ -89,7 +90,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Writes a folder, and what its id is the SHA-1 of.
+    /// Writes a folder. The second value is the bytes whose SHA-1 is its id.
     fn encode_folder(entries: &[(ObjectId, u32, Vec<u8>)]) -> (Vec<u8>, Vec<u8>) {
         let mut bytes = 3u32.to_be_bytes().to_vec();
         let mut hashed = Vec::new();

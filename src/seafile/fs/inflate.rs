@@ -1,20 +1,20 @@
-//! Inflates zlib streams, never beyond a limit, without setting up a decompressor for each.
+//! Inflates zlib streams up to a limit. Each thread sets up one decompressor and uses it again.
 
 use super::FormatError;
 use flate2::{Decompress, FlushDecompress, Status};
 use std::cell::RefCell;
 
-/// What a thread keeps of its output buffer from one object to the next.
+/// How much of its output buffer a thread keeps from one object to the next.
 const KEPT_BYTES: usize = 1 << 20;
 
 thread_local! {
     static INFLATER: RefCell<Inflater> = RefCell::new(Inflater::new());
 }
 
-/// Calls `read` with what `bytes` inflate to. `read` must not call this again.
+/// Calls `read` with the inflated `bytes`. `read` must not call this function again.
 ///
-/// Like Seafile's server, it ignores what comes behind the end of the zlib stream: such an object
-/// is whole to its server, and its id covers only the inflated bytes.
+/// Bytes behind the end of the zlib stream are ignored, as Seafile's server does. The server takes
+/// such an object for intact, and its id covers only the inflated bytes.
 pub(super) fn with_inflated<T>(
     bytes: &[u8],
     limit_bytes: usize,
@@ -57,7 +57,7 @@ impl Inflater {
         }
     }
 
-    /// Makes room for `wanted` more bytes, but not for more than one beyond the limit.
+    /// Makes room for `wanted` more bytes, at most one byte beyond the limit.
     fn make_room(&mut self, wanted: usize, limit_bytes: usize) -> Result<(), FormatError> {
         let most = limit_bytes.saturating_add(1).saturating_sub(self.output.len());
         if most == 0 {

@@ -1,11 +1,12 @@
-//! Fs objects of version 1 and later: JSON, after it was inflated. The id is the SHA-1 of that text,
-//! byte for byte; it is never written anew.
+//! Fs objects of version 1 and later: inflated JSON. The id is the SHA-1 of that text, byte for
+//! byte. The text is never written again.
 
 use super::{FileObject, Folder, FolderEntry, FormatError, FsObject, Type, parse_json, sha1};
 use crate::object::ObjectId;
 use serde::Deserialize;
 
-/// Both kinds of object; which one it is stands at the end of the text.
+/// The fields of both kinds of object. `type` says which kind it is; it stands at the end of the
+/// text.
 #[derive(Deserialize)]
 struct Fields {
     #[serde(rename = "type")]

@@ -1,8 +1,9 @@
 //! Fs objects: folders, and files as lists of blocks, in both forms that Seafile ever wrote.
 //!
-//! Since Seafile 3 they are zlib streams of JSON (module `json`), before that binary (`binary`); the
-//! first byte tells which. Names come out as text for people to read; ids are always computed from
-//! the bytes. Called by `check`, which compares the id, and by whoever walks a tree.
+//! Since Seafile 3 they are zlib streams of JSON (module `json`). Before that they were binary
+//! (`binary`). The first byte tells which. Names are turned into text for people to read; ids are
+//! always computed from the bytes. `check` calls this to compare the id, and so does all code that
+//! walks a tree.
 
 mod binary;
 mod inflate;
@@ -12,10 +13,11 @@ use super::{FormatError, parse_json, sha1};
 use crate::object::ObjectId;
 use serde::Deserialize;
 
-/// An fs object may not inflate to more: 80 TB of blocks of 8 MB, or 3 million entries.
+/// The longest inflated fs object that is read. It is enough for 80 TB of blocks of 8 MB, or 3
+/// million entries.
 pub const MAX_INFLATED_BYTES: usize = 512 << 20;
 
-/// The bits of a mode that tell folders from files, and their two values.
+/// The bits of a mode that tell folders from files, and the values they have for each.
 const TYPE_BITS: u32 = 0o170_000;
 const FOLDER_BITS: u32 = 0o040_000;
 const FILE_BITS: u32 = 0o100_000;
@@ -32,16 +34,16 @@ pub enum FsObject {
 /// The blocks of one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileObject {
-    /// The file's length; in an encrypted library that of the plain text.
+    /// The file's length. In an encrypted library this is the length of the plain text.
     pub size: u64,
-    /// Its content, in order.
+    /// The ids of its blocks, in order.
     pub blocks: Vec<ObjectId>,
 }
 
 /// The entries of one folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Folder {
-    /// In the order in which they are stored: by name, descending.
+    /// The entries as they are stored: by name, descending.
     pub entries: Vec<FolderEntry>,
 }
 
@@ -52,7 +54,8 @@ pub struct FolderEntry {
     pub id: ObjectId,
     /// Unix mode. Seafile writes 16384 for folders and 33188 for files.
     pub mode: u32,
-    /// Its name. From outside: may hold `/` or be `..`; bytes that are not UTF-8 are replaced.
+    /// Its name, which is untrusted: it may hold `/` or be `..`. Bytes that are not UTF-8 are
+    /// replaced.
     pub name: String,
     /// A file's length, where the folder records it.
     pub size: Option<u64>,
@@ -68,13 +71,14 @@ impl FolderEntry {
         self.mode & TYPE_BITS == FOLDER_BITS
     }
 
-    /// Whether it is a file. Seafile ignores entries that are neither; it writes none.
+    /// Whether it is a file. Some entries are neither file nor folder: Seafile ignores them, and
+    /// writes none.
     pub const fn is_file(&self) -> bool {
         self.mode & TYPE_BITS == FILE_BITS
     }
 }
 
-/// What an fs object is, as both forms number it.
+/// The kind of an fs object, by the number that both forms use.
 enum Type {
     File,
     Folder,

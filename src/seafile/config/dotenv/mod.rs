@@ -1,6 +1,6 @@
-//! Reads `.env` files. Three programs read such files, each by rules of its own: docker compose the
-//! one beside its compose file, a shell the `conf/.env` of an installation of Seafile 12 or later, and
-//! systemd the one that a distribution's service names. [`Reader`] says whose rules count.
+//! Reads `.env` files. Three programs read such files, each by its own rules. docker compose reads
+//! the one beside its compose file. A shell sources `conf/.env` of Seafile 12 or later. systemd
+//! reads the file that a distribution's service names. [`Reader`] says whose rules apply.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,7 +11,7 @@ mod value;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reader {
     /// docker compose: `$$` is one `$`, single quotes keep everything, `NAME: value` is a setting,
-    /// and blanks in a value need no quotes.
+    /// and a value with blanks needs no quotes.
     Compose,
     /// A shell that sources the file: Seafile's own start scripts.
     Shell,
@@ -20,18 +20,18 @@ pub enum Reader {
 }
 
 impl Reader {
-    /// All of them.
+    /// All readers.
     pub const ALL: [Self; 3] = [Self::Compose, Self::Shell, Self::Systemd];
 }
 
 /// One value and where it stands.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DotenvValue {
-    /// The text as the reader takes it, with variables put in.
+    /// The text as this reader understands it, with references replaced.
     pub text: String,
     /// The line on which the variable's name stands, counted from 1.
     pub line: usize,
-    /// A variable that the value names and nothing sets: it counts as empty.
+    /// A variable that the value refers to and that is not set. It counts as empty.
     pub unset: Option<String>,
 }
 
@@ -49,8 +49,9 @@ pub struct Dotenv {
 }
 
 impl Dotenv {
-    /// Reads a text. Every text is taken: see [`Self::ignored_lines`]. `variable` gives the variables
-    /// that are set outside of the file; they count before those that the file set further up.
+    /// Reads a text. Every text is accepted: see [`Self::ignored_lines`]. `variable` returns
+    /// variables that are set outside of the file. They win over variables that the file itself set
+    /// further up.
     pub fn parse(text: &str, reader: Reader, variable: &dyn Fn(&str) -> Option<String>) -> Self {
         let mut dotenv = Self::default();
         let mut rest = super::without_byte_order_mark(text);
@@ -104,8 +105,8 @@ fn is_comment(line: &str, reader: Reader) -> bool {
     line.is_empty() || line.starts_with('#') || reader == Reader::Systemd && line.starts_with(';')
 }
 
-/// Splits `export NAME = rest` into the name and what follows the sign. For a shell nothing may
-/// stand between, but a file that one cannot source is read as it was meant.
+/// Splits `export NAME = rest` into the name and the text behind the sign. A shell allows no blanks
+/// around `=`. A file with blanks cannot be sourced, so it is read as its author meant it.
 fn setting(line: &str, reader: Reader) -> Option<(&str, &str)> {
     if is_comment(line, reader) {
         return None;
@@ -124,7 +125,7 @@ fn setting(line: &str, reader: Reader) -> Option<(&str, &str)> {
     let is_valid = !name.is_empty() && name.chars().all(is_name);
     let rest = &rest[1..];
     is_valid.then(|| {
-        // Behind a comment sign no quote begins a value.
+        // Blanks before a `#` are kept: they show that a comment begins here.
         let trimmed = rest.trim_start_matches([' ', '\t']);
         (name, if trimmed.starts_with('#') { rest } else { trimmed })
     })

@@ -47,7 +47,7 @@ fn quotes_comments_and_export_are_read() {
 
 #[test]
 fn the_value_of_one_line_depends_on_who_reads_it() {
-    // What compose, a shell and systemd make of it.
+    // The value that compose, a shell and systemd read.
     for (line, expected) in [
         ("A=\"p@ss$$word\"", ["p@ss$word", "p@ss$$word", "p@ss$$word"]),
         ("A='p@ss$$word'", ["p@ss$$word"; 3]),

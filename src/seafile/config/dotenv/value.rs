@@ -1,14 +1,14 @@
-//! One value of a `.env` file, as each of its readers takes it.
+//! Reads one value of a `.env` file by the rules of each reader.
 
 use super::Reader;
 use crate::seafile::config::template::{self, Expanded};
 
-/// What a value says, and how much of the text it took.
+/// A value, and how many bytes of the text it used.
 pub(super) struct ReadValue {
     pub text: String,
-    /// A variable that it names and nothing sets.
+    /// A variable that the value refers to and that is not set.
     pub unset: Option<String>,
-    /// Bytes.
+    /// How many bytes it used.
     pub len: usize,
 }
 
@@ -38,7 +38,7 @@ impl ReadValue {
     }
 }
 
-/// compose-go's `dotenv` package.
+/// Reads a value as the `dotenv` package of compose-go does.
 fn compose(rest: &str, line: &str, variable: &dyn Fn(&str) -> Option<String>) -> ReadValue {
     let quote = rest.chars().next();
     let quoted = quote
@@ -54,8 +54,8 @@ fn compose(rest: &str, line: &str, variable: &dyn Fn(&str) -> Option<String>) ->
     }
 }
 
-/// The text up to a quote that no backslash escapes, and its length with that quote. Other escapes
-/// stay as they are.
+/// The text up to a quote that no backslash escapes, and its length with that quote. Backslashes
+/// before other characters stay.
 fn until_quote(rest: &str, quote: char) -> Option<(String, usize)> {
     let mut text = String::new();
     let mut characters = rest.char_indices();
@@ -76,7 +76,7 @@ fn until_quote(rest: &str, quote: char) -> Option<(String, usize)> {
     None
 }
 
-/// The escapes of double quotes; `\$` becomes `$$`, which stands for one `$`.
+/// Resolves the escapes of double quotes. `\$` becomes `$$`, which stands for one `$`.
 fn unescaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut characters = text.chars();
@@ -107,8 +107,8 @@ fn bare(line: &str) -> &str {
     line[..comment.map_or(line.len(), |(at, _)| at)].trim()
 }
 
-/// A word of the shell, or of systemd's `EnvironmentFile`, which expands nothing and knows no
-/// comment behind a value.
+/// Reads a word of the shell or of systemd's `EnvironmentFile`. systemd expands nothing and knows
+/// no comment behind a value.
 fn word(
     reader: Reader,
     rest: &str,
@@ -143,11 +143,12 @@ fn word(
         };
         match used {
             Some(used) => at += character.len_utf8() + used,
-            // A quote without an end: a syntax error there, and the line as it stands here.
+            // A quote without an end is a syntax error for the reader. Here the line counts as it
+            // stands.
             None => return ReadValue::literal(line.trim(), line.len()),
         }
     }
-    // Blanks at the end of the line go, those in quotes stay.
+    // Removes blanks at the end of the line, but keeps those in quotes.
     let (kept, bare) = word.text.split_at(word.kept);
     let bare = if is_shell { bare.trim_end_matches('\r') } else { bare.trim_end() };
     ReadValue { text: format!("{kept}{bare}"), unset: word.unset, len: at }
@@ -162,13 +163,13 @@ struct Word<'a> {
     is_shell: bool,
     variable: &'a dyn Fn(&str) -> Option<String>,
     text: String,
-    /// So much of the text stood in quotes, or before such.
+    /// The length of the text up to the end of the last quotes. Blanks in this part are kept.
     kept: usize,
     unset: Option<String>,
 }
 
 impl Word<'_> {
-    /// Reads what follows an opening quote; `None` without an end.
+    /// Reads the text behind an opening quote; `None` if it has no end.
     fn quoted(&mut self, after: &str, quote: char) -> Option<usize> {
         if quote == '\'' {
             let end = after.find('\'')?;
@@ -200,7 +201,7 @@ impl Word<'_> {
         }
     }
 
-    /// What a backslash outside quotes protects.
+    /// Reads the character behind a backslash outside of quotes.
     fn escaped(&mut self, after: &str) -> usize {
         match after.chars().next() {
             Some('\n') | None => after.len().min(1),
@@ -211,8 +212,8 @@ impl Word<'_> {
         }
     }
 
-    /// A reference at the start of `rest`, and its length. Commands and the shell's own variables
-    /// (`$$` is its number) cannot be told.
+    /// Replaces the reference at the start of `rest` and returns its length. The output of commands
+    /// and the shell's own variables (`$$` is its process number) are not known.
     fn reference(&mut self, rest: &str) -> usize {
         let len = reference_len(rest);
         let text = &rest[..len];
@@ -230,8 +231,8 @@ impl Word<'_> {
         len
     }
 
-    /// The end of the word; what follows in the line must be a comment, else the shell would run it
-    /// as a command, and the line counts as it stands.
+    /// Ends the word. Only a comment may follow on the line. The shell would run anything else as a
+    /// command; then the line counts as it stands.
     fn end(self, line: &str, at: usize) -> ReadValue {
         let after = line[at.min(line.len())..].trim_start();
         if at <= line.len() && !after.is_empty() && !after.starts_with('#') {

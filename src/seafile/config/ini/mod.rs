@@ -1,10 +1,10 @@
-//! Reads INI files as the program does that owns the file. The server in C reads `seafile.conf` and
-//! `ccnet.conf` as `GLib` key files; seafevents reads `seafevents.conf` with Python's `ConfigParser`.
-//! They differ in what one line says, so [`Reader`] says whose rules count. This does not write, and
-//! it keeps neither comments nor order.
+//! Reads INI files by the rules of the program that owns the file. The server in C reads
+//! `seafile.conf` and `ccnet.conf` as `GLib` key files. seafevents reads `seafevents.conf` with
+//! Python's `ConfigParser`. The two understand some lines differently, so [`Reader`] says whose
+//! rules apply. Comments and order are not kept, and nothing is written.
 //!
-//! For both, names of sections and keys count as they are spelled, a section that stands twice is
-//! one, and the last of several equal keys wins.
+//! For both, names of sections count as they are spelled, a section that stands twice is one
+//! section, and the last of several equal keys wins.
 
 use std::collections::BTreeMap;
 
@@ -15,20 +15,20 @@ pub use value::{IniValue, without_comment};
 /// The program that reads an INI file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reader {
-    /// `GLib`'s key files: keys as they are spelled, `=` only.
+    /// `GLib`'s key files: keys count as they are spelled, and only `=` separates key and value.
     Glib,
-    /// Python's `ConfigParser`: keys in lower case, `=` or `:`, values of several lines, `%%` for one
-    /// `%`, and `[DEFAULT]` for all sections.
+    /// Python's `ConfigParser`: keys become lower case, `=` or `:` separates, values may have
+    /// several lines, `%%` is one `%`, and keys of `[DEFAULT]` apply to all sections.
     ConfigParser,
 }
 
-/// The section whose keys count in all others, for `ConfigParser`.
+/// The section whose keys apply to all others, for `ConfigParser`.
 const DEFAULT: &str = "DEFAULT";
 
 /// The keys of one section.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Section {
-    /// The line of its first heading, counted from 1; 0 for what stands before any.
+    /// The line of its first heading, counted from 1; 0 for keys before any heading.
     line: usize,
     keys: BTreeMap<String, IniValue>,
 }
@@ -42,7 +42,7 @@ pub struct Ini {
 }
 
 impl Ini {
-    /// Reads a text. Every text is taken: see [`Self::ignored_lines`].
+    /// Reads a text. Every text is accepted: see [`Self::ignored_lines`].
     pub fn parse(text: &str, reader: Reader) -> Self {
         let mut ini = Self { reader, sections: BTreeMap::new(), ignored_lines: Vec::new() };
         let mut section = String::new();
@@ -75,7 +75,8 @@ impl Ini {
         ini
     }
 
-    /// `ConfigParser` takes an indented line for more of the value above.
+    /// Adds an indented line to the value above, as `ConfigParser` does. `false` if the line is no
+    /// such line.
     fn continues(&mut self, section: &str, last_key: Option<&str>, line: &str) -> bool {
         let is_indented = line.starts_with([' ', '\t']);
         if self.reader != Reader::ConfigParser || !is_indented {
@@ -93,7 +94,7 @@ impl Ini {
         }
     }
 
-    /// A value; an empty one counts as none, as it does for Seafile.
+    /// The value of a key. An empty value counts as absent, as it does for Seafile.
     pub fn get(&self, section: &str, key: &str) -> Option<&IniValue> {
         let keys = &self.sections.get(section)?.keys;
         let of_all = || match self.reader {
@@ -104,21 +105,21 @@ impl Ini {
         (!value.text.is_empty()).then_some(value)
     }
 
-    /// A value with `%(key)s` and `%%` put in as `ConfigParser` does; as it stands where that would
-    /// fail.
+    /// A value with `%(key)s` and `%%` replaced as `ConfigParser` does. If `ConfigParser` would
+    /// refuse the value, it is returned as it stands.
     pub fn interpolated(&self, section: &str, key: &str) -> Option<String> {
         let value = self.get(section, key)?;
         let of_key = |key: &str| Some(self.get(section, &key.to_lowercase())?.text.clone());
         Some(value::interpolate(&value.text, &of_key).unwrap_or_else(|| value.text.clone()))
     }
 
-    /// Whether a section stands there, with or without keys.
+    /// Whether the file has this section, with or without keys.
     pub fn has_section(&self, section: &str) -> bool {
         self.sections.contains_key(section)
     }
 
-    /// The lines of sections and keys that look like this section, and that no program takes for
-    /// it: `[ database ]` or `[Database]` for `database`. Counted from 1.
+    /// The lines of sections and keys that look like the wanted ones, and that no program accepts
+    /// for them: `[ database ]` or `[Database]` for `database`. Counted from 1.
     pub fn misspelled(&self, section: &str, keys: &[&str]) -> Vec<usize> {
         let is_like =
             |name: &str, wanted: &str| name != wanted && name.trim().eq_ignore_ascii_case(wanted);
@@ -135,13 +136,13 @@ impl Ini {
         lines
     }
 
-    /// Lines that are neither comment, section nor setting, counted from 1.
+    /// The lines that are neither comment, section nor setting, counted from 1.
     pub fn ignored_lines(&self) -> &[usize] {
         &self.ignored_lines
     }
 }
 
-/// The name in `[name]`, blanks and all. What follows the bracket is taken as a comment.
+/// The name in `[name]`, with its blanks. The text behind the bracket counts as a comment.
 fn section_name(line: &str, reader: Reader) -> Option<&str> {
     let line = line.strip_prefix('[')?;
     let end = match reader {
@@ -151,7 +152,7 @@ fn section_name(line: &str, reader: Reader) -> Option<&str> {
     end.map(|end| &line[..end])
 }
 
-/// Splits at the first sign.
+/// Splits a line into key and value at the first sign that separates them.
 fn key_and_value(line: &str, reader: Reader) -> Option<(String, &str)> {
     let signs: &[char] = match reader {
         Reader::Glib => &['='],

@@ -54,7 +54,7 @@ fn config_parser_has_habits_of_its_own() {
     assert_eq!(read("host"), "all.x");
     assert_eq!(read("user"), "all");
     assert_eq!(read("long"), "a\nb");
-    // It refuses these; what stands there is the next best.
+    // `ConfigParser` refuses these values, so they are returned as they stand.
     assert_eq!(read("one"), "5%");
     assert_eq!(read("self"), "%(self)s");
     assert_eq!(read("unknown"), "%(no)s");
@@ -65,7 +65,7 @@ fn config_parser_has_habits_of_its_own() {
     assert!(python(&doubled).interpolated("a", "k29").unwrap().len() < MAX);
 }
 
-/// More than any value in a file of these tests becomes.
+/// Every value in these tests must stay shorter than this.
 const MAX: usize = 1 << 20;
 
 #[test]

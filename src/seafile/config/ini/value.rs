@@ -1,12 +1,12 @@
-//! One value of an INI file, and what each program that reads the file makes of it.
+//! One value of an INI file, and how each program that reads the file understands it.
 
 use std::fmt;
 
-/// How deeply one value may stand for another, as for `ConfigParser`.
+/// How deeply values may refer to each other. `ConfigParser` has the same limit.
 const MAX_DEPTH: usize = 10;
-/// The longest value that comes out of putting values in, in bytes.
+/// The longest value after interpolation, in bytes.
 const MAX_BYTES: usize = 64 << 10;
-/// So many values are put into one.
+/// The most references that are replaced in one value.
 const MAX_VALUES: usize = 1000;
 
 /// One value and where it stands.
@@ -23,8 +23,8 @@ impl IniValue {
         Self { text: text.to_owned(), line }
     }
 
-    /// The text as `GLib` gives it to the server: `\s`, `\n`, `\t`, `\r` and `\\` mean one
-    /// character. Other backslashes, which `GLib` refuses, are kept.
+    /// The text as `GLib` passes it to the server: `\s`, `\n`, `\t`, `\r` and `\\` mean one
+    /// character. `GLib` refuses other backslashes; here they are kept.
     pub fn unescaped(&self) -> String {
         let mut out = String::with_capacity(self.text.len());
         let mut characters = self.text.chars();
@@ -45,8 +45,8 @@ impl IniValue {
         out
     }
 
-    /// The text as the file server in Go takes it (`ini.v1`): quotes around it go, and a blank with
-    /// `#` or `;` begins a comment.
+    /// The text as the file server in Go reads it (`ini.v1`): quotes around it are removed, and a
+    /// blank with `#` or `;` begins a comment.
     pub fn as_go_reads(&self) -> String {
         let text = self.text.as_str();
         for quote in ["\"\"\"", "`", "\"", "'"] {
@@ -70,8 +70,8 @@ impl fmt::Debug for IniValue {
     }
 }
 
-/// A value up to a blank with `#` or `;`: seafevents of 2026 and the file server in Go take the rest
-/// for a comment.
+/// A value up to a blank with `#` or `;`. To seafevents of 2026 and the file server in Go the rest
+/// is a comment.
 pub fn without_comment(text: &str) -> &str {
     let comment = text.char_indices().find(|&(at, character)| {
         matches!(character, '#' | ';') && text[..at].ends_with(char::is_whitespace)
@@ -79,7 +79,7 @@ pub fn without_comment(text: &str) -> &str {
     text[..comment.map_or(text.len(), |(at, _)| at)].trim_end()
 }
 
-/// `ConfigParser`'s interpolation; `None` where it would refuse the value.
+/// Interpolates as `ConfigParser` does; `None` if it would refuse the value.
 pub(super) fn interpolate(text: &str, of_key: &dyn Fn(&str) -> Option<String>) -> Option<String> {
     let mut interpolation = Interpolation { of_key, values_left: MAX_VALUES, out: String::new() };
     interpolation.put_in(text, MAX_DEPTH)?;

@@ -1,5 +1,5 @@
-//! Reads one expression of literals. What is not a literal becomes [`Value::Dynamic`] up to the
-//! comma, colon or bracket that ends it.
+//! Reads one expression of literals. A part that is no literal becomes [`Value::Dynamic`], up to
+//! the comma, colon or bracket that ends it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,13 +7,14 @@ use std::sync::Arc;
 use super::token::{Kind, Token};
 use super::{Located, MAX_DEPTH, Value};
 
-/// What the names of the file so far and the environment say.
+/// The known values: names that the file has set so far, and environment variables.
 pub(super) struct Known<'a> {
     pub names: &'a BTreeMap<Arc<str>, Located>,
     pub variable: &'a dyn Fn(&str) -> Option<String>,
 }
 
-/// A place in the tokens of one statement, which end in [`Kind::End`] or with the slice.
+/// A position in the tokens of one statement. The statement ends with [`Kind::End`] or with the
+/// slice.
 pub(super) struct Cursor<'a> {
     tokens: &'a [Token],
     known: &'a Known<'a>,
@@ -25,7 +26,7 @@ impl<'a> Cursor<'a> {
         Self { tokens, known, depth: 0 }
     }
 
-    /// The value of a whole right-hand side: `1, 2` without brackets is a tuple.
+    /// Reads a whole right-hand side. `1, 2` without brackets is a tuple.
     pub(super) fn right_hand_side(&mut self) -> Located {
         let first = self.element();
         if !self.is_at(',') {
@@ -39,7 +40,7 @@ impl<'a> Cursor<'a> {
         self.whole(Located { value: Value::List(values), line })
     }
 
-    /// A value counts only if nothing is left behind it.
+    /// Makes a value unknown if anything follows it.
     fn whole(&self, mut located: Located) -> Located {
         if !self.is_at_end() {
             located.value = Value::Dynamic;
@@ -47,7 +48,7 @@ impl<'a> Cursor<'a> {
         located
     }
 
-    /// One element: a literal if nothing follows before the next separator.
+    /// Reads one element. It is a literal only if nothing follows it before the next separator.
     fn element(&mut self) -> Located {
         let line = self.line();
         let value = self.atom().unwrap_or(Value::Dynamic);
@@ -59,7 +60,7 @@ impl<'a> Cursor<'a> {
         Located { value: Value::Dynamic, line }
     }
 
-    /// `os.environ.get('X') or 'default'`.
+    /// Reads the rest of `os.environ.get('X') or 'default'`.
     fn with_default(&mut self, value: Value) -> Value {
         let is_or = matches!(self.kind(), Some(Kind::Name(name)) if &**name == "or");
         let is_unset = match &value {
@@ -75,7 +76,7 @@ impl<'a> Cursor<'a> {
         if is_unset { default } else { value }
     }
 
-    /// A literal, or `None` with the cursor somewhere inside what is not one.
+    /// Reads a literal. `None` if it is no literal; the cursor then stands somewhere inside of it.
     fn atom(&mut self) -> Option<Value> {
         match self.kind()?.clone() {
             Kind::Text(text) => {
@@ -116,8 +117,9 @@ impl<'a> Cursor<'a> {
         Value::Text(joined.into())
     }
 
-    /// Reads what is in brackets. What is no literal is left unread from its opening bracket on,
-    /// so that it can be skipped as a whole; the bounded depth also bounds how often that is.
+    /// Reads a value in brackets. If it is no literal, the cursor goes back to the opening bracket,
+    /// so that the caller can skip the whole. Such text is read once for each level of nesting, and
+    /// the depth is bounded.
     fn bracketed<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
         if self.depth == MAX_DEPTH {
             return None;
@@ -145,7 +147,7 @@ impl<'a> Cursor<'a> {
         Some(Value::List(values))
     }
 
-    /// The elements up to a closing bracket, which is taken too.
+    /// Reads the elements up to a closing bracket, and the bracket itself.
     fn values(&mut self, close: char) -> Option<Vec<Located>> {
         let mut values = Vec::new();
         while !self.skip(close) {
@@ -170,7 +172,7 @@ impl<'a> Cursor<'a> {
                     _ => {}
                 }
             } else {
-                // A set, or `**other`: nobody knows what is in there.
+                // A set, or `**other`: the entries are not known.
                 is_whole = false;
             }
             if !self.skip(',') && !self.is_at('}') {
@@ -207,7 +209,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// `environ.get(…)`, `environ[…]` or `getenv(…)`, from behind the first word.
+    /// Reads `environ.get(…)`, `environ[…]` or `getenv(…)`. The first word is read already.
     fn environment(&mut self, word: &str) -> Option<Value> {
         let is_subscript = word == "environ" && self.is_at('[');
         if word == "environ" && !is_subscript {
@@ -279,7 +281,8 @@ impl<'a> Cursor<'a> {
             || matches!(self.kind(), Some(Kind::Sign(',' | ':' | ')' | ']' | '}' | '=')))
     }
 
-    /// Skips to the separator that ends the current element, over whole brackets.
+    /// Skips to the separator that ends the current element. Brackets inside of the element are
+    /// skipped as a whole.
     fn skip_to_separator(&mut self) {
         let mut open = 0usize;
         while !self.is_at_end() {

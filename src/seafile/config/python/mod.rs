@@ -1,7 +1,7 @@
-//! Reads the literals of `seahub_settings.py`. The file is a program; this runs none of it: names
-//! that are assigned a literal at the top level have a value, everything else is
-//! [`Value::Dynamic`], with the line on which it stands. Work and memory are bounded by the length
-//! of the text, nesting by [`MAX_DEPTH`].
+//! Reads the literals of `seahub_settings.py`. The file is a program, but nothing in it is run. A
+//! name that is assigned a literal at the top level gets that value. Everything else is
+//! [`Value::Dynamic`], with its line. Time and memory are bounded by the length of the text,
+//! nesting by [`MAX_DEPTH`].
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,22 +14,22 @@ mod token;
 /// How deeply lists, dictionaries, parentheses and subscripts may nest.
 pub const MAX_DEPTH: usize = 32;
 
-/// What an expression says, as far as it can be told without running it.
+/// The value of an expression, as far as it is known without running it.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Value {
     /// `None`.
     None,
     /// `True` or `False`.
     Bool(bool),
-    /// An integer that fits.
+    /// An integer that fits 64 bits.
     Int(i64),
     /// A string; adjacent ones are joined.
     Text(Arc<str>),
     /// A list or a tuple.
     List(Vec<Located>),
-    /// A dictionary; entries whose keys are no strings are left out.
+    /// A dictionary. Entries whose keys are no strings are left out.
     Dict(BTreeMap<Arc<str>, Located>),
-    /// A variable of the environment that is neither known nor has a default.
+    /// An environment variable whose value is not known, and that has no default.
     Environment(Arc<str>),
     /// Not a literal.
     Dynamic,
@@ -56,13 +56,14 @@ impl Located {
 }
 
 impl Value {
-    /// Whether it is so small that another name may stand for it.
+    /// Whether it is neither a list nor a dictionary. Only such a value is copied when another name
+    /// stands for it: it is small.
     fn is_scalar(&self) -> bool {
         !matches!(self, Self::List(_) | Self::Dict(_))
     }
 }
 
-/// Shows what kind of value it is: texts may be passwords.
+/// Shows only what kind of value it is: texts may be passwords.
 impl fmt::Debug for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -86,19 +87,20 @@ pub struct PythonSettings {
 }
 
 impl PythonSettings {
-    /// Reads a text. `variable` gives the value of a variable of the environment, where one is
-    /// known. Every text is taken.
+    /// Reads a text. `variable` returns the value of an environment variable, if it is known. Every
+    /// text is accepted.
     pub fn parse(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Self {
         let tokens = token::tokens(super::without_byte_order_mark(text));
         statement::Reader::new(variable).read(&tokens)
     }
 
-    /// What a name was set to last.
+    /// The last value that a name was set to.
     pub fn get(&self, name: &str) -> Option<&Located> {
         self.values.get(name)
     }
 
-    /// What stands at `name['a']['b']`; [`Value::Dynamic`] where the way there is not a literal.
+    /// The value of `name['a']['b']`. It is [`Value::Dynamic`] if one of the values on the way is
+    /// not a literal.
     pub fn get_in(&self, name: &str, path: &[&str]) -> Option<&Located> {
         let mut place = self.get(name)?;
         for key in path {

@@ -1,4 +1,5 @@
-//! Reads statements: which names are set to what, and which may be set by code that is not run.
+//! Reads statements: which values names are set to, and which names may be set by code that seawall
+//! does not run.
 
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use super::{Located, MAX_DEPTH, PythonSettings, Value};
 pub(super) struct Reader<'a> {
     settings: PythonSettings,
     variable: &'a dyn Fn(&str) -> Option<String>,
-    /// Whose statements are read.
+    /// What the current statement belongs to.
     block: Block,
 }
 
@@ -19,7 +20,7 @@ pub(super) struct Reader<'a> {
 enum Block {
     /// The file itself.
     File,
-    /// Something that may run or not.
+    /// Code that may or may not run.
     Condition,
     /// A function or class, whose names are not the file's.
     Definition,
@@ -59,7 +60,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What is imported is known to the file that it is from, and to nobody else.
+    /// Reads an import. The values of imported names are in another file, which is not read.
     fn import(&mut self, line: usize, tokens: &[Token]) {
         if tokens.iter().any(|token| token.kind == Kind::Sign('*')) {
             self.settings.imports_everything = Some(line);
@@ -72,7 +73,7 @@ impl<'a> Reader<'a> {
         self.spoil(tokens.get(at + 1..).unwrap_or_default());
     }
 
-    /// An assignment at the top level, or something that may change what a name holds.
+    /// Reads an assignment at the top level, or a statement that may change the value of a name.
     fn simple(&mut self, tokens: &[Token]) {
         let (targets, right) = split_assignment(tokens);
         let Some(right) = right else {
@@ -83,7 +84,8 @@ impl<'a> Reader<'a> {
         let known = Known { names: &self.settings.values, variable: self.variable };
         let mut value = Cursor::new(right, &known).right_hand_side();
         if targets.len() > MAX_DEPTH {
-            // Nobody writes this, and as many copies of a large value would not be bounded.
+            // Nobody writes this, and the memory for so many copies of a large value would not be
+            // bounded.
             value.value = Value::Dynamic;
         }
         for target in targets {
@@ -119,7 +121,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Every name in a target that cannot be followed: `A, B = …`, `A[x] = …`.
+    /// Marks every name as unknown in a target that cannot be followed: `A, B = …`, `A[x] = …`.
     fn spoil(&mut self, target: &[Token]) {
         for token in target {
             if let Kind::Name(name) = &token.kind {
@@ -129,7 +131,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Every name of the file that stands in `tokens` is no literal from here on.
+    /// Marks every name of the file that stands in `tokens` as unknown from here on.
     fn forget_named(&mut self, tokens: &[Token]) {
         for token in tokens {
             if let Kind::Name(name) = &token.kind
@@ -140,7 +142,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Code that may or may not run. Of `NAME['a']['b'] = …` only that entry is unknown then.
+    /// Reads code that may or may not run. `NAME['a']['b'] = …` makes only that entry unknown.
     fn condition(&mut self, tokens: &[Token]) {
         let (targets, right) = split_assignment(tokens);
         let is_entry = |target: &&[Token]| place(target).is_some_and(|(_, path)| !path.is_empty());
@@ -155,7 +157,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Code that may or may not run: what it assigns is no literal from here on.
+    /// Reads code that may or may not run. The names that it assigns are unknown from here on.
     fn forget_assigned(&mut self, tokens: &[Token]) {
         for pair in tokens.windows(2) {
             let Kind::Name(name) = &pair[0].kind else {
@@ -174,7 +176,7 @@ fn dynamic(line: usize) -> Located {
     Located { value: Value::Dynamic, line }
 }
 
-/// `exec(…)`, `globals().update(…)`: may set any name.
+/// Whether a statement is `exec(…)`, `globals().update(…)` and the like, which may set any name.
 fn is_execution(tokens: &[Token]) -> bool {
     let [first, open, ..] = tokens else {
         return false;
@@ -186,7 +188,7 @@ fn is_execution(tokens: &[Token]) -> bool {
     is_call && matches!(&**name, "exec" | "execfile" | "globals" | "locals" | "vars")
 }
 
-/// Whether a name before this token may be changed by the statement.
+/// Whether the statement may change the name that stands before this token.
 fn is_touched(next: &Kind) -> bool {
     match next {
         Kind::Sign(sign) => matches!(sign, '[' | '.' | ','),
@@ -199,7 +201,7 @@ fn is_augmented(operator: &str) -> bool {
     operator.ends_with('=') && !matches!(operator, "==" | "!=" | "<=" | ">=")
 }
 
-/// What a statement that begins at the margin with this word belongs to.
+/// What a statement belongs to that begins at the margin with this word.
 fn block(word: &str) -> Block {
     match word {
         "def" | "class" | "async" | "@" => Block::Definition,
@@ -210,7 +212,7 @@ fn block(word: &str) -> Block {
     }
 }
 
-/// Splits `a = b = value` into its targets and what stands right of the last `=` outside brackets.
+/// Splits `a = b = value` into its targets and the value. Only a `=` outside of brackets counts.
 fn split_assignment(tokens: &[Token]) -> (Vec<&[Token]>, Option<&[Token]>) {
     let mut open = 0usize;
     let mut start = 0;
@@ -234,7 +236,7 @@ fn split_assignment(tokens: &[Token]) -> (Vec<&[Token]>, Option<&[Token]>) {
     (targets, right)
 }
 
-/// `NAME: type` without a value sets nothing.
+/// Whether this is `NAME: type`. Without a value it sets nothing.
 fn is_annotation(tokens: &[Token]) -> bool {
     matches!(tokens, [name, colon, ..]
         if matches!(name.kind, Kind::Name(_)) && colon.kind == Kind::Sign(':'))

@@ -248,7 +248,7 @@ fn literal() -> impl Strategy<Value = (String, Value)> {
     })
 }
 
-/// Takes the lines out, which strings of several lines shift.
+/// Removes line numbers: strings of several lines shift them.
 fn without_lines(value: &mut Value) {
     match value {
         Value::List(values) => values.iter_mut().for_each(|located| {

@@ -1,5 +1,5 @@
-//! Cuts Python text into tokens: names, numbers, strings, signs and ends of statements. Anything
-//! that it does not know becomes [`Kind::Other`], which no literal contains.
+//! Cuts Python text into tokens: names, numbers, strings, signs and ends of statements. Any other
+//! text becomes [`Kind::Other`], which is never part of a literal.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ pub(super) enum Kind {
     Int(i64),
     Text(Arc<str>),
     Sign(char),
-    /// `==`, `+=`, `->` …: no part of a literal. Augmented assignments end in `=`.
+    /// `==`, `+=`, `->` …: never part of a literal. Augmented assignments end in `=`.
     Operator(Arc<str>),
     /// The end of a logical line, or `;`.
     End,
@@ -30,11 +30,11 @@ pub(super) struct Token {
 /// Where in its logical line a token stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Start {
-    /// First, at the margin.
+    /// It is the first one, at the margin.
     Margin,
-    /// First, behind white space.
+    /// It is the first one, behind white space.
     Indented,
-    /// Not first.
+    /// It is not the first one.
     Inside,
 }
 
@@ -52,7 +52,7 @@ struct Cutter<'a> {
     line: usize,
     /// How many brackets are open.
     depth: usize,
-    /// What the next token will be.
+    /// Where the next token stands in its logical line.
     start: Start,
     out: Vec<Token>,
 }
@@ -67,7 +67,7 @@ impl Cutter<'_> {
         self.out.push(Token { kind, line, start });
     }
 
-    /// Takes bytes off the front, counting lines.
+    /// Moves on by `len` bytes and counts the lines in them.
     fn take(&mut self, len: usize) {
         let (taken, rest) = self.rest.split_at(len);
         self.line += taken.bytes().filter(|&byte| byte == b'\n').count();
@@ -170,7 +170,8 @@ impl Cutter<'_> {
         let quote = if body.starts_with(&triple) { triple.as_str() } else { quote };
         let Some((len, end_len)) = string_len(&body[quote.len()..], quote) else {
             self.push_at(Kind::Other, line);
-            // A syntax error: a short one spoils its line, a triple-quoted one the rest.
+            // A string without an end is a syntax error. Skip the rest of the line, or of the text
+            // if it has triple quotes.
             let line_len = body.find('\n').unwrap_or(body.len());
             let spoilt = if quote.len() == 3 { body.len() } else { line_len };
             self.take(prefix_len + spoilt);
@@ -187,7 +188,7 @@ impl Cutter<'_> {
     }
 }
 
-/// The length of a string's body and of its end; `None` if it has no end.
+/// The length of a string's body and of its closing quotes; `None` if they are missing.
 fn string_len(body: &str, quote: &str) -> Option<(usize, usize)> {
     let bytes = body.as_bytes();
     let mut at = 0;
@@ -207,7 +208,7 @@ fn len_while(text: &str, is_part: impl Fn(char) -> bool) -> usize {
     text.find(|character| !is_part(character)).unwrap_or(text.len())
 }
 
-/// The length of an operator of several characters at the start, if there is one.
+/// The length of an operator of two or three characters at the start, if there is one.
 fn operator_len(text: &str) -> Option<usize> {
     const OPERATORS: [&str; 22] = [
         "**=", "//=", ">>=", "<<=", "...", "==", "!=", "<=", ">=", "->", ":=", "+=", "-=", "*=",
@@ -227,7 +228,7 @@ fn integer(text: &str) -> Option<i64> {
     }
 }
 
-/// Resolves the escapes of a plain string; `None` for those that it does not know the meaning of.
+/// Resolves the escapes of a plain string; `None` if one of them is not known here.
 fn unescaped(raw: &str) -> Option<String> {
     let mut out = String::with_capacity(raw.len());
     let mut rest = raw;
@@ -258,7 +259,8 @@ fn unescaped(raw: &str) -> Option<String> {
     Some(out)
 }
 
-/// Adds the character whose number stands in the first `len` hex digits; gives what follows them.
+/// Appends the character whose number stands in the first `len` hex digits. Returns the text behind
+/// them.
 fn push_code<'a>(out: &mut String, text: &'a str, len: usize) -> Option<&'a str> {
     let digits = text.get(..len)?;
     let is_hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -267,7 +269,7 @@ fn push_code<'a>(out: &mut String, text: &'a str, len: usize) -> Option<&'a str>
     Some(&text[len..])
 }
 
-/// As [`push_code`], for one to three octal digits.
+/// Does the work of [`push_code`] for one to three octal digits.
 fn push_octal<'a>(out: &mut String, text: &'a str) -> Option<&'a str> {
     let len = len_while(text, |character| matches!(character, '0'..='7')).min(3);
     let code = u32::from_str_radix(&text[..len], 8).ok()?;
