@@ -1,4 +1,5 @@
-//! Databases that Django's settings name besides the web interface's own: an archive, statistics, an add-on's.
+//! Finds databases that Django's settings name besides the web interface's own: an archive,
+//! statistics, or one of an add-on.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -9,12 +10,12 @@ use super::origin::Origin;
 use super::warning::Warning;
 use crate::seafile::config::python::{Located, Value};
 
-/// What is known of another database.
+/// What is known about another database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OtherDatabase {
     /// On Seafile's own server, under this name.
     OnServer(String),
-    /// On a server that is not Seafile's, or of a kind that seawall does not know.
+    /// On another server than Seafile's, or of a kind that seawall does not know.
     Elsewhere(String),
     /// A SQLite file outside of the installation.
     File(PathBuf),
@@ -38,7 +39,7 @@ impl fmt::Display for OtherDatabase {
     }
 }
 
-/// Warns of each that is not backed up.
+/// Warns of each such database that is not backed up.
 pub(super) fn warn(seen: &Seen, database: &DatabaseKind, warnings: &mut Vec<Warning>) {
     let file = &seen.configuration.seahub;
     let Some(Value::Dict(aliases)) = file.settings.get("DATABASES").map(|all| &all.value) else {
@@ -55,7 +56,7 @@ pub(super) fn warn(seen: &Seen, database: &DatabaseKind, warnings: &mut Vec<Warn
     }
 }
 
-/// What one alias names, unless that is backed up anyway.
+/// The database that one alias names; `None` if it is backed up already.
 fn left_out(
     seen: &Seen,
     database: &DatabaseKind,
@@ -69,7 +70,7 @@ fn left_out(
         let named = PathBuf::from(name?);
         let file = seen.on_this_machine(&named);
         let is_inside = [seen.top, seen.data_dir].iter().any(|folder| file.starts_with(folder));
-        // One in memory is none.
+        // A database in memory needs no backup.
         let is_file = file.is_absolute() && !is_inside;
         return is_file.then_some(OtherDatabase::File(file));
     }
@@ -146,7 +147,7 @@ mod tests {
         let told =
             warnings("'x': {'ENGINE': 'django.db.backends.sqlite3', 'NAME': '/srv/x.db'},\n");
         assert!(told[0].contains("--also /srv/x.db"), "{told:?}");
-        // Backed up anyway, or no database.
+        // These are backed up already, or are no databases.
         assert!(warnings(&format!("'x': {{{mysql}'NAME': 'seafile-db'}},\n")).is_empty());
         let memory = "'x': {'ENGINE': 'django.db.backends.sqlite3', 'NAME': ':memory:'},\n";
         assert!(warnings(memory).is_empty());

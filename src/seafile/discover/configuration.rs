@@ -1,4 +1,5 @@
-//! All configuration files of an installation, read once; and which file each setting is from.
+//! Reads all configuration files of an installation once, and remembers from which file each
+//! setting comes.
 
 use std::path::{Path, PathBuf};
 
@@ -15,22 +16,22 @@ use crate::seafile::config::dotenv::Reader;
 use crate::seafile::config::ini::{self, Ini, IniValue};
 use crate::seafile::config::python::PythonSettings;
 
-/// The files, by what they configure.
+/// The configuration files, each under the name of what it configures.
 #[derive(Debug)]
 pub(super) struct Configuration {
     /// The server.
     pub seafile: IniFile,
-    /// Users and groups, up to 11.
+    /// Users and groups, up to version 11.
     pub ccnet: IniFile,
     /// The event service.
     pub seafevents: IniFile,
     /// The web interface.
     pub seahub: PythonFile,
-    /// What was handed in, and `.env` files of the installation.
+    /// The variables that the caller gave, and those of the installation's `.env` files.
     pub environment: Environment,
-    /// What docker's files say.
+    /// The results from docker's files.
     pub container: Container,
-    /// The files that were read, as messages name them.
+    /// The files that were read, as messages show them.
     pub files: Vec<PathBuf>,
     /// Whether one of them is a `.env`.
     pub has_dotenv: bool,
@@ -38,14 +39,14 @@ pub(super) struct Configuration {
     pub has_conf: bool,
 }
 
-/// An INI file; an absent one has no settings.
+/// An INI file. If the file does not exist, it has no settings.
 #[derive(Debug)]
 pub(super) struct IniFile {
     pub path: PathBuf,
     pub ini: Ini,
 }
 
-/// The Python file; an absent one has no settings.
+/// The Python file. If the file does not exist, it has no settings.
 #[derive(Debug)]
 pub(super) struct PythonFile {
     pub path: PathBuf,
@@ -53,16 +54,16 @@ pub(super) struct PythonFile {
 }
 
 impl IniFile {
-    /// A value as the server reads it, and its line; then as the file server in Go does, if it reads
-    /// the line otherwise.
+    /// A value as the server in C reads it, with its line. If the file server in Go reads the line
+    /// differently, its value is added to fall back on.
     pub(super) fn get(&self, section: &str, key: &str) -> Option<Setting<String>> {
         let found = self.value(section, key, IniValue::unescaped)?;
         let of_go = self.value(section, key, IniValue::as_go_reads);
         Some(found.or_else_try(of_go))
     }
 
-    /// A value as seafevents reads it, and its line. Since 2026 a blank with `#` or `;` begins a
-    /// comment there.
+    /// A value as seafevents reads it, with its line. seafevents takes a blank with `#` or `;` for
+    /// the begin of a comment since 2026, so there are several readings.
     pub(super) fn get_of_events(&self, section: &str, key: &str) -> Option<Setting<String>> {
         let text = self.ini.interpolated(section, key)?;
         let uncommented = ini::without_comment(&text).to_owned();
@@ -72,7 +73,7 @@ impl IniFile {
         Some(found.or_else_try(of_2026).or_else_try(as_it_stands))
     }
 
-    /// Whether it says yes, if it says anything.
+    /// Whether the value says yes. `None` if there is no value.
     pub(super) fn is_true(&self, section: &str, key: &str) -> Option<Setting<bool>> {
         self.value(section, key, IniValue::is_true)
     }
@@ -89,12 +90,12 @@ impl IniFile {
     }
 }
 
-/// Keys of each file's section of databases, as its program spells them.
+/// The keys of each file's database section, as its program spells them.
 const SEAFILE_KEYS: [&str; 7] =
     ["type", "host", "port", "user", "password", "db_name", "unix_socket"];
 const CCNET_KEYS: [&str; 7] = ["ENGINE", "HOST", "PORT", "USER", "PASSWD", "DB", "UNIX_SOCKET"];
 
-/// Reads files of one installation and remembers which were there.
+/// Reads the files of one installation and remembers which of them exist.
 struct Loader<'a> {
     folders: &'a Folders,
     files: Vec<PathBuf>,
@@ -103,7 +104,7 @@ struct Loader<'a> {
 }
 
 impl Configuration {
-    /// Reads the files: in `conf/` since Seafile 5, beside the data before.
+    /// Reads the files. They lie in `conf/` since Seafile 5, and beside the data before.
     pub(super) fn load(
         folders: &Folders,
         program: &Program,
@@ -143,7 +144,7 @@ impl Configuration {
 }
 
 impl Loader<'_> {
-    /// The text of the first of two files that is there, and its path.
+    /// The path and text of the first of two files that exists.
     fn first(&mut self, paths: [&str; 2]) -> Result<(PathBuf, Option<String>), DiscoverError> {
         for path in paths {
             if let Some(text) = self.text(path)? {
@@ -178,20 +179,21 @@ impl Loader<'_> {
         Ok(IniFile { path, ini })
     }
 
-    /// `.env` files inside the installation, and those near it that may be its own.
+    /// Reads the `.env` files inside the installation, and those near it that probably belong to
+    /// it.
     fn dotenvs(
         &mut self,
         program: &Program,
         container: &Container,
         environment: &mut Environment,
     ) -> Result<bool, DiscoverError> {
-        // Seafile's scripts source the file; without them it is docker's.
+        // Seafile's own scripts source the file. Without them it is a file of docker.
         let reader = if program.is_named { Reader::Shell } else { Reader::Compose };
         let mut has_any = false;
         for path in ["conf/.env", ".env"] {
             has_any |= self.dotenv(path, reader, environment)?;
         }
-        // Services of distributions name a file of their own: seafile.env.
+        // Services of distributions name a file of their own, such as seafile.env.
         for place in folders::env_files(&self.folders.conf_dir) {
             let name = place.file_name().and_then(|name| name.to_str());
             if let Some(name) = name.filter(|name| *name != ".env") {
@@ -242,7 +244,8 @@ impl Loader<'_> {
     }
 
     fn tell_ignored(&mut self, path: &Path, lines: &[usize]) {
-        /// More say nothing new about a file that is no configuration.
+        /// The most warnings about such lines: more say nothing new about a file that is no
+        /// configuration.
         const MOST: usize = 3;
         let told = lines
             .iter()

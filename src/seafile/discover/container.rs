@@ -1,6 +1,7 @@
-//! What docker gives Seafile's container: the variables of a compose file and of the `.env` file beside
-//! it. From version 12 on a container goes by them, and they lie outside of its volume. They are read
-//! from where `--env-file` says, else from near the installation, if a compose file there mounts it.
+//! Finds what docker gives Seafile's container: the variables of a compose file and of the `.env`
+//! file beside it. From version 12 on a container obeys them, and they lie outside of its volume.
+//! `--env-file` names the files. Without it, files near the installation are read, if a compose
+//! file there mounts the installation.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -17,31 +18,31 @@ use crate::seafile::config::compose::{self, ComposeText, Mount, Service};
 use crate::seafile::config::dotenv::Reader;
 use crate::seafile::config::template::{self, Expanded};
 
-/// Where the container sees its volume.
+/// The path of the volume inside the container.
 const SHARED: &str = "/shared";
-/// Images of Seafile's server end like this.
+/// The names of the images of Seafile's server, without registry and tag.
 const IMAGES: [&str; 2] = ["seafile-mc", "seafile-pro-mc"];
-/// A folder with more compose files than this is no compose project.
+/// The most compose files that are read from one folder. A folder with more is no compose project.
 const MOST_FILES: usize = 50;
-/// Folders above the top one that are looked at, with their own folders.
+/// How many folders above the top folder are searched, with the folders in them.
 const LEVELS: usize = 2;
 
-/// What was found of a container.
+/// The results about a container.
 #[derive(Debug, Default)]
 pub(super) struct Container {
     /// Files outside of the installation that belong to it.
     pub files: Vec<PathBuf>,
-    /// Files near it that may belong to it, and were not taken.
+    /// Files near it that may belong to it, but are not used.
     pub seen: Vec<PathBuf>,
-    /// Files near it to be taken where nothing else says anything.
+    /// Files near it that are used for variables that nothing else sets.
     pub likely: Vec<EnvFile>,
     /// The image.
     pub image: Option<Setting<String>>,
-    /// Whether a `.env` or a compose file was taken.
+    /// Whether a `.env` or a compose file is used.
     pub is_known: bool,
 }
 
-/// Looks, and adds the container's variables to those that are known.
+/// Finds the container's files and adds its variables to the environment.
 pub(super) fn look(
     folders: &Folders,
     program: &Program,
@@ -63,12 +64,12 @@ pub(super) fn look(
     Ok(container)
 }
 
-/// Who says that a folder's compose files are the installation's.
+/// Who says that a folder's compose files belong to the installation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Asked {
     /// The administrator, by `--env-file`.
     Given,
-    /// Nobody: they lie near it.
+    /// Nobody: they only lie near it.
     Near,
 }
 
@@ -77,17 +78,17 @@ struct Looker<'a> {
     container: Container,
 }
 
-/// Containers of Seafile in one folder's compose files.
+/// The containers of Seafile in one folder's compose files.
 struct Project {
     files: Vec<PathBuf>,
-    /// Each with the file that it stands in.
+    /// Each service, with the file that describes it.
     services: Vec<(PathBuf, Service)>,
-    /// Whether one of them mounts the installation.
+    /// Whether one of the services mounts the installation.
     mounts: bool,
 }
 
 impl Looker<'_> {
-    /// Reads what the administrator names, and the compose files beside it.
+    /// Reads the files that the administrator names, and the compose files beside them.
     fn given(
         &mut self,
         given: &[PathBuf],
@@ -95,7 +96,7 @@ impl Looker<'_> {
         environment: &mut Environment,
         warnings: &mut Vec<Warning>,
     ) -> Result<(), DiscoverError> {
-        // As for docker, a later file counts before an earlier one.
+        // As for docker, a later file wins over an earlier one.
         let mut files = Vec::new();
         for path in given.iter().rev() {
             let reader = reader_of(path, program, self.folders);
@@ -123,7 +124,7 @@ impl Looker<'_> {
         Ok(())
     }
 
-    /// Looks around the installation.
+    /// Searches the folders around the installation.
     fn near(
         &mut self,
         environment: &mut Environment,
@@ -134,7 +135,8 @@ impl Looker<'_> {
         for folder in &folders {
             let variable = |name: &str| environment.value(name);
             let path = folder.join(".env");
-            // What cannot be read near an installation need not be its own.
+            // A file near the installation that cannot be read may belong to somebody else, so it
+            // is no error.
             let file = is_trusted(&path, &self.folders.top)
                 .then(|| EnvFile::read(&path, &path, Reader::Compose, &variable).ok().flatten())
                 .flatten();
@@ -178,7 +180,8 @@ impl Looker<'_> {
         Ok(())
     }
 
-    /// A `.env` above the installation, without a compose file that says whose it is.
+    /// Decides about a `.env` near the installation without a compose file that says to whom it
+    /// belongs.
     fn alone(&mut self, folder: &Path, files: Vec<EnvFile>) {
         for file in files.into_iter().filter(EnvFile::is_seafiles) {
             let names_this =
@@ -195,7 +198,8 @@ impl Looker<'_> {
         }
     }
 
-    /// The folders above the top one, and those in them; none that anybody may write to.
+    /// The folders above the top folder, and the folders in them. Folders that anybody may write to
+    /// are left out.
     fn folders_near(&self) -> Vec<PathBuf> {
         let top = &self.folders.top;
         let mut near = Vec::new();
@@ -214,7 +218,7 @@ impl Looker<'_> {
         near
     }
 
-    /// The containers of Seafile in a folder's compose files.
+    /// Finds the containers of Seafile in a folder's compose files.
     fn project(
         &self,
         folder: &Path,
@@ -224,7 +228,8 @@ impl Looker<'_> {
     ) -> Result<Option<Project>, DiscoverError> {
         let mut services = Vec::new();
         for path in compose_files(folder) {
-            // Near an installation lie other people's files, which must neither name its server nor end a backup.
+            // Files near an installation may belong to other people. They must not name the
+            // database server, and must not make a backup fail.
             if asked == Asked::Near && !is_trusted(&path, &self.folders.top) {
                 continue;
             }
@@ -234,7 +239,7 @@ impl Looker<'_> {
                 Err(_) if asked == Asked::Near => continue,
                 Err(error) => return Err(DiscoverError::config(&path, error)),
             };
-            // A file that docker cannot read either is no compose file.
+            // A file that is no YAML is no compose file: docker cannot read it either.
             let found = compose::services(&text).unwrap_or_default();
             services.extend(found.into_iter().map(|service| (path.clone(), service)));
         }
@@ -261,14 +266,14 @@ impl Looker<'_> {
             .map(|(_, service)| service.name.clone())
             .collect();
         let is_mounted = services.iter().any(|(_, service)| mounts(service));
-        // A file may add to a container that another one describes.
+        // One compose file may add to a container that another one describes.
         services.retain(|(_, service)| names.contains(&service.name));
         let mut files: Vec<PathBuf> = services.iter().map(|(path, _)| path.clone()).collect();
         files.dedup();
         Ok((!services.is_empty()).then_some(Project { files, services, mounts: is_mounted }))
     }
 
-    /// Takes the variables of a project's containers.
+    /// Uses the variables of a project's containers.
     fn take(
         &mut self,
         folder: &Path,
@@ -328,9 +333,9 @@ impl Looker<'_> {
         Ok(())
     }
 
-    /// Whether a folder that is mounted is this installation, or one of its parts. A path is also
-    /// looked for below the folders that the two have in common: a mounted snapshot has a root of its
-    /// own.
+    /// Whether a mounted folder is this installation or one of its parts. An absolute path is also
+    /// searched below each folder that contains both the compose file and the installation: a
+    /// snapshot mounted elsewhere has its own root.
     fn is_mounted(&self, folder: &Path, source: &str, target: &str) -> bool {
         let Folders { top, data_dir, conf_dir, .. } = self.folders;
         let is_ours = |path: &Path| {
@@ -351,7 +356,7 @@ impl Looker<'_> {
     }
 }
 
-/// Variables of the process, then those of files.
+/// Looks up a variable: first in the environment, then in the files.
 fn variables<'a>(
     files: &'a [EnvFile],
     environment: &'a Environment,
@@ -381,7 +386,7 @@ fn is_seafile_image(image: &str) -> bool {
     IMAGES.contains(&name)
 }
 
-/// A folder's compose files; those that override others first.
+/// A folder's compose files. Override files come first.
 fn compose_files(folder: &Path) -> Vec<PathBuf> {
     let name = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default();
@@ -399,7 +404,7 @@ fn compose_files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Whose rules count for a file of `--env-file`.
+/// Whose rules apply to a file of `--env-file`.
 fn reader_of(path: &Path, program: &Program, folders: &Folders) -> Reader {
     let is_in_conf = path.parent().is_some_and(|parent| parent == folders.conf_dir);
     let is_dotenv = path.file_name().is_some_and(|name| name == ".env");
@@ -419,8 +424,8 @@ fn missing(path: &Path) -> DiscoverError {
     }
 }
 
-/// Whether only those could have written something who may change the installation as well: root,
-/// this user, and its owner.
+/// Whether only trusted users could have written a file: root, this user, and the owner of the
+/// installation. They may change the installation as well.
 fn is_trusted(path: &Path, top: &Path) -> bool {
     const OTHERS_WRITE: u32 = 0o002;
     let (Ok(metadata), Ok(top)) = (fs::metadata(path), fs::metadata(top)) else {

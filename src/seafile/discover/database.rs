@@ -1,5 +1,5 @@
-//! Which databases an installation has. The server's own rules decide: the type in `seafile.conf`,
-//! else `SQLite` up to version 12 and `MySQL` from 13.
+//! Finds out which databases an installation has. The server's own rules decide: the type in
+//! `seafile.conf`; without it, `SQLite` up to version 12 and `MySQL` from 13.
 
 use std::fmt;
 
@@ -12,12 +12,12 @@ use super::sqlite::{self, SqliteFile};
 use super::warning::Warning;
 use super::{Doubt, Seen};
 
-/// What a database is for. `Display` gives the name that dumps have.
+/// The purpose of a database. `Display` gives the name of its dump.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Role {
-    /// Libraries and their heads: the one whose pointers count.
+    /// Libraries and their heads. Only the pointers in this database count.
     Seafile,
-    /// Users, groups and organisations in one, on `MySQL`.
+    /// Users, groups and organisations in one database, on `MySQL`.
     Ccnet,
     /// Users, as a `SQLite` file.
     Usermgr,
@@ -25,11 +25,12 @@ pub enum Role {
     Groupmgr,
     /// Organisations, as a `SQLite` file.
     Orgmgr,
-    /// The server's settings that are kept in a database, as a `SQLite` file.
+    /// Settings of the server, as a `SQLite` file.
     Config,
     /// The web interface.
     Seahub,
-    /// Another on the server of Seafile's own database, of this name, that the administrator asked for.
+    /// Another database of this name on the server of Seafile's own database. The administrator
+    /// asked for it.
     Also(String),
 }
 
@@ -51,7 +52,7 @@ impl fmt::Display for Role {
 /// Where the databases are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DatabaseKind {
-    /// `SQLite` files, Seafile's first; those that exist.
+    /// `SQLite` files, Seafile's own first. Only files that exist are listed.
     Sqlite(Vec<SqliteFile>),
     /// `MySQL` or `MariaDB`.
     Mysql(MysqlSettings),
@@ -63,7 +64,7 @@ enum Engine {
     Mysql,
 }
 
-/// Decides and looks; the origin is what decided.
+/// Decides on the kind of databases and finds them. The origin is the setting that decided.
 pub(super) fn databases(
     seen: &Seen,
     warnings: &mut Vec<Warning>,
@@ -93,7 +94,7 @@ fn engine(seen: &Seen) -> Result<Setting<Engine>, DiscoverError> {
         let engine = if is_13 { Engine::Mysql } else { Engine::Sqlite };
         return Ok(Setting::new(engine, Origin::Default));
     }
-    // Of two that are there, the file is what a migration leaves behind.
+    // If there are both, the `SQLite` file is left over from a migration.
     if let Some(from) = mysql::named_by(seen) {
         return Ok(Setting::new(Engine::Mysql, from));
     }
@@ -120,7 +121,8 @@ fn unsupported(what: &str, named: Setting<String>) -> DiscoverError {
     }
 }
 
-/// What `conf/ccnet.conf` says, which counts up to version 11; absent means `SQLite`.
+/// Whether `conf/ccnet.conf` names `MySQL`. It is read up to version 11; without the setting,
+/// `SQLite` is used.
 fn ccnet_is_mysql(seen: &Seen) -> Result<bool, DiscoverError> {
     let named = seen.configuration.ccnet.get("Database", "ENGINE");
     if seen.program.is_at_least(12, 0) == Some(true) {
@@ -132,7 +134,7 @@ fn ccnet_is_mysql(seen: &Seen) -> Result<bool, DiscoverError> {
     }
 }
 
-/// All databases as files.
+/// Finds all databases as files.
 fn sqlite_files(
     seen: &Seen,
     named_by: &Origin,
@@ -172,7 +174,8 @@ fn missing_sqlite(seafile: &SqliteFile, named_by: &Origin, mysql: Option<Origin>
     }
 }
 
-/// Seafile's database as a file and another one on `MySQL`: no setup script makes that.
+/// Refuses an installation with Seafile's own database as a file and another one on `MySQL`: no
+/// setup script makes that.
 fn refuse_mixture(seen: &Seen) -> Result<(), DiscoverError> {
     let ccnet =
         ccnet_is_mysql(seen)?.then(|| seen.configuration.ccnet.get("Database", "ENGINE")).flatten();
@@ -183,15 +186,16 @@ fn refuse_mixture(seen: &Seen) -> Result<(), DiscoverError> {
     }
 }
 
-/// Which of ccnet and seahub are files although Seafile's own database is on `MySQL`: up to version
-/// 11 each program has its own setting.
+/// Whether the ccnet databases are files although Seafile's own database is on `MySQL`: up to
+/// version 11 each program has its own setting.
 pub(super) fn ccnet_is_sqlite(seen: &Seen) -> Result<bool, DiscoverError> {
     let has_own_setting = seen.program.is_at_least(12, 0) == Some(false);
     Ok(has_own_setting && !ccnet_is_mysql(seen)?)
 }
 
-/// What speaks against the databases that were found, for a look at what they point to: values that the
-/// program does not go by, or databases of another kind that lie there too.
+/// A reason to doubt the databases that were found: the program does not read the settings, or
+/// databases of another kind exist too. With a doubt, the caller compares the databases with the
+/// objects on disk.
 pub(super) fn doubt(
     seen: &Seen,
     database: &DatabaseKind,

@@ -1,11 +1,11 @@
-//! The database of the web interface, as `seahub_settings.py` has it for Django.
+//! Reads the database settings of the web interface, which `seahub_settings.py` holds for Django.
 
 use super::Seen;
 use super::origin::{Origin, Setting};
 use super::warning::Warning;
 use crate::seafile::config::python::{Located, Value};
 
-/// What `DATABASES` says about the kind of database.
+/// The kind of database that `DATABASES` names.
 pub(super) fn engine(seen: &Seen) -> Option<Setting<String>> {
     let file = &seen.configuration.seahub;
     let engine = file.settings.get_in("DATABASES", &["default", "ENGINE"])?;
@@ -13,7 +13,7 @@ pub(super) fn engine(seen: &Seen) -> Option<Setting<String>> {
     Some(Setting::new(engine.text()?, from))
 }
 
-/// Where a setting stands that only running the file would tell.
+/// Where a setting stands whose value is known only when the file runs.
 pub(super) fn unknown(seen: &Seen, key: &str) -> Option<Origin> {
     let file = &seen.configuration.seahub;
     let at = |line| Origin::Line(file.path.clone(), line);
@@ -26,7 +26,7 @@ pub(super) fn unknown(seen: &Seen, key: &str) -> Option<Origin> {
     };
     match located {
         Some(located) => is_unknown(&located.value).then(|| at(located.line)),
-        // Set by an import that is not followed.
+        // An import that is not followed may set it.
         None if file.settings.get_in("DATABASES", &["default"]).is_none() => {
             file.settings.imports_everything().map(|_| at(databases.line))
         }
@@ -38,7 +38,7 @@ pub(super) fn unknown(seen: &Seen, key: &str) -> Option<Origin> {
 pub(super) struct Django<'a> {
     seen: &'a Seen<'a>,
     warnings: &'a mut Vec<Warning>,
-    /// Whether the settings say anything.
+    /// Whether the settings have `DATABASES`.
     pub has_database: bool,
 }
 
@@ -56,7 +56,7 @@ impl<'a> Django<'a> {
         django
     }
 
-    /// A setting as text, if it is there, is not empty and can be told.
+    /// A setting as text, if it exists, is not empty and is a literal.
     pub(super) fn text(&mut self, keys: &[&str]) -> Option<Setting<String>> {
         let file = &self.seen.configuration.seahub;
         let path: Vec<&str> = std::iter::once("default").chain(keys.iter().copied()).collect();

@@ -1,5 +1,5 @@
-//! `.env` files of an installation, each read as the program does that uses it; where another program
-//! would take a value otherwise, that reading is kept to fall back on.
+//! The `.env` files of an installation. Each is read by the rules of the program that uses it.
+//! Other programs may read a value differently; their readings are kept to fall back on.
 
 use std::path::{Path, PathBuf};
 
@@ -9,13 +9,13 @@ use super::warning::Warning;
 use crate::seafile::config;
 use crate::seafile::config::dotenv::{Dotenv, Reader};
 
-/// Variables that say where the databases are.
+/// How the variables begin that say where the databases are.
 const DATABASE: &str = "SEAFILE_MYSQL_DB_";
-/// Variables whose value decides something here, by how they begin.
+/// How the variables begin whose value decides something here.
 const DECISIVE: [&str; 3] = [DATABASE, "SEAF_SERVER_STORAGE_TYPE", "SEAFILE_VOLUME"];
-/// Variables by which a file is known to be Seafile's.
+/// A `.env` with a variable that begins like this is one of Seafile.
 const SEAFILES: [&str; 4] = [DATABASE, "SEAFILE_SERVER_", "SEAFILE_VOLUME", "JWT_PRIVATE_KEY"];
-/// More lines that are no setting say nothing new about a file.
+/// The most warnings about lines that are no setting. More would say nothing new about a file.
 const MOST_IGNORED: usize = 3;
 
 /// A `.env` file that was read.
@@ -23,16 +23,17 @@ const MOST_IGNORED: usize = 3;
 pub(super) struct EnvFile {
     /// The file itself.
     pub path: PathBuf,
-    /// As messages name it.
+    /// The path as messages show it.
     shown: PathBuf,
     dotenv: Dotenv,
     others: Vec<Dotenv>,
-    /// Why it may not be this installation's, if that is so.
+    /// Why the file may not belong to this installation, if there is a reason.
     doubt: Option<String>,
 }
 
 impl EnvFile {
-    /// Reads a file; `None` if there is none. `variable` gives what is set outside of it.
+    /// Reads a file; `None` if there is none. `variable` returns variables that are set outside of
+    /// it.
     pub(super) fn read(
         path: &Path,
         shown: &Path,
@@ -41,7 +42,8 @@ impl EnvFile {
     ) -> Result<Option<Self>, DiscoverError> {
         let text = match config::read_text(path) {
             Ok(text) => text,
-            // A folder of that name, as docker makes one where a file to be mounted is missing.
+            // It is a folder of that name. docker makes one if a file that it should mount is
+            // missing.
             Err(_) if path.is_dir() => None,
             Err(error) => return Err(DiscoverError::config(path, error)),
         };
@@ -56,7 +58,7 @@ impl EnvFile {
         }))
     }
 
-    /// Says why it may not be this installation's.
+    /// Notes why the file may not belong to this installation.
     pub(super) fn doubted(mut self, why: &str) -> Self {
         self.doubt = Some(why.to_owned());
         self
@@ -72,13 +74,13 @@ impl EnvFile {
         self.dotenv.is_empty()
     }
 
-    /// Whether it sets variables of Seafile.
+    /// Whether it sets a variable by which a file is known as one of Seafile.
     pub(super) fn is_seafiles(&self) -> bool {
         let mut names = self.dotenv.iter().map(|(name, _)| name);
         names.any(|name| SEAFILES.iter().any(|begin| name.starts_with(begin)))
     }
 
-    /// Puts its variables into an environment, and says what is odd about the file.
+    /// Adds its variables to an environment, and warns of odd lines.
     pub(super) fn apply(&self, environment: &mut Environment, warnings: &mut Vec<Warning>) {
         for (name, value) in self.dotenv.iter() {
             let from = self.origin(value.line);

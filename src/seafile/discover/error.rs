@@ -9,17 +9,17 @@ use crate::seafile::config::ReadError;
 /// Why [`discover`](super::discover) gave up.
 #[derive(Debug, thiserror::Error)]
 pub enum DiscoverError {
-    /// The folder has nothing of Seafile in it.
+    /// The folder holds nothing of Seafile.
     #[error("{top} is not a Seafile installation: looked for {looked_for}")]
     NotAnInstallation {
         /// The folder.
         top: PathBuf,
-        /// What an installation would have had.
+        /// The files and folders that an installation would have.
         looked_for: String,
         /// A folder near it that does look like one.
         near: Option<PathBuf>,
     },
-    /// Something could not be looked at.
+    /// A file or folder could not be read.
     #[error("cannot read {path}")]
     Read {
         /// The file or folder.
@@ -27,7 +27,7 @@ pub enum DiscoverError {
         /// What the system said.
         source: io::Error,
     },
-    /// Something that must be there is not.
+    /// Something that is needed does not exist.
     #[error("{what} is missing: {path} ({from})")]
     Missing {
         /// What it is.
@@ -39,12 +39,12 @@ pub enum DiscoverError {
         /// The next step.
         advice: String,
     },
-    /// What is there can be taken in more ways than one.
+    /// The installation can be understood in more than one way.
     #[error("{what}")]
     Unclear {
-        /// What was seen.
+        /// What is unclear.
         what: String,
-        /// Which option decides.
+        /// The option that decides.
         advice: String,
     },
     /// A configuration file says something that makes no sense.

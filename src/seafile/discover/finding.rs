@@ -1,4 +1,4 @@
-//! What was found, as lines for people: `backup --dry-run` prints them.
+//! The results of discovery as lines for people. `backup --dry-run` prints them.
 
 use super::database::DatabaseKind;
 use super::mysql::MysqlDatabase;
@@ -12,17 +12,17 @@ use crate::object::Kind;
 /// One thing that was found; it holds no secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// What it is: `data folder`.
+    /// Its kind, such as `data folder`.
     pub what: String,
-    /// What was found.
+    /// Its value.
     pub value: String,
-    /// What says so: a line of a file, a variable, or the place itself.
+    /// Where it comes from: a line of a file, a variable, or the path itself.
     pub from: String,
     /// How sure it is.
     pub sure: Certainty,
 }
 
-/// A list of findings in the making.
+/// The findings so far.
 struct Findings(Vec<Finding>);
 
 impl Findings {
@@ -36,7 +36,7 @@ impl Findings {
     }
 }
 
-/// Puts everything into the order in which a reader would ask for it.
+/// Lists all findings in the order in which a reader would ask for them.
 pub(super) fn findings(
     seen: &Seen,
     installation: &Installation,
@@ -94,7 +94,7 @@ fn program(findings: &mut Findings, seen: &Seen, installation: &Installation) {
     }
 }
 
-/// Files that are there and that the version does not read.
+/// Adds configuration files that exist but that this version does not read.
 fn dead(findings: &mut Findings, seen: &Seen) {
     let ccnet = &seen.configuration.ccnet;
     let is_there = seen.configuration.files.contains(&ccnet.path);

@@ -1,7 +1,8 @@
-//! The three folders of an installation: its top, its data and its configuration. Most installations
-//! have the two others in their top folder. Packages of distributions keep the configuration in
-//! `/etc`, and NixOS and old images give the data folder another name: such a folder is taken where
-//! the evidence is clear, else it is named together with the option that gives it.
+//! Finds the three folders of an installation: its top folder, its data folder and its
+//! configuration folder. In most installations the two others are in the top folder. Packages of
+//! distributions keep the configuration in `/etc`. NixOS and old images give the data folder
+//! another name. If the evidence for such a folder is clear, it is used. Else an error names the
+//! folder and the option that sets it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,10 +20,10 @@ use crate::seafile::config::dotenv::{Dotenv, Reader};
 
 /// Files that Seafile keeps in its configuration folder.
 const CONFIGURATION: [&str; 4] = ["seafile.conf", "seahub_settings.py", "ccnet.conf", ".env"];
-/// Configuration of Seafile 1 to 4, which lies beside the data.
+/// Configuration files of Seafile 1 to 4. They lie beside the data.
 const BESIDE: [&str; 4] =
     ["seafile-data/seafile.conf", "ccnet/ccnet.conf", "seahub_settings.py", ".env"];
-/// So many entries of a folder are looked at.
+/// The most entries of a folder that are read.
 const MOST_ENTRIES: usize = 1000;
 
 /// Where an installation's parts are.
@@ -30,16 +31,17 @@ const MOST_ENTRIES: usize = 1000;
 pub(super) struct Folders {
     /// The top folder, absolute and without links.
     pub top: PathBuf,
-    /// The data folder, likewise.
+    /// The data folder, absolute and without links.
     pub data_dir: PathBuf,
-    /// What says so.
+    /// The origin of the data folder.
     pub data_from: Origin,
-    /// The configuration folder; `conf` in the top folder need not exist.
+    /// The configuration folder. It need not exist if it is `conf` in the top folder.
     pub conf_dir: PathBuf,
-    /// What says so.
+    /// The origin of the configuration folder.
     pub conf_from: Origin,
-    /// Where `/` of the configuration's paths is on this machine, if the configuration lies in a tree
-    /// of its own: a mounted snapshot has it elsewhere.
+    /// The folder on this machine that the configuration calls `/`. Set if the configuration folder
+    /// was found outside of the top folder. In a snapshot mounted elsewhere it is not this
+    /// machine's own `/`.
     pub root: Option<PathBuf>,
 }
 
@@ -87,7 +89,7 @@ impl Folders {
         self.conf_dir != self.top.join(CONF)
     }
 
-    /// Whether the data folder has another name or lies where no link leads to it.
+    /// Whether the data folder has another name, or lies elsewhere and no link leads to it.
     pub(super) fn data_is_apart(&self) -> bool {
         !self.top.join(DATA).exists()
     }
@@ -104,8 +106,8 @@ impl Folders {
         }
     }
 
-    /// How messages name a file inside the installation: relative, but for a configuration folder in
-    /// another tree.
+    /// How messages name a file inside the installation: by a relative path. A file of a
+    /// configuration folder elsewhere has its full path.
     pub(super) fn shown(&self, path: &str) -> PathBuf {
         if self.conf_is_apart() && Path::new(path).starts_with(CONF) {
             return self.inside(path);
@@ -132,9 +134,9 @@ fn given_folder(given: &Path, option: &str) -> Result<Setting<PathBuf>, Discover
 struct Conf {
     folder: Setting<PathBuf>,
     root: Option<PathBuf>,
-    /// Whether there is any configuration, there or beside the data.
+    /// Whether there is any configuration, in this folder or beside the data.
     is_there: bool,
-    /// A folder that may be it.
+    /// A folder that may be the configuration folder, for a hint.
     seen: Option<PathBuf>,
 }
 
@@ -198,8 +200,8 @@ impl Conf {
     }
 
     /// The data folder that the configuration of a distribution's package names
-    /// (`SEAFILE_DATA_DIR`), if it is there. A configuration inside the top folder is not asked: it
-    /// may be a restored copy, which names the place of the old installation.
+    /// (`SEAFILE_DATA_DIR`), if it exists. A configuration inside the top folder is not used: it
+    /// may be a restored copy that names the place of the old installation.
     fn names_data(&self, top: &Path) -> Result<Option<DataFolder>, DiscoverError> {
         let Some(root) = &self.root else {
             return Ok(None);
@@ -221,7 +223,7 @@ impl Conf {
     }
 }
 
-/// Where a path of the configuration is on this machine.
+/// Where a path of the configuration lies on this machine.
 pub(super) fn on_disk(root: &Path, top: &Path, named: &Path) -> PathBuf {
     match named.strip_prefix("/") {
         Ok(rest) => root.join(rest),
@@ -229,7 +231,7 @@ pub(super) fn on_disk(root: &Path, top: &Path, named: &Path) -> PathBuf {
     }
 }
 
-/// Files that set variables: `.env` and `NAME.env`, sorted.
+/// The files that set variables: `.env` and `NAME.env`, sorted.
 pub(super) fn env_files(folder: &Path) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = entries(folder)
         .into_iter()
@@ -243,7 +245,7 @@ pub(super) fn env_files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// What a folder holds; nothing of one that cannot be read.
+/// The entries of a folder. A folder that cannot be read has none.
 pub(super) fn entries(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let mut entries: Vec<PathBuf> = entries.take(MOST_ENTRIES).map(|entry| entry.path()).collect();
@@ -256,8 +258,8 @@ fn has_configuration(folder: &Path) -> bool {
     CONFIGURATION.iter().any(|name| folder.join(name).is_file())
 }
 
-/// `/etc/NAME` and the like, seen from each folder above the top one, with the root that they have
-/// then.
+/// Folders such as `/etc/NAME` that may hold the configuration, below each folder above the top
+/// folder. The first path of each pair is the folder that takes the place of `/`.
 fn etc_candidates(top: &Path) -> Vec<(PathBuf, PathBuf)> {
     let own = top.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let mut names = vec![own, "seafile", "seafile-server", "haiwen"];
@@ -272,8 +274,8 @@ fn etc_candidates(top: &Path) -> Vec<(PathBuf, PathBuf)> {
         .collect()
 }
 
-/// Why a folder in `/etc` is this installation's configuration: a file in it names the top folder, or
-/// the two have the same name in `/etc` and `/var/lib`.
+/// The evidence that a folder in `/etc` is this installation's configuration: a file in it names
+/// the top folder, or both have the same name in `/etc` and `/var/lib`.
 fn evidence(top: &Path, root: &Path, folder: &Path) -> Result<Option<Origin>, DiscoverError> {
     let Ok(inner) = top.strip_prefix(root) else {
         return Ok(None);
@@ -303,7 +305,7 @@ fn evidence(top: &Path, root: &Path, folder: &Path) -> Result<Option<Origin>, Di
     Ok(is_package.then_some(from))
 }
 
-/// Whether a folder has objects or the database of Seafile.
+/// Whether a folder holds objects or the database of Seafile.
 fn is_data_folder(folder: &Path) -> bool {
     let kinds = || Kind::ALL.into_iter().map(Kind::folder);
     folder.join("seafile.db").is_file()
@@ -311,7 +313,8 @@ fn is_data_folder(folder: &Path) -> bool {
         || kinds().all(|kind| folder.join(kind).is_dir())
 }
 
-/// A data folder under another name. It counts if it is the only one and there is a configuration.
+/// Finds a data folder under another name. It is used if it is the only one and there is a
+/// configuration.
 fn other_data_folder(top: &Path, conf: &Conf) -> Result<DataFolder, DiscoverError> {
     let folders: Vec<PathBuf> =
         entries(top).into_iter().filter(|path| path.is_dir() && is_data_folder(path)).collect();
@@ -348,7 +351,8 @@ fn other_data_folder(top: &Path, conf: &Conf) -> Result<DataFolder, DiscoverErro
 }
 
 fn missing_data_folder(top: &Path, conf: &Conf) -> DiscoverError {
-    // Configuration in another tree was found by this folder's name: a disk may be missing.
+    // The configuration folder elsewhere belongs to this top folder, so the data folder existed: a
+    // disk may be missing.
     let Some(_) = conf.root.as_ref().filter(|_| conf.is_there) else {
         let error = places::not_an_installation(top);
         if error.hint().is_none() && is_data_folder(top) {

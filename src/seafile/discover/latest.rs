@@ -1,7 +1,9 @@
-//! What `seafile-server-latest` says of the program in use. Seafile's scripts keep a link of that name,
-//! relative or absolute. A copy may have something else in its place: a plain file, which a share
-//! without links makes of a link; the whole program, where links were followed; or a link to where
-//! the installation was before it moved.
+//! Reads `seafile-server-latest`, which names the program in use. Seafile's scripts keep a link of
+//! that name, relative or absolute. A copy of an installation may have something else in its place:
+//!
+//! * a plain file, if the copy is on a share without links;
+//! * the whole program, if the copy followed links;
+//! * a link to the place of the installation before it moved.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -10,25 +12,25 @@ use std::path::{Path, PathBuf};
 use super::error::DiscoverError;
 use super::places::is_absence_or_loop;
 
-/// The link that Seafile's own scripts keep on the version in use.
+/// The link to the version in use, which Seafile's own scripts keep.
 pub(super) const LATEST: &str = "seafile-server-latest";
-/// The longest file that stands for a link, in bytes.
+/// The longest file, in bytes, that may stand for a link.
 const MAX_BYTES: u64 = 8 << 10;
 
-/// What stands at the link's place.
+/// What lies in the place of the link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Latest {
-    /// A link; where it leads, as it says.
+    /// A link, with its target as it is written.
     Link(PathBuf),
-    /// A plain file whose text is what the link said.
+    /// A plain file whose text is the target of the link.
     File(PathBuf),
-    /// A file that says nothing, a socket …
+    /// Anything else: a file without a target, a socket …
     Strange,
     /// The program itself.
     Folder,
 }
 
-/// Looks; `None` if nothing is there.
+/// Reads what lies in the place of the link; `None` if there is nothing.
 pub(super) fn look(top: &Path) -> Result<Option<Latest>, DiscoverError> {
     let path = top.join(LATEST);
     let failed = |error| DiscoverError::read(&path, error);
@@ -49,7 +51,7 @@ pub(super) fn look(top: &Path) -> Result<Option<Latest>, DiscoverError> {
     }))
 }
 
-/// The folder that a plain file in the place of a link leads to.
+/// The folder to which a plain file in the place of a link leads.
 pub(super) fn stand_in(path: &Path) -> Option<PathBuf> {
     if !fs::symlink_metadata(path).ok()?.is_file() {
         return None;
@@ -64,19 +66,19 @@ fn beginning(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The last part of a path, whichever way its slashes lean.
+/// The last part of a path. Both `/` and `\` separate parts.
 pub(super) fn last_part(target: &Path) -> Option<&str> {
     let text = target.to_str()?.trim_end_matches(['/', '\\']);
     let last = text.rsplit(['/', '\\']).next()?;
     (!last.is_empty()).then_some(last)
 }
 
-/// Where a link leads that a file system or a server kept as a file: with the mark of SMB servers and
-/// macOS (`XSym`), of Cygwin (`!<symlink>`), of Windows' NFS (`IntxLNK`), of rsync (`/rsyncd-munged/`),
-/// or with none.
+/// The target of a link that a file system or a server stored as a file. The file has the mark of
+/// SMB servers and macOS (`XSym`), of Cygwin (`!<symlink>`), of Windows' NFS (`IntxLNK`) or of
+/// rsync (`/rsyncd-munged/`), or no mark.
 pub fn link_text(bytes: &[u8]) -> Option<PathBuf> {
     let text = if let Some(rest) = bytes.strip_prefix(b"XSym\n") {
-        // Its length and a checksum stand before the target; blanks behind it fill the file.
+        // The length and a checksum of the target stand before it. Blanks behind it fill the file.
         let text = String::from_utf8_lossy(rest).into_owned();
         text.lines().nth(2)?.to_owned()
     } else if let Some(rest) = bytes.strip_prefix(b"!<symlink>") {

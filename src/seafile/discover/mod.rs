@@ -1,7 +1,7 @@
 //! Finds out what an installation consists of, from its folders and its own configuration: version,
-//! data folder, databases, where objects lie. It reads only, follows links only at the places that
-//! administrators put on other disks, connects to nothing and runs nothing. `backup`, `verify` and
-//! `heal` begin here.
+//! data folder, databases, and where objects lie. This module only reads. It follows links only at
+//! the places that administrators put on other disks. It connects to no server and runs no program.
+//! `backup`, `verify` and `heal` begin here.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -45,7 +45,7 @@ use configuration::Configuration;
 use folders::Folders;
 use program::{Edition, Program};
 
-/// How an installation is laid out, by what is there.
+/// The layout of an installation, by the files and folders that exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
     /// Seafile 1 and 2: configuration beside the data, one folder of objects for all libraries.
@@ -54,10 +54,9 @@ pub enum Layout {
     ConfigBeside,
     /// Seafile 5 and later: configuration in `conf`.
     ConfigFolder,
-    /// As [`Self::ConfigFolder`], without the program: docker's volume, or a copy of the data.
+    /// Configuration in `conf`, but no program: docker's volume, or a copy of the data.
     DockerVolume,
-    /// Configuration or data in a place of its own: a distribution's package, or as the
-    /// administrator says.
+    /// Configuration or data elsewhere: in a distribution's package, or as the administrator says.
     Apart,
     /// Data without any configuration.
     Unknown,
@@ -76,12 +75,12 @@ impl fmt::Display for Layout {
     }
 }
 
-/// What speaks against the databases that were found.
+/// A reason to doubt that the right databases were found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Doubt {
-    /// They were found by what the program in use does not go by.
+    /// They were found by a setting that the program in use does not read.
     DeadConfiguration(Origin),
-    /// Databases of another kind lie there too.
+    /// Databases of another kind exist too.
     OtherDatabases,
 }
 
@@ -94,7 +93,7 @@ pub struct Installation {
     pub layout: Layout,
     /// The version in use, such as `11.0.13`.
     pub program_version: Option<String>,
-    /// Whether it is the Professional edition, as far as can be seen.
+    /// Whether this is known to be the Professional edition.
     pub pro: bool,
     /// The folder of the program in use, inside the installation.
     pub program_folder: Option<PathBuf>,
@@ -102,39 +101,40 @@ pub struct Installation {
     pub data_dir: PathBuf,
     /// The configuration folder, if it is not `conf` in the top folder.
     pub conf_dir: Option<PathBuf>,
-    /// Files and folders outside that belong to the installation: docker's `.env` and compose files,
-    /// or configuration that has no place inside.
+    /// Files and folders outside that belong to the installation: docker's `.env` and compose
+    /// files, or a configuration folder that has no place inside.
     pub outside: Vec<PathBuf>,
-    /// The links that are followed, outer ones first. `seafile-data` is among them whenever it is
-    /// somewhere else, by a link or by `ccnet/seafile.ini`.
+    /// The links that are followed, outer ones first. If `seafile-data` lies elsewhere, by a link
+    /// or by `ccnet/seafile.ini`, it is among them.
     pub links: Vec<FollowedLink>,
     /// Where the databases are.
     pub database: DatabaseKind,
     /// Where the objects lie.
     pub object_storage: ObjectStorage,
-    /// Whether ids of blocks may be random (`[fileserver] skip_block_hash`).
+    /// Whether the ids of blocks may be random (`[fileserver] skip_block_hash`).
     pub skip_block_hash: bool,
-    /// `[history] keep_days`: for libraries without a limit of their own; negative means for ever.
+    /// `[history] keep_days`. It applies to libraries without a limit of their own; a negative
+    /// number means for ever.
     pub history_keep_days: Option<Setting<i64>>,
-    /// Whether this looks like docker's volume, and no `.env` is in it, near it or given.
+    /// Whether this looks like docker's volume, but no `.env` is in it, near it or given.
     pub docker_env_missing: bool,
-    /// Why the databases may not be those of these objects, if something speaks against it.
+    /// Why the databases may not belong to these objects, if there is a reason to doubt it.
     pub doubt: Option<Doubt>,
-    /// Everything above for people, with its origin; no secrets.
+    /// All of the above as text for people, with origins and without secrets.
     pub findings: Vec<Finding>,
     /// What the administrator should know.
     pub warnings: Vec<Warning>,
 }
 
 impl Installation {
-    /// What a backup of it lacks, as words of a marker's `incomplete`; a word may come twice.
+    /// What a backup of it lacks, as the words of a marker's `incomplete`. A word may come twice.
     pub fn incomplete_words(&self) -> impl Iterator<Item = &'static str> {
         let warnings = self.warnings.iter().filter_map(Warning::incomplete_word);
         warnings.chain(self.docker_env_missing.then_some("docker-env"))
     }
 }
 
-/// What the parts of discovery judge by.
+/// What the steps of discovery need from the steps before.
 struct Seen<'a> {
     top: &'a Path,
     data_dir: &'a Path,
@@ -144,7 +144,8 @@ struct Seen<'a> {
 }
 
 impl Seen<'_> {
-    /// A variable of the environment, which overrides files from 12 on.
+    /// An environment variable. From version 12 on, variables override files. Earlier versions do
+    /// not read them.
     fn variable(&self, name: &str) -> Option<Setting<String>> {
         if self.program.is_at_least(12, 0) == Some(false) {
             return None;
@@ -152,7 +153,8 @@ impl Seen<'_> {
         self.configuration.environment.get(name).cloned()
     }
 
-    /// Where a path of the configuration is: docker's paths are those of the container.
+    /// Where a path of the configuration is on this machine. Paths in docker's configuration are
+    /// those inside the container.
     fn on_this_machine(&self, named: &Path) -> PathBuf {
         if let Some(root) = &self.folders.root {
             let place = folders::on_disk(root, self.top, named);
@@ -188,13 +190,14 @@ impl Seen<'_> {
         }
     }
 
-    /// Whether this is docker's volume of a version whose container goes by its environment, whatever
+    /// Whether this is docker's volume of a version whose container obeys its environment, whatever
     /// `conf/` says.
     fn goes_by_environment(&self) -> bool {
         self.layout() == Layout::DockerVolume && self.program.is_at_least(12, 0) == Some(true)
     }
 
-    /// The edition by the program's or image's name; without one by what only the Professional has.
+    /// The edition, by the name of the program or the image. If neither is known, a folder that
+    /// only the Professional edition has tells.
     fn edition(&self) -> Option<Edition> {
         if let Some(known) = &self.program.edition {
             return Some(known.value);
@@ -209,14 +212,14 @@ impl Seen<'_> {
     }
 }
 
-/// Looks at the installation in `top`, which may be a link. `environment` is what Seafile would
-/// see: values of `.env` files in the installation are added to it.
+/// Discovers the installation in `top`, which may be a link. `environment` holds the variables that
+/// Seafile would see. Values of `.env` files in the installation are added to it.
 pub fn discover(top: &Path, environment: &Environment) -> Result<Installation, DiscoverError> {
     look(top, environment, Databases::Needed)
 }
 
-/// The same for an installation whose databases are lost, or were not restored: if nothing tells
-/// where they are, there are none.
+/// Discovers an installation whose databases may be lost or not restored yet. If nothing says where
+/// they are, the result has no databases.
 pub fn discover_without_databases(
     top: &Path,
     environment: &Environment,
@@ -224,7 +227,7 @@ pub fn discover_without_databases(
     look(top, environment, Databases::MayBeLost)
 }
 
-/// Whether there is no installation without them.
+/// Whether discovery fails if the databases are not found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Databases {
     Needed,
@@ -257,7 +260,7 @@ fn look(
     describe(&seen, links, warnings, need)
 }
 
-/// Puts together what the parts of discovery say.
+/// Puts the results of all steps together.
 fn describe(
     seen: &Seen,
     links: Vec<FollowedLink>,
@@ -310,12 +313,13 @@ fn describe(
     Ok(installation)
 }
 
-/// What belongs to the installation and lies outside of it.
+/// The files and folders outside of the installation that belong to it.
 fn outside(seen: &Seen) -> Vec<PathBuf> {
     let container = &seen.configuration.container;
     let likely = container.likely.iter().map(|file| file.path.clone());
     let mut outside: Vec<PathBuf> = container.files.iter().cloned().chain(likely).collect();
-    // A configuration folder elsewhere takes the place of `conf`, if that is free.
+    // A configuration folder elsewhere is stored as `conf`, unless the top folder has a `conf`
+    // already.
     if seen.folders.conf_is_apart() && seen.top.join(places::CONF).is_dir() {
         outside.push(seen.folders.conf_dir.clone());
     }
@@ -331,7 +335,7 @@ fn outside(seen: &Seen) -> Vec<PathBuf> {
     outside
 }
 
-/// Whether a path of `--also` is docker's file of variables or a compose file, or a folder with one.
+/// Whether a path of `--also` is docker's `.env`, a compose file, or a folder with one of them.
 fn holds_docker_files(path: &Path) -> bool {
     let is_one = |path: &Path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();

@@ -1,4 +1,4 @@
-//! The settings of `MySQL` databases, each with its origin. Nothing is connected to here.
+//! Reads the settings of `MySQL` databases, each with its origin. It connects to no server.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use super::sqlite::{self, SqliteFile};
 use super::warning::Warning;
 use crate::seafile::config::Secret;
 
-/// What the port is when nothing says it.
+/// The port, if no setting names one.
 const PORT: u16 = 3306;
 
 /// How to reach one database.
@@ -21,21 +21,21 @@ pub struct MysqlDatabase {
     pub role: Role,
     /// Its name on the server.
     pub name: Setting<String>,
-    /// The server; with docker a name that only its network knows.
+    /// The server. With docker this is a name that only its network knows.
     pub host: Option<Setting<String>>,
     /// The server's port.
     pub port: Setting<u16>,
-    /// The server's socket, which is taken instead of host and port.
+    /// The server's socket. It is used instead of host and port.
     pub unix_socket: Option<Setting<String>>,
     /// The account.
     pub user: Option<Setting<String>>,
     /// Its password.
     pub password: Option<Setting<Secret>>,
-    /// The character set that Seafile speaks with the server.
+    /// The character set of the connection between Seafile and the server.
     pub charset: Option<Setting<String>>,
     /// Whether the connection is encrypted.
     pub use_ssl: bool,
-    /// Whether the server's certificate is not looked at.
+    /// Whether the server's certificate is accepted without a check.
     pub skip_verify: bool,
     /// The certificates to trust.
     pub ca_path: Option<Setting<String>>,
@@ -44,15 +44,15 @@ pub struct MysqlDatabase {
 /// The databases of an installation on `MySQL` or `MariaDB`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MysqlSettings {
-    /// Those on a server, Seafile's first.
+    /// The databases on a server, Seafile's own first.
     pub databases: Vec<MysqlDatabase>,
-    /// Those that are `SQLite` files all the same.
+    /// The databases that are `SQLite` files nevertheless.
     pub sqlite: Vec<SqliteFile>,
 }
 
 impl MysqlSettings {
-    /// What the place or the name of Seafile's own database was taken from, if the program does not go
-    /// by it.
+    /// The origin of the server or the name of Seafile's own database, if the program does not read
+    /// that setting.
     pub(super) fn taken_from_dead(&self) -> Option<&Origin> {
         let first = self.databases.first()?;
         let host = first.host.as_ref().map(|host| &host.from);
@@ -62,7 +62,7 @@ impl MysqlSettings {
         origins.find(|from| from.certainty() == Certainty::Guess)
     }
 
-    /// What names the server of Seafile's own database.
+    /// The setting that names the server of Seafile's own database.
     pub(super) fn named_by(&self) -> Origin {
         let first = self.databases.first();
         let host = first.and_then(|database| database.host.as_ref());
@@ -70,7 +70,7 @@ impl MysqlSettings {
     }
 }
 
-/// What names a `MySQL` server for Seafile's own database, if anything does.
+/// The setting that names a `MySQL` server for Seafile's own database, if there is one.
 pub(super) fn named_by(seen: &Seen) -> Option<Origin> {
     let server = Server::of_seafile(seen);
     server.host.or(server.unix_socket).map(|setting| setting.from)
@@ -127,8 +127,9 @@ fn no_server(seen: &Seen) -> DiscoverError {
     }
 }
 
-/// The name of a database: a variable's, then the configuration's. A container from 12 on gets the
-/// usual name from its compose file where nothing else is set, so what `conf/` says is tried last.
+/// The name of a database: first a variable, then the configuration. From 12 on the compose file
+/// gives a container the usual name if nothing else is set, so there the name in `conf/` is tried
+/// last.
 fn name(
     seen: &Seen,
     role: &str,
@@ -146,7 +147,7 @@ fn name(
     Some(usual.or_else_try(of_conf))
 }
 
-/// A setting of `conf/`, marked if a container of this version does not go by it.
+/// A setting of `conf/`. It is marked as dead if a container of this version does not read it.
 pub(super) fn dead_in_docker<T>(seen: &Seen, setting: Setting<T>) -> Setting<T> {
     if !seen.goes_by_environment() {
         return setting;
@@ -180,7 +181,7 @@ impl Server {
         let file = &seen.configuration.seafile;
         let get = |key| Some(dead_in_docker(seen, file.get("database", key)?));
         let is_true = |key| file.is_true("database", key).is_some_and(|yes| yes.value);
-        // From 12 on the server has no setting for it.
+        // From 12 on the server has no setting for a socket.
         let has_socket = seen.program.is_at_least(12, 0) != Some(true);
         Self {
             host: get("host"),
@@ -196,7 +197,7 @@ impl Server {
         .with_variables(seen)
     }
 
-    /// `[Database]` of `ccnet.conf`, which counts up to 11.
+    /// `[Database]` of `ccnet.conf`, which is read up to version 11.
     fn of_ccnet(seen: &Seen) -> Self {
         let file = &seen.configuration.ccnet;
         let get = |key| file.get("Database", key);
@@ -217,7 +218,7 @@ impl Server {
 
     /// `DATABASES['default']` of `seahub_settings.py`.
     fn of_django(seen: &Seen, django: &mut Django) -> Self {
-        // Django takes a host that is a path for a socket.
+        // If the host is a path, Django uses it as a socket.
         let host = django.text(&["HOST"]);
         let (socket, host) = match host {
             Some(host) if Path::new(&host.value).is_absolute() => (Some(host), None),
@@ -248,7 +249,7 @@ impl Server {
         .with_variables(seen)
     }
 
-    /// From 12 on variables of the environment win.
+    /// Puts environment variables in place of these settings: they win from 12 on.
     fn with_variables(mut self, seen: &Seen) -> Self {
         let variable = |key: &str| seen.variable(&format!("SEAFILE_MYSQL_DB_{key}"));
         if let Some(host) = variable("HOST") {
@@ -262,7 +263,7 @@ impl Server {
         self
     }
 
-    /// Takes what is not known here from another server's settings.
+    /// Fills in missing settings from another server.
     fn or(self, other: &Self) -> Self {
         let has_place = self.host.is_some() || self.unix_socket.is_some();
         let place = if has_place { &self } else { other };
@@ -296,19 +297,21 @@ impl Server {
     }
 }
 
-/// A port that is none is as good as absent, for Seafile too.
+/// Reads a port. An invalid one counts as absent, as it does for Seafile.
 fn port(setting: Setting<String>) -> Option<Setting<u16>> {
     let port = setting.value.trim().parse().ok().filter(|&port| port > 0)?;
     Some(Setting::new(port, setting.from))
 }
 
-/// Up to 11 `ccnet.conf`; from 12 on the server of Seafile's own database.
+/// The ccnet database. Up to 11 `ccnet.conf` names its server; from 12 on it is on the server of
+/// Seafile's own database.
 fn ccnet(seen: &Seen, seafile: &Server) -> MysqlDatabase {
     let conf = seen.configuration.ccnet.get("Database", "DB");
     if seen.program.is_at_least(12, 0) == Some(true) {
         let variable = seen.variable("SEAFILE_MYSQL_DB_CCNET_DB_NAME");
         let usual = || Setting::new("ccnet_db".to_owned(), Origin::Default);
-        // Nobody reads ccnet.conf any more; in a volume it may be all that is left of the name.
+        // No program reads ccnet.conf any more. In a volume it may be the only place that still has
+        // the name.
         let dead =
             conf.filter(|_| seen.goes_by_environment()).map(|name| dead_in_docker(seen, name));
         let name = variable.unwrap_or_else(|| usual().or_else_try(dead));
@@ -341,7 +344,7 @@ fn seahub(
     let is_named = seen.configuration.environment.overrides().name_of(&Role::Seahub).is_some();
     let is_unknown = !django.has_database && events_name.is_none() && !is_named;
     if is_unknown && seen.program.is_at_least(12, 0) == Some(false) {
-        // Nothing in the settings means a file, up to 11.
+        // Up to 11, settings without a database mean a file.
         return Ok(None);
     }
     let server = Server::of_django(seen, &mut django);
@@ -351,8 +354,9 @@ fn seahub(
     Ok(Some(server.database(Role::Seahub, name, "seahub_db")))
 }
 
-/// What the file computes when it runs is not guessed: another installation on the same server may
-/// have the usual name. seafevents uses the same database, and says its name in plain text.
+/// Refuses settings that the Python file computes only when it runs. seawall does not guess them:
+/// another installation on the same server may have the usual name. seafevents uses the same
+/// database and says its name in plain text.
 fn refuse_unknown(seen: &Seen, events_know: bool) -> Result<(), DiscoverError> {
     let overrides = seen.configuration.environment.overrides();
     let is_named = overrides.name_of(&Role::Seahub).is_some();

@@ -1,4 +1,4 @@
-//! Where a setting comes from, and the variables of the environment that may set one.
+//! Where a setting comes from, and the environment variables that may set one.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,22 +8,23 @@ use serde::Serialize;
 
 use super::overrides::{DatabaseOverrides, SourceOptions};
 
-/// What set a value.
+/// The file, variable or option that set a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// A line of a file, counted from 1; the path is inside the installation where it can be.
+    /// A line of a file, counted from 1. The path is relative to the installation where possible.
     Line(PathBuf, usize),
-    /// A file or folder as such.
+    /// A file or folder itself.
     Path(PathBuf),
-    /// A variable of the environment that was handed in.
+    /// An environment variable that the caller gave.
     Variable(String),
-    /// An option of the command line, or the variable that stands for it.
+    /// A command-line option, or the variable that stands for it.
     Option(String),
-    /// As the first says, which is likely for this installation and not certain; why.
+    /// A likely origin: it probably belongs to this installation. The text says why it is not
+    /// certain.
     Likely(Box<Origin>, String),
-    /// As the first says, which the program in use does not go by; why.
+    /// A dead origin: the program in use does not read it. The text says why.
     Dead(Box<Origin>, String),
-    /// Nothing: it is what Seafile takes then.
+    /// No setting: it is Seafile's default.
     Default,
 }
 
@@ -31,15 +32,15 @@ pub enum Origin {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Certainty {
-    /// The administrator said so.
+    /// The administrator gave it.
     Given,
-    /// The program in use goes by it.
+    /// The program in use reads it.
     Certain,
-    /// Something near the installation says so.
+    /// A file near the installation says it.
     Likely,
-    /// Nothing says anything: it is what Seafile takes then.
+    /// No setting: it is Seafile's default.
     Default,
-    /// Taken from what the program in use does not go by.
+    /// It comes from a setting that the program in use does not read.
     Guess,
 }
 
@@ -56,7 +57,7 @@ impl fmt::Display for Certainty {
 }
 
 impl Origin {
-    /// How much it proves.
+    /// How sure a value of this origin is.
     pub fn certainty(&self) -> Certainty {
         match self {
             Self::Option(_) => Certainty::Given,
@@ -81,20 +82,20 @@ impl fmt::Display for Origin {
     }
 }
 
-/// A value and what set it.
+/// A value and its origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting<T> {
     /// The value.
     pub value: T,
-    /// What set it.
+    /// Its origin.
     pub from: Origin,
-    /// Other values that count if this one does not work: another reader of the same line takes it
-    /// otherwise, or another file says something else. The likelier ones are first.
+    /// Other values to try if this one does not work: another reader understands the same line
+    /// differently, or another file has another value. The likelier ones are first.
     pub others: Vec<Setting<T>>,
 }
 
 impl<T> Setting<T> {
-    /// Names a value and its origin.
+    /// Makes a setting of a value and its origin.
     pub fn new(value: T, from: Origin) -> Self {
         let others = Vec::new();
         Self { value, from, others }
@@ -114,7 +115,7 @@ impl<T> Setting<T> {
 }
 
 impl<T: PartialEq> Setting<T> {
-    /// Adds a value to fall back on, if it is another one.
+    /// Adds a value to fall back on, unless it is known already.
     #[must_use]
     pub fn or_else_try(mut self, other: Option<Self>) -> Self {
         if let Some(other) = other {
@@ -127,8 +128,8 @@ impl<T: PartialEq> Setting<T> {
     }
 }
 
-/// Variables of the environment, as the caller hands them in: this library does not read the
-/// process's own. `Debug` shows their names only.
+/// The environment variables that the caller gives. This library does not read those of its own
+/// process. `Debug` shows only their names.
 #[derive(Clone, Default)]
 pub struct Environment {
     variables: BTreeMap<String, Setting<String>>,
@@ -137,7 +138,7 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// Takes variables and their values.
+    /// Makes an environment of variables and their values.
     pub fn new(variables: impl IntoIterator<Item = (String, String)>) -> Self {
         let variables = variables.into_iter().map(|(name, value)| {
             let from = Origin::Variable(name.clone());
@@ -146,41 +147,41 @@ impl Environment {
         Self { variables: variables.collect(), ..Self::default() }
     }
 
-    /// Adds what the administrator says of files and folders.
+    /// Adds the administrator's options about files and folders.
     #[must_use]
     pub fn with_options(mut self, options: SourceOptions) -> Self {
         self.options = options;
         self
     }
 
-    /// What the administrator says of files and folders.
+    /// The administrator's options about files and folders.
     pub fn options(&self) -> &SourceOptions {
         &self.options
     }
 
-    /// Adds what the administrator says of database servers.
+    /// Adds the administrator's options about database servers.
     #[must_use]
     pub fn with_overrides(mut self, overrides: DatabaseOverrides) -> Self {
         self.overrides = overrides;
         self
     }
 
-    /// What the administrator says of database servers.
+    /// The administrator's options about database servers.
     pub fn overrides(&self) -> &DatabaseOverrides {
         &self.overrides
     }
 
-    /// Adds a variable. One that is there already stays, as with docker.
+    /// Adds a variable. If it exists already, it stays as it is, as with docker.
     pub(super) fn add(&mut self, name: &str, setting: Setting<String>) {
         self.variables.entry(name.to_owned()).or_insert(setting);
     }
 
-    /// A variable as it is set, also to nothing.
+    /// The value of a variable, which may be empty.
     pub(super) fn value(&self, name: &str) -> Option<String> {
         Some(self.variables.get(name)?.value.clone())
     }
 
-    /// A variable; an empty one counts as none, as it does for Seafile.
+    /// A variable. An empty one counts as absent, as it does for Seafile.
     pub fn get(&self, name: &str) -> Option<&Setting<String>> {
         let setting = self.variables.get(name)?;
         (!setting.value.is_empty()).then_some(setting)

@@ -1,6 +1,6 @@
-//! What the administrator says against the installation's own configuration: of database servers (a
-//! container's configuration names a host that only its network knows), and of where files and
-//! folders lie.
+//! Options by which the administrator overrides the installation's own configuration: where the
+//! database servers are (a container's configuration names a host that only its network knows), and
+//! where files and folders lie.
 
 use std::path::PathBuf;
 
@@ -12,19 +12,20 @@ use crate::seafile::config::Secret;
 /// Where files and folders of an installation lie.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SourceOptions {
-    /// Files with the container's variables; later ones count before earlier ones.
+    /// Files with the container's variables; later ones win over earlier ones.
     pub env_files: Vec<PathBuf>,
-    /// The folder with `storage` in it.
+    /// The folder that holds `storage`.
     pub data_dir: Option<PathBuf>,
-    /// The folder with `seafile.conf` in it.
+    /// The folder that holds `seafile.conf`.
     pub conf_dir: Option<PathBuf>,
-    /// Whether objects lie on the disk, whatever the configuration says of object storage.
+    /// Whether objects lie on the disk, whatever the configuration says about object storage.
     pub objects_on_disk: bool,
-    /// What is backed up besides the installation, and so need not be asked for.
+    /// Paths that are backed up besides the installation (`--also`). Discovery does not ask for
+    /// docker's files if they are among these.
     pub also: Vec<PathBuf>,
 }
 
-/// What counts instead of the configuration, for all databases that are on a server.
+/// Values that replace those of the configuration, for all databases on a server.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DatabaseOverrides {
     /// The server's name or address.
@@ -37,16 +38,17 @@ pub struct DatabaseOverrides {
     pub user: Option<String>,
     /// Its password.
     pub password: Option<Secret>,
-    /// Certificates (PEM) to trust; the connection is encrypted then.
+    /// Certificates (PEM) to trust. If given, the connection is encrypted.
     pub ca_file: Option<String>,
     /// Names of databases.
     pub names: Vec<(Role, String)>,
-    /// Further databases on the server of Seafile's own.
+    /// Further databases on the server of Seafile's own database.
     pub also: Vec<String>,
 }
 
 impl DatabaseOverrides {
-    /// The first option that says anything: databases are on a server then, whatever else is found.
+    /// The first option that is given. If there is one, databases are on a server, whatever else is
+    /// found.
     pub(super) fn first_option(&self) -> Option<&'static str> {
         let given = [
             (self.host.is_some(), "--database-host"),
@@ -62,7 +64,7 @@ impl DatabaseOverrides {
         given.map(|(_, option)| option)
     }
 
-    /// The name that is given for a role's database.
+    /// The given name of a role's database.
     pub(super) fn name_of(&self, role: &Role) -> Option<&String> {
         let mut names = self.names.iter();
         names.find(|(given, _)| given == role).map(|(_, name)| name)
@@ -73,7 +75,7 @@ impl DatabaseOverrides {
         self.host.is_some() || self.socket.is_some()
     }
 
-    /// Puts it in the place of what was found.
+    /// Replaces the settings that were found.
     pub(super) fn apply(&self, database: &mut MysqlDatabase) {
         fn set<T: Clone>(given: Option<&T>, name: &str) -> Option<Setting<T>> {
             given.map(|value| Setting::new(value.clone(), Origin::Option(name.to_owned())))
@@ -90,7 +92,7 @@ impl DatabaseOverrides {
         }
         if let Some(user) = set(self.user.as_ref(), "--database-user") {
             database.user = Some(user);
-            // That of another account is of no use.
+            // The password that was found belongs to another account.
             database.password = None;
         }
         if let Some(password) = set(self.password.as_ref(), "--database-password-file") {

@@ -1,4 +1,4 @@
-//! The folders of an installation: its top, its data folder, and the links that are followed.
+//! Finds the top folder and the data folder of an installation, and the links that are followed.
 
 use std::fs;
 use std::io;
@@ -13,28 +13,29 @@ use super::warning::Warning;
 use crate::object::Kind;
 use crate::seafile::config::{self, is_absence};
 
-/// The data folder's name inside an installation, wherever it really is.
+/// The data folder's name inside an installation. The folder itself may lie elsewhere.
 pub(super) const DATA: &str = "seafile-data";
-/// Up to 7.0: a file with the data folder's path.
+/// A file that holds the data folder's path, up to version 7.0.
 const DATA_POINTER: &str = "ccnet/seafile.ini";
-/// The configuration folder's name inside an installation, wherever it really is.
+/// The configuration folder's name inside an installation. The folder itself may lie elsewhere.
 pub(super) const CONF: &str = "conf";
 
-/// A link whose target is taken for what lies at its path. All other links are kept as links.
+/// A link that is followed: the target's content counts as the content of the link's path. All
+/// other links are kept as links.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FollowedLink {
     /// Its path inside the installation.
     pub path: PathBuf,
-    /// The real place, absolute.
+    /// The folder or file that it leads to: an absolute path without links.
     pub target: PathBuf,
 }
 
-/// Whether a folder is there; a file or nothing is not.
+/// Whether a folder exists at a path. A file does not count.
 pub(super) fn is_folder(path: &Path) -> Result<bool, DiscoverError> {
     metadata(path).map(|metadata| metadata.is_some_and(|metadata| metadata.is_dir()))
 }
 
-/// Whether a file is there; a folder or nothing is not.
+/// Whether a file exists at a path. A folder does not count.
 pub(super) fn is_file(path: &Path) -> Result<bool, DiscoverError> {
     metadata(path).map(|metadata| metadata.is_some_and(|metadata| metadata.is_file()))
 }
@@ -47,17 +48,17 @@ fn metadata(path: &Path) -> Result<Option<fs::Metadata>, DiscoverError> {
     }
 }
 
-/// The target of a link, if there is a link; it need not exist.
+/// The target of a link, if there is a link. The target need not exist.
 pub(super) fn link_target(path: &Path) -> Result<Option<PathBuf>, DiscoverError> {
     match fs::read_link(path) {
         Ok(target) => Ok(Some(target)),
-        // What is no link gives EINVAL.
+        // A path that is no link gives EINVAL.
         Err(error) if is_absence(&error) || error.kind() == io::ErrorKind::InvalidInput => Ok(None),
         Err(error) => Err(DiscoverError::read(path, error)),
     }
 }
 
-/// Whether an error says that there is nothing at a path, or a link that leads to itself.
+/// Whether an error says that nothing is at a path, or a link that leads to itself.
 pub(super) fn is_absence_or_loop(error: &io::Error) -> bool {
     is_absence(error) || error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
 }
@@ -72,18 +73,18 @@ pub(super) fn top(given: &Path) -> Result<PathBuf, DiscoverError> {
     if is_folder(&top)? { Ok(top) } else { Err(not_an_installation(&top)) }
 }
 
-/// Where the data folder is, and what says so.
+/// The data folder's path, and its origin.
 pub(super) type DataFolder = Setting<PathBuf>;
 
-/// Finds the data folder: since 7.1 always `seafile-data`, before that where `ccnet/seafile.ini`
-/// says. Without a known version, `seafile-data` wins: old pointers are left behind by upgrades.
-/// `None` if neither is there.
+/// Finds the data folder. Since 7.1 it is always `seafile-data`; before, `ccnet/seafile.ini` names
+/// it. If the version is not known, an existing `seafile-data` wins, because upgrades leave old
+/// pointers behind. `None` if neither exists.
 pub(super) fn data_dir(
     top: &Path,
     program: &Program,
     warnings: &mut Vec<Warning>,
 ) -> Result<Option<DataFolder>, DiscoverError> {
-    // A share without links makes a file of one.
+    // On a share without links, a link becomes a file.
     let own = top.join(DATA);
     let own = latest::stand_in(&own).unwrap_or(own);
     let has_own = is_folder(&own)?;
@@ -126,7 +127,7 @@ pub(super) fn data_dir(
     Ok(Some(Setting::new(used, pointer)))
 }
 
-/// The path in `ccnet/seafile.ini`; a relative one is meant from the top.
+/// The path in `ccnet/seafile.ini`. A relative path begins at the top folder.
 fn data_pointer(top: &Path) -> Result<Option<PathBuf>, DiscoverError> {
     let path = top.join(DATA_POINTER);
     let text = config::read_text(&path).map_err(|error| DiscoverError::config(&path, error))?;
@@ -144,7 +145,7 @@ pub(super) fn missing_folder(what: &str, path: &Path, from: Origin) -> DiscoverE
     }
 }
 
-/// What an installation has at least one of, beside a data folder.
+/// Every installation has at least one of these files and folders, besides a data folder.
 const TRACES: [&str; 6] = [
     "conf/seafile.conf",
     "conf/.env",
@@ -154,8 +155,8 @@ const TRACES: [&str; 6] = [
     "seafile-data/commits",
 ];
 
-/// Refuses a data folder that nothing of Seafile goes with, such as docker's `/opt/seafile-data`
-/// seen from `/opt`.
+/// Refuses a data folder without any other trace of Seafile, such as docker's `/opt/seafile-data`
+/// when `/opt` is given.
 pub(super) fn expect_traces(folders: &Folders) -> Result<(), DiscoverError> {
     for trace in TRACES {
         if metadata(&folders.inside(trace))?.is_some() {
@@ -181,14 +182,14 @@ pub(super) fn not_an_installation(top: &Path) -> DiscoverError {
     }
 }
 
-/// A guess for a hint: what cannot be seen does not count.
+/// Guesses for a hint. A path that cannot be looked at does not count.
 fn looks_like_installation(top: &Path) -> bool {
     let own = top.join(DATA);
     own.is_dir() && TRACES.iter().any(|trace| top.join(trace).exists())
 }
 
-/// The links that are followed, outer ones first. Links of ordinary files that point nowhere are
-/// warnings; where objects should be, an error: a disk may not be mounted.
+/// The links that are followed, outer ones first. If a link of ordinary files leads nowhere, that
+/// is a warning. If a link of objects leads nowhere, that is an error: a disk may not be mounted.
 pub(super) fn followed_links(
     folders: &Folders,
     warnings: &mut Vec<Warning>,
@@ -229,7 +230,7 @@ pub(super) fn followed_links(
     Ok(links)
 }
 
-/// Folders of objects, inside the installation.
+/// The folders of objects, as paths inside the installation.
 fn object_places() -> impl Iterator<Item = String> {
     let kinds = || Kind::ALL.into_iter().map(Kind::folder);
     std::iter::once(format!("{DATA}/storage"))

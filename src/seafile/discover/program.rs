@@ -1,4 +1,5 @@
-//! The version of Seafile that an installation runs, told by names and by text, never by running it.
+//! Finds the version of Seafile that an installation runs, from names and texts. The program is
+//! never run.
 
 use std::cmp::Reverse;
 use std::fs;
@@ -11,35 +12,37 @@ use super::places::is_folder;
 use super::warning::Warning;
 use crate::seafile::config;
 
-/// Docker's start script keeps the version here, in the data folder.
+/// The file in the data folder where docker's start script keeps the version.
 const VERSION_STAMP: &str = "current_version";
-/// The service of NixOS keeps the version and the kind of databases here, in the top folder.
+/// The file in the top folder where the service of NixOS keeps the version and the kind of
+/// databases.
 const NIX_STAMP: &str = "server-setup";
-/// Where a program says its version.
+/// The file in a program folder that holds its version.
 const SEAHUB_VERSION: &str = "seahub/seahub/settings.py";
 
-/// Which of the two editions runs. The community's ignores what only the other's reads.
+/// Which of the two editions runs. The community edition ignores settings that only the
+/// Professional edition reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Edition {
     Community,
     Professional,
 }
 
-/// The program, as far as it lies in the installation.
+/// What is known about the program in use.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Program {
-    /// `11.0.13`, and what says so.
+    /// The version, such as `11.0.13`, and its origin.
     pub version: Option<Setting<String>>,
-    /// Which edition, by its folder's name.
+    /// The edition, by the name of the folder or the image.
     pub edition: Option<Setting<Edition>>,
     /// Its folder, inside the installation.
     pub folder: Option<PathBuf>,
-    /// Whether a link or a folder in the top folder told of it: docker's volume has neither.
+    /// Whether a link or a folder in the top folder names the program. Docker's volume has neither.
     pub is_named: bool,
 }
 
 impl Program {
-    /// Looks at the link and the folders in the installation's top.
+    /// Finds the program by the link and the folders in the installation's top folder.
     pub(super) fn find(top: &Path, warnings: &mut Vec<Warning>) -> Result<Self, DiscoverError> {
         let found = match latest::look(top)? {
             Some(Latest::Folder) => Some(Self::of_copied_folder(top)?),
@@ -64,7 +67,7 @@ impl Program {
         Ok(found)
     }
 
-    /// Without the link: the newest that is there.
+    /// Takes the newest program folder, if there is no link.
     fn newest(top: &Path) -> Result<Self, DiscoverError> {
         let newest = folders(top)?.into_iter().next();
         Ok(newest.map_or_else(Self::default, |name| {
@@ -73,7 +76,7 @@ impl Program {
         }))
     }
 
-    /// By the name of a folder.
+    /// Takes edition and version from the name of a folder.
     fn named(name: &str, from: &Origin) -> Self {
         let parsed = parse_name(name);
         let setting = |(edition, version)| {
@@ -89,8 +92,9 @@ impl Program {
         self
     }
 
-    /// The program that a link leads to. One that lies here under the link's last part is the one in
-    /// use, also where an absolute link leads to where the installation was before it moved.
+    /// The program that a link leads to. If a folder with the last name of the target lies in the
+    /// installation, it is the program in use. So it works too if an absolute link leads to the
+    /// place of the installation before it moved.
     fn of_target(
         top: &Path,
         target: &Path,
@@ -125,7 +129,8 @@ impl Program {
         Ok(program.version.is_some().then_some(program))
     }
 
-    /// A copy that followed the link: the program lies under the link's name.
+    /// Reads the program in a copy of the installation that followed the link. It lies under the
+    /// link's name.
     fn of_copied_folder(top: &Path) -> Result<Self, DiscoverError> {
         let folder = top.join(LATEST);
         let from = Origin::Path(Path::new(LATEST).join(SEAHUB_VERSION));
@@ -136,7 +141,7 @@ impl Program {
             let edition = if is_pro { Edition::Professional } else { Edition::Community };
             program.edition = Some(Setting::new(edition, Origin::Path(PathBuf::from(LATEST))));
         }
-        // The same program may lie beside it under its own name.
+        // The copy may have the same program a second time, under its own name.
         let beside = folders(top)?;
         if let (None, [name]) = (&program.version, &beside[..]) {
             let from = Origin::Path(PathBuf::from(name));
@@ -147,7 +152,7 @@ impl Program {
         Ok(program)
     }
 
-    /// Takes a version stamp, docker's or NixOS's, if no folder told a version.
+    /// Reads the version from the stamp of docker or NixOS, if no folder names one.
     pub(super) fn look_for_stamp(
         &mut self,
         top: &Path,
@@ -178,7 +183,7 @@ impl Program {
         Ok(())
     }
 
-    /// Takes what the image of a container says, where nothing else says more.
+    /// Takes edition and version from a container's image, if they are not known yet.
     pub(super) fn look_at_image(&mut self, image: &Setting<String>) {
         let (name, tag) = image.value.rsplit_once(':').unwrap_or((&image.value, ""));
         let edition = if name.ends_with("seafile-pro-mc") {
@@ -198,13 +203,13 @@ impl Program {
         }
     }
 
-    /// Whether the version is at least this one; `None` if no version is known.
+    /// Whether the version is at least this one; `None` if it is not known.
     pub(super) fn is_at_least(&self, major: u32, minor: u32) -> Option<bool> {
         let version = self.version.as_ref()?;
         Some(numbers(&version.value) >= vec![major, minor])
     }
 
-    /// `12` of 12.0.14, for messages.
+    /// The first number of the version, for messages: `12` of 12.0.14.
     pub(super) fn major(&self) -> Option<u32> {
         numbers(&self.version.as_ref()?.value).first().copied()
     }
@@ -233,7 +238,7 @@ fn folders(top: &Path) -> Result<Vec<String>, DiscoverError> {
     Ok(folders.into_iter().map(|(_, name)| name).collect())
 }
 
-/// What a program says of itself: `SEAFILE_VERSION = '11.0.13'`.
+/// The version in a program's own settings: `SEAFILE_VERSION = '11.0.13'`.
 fn version_inside(folder: &Path) -> Result<Option<String>, DiscoverError> {
     let path = folder.join(SEAHUB_VERSION);
     let text = config::read_text(&path).map_err(|error| DiscoverError::config(&path, error))?;
@@ -245,7 +250,7 @@ fn version_inside(folder: &Path) -> Result<Option<String>, DiscoverError> {
     Ok(version.filter(|version| is_version(version)).map(str::to_owned))
 }
 
-/// Reads `seafile-server-11.0.13` or `seafile-pro-server-11.0.13`.
+/// Parses a folder name such as `seafile-server-11.0.13` or `seafile-pro-server-11.0.13`.
 fn parse_name(name: &str) -> Option<(Edition, String)> {
     let (edition, version) = if let Some(version) = name.strip_prefix("seafile-server-") {
         (Edition::Community, version)
@@ -256,7 +261,7 @@ fn parse_name(name: &str) -> Option<(Edition, String)> {
     is_version(version).then(|| (edition, version.to_owned()))
 }
 
-/// The numbers of a version, to be compared.
+/// The numbers of a version, for comparing.
 fn numbers(version: &str) -> Vec<u32> {
     version.split(['.', '-', '_']).map_while(|part| part.parse().ok()).collect()
 }

@@ -1,4 +1,5 @@
-//! The databases that are `SQLite` files: where they are, and a careful look into one.
+//! Finds the databases that are `SQLite` files, and counts the libraries in one without changing
+//! it.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -27,7 +28,7 @@ pub struct SqliteFile {
     pub file: PathBuf,
 }
 
-/// Seafile's own database, whether it is there or not.
+/// Seafile's own database. The file may be missing.
 pub(super) fn seafile_file(seen: &Seen) -> SqliteFile {
     SqliteFile {
         role: Role::Seafile,
@@ -36,7 +37,7 @@ pub(super) fn seafile_file(seen: &Seen) -> SqliteFile {
     }
 }
 
-/// The files of users, groups and so on.
+/// The database files of users, groups and so on.
 pub(super) fn ccnet_files(
     seen: &Seen,
     warnings: &mut Vec<Warning>,
@@ -61,7 +62,7 @@ pub(super) fn ccnet_files(
     Ok(files)
 }
 
-/// The file of the web interface, which the settings may put elsewhere.
+/// The database file of the web interface. The settings may put it elsewhere.
 pub(super) fn seahub_file(
     seen: &Seen,
     warnings: &mut Vec<Warning>,
@@ -96,9 +97,11 @@ pub(super) fn seahub_file(
     Ok(None)
 }
 
-/// Counts libraries without writing anything beside the file; `None` where that is not possible.
+/// Counts libraries. Nothing is written, not even files beside the database. `None` if they cannot
+/// be counted so.
 pub(super) fn count_libraries(file: &Path) -> Option<u64> {
-    // `immutable` takes no lock and rolls nothing back: right only for a file that is not in use.
+    // `immutable` takes no lock and rolls nothing back. The result is right only if nobody uses the
+    // file.
     for suffix in ["-journal", "-wal"] {
         let mut beside = file.as_os_str().to_owned();
         beside.push(suffix);
@@ -118,7 +121,7 @@ pub(super) fn count_libraries(file: &Path) -> Option<u64> {
     u64::try_from(count("SELECT count(*) FROM Repo").ok()?).ok()
 }
 
-/// A path as `SQLite`'s URI.
+/// The URI by which `SQLite` opens a path as `immutable`.
 fn immutable_uri(file: &Path) -> String {
     let mut uri = String::from("file:");
     for &byte in file.as_os_str().as_encoded_bytes() {

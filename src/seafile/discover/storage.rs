@@ -1,5 +1,6 @@
-//! Where the objects lie: below the data folder, or in folders that the Professional edition's
-//! storage back ends name. What is no folder (S3, Ceph, Swift …) is refused by name.
+//! Finds out where the objects lie: below the data folder, or in folders that the Professional
+//! edition's storage back ends name. Storage that is no folder (S3, Ceph, Swift …) is refused by
+//! name.
 
 use std::path::{Path, PathBuf};
 
@@ -16,19 +17,19 @@ use super::warning::Warning;
 use crate::object::Kind;
 use crate::seafile::config;
 
-/// A folder for each kind of object; in it is one folder a library.
+/// A folder for each kind of object. Each holds one folder for each library.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectRoots {
-    /// Of commits.
+    /// The folder of commits.
     pub commits: PathBuf,
-    /// Of fs objects.
+    /// The folder of fs objects.
     pub fs: PathBuf,
-    /// Of blocks.
+    /// The folder of blocks.
     pub blocks: PathBuf,
 }
 
 impl ObjectRoots {
-    /// `storage/<kind>` below a folder for each kind.
+    /// Gives each kind the folder `storage/<kind>` below its own folder.
     fn below(folder: impl Fn(Kind) -> PathBuf) -> Self {
         let root = |kind: Kind| folder(kind).join("storage").join(kind.folder());
         Self { commits: root(Kind::Commit), fs: root(Kind::Fs), blocks: root(Kind::Block) }
@@ -44,14 +45,15 @@ impl ObjectRoots {
     }
 }
 
-/// A storage class of the Professional edition; table `RepoStorageId` says whose objects are in it.
+/// A storage class of the Professional edition. The table `RepoStorageId` says which libraries are
+/// in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StorageClass {
     /// Its id, as in the database.
     pub id: String,
     /// Its name for people.
     pub name: String,
-    /// Whether libraries without a row in the table are in it.
+    /// Whether libraries without a row in the table belong to it.
     pub is_default: bool,
     /// Its folders.
     pub roots: ObjectRoots,
@@ -60,13 +62,13 @@ pub struct StorageClass {
 /// Where objects lie.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectStorage {
-    /// The folders of libraries that no class is known for.
+    /// The folders of libraries without a known class.
     pub roots: ObjectRoots,
     /// The storage classes; none on most servers.
     pub classes: Vec<StorageClass>,
-    /// Whether `commits`, `fs` or `blocks` of Seafile 1 and 2 exist in the data folder itself.
+    /// Whether the data folder itself has `commits`, `fs` or `blocks` of Seafile 1 and 2.
     pub shared_folders: bool,
-    /// What says where objects lie.
+    /// The setting that says where objects lie.
     pub from: Origin,
 }
 
@@ -84,14 +86,14 @@ const SECTIONS: [(Kind, &str); 3] = [
     (Kind::Block, "block_backend"),
 ];
 
-/// The settings that choose.
+/// The settings that say where objects lie.
 enum Storage {
     Folders,
     Sections,
     Classes(Origin),
 }
 
-/// Reads the settings and looks whether the folders are there.
+/// Reads the settings and checks that the folders exist.
 pub(super) fn object_storage(
     seen: &Seen,
     warnings: &mut Vec<Warning>,
@@ -131,7 +133,8 @@ pub(super) fn object_storage(
     Ok(ObjectStorage { roots, classes, shared_folders, from })
 }
 
-/// A server makes `storage` when it starts: without it a disk is not mounted.
+/// Requires the folder `storage`, which a server makes when it starts. If it is missing, a disk is
+/// not mounted.
 fn expect_storage(seen: &Seen, roots: &ObjectRoots) -> Result<(), DiscoverError> {
     let storage = seen.data_dir.join("storage");
     let is_used = Kind::ALL.into_iter().any(|kind| roots.folder(kind).starts_with(&storage));
@@ -142,9 +145,9 @@ fn expect_storage(seen: &Seen, roots: &ObjectRoots) -> Result<(), DiscoverError>
     Ok(())
 }
 
-/// Why the program does not read settings of object storage, if it is so. The community edition opens
-/// the folders in its data folder without looking at them (`common/block-mgr.c`, `obj-store.c`). Where
-/// the edition is not known, the administrator decides.
+/// Why the program does not read the settings of object storage, if it does not. The community
+/// edition opens the folders in its data folder without reading the settings (`common/block-mgr.c`,
+/// `obj-store.c`). If the edition is not known, the administrator decides.
 fn why_ignored(seen: &Seen) -> Result<Option<String>, DiscoverError> {
     let is_on_disk = seen.configuration.environment.options().objects_on_disk;
     match seen.edition() {
@@ -186,7 +189,7 @@ fn holds_objects(seen: &Seen) -> bool {
     folders::entries(&blocks).iter().any(|path| path.is_dir())
 }
 
-/// Settings that put objects elsewhere than into the data folder.
+/// The settings that put objects elsewhere than in the data folder.
 fn settings_of_other_storage(seen: &Seen) -> Vec<Setting<String>> {
     let Configuration { seafile, environment, .. } = seen.configuration;
     let is_13 = seen.program.is_at_least(13, 0) != Some(false);
@@ -227,7 +230,8 @@ fn dead_settings(seen: &Seen, why: &str) -> Vec<Warning> {
     settings.map(warning).collect()
 }
 
-/// Objects that Seafile encrypts itself do not match their ids: nothing could be verified.
+/// Refuses objects that Seafile encrypts itself. They do not match their ids, so seawall could not
+/// verify them.
 fn refuse_encryption(seen: &Seen) -> Result<(), DiscoverError> {
     match seen.configuration.seafile.get("store_crypt", "key_path") {
         Some(setting) => Err(DiscoverError::Unsupported {
@@ -243,7 +247,7 @@ fn refuse_encryption(seen: &Seen) -> Result<(), DiscoverError> {
 }
 
 fn storage(seen: &Seen) -> Result<Storage, DiscoverError> {
-    // The variable is new in 13 and wins.
+    // The variable exists since 13 and wins.
     if seen.program.is_at_least(13, 0) != Some(false)
         && let Some(named) = seen.configuration.environment.get("SEAF_SERVER_STORAGE_TYPE")
     {
@@ -271,7 +275,7 @@ fn refused(what: &str, named: &Setting<String>) -> DiscoverError {
     }
 }
 
-/// `[commit_object_backend]` and so on: `name = fs` and `dir`.
+/// Reads `[commit_object_backend]` and so on: `name = fs` and `dir`.
 fn section_roots(seen: &Seen) -> Result<(ObjectRoots, Origin), DiscoverError> {
     let file = &seen.configuration.seafile;
     let mut from = Origin::Default;
@@ -300,7 +304,7 @@ fn section_roots(seen: &Seen) -> Result<(ObjectRoots, Origin), DiscoverError> {
     Ok((roots, from))
 }
 
-/// What objects of a kind are called together.
+/// The plural word for objects of a kind.
 pub(super) const fn plural(kind: Kind) -> &'static str {
     match kind {
         Kind::Commit => "commits",
@@ -341,7 +345,7 @@ struct BackendEntry {
     dir: Option<String>,
 }
 
-/// The JSON file that `storage_classes_file` names, below `conf/` if the path is relative.
+/// Reads the JSON file that `storage_classes_file` names. A relative path begins at `conf/`.
 fn classes(seen: &Seen) -> Result<Vec<StorageClass>, DiscoverError> {
     let file = &seen.configuration.seafile;
     let Some(named) = file.get("storage", "storage_classes_file") else {
@@ -360,7 +364,7 @@ fn classes(seen: &Seen) -> Result<Vec<StorageClass>, DiscoverError> {
             advice: "with docker, it must lie in the volume to be found".to_owned(),
         });
     };
-    // The error's own text may quote the file, which holds keys of object storage.
+    // The error's own text is not used: it may quote the file, which holds keys of object storage.
     let entries: Vec<ClassEntry> = serde_json::from_str(&text).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         let why = format!("no list of storage classes in JSON: line {line}, column {column}");

@@ -1,4 +1,4 @@
-//! What does not stop a backup but must be said.
+//! Problems that the administrator must know, and that do not stop a backup.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -8,69 +8,69 @@ use super::origin::Origin;
 /// Something about an installation that its administrator should know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Warning {
-    /// The databases are on `MySQL`, and a `SQLite` file with libraries lies there too: the rest
-    /// of a migration, or the wrong configuration. It is stored as an ordinary file.
+    /// The databases are on `MySQL`, and a `SQLite` file with libraries exists too. It is left over
+    /// from a migration, or the configuration is wrong. It is stored as an ordinary file.
     SqliteBesideMysql {
         /// Its path inside the installation.
         path: PathBuf,
-        /// How many libraries it has; `None` if that could not be seen without touching it.
+        /// How many libraries it has. `None` if they cannot be counted without touching the file.
         libraries: Option<u64>,
-        /// What names `MySQL`.
+        /// The setting that names `MySQL`.
         mysql: Origin,
     },
-    /// The databases are `SQLite` files, and the settings of a `MySQL` server are there too.
+    /// The databases are `SQLite` files, and there are settings of a `MySQL` server too.
     MysqlBesideSqlite {
-        /// Where the server is named.
+        /// The setting that names the server.
         mysql: Origin,
-        /// What names `SQLite`.
+        /// The setting that names `SQLite`.
         sqlite: Origin,
     },
-    /// No program folder, so this is docker's volume or a copy; and no `.env` is in it, near it or
-    /// given.
+    /// There is no program folder, so this is docker's volume or a copy. No `.env` is in it, near
+    /// it or given.
     DockerEnvMissing {
-        /// Files near it that may be the ones.
+        /// Files near it that may belong to it.
         seen: Vec<PathBuf>,
     },
-    /// Values are taken from what the program in use does not read.
+    /// Values are taken from settings that the program in use does not read.
     DeadConfiguration {
-        /// The first line that was taken.
+        /// The first such setting.
         at: Origin,
         /// What to do about it.
         advice: String,
     },
     /// Settings of object storage that the community edition does not read.
     DeadStorage {
-        /// Where they begin.
+        /// Where the first of them stands.
         at: Origin,
         /// What they say.
         what: String,
-        /// Why they do not count.
+        /// Why they are ignored.
         why: String,
     },
-    /// A section or key that looks like one that counts and is spelled otherwise.
+    /// A section or key that looks like a known one, but is spelled differently.
     Misspelled {
         /// Where it stands.
         at: Origin,
-        /// How it would count.
+        /// The section and keys that it looks like.
         wanted: String,
     },
-    /// `from … import *` and its like, which are not followed.
+    /// `from … import *` and similar statements, which are not followed.
     NotFollowed {
         /// Where it stands.
         at: Origin,
     },
-    /// How databases that something speaks against compare with the objects on disk.
+    /// How doubtful databases compare with the objects on disk.
     Compared {
-        /// Both times.
+        /// A text with the times of both.
         text: String,
     },
-    /// Of several ways to read a setting, another than the first is the one that works.
+    /// A setting can be read in several ways, and another way than the first one works.
     OtherReading {
-        /// Which database.
+        /// The database that it belongs to.
         role: super::Role,
-        /// What was read: `password`, `host` or `name`.
+        /// The setting: `password`, `host` or `name`.
         what: &'static str,
-        /// Where the one that works stands.
+        /// Where the reading that works comes from.
         at: Origin,
     },
     /// `seafile-server-latest` is no link.
@@ -78,48 +78,49 @@ pub enum Warning {
         /// The program that is taken for the one in use.
         used: Option<PathBuf>,
     },
-    /// `seafile-server-latest` leads out of the installation, and a program of that name lies in it.
+    /// `seafile-server-latest` leads out of the installation, but a program of that name lies
+    /// inside.
     LatestLeadsOut {
         /// Where it leads.
         target: PathBuf,
         /// The program that is taken for the one in use.
         used: PathBuf,
     },
-    /// A database that a Seafile server has is not there.
+    /// A database that belongs to a Seafile server is missing.
     DatabaseMissing {
         /// Which: `usermgr`, `seahub` …
         role: super::Role,
-        /// Where it was looked for.
+        /// Where seawall searched for it.
         looked_for: String,
     },
-    /// A setting of a Python file that is not a literal, and what was taken instead.
+    /// A setting of a Python file is not a literal, so its value is not known.
     NotLiteral {
         /// Where it stands.
         at: Origin,
         /// Its name.
         setting: String,
     },
-    /// A line of a configuration file that is no setting.
+    /// A line of a configuration file is no setting.
     IgnoredLine {
         /// Where it stands.
         at: Origin,
     },
-    /// A value of a `.env` file that names a variable that nothing sets.
+    /// A value of a `.env` file refers to a variable that is not set.
     Unset {
         /// Where it stands.
         at: Origin,
         /// The name of the variable that is set there.
         name: String,
-        /// The variable, or the sign, that stands for nothing.
+        /// The variable that is not set, or the `$…` that is no reference.
         unset: String,
     },
     /// The configuration names a data folder other than `seafile-data` of this installation.
     DataFolderElsewhere {
-        /// The folder it names.
+        /// The folder that the configuration names.
         named: PathBuf,
-        /// Where it names it.
+        /// Where the configuration names it.
         from: Origin,
-        /// The folder that is taken.
+        /// The folder that is used.
         used: PathBuf,
     },
     /// The web interface has another database, which is not backed up.
@@ -128,20 +129,20 @@ pub enum Warning {
         at: Origin,
         /// Django's name for it.
         alias: String,
-        /// What is known of it.
+        /// What is known about it.
         database: super::aliases::OtherDatabase,
     },
     /// A link to a place that does not exist.
     DanglingLink {
         /// Its path inside the installation.
         path: PathBuf,
-        /// Where it points to.
+        /// Its target.
         target: PathBuf,
     },
 }
 
 impl Warning {
-    /// The word for a marker, where a backup is incomplete because of this.
+    /// The word for a marker, if a backup is incomplete because of this.
     pub fn incomplete_word(&self) -> Option<&'static str> {
         match self {
             Self::DatabaseMissing { role: super::Role::Usermgr, .. } => Some("users-missing"),

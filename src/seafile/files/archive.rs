@@ -1,4 +1,4 @@
-//! A group as one tar.
+//! Writes a group as one tar.
 
 use std::collections::HashSet;
 use std::fs::{File, Metadata};
@@ -13,35 +13,37 @@ use super::databases;
 use super::header::{Attributes, END, write_header, write_padding};
 use super::{Entry, EntryKind, Error, Group, Time, Warning, WarningKind};
 
-/// Files up to this length are read into memory, so that one that changes meanwhile can be read again.
+/// Smaller files are read into memory as a whole. If one changes meanwhile, it can be read again.
 const SMALL_BYTES: u64 = 16 << 20;
 
-/// How often a small file is read in the hope that it holds still.
+/// How often a small file is read until it does not change meanwhile.
 const ATTEMPTS: u32 = 3;
 
-/// What went into a tar.
+/// What a tar contains.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TarReport {
-    /// Everything that is in it.
+    /// The number of members.
     pub members: u64,
-    /// Regular files.
+    /// The number of regular files.
     pub files: u64,
-    /// Bytes of their content.
+    /// The number of bytes in those files.
     pub bytes: u64,
-    /// What vanished, changed or could not be read since the scan.
+    /// Files that disappeared, changed or could not be read since the scan.
     pub warnings: Vec<Warning>,
 }
 
-/// Writes a group as a tar: entries in their order, then two blocks of zeros.
+/// Writes a group as a tar: the entries in their order, then two blocks of zeros.
 ///
-/// A file that begins like a SQLite database is copied SQLite's way, by way of `spool`, and the files that SQLite keeps
-/// beside it are left out: the copy needs none of them. One that cannot be copied so, because it is written to all the
-/// time, is left out too, with a warning.
+/// A file that begins like a SQLite database is copied by SQLite's means, by way of `spool`. The
+/// files that SQLite keeps beside it are left out, because the copy needs none of them. If another
+/// program writes to the database all the time, it cannot be copied. Then it is left out, with a
+/// warning.
 ///
-/// Times are whole seconds; a time before 1970 becomes 1970. A file's header says what the file was
-/// when it was opened, which may be newer than the scan. A file that vanished or cannot be read is
-/// left out; one that changes while it is read is stored with the length of its header, cut or filled
-/// with zeros. Both are warnings. Only `out` can make this fail. Memory: one small file, 16 MiB.
+/// Times are whole seconds. A time before 1970 becomes 1970. A file's header holds the attributes
+/// that the file had when it was opened, which may be newer than the scan. If a file disappeared or
+/// cannot be read, it is left out, with a warning. If a file changes while it is read, it is stored
+/// with the length in its header, cut or filled with zeros, and a warning is added. Only an error
+/// of `out` makes this function fail. It needs the memory of one small file, 16 MiB.
 pub fn write_tar(group: &Group, spool: &Path, out: &mut impl Write) -> Result<TarReport, Error> {
     let mut writer =
         Writer { out, spool, beside_databases: HashSet::new(), report: TarReport::default() };
@@ -56,12 +58,12 @@ pub fn write_tar(group: &Group, spool: &Path, out: &mut impl Write) -> Result<Ta
     }
 }
 
-/// Opens a file for reading if it is a regular one: no link is followed, no FIFO waited for, and no
-/// access time changed where that is allowed.
+/// Opens a regular file for reading. It follows no link and does not wait for a FIFO. It leaves the
+/// access time alone if the system allows that.
 pub(super) fn open_regular(path: &Path) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let opened = match rustix::fs::open(path, flags | OFlags::NOATIME, Mode::empty()) {
-        // Only a file's owner may leave its access time alone.
+        // Only a file's owner may use `O_NOATIME`.
         Err(Errno::PERM) => rustix::fs::open(path, flags, Mode::empty()),
         other => other,
     };
@@ -72,12 +74,12 @@ pub(super) fn open_regular(path: &Path) -> io::Result<File> {
     if file.metadata()?.is_file() { Ok(file) } else { Err(not_regular()) }
 }
 
-/// The file that the scan saw is gone; something else has its name.
+/// The error if another kind of file has taken the place of the one that the scan saw.
 fn not_regular() -> io::Error {
     io::Error::new(io::ErrorKind::NotFound, "no regular file any more")
 }
 
-/// What tells whether a file changed between two looks.
+/// The state of a file. Two states that differ show that the file changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Look {
     len: u64,
@@ -104,7 +106,8 @@ impl Look {
 struct Writer<'a, W> {
     out: &'a mut W,
     spool: &'a Path,
-    /// What SQLite keeps beside the databases that were met. It comes after them, by its longer name.
+    /// The files that SQLite keeps beside the databases so far. Their names are longer, so they
+    /// come after the database.
     beside_databases: HashSet<PathBuf>,
     report: TarReport,
 }
@@ -125,7 +128,8 @@ impl<W: Write> Writer<'_, W> {
         let looked = open_regular(&entry.source).and_then(|file| Ok((Look::at(&file)?, file)));
         match looked {
             Ok((look, file)) if databases::begins_like_one(&file) => {
-                // Closed first: the copy takes locks, which closing would drop.
+                // The file must be closed first. The copy takes locks, and closing the file later
+                // would release them.
                 drop(file);
                 self.database(entry, look)
             }
@@ -229,8 +233,8 @@ impl<W: Write> Writer<'_, W> {
     }
 }
 
-/// Reads until what is seen before and after is the same and fits what was read; `false` if it never
-/// was, with the last attempt's bytes.
+/// Reads a file until its state is the same before and after, and its length fits the bytes. After
+/// the last attempt it returns those bytes and `false`.
 fn read_still<F>(
     look: impl Fn(&F) -> io::Result<Look>,
     read: impl Fn(&mut F) -> io::Result<Vec<u8>>,
@@ -248,7 +252,7 @@ fn read_still<F>(
     }
 }
 
-/// The whole file from its start; of one that outgrows a small file's bound, no more than the bound.
+/// Reads a file from its start, up to the limit for small files.
 fn read_whole(file: &mut File) -> io::Result<Vec<u8>> {
     file.rewind()?;
     let mut bytes = Vec::new();
@@ -256,14 +260,14 @@ fn read_whole(file: &mut File) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// How a copy went.
+/// The result of a copy.
 struct Copied {
     len: u64,
     error: Option<io::Error>,
 }
 
-/// Writes exactly `len` bytes: what can be read of the file, then zeros. The result is an error only if
-/// writing failed.
+/// Writes exactly `len` bytes: the bytes that can be read of the file, then zeros. It fails only if
+/// writing fails.
 fn copy_exactly(mut file: impl Read, len: u64, out: &mut impl Write) -> io::Result<Copied> {
     let mut buffer = vec![0; 128 << 10];
     let mut copied = Copied { len: 0, error: None };

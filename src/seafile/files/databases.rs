@@ -1,5 +1,6 @@
-//! SQLite databases among ordinary files: at places that Seafile does not have, such as the `/shared/sqlite` of some
-//! docker images, or of programs beside it. Plain bytes of one that is written to would be a mixture of moments.
+//! SQLite databases among ordinary files: at unusual places, such as the `/shared/sqlite` of some
+//! docker images, or databases of other programs. If a database is written to during a plain copy,
+//! the copy mixes bytes of different moments.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -8,15 +9,17 @@ use std::path::{Path, PathBuf};
 
 use crate::database::{self, SqliteCopy, SqliteSource};
 
-/// How each database begins, but an empty one.
+/// The first bytes of each database that is not empty.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
-/// What SQLite appends to the name of a database for the files beside it.
+/// The suffixes that SQLite adds to a database's name for the files beside it.
 pub(super) const BESIDE: [&str; 3] = ["-journal", "-wal", INDEX];
-/// The index of a write-ahead log. Readers write to it too, so its times say nothing.
+/// The suffix of the index of a write-ahead log. Readers write to the index too, so its times say
+/// nothing.
 pub(super) const INDEX: &str = "-shm";
 
-/// Whether an open file begins like a database. One that cannot be read is met again by whoever reads it.
+/// Whether an open file begins like a database. If it cannot be read, the answer is no, and the
+/// next read gives the error.
 pub(super) fn begins_like_one(file: &File) -> bool {
     let mut begin = [0; MAGIC.len()];
     file.read_exact_at(&mut begin, 0).is_ok() && begin == *MAGIC
@@ -29,7 +32,7 @@ pub(super) fn beside(database: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// The path of the database that a log's index would belong to.
+/// The path of the database to which an index of a log would belong.
 pub(super) fn indexed_by(path: &Path) -> Option<PathBuf> {
     let name = path.to_str()?.strip_suffix(INDEX)?;
     Some(PathBuf::from(name))
@@ -42,7 +45,7 @@ pub(super) fn copy(file: &Path, spool: &Path) -> Result<SqliteCopy, database::Er
     copies.pop().ok_or_else(|| database::Error::NotADatabase { file: file.to_owned() })
 }
 
-/// Whether this says that the file is no database, whatever its first bytes are.
+/// Whether an error says that the file is no database, although its first bytes are those of one.
 pub(super) fn is_none(error: &database::Error) -> bool {
     use database::Error;
     matches!(error, Error::NotADatabase { .. } | Error::Malformed { .. } | Error::Sqlite { .. })

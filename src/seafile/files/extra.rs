@@ -1,16 +1,18 @@
-//! The installation's own folder `extra`, beside paths from outside. seawall keeps those below `extra` too, and a
-//! restore puts them there. So an installation that was restored has such a folder, and is backed up again with it.
+//! The installation's own folder `extra`. seawall stores paths from outside below `extra`, and a
+//! restore writes them there. So a restored installation has such a folder, and the next backup
+//! stores it too.
 
 use std::collections::HashMap;
 use std::path::Path;
 
 use super::{Entry, EntryKind, Error, Group, LeftOut, Reason};
 
-/// The folder inside an installation where paths from outside are kept.
+/// The folder inside an installation for paths from outside.
 pub(super) const EXTRA: &str = "extra";
 
-/// Gives way where both would be restored to the same path: what lies outside is in use, the own one is an old copy.
-/// `from_outside` tells the groups of paths from outside.
+/// Removes entries of the own folder `extra` whose path is also that of a file from outside. The
+/// file outside is in use, the own one is an old copy. `from_outside` tells which groups hold paths
+/// from outside.
 pub(super) fn give_way(
     groups: &mut [Group],
     from_outside: impl Fn(&Group) -> bool,
@@ -21,7 +23,7 @@ pub(super) fn give_way(
     let mut taken: HashMap<&Path, bool> = HashMap::new();
     for entry in outside.iter().flat_map(|group| &group.entries) {
         taken.insert(&entry.path, is_folder(&entry.kind));
-        // A restore makes the folders above it.
+        // A restore also creates the folders above it.
         let above = entry.path.ancestors().skip(1);
         taken.extend(above.map(|folder| (folder, true)));
     }

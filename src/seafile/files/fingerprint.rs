@@ -1,24 +1,26 @@
-//! Fingerprints of groups: whether a group is what it was, without reading it.
+//! Fingerprints of groups. They tell whether a group changed, without reading its files.
 //!
-//! A fingerprint covers, of each entry: path, kind, permissions and owner; of a link its target; of a
-//! file its length, inode, mtime and ctime. The ctime matters most: no program can set it back, so
-//! content that was exchanged with its mtime restored is noticed.
+//! A fingerprint covers path, kind, permissions and owner of each entry. For a link it also covers
+//! the target, for a file the length, inode, mtime and ctime. The ctime matters most. No program
+//! can set it back, so a change of the content is noticed even if the mtime was restored.
 //!
-//! Folders and links count without times: a folder's times change with everything that is left out
-//! of it (databases' journals, sockets, uploads), and a link has no content but its target.
+//! Folders and links count without their times. A folder's times also change with files that are
+//! left out (journals of databases, sockets, uploads). A link has no content except its target.
 //!
-//! **Racy files.** A clock of a file system ticks in milliseconds at best: a file changed twice within
-//! one tick, with our look in between, keeps its times. As in git's index, a file whose ctime is not
-//! well before the reference time therefore counts with the SHA-256 of its content instead of its
-//! times. The reference is stored with the fingerprint, and whoever compares uses the *stored* one:
-//! then the same files are racy both times, and an unchanged group gives an equal result. A racy file
-//! that changes later still is racy, and its content tells; a settled one that changes becomes racy,
-//! which tells as well.
+//! **Racy files.** The clock of a file system ticks in milliseconds at best. If a file changes
+//! twice within one tick, and seawall reads it between the changes, its times stay the same. git's
+//! index has the same problem, and the same solution is used here. If the ctime of a file is not
+//! well before the reference time, the file counts with the SHA-256 of its content instead of its
+//! times. The reference time is stored with the fingerprint, and the next run compares with the
+//! *stored* one. So the same files are racy both times, and an unchanged group gives an equal
+//! result. If a racy file changes later, it is still racy, and its content tells. If a settled file
+//! changes, it becomes racy, which tells too.
 //!
-//! The index of a SQLite database's write-ahead log does not count: no tar holds it, and readers write to it.
+//! The index of a SQLite database's write-ahead log does not count: no tar holds it, and readers
+//! write to it.
 //!
-//! A run that found a group unchanged should store the fingerprint with its own start as reference, so
-//! that files which were racy once are not read for ever.
+//! If a run finds a group unchanged, it should store the fingerprint with its own start as
+//! reference time. Otherwise files that were racy once would be read in every later run.
 
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
@@ -31,16 +33,16 @@ use super::databases;
 use super::{Entry, EntryKind, Group, Time};
 use crate::object::Sha256;
 
-/// How long before the reference time a change must lie to count as settled. Covers file systems that
-/// keep whole seconds, or as FAT does every second one.
+/// How long before the reference time a change must lie to count as settled. It is enough for file
+/// systems that keep whole seconds, and for FAT, which keeps every second one.
 const SETTLED_SECONDS: i64 = 2;
 
 /// Hashes what a scan saw of a group.
 ///
-/// `settled_before` is the reference time: the start, in seconds since 1970, of the run whose
-/// fingerprint this one is compared with, or of this run for the one to store. Costs no I/O but for
-/// racy files, which are read whole. An error means that one of them could not be read: take the group
-/// for changed, and store no fingerprint.
+/// `settled_before` is the reference time, in seconds since 1970. To compare with an earlier
+/// fingerprint, it is the start of the run that stored that fingerprint. To store a new one, it is
+/// the start of this run. Only racy files are read, and those as a whole. An error means that a
+/// racy file could not be read: then treat the group as changed, and store no fingerprint.
 pub fn fingerprint(group: &Group, settled_before: i64) -> io::Result<Sha256> {
     let mut hash = Hash(sha2::Sha256::new());
     hash.bytes(b"seawall fingerprint 1");
@@ -67,7 +69,8 @@ pub fn fingerprint(group: &Group, settled_before: i64) -> io::Result<Sha256> {
     Ok(Sha256::new(hash.0.finalize().into()))
 }
 
-/// Whether it is the index of a database's write-ahead log, which no tar holds, and which changes when somebody reads.
+/// Whether an entry is the index of a database's write-ahead log. No tar holds the index, and it
+/// changes when somebody reads.
 fn is_index_of_log(group: &Group, entry: &Entry) -> bool {
     let Some(database) = databases::indexed_by(&entry.path) else {
         return false;
@@ -78,12 +81,12 @@ fn is_index_of_log(group: &Group, entry: &Entry) -> bool {
     })
 }
 
-/// Whether a change at this time may have been followed by another one in the same tick.
+/// Whether another change in the same tick may have followed a change at this time.
 fn is_racy(ctime: Time, settled_before: i64) -> bool {
     ctime.seconds >= settled_before.saturating_sub(SETTLED_SECONDS)
 }
 
-/// A hash of fields that cannot run into each other.
+/// A hash of separate fields: moving bytes from one field to the next changes it.
 struct Hash(sha2::Sha256);
 
 impl Hash {
@@ -219,7 +222,7 @@ mod tests {
         assert_eq!(fingerprint(&group(later), AT).unwrap(), first);
         fs::write(&path, "two").unwrap();
         assert_ne!(fingerprint(&group(file(&path, AT - 2)), AT).unwrap(), first);
-        // One second earlier it is settled, and nothing is read.
+        // One second earlier the file is settled, so it is not read.
         fs::remove_file(&path).unwrap();
         fingerprint(&group(file(&path, AT - 3)), AT).unwrap();
         fingerprint(&group(file(&path, AT - 2)), AT).unwrap_err();

@@ -1,4 +1,4 @@
-//! What a walk finds at a path.
+//! One file, folder or link that the walk found.
 
 use std::ffi::OsString;
 use std::fs::{self, Metadata};
@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use super::{Entry, EntryKind, Error, Time};
 
-/// What stands at an inside path; behind the link, where links are followed.
+/// The file at a path inside the installation. If a link is followed there, this is its target.
 pub(super) struct Found {
     pub(super) path: PathBuf,
     pub(super) source: PathBuf,
@@ -19,13 +19,13 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// Device and inode: the same folder, whatever its path.
+    /// Device and inode. They identify a folder whatever its path is.
     pub(super) fn identity(&self) -> (u64, u64) {
         identity(&self.metadata)
     }
 
-    /// Why it cannot be opened for reading. Only a clear "no" counts: where the question itself is
-    /// not understood, reading will tell.
+    /// The error if it cannot be opened for reading. Only a clear "no" of the system counts. If the
+    /// system does not understand the question, reading the file will tell.
     pub(super) fn read_refusal(&self) -> Option<io::Error> {
         match accessat(CWD, &self.source, Access::READ_OK, AtFlags::EACCESS) {
             Err(error @ (Errno::ACCESS | Errno::PERM)) => Some(error.into()),
@@ -49,7 +49,7 @@ impl Found {
     }
 }
 
-/// The identity of a folder that must be there.
+/// The identity of a folder that must exist.
 pub(super) fn identity_of(folder: &Path) -> Result<(u64, u64), Error> {
     let metadata = fs::metadata(folder)
         .map_err(|source| Error::Folder { path: folder.to_path_buf(), source })?;

@@ -1,4 +1,4 @@
-//! Names of groups: safe as a segment of a key, and never the same for two groups.
+//! Names of groups. A name is safe as a segment of a key, and no two groups get the same name.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -7,28 +7,28 @@ use std::path::Path;
 use super::Group;
 use crate::object::Sha256;
 
-/// The name of the group that holds what lies loose in the top folder.
+/// The name of the group for the single files of the top folder.
 const TOP_LEVEL: &str = "top-level";
 
 /// The folder whose own folders are groups.
 pub(super) const SEAHUB_DATA: &str = "seahub-data";
 
-/// Longest name, in bytes, that is used as it is.
+/// The longest name, in bytes, that is used unchanged.
 const MAX_NAME_BYTES: usize = 60;
 
-/// Files and links of the top folder, and folders there that are kept empty.
+/// The group for files and links of the top folder, and for its folders that are stored empty.
 pub(super) fn top_level() -> Group {
     group(TOP_LEVEL.to_owned(), b"top level")
 }
 
-/// A folder of the top folder.
+/// The group for a folder of the top folder.
 pub(super) fn folder(name: &OsStr) -> Group {
     let bytes = name.as_bytes();
     let own = safe(bytes).filter(|name| !is_reserved(name));
     group(own.map_or_else(|| hashed(bytes), str::to_owned), bytes)
 }
 
-/// A folder of `seahub-data`.
+/// The group for a folder of `seahub-data`.
 pub(super) fn seahub_folder(name: &OsStr) -> Group {
     let with = |separator: &str| [SEAHUB_DATA, separator].concat().into_bytes();
     let label = [with("/").as_slice(), name.as_bytes()].concat();
@@ -37,7 +37,7 @@ pub(super) fn seahub_folder(name: &OsStr) -> Group {
     group(own.unwrap_or_else(|| hashed(&label)), &label)
 }
 
-/// A path outside the installation.
+/// The group for a path outside of the installation.
 pub(super) fn extra(path: &Path) -> Group {
     let label = [b"extra/", path.as_os_str().as_bytes()].concat();
     group(hashed(&label), &label)
@@ -47,7 +47,7 @@ fn group(name: String, label: &[u8]) -> Group {
     Group { name, label: String::from_utf8_lossy(label).into_owned(), entries: Vec::new() }
 }
 
-/// A name that can be part of a key as it is.
+/// The name, if it can be part of a key unchanged.
 fn safe(bytes: &[u8]) -> Option<&str> {
     let fits = bytes.len() <= MAX_NAME_BYTES
         && bytes.first().is_some_and(u8::is_ascii_alphanumeric)

@@ -1,7 +1,8 @@
-//! Headers of tar members: ustar where a name fits, GNU's long names and long links where not.
+//! Writes the headers of tar members: ustar if the name fits, GNU's long names and long links
+//! otherwise.
 //!
-//! Both are read by every `tar` of today, hold any bytes but NUL, and may be mixed in one tar. pax is
-//! not used: its records are text of lines, which names may break.
+//! Every `tar` of today reads both. Both hold any bytes except NUL, and one tar may mix them. pax
+//! is not used: its records are lines of text, and a name may contain a line break.
 
 use std::borrow::Cow;
 use std::io::{self, Read as _, Write};
@@ -11,17 +12,17 @@ use tar::{EntryType, Header};
 
 use super::{Entry, EntryKind, Time};
 
-/// The unit of a tar.
+/// The block size of a tar.
 const BLOCK_BYTES: usize = 512;
 
-/// Fields of a header, in bytes.
+/// The lengths of fields of a header, in bytes.
 const NAME_BYTES: usize = 100;
 const PREFIX_BYTES: usize = 155;
 
 /// Two blocks of zeros: the end of a tar.
 pub(super) const END: [u8; 2 * BLOCK_BYTES] = [0; 2 * BLOCK_BYTES];
 
-/// What a header says about content, as it was when the file was opened.
+/// The attributes in a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Attributes {
     pub(super) mode: u32,
@@ -31,13 +32,14 @@ pub(super) struct Attributes {
 }
 
 impl Attributes {
-    /// As the scan saw them.
+    /// The attributes that the scan saw.
     pub(super) fn of(entry: &Entry) -> Self {
         Self { mode: entry.mode, uid: entry.uid, gid: entry.gid, mtime: entry.mtime }
     }
 }
 
-/// Writes the header of an entry with `len` bytes of content, with what must come before it.
+/// Writes the header of an entry with `len` bytes of content, and before it the members for long
+/// names.
 pub(super) fn write_header(
     out: &mut impl Write,
     entry: &Entry,
@@ -76,7 +78,7 @@ pub(super) fn write_header(
     header.set_mode(attributes.mode);
     header.set_uid(u64::from(attributes.uid));
     header.set_gid(u64::from(attributes.gid));
-    // Tar cannot say "before 1970" in a way that all readers know.
+    // No form of a time before 1970 is known to all readers of tars.
     header.set_mtime(u64::try_from(attributes.mtime.seconds).unwrap_or(0));
     header.set_size(len);
     header.set_cksum();
@@ -98,7 +100,7 @@ fn entry_type(kind: &EntryKind) -> EntryType {
     }
 }
 
-/// The path, with `/` at the end of a folder's, as tars have it.
+/// The entry's path. A folder's path ends in `/`, as in all tars.
 fn member_name(entry: &Entry) -> Cow<'_, [u8]> {
     let path = entry.path.as_os_str().as_bytes();
     match entry.kind {
@@ -107,7 +109,7 @@ fn member_name(entry: &Entry) -> Cow<'_, [u8]> {
     }
 }
 
-/// A name cut into ustar's prefix and name at a `/`; `None` if it does not fit.
+/// Splits a name at a `/` into ustar's prefix and name; `None` if it does not fit.
 fn split(name: &[u8]) -> Option<(&[u8], &[u8])> {
     if name.len() <= NAME_BYTES {
         return Some((b"", name));
@@ -118,7 +120,7 @@ fn split(name: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((&name[..cut], &name[cut + 1..]))
 }
 
-/// Puts as much of a text into a field as fits; the field is zero before.
+/// Copies as much of a text into a field as fits. The field must be zero before.
 fn fill(field: &mut [u8], text: &[u8]) {
     let len = text.len().min(field.len());
     field[..len].copy_from_slice(&text[..len]);
@@ -158,7 +160,7 @@ mod tests {
         assert_eq!(split(&long(155, 100)).unwrap().1.len(), 100);
         assert_eq!(split(&long(156, 10)), None);
         assert_eq!(split(&long(10, 101)), None);
-        // A folder's last `/` is no place to cut: nothing would remain for the name.
+        // A folder's last `/` is no place to split: no name would remain.
         assert_eq!(split(&[&[b'n'; 120][..], b"/"].concat()), None);
     }
 }

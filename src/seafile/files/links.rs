@@ -1,9 +1,10 @@
-//! Links that lead out of an installation: which of them are followed, and which must be told because nobody stores
-//! what they lead to.
+//! Links that lead out of an installation. Some are followed. The report names the others if
+//! nothing stores their targets.
 //!
-//! Administrators move parts of an installation to other disks by links, and containers consist of links into their
-//! volume. At the places where that is usual, what the link leads to is stored in its place. Elsewhere a link stays a
-//! link: it may lead to the disk that holds the backups, or to everything.
+//! Administrators move parts of an installation to other disks by links, and containers have links
+//! into their volume. At the places where that is usual, the content of the target is stored in
+//! place of the link. At other places a link stays a link: it may lead to the disk with the
+//! backups, or to the root folder.
 
 use std::collections::HashSet;
 use std::fs;
@@ -14,7 +15,7 @@ use super::patterns::Rules;
 use super::scan::ScanOptions;
 use super::walk::{CONF, SEAFILE_DATA};
 
-/// What of the top folder may lie elsewhere.
+/// Names in the top folder that may be links to elsewhere.
 const IN_TOP: [&str; 13] = [
     ".env",
     "avatars",
@@ -31,8 +32,8 @@ const IN_TOP: [&str; 13] = [
     "seahub_settings.py",
 ];
 
-/// Where a link that leads nowhere means that a disk is not there: nobody leaves such a link behind. Of the other places
-/// discovery tells.
+/// Places where a broken link means that a disk is not mounted, because nobody leaves such a link
+/// behind. Discovery checks the other places.
 const NEVER_EMPTY: [&str; 6] = [
     "avatars",
     "md-data",
@@ -42,13 +43,13 @@ const NEVER_EMPTY: [&str; 6] = [
     "seahub-data/custom",
 ];
 
-/// Of these folders anything may lie elsewhere.
+/// Anything in these folders may be a link to elsewhere.
 const WITH_ALL: [&str; 3] = ["ccnet", "pro-data", "seahub-data"];
 
-/// Of these only files: a folder in them is nothing of Seafile's.
+/// Only files in these folders may be links to elsewhere. Seafile has no folders there.
 const WITH_FILES: [&str; 2] = ["conf", SEAFILE_DATA];
 
-/// Beside programs of the system, which each host has: a Python environment links to them.
+/// Folders of the system, which each host has. A Python environment links to the programs in them.
 const SYSTEM: [&str; 10] =
     ["/bin", "/dev", "/lib", "/lib32", "/lib64", "/proc", "/sbin", "/sys", "/usr/bin", "/usr/lib"];
 
@@ -57,11 +58,12 @@ const SYSTEM: [&str; 10] =
 pub struct KnownLink {
     /// Its path inside the installation.
     pub path: PathBuf,
-    /// Where it leads: absolute, without links. What lies there is stored at the link's place.
+    /// The target: an absolute path without links. Its content is stored at the link's place.
     pub target: PathBuf,
 }
 
-/// The places whose content is stored: the installation, and what its followed links and `--also` lead to.
+/// The places whose content is stored: the installation, and the targets of followed links and of
+/// `--also`.
 #[derive(Debug, Clone)]
 pub(super) struct Roots {
     /// The top folder, the data folder and the configuration folder.
@@ -93,17 +95,18 @@ impl Roots {
         }
     }
 
-    /// Whether what lies there is stored anyway.
+    /// Whether this path is stored already.
     fn store(&self, target: &Path) -> bool {
         self.all.iter().any(|root| target.starts_with(root))
     }
 
-    /// Whether the installation itself lies in there: whoever follows such a link never ends.
+    /// Whether the installation itself lies below this path. Following a link to such a path would
+    /// never end.
     pub(super) fn holds_own(&self, target: &Path) -> bool {
         self.own.iter().any(|own| own.starts_with(target))
     }
 
-    /// Where a link leads, if that is a file or folder that nobody stores.
+    /// The target of a link, if it is a file or folder that is stored nowhere.
     pub(super) fn lost_behind(&self, link: &Path) -> Option<PathBuf> {
         let target = fs::canonicalize(link).ok()?;
         let found = fs::metadata(&target).ok()?;
@@ -113,14 +116,14 @@ impl Roots {
     }
 }
 
-/// The links that a scan follows besides those that its options name: links at known places that lead to something that
-/// is not stored anyway.
+/// The links that a scan follows besides those in its options: links at known places whose targets
+/// are not stored already.
 pub fn known_links(options: &ScanOptions) -> Result<Vec<KnownLink>, super::Error> {
     let rules = Rules::new(&options.excludes)?;
     Ok(find(options, &rules).0)
 }
 
-/// The same, and the places whose content is stored then.
+/// Finds the links of [`known_links`], and the places whose content is stored with them.
 pub(super) fn find(options: &ScanOptions, rules: &Rules) -> (Vec<KnownLink>, Roots) {
     let mut roots = Roots::new(options);
     let mut links = Vec::new();
@@ -139,7 +142,8 @@ pub(super) fn find(options: &ScanOptions, rules: &Rules) -> (Vec<KnownLink>, Roo
         let Some(target) = roots.lost_behind(&source) else {
             return;
         };
-        // Where other stored places lie in it, they would be stored twice, objects among them.
+        // If another stored place lies below the target, it would be stored twice, with the objects
+        // in it.
         let holds_others = roots.all.iter().any(|root| root.starts_with(&target));
         if !holds_others && (!files_only || target.is_file()) {
             roots.add(target.clone());
@@ -152,7 +156,7 @@ pub(super) fn find(options: &ScanOptions, rules: &Rules) -> (Vec<KnownLink>, Roo
     look(Path::new(SEAFILE_DATA).join("library-template"), false);
     let folders = WITH_ALL.map(|name| (name, false)).into_iter();
     for (folder, files_only) in folders.chain(WITH_FILES.map(|name| (name, true))) {
-        // What cannot be listed is told by the walk.
+        // If a folder cannot be listed, the walk reports it.
         let mut found = names_in(&source(options, Path::new(folder))).unwrap_or_default();
         found.sort_unstable();
         for name in found {
@@ -169,10 +173,10 @@ pub(super) fn is_broken(path: &Path, source: &Path) -> bool {
     is_known && fs::metadata(source).is_err_and(is_absent)
 }
 
-/// Where a path inside the installation really lies.
+/// The real path of a path inside the installation.
 fn source(options: &ScanOptions, path: &Path) -> PathBuf {
     let at = |folder: &Path, rest: &Path| {
-        // Joined with nothing, a path would end in `/`.
+        // A path that is joined with an empty one would end in `/`.
         let is_itself = rest.as_os_str().is_empty();
         if is_itself { folder.to_owned() } else { folder.join(rest) }
     };

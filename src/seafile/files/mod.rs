@@ -1,23 +1,27 @@
 //! Ordinary files: everything of an installation that is neither an object nor a dumped database.
 //!
-//! The rule is "everything except" (DESIGN 4.8): object folders and dumped databases are stored in
-//! their own ways, sockets cannot be stored, and [`DEFAULT_EXCLUDES`] names what Seafile makes anew.
-//! [`scan()`] lists what remains in groups, [`fingerprint()`] says whether a group changed since an
-//! earlier run, and [`write_tar`] writes a group as one tar that stock `tar` reads. Nothing is ever
-//! written inside the source, and no link is followed but at the places that the caller names.
+//! Every file is stored, with few exceptions (docs/design.md, "Ordinary files"). Object folders and
+//! dumped databases are stored in their own ways, sockets cannot be stored, and
+//! [`DEFAULT_EXCLUDES`] names what Seafile makes anew. [`scan()`] lists the other files in groups,
+//! [`fingerprint()`] says whether a group changed since an earlier run, and [`write_tar`] writes a
+//! group as one tar that stock `tar` reads. Nothing is ever written into the source. No link is
+//! followed, except at the places that the caller names.
 //!
-//! This module is not about where tars are stored, nor about their compression; extraction is
-//! [`crate::unpack`]. The verb `backup` calls it.
+//! This module does not decide where tars are stored, and does not compress them. [`crate::unpack`]
+//! extracts them. The verb `backup` calls this module.
 //!
-//! How a run uses it:
+//! A run uses it like this:
 //!
-//! 1. [`scan()`];
-//! 2. for each group, [`fingerprint()`] with the *reference time of the earlier run*, compared with the
-//!    fingerprint that the earlier run stored: equal means that the group's older parts still hold;
-//! 3. [`fingerprint()`] with the own start as reference time, kept for the next run. This comes before
-//!    the tar is written: a file that changes in between then differs from its fingerprint, and the
-//!    next run reads it again. After it, a change would be taken for stored;
-//! 4. [`write_tar`] for each changed group. A fingerprint counts only if the report has no warnings.
+//! 1. It calls [`scan()`].
+//! 2. For each group it calls [`fingerprint()`] with the *reference time of the earlier run*, and
+//!    compares the result with the fingerprint that the earlier run stored. If they are equal, the
+//!    group's older parts still hold.
+//! 3. It calls [`fingerprint()`] with its own start as reference time, and keeps the result for the
+//!    next run. This must come before the tar is written. A file that changes in between then
+//!    differs from its fingerprint, so the next run reads it again. If the fingerprint were made
+//!    after the tar, such a change would count as stored.
+//! 4. It calls [`write_tar`] for each changed group. A fingerprint counts only if the report has no
+//!    warnings.
 
 mod archive;
 mod databases;
@@ -43,15 +47,15 @@ pub use links::{KnownLink, known_links};
 pub use patterns::{DEFAULT_EXCLUDES, check_patterns};
 pub use scan::{ScanOptions, scan};
 
-/// What a scan found.
+/// The result of a scan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scan {
-    /// The groups, by name; none is empty and no two share a name.
+    /// The groups, sorted by name. No group is empty, and no two have the same name.
     pub groups: Vec<Group>,
-    /// What is not in the groups, though it lies in the installation.
+    /// Files and folders of the installation that are in no group.
     pub left_out: Vec<LeftOut>,
-    /// What the user should look at. [`WarningKind::is_incomplete`] tells which of these mean that
-    /// something is missing from the backup.
+    /// Problems that the user should know. [`WarningKind::is_incomplete`] tells which of them mean
+    /// that the backup lacks something.
     pub warnings: Vec<Warning>,
 }
 
@@ -60,16 +64,16 @@ pub struct Scan {
 pub struct Group {
     /// Its name in keys of the repository: `[A-Za-z0-9][A-Za-z0-9._-]*`, at most 60 bytes.
     pub name: String,
-    /// Its true name, for people: `conf`, `seahub-data/avatars`, `top level`, `extra//opt/.env`.
+    /// Its name for people: `conf`, `seahub-data/avatars`, `top level`, `extra//opt/.env`.
     pub label: String,
-    /// Its entries, by path, a folder before what lies in it.
+    /// Its entries, sorted by path, so that a folder comes before its content.
     pub entries: Vec<Entry>,
 }
 
 /// One ordinary file, folder or link, as the scan saw it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Its path inside the installation; any bytes but NUL.
+    /// Its path inside the installation. It may hold any bytes except NUL.
     pub path: PathBuf,
     /// Where it really lies.
     pub source: PathBuf,
@@ -83,7 +87,7 @@ pub struct Entry {
     pub gid: u32,
     /// Last change of the content.
     pub mtime: Time,
-    /// Last change of anything; programs cannot set it back.
+    /// Last change of content or attributes. Programs cannot set it back.
     pub ctime: Time,
     /// Inode number.
     pub inode: u64,
@@ -92,41 +96,41 @@ pub struct Entry {
 /// What an entry is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EntryKind {
-    /// A regular file of so many bytes.
+    /// A regular file.
     File {
-        /// Bytes, when the scan looked.
+        /// Its length in bytes at the time of the scan.
         len: u64,
     },
     /// A folder.
     Folder,
     /// A symbolic link.
     Link {
-        /// Where it points to: any text, believed by nobody.
+        /// Its target. This is untrusted text.
         target: PathBuf,
     },
 }
 
-/// A time of a file system, since 1970.
+/// A time of a file system, counted from 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Time {
     /// Whole seconds, rounded down.
     pub seconds: i64,
-    /// Nanoseconds past them.
+    /// Nanoseconds beyond the whole seconds.
     pub nanoseconds: i64,
 }
 
-/// Something that is not stored as an ordinary file.
+/// A path that is not stored as an ordinary file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LeftOut {
-    /// The inside path; where a pattern is the reason, the pattern.
+    /// The path inside the installation. If a pattern is the reason, this is the pattern.
     pub path: PathBuf,
     /// Why.
     pub reason: Reason,
-    /// How many files, folders and links; what lies in a folder that is left out is not counted.
+    /// How many files, folders and links. The content of a folder that is left out is not counted.
     pub count: u64,
 }
 
-/// Why something is left out.
+/// Why a path is left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
     /// One of [`DEFAULT_EXCLUDES`].
@@ -135,7 +139,7 @@ pub enum Reason {
     Excluded,
     /// A program folder that `seafile-server-latest` does not point to.
     OtherProgram,
-    /// The installation or its data folder, met again on another way.
+    /// The installation or its data folder, found again by another path.
     Installation,
     /// A socket.
     Socket,
@@ -143,9 +147,10 @@ pub enum Reason {
     Fifo,
     /// A device.
     Device,
-    /// What a link leads to, outside of the installation; the link itself is stored.
+    /// The target of a link that leads out of the installation. The link itself is stored.
     LeadsOut,
-    /// An old copy in the installation's folder `extra` of a path outside that is stored itself.
+    /// An old copy, in the installation's folder `extra`, of a path outside. The path itself is
+    /// stored.
     Outside,
 }
 
@@ -167,10 +172,11 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Something to tell the user about one path.
+/// A problem with one path, for the user.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Warning {
-    /// The inside path; for [`WarningKind::Missing`] the path that was asked for.
+    /// The path inside the installation. For [`WarningKind::Missing`] it is the path that was asked
+    /// for.
     pub path: PathBuf,
     /// What is wrong with it.
     pub kind: WarningKind,
@@ -179,32 +185,32 @@ pub struct Warning {
 /// What a warning is about.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum WarningKind {
-    /// `--also` names something that is not there.
+    /// `--also` names a path that does not exist.
     Missing,
-    /// It cannot be read, and is not in the backup.
+    /// It cannot be read, so it is not in the backup.
     Unreadable {
-        /// The system's words.
+        /// The system's error message.
         message: String,
     },
-    /// It vanished between the scan and the reading.
+    /// It disappeared between the scan and the reading.
     Vanished,
-    /// It changed while it was read: what is stored may be a mixture.
+    /// It changed while it was read, so the stored bytes may be a mixture.
     Changed,
-    /// A link that was to be followed leads nowhere; it is stored as a link.
+    /// A link that should be followed leads nowhere. It is stored as a link.
     BrokenLink,
-    /// A link that leads out of the installation, to something that is not in the backup.
+    /// A link leads out of the installation, to a target that is not in the backup.
     LeadsOut {
-        /// Where it leads, without links.
+        /// The target's real path.
         target: PathBuf,
     },
-    /// It looks like a SQLite database and is damaged, or is none; stored as it was.
+    /// It looks like a SQLite database, but is damaged or is no database. It is stored as it is.
     Unsound {
-        /// What SQLite said.
+        /// SQLite's message.
         message: String,
     },
-    /// Stored, but so large that it may be a forgotten dump.
+    /// It is stored, but is so large that it may be a forgotten dump.
     Huge {
-        /// Bytes.
+        /// Its length in bytes.
         len: u64,
     },
 }
@@ -215,7 +221,7 @@ impl WarningKind {
         self.incomplete_word().is_some()
     }
 
-    /// The marker's word for what the backup lacks because of this; `None`: it lacks nothing.
+    /// The marker's word for what the backup lacks because of this; `None` if it lacks nothing.
     pub fn incomplete_word(&self) -> Option<&'static str> {
         match self {
             Self::Missing => Some("also-missing"),
@@ -269,13 +275,14 @@ pub enum Error {
         /// The cause.
         source: globset::Error,
     },
-    /// A path of `--also` has no place below `extra`.
+    /// A path of `--also` cannot be stored below `extra`.
     #[error("{path:?} is not an absolute path without `..`")]
     Also {
         /// The path.
         path: PathBuf,
     },
-    /// The installation has a file of its own where the folder for `--also` and `--env-file` must be.
+    /// The installation has a file of its own in the place of the folder `extra`, which `--also`
+    /// and `--env-file` need.
     #[error(
         "{path:?} of the installation is no folder, and paths of --also and --env-file are kept in a folder of that name"
     )]

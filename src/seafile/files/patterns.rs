@@ -1,8 +1,9 @@
-//! Patterns of what is left out: the default list and the user's `--exclude`.
+//! Patterns for paths that are left out: the default list and the user's `--exclude`.
 //!
-//! A pattern is matched against the whole inside path. `*` and `?` stay within one name, `**` spans
-//! folders: `conf/*.bak`, `**/*.tmp`. A folder that a pattern matches is kept as an empty folder,
-//! since Seafile does not start without some of them; what lies in it is left out.
+//! A pattern is compared with the whole path inside the installation. `*` and `?` stay within one
+//! name, `**` spans folders: `conf/*.bak`, `**/*.tmp`. If a pattern matches a folder, the folder is
+//! stored empty, because Seafile does not start without some of these folders. Its content is left
+//! out.
 
 use std::path::Path;
 
@@ -10,9 +11,11 @@ use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
 use super::{Error, Reason};
 
-/// What Seafile makes anew, and what belongs to one running server only.
+/// Patterns for files that Seafile makes anew, and for files that belong to one running server
+/// only.
 ///
-/// Of a folder that matches, an empty one is kept, unless the pattern begins with `**/`.
+/// A folder that matches is stored empty. If the pattern begins with `**/`, the folder is not
+/// stored at all.
 pub const DEFAULT_EXCLUDES: &[&str] = &[
     "logs",
     "pids",
@@ -30,7 +33,7 @@ pub const DEFAULT_EXCLUDES: &[&str] = &[
     "RESTORE-UNFINISHED.txt",
 ];
 
-/// One pattern and what it does.
+/// One pattern and its reason.
 #[derive(Debug)]
 pub(super) struct Rule {
     pub(super) pattern: String,
@@ -38,12 +41,12 @@ pub(super) struct Rule {
 }
 
 impl Rule {
-    /// Whether a folder that matches stays, empty.
+    /// Whether a folder that matches is stored empty.
     pub(super) fn keeps_folder(&self) -> bool {
         self.reason == Reason::Excluded || !self.pattern.starts_with("**/")
     }
 
-    /// Whether a link that matches stays: `logs` may be a link to another disk.
+    /// Whether a link that matches is stored: `logs` may be a link to another disk.
     pub(super) fn keeps_link(&self) -> bool {
         self.reason == Reason::Default && self.keeps_folder()
     }
@@ -62,7 +65,7 @@ pub fn check_patterns(excludes: &[String]) -> Result<(), Error> {
 }
 
 impl Rules {
-    /// The default list and these.
+    /// Builds the rules from the default list and these patterns.
     pub(super) fn new(excludes: &[String]) -> Result<Self, Error> {
         let defaults = DEFAULT_EXCLUDES.iter().map(|&pattern| (pattern, Reason::Default));
         let own = excludes.iter().map(|pattern| (pattern.as_str(), Reason::Excluded));
@@ -82,7 +85,8 @@ impl Rules {
         Ok(Self { set, rules })
     }
 
-    /// The first pattern that matches this inside path, as its number for [`Self::rule`].
+    /// The number of the first pattern that matches this path inside the installation, for
+    /// [`Self::rule`].
     pub(super) fn find(&self, path: &Path) -> Option<usize> {
         self.set.matches(path).into_iter().min()
     }
@@ -93,7 +97,7 @@ impl Rules {
     }
 }
 
-/// People write `/conf/` and `./conf` for `conf`.
+/// Turns `/conf/` and `./conf` into `conf`: people write all of them.
 fn trimmed(pattern: &str) -> &str {
     let pattern = pattern.strip_prefix("./").unwrap_or(pattern);
     pattern.trim_matches('/')

@@ -1,4 +1,4 @@
-//! What a scan is asked for, and its outer steps; [`super::walk`] visits the folders.
+//! The options of a scan, and its outer steps. [`super::walk`] visits the folders.
 
 use std::ffi::OsStr;
 use std::path::{Component, Path, PathBuf};
@@ -6,35 +6,37 @@ use std::path::{Component, Path, PathBuf};
 use super::walk::Walk;
 use super::{Error, Scan};
 
-/// Where an installation's files lie, and what of them is stored in other ways.
+/// Where an installation's files lie, and which of them are stored in other ways.
 ///
-/// Inside paths are relative to the installation, as Seafile sees it: `seafile-data/seafile.db`.
+/// Inside paths are relative to the installation and have the names that Seafile uses:
+/// `seafile-data/seafile.db`.
 #[derive(Debug, Clone, Default)]
 pub struct ScanOptions {
     /// The installation's top folder.
     pub top: PathBuf,
-    /// Where `seafile-data` really lies; that place in the top folder may be a link, or absent.
+    /// Where `seafile-data` really lies. In the top folder it may be a link, or absent.
     pub data_dir: PathBuf,
     /// Where `conf` really lies, if nothing of that name is in the top folder.
     pub conf_dir: Option<PathBuf>,
-    /// Inside paths that are stored in other ways and not looked at here: object folders, dumped
+    /// Inside paths that are stored in other ways and skipped here: object folders, and dumped
     /// databases with their `-journal`, `-wal` and `-shm`.
     pub skip_paths: Vec<PathBuf>,
     /// The name of the program folder in the top folder that `seafile-server-latest` points to.
     pub program_folder: Option<String>,
-    /// Inside paths where a link is followed: what it leads to is stored in its place.
+    /// Inside paths where a link is followed: the content of its target is stored in its place.
     /// `seafile-data` always counts as one of them.
     pub followed_links: Vec<PathBuf>,
-    /// Patterns of what the user wants left out, relative to the installation.
+    /// Patterns for files that the user excludes, relative to the installation.
     pub excludes: Vec<String>,
-    /// Absolute paths outside, stored below `extra/`. Links named here are followed.
+    /// Absolute paths outside, which are stored below `extra/`. Links named here are followed.
     pub also: Vec<PathBuf>,
 }
 
 /// Lists the ordinary files of an installation, in groups.
 ///
-/// Costs one look at each folder, file and link, and reads no content. Something that cannot be read
-/// is a warning; that the top folder or the data folder cannot be read is an error.
+/// It reads the attributes of each folder, file and link once, and no content. If something cannot
+/// be read, that is a warning. If the top folder or the data folder cannot be read, that is an
+/// error.
 pub fn scan(options: &ScanOptions) -> Result<Scan, Error> {
     let also = also_paths(&options.also)?;
     let mut walk = Walk::new(options)?;
@@ -45,7 +47,7 @@ pub fn scan(options: &ScanOptions) -> Result<Scan, Error> {
     walk.finish()
 }
 
-/// The paths of `--also`, checked; those that lie in another one are dropped.
+/// Checks the paths of `--also`. A path that lies below another one is dropped.
 fn also_paths(also: &[PathBuf]) -> Result<Vec<&Path>, Error> {
     let mut paths: Vec<&Path> = also.iter().map(PathBuf::as_path).collect();
     if let Some(path) = paths.iter().find(|path| below_root(path).is_none()) {

@@ -1,4 +1,4 @@
-//! Scans of whole installations, with their fingerprints and tars.
+//! Tests with whole installations: scans, fingerprints and tars.
 
 #![allow(clippy::disallowed_methods, reason = "tests make their own files")]
 
@@ -199,13 +199,13 @@ fn links_are_followed_at_the_named_places_only() {
     lines.retain(|line| line != "conf: conf/disk@" && line != "top level: loop@");
     assert_eq!(lines, listing(&before.scan()));
 
-    // Known places need no listing.
+    // Known places are followed without being named.
     options.followed_links.clear();
     let found = scan(&options).unwrap();
     let mut lines = listing(&found);
     lines.retain(|line| line != "conf: conf/disk@" && line != "top level: loop@");
     assert_eq!(lines, listing(&before.scan()));
-    // Objects lie there too, and are stored in another way.
+    // The target also holds objects, which are stored in another way.
     let told = found.warnings.iter().map(|warning| warning.path.to_str().unwrap());
     assert_eq!(told.collect::<Vec<_>>(), ["conf/disk"]);
 }
@@ -274,7 +274,7 @@ fn paths_outside_become_groups_of_their_own() {
     assert_eq!(found.groups.len(), installation.scan().groups.len() + 2);
     assert_eq!(found.warnings, [Warning { path: outside("missing"), kind: WarningKind::Missing }]);
 
-    // The installation itself, inside a path of --also, is not stored twice.
+    // A path of --also contains the installation itself, which is not stored twice.
     options.also = vec![installation.folder.path().to_path_buf()];
     let found = scan(&options).unwrap();
     assert!(left_out(&found).iter().any(|line| line.contains("haiwen: the installation itself")));
@@ -298,7 +298,7 @@ fn paths_outside_must_be_plain_and_their_place_free() {
     assert!(matches!(error, Error::ExtraTaken { .. }), "{error}");
 }
 
-/// A restored installation has one.
+/// A restored installation has a folder `extra`.
 #[test]
 fn a_folder_extra_of_the_installation_gives_way_only_to_the_same_path() {
     let installation = Installation::new();
@@ -383,7 +383,7 @@ fn a_missing_top_or_data_folder_is_an_error() {
     }
 }
 
-/// Runs an ignored test of this program as a user who is not root, with a folder in its environment.
+/// Runs an ignored test of this program as a user who is not root. The environment names a folder.
 pub(crate) fn run_as_nobody(test: &str, folder: &Path) {
     let (_, test) = test.split_once("::").unwrap();
     let program = std::env::current_exe().unwrap();
@@ -401,7 +401,7 @@ pub(crate) fn run_as_nobody(test: &str, folder: &Path) {
     assert!(answer.contains("1 passed"), "{answer}");
 }
 
-/// Runs as a user who is not root, started by [`unreadable_things_are_warnings`].
+/// [`unreadable_things_are_warnings`] starts this as a user who is not root.
 #[test]
 #[ignore = "started by another test, as another user"]
 fn unreadable_things_are_warnings_child() {
@@ -451,7 +451,7 @@ fn unreadable_things_are_warnings() {
     set_mode(&top.join("locked"), 0o755);
 }
 
-/// A reference time after which the files just made are settled.
+/// A reference time for which files that were just made are settled.
 fn settled() -> i64 {
     now() + 10
 }
@@ -471,7 +471,7 @@ fn fingerprints_stay_while_nothing_changes() {
             scan.groups.iter().map(print).collect()
         };
         let first = prints();
-        // What is left out comes and goes, and moves its folder's times.
+        // Files that are left out come and go, and change their folder's times.
         installation.write("seafile-data/seafile.db", "other");
         installation.write("seafile-data/tmpfiles/x", "upload");
         installation.write("seafile-data/storage/blocks/y", "block");
@@ -507,7 +507,7 @@ fn a_racy_change_within_one_tick_is_noticed() {
     let conf = group(&scan, "conf");
     let first = fingerprint(conf, reference).unwrap();
     installation.write("conf/seafile.conf", "conf/seafile.c0nf");
-    // The same entry, as if the clock had not ticked between the two looks.
+    // The same entry, as if the clock had not ticked between the two scans.
     assert_ne!(fingerprint(conf, reference).unwrap(), first);
 }
 

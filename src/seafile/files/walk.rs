@@ -1,5 +1,5 @@
-//! The walk through an installation's folders: a stack instead of recursion, and no link followed
-//! but where the caller said so.
+//! The walk through an installation's folders. It uses a stack instead of recursion, and follows a
+//! link only at the places that the caller names and at those of [`links`].
 
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
@@ -15,7 +15,7 @@ use super::patterns::Rules;
 use super::scan::{ScanOptions, below_root, is_program_folder};
 use super::{EntryKind, Error, Group, LeftOut, Reason, Scan, Warning, WarningKind, groups};
 
-/// A file above this is named in the report: 1 GiB.
+/// The report names files larger than this: 1 GiB.
 const HUGE_BYTES: u64 = 1 << 30;
 
 /// The folder inside an installation that [`ScanOptions::data_dir`] stands for.
@@ -24,22 +24,22 @@ pub(super) const SEAFILE_DATA: &str = "seafile-data";
 /// The folder inside an installation that [`ScanOptions::conf_dir`] stands for.
 pub(super) const CONF: &str = "conf";
 
-/// The group of the top folder's loose files; it is made first.
+/// The index of the group for the top folder's single files, which is made first.
 const TOP_LEVEL: usize = 0;
 
-/// How far a folder's children are from the level at which groups are cut.
+/// Where a folder is, which decides to which group its children belong.
 #[derive(Clone, Copy)]
 enum Place {
-    /// The top folder: each folder in it is a group.
+    /// The top folder. Each folder in it becomes a group.
     Top,
-    /// `seahub-data`, itself this group: each folder in it is a group.
+    /// `seahub-data`, which is this group. Each folder in it becomes a group.
     Seahub(usize),
-    /// Anywhere in this group.
+    /// A folder anywhere in this group.
     Group(usize),
 }
 
 impl Place {
-    /// The group of what is no group of its own.
+    /// The group of a child that gets no group of its own.
     fn group(self) -> usize {
         match self {
             Self::Top => TOP_LEVEL,
@@ -48,7 +48,7 @@ impl Place {
     }
 }
 
-/// A folder still to be listed.
+/// A folder that is not listed yet.
 struct Pending {
     path: PathBuf,
     source: PathBuf,
@@ -62,8 +62,8 @@ pub(super) struct Walk<'a> {
     skipped: HashSet<&'a Path>,
     followed: HashSet<PathBuf>,
     roots: Roots,
-    /// Device and inode of the top folder, the data folder and the configuration folder, which are
-    /// stored once only.
+    /// Device and inode of the top folder, the data folder and the configuration folder, which must
+    /// be stored only once.
     own_folders: Vec<(u64, u64)>,
     pending: Vec<Pending>,
     matches: BTreeMap<usize, u64>,
@@ -101,7 +101,7 @@ impl<'a> Walk<'a> {
         })
     }
 
-    /// Walks the top folder, and the data folder wherever it lies.
+    /// Walks the top folder, and the data and configuration folders wherever they lie.
     pub(super) fn installation(&mut self) -> Result<(), Error> {
         let failed = |path: &Path| {
             let path = path.to_path_buf();
@@ -147,7 +147,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Sorts everything.
+    /// Ends the walk and sorts the result.
     pub(super) fn finish(mut self) -> Result<Scan, Error> {
         let from_outside = |group: &Group| self.outside.contains(&group.name);
         let given_way = extra::give_way(&mut self.scan.groups, from_outside)?;
@@ -185,27 +185,28 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Looks at one name of a folder.
+    /// Visits one entry of a folder.
     fn visit(&mut self, path: PathBuf, source: PathBuf, place: Place) {
         if self.skipped.contains(path.as_path()) {
             return;
         }
         match self.look(&path, source) {
             Ok((source, metadata)) => self.place(Found { path, source, metadata }, place),
-            // Gone since the folder was listed: it was never part of this backup.
+            // It disappeared since the folder was listed, so it is no part of this backup.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => self.warn_unreadable(path, &error),
         }
     }
 
-    /// What stands at a path; behind the link, if links are followed there.
+    /// The attributes at a path, and its real path. If a link is followed there, both are those of
+    /// the target.
     fn look(&mut self, path: &Path, source: PathBuf) -> io::Result<(PathBuf, Metadata)> {
         let metadata = fs::symlink_metadata(&source)?;
         if !metadata.is_symlink() || !self.followed.contains(path) {
             return Ok((source, metadata));
         }
         match fs::canonicalize(&source) {
-            // It stays a link, and is told.
+            // It stays a link, and the report names it.
             Ok(real) if path != Path::new(SEAFILE_DATA) && self.roots.holds_own(&real) => {
                 Ok((source, metadata))
             }
@@ -218,7 +219,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Puts something into its group, or says why not.
+    /// Puts a file, folder or link into its group, or notes why it is left out.
     fn place(&mut self, found: Found, place: Place) {
         let file_type = found.metadata.file_type();
         if file_type.is_dir() {
@@ -266,7 +267,7 @@ impl<'a> Walk<'a> {
         again.then_some(Reason::Installation)
     }
 
-    /// Where the children of a folder belong; cuts a new group at the levels that have them.
+    /// The place of the children of a folder. Makes a new group at the levels that have them.
     fn place_below(&mut self, found: &Found, place: Place) -> Place {
         let name = found.path.file_name().unwrap_or_default();
         match place {
@@ -299,7 +300,7 @@ impl<'a> Walk<'a> {
                 *self.matches.entry(number).or_default() += 1;
                 return;
             }
-            // What it leads to is left out on purpose.
+            // Its target is left out on purpose.
             Some(_) => {}
             None => {
                 if links::is_broken(&found.path, &found.source) {
@@ -316,7 +317,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The pattern that excludes a path, counted.
+    /// Finds the pattern that excludes a path, and counts the match.
     fn excluded(&mut self, path: &Path) -> Option<usize> {
         let number = self.rules.find(path)?;
         *self.matches.entry(number).or_default() += 1;

@@ -1,4 +1,4 @@
-//! Files read once, whole, and without a trace; errors that name the path.
+//! Reads whole files without changing their access times. Errors name the path.
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// A larger file is not read: Seafile's blocks have some 10 MB.
+/// The largest file that is read. Seafile's blocks have about 10 MB.
 pub const MAX_OBJECT_BYTES: u64 = 1 << 30;
 
-/// How long to wait before trying again what failed for a passing reason (NFS, a disk's retry).
+/// The pauses before the retries of a transient error, such as one of NFS or of a disk.
 const PAUSES: [Duration; 3] =
     [Duration::from_millis(20), Duration::from_millis(200), Duration::from_millis(500)];
 
-/// An operation on a path failed; the source says why.
+/// An operation on a path failed. The source says why.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot read {path}")]
 struct PathError {
@@ -26,7 +26,8 @@ struct PathError {
 /// Reads regular files.
 #[derive(Debug)]
 pub(super) struct Reader {
-    /// Off once the system refused it: only a file's owner and root may read without a trace.
+    /// Whether files are opened with `O_NOATIME`. It is switched off once the system refuses that:
+    /// only root and the file's owner may use it.
     pub(super) without_access_time: AtomicBool,
 }
 
@@ -35,13 +36,13 @@ impl Reader {
         Self { without_access_time: AtomicBool::new(true) }
     }
 
-    /// A file's bytes; `None` if there is none.
+    /// A file's bytes; `None` if there is no file.
     pub(super) fn read(&self, path: &Path) -> io::Result<Option<Vec<u8>>> {
         let result = retried(|| read_whole(self.open(path)?));
         present(result).map_err(|error| at(path, error))
     }
 
-    /// Opens without waiting for a FIFO's writer, without following a link.
+    /// Opens a file. It does not wait for the writer of a FIFO and follows no link.
     pub(super) fn open(&self, path: &Path) -> io::Result<File> {
         let flags =
             OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
@@ -55,7 +56,7 @@ impl Reader {
     }
 }
 
-/// A regular file's length; `None` if there is none.
+/// A regular file's length; `None` if there is no file.
 pub(super) fn len(path: &Path) -> io::Result<Option<u64>> {
     let result = retried(|| {
         let metadata = path.symlink_metadata()?;
@@ -68,7 +69,7 @@ pub(super) fn len(path: &Path) -> io::Result<Option<u64>> {
 fn opened(result: rustix::io::Result<rustix::fd::OwnedFd>) -> io::Result<File> {
     match result {
         Ok(descriptor) => Ok(descriptor.into()),
-        // A link, a socket.
+        // It is a link or a socket.
         Err(Errno::LOOP | Errno::NXIO) => Err(not_regular()),
         Err(errno) => Err(errno.into()),
     }
@@ -97,7 +98,7 @@ fn not_regular() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "not a regular file")
 }
 
-/// Tries again what failed for a reason that may pass.
+/// Retries after a transient error.
 pub(super) fn retried<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     for pause in PAUSES {
         match attempt() {
@@ -113,7 +114,7 @@ fn may_pass(error: &io::Error) -> bool {
         .is_some_and(|errno| matches!(errno, Errno::IO | Errno::STALE | Errno::INTR))
 }
 
-/// Turns "there is none" into `None`.
+/// Turns the error "there is no such file" into `None`.
 pub(super) fn present<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     use io::ErrorKind::{NotADirectory, NotFound};
     match result {
@@ -123,7 +124,7 @@ pub(super) fn present<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// Names the path in an error, which keeps its kind.
+/// Adds the path to an error and keeps the error's kind.
 pub(super) fn at(path: &Path, source: io::Error) -> io::Error {
     let path = path.to_owned();
     io::Error::new(source.kind(), PathError { path, source })

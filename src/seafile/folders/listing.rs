@@ -1,4 +1,4 @@
-//! What lies in a folder, by name and form.
+//! Lists what lies in a folder, by name and by kind of file.
 
 use super::file::{at, present, retried};
 use crate::object::{LibraryId, ObjectId};
@@ -6,16 +6,16 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What lies where objects should.
+/// One entry of a folder that should hold only objects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
     /// A regular file with the name of an object.
     Object(ObjectId),
-    /// Anything else: leftovers with temporary names, and what people put there.
+    /// Anything else: leftovers with temporary names, and files that people put there.
     Foreign(PathBuf),
 }
 
-/// What is in a store's folder: objects, if it is one of those of two hex digits.
+/// What one entry of a store's folder holds. A folder of two hex digits holds objects.
 pub(super) fn objects_below(store_folder: &Path, entry: &Entry) -> io::Result<Vec<Found>> {
     let folder = store_folder.join(&entry.name);
     let Some(first) = entry.two_hex_digits() else {
@@ -35,7 +35,7 @@ pub(super) struct Entry {
 
 #[derive(PartialEq, Eq)]
 enum Form {
-    /// Also by a link.
+    /// A folder, or a link to one.
     Folder,
     RegularFile,
     Other,
@@ -59,7 +59,7 @@ impl Entry {
     }
 }
 
-/// A folder's entries, sorted; none if there is no folder.
+/// A folder's entries, sorted. A folder that does not exist has none.
 pub(super) fn list(folder: &Path) -> io::Result<Vec<Entry>> {
     let entries = retried(|| {
         let mut entries = Vec::new();

@@ -1,12 +1,15 @@
-//! Where the objects of an installation lie, and their bytes.
+//! Where the objects of an installation lie, and how to read their bytes.
 //!
-//! It only reads: nothing below these folders is ever created, changed or removed. It does not judge
-//! what it reads (that is `check`) and lists only where a caller wants everything, since a walk from
-//! the heads never needs a listing.
+//! This module only reads: it never creates, changes or removes anything below these folders.
+//! `check` decides whether the bytes are good. A folder is listed only if a caller wants
+//! everything: a walk from the heads needs no listing.
 //!
-//! Three layouts are known: `storage/<kind>/<library>/<2 hex>/<38 hex>`; the same below other local
-//! folders (Pro's storage classes); and `<kind>/<2 hex>/<38 hex>` of Seafile 1 and 2, which all
-//! libraries shared and which later versions left behind.
+//! Three layouts are known:
+//!
+//! * `storage/<kind>/<library>/<2 hex>/<38 hex>`;
+//! * the layout of Pro's storage classes: the same tree, below other local folders;
+//! * `<kind>/<2 hex>/<38 hex>` of Seafile 1 and 2. All libraries shared these folders, and later
+//!   versions left them behind.
 
 mod file;
 mod listing;
@@ -27,23 +30,23 @@ pub use listing::Found;
 pub struct ObjectFolders {
     data_dir: PathBuf,
     has_shared: bool,
-    /// Folders of the store that libraries share, where they are not the usual ones.
+    /// The folders of the shared store, for kinds that are not at the usual place.
     shared: HashMap<Kind, PathBuf>,
-    /// The default class is first.
+    /// The storage classes; the default one is first.
     classes: Vec<Class>,
-    /// Index into `classes`, for libraries that are not in the default class.
+    /// The index in `classes` of each library that is not in the default class.
     assigned: HashMap<LibraryId, usize>,
     reader: Reader,
 }
 
-/// One of Pro's storage classes: for each kind the folder that holds the libraries' folders.
+/// One of Pro's storage classes. For each kind it has a folder that holds the libraries' folders.
 #[derive(Debug)]
 struct Class {
     id: String,
     folders: HashMap<Kind, PathBuf>,
 }
 
-/// The stores in which an object may lie, best first.
+/// The stores in which an object may lie, the likeliest first.
 pub type Places = std::iter::Chain<std::iter::Once<Store>, std::option::IntoIter<Store>>;
 
 /// A library was assigned to a storage class that was not added.
@@ -54,17 +57,17 @@ pub struct UnknownClass {
     class_id: String,
 }
 
-/// What lies where stores should.
+/// One entry of a folder that should hold only stores.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreEntry {
-    /// A library's folder, in the class that the library is assigned to, or the shared folder.
+    /// The shared folder, or a library's folder in the class to which the library is assigned.
     Store(Store),
-    /// Anything else, and a library's folder in a class that is not its own.
+    /// Anything else. A library's folder in another class belongs here too.
     Foreign(PathBuf),
 }
 
 impl ObjectFolders {
-    /// The usual layout below `seafile-data`, with its shared folders if there are any now.
+    /// The usual layout below `seafile-data`, with its shared folders if they exist now.
     pub fn new(data_dir: &Path) -> Self {
         let storage = data_dir.join("storage");
         let folders = Kind::ALL.map(|kind| (kind, storage.join(kind.folder())));
@@ -79,20 +82,20 @@ impl ObjectFolders {
         }
     }
 
-    /// Takes the objects of a kind from another folder, which holds one folder per library: Seafile's
-    /// `dir = /x` is `/x/storage/commits` here.
+    /// Reads the objects of a kind from another folder, which holds one folder for each library.
+    /// For Seafile's `dir = /x`, give `/x/storage/commits` here.
     pub fn set_folder(&mut self, kind: Kind, folder: PathBuf) {
         self.classes[0].folders.insert(kind, folder);
     }
 
-    /// Takes the shared objects of a kind from another folder.
+    /// Reads the shared objects of a kind from another folder.
     pub fn set_shared_folder(&mut self, kind: Kind, folder: PathBuf) {
         self.has_shared = true;
         self.shared.insert(kind, folder);
     }
 
-    /// Adds a storage class's folder for a kind; as in [`Self::set_folder`]. A kind that is not added
-    /// lies in the default class.
+    /// Adds a storage class's folder for a kind, which holds one folder for each library. A class
+    /// without a folder for a kind uses that of the default class.
     pub fn add_class(&mut self, class_id: &str, kind: Kind, folder: PathBuf) {
         let index = self.class_index(class_id).unwrap_or_else(|| {
             self.classes.push(Class { id: class_id.to_owned(), folders: HashMap::new() });
@@ -101,7 +104,8 @@ impl ObjectFolders {
         self.classes[index].folders.insert(kind, folder);
     }
 
-    /// Takes a library's objects from a class that was added (the database's `RepoStorageId`).
+    /// Reads a library's objects from a class that was added. The database's table `RepoStorageId`
+    /// says which class.
     pub fn assign(&mut self, library: LibraryId, class_id: &str) -> Result<(), UnknownClass> {
         let index = self
             .class_index(class_id)
@@ -115,19 +119,21 @@ impl ObjectFolders {
         added.position(|class| class.id == class_id).map(|index| index + 1)
     }
 
-    /// The stores in which an object of this one may lie, best first: itself, then the shared one.
+    /// The stores in which an object of this store may lie, the likeliest first: this store, then
+    /// the shared one.
     pub fn places(&self, store: Store) -> Places {
         let shared = self.has_shared && store != Store::Shared;
         std::iter::once(store).chain(shared.then_some(Store::Shared))
     }
 
-    /// The store whose folder should hold an object: the shared one if the library has no folder of its own.
+    /// The store whose folder should hold an object. It is the shared store if the library has no
+    /// folder of its own.
     pub fn home(&self, object: &Object) -> Store {
         let is_own = || self.store_folder(object.kind, object.store).is_dir();
         if self.has_shared && !is_own() { Store::Shared } else { object.store }
     }
 
-    /// Where an object's file should be.
+    /// The path at which an object's file should be.
     pub fn path(&self, object: &Object) -> PathBuf {
         let id = object.id.to_string();
         let (first, rest) = id.split_at(2);
@@ -154,18 +160,21 @@ impl ObjectFolders {
         class.and_then(|class| class.folders.get(&kind)).unwrap_or(default)
     }
 
-    /// An object's bytes; `None` if there is no such file. What is not a regular file is an error of
-    /// kind `InvalidData`, a file beyond [`MAX_OBJECT_BYTES`] one of kind `FileTooLarge`.
+    /// An object's bytes; `None` if there is no such file. If it is not a regular file, the error
+    /// has the kind `InvalidData`. If it is larger than [`MAX_OBJECT_BYTES`], the error has the
+    /// kind `FileTooLarge`.
     pub fn read(&self, object: &Object) -> io::Result<Option<Vec<u8>>> {
         self.reader.read(&self.path(object))
     }
 
-    /// The length of an object's file; `None` if there is no such file, else as [`Self::read`].
+    /// The length of an object's file; `None` if there is no such file. Errors are those of
+    /// [`Self::read`].
     pub fn len(&self, object: &Object) -> io::Result<Option<u64>> {
         file::len(&self.path(object))
     }
 
-    /// Names what lies in the folders of a kind, one level deep, sorted. Costs one listing per class.
+    /// Lists the entries of a kind's folders, one level deep, sorted. It needs one listing for each
+    /// class.
     pub fn stores(&self, kind: Kind) -> io::Result<Vec<StoreEntry>> {
         let mut folders: Vec<&PathBuf> =
             self.classes.iter().filter_map(|class| class.folders.get(&kind)).collect();
@@ -188,8 +197,9 @@ impl ObjectFolders {
         Ok(stores)
     }
 
-    /// Lists a store, sorted; one of its up to 256 folders at a time. A folder that cannot be listed
-    /// is one error, and the others still come; a missing one is empty.
+    /// Lists the objects of a store, sorted. It reads one of the up to 256 folders at a time. A
+    /// folder that cannot be listed gives one error, and the other folders follow. A folder that
+    /// does not exist is empty.
     pub fn objects(
         &self,
         kind: Kind,

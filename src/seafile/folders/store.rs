@@ -1,4 +1,4 @@
-//! Whether a store's folders still hold anything, without listing them.
+//! Tells whether a store's folders still hold anything, without listing them.
 
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
@@ -8,11 +8,13 @@ use super::ObjectFolders;
 use super::file::{at, present, retried};
 use crate::object::{Kind, Object, Store};
 
-/// A folder without sub-folders has two names: its own and its dot. File systems that do not count say 1.
+/// The number of links of a folder without sub-folders: its name and its `.`. File systems that do
+/// not count links say 1.
 const LINKS_OF_NO_FOLDERS: u64 = 2;
 
 impl ObjectFolders {
-    /// The folder that holds the stores of a kind: what a disk that is not mounted leaves empty.
+    /// The folder that holds the stores of a kind. If it is on a disk that is not mounted, it is
+    /// empty.
     pub fn root(&self, kind: Kind, store: Store) -> PathBuf {
         match store {
             Store::Shared => self.data_dir.join(kind.folder()),
@@ -20,8 +22,8 @@ impl ObjectFolders {
         }
     }
 
-    /// Whether a store's folder of a kind is there and holds something. Costs one `stat`; only a folder that seems to
-    /// have no sub-folders is opened, and one name is read.
+    /// Whether a store's folder of a kind exists and holds something. It costs one `stat`. A folder
+    /// that seems to have no sub-folders is opened, and one name is read.
     pub fn is_filled(&self, kind: Kind, store: Store) -> io::Result<bool> {
         let folder = self.store_folder(kind, store);
         let look = || {
@@ -38,7 +40,8 @@ impl ObjectFolders {
         Ok(filled.unwrap_or_default())
     }
 
-    /// The length of an object's file whose first byte can be read; `None` if there is no such file.
+    /// The length of an object's file, after its first byte was read; `None` if there is no such
+    /// file.
     pub fn readable_len(&self, object: &Object) -> io::Result<Option<u64>> {
         let Some(len) = self.len(object)? else {
             return Ok(None);
@@ -73,11 +76,11 @@ mod tests {
         File::create_new(&path).unwrap().write_all(b"bytes").unwrap();
         assert_eq!(folders.readable_len(&object).unwrap(), Some(5));
         fs::remove_dir_all(path.parent().unwrap()).unwrap();
-        // The folder of a disk that is not mounted.
+        // An empty folder, as of a disk that is not mounted.
         assert!(!is_filled());
         assert_eq!(folders.readable_len(&object).unwrap(), None);
         assert!(!folders.is_filled(Kind::Fs, store).unwrap());
-        // A file where the folder should be.
+        // A file lies where the folder should be.
         let folder = path.parent().unwrap().parent().unwrap();
         fs::remove_dir(folder).unwrap();
         File::create_new(folder).unwrap();

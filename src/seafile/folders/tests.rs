@@ -28,7 +28,7 @@ fn write(path: &Path, bytes: &[u8]) {
     File::create_new(path).unwrap().write_all(bytes).unwrap();
 }
 
-/// An installation with one object, and that object.
+/// An installation with one object. Returns the object too.
 fn one_object() -> (TempDir, ObjectFolders, Object) {
     let dir = tempfile::tempdir().unwrap();
     let folders = ObjectFolders::new(dir.path());
@@ -81,7 +81,7 @@ fn what_is_not_there_is_none() {
         assert_eq!(folders.read(&absent).unwrap(), None);
         assert_eq!(folders.len(&absent).unwrap(), None);
     }
-    // A file where a folder should be.
+    // A file lies where a folder should be.
     let below = object(present.store, 0xee);
     write(folders.path(&below).parent().unwrap(), b"");
     assert_eq!(folders.read(&below).unwrap(), None);

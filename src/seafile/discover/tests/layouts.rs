@@ -222,7 +222,7 @@ fn other_folders_are_refused_with_a_hint() {
     assert!(at(&haiwen.join("conf/seafile.conf")).ends_with(&hint));
     assert!(at(&outer.join("nothing")).contains("cannot read"));
 
-    // Docker's volume, and the folder that it lies in.
+    // Make docker's volume, and the folder that holds it.
     fs::create_dir_all(outer.join("opt/seafile-data")).unwrap();
     fs::rename(&haiwen, outer.join("opt/seafile-data/seafile")).unwrap();
     for folder in ["opt", "opt/seafile-data"] {

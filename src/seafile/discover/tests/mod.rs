@@ -16,7 +16,7 @@ mod layouts;
 mod mysql;
 mod storage;
 
-/// A folder to fill.
+/// A fake installation in a temporary folder.
 pub(super) struct Fake {
     folder: TempDir,
 }
@@ -29,7 +29,8 @@ impl Fake {
         Self { folder }
     }
 
-    /// Version and edition by the program folder, objects, and configuration in `conf`.
+    /// An installation with a program folder, which tells version and edition, with objects, and
+    /// with configuration in `conf`.
     pub(super) fn with_program(program: &str, seafile_conf: &str) -> Self {
         Self::new()
             .folder(program)
@@ -111,7 +112,7 @@ fn lines(installation: &Installation) -> Vec<String> {
         .collect()
 }
 
-/// A one-line error with its hint.
+/// An error with its hint, in one line.
 fn complaint(result: Result<Installation, DiscoverError>) -> String {
     let error = result.unwrap_err();
     let text = error.to_string();

@@ -25,7 +25,7 @@ fn value(setting: Option<&Setting<String>>) -> &str {
 
 #[test]
 fn each_program_has_its_own_settings_up_to_11() {
-    // Variables do not count before 12.
+    // Versions before 12 do not read variables.
     let variables = [("SEAFILE_MYSQL_DB_HOST", "ignored")];
     let installation = seafile_11().discover_with(&variables).unwrap();
     let settings = mysql_settings(&installation);

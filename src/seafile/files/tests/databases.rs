@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use super::*;
 
-/// A database of so many rows that a process crashed away from, in write-ahead mode: the rows are in the log.
+/// A database in write-ahead mode, as a crashed process leaves it: its rows are in the log.
 fn database_with_log(installation: &Installation, path: &str) {
     let made = installation.outside("made.db");
     let db = Connection::open(&made).unwrap();
@@ -17,7 +17,7 @@ fn database_with_log(installation: &Installation, path: &str) {
     }
 }
 
-/// The group's tar, unpacked by stock tar.
+/// Writes a group's tar and unpacks it with stock tar.
 fn unpacked(scan: &Scan, name: &str) -> (tempfile::TempDir, TarReport) {
     let spool = tempfile::tempdir().unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -39,7 +39,7 @@ fn a_database_is_stored_as_one_file_with_all_that_was_committed() {
     let installation = Installation::new();
     let path = "sqlite/PeerMgr/usermgr.db";
     database_with_log(&installation, path);
-    // Not beside any database.
+    // There is no database beside this file.
     installation.write("sqlite/x-wal", "text");
     fs::set_permissions(installation.path(path), fs::Permissions::from_mode(0o640)).unwrap();
     let scan = installation.scan();
@@ -80,7 +80,7 @@ fn a_reader_does_not_change_the_fingerprint_and_a_writer_does() {
     assert_eq!(print(), first);
     fs::write(installation.path("sqlite/a.db-wal"), "another log").unwrap();
     assert_ne!(print(), first);
-    // Of a file that is no database it is a file like any other.
+    // Beside a file that is no database, it is a file like any other.
     installation.write("sqlite/b", "text");
     installation.write("sqlite/b-shm", "text");
     let second = print();

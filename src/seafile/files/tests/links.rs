@@ -11,7 +11,7 @@ fn move_out(installation: &Installation, path: &str) -> PathBuf {
     fs::canonicalize(target).unwrap()
 }
 
-/// What is told of links, each as `path -> target`.
+/// What the scan reports about links, each as `path -> target`.
 fn told(scan: &Scan) -> Vec<String> {
     let told = |warning: &Warning| match &warning.kind {
         WarningKind::LeadsOut { target } => {
@@ -53,7 +53,7 @@ fn what_lies_elsewhere_at_known_places_is_stored_in_its_place() {
     ] {
         targets.push(move_out(&installation, path));
     }
-    // The program's own link leads to the avatars, which are stored.
+    // The program's own link leads to the avatars, which are stored already.
     fs::create_dir_all(installation.path("seafile-server-2/seahub/media")).unwrap();
     symlink(
         "../../../seahub-data/avatars",
@@ -116,7 +116,7 @@ fn other_links_that_lead_out_are_told() {
     let reason = "a link out of the installation: its content is not in the backup";
     assert!(left_out(&scan).contains(&format!("archive: {reason} (1)")));
 
-    // It is enough that something else stores it, or that nobody wants it.
+    // It is not reported if another path stores it, or if the user excludes it.
     let mut options = installation.options();
     options.also = vec![deep, folder.join("x")];
     options.excludes = vec!["archive".to_owned()];
@@ -168,7 +168,7 @@ fn a_link_to_everything_is_told_and_not_followed() {
     fs::remove_dir_all(installation.path("ccnet")).unwrap();
     symlink(installation.folder.path(), installation.path("ccnet")).unwrap();
     let mut options = installation.options();
-    // As discovery names it.
+    // Discovery names this link.
     options.followed_links = vec![PathBuf::from("ccnet")];
     let scan = super::scan(&options).unwrap();
     let above = fs::canonicalize(installation.folder.path()).unwrap();
@@ -184,7 +184,7 @@ fn a_link_to_everything_is_told_and_not_followed() {
     assert!(listing(&scan).contains(&"top level: md-data@".to_owned()));
 }
 
-/// What such a link leads to would be stored twice, objects among it.
+/// The target of such a link would be stored twice, with the objects in it.
 #[test]
 fn a_link_to_a_folder_that_holds_another_stored_place_is_told_and_not_followed() {
     let installation = Installation::new();

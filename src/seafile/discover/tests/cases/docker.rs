@@ -1,4 +1,4 @@
-//! Docker's volumes, and what lies beside them.
+//! Docker's volumes, and the files beside them.
 
 use super::*;
 
@@ -22,7 +22,7 @@ fn c04_docker_is_found_by_the_compose_file_that_mounts_it() {
         assert_eq!(installation.warnings, []);
         assert_eq!(installation.layout, Layout::DockerVolume);
     }
-    // The compose file of another volume.
+    // This is the compose file of another volume.
     let yml = case.root().join("opt/seafile/seafile-server.yml");
     let text = fs::read_to_string(&yml).unwrap();
     let env = case.root().join("opt/seafile/.env");
@@ -57,7 +57,8 @@ fn c04_files_that_anybody_may_write_are_not_taken() {
     assert!(complaint(case.find()).contains("host of the MySQL server is missing"));
 }
 
-/// Each file near an installation is looked at by itself. What the administrator names is taken as it is.
+/// Each file near an installation is checked by itself. Files that the administrator names are used
+/// as they are.
 #[test]
 fn c04_files_near_the_volume_count_only_where_they_are_the_administrators() {
     use std::os::unix::fs::PermissionsExt as _;
@@ -90,7 +91,8 @@ fn c04_files_near_the_volume_count_only_where_they_are_the_administrators() {
             assert!(named.outside.contains(&path), "{name}");
         }
     }
-    // A stranger's file that nobody can read ends no backup, and one that the administrator names does.
+    // A stranger's file that cannot be read does not make a backup fail. A file that the
+    // administrator names does.
     let case = new();
     let stranger = case.root().join("opt/seafile/stranger.yml");
     fs::write(&stranger, [0xff, 0xfe, 0x00]).unwrap();
@@ -114,7 +116,7 @@ fn c04_an_env_file_that_is_none_is_refused() {
     assert!(text.contains("has no line NAME=value"), "{text}");
 }
 
-/// Docker makes a folder where a file to be mounted is missing.
+/// Docker makes a folder if a file that it should mount is missing.
 #[test]
 fn c04_a_folder_in_the_place_of_a_dotenv_is_none() {
     let case = Case::new(
@@ -168,7 +170,7 @@ fn c06_the_compose_file_sets_names_and_conf_is_dead() {
     let dead = installation.findings.iter().find(|found| found.what == "dead configuration");
     assert_eq!(dead.unwrap().value, "Seafile 12 does not read it");
 
-    // Without the compose file the usual names come first, and what conf/ says last.
+    // Without the compose file the usual names come first, and those in conf/ last.
     fs::remove_file(case.root().join("opt/seafile/seafile-server.yml")).unwrap();
     let installation = case.with_env_file("opt/seafile/.env").unwrap();
     assert_eq!(servers(&installation), expected);

@@ -1,5 +1,5 @@
-//! Configurations from the field, in `tests/cases`, each a tree with the files that decide. What git
-//! does not keep (empty folders, objects) is made here.
+//! Real configurations, in `tests/cases`. Each is a tree with the files that matter. The tests make
+//! what git does not keep: empty folders and objects.
 
 use seawall_test_servers::wait;
 
@@ -17,7 +17,7 @@ struct Case {
 }
 
 impl Case {
-    /// `source` and `data` are folders of the tree; each program folder named gets made.
+    /// `source` and `data` are folders of the tree. Each named program folder is made.
     fn new(name: &str, source: &str, data: &str, programs: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases").join(name);
@@ -63,7 +63,7 @@ impl Case {
     }
 }
 
-/// `host:port user names password` of all three databases on MySQL.
+/// The servers of all three databases on MySQL, each as `host:port user names password`.
 fn servers(installation: &Installation) -> Vec<String> {
     let text = |setting: &Option<Setting<String>>| {
         let value = setting.as_ref().map(|setting| setting.value.clone());

@@ -1,4 +1,4 @@
-//! Configuration and data in places of their own.
+//! Configuration and data outside of the top folder.
 
 use super::*;
 
@@ -23,7 +23,7 @@ fn c01_a_debian_package_keeps_its_configuration_in_etc() {
     let lines = lines(&installation).join("\n");
     assert!(lines.contains("etc/seafile/seafile.env:5"), "{lines}");
 
-    // Objects elsewhere, as the file says.
+    // The objects lie elsewhere, as the file says.
     case.make("srv/objects/storage/commits");
     let env = case.root().join("etc/seafile/seafile.env");
     let text = fs::read_to_string(&env).unwrap();
@@ -32,7 +32,8 @@ fn c01_a_debian_package_keeps_its_configuration_in_etc() {
     assert_eq!(case.find().unwrap().data_dir, case.root().join("srv/objects"));
 }
 
-/// Each of the two ties is enough: a file that names the top folder, or the same name in `/etc` and `/var/lib`.
+/// Each of the two pieces of evidence is enough: a file that names the top folder, or the same name
+/// in `/etc` and `/var/lib`.
 #[test]
 fn c01_one_tie_to_the_configuration_is_enough() {
     for is_named in [false, true] {
@@ -122,7 +123,7 @@ fn c02_nixos_has_another_name_for_the_data_folder() {
     let links: Vec<_> = installation.links.iter().map(|link| link.path.clone()).collect();
     assert_eq!(links, [PathBuf::from("seafile-data"), "conf".into()]);
 
-    // Two of them: nobody knows which.
+    // With two data folders, nothing says which is the right one.
     case.make("var/lib/seafile/old/storage/commits");
     let text = complaint(case.find());
     assert!(text.contains("seafile/data and") && text.contains("--data-dir"), "{text}");

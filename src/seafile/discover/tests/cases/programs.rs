@@ -1,4 +1,4 @@
-//! The program in use: its edition, and what stands at `seafile-server-latest`.
+//! The program in use: its edition, and what lies in the place of `seafile-server-latest`.
 
 use super::*;
 
@@ -50,7 +50,7 @@ fn c11_other_words_for_object_storage_are_dead_too() {
         assert_eq!(roots.blocks, fake.top().join("seafile-data/storage/blocks"));
         assert!(texts(&installation).contains("does not read it"), "{conf}{env}");
     }
-    // Docker: the image tells the edition.
+    // With docker, the image tells the edition.
     for (image, is_taken) in [
         ("seafileltd/seafile-mc:13.0-latest", true),
         ("docker.example/seafile-pro-mc:13.0.9", false),
@@ -87,7 +87,8 @@ fn c19_and_c20_the_program_in_use_is_known_whatever_stands_at_the_link() {
     }
 }
 
-/// `pro-data` tells the edition of docker's volume only. Beside a program whose name tells nothing it may be a leftover.
+/// `pro-data` tells the edition only in docker's volume. Beside a program whose name tells no
+/// edition it may be a leftover.
 #[test]
 fn c11_a_leftover_of_the_professional_edition_tells_no_edition() {
     let conf = "[database]\ntype = mysql\nhost = db\n[block_backend]\nname = s3\n";
@@ -102,7 +103,8 @@ fn c11_a_leftover_of_the_professional_edition_tells_no_edition() {
 
 type Make = fn(&Path);
 
-/// What stands at the link, made by the function; the folder and version that are found.
+/// Each case: a function that makes the link or what replaces it, and the folder and version that
+/// are found.
 #[test]
 fn latest_in_every_state() {
     let at = |top: &Path| top.join("seafile-server-latest");

@@ -1,4 +1,4 @@
-//! One line, several readers; and what nobody knows before Seafile runs.
+//! One line with several readers, and settings that are known only when Seafile runs.
 
 use super::*;
 
@@ -14,7 +14,7 @@ fn c12_sections_count_as_they_are_spelled() {
     assert!(text.contains("seafile.db has 1 library"), "{text}");
 }
 
-/// No program takes one for the other: what stands there decides nothing.
+/// No program reads a section with another spelling, so such a section decides nothing.
 #[test]
 fn c12_a_section_under_another_name_decides_nothing() {
     for section in ["[ database ]", "[Database]", "[DATABASE]"] {
@@ -39,7 +39,7 @@ fn c13_each_program_has_rules_of_its_own() {
         "conf/seahub_settings.py:1: import * is not followed: what it sets is not known"
     );
 
-    // Without the events' file nobody knows.
+    // Without the file of seafevents the name is not known.
     fs::remove_file(case.source.join("conf/seafevents.conf")).unwrap();
     let text = complaint(case.find());
     assert!(
