@@ -213,7 +213,8 @@ mod tests {
     #[test]
     fn both_formulas_are_known() {
         let mut commit = Commit::parse(REAL.as_bytes()).unwrap();
-        // Computed with Python: sha1(root + creator + name + description + struct.pack(">Q", ctime)).
+        // Computed with Python: sha1(root + creator + name + description + struct.pack(">Q",
+        // ctime)).
         commit.id = "712d5062971fb6ffa5fc3494f1bbc3fa784abebf".parse().unwrap();
         assert_eq!(commit.id_check(), CommitIdCheck::GoServer);
         commit.ctime += 1;

@@ -34,7 +34,8 @@ enum Kind {
 }
 
 impl Node {
-    /// Its text, if it is neither a list nor a mapping. `null` and `~` without quotes are texts too.
+    /// Its text, if it is neither a list nor a mapping. `null` and `~` without quotes are texts
+    /// too.
     pub fn text(&self) -> Option<&str> {
         match &self.kind {
             Kind::Scalar(text) => Some(text),

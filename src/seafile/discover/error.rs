@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::origin::Origin;
 use crate::seafile::config::ReadError;
 
-/// Why [`discover`](super::discover) gave up.
+/// Why [`discover`](super::discover) failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DiscoverError {
     /// The folder holds nothing of Seafile.
@@ -24,7 +24,7 @@ pub enum DiscoverError {
     Read {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// Something that is needed does not exist.
@@ -34,7 +34,7 @@ pub enum DiscoverError {
         what: String,
         /// Where it should be.
         path: PathBuf,
-        /// What says so.
+        /// Why it is needed: the origin that names it.
         from: Origin,
         /// The next step.
         advice: String,

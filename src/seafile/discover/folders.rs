@@ -46,7 +46,7 @@ pub(super) struct Folders {
 }
 
 impl Folders {
-    /// Finds them.
+    /// Finds the three folders.
     pub(super) fn find(
         top: &Path,
         program: &Program,
@@ -162,7 +162,7 @@ impl Conf {
                 seen: None,
             });
         }
-        // A share without links makes a file of one.
+        // On a share without links, a link becomes a file.
         let own = top.join(CONF);
         let own = latest::stand_in(&own).unwrap_or(own);
         let from = Origin::Path(CONF.into());

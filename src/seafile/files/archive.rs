@@ -306,7 +306,7 @@ mod tests {
         }
     }
 
-    /// Runs `read_still` over a file whose ctime moves `moves` times.
+    /// Runs `read_still` on a file whose ctime changes `moves` times.
     fn read_moving(moves: i64) -> (bool, u32) {
         let reads = Cell::new(0);
         let looks = |reads: &Cell<u32>| Ok(look(3, moves.min(i64::from(reads.get()))));

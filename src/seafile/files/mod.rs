@@ -290,7 +290,7 @@ pub enum Error {
         /// The inside path.
         path: PathBuf,
     },
-    /// The tar's bytes could not be handed on.
+    /// The bytes of the tar could not be written.
     #[error("cannot write the tar of {label:?}")]
     Write {
         /// The group's label.

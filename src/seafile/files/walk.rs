@@ -18,10 +18,10 @@ use super::{EntryKind, Error, Group, LeftOut, Reason, Scan, Warning, WarningKind
 /// The report names files larger than this: 1 GiB.
 const HUGE_BYTES: u64 = 1 << 30;
 
-/// The folder inside an installation that [`ScanOptions::data_dir`] stands for.
+/// The path inside an installation under which [`ScanOptions::data_dir`] is stored.
 pub(super) const SEAFILE_DATA: &str = "seafile-data";
 
-/// The folder inside an installation that [`ScanOptions::conf_dir`] stands for.
+/// The path inside an installation under which [`ScanOptions::conf_dir`] is stored.
 pub(super) const CONF: &str = "conf";
 
 /// The index of the group for the top folder's single files, which is made first.

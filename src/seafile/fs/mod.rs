@@ -57,11 +57,11 @@ pub struct FolderEntry {
     /// Its name, which is untrusted: it may hold `/` or be `..`. Bytes that are not UTF-8 are
     /// replaced.
     pub name: String,
-    /// A file's length, where the folder records it.
+    /// A file's length, if the folder records it.
     pub size: Option<u64>,
-    /// When it was last changed, in seconds since 1970, where the folder records it.
+    /// When it was last changed, in seconds since 1970, if the folder records it.
     pub mtime: Option<i64>,
-    /// Who last changed it, where the folder records it.
+    /// Who last changed it, if the folder records it.
     pub modifier: Option<String>,
 }
 

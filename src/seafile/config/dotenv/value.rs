@@ -158,7 +158,7 @@ fn line_without_comment(line: &str) -> &str {
     if line.trim_start().starts_with('#') { "" } else { bare(line) }
 }
 
-/// A word in the making.
+/// A word that is being read.
 struct Word<'a> {
     is_shell: bool,
     variable: &'a dyn Fn(&str) -> Option<String>,

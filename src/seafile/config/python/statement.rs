@@ -22,7 +22,7 @@ enum Block {
     File,
     /// Code that may or may not run.
     Condition,
-    /// A function or class, whose names are not the file's.
+    /// A function or class. Its names are not names of the file.
     Definition,
 }
 
