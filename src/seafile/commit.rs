@@ -11,7 +11,7 @@ use serde_json::Value;
 /// The longest commit file that is read. Real commits have about 500 bytes.
 pub const MAX_COMMIT_BYTES: usize = 16 << 20;
 
-/// How the description of a commit begins that `seaf-fsck -r` made.
+/// The first words of the description of a commit that `seaf-fsck -r` made.
 const REPAIRED: &str = "Repaired by system";
 
 /// One version of a library.
@@ -213,8 +213,8 @@ mod tests {
     #[test]
     fn both_formulas_are_known() {
         let mut commit = Commit::parse(REAL.as_bytes()).unwrap();
-        // Computed with Python: sha1(root + creator + name + description + struct.pack(">Q",
-        // ctime)).
+        // Computed with Python: the SHA-1 of root, creator, name, description and
+        // `struct.pack(">Q", ctime)`.
         commit.id = "712d5062971fb6ffa5fc3494f1bbc3fa784abebf".parse().unwrap();
         assert_eq!(commit.id_check(), CommitIdCheck::GoServer);
         commit.ctime += 1;

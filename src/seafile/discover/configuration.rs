@@ -62,8 +62,8 @@ impl IniFile {
         Some(found.or_else_try(of_go))
     }
 
-    /// A value as seafevents reads it, with its line. seafevents takes a blank with `#` or `;` for
-    /// the begin of a comment since 2026, so there are several readings.
+    /// A value as seafevents reads it, with its line. Since 2026 seafevents takes a blank with `#`
+    /// or `;` as the start of a comment, so there are several readings.
     pub(super) fn get_of_events(&self, section: &str, key: &str) -> Option<Setting<String>> {
         let text = self.ini.interpolated(section, key)?;
         let uncommented = ini::without_comment(&text).to_owned();

@@ -9,11 +9,11 @@ use super::warning::Warning;
 use crate::seafile::config;
 use crate::seafile::config::dotenv::{Dotenv, Reader};
 
-/// How the variables begin that say where the databases are.
+/// The prefix of the variables that say where the databases are.
 const DATABASE: &str = "SEAFILE_MYSQL_DB_";
-/// How the variables begin whose value decides something here.
+/// Prefixes of variables whose values decide something here.
 const DECISIVE: [&str; 3] = [DATABASE, "SEAF_SERVER_STORAGE_TYPE", "SEAFILE_VOLUME"];
-/// A `.env` with a variable that begins like this is one of Seafile.
+/// Prefixes of variables that show that a `.env` file is one of Seafile.
 const SEAFILES: [&str; 4] = [DATABASE, "SEAFILE_SERVER_", "SEAFILE_VOLUME", "JWT_PRIVATE_KEY"];
 /// The most warnings about lines that are no setting. More would say nothing new about a file.
 const MOST_IGNORED: usize = 3;

@@ -196,8 +196,9 @@ impl Seen<'_> {
         self.layout() == Layout::DockerVolume && self.program.is_at_least(12, 0) == Some(true)
     }
 
-    /// The edition, by the name of the program or the image. If neither is known, a folder that
-    /// only the Professional edition has tells.
+    /// The edition, by the name of the program or the image. If neither is known, `IS_PRO_VERSION`
+    /// decides, then the folder `pro-data` in docker's volume, which only the Professional edition
+    /// has.
     fn edition(&self) -> Option<Edition> {
         if let Some(known) = &self.program.edition {
             return Some(known.value);

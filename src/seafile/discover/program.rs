@@ -93,7 +93,7 @@ impl Program {
     }
 
     /// The program that a link leads to. If a folder with the last name of the target lies in the
-    /// installation, it is the program in use. So it works too if an absolute link leads to the
+    /// installation, it is the program in use. This also works if an absolute link leads to the
     /// place of the installation before it moved.
     fn of_target(
         top: &Path,

@@ -145,9 +145,9 @@ fn expect_storage(seen: &Seen, roots: &ObjectRoots) -> Result<(), DiscoverError>
     Ok(())
 }
 
-/// Why the program does not read the settings of object storage, if it does not. The community
-/// edition opens the folders in its data folder without reading the settings (`common/block-mgr.c`,
-/// `obj-store.c`). If the edition is not known, the administrator decides.
+/// `None` if the program reads the settings of object storage; else the reason why it does not. The
+/// community edition opens the folders in its data folder without reading the settings
+/// (`common/block-mgr.c`, `obj-store.c`). If the edition is not known, the administrator decides.
 fn why_ignored(seen: &Seen) -> Result<Option<String>, DiscoverError> {
     let is_on_disk = seen.configuration.environment.options().objects_on_disk;
     match seen.edition() {

@@ -13,8 +13,8 @@ thread_local! {
 
 /// Calls `read` with the inflated `bytes`. `read` must not call this function again.
 ///
-/// Bytes behind the end of the zlib stream are ignored, as Seafile's server does. The server takes
-/// such an object for intact, and its id covers only the inflated bytes.
+/// Bytes behind the end of the zlib stream are ignored, because Seafile's server ignores them too.
+/// To the server such an object is intact, and its id covers only the inflated bytes.
 pub(super) fn with_inflated<T>(
     bytes: &[u8],
     limit_bytes: usize,

@@ -2,8 +2,8 @@
 //!
 //! Since Seafile 3 they are zlib streams of JSON (module `json`). Before that they were binary
 //! (`binary`). The first byte tells which. Names are turned into text for people to read; ids are
-//! always computed from the bytes. `check` calls this to compare the id, and so does all code that
-//! walks a tree.
+//! always computed from the bytes. `check` calls this and compares the id. Code that walks a tree
+//! calls it too.
 
 mod binary;
 mod inflate;
@@ -71,8 +71,8 @@ impl FolderEntry {
         self.mode & TYPE_BITS == FOLDER_BITS
     }
 
-    /// Whether it is a file. Some entries are neither file nor folder: Seafile ignores them, and
-    /// writes none.
+    /// Whether it is a file. Seafile writes no entry that is neither file nor folder, and ignores
+    /// such an entry.
     pub const fn is_file(&self) -> bool {
         self.mode & TYPE_BITS == FILE_BITS
     }

@@ -201,7 +201,7 @@ fn is_augmented(operator: &str) -> bool {
     operator.ends_with('=') && !matches!(operator, "==" | "!=" | "<=" | ">=")
 }
 
-/// What a statement belongs to that begins at the margin with this word.
+/// The block of a statement that begins at the margin with this word.
 fn block(word: &str) -> Block {
     match word {
         "def" | "class" | "async" | "@" => Block::Definition,
