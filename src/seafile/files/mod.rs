@@ -4,8 +4,8 @@
 //! dumped databases are stored in their own ways, sockets cannot be stored, and
 //! [`DEFAULT_EXCLUDES`] names what Seafile makes anew. [`scan()`] lists the other files in groups,
 //! [`fingerprint()`] says whether a group changed since an earlier run, and [`write_tar`] writes a
-//! group as one tar that stock `tar` reads. Nothing is ever written into the source. No link is
-//! followed, except at the places that the caller names.
+//! group as one tar that stock `tar` reads. Nothing is ever written into the source. A link is
+//! followed only at Seafile's known places and at those that the caller names.
 //!
 //! This module does not decide where tars are stored, and does not compress them. [`crate::unpack`]
 //! extracts them. The verb `backup` calls this module.
