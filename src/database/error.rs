@@ -1,4 +1,4 @@
-//! What can go wrong with a database, told apart where a caller or a reader acts differently.
+//! Errors of databases. A case has a variant of its own if a caller or a user acts differently.
 
 use std::borrow::Cow;
 use std::io;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::mysql;
 
-/// A database that could not be copied or read; each names the file concerned.
+/// Why a database could not be copied or read. Each variant names the file concerned.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file of the installation cannot be opened or read.
@@ -18,7 +18,7 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
-    /// The file is something else.
+    /// The file is not a SQLite database.
     #[error("{}: not a SQLite database", file.display())]
     NotADatabase {
         /// The database.
@@ -40,7 +40,7 @@ pub enum Error {
         /// How long we tried.
         waited: Duration,
     },
-    /// Nobody can be kept from writing to the database, and somebody wrote while it was copied.
+    /// The file system gives no locks, and somebody wrote to the database while it was copied.
     #[error(
         "{}: this file system gives no locks, and the database changed each time that it was copied",
         file.display()
@@ -49,7 +49,7 @@ pub enum Error {
         /// The database.
         file: PathBuf,
     },
-    /// A database that SQLite cannot lock never stood still for that long.
+    /// SQLite cannot lock the database, and it never held still long enough to be copied.
     #[error("{}: kept changing for {} seconds while it was copied", file.display(), waited.as_secs())]
     Changing {
         /// The database.
@@ -78,7 +78,7 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
-    /// SQLite failed otherwise.
+    /// SQLite failed for another reason.
     #[error("{}: SQLite failed", file.display())]
     Sqlite {
         /// The database, or the copy of it that was worked on.
@@ -86,10 +86,10 @@ pub enum Error {
         /// What SQLite said.
         source: rusqlite::Error,
     },
-    /// A database server.
+    /// The error of a database server.
     #[error(transparent)]
     Server(#[from] mysql::Error),
-    /// A table or column without which no library can be found is absent.
+    /// A table or column is absent, and without it no library can be found.
     #[error("{}: has no table {table} with the column {column}", file.display())]
     MissingTable {
         /// The database.
@@ -141,7 +141,7 @@ impl Error {
         text.map(Cow::Borrowed)
     }
 
-    /// Sorts an error of SQLite about a file.
+    /// Makes an error of SQLite about a file into the variant that fits.
     pub(super) fn from_sqlite(file: &Path, source: rusqlite::Error) -> Self {
         let file = file.to_path_buf();
         match source.sqlite_error_code() {

@@ -1,9 +1,10 @@
 //! Copies of an installation's databases, and the pointers that they hold.
 //!
-//! [`sqlite`] takes consistent private copies of SQLite databases while Seafile runs; [`pointers`]
-//! reads from such a copy which libraries there are and which commits they point to. What a backup
-//! needs from any kind of database server is [`Pointers`]; where the rows come from is the business of
-//! one small trait, so that another server is one more implementation of it.
+//! [`sqlite`] takes consistent private copies of SQLite databases while Seafile runs. [`mysql`]
+//! dumps the databases of a server and loads dumps back. [`pointers`] reads which libraries there
+//! are and which commits they point to. A backup needs [`Pointers`], whatever kind of database they
+//! come from. Rows come through one small trait, so another kind of server is one more
+//! implementation of it.
 //!
 //! It writes nothing into an installation, knows nothing of objects on disk or of repositories, and
 //! does not discover where databases are. The verbs call it.

@@ -1,8 +1,8 @@
-//! From rows to pointers: what belongs together, and what makes no sense.
+//! Puts pointers together from rows, and notes rows that make no sense.
 //!
-//! What Seafile does with these tables is in its `server/repo-mgr.c`, `server/virtual-repo.c` and
-//! `server/gc/`. Two rules decide doubts: a row that might point to data is believed, and a library that is
-//! live or in the trash is never garbage, whatever else is said of it.
+//! Seafile uses these tables in its `server/repo-mgr.c`, `server/virtual-repo.c` and `server/gc/`.
+//! Two rules settle doubtful cases. A row that might point to data is believed. A library that is
+//! live or in the trash is never garbage, whatever another table says of it.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -18,10 +18,10 @@ use crate::object::{LibraryId, ObjectId};
 
 /// The only branch that servers use; a library brought back from the trash gets it.
 pub const MASTER: &str = "master";
-/// How much of a senseless text is kept.
+/// So many characters are kept of a text that makes no sense.
 const EXCERPT_CHARS: usize = 80;
 
-/// Reads all tables of one moment.
+/// Reads all tables, as of one moment, and makes pointers of them.
 pub(in crate::database) fn assemble(source: &impl TableSource) -> Result<Pointers, Error> {
     let mut assembly = Assembly::default();
     assembly.live(source)?;
@@ -47,7 +47,7 @@ struct Assembly {
 }
 
 impl Assembly {
-    /// A table's rows, as far as they can be read.
+    /// Reads the rows of a table as far as possible. If some cannot be read, that is an oddity.
     fn rows<const N: usize>(
         &mut self,
         source: &impl TableSource,
@@ -102,7 +102,7 @@ impl Assembly {
                 continue;
             };
             let branch = name.into_text().unwrap_or_default();
-            // Nothing else says which libraries are in use.
+            // Without the table of live libraries, only branches say which libraries are in use.
             if self.is_unreadable(&LIVE) {
                 let live = || new_library(id, LibraryState::Live);
                 self.libraries.entry(id).or_insert_with(live);
@@ -221,7 +221,7 @@ impl Assembly {
                 continue;
             };
             match self.libraries.get(&id).map(|library| library.state) {
-                // Seafile leaves such a row alone too.
+                // Seafile ignores such a row too.
                 Some(LibraryState::Live) => {}
                 Some(LibraryState::Trashed { .. }) => {
                     self.rest.oddities.push(Oddity::TrashedAndGarbage { library: id });
@@ -253,7 +253,8 @@ impl Assembly {
         Ok(())
     }
 
-    /// What can only be told at the end; then everything in an order that does not depend on that of rows.
+    /// Notes what is known only at the end: libraries without a head. Sorts everything, so that the
+    /// order of rows does not matter.
     fn finish(mut self) -> Pointers {
         for library in self.libraries.values().filter(|library| library.heads.is_empty()) {
             let library_id = library.id;
@@ -271,17 +272,19 @@ impl Assembly {
         self.libraries.get(&id).is_some_and(|library| library.state == LibraryState::Live)
     }
 
-    /// The library that a row is about, by its first column.
+    /// Parses the first column of a row: the id of the library that the row is about.
     fn library_id<const N: usize>(&mut self, table: &Table<N>, cell: Cell) -> Option<LibraryId> {
         self.parse(table, 0, None, cell)
     }
 
-    /// The same, if that library is live or in the trash: rows of others are left over and say nothing.
+    /// Like [`Self::library_id`], for a library that is live or in the trash. Rows about other
+    /// libraries are left over and say nothing.
     fn known_library<const N: usize>(&mut self, table: &Table<N>, cell: Cell) -> Option<LibraryId> {
         self.library_id(table, cell).filter(|id| self.libraries.contains_key(id))
     }
 
-    /// A commit's id. Nothing, an empty text or zeros mean that there is none.
+    /// Parses a commit's id. An empty text or zeros mean that there is none. NULL means the same,
+    /// and is an oddity.
     fn commit<const N: usize>(
         &mut self,
         table: &Table<N>,
@@ -297,7 +300,7 @@ impl Assembly {
         }
     }
 
-    /// A number, also when it is stored as text; nothing means none.
+    /// Parses a number, also one that is stored as text. NULL means that there is none.
     fn number<const N: usize>(
         &mut self,
         table: &Table<N>,
@@ -314,7 +317,8 @@ impl Assembly {
         }
     }
 
-    /// Anything that is written as text; what does not parse is an oddity.
+    /// Parses a cell that holds text. A text that does not parse is an oddity. So is an id in
+    /// capital letters, which is taken all the same.
     fn parse<T: FromStr, const N: usize>(
         &mut self,
         table: &Table<N>,

@@ -1,8 +1,8 @@
 //! Which libraries an installation has, and which commits they point to: what a backup starts from.
 //!
-//! Seafile's database is the only place that says so. It is read from a private copy, with tolerance:
-//! rows that make no sense become [`Oddity`]s, never a panic, and never the reason that other libraries
-//! are not backed up. Objects are not looked at here.
+//! Only Seafile's database says so. It is read from a private copy, and with tolerance. Rows that
+//! make no sense become [`Oddity`]s. They never cause a panic, and never keep other libraries from
+//! being backed up. This module does not look at objects.
 
 pub(in crate::database) mod assemble;
 pub(in crate::database) mod rows;
@@ -25,7 +25,8 @@ use crate::object::{LibraryId, ObjectId};
 pub struct Pointers {
     /// Live libraries (virtual ones and the template too) and those in the trash, sorted by id.
     pub libraries: Vec<LibraryPointers>,
-    /// Libraries deleted for good whose stores may still be on disk. None of them is in [`Self::libraries`].
+    /// Libraries deleted for good whose stores may still be on disk. None of them is in
+    /// [`Self::libraries`].
     pub garbage: BTreeSet<LibraryId>,
     /// Which storage class a library's objects are in (Pro, several storages).
     pub storage_classes: BTreeMap<LibraryId, String>,
@@ -50,17 +51,20 @@ pub struct LibraryPointers {
     pub id: LibraryId,
     /// Whether it is in the trash.
     pub state: LibraryState,
-    /// Its name. Even a healthy library may lack one: a server with a narrow character set fails to store some.
+    /// Its name. Even a healthy library may lack one: a server with a narrow character set fails to
+    /// store some names.
     pub name: Option<String>,
     /// The account that owns it.
     pub owner: Option<String>,
-    /// Every branch, sorted; in the trash one `master`. Empty: the database does not say where the library's data is.
+    /// Every branch, sorted. A library in the trash has one, `master`. If there is none, the
+    /// database does not say where the library's data is.
     pub heads: Vec<Head>,
     /// Where a virtual library's files and folders are.
     pub origin: Option<Origin>,
     /// History from before this time (seconds since 1970) may have been collected.
     pub valid_since: Option<i64>,
-    /// How many days of history are kept: -1 all, 0 none; absent: what the server's configuration says.
+    /// How many days of history are kept: -1 means all, 0 none. If absent, the server's
+    /// configuration decides.
     pub history_days: Option<i64>,
     /// Whether its content is encrypted by the users.
     pub encrypted: Option<bool>,
@@ -71,8 +75,8 @@ pub struct LibraryPointers {
 }
 
 impl LibraryPointers {
-    /// Whether a walk starts from the same objects and judges them by the same rules: if so, and the
-    /// library was whole, then a missing object is damage and not a race with the server.
+    /// Whether a walk starts from the same objects and checks them by the same rules. If so, and
+    /// the library was whole, a missing object is damage. It is not a race with the server.
     pub fn same_roots(&self, other: &Self) -> bool {
         fn origin(library: &LibraryPointers) -> Option<(LibraryId, Option<ObjectId>)> {
             library.origin.as_ref().map(|origin| (origin.library, origin.base_commit))
@@ -100,7 +104,7 @@ pub enum LibraryState {
     },
 }
 
-/// Where a branch stands.
+/// A branch and its newest commit.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Head {
     /// Its name; `master` on servers.
@@ -109,22 +113,23 @@ pub struct Head {
     pub commit: ObjectId,
 }
 
-/// What a virtual library, a shared folder of another one, is made from.
+/// The origin of a virtual library, which is a shared folder of another library.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Origin {
     /// The library in whose store its folders and blocks are.
     pub library: LibraryId,
     /// The folder in it.
     pub path: String,
-    /// The origin's commit that both were last merged at.
+    /// The origin's commit at which both were last merged.
     pub base_commit: Option<ObjectId>,
 }
 
-/// Something in the database that makes no sense. Texts are bounded.
+/// Something in the database that makes no sense. The length of texts is bounded.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Oddity {
-    /// A cell that should hold an id of a library or a commit, or a number, holds something else. It was ignored.
+    /// A cell that should hold a number, or the id of a library or a commit, holds something else.
+    /// It was ignored.
     Unreadable {
         /// The table.
         table: &'static str,
@@ -135,8 +140,8 @@ pub enum Oddity {
         /// What it holds.
         text: String,
     },
-    /// An id in capital letters. It was read as the same id in small ones, as MySQL compares it; on SQLite Seafile itself
-    /// does not find it.
+    /// An id in capital letters. It was read as the same id in small letters, because MySQL treats
+    /// both as equal. On SQLite, Seafile itself does not find it.
     Capitals {
         /// The table.
         table: &'static str,
@@ -145,14 +150,14 @@ pub enum Oddity {
         /// What it holds.
         text: String,
     },
-    /// One of the tables cannot be read: some or all of its rows are not known.
+    /// A table cannot be read. Some or all of its rows are unknown.
     UnreadableTable {
         /// The table.
         table: &'static str,
         /// What the server, or SQLite, says.
         reason: String,
     },
-    /// A library without any branch: the database has lost where its data is.
+    /// A library without a branch. The database no longer says where its data is.
     NoBranch {
         /// The library.
         library: LibraryId,
@@ -174,7 +179,7 @@ pub enum Oddity {
         /// The virtual library.
         library: LibraryId,
     },
-    /// A virtual library whose origin is not live, so that its files have no home.
+    /// A virtual library whose origin is not live: no library in use holds its files.
     NoOrigin {
         /// The virtual library.
         library: LibraryId,
@@ -186,7 +191,8 @@ pub enum Oddity {
         /// The library.
         library: LibraryId,
     },
-    /// A library in the trash that is listed as deleted for good too: the next garbage collection destroys it.
+    /// A library in the trash that is also listed as deleted for good. The next garbage collection
+    /// destroys it.
     TrashedAndGarbage {
         /// The library.
         library: LibraryId,
@@ -236,7 +242,7 @@ impl fmt::Display for Oddity {
 ///
 /// # Errors
 ///
-/// [`Error::MissingTable`] if it is not that database, and whatever keeps it from being read.
+/// [`Error::MissingTable`] if it is another database. Other errors if it cannot be read.
 pub fn read_pointers(seafile_copy: &Path) -> Result<Pointers, Error> {
     assemble::assemble(&sqlite::CopiedDatabase::open(seafile_copy)?)
 }

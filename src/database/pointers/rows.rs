@@ -1,14 +1,14 @@
-//! The tables that pointers are read from, and what a database server has to offer to be read from.
+//! The tables from which pointers are read, and the trait of anything that has such tables.
 //!
-//! Columns are named, never counted: SQLite and MySQL order them differently, MySQL has an `id` more, and
-//! old versions of Seafile have fewer.
+//! Columns are named, never counted. SQLite and MySQL order them differently, MySQL has an `id`
+//! column more, and old versions of Seafile have fewer columns.
 
 use crate::database::Error;
 
-/// What a cell holds, as far as pointers care.
+/// The content of a cell, as far as pointers need it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(in crate::database) enum Cell {
-    /// Nothing, or a column that this version of Seafile does not have.
+    /// NULL, or a column that this version of Seafile does not have.
     Null,
     /// A whole number.
     Integer(i64),
@@ -17,7 +17,7 @@ pub(in crate::database) enum Cell {
 }
 
 impl Cell {
-    /// Its text; `None` for nothing.
+    /// The cell as text; `None` for NULL.
     pub(super) fn into_text(self) -> Option<String> {
         match self {
             Self::Null => None,
@@ -34,16 +34,16 @@ pub(in crate::database) struct Table<const COLUMNS: usize> {
     pub(in crate::database) name: &'static str,
     /// Its columns, in the order in which cells are handed over.
     pub(in crate::database) columns: [&'static str; COLUMNS],
-    /// Whether every version of Seafile has it, so that without it this is another database.
+    /// Whether every version of Seafile has it. A database without it is not Seafile's.
     pub(in crate::database) needed: bool,
 }
 
-/// What could be read of a table.
+/// The rows that could be read of a table.
 #[derive(Debug)]
 pub(in crate::database) struct Rows<const COLUMNS: usize> {
     /// The rows, in any order.
     pub(in crate::database) rows: Vec<[Cell; COLUMNS]>,
-    /// Why others are missing, where some or all could not be read.
+    /// Why rows are missing, if some or all could not be read.
     pub(in crate::database) lost: Option<String>,
 }
 
@@ -62,7 +62,8 @@ impl<const COLUMNS: usize> Rows<COLUMNS> {
 /// Something that has Seafile's tables, as of one moment: a copy of a SQLite database, or a
 /// transaction on a database server.
 pub(in crate::database) trait TableSource {
-    /// Hands over the rows of a table. An absent table has none, an absent column holds [`Cell::Null`]; in a needed
-    /// table both are [`Error::MissingTable`]. A table that is damaged is no error.
+    /// Returns the rows of a table. An absent table has no rows, and an absent column holds
+    /// [`Cell::Null`]. In a needed table either is [`Error::MissingTable`]. A damaged table is no
+    /// error: its [`Rows`] say why rows are missing.
     fn rows<const COLUMNS: usize>(&self, table: &Table<COLUMNS>) -> Result<Rows<COLUMNS>, Error>;
 }

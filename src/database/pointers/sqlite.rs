@@ -29,14 +29,15 @@ impl CopiedDatabase {
         query.query_map([table], |row| row.get(0))?.collect()
     }
 
-    /// Reads a table until its end or until something fails. `how` follows the table's name.
+    /// Reads a table until its end or until something fails. `how` is SQL that follows the table's
+    /// name.
     fn select<const COLUMNS: usize>(
         &self,
         table: &Table<COLUMNS>,
         present: &[String],
         how: &str,
     ) -> (Vec<[Cell; COLUMNS]>, Option<rusqlite::Error>) {
-        // An absent column in double quotes would be taken for a text.
+        // SQLite would take an absent column in double quotes for a text.
         let columns = table.columns.map(|column| {
             if is_among(column, present) { format!("\"{column}\"") } else { String::from("NULL") }
         });
@@ -52,8 +53,8 @@ impl CopiedDatabase {
         (read, all.err())
     }
 
-    /// What can be read of a table with damaged pages: what lies before the first bad page, what lies behind the last
-    /// one, and what the index of its first column has.
+    /// Reads a table with damaged pages as far as possible: rows before the first bad page, rows
+    /// behind the last bad page, and rows that the index of its first column has.
     fn select_around<const COLUMNS: usize>(
         &self,
         table: &Table<COLUMNS>,
@@ -96,7 +97,8 @@ impl TableSource for CopiedDatabase {
     }
 }
 
-/// Whether an error says that pages of the file are damaged. A page that is cut off cannot be read.
+/// Whether an error says that pages of the file are damaged. A page that is cut off gives an I/O
+/// error.
 fn is_damage(error: &rusqlite::Error) -> bool {
     matches!(
         error.sqlite_error_code(),

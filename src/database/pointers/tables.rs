@@ -2,7 +2,7 @@
 
 use super::rows::Table;
 
-/// All of them.
+/// The names of all these tables.
 pub(in crate::database) const NAMES: [&str; 13] = [
     LIVE.name,
     BRANCHES.name,
@@ -21,7 +21,7 @@ pub(in crate::database) const NAMES: [&str; 13] = [
 
 /// Libraries in use, virtual ones included.
 pub(super) const LIVE: Table<1> = Table { name: "Repo", columns: ["repo_id"], needed: true };
-/// Where each branch of each library stands.
+/// The newest commit of each branch of each library.
 pub(super) const BRANCHES: Table<3> =
     Table { name: "Branch", columns: ["repo_id", "name", "commit_id"], needed: true };
 /// Libraries in the trash, with the only pointer to their data.
@@ -35,20 +35,20 @@ pub(super) const GARBAGE: Table<1> = optional("GarbageRepos", ["repo_id"]);
 /// Shared folders that are libraries of their own.
 pub(super) const VIRTUAL: Table<4> =
     optional("VirtualRepo", ["repo_id", "origin_repo", "path", "base_commit"]);
-/// What is shown of a library: a cache, which may lack rows.
+/// What Seafile shows of a library. This is a cache, which may lack rows.
 pub(super) const INFO: Table<4> =
     optional("RepoInfo", ["repo_id", "name", "version", "is_encrypted"]);
 /// Owners of libraries.
 pub(super) const OWNERS: Table<2> = optional("RepoOwner", ["repo_id", "owner_id"]);
 /// Owners of libraries that belong to an organisation (Pro).
 pub(super) const ORGANISATION_OWNERS: Table<2> = optional("OrgRepo", ["repo_id", "user"]);
-/// From when on history is complete.
+/// The time from which a library's history is complete.
 pub(super) const VALID_SINCE: Table<2> = optional("RepoValidSince", ["repo_id", "timestamp"]);
 /// For how many days history is kept.
 pub(super) const HISTORY_LIMITS: Table<2> = optional("RepoHistoryLimit", ["repo_id", "days"]);
-/// Where objects are, with several storages (Pro).
+/// The storage class of a library's objects, with several storages (Pro).
 pub(super) const STORAGE_CLASSES: Table<2> = optional("RepoStorageId", ["repo_id", "storage_id"]);
-/// What each online garbage collection changes.
+/// A value that each online garbage collection changes.
 pub(super) const GC_IDS: Table<2> = optional("GCID", ["repo_id", "gc_id"]);
 /// Settings of the whole installation.
 pub(super) const SYSTEM: Table<2> = optional("SystemInfo", ["info_key", "info_value"]);

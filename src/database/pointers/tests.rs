@@ -1,4 +1,4 @@
-//! The real installation, each kind of nonsense, and anything at all.
+//! Tests with the example installation, with each kind of senseless row, and with random rows.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -312,7 +312,7 @@ fn roots_are_what_a_walk_depends_on() {
     assert!(changed(|other| other.valid_since = Some(1)));
     assert!(changed(|other| other.gc_id = Some("1".into())));
     assert!(changed(|other| other.id = id(A)));
-    // What is in the trash is judged by other rules.
+    // A walk checks a library in the trash by other rules.
     assert!(changed(|other| other.state = LibraryState::Trashed { deleted_at: None }));
     assert!(!changed(|other| {
         other.name = Some("renamed".into());
@@ -331,7 +331,7 @@ fn pointers_can_be_written_as_json() {
     assert_eq!(json["oddities"][0]["kind"], "no_branch");
 }
 
-/// A cell that is often a valid id, so that rows meet.
+/// A cell that is often a valid id, so that rows of several tables are about one library.
 fn any_cell() -> impl Strategy<Value = Value> {
     prop_oneof![
         4 => prop_oneof![Just(A), Just(B)].prop_map(|id| Value::Text(id.into())),
@@ -366,7 +366,7 @@ fn fill(db: &Connection, rows: &[(usize, Vec<Value>)]) {
         (1..*columns).for_each(|_| write!(marks, ", ?").unwrap());
         let sql = format!("INSERT INTO {name} VALUES ({marks})");
         db.execute(&sql, rusqlite::params_from_iter(&cells[..*columns])).unwrap();
-        // The same bytes as a text that is not UTF-8.
+        // The same bytes again, as a text that is not UTF-8.
         if let Value::Blob(bytes) = &cells[0] {
             let sql = format!("INSERT INTO {name} VALUES (CAST({marks} AS TEXT))");
             if *columns == 1 {

@@ -1,10 +1,10 @@
-//! A database of which pages are damaged: what lies on the others counts.
+//! A database with damaged pages. Rows on its other pages count.
 
 use std::fs;
 
 use super::*;
 
-/// So many libraries that their rows fill many pages.
+/// Enough libraries for their rows to fill many pages.
 const LIBRARIES: u32 = 3_000;
 
 fn library(number: u32) -> String {
@@ -28,7 +28,7 @@ fn database() -> Database {
     Database::new(&sql)
 }
 
-/// Overwrites each page that has a text; returns how many.
+/// Overwrites each page that contains `text`. Returns their number.
 #[expect(clippy::disallowed_methods, reason = "tests need no durable files")]
 fn damage(database: &Database, text: &str) -> usize {
     let mut bytes = fs::read(database.file()).unwrap();
@@ -57,7 +57,7 @@ fn heads_before_and_behind_a_damaged_page_count() {
     assert_eq!(damage(&database, &commit(LIBRARIES / 2)), 1);
     let pointers = database.read();
     assert_eq!(unreadable(&pointers), ["Branch"]);
-    // None is lost as a library: the other table has them all.
+    // No library is lost, because the other table has them all.
     assert_eq!(pointers.libraries.len(), LIBRARIES as usize);
     let without = pointers.libraries.iter().filter(|one| one.heads.is_empty());
     let without = without.count();
@@ -71,7 +71,7 @@ fn heads_before_and_behind_a_damaged_page_count() {
 #[test]
 fn libraries_on_a_damaged_page_count_by_their_branch() {
     let database = database();
-    // The table, its index and the branch: two tables are damaged.
+    // The id is in the table, in its index and in the table of branches. Two tables are damaged.
     let pages = damage(&database, &library(LIBRARIES / 2));
     assert!(pages >= 3, "{pages}");
     let pointers = database.read();
