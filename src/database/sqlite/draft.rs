@@ -1,5 +1,5 @@
-//! The private copy while it is being made: its place in the spool folder, and what is done with it
-//! once no lock is held any more.
+//! A private copy while it is being made: its place in the spool folder, and the work on it after
+//! all locks are released.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read as _};
@@ -16,13 +16,13 @@ use super::{SqliteCopy, SqliteSource};
 use crate::database::Error;
 use crate::object::Sha256;
 
-/// How the folders of copies begin.
+/// The names of copies' folders begin with this.
 const PREFIX: &str = "seawall-database-";
-/// How many complaints of the integrity check are kept, and how much of each.
+/// How many complaints of the integrity check are kept, and how many characters of each.
 const COMPLAINTS: usize = 20;
 const COMPLAINT_CHARS: usize = 300;
 
-/// A copy that is being made. Dropped, it leaves nothing.
+/// A copy that is being made. Dropping it removes its files.
 #[derive(Debug)]
 pub(super) struct Draft {
     folder: TempDir,
@@ -30,7 +30,7 @@ pub(super) struct Draft {
     spool: PathBuf,
 }
 
-/// What is known of a draft once it has its content.
+/// What is known of a draft that has its content.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Filled {
     pub(super) locked_for: Duration,
@@ -39,7 +39,8 @@ pub(super) struct Filled {
 }
 
 impl Draft {
-    /// Makes room for a copy of `source`: a folder of its own (0700), for a file of the same name.
+    /// Creates a folder for a copy of `source` (0700). The copy's file has the same name as the
+    /// source.
     pub(super) fn create(source: &Path, spool: &Path) -> Result<Self, Error> {
         let folder = tempfile::Builder::new()
             .prefix(PREFIX)
@@ -61,7 +62,7 @@ impl Draft {
         &self.file
     }
 
-    /// Opens it as the target of a copy, empty even if an attempt before had filled it.
+    /// Opens it as the target of a copy. It is empty, even if an earlier attempt had filled it.
     pub(super) fn open_empty(&self) -> Result<Connection, Error> {
         for suffix in CONTENT {
             let file = files::beside(&self.file, suffix);
@@ -73,8 +74,8 @@ impl Draft {
             }
         }
         self.create_file()?;
-        // Neither journal nor sync: a copy that a crash interrupts is of no use to anyone, and
-        // waiting for the disk here would prolong the lock on the source.
+        // There is no journal and no sync. A copy that a crash interrupts is useless, and waiting
+        // for the disk here would prolong the lock on the source.
         let open = || -> Result<Connection, rusqlite::Error> {
             let connection = self.open()?;
             connection.execute_batch("PRAGMA synchronous = OFF; PRAGMA journal_mode = OFF;")?;
@@ -106,12 +107,13 @@ impl Draft {
         })
     }
 
-    /// Rolls back or merges what lies beside the file and sets it to rollback mode, so that it stands
-    /// alone; then lets SQLite check it.
+    /// Rolls back the journal or merges the log beside the file, and sets the file to rollback
+    /// mode. Then the file needs no other. Lets SQLite check it.
     fn clean_and_check(&self) -> Result<Vec<String>, rusqlite::Error> {
         let connection = self.open()?;
         connection.execute_batch("PRAGMA synchronous = OFF")?;
-        // Reads the database: a hot journal is rolled back by this, and a log merged and removed.
+        // This reads the database, so SQLite rolls back a hot journal, or merges a log and removes
+        // it.
         connection.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(()))?;
         connection.query_row("PRAGMA schema_version", [], |_| Ok(()))?;
         let complaints = integrity(&connection);
@@ -119,7 +121,8 @@ impl Draft {
         Ok(complaints)
     }
 
-    /// Sorts an error of SQLite met while copying `source`: a full disk is the spool's.
+    /// Makes an error of SQLite, met while copying `source`, into the variant that fits. A full
+    /// disk is the spool folder's.
     pub(super) fn sort(&self, source: &Path, error: rusqlite::Error) -> Error {
         if error.sqlite_error_code() == Some(ErrorCode::DiskFull) {
             return self.no_space(source);
@@ -127,7 +130,8 @@ impl Draft {
         Error::from_sqlite(source, error)
     }
 
-    /// Sorts an error met while writing the copy `to` of the file `source`.
+    /// Makes an error, met while writing the copy `to` of the file `source`, into the variant that
+    /// fits.
     pub(super) fn sort_write(&self, source: &Path, to: &Path, error: io::Error) -> Error {
         if error.kind() == io::ErrorKind::StorageFull {
             return self.no_space(source);
@@ -144,7 +148,7 @@ impl Draft {
     }
 }
 
-/// Refuses early what would fill the spool folder's disk.
+/// Fails early if the copies would fill the spool folder's disk.
 pub(super) fn check_space(spool: &Path, needed: u64) -> Result<(), Error> {
     let free = free_bytes(spool).map_err(Error::spool(spool))?;
     if free < needed {
@@ -169,7 +173,7 @@ pub(super) fn remove_leftovers(spool: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Checks a file that stands alone, in rollback mode. It is opened for reading only.
+/// Checks a file in rollback mode that has no file beside it. It is opened for reading only.
 pub(super) fn check_file(file: &Path) -> Vec<String> {
     let mode = mode_bytes(file);
     if let Ok(Some(mode)) = mode
@@ -185,15 +189,16 @@ pub(super) fn check_file(file: &Path) -> Vec<String> {
     }
 }
 
-/// The header's versions of writing and reading: 1 is rollback, 2 is a write-ahead log. An empty
-/// file has none.
+/// The header's versions for writing and reading: 1 is rollback mode, 2 is a write-ahead log. An
+/// empty file has none.
 fn mode_bytes(file: &Path) -> io::Result<Option<[u8; 2]>> {
     let mut header = Vec::new();
     File::open(file)?.take(20).read_to_end(&mut header)?;
     Ok(header.last_chunk().copied().filter(|_| header.len() == 20))
 }
 
-/// What SQLite finds wrong, line by line; that it cannot even look is a finding too.
+/// What SQLite finds wrong, line by line. If SQLite cannot check the file at all, that is a line
+/// too.
 fn integrity(connection: &Connection) -> Vec<String> {
     let mut complaints = Vec::new();
     if let Err(error) = check(connection, &mut complaints) {
@@ -203,7 +208,7 @@ fn integrity(connection: &Connection) -> Vec<String> {
     complaints
 }
 
-/// A row of the check may hold many lines, under a heading.
+/// Runs the check. A row of its answer may hold many lines under a heading.
 fn check(connection: &Connection, complaints: &mut Vec<String>) -> Result<(), rusqlite::Error> {
     let mut check = connection.prepare(&format!("PRAGMA integrity_check({COMPLAINTS})"))?;
     let mut rows = check.query([])?;

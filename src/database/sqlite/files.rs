@@ -9,10 +9,10 @@ use std::time::{Duration, SystemTime};
 
 use crate::database::Error;
 
-/// A write gives a file another time than it had, once the clock of its file system has ticked. Kernels tick every
-/// 10 ms at most.
+/// A write is sure to change a file's times once the clock of its file system has ticked since the
+/// write before it. Kernels tick at least every 10 ms.
 const TICK: Duration = Duration::from_millis(10);
-/// The same where times are kept in whole seconds (ext3), or in every second one (FAT).
+/// The tick where times are kept in whole seconds (ext3), or in every second one (FAT).
 const COARSE_TICK: Duration = Duration::from_millis(2_100);
 
 /// Files that were left alone for so long need not be watched for a tick.
@@ -46,19 +46,20 @@ impl Stamp {
         }
     }
 
-    /// The content's time and that of any change, whichever is later.
+    /// The later of the content's time (mtime) and the time of any change (ctime).
     fn latest(&self) -> Option<SystemTime> {
         let (seconds, nanos) = self.modified.max(self.changed);
         let since = Duration::new(u64::try_from(seconds).ok()?, u32::try_from(nanos).ok()?);
         SystemTime::UNIX_EPOCH.checked_add(since)
     }
 
-    /// How long it must have been seen unchanged before a write cannot hide in its times any more.
+    /// How long the file must be seen unchanged. After that, any write changes its times.
     fn tick(&self) -> Duration {
         if self.modified.1 == 0 && self.changed.1 == 0 { COARSE_TICK } else { TICK }
     }
 
-    /// Whether its times alone say that much. Twice the tick, because the clock of a file server may differ a little.
+    /// Whether its times are old enough, so that it need not be watched. They must be older than
+    /// twice the tick, because the clock of a file server may differ a little.
     fn is_settled(&self, now: SystemTime) -> bool {
         let age = |latest| now.duration_since(latest).unwrap_or_default();
         self.latest().is_none_or(|latest| age(latest) >= SETTLED.max(2 * self.tick()))
@@ -74,7 +75,7 @@ pub(super) struct Files {
     pub(super) journal: Option<Stamp>,
     /// The write-ahead log.
     pub(super) log: Option<Stamp>,
-    /// Its index. Connections write to it through shared memory, so that its times say nothing.
+    /// The log's index. Connections write to it through shared memory, so its times say nothing.
     pub(super) log_index: Option<Stamp>,
 }
 
@@ -98,29 +99,30 @@ impl Files {
         [Some(self.main), self.journal, self.log].into_iter().flatten().map(|file| file.len).sum()
     }
 
-    /// Whether SQLite takes the journal, or the log, for something to act on: both when they have content.
+    /// Whether SQLite acts on the journal: it does if the journal has content.
     pub(super) fn has_journal(&self) -> bool {
         self.journal.is_some_and(|file| file.len > 0)
     }
 
-    /// See [`Self::has_journal`].
+    /// Whether SQLite acts on the log: it does if the log has content.
     pub(super) fn has_log(&self) -> bool {
         self.log.is_some_and(|file| file.len > 0)
     }
 
-    /// Whether a file beside the database has another owner, which SQLite would change were it root.
+    /// Whether a file beside the database has another owner. SQLite would change that owner if run
+    /// by root.
     pub(super) fn has_mixed_owners(&self) -> bool {
         let beside = [self.journal, self.log, self.log_index];
         beside.into_iter().flatten().any(|file| file.owner != self.main.owner)
     }
 
-    /// Whether an open file is the one of this stamp.
+    /// Whether `stamp` is of this open file.
     pub(super) fn is_of(file: &fs::File, stamp: &Stamp) -> io::Result<bool> {
         Ok(Stamp::new(&file.metadata()?).inode == stamp.inode)
     }
 
-    /// How long the files must be seen unchanged before a write cannot hide in their times: no time at all if they were
-    /// left alone for long.
+    /// How long the files must be seen unchanged. After that, any write changes their times. Zero
+    /// if they were left alone for long.
     pub(super) fn tick(&self) -> Duration {
         let now = SystemTime::now();
         let all = [Some(self.main), self.journal, self.log];

@@ -1,14 +1,16 @@
 //! A database of a running installation, and how to read it without leaving a trace.
 //!
-//! SQLite writes to a database's folder even when told to open it read-only: it creates a missing
-//! `-wal` and `-shm`, rebuilds a stale `-shm`, run by root gives these files the database's
-//! owner, and deletes what lies beside an empty database. [`LiveDatabase::route`] finds out when it would.
+//! SQLite writes to a database's folder even when told to open the database read-only. It creates a
+//! missing `-wal` and `-shm`, rebuilds a stale `-shm`, and deletes files beside an empty database.
+//! Run by root, it gives `-wal` and `-shm` the database's owner. [`LiveDatabase::route`] finds out
+//! when SQLite would write.
 //!
-//! With `readonly_shm` SQLite only maps an existing `-shm` for reading; when no other connection is
-//! alive it does not trust it and indexes the log in memory. As root it still sets the owner of
-//! `-wal` and `-shm` to what it is, so that their ctime, and nothing else, may move.
-//! One gap is left: a server that shuts down between our look and SQLite's takes its `-wal` along, and
-//! SQLite creates an empty one in its place, which means nothing to anyone. Seafile itself keeps no log.
+//! With `readonly_shm`, SQLite only maps an existing `-shm` for reading. If no other connection is
+//! alive, it does not trust the `-shm` and indexes the log in memory. As root it still sets the
+//! owner of `-wal` and `-shm` to the owner that they have, which may change their ctime and nothing
+//! else. One gap is left. A server that shuts down between our look and SQLite's takes its `-wal`
+//! along. SQLite then creates an empty `-wal`, which means nothing to anyone. Seafile itself keeps
+//! no log.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -26,10 +28,12 @@ use super::look::Look;
 use super::{Reason, Setback};
 use crate::database::Error;
 
-/// How often a busy database is tried. SQLite's own handler soon waits 100 ms between tries, and seldom
-/// meets the gap between two commits of a server that writes all the time to a slow disk.
+/// Pause between two tries to lock a busy database. SQLite's own handler soon waits 100 ms between
+/// tries. It then seldom meets the gap between two commits of a server that writes all the time to
+/// a slow disk.
 const POLL: Duration = Duration::from_millis(2);
-/// What SQLite says where the file system refuses any lock. It takes ENOLCK for a lock of somebody else.
+/// SQLite's errors where the file system refuses any lock. SQLite takes ENOLCK for a lock of
+/// somebody else.
 const LOCK_FAILURES: [i32; 4] = [
     ffi::SQLITE_IOERR_LOCK,
     ffi::SQLITE_IOERR_RDLOCK,
@@ -48,11 +52,12 @@ pub(super) struct LiveDatabase {
 /// How a database can be read without writing beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Route {
-    /// By SQLite, where it is, as of one moment of its write-ahead log. That keeps nobody from writing.
+    /// SQLite reads it in place, as of one moment of its write-ahead log. That keeps nobody from
+    /// writing.
     Log,
-    /// By its files. SQLite can lock it if nothing else helps.
+    /// Its files are copied. SQLite can lock it if nothing else helps.
     Files,
-    /// By its files only: SQLite would write beside it.
+    /// Its files are copied without any lock, because SQLite would write beside it.
     FilesOnly,
 }
 
@@ -64,7 +69,7 @@ pub(super) struct LockedView {
 }
 
 impl LiveDatabase {
-    /// Looks for it; it must be an ordinary file.
+    /// Finds a database, which must be an ordinary file.
     pub(super) fn find(path: &Path) -> Result<Self, Error> {
         let path = fs::canonicalize(path).map_err(Error::unreadable(path))?;
         let total_len = Files::look(&path)?.total_len();
@@ -76,12 +81,12 @@ impl LiveDatabase {
         &self.path
     }
 
-    /// Bytes of the database with its journal and log: what a copy takes at most.
+    /// Bytes of the database with its journal and log. A copy takes no more.
     pub(super) fn total_len(&self) -> u64 {
         self.total_len
     }
 
-    /// The error for a database that was not to be had in all that time.
+    /// The error for a database that could not be copied in all that time.
     pub(super) fn gave_up(&self, reason: Reason, waited: Duration) -> Error {
         let file = self.path.clone();
         match reason {
@@ -107,7 +112,8 @@ impl LiveDatabase {
         })
     }
 
-    /// Begins to read it in place, if possible at all before `until`. `at` names it in a setback.
+    /// Begins to read it in place. Tries again until `until` while it is busy. `at` is its
+    /// position, for a setback.
     pub(super) fn lock(&self, at: usize, until: Instant) -> Result<LockedView, Setback> {
         self.begin(until).map_err(|error| self.sort(at, error))
     }
@@ -130,12 +136,13 @@ impl LiveDatabase {
         Ok(LockedView { connection, path: self.path.clone(), since: Instant::now() })
     }
 
-    /// What an error of [`Self::begin`] means.
+    /// Makes an error of [`Self::begin`] into a setback.
     fn sort(&self, at: usize, error: rusqlite::Error) -> Setback {
         let reason = match (error.sqlite_error_code(), error.sqlite_extended_error_code()) {
             (_, Some(code)) if LOCK_FAILURES.contains(&code) => Reason::NoLocks,
-            // A crash left a journal to be rolled back. Also seen, wrongly, when a server ends its transaction at the
-            // very moment that SQLite looks for a journal. Its files are copied once they hold still.
+            // A crash left a journal that has to be rolled back. SQLite also says so, wrongly, if a
+            // server ends its transaction at the very moment when SQLite looks for a journal. The
+            // files are copied once they hold still.
             (_, Some(ffi::SQLITE_READONLY_ROLLBACK)) => Reason::Changing,
             (Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen), _) => Reason::NotInPlace,
             (Some(code), _) if is_busy(code) => Reason::Busy,
@@ -152,7 +159,7 @@ impl LockedView {
         self.since.elapsed()
     }
 
-    /// Copies every page of a database with a write-ahead log. `at` names the database in a setback.
+    /// Copies every page of a database with a write-ahead log. `at` is its position, for a setback.
     pub(super) fn copy_log_into(
         self,
         at: usize,
@@ -184,7 +191,7 @@ fn is_busy(code: ErrorCode) -> bool {
     )
 }
 
-/// SQLite's name for an absolute path, so that it never writes to a `-shm`.
+/// The URI for an absolute path that keeps SQLite from ever writing to a `-shm`.
 fn read_only_uri(path: &Path) -> String {
     let mut uri = String::from("file://");
     for &byte in path.as_os_str().as_bytes() {

@@ -1,6 +1,6 @@
-//! Which locks other programs hold on a database, asked without taking any.
+//! Asks which locks other programs hold on a database, without taking any.
 //!
-//! Locks of this very process are not seen: POSIX tells a process only of those of others.
+//! Locks of this process itself are not seen: POSIX tells a process only about locks of others.
 
 use std::fs::File;
 
@@ -26,10 +26,11 @@ pub(super) enum Writer {
     Unknown,
 }
 
-/// Looks who writes to an open database.
+/// Finds out what other programs do with an open database.
 pub(super) fn writer(database: &File) -> Writer {
     let ask = || -> Result<Writer, Errno> {
-        // In the order in which a writer takes them, last first: one that goes on meanwhile is seen.
+        // A writer takes these locks in the opposite order. So a writer that goes on to its next
+        // lock meanwhile is seen.
         if is_locked(database, SHARED, SHARED_BYTES)? || is_locked(database, PENDING, 1)? {
             return Ok(Writer::Writes);
         }

@@ -1,10 +1,11 @@
-//! What can be told about a database without a lock, and when two looks prove that nothing was written between.
+//! Looks at a database without a lock. Two looks can prove that nothing was written between them.
 //!
-//! SQLite changes a database in place, and only after it has saved the old pages in a journal, except where the
-//! journal is in memory or off. So a file can be *in the middle* of a change. Then a journal lies beside it, or the
-//! writer holds a lock. A file that is not in the middle of a change at the first look is whole, and it is still the
-//! same at the second look if its length, inode, times and header are: each commit adds one to the header's change
-//! counter. Times prove something only once the clock has ticked since the last write ([`settle`]).
+//! SQLite changes a database in place. Before that it saves the old pages in a journal, unless the
+//! journal is in memory or off. So a file can be *in the middle* of a change. Then a journal lies
+//! beside it, or the writer holds a lock. A file that is not in the middle of a change at the first
+//! look is whole. At the second look it is still the same if its length, inode, times and header
+//! are: each commit adds one to the header's change counter. Times prove something only once the
+//! clock has ticked since the last write ([`settle`]).
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -37,12 +38,12 @@ pub(super) struct Look {
 impl Look {
     /// Looks at the database at `path`. Opens and closes it, which drops this process's locks on it.
     pub(super) fn take(path: &Path) -> Result<Self, Error> {
-        // Opened anew each time: NFS asks the server for a file's times then.
+        // The file is opened anew each time, because NFS then asks the server for the file's times.
         let main = File::open(path).map_err(Error::unreadable(path))?;
         let files = Files::look(path)?;
         let header = read_header(&main).map_err(Error::unreadable(path))?;
-        // After the times. A write that had begun before them still holds its lock, and one that begins later
-        // changes them.
+        // Locks are asked for after the times. A write that had begun before the times were read
+        // still holds its lock. A write that begins later changes the times.
         let has_live_journal = has_live_journal(path, &files)?;
         let writer = locks::writer(&main);
         Ok(Self { files, header, writer, has_live_journal })
@@ -74,8 +75,9 @@ impl Look {
         self.writer != Writer::Unknown
     }
 
-    /// Whether the journal belongs to the content: its writer is gone, or cannot be told. Rolling back the journal of
-    /// a transaction that has written nothing yet changes nothing.
+    /// Whether the journal belongs to the content: its writer is gone, or the file system cannot
+    /// tell. If a transaction is running and has written nothing yet, rolling back its journal
+    /// changes nothing.
     pub(super) fn needs_journal(&self) -> bool {
         self.has_live_journal && matches!(self.writer, Writer::Nobody | Writer::Unknown)
     }
@@ -85,7 +87,8 @@ impl Look {
         self.files.has_log()
     }
 
-    /// Whether a copy of what is needed, made after the look `earlier` and before this one, is whole.
+    /// Whether a copy of the content is whole that was made after the look `earlier` and before
+    /// this one.
     pub(super) fn proves_since(&self, earlier: &Self) -> bool {
         let content = |look: &Self| {
             (look.files.main, look.files.log, look.needs_journal().then_some(look.files.journal))
@@ -97,7 +100,8 @@ impl Look {
     }
 }
 
-/// Looks until nobody writes and no later write can hide in the times; `None` if that was not to be had before `until`.
+/// Looks until nobody writes and any later write must change the times; `None` if that did not
+/// happen before `until`.
 pub(super) fn settle(path: &Path, until: Instant) -> Result<Option<Look>, Error> {
     let mut first = Look::take(path)?;
     let mut since = Instant::now();
@@ -120,7 +124,7 @@ pub(super) fn settle(path: &Path, until: Instant) -> Result<Option<Look>, Error>
     }
 }
 
-/// Looks until nobody writes to the file; `false` if that was not before `until`.
+/// Looks until nobody writes to the file; `false` if somebody still does at `until`.
 pub(super) fn wait_until_free(path: &Path, until: Instant) -> Result<bool, Error> {
     while Look::take(path)?.is_written_to() {
         if Instant::now() >= until {
@@ -131,7 +135,7 @@ pub(super) fn wait_until_free(path: &Path, until: Instant) -> Result<bool, Error
     Ok(true)
 }
 
-/// What the header says of an open file, as far as it reaches.
+/// Reads the header of an open file, which may be shorter than a header.
 pub(super) fn read_header(main: &File) -> io::Result<Vec<u8>> {
     use std::os::unix::fs::FileExt as _;
     let mut header = vec![0; HEADER_BYTES];
@@ -148,8 +152,8 @@ pub(super) fn read_header(main: &File) -> io::Result<Vec<u8>> {
     Ok(header)
 }
 
-/// Whether there is a journal that SQLite would act on. One that ends with a transaction but stays
-/// (`journal_mode = PERSIST`) begins with zeros.
+/// Whether there is a journal that SQLite would act on. A journal that stays after its transaction
+/// has ended (`journal_mode = PERSIST`) begins with zeros.
 fn has_live_journal(path: &Path, files: &Files) -> Result<bool, Error> {
     if !files.has_journal() {
         return Ok(false);
@@ -188,11 +192,11 @@ mod tests {
             assert!(!after.proves_since(&before), "{suffix} grew");
             before = after;
         }
-        // The change counter alone, as where the clock stood still.
+        // Only the change counter differs, as if the clock had stood still.
         let mut counted = before.clone();
         counted.header[27] += 1;
         assert!(!counted.proves_since(&before));
-        // A journal that has ended its transaction belongs to nothing.
+        // A journal whose transaction has ended does not belong to the content.
         fs::write(files::beside(&path, files::JOURNAL), [0; 50]).unwrap();
         let ended = Look::take(&path).unwrap();
         assert!(before.needs_journal() && !ended.needs_journal() && !ended.proves_since(&before));

@@ -1,16 +1,17 @@
 //! Makes one file equal to another, and moves as few bytes as that takes.
 //!
-//! Most calls find a copy that is a fraction of a second old. Then only reading costs anything, which happens while a
-//! lock is held at worst: both files come from memory, and several threads compare them.
+//! Most calls find a copy that is a fraction of a second old. Then only reading costs anything. At
+//! worst a lock is held meanwhile, so it must be quick: both files come from memory, and several
+//! threads compare them.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::thread;
 
-/// Compared at once. Two of these fit into the cache of one core.
+/// So many bytes are compared at once. Two such chunks fit into the cache of one core.
 const CHUNK_BYTES: usize = 128 << 10;
-/// What a thread must have to do to be worth its start.
+/// A thread is worth its start if it has so many bytes to compare.
 const THREAD_BYTES: u64 = 32 << 20;
 /// More threads only wait for memory.
 const MOST_THREADS: u64 = 4;
@@ -24,7 +25,7 @@ pub(super) enum MirrorError {
     Write(io::Error),
 }
 
-/// Makes `copy` equal to `original`, as far as that holds still.
+/// Makes `copy` equal to `original`, if nobody writes to `original` meanwhile.
 pub(super) fn mirror(original: &File, copy: &File) -> Result<(), MirrorError> {
     let len = original.metadata().map_err(MirrorError::Read)?.len();
     if copy.metadata().map_err(MirrorError::Write)?.len() != len {

@@ -1,13 +1,15 @@
 //! Consistent private copies of SQLite databases, taken while Seafile's server writes to them.
 //!
-//! Seafile's server has no busy timeout: as long as somebody holds a lock for reading on a database in rollback mode,
-//! its commits fail at once. So [`copy_all`] copies without any lock, and proves by a look before and a look after that
-//! nobody wrote meanwhile (`look`, `still`). Only a database that is written to all the time is locked in the end,
-//! and only to take what differs from the copy that is there already. A write-ahead log is read as of one moment by
-//! SQLite itself, which keeps nobody out. With no lock held, the copies are then cleaned up, checked and hashed.
+//! Seafile's server has no busy timeout: its commits fail at once while somebody holds a lock for
+//! reading on a database in rollback mode. So [`copy_all`] copies without any lock. It looks at a
+//! database before and after the copy, and these two looks prove that nobody wrote meanwhile
+//! (`look`, `still`). A database that somebody writes to all the time is locked in the end, but
+//! only while the copy takes what still differs. SQLite itself reads a write-ahead log as of one
+//! moment, and that keeps nobody from writing. Once no lock is held, the copies are cleaned up,
+//! checked and hashed.
 //!
-//! Nothing is ever written into the installation. A journal left by a crash, or a write-ahead log without its index, is
-//! copied with its database and recovered in the spool folder.
+//! Nothing is ever written into the installation. A journal left by a crash, or a write-ahead log
+//! without its index, is copied with its database and recovered in the spool folder.
 //!
 //! POSIX drops all of a process's locks on a file when *any* descriptor of that file is closed. So
 //! nothing else in this process may open the databases while a copy runs; calls of [`copy_all`]
@@ -44,7 +46,7 @@ const POLL: Duration = Duration::from_millis(2);
 /// A SQLite database of an installation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SqliteSource {
-    /// What it is to the installation; only handed on to the copy.
+    /// Its role in the installation. It is only passed on to the copy.
     pub role: String,
     /// Where it is.
     pub path: PathBuf,
@@ -52,7 +54,7 @@ pub struct SqliteSource {
 
 /// A private copy: one file in rollback mode, without any file beside it.
 ///
-/// An unchanged database gives identical bytes each time (of one version of SQLite). The file and
+/// An unchanged database gives identical bytes each time (with one version of SQLite). The file and
 /// its folder are removed when this is dropped.
 #[derive(Debug)]
 pub struct SqliteCopy {
@@ -78,32 +80,34 @@ pub struct SqliteCopy {
     _folder: tempfile::TempDir,
 }
 
-/// Copies databases as of one moment. Seafile's own comes first in the order given, so that no library names a user
-/// that a later copy lacks.
+/// Copies databases as of one moment. Seafile's own comes first in the order given, so that no
+/// library names a user that a later copy lacks.
 ///
 /// Copies go to fresh folders (0700) in `spool`, which must exist and be private. Damage that does not keep
 /// SQLite from copying is reported in [`SqliteCopy::integrity`] and is no error.
 ///
 /// # Errors
 ///
-/// [`Error::Busy`] or [`Error::Changing`] after a minute, [`Error::NoLocks`] after some seconds, [`Error::NoSpace`]
-/// before anything is copied, and whatever keeps one of the databases from being read. No copies are left then.
+/// [`Error::Busy`] or [`Error::Changing`] after a minute, [`Error::NoLocks`] after some seconds,
+/// and [`Error::NoSpace`] before anything is copied. Other errors if one of the databases cannot be
+/// read. After an error no copies are left.
 pub fn copy_all(sources: &[SqliteSource], spool: &Path) -> Result<Vec<SqliteCopy>, Error> {
     copy_all_within(sources, spool, PATIENCE)
 }
 
-/// Lets SQLite check a copy that nobody writes to, such as a dump taken out of a repository. Returns
-/// what [`SqliteCopy::integrity`] would be: nothing, if it is sound.
+/// Lets SQLite check a copy that nobody writes to, such as a dump taken out of a repository.
+/// Returns complaints as in [`SqliteCopy::integrity`]: none if the copy is sound.
 pub fn check_copy(file: &Path) -> Vec<String> {
     draft::check_file(file)
 }
 
-/// Whether a database could be copied now: it is there, is a database, and nobody is in the middle of writing to it.
-/// Takes no lock and writes nothing. Returns the bytes that a copy takes at most.
+/// Checks whether a database could be copied now: the file exists, is a database, and nobody is in
+/// the middle of writing to it. Takes no lock and writes nothing. Returns how many bytes a copy
+/// takes at most.
 ///
 /// # Errors
 ///
-/// [`Error::Busy`] after `patience`, and whatever keeps it from being read.
+/// [`Error::Busy`] after `patience`. Other errors if it cannot be read.
 pub fn probe(source: &SqliteSource, patience: Duration) -> Result<u64, Error> {
     let database = LiveDatabase::find(&source.path)?;
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -124,7 +128,8 @@ pub fn probe(source: &SqliteSource, patience: Duration) -> Result<u64, Error> {
     }
 }
 
-/// Removes what killed runs left in a spool folder. Only for who knows that no other run uses it.
+/// Removes what killed runs left in a spool folder. The caller must know that no other run uses the
+/// folder.
 pub fn remove_leftovers(spool: &Path) -> Result<(), Error> {
     draft::remove_leftovers(spool)
 }
@@ -147,25 +152,25 @@ fn copy_all_within(
         .collect()
 }
 
-/// Why one attempt led to nothing.
+/// Why one attempt to copy failed.
 #[derive(Debug)]
 enum Setback {
-    /// The database at this position is not to be had at the moment.
+    /// The database at this position cannot be copied at the moment.
     Wait { at: usize, reason: Reason },
-    /// There is no point in trying again.
+    /// Another attempt would fail too.
     Failed(Error),
 }
 
-/// Why a database is not to be had at the moment.
+/// Why a database cannot be copied at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reason {
     /// Another program keeps it locked.
     Busy,
-    /// It changed just before it was copied, or meanwhile.
+    /// It changed just before or while it was copied.
     Changing,
-    /// The file system gives no locks, and it changed meanwhile.
+    /// The file system gives no locks, and the database changed while it was copied.
     NoLocks,
-    /// SQLite cannot read it where it is.
+    /// SQLite cannot read it in place.
     NotInPlace,
 }
 

@@ -1,9 +1,10 @@
-//! The copy of one database by its files: without a lock as long as nobody writes, and brought up to date under a lock
-//! if somebody writes all the time.
+//! Copies the files of one database: without a lock as long as nobody writes, and at last under a
+//! lock if somebody writes all the time.
 //!
-//! Each pass makes the copy equal to the files. The first pass copies everything, later ones only what differs. A pass
-//! counts if two looks, one before and one after it, prove that nobody wrote meanwhile ([`super::look`]). Under a lock
-//! for reading nobody can write, so a pass counts at once. It is short then, because a pass before it has done the work.
+//! Each pass makes the copy equal to the files. The first pass copies everything, later ones only
+//! what differs. A pass counts if two looks, one before and one after it, prove that nobody wrote
+//! meanwhile ([`super::look`]). Under a lock for reading nobody can write, so a pass counts at
+//! once. It is short then, because earlier passes have done most of the work.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -21,7 +22,8 @@ use crate::database::Error;
 
 /// How long one pass waits for a database to be left alone.
 const SETTLE: Duration = Duration::from_millis(250);
-/// So many passes cost no patience. A pass over a very large database takes longer than all of it.
+/// The time of so many passes does not count as waiting. One pass over a very large database takes
+/// longer than all the patience.
 const FREE_PASSES: u32 = 8;
 
 /// A copy by files that is being made.
@@ -30,9 +32,9 @@ pub(super) struct StillCopy<'a> {
     draft: &'a Draft,
     /// The main file, kept open while a lock is held: closing it would drop the lock.
     main: Option<File>,
-    /// The look that the copy is equal to, if that is proved.
+    /// The look at which the database was equal to the copy, if that is proved.
     proved: Option<Look>,
-    /// Whether the database did not hold still for a moment when it was last waited for.
+    /// Whether the database was never still during the last wait for it.
     is_restless: bool,
     passes: u32,
     /// How long the first passes took.
@@ -52,7 +54,8 @@ impl<'a> StillCopy<'a> {
         }
     }
 
-    /// How much time was spent on copying instead of waiting. Only the first passes count, so that there is an end.
+    /// How much time was spent on copying instead of waiting. Only the first passes count, so that
+    /// there is an end.
     pub(super) fn copying(&self) -> Duration {
         self.copying
     }
@@ -62,12 +65,13 @@ impl<'a> StillCopy<'a> {
         self.proved.is_some()
     }
 
-    /// Whether passes without a lock are of no use: somebody writes at every moment.
+    /// Whether passes without a lock are useless, because somebody writes at every moment.
     pub(super) fn is_restless(&self) -> bool {
         self.is_restless
     }
 
-    /// Proves the copy without a lock, or says why that was not possible. The copy is nearly up to date in either case.
+    /// Updates the copy without a lock and proves it, or says why that was not possible. The copy
+    /// is nearly up to date in either case.
     pub(super) fn prove(&mut self, until: Instant) -> Result<Option<Reason>, Error> {
         if self.proved.is_some() && self.recheck()? {
             return Ok(None);
@@ -100,7 +104,7 @@ impl<'a> StillCopy<'a> {
         }))
     }
 
-    /// Whether the copy is what the database is now; forgets the proof if not.
+    /// Whether the copy is still equal to the database. If not, forgets the proof.
     pub(super) fn recheck(&mut self) -> Result<bool, Error> {
         let Some(proved) = &self.proved else {
             return Ok(false);
@@ -157,7 +161,8 @@ impl<'a> StillCopy<'a> {
         })
     }
 
-    /// Brings the copy up to date while `lock` keeps writers out, and lets it go. `at` names the database in a setback.
+    /// Updates the copy while `lock` keeps writers out, and releases the lock. `at` is the
+    /// database's position, for a setback.
     pub(super) fn finish_locked(&self, at: usize, lock: LockedView) -> Result<Filled, Setback> {
         let Some(main) = &self.main else {
             return Err(Setback::Wait { at, reason: Reason::Changing });
@@ -173,7 +178,7 @@ impl<'a> StillCopy<'a> {
         // Some network file systems only pretend to lock.
         let is_still = is_same_file && main_now()? == before;
         let locked_for = lock.release();
-        // A journal or log of an earlier pass is none of this content.
+        // A journal or log of an earlier pass does not belong to this content.
         for suffix in [files::LOG, files::JOURNAL] {
             remove(&files::beside(self.draft.file(), suffix))?;
         }
@@ -183,7 +188,7 @@ impl<'a> StillCopy<'a> {
         Ok(Filled { locked_for, recovered_journal: false, wal: false })
     }
 
-    /// What is known of a copy that was proved; `None` if it was not.
+    /// What is known of the copy if it is proved; `None` if it is not.
     pub(super) fn finish(&self) -> Option<Filled> {
         let look = self.proved.as_ref()?;
         Some(Filled {

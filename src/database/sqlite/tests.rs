@@ -1,4 +1,5 @@
-//! Every state in which a database can be found, and that each leaves the source as it was.
+//! Copies databases in every state in which they can be found. Each copy leaves the source as it
+//! was.
 
 #![expect(clippy::disallowed_methods, reason = "tests lay out files that need not last")]
 
@@ -43,7 +44,7 @@ impl Place {
         self.folder.path().join(name)
     }
 
-    /// Copies one database, and asserts that its folder is afterwards what it was before.
+    /// Copies one database, and asserts that its folder is the same afterwards.
     fn copy(&self, name: &str) -> Result<SqliteCopy, Error> {
         let before = listing(self.folder.path());
         let copied =
@@ -135,7 +136,7 @@ fn wal(db: &Connection) {
     db.execute_batch("PRAGMA wal_autocheckpoint = 0").unwrap();
 }
 
-/// Copies files as a crash of the machine's server process would leave them.
+/// Copies files, as a crash of the server's process would leave them.
 fn crash(from: &Path, to: &Path, suffixes: &[&str]) {
     for suffix in suffixes {
         let name = |path: &Path| format!("{}{suffix}", path.display());
@@ -143,7 +144,7 @@ fn crash(from: &Path, to: &Path, suffixes: &[&str]) {
     }
 }
 
-/// A copy is one private file in rollback mode.
+/// Asserts that a copy is one private file in rollback mode.
 fn assert_clean(copy: &SqliteCopy) {
     let folder = copy.file.parent().unwrap();
     assert_eq!(fs::read_dir(folder).unwrap().count(), 1, "something lies beside the copy");
@@ -175,11 +176,11 @@ fn child_command(test: &str, folder: &Path, as_nobody: bool) -> Command {
     command
 }
 
-/// Another process that has done something with a database and keeps its locks.
+/// Another process that has run SQL on a database and keeps its locks.
 struct Holder(Killed);
 
 impl Holder {
-    /// Runs SQL in another process; comes back when it is done there.
+    /// Runs SQL in another process, and returns once it is done there.
     fn begin(place: &Place, database: &str, sql: &str) -> Self {
         let own = tempfile::tempdir_in(place.spool.path()).unwrap();
         fs::write(own.path().join("database"), place.path(database).to_str().unwrap()).unwrap();
@@ -271,7 +272,7 @@ fn an_unchanged_database_gives_the_same_bytes() {
     // A server that only reads, and one that starts and stops, change nothing.
     rows(&sources[0].path);
     assert_eq!(hashes(), hashes());
-    // Another row does.
+    // A new row changes the bytes.
     let before = hashes();
     let db = Connection::open(&sources[0].path).unwrap();
     db.execute("INSERT INTO GarbageRepos VALUES ('x')", []).unwrap();
@@ -342,7 +343,7 @@ fn a_wal_database_at_rest_is_copied() {
     assert!(copy.wal);
 }
 
-/// Leaves `a.db` with a hot journal: 3000 rows changed half-way, the old state was 3000 rows.
+/// Leaves `a.db` with a hot journal: a transaction that changes 3000 rows was cut off half-way.
 fn hot_journal(place: &Place) {
     let db = create(&place.path("live.db"), 3000);
     db.execute_batch(
@@ -393,7 +394,7 @@ fn files_beside_an_empty_database_are_not_deleted() {
     }
 }
 
-/// SQLite run by root would give them to the database's owner.
+/// SQLite, run by root, would give these files to the database's owner.
 #[test]
 fn files_beside_keep_their_owner() {
     let place = Place::new();
@@ -412,7 +413,8 @@ fn a_database_that_sqlite_cannot_lock_and_that_changes_is_given_up() {
     let place = Place::new();
     hot_journal(&place);
     let journal = fs::OpenOptions::new().append(true).open(place.path("a.db-journal")).unwrap();
-    // So young that it may be written to at this very moment, and there is no time to see whether it is.
+    // The file is so young that somebody may be writing to it at this very moment, and there is no
+    // time to find out.
     let later = SystemTime::now() + Duration::from_hours(1);
     journal.set_modified(later).unwrap();
     let result = copy_all_within(&[place.source("a.db")], place.spool.path(), Duration::ZERO);

@@ -1,8 +1,9 @@
 //! Copies several databases as of one moment.
 //!
-//! The first rounds take no lock. A round proves copy after copy, then looks at all of them again: if none has changed
-//! since its own proof, they all show the moment before that last look. Only the databases that somebody writes to all
-//! the time are locked in later rounds. The others are looked at again while the locks are held.
+//! The first rounds take no lock. A round proves copy after copy, then looks at all databases
+//! again. If none has changed since its own proof, all copies show the moment before that last
+//! look. Later rounds lock only the databases that somebody writes to all the time. They look at
+//! the others again while the locks are held.
 
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -17,16 +18,17 @@ use super::still::StillCopy;
 use super::{Reason, Setback};
 use crate::database::Error;
 
-/// For so long, and for so many rounds at least, no lock is taken.
+/// At least so many rounds take no lock, and for so long.
 const UNLOCKED: (u32, Duration) = (20, Duration::from_secs(5));
-/// The same where somebody writes at every moment.
+/// As [`UNLOCKED`], if somebody writes to a database at every moment.
 const UNLOCKED_RESTLESS: (u32, Duration) = (4, Duration::from_secs(1));
 /// How long the first lock may be held while the other databases are being locked.
 const GATHERING: Duration = Duration::from_millis(100);
 /// Pause before everything is tried again.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Serialises what opens live databases in this process (see the words on POSIX locks in [`super`]).
+/// Only its holder opens live databases in this process (see the words on POSIX locks in
+/// [`super`]).
 pub(super) static ALONE: Mutex<()> = Mutex::new(());
 
 /// One of the databases.
@@ -34,16 +36,16 @@ struct Member<'a> {
     database: &'a LiveDatabase,
     draft: &'a Draft,
     still: StillCopy<'a>,
-    /// SQLite could not read it where it is.
+    /// Whether SQLite has failed to read it in place.
     is_refused: bool,
     route: Route,
 }
 
-/// A database of which SQLite has begun to read.
+/// What a round holds of a database once it has copied without locks.
 enum View {
     /// The copy is proved, and nothing is locked.
     Proved,
-    /// Writers are kept out.
+    /// SQLite keeps writers out.
     Locked(LockedView),
     /// One moment of a write-ahead log, and the file that becomes the copy.
     Log(LockedView, Connection),
@@ -56,8 +58,8 @@ struct Waiting {
 }
 
 impl Waiting {
-    /// When patience ends. Time that went into copying is no waiting: else a database that takes longer to copy than
-    /// patience lasts would have one attempt at its lock.
+    /// When patience ends. Time spent on copying does not count as waiting. Otherwise a database
+    /// that takes longer to copy than patience lasts would have only one attempt at its lock.
     fn deadline(&self, members: &[Member<'_>]) -> Instant {
         let copying = members.iter().map(|member| member.still.copying());
         self.begun + self.patience + copying.sum::<Duration>()
@@ -104,26 +106,28 @@ pub(super) fn fill(
     }
 }
 
-/// Waits for a writer without holding any lock: else the server would be kept out of its other databases meanwhile.
+/// Waits until a writer is done. No lock is held meanwhile, which would keep the server out of its
+/// other databases.
 fn wait_until_free(database: &LiveDatabase, deadline: Instant) -> Result<(), Error> {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     look::wait_until_free(database.path(), deadline).map(drop)
 }
 
-/// Whether nobody writes to a database at some moment of the next ones.
+/// Waits for a moment when nobody writes to a database, but only for a short time. Returns whether
+/// there was one.
 fn is_free_soon(database: &LiveDatabase, deadline: Instant) -> Result<bool, Error> {
     let until = deadline.min(Instant::now() + GATHERING);
     look::wait_until_free(database.path(), until)
 }
 
-/// One attempt.
+/// Makes one attempt to copy all databases.
 fn round(
     members: &mut [Member<'_>],
     may_lock: bool,
     waiting: &Waiting,
 ) -> Result<Vec<Filled>, Setback> {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    // Before any lock: this opens the files, and closing them would drop our locks.
+    // This comes before any lock. It opens the files, and closing them would drop our locks.
     prove_all(members, may_lock, waiting)?;
     let deadline = waiting.deadline(members);
     let views = begin_all(members, deadline)?;
@@ -136,7 +140,8 @@ fn round(
     finish_all(members, views)
 }
 
-/// Copies without locks. A setback where a copy is not proved and cannot or must not be locked.
+/// Copies without locks. Returns a setback if a copy is not proved, and its database cannot or must
+/// not be locked.
 fn prove_all(members: &mut [Member<'_>], may_lock: bool, waiting: &Waiting) -> Result<(), Setback> {
     let mut setback = None;
     for at in 0..members.len() {
@@ -153,7 +158,7 @@ fn prove_all(members: &mut [Member<'_>], may_lock: bool, waiting: &Waiting) -> R
             let can_lock = member.route == Route::Files
                 && match reason {
                     Reason::NoLocks => false,
-                    // No other database is locked as long as this one is not to be had.
+                    // While somebody writes to this database, no other one must be locked.
                     Reason::Busy => {
                         may_lock && is_free_soon(member.database, waiting.deadline(members))?
                     }
@@ -167,8 +172,8 @@ fn prove_all(members: &mut [Member<'_>], may_lock: bool, waiting: &Waiting) -> R
     setback.map_or(Ok(()), Err)
 }
 
-/// Begins to read the databases that are not proved. The first lock may be waited for until the deadline, others only
-/// briefly, since one is held by then.
+/// Begins to read the databases that are not proved. It may wait for the first lock until the
+/// deadline. It waits only briefly for the others, since one lock is held by then.
 fn begin_all(members: &mut [Member<'_>], deadline: Instant) -> Result<Vec<View>, Setback> {
     let mut views = Vec::with_capacity(members.len());
     let mut until = deadline;
@@ -189,7 +194,7 @@ fn begin_all(members: &mut [Member<'_>], deadline: Instant) -> Result<Vec<View>,
     Ok(views)
 }
 
-/// Brings copies up to date, those that keep writers out first, and in the order of the databases.
+/// Finishes the copies, in the order of the databases. Those that keep writers out come first.
 fn finish_all(members: &[Member<'_>], views: Vec<View>) -> Result<Vec<Filled>, Setback> {
     let mut filled: Vec<Option<Filled>> = vec![None; members.len()];
     let mut logs = Vec::new();
@@ -214,7 +219,8 @@ mod tests {
 
     use super::*;
 
-    /// A pass over a very large database takes longer than all patience, which is for waiting.
+    /// One pass over a very large database takes longer than all the patience, which is meant for
+    /// waiting.
     #[test]
     fn time_that_copying_takes_is_no_waiting() {
         let folder = tempfile::tempdir().unwrap();
@@ -241,7 +247,7 @@ mod tests {
             assert!(still.copying() > Duration::ZERO);
             let deadline = waiting.deadline(&members);
             assert_eq!(deadline, whole + members[0].still.copying());
-            // There is an end all the same.
+            // Waiting still has an end.
             assert_eq!(deadline > last, pass <= 8, "pass {pass}");
             last = deadline;
         }

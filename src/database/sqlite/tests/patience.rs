@@ -1,4 +1,4 @@
-//! A copy ends, also where SQLite refuses to open what files show.
+//! A copy ends, even if SQLite refuses to open a file that can be read.
 
 use std::sync::mpsc::{RecvTimeoutError, channel};
 
@@ -7,13 +7,13 @@ use super::*;
 /// No copy of these tests may take longer.
 const LIMIT: Duration = Duration::from_mins(1);
 
-/// Copies, and fails the test where that does not end.
+/// Copies a database, and fails the test if that does not end.
 fn copy_within(source: SqliteSource, patience: Duration) -> Result<(), Error> {
     let (send, receive) = channel();
     thread::spawn(move || {
         let spool = tempfile::tempdir().unwrap();
         let copied = copy_all_within(&[source], spool.path(), patience);
-        // Nobody waits for it any more where it took too long.
+        // Nobody receives this if it took too long.
         let _ = send.send(copied.map(|copies| assert_clean(&copies[0])));
     });
     match receive.recv_timeout(LIMIT) {
@@ -23,7 +23,7 @@ fn copy_within(source: SqliteSource, patience: Duration) -> Result<(), Error> {
     }
 }
 
-/// SQLite refuses to open a path of more than 512 bytes; files can be read there all the same.
+/// SQLite refuses to open a path of more than 512 bytes. Files can still be read there.
 fn too_deep_for_sqlite(place: &Place) -> SqliteSource {
     let mut folder = place.folder.path().to_owned();
     while folder.as_os_str().len() < 600 {
@@ -42,13 +42,14 @@ fn a_database_that_sqlite_refuses_is_copied_by_its_files_or_given_up() {
     let opened = Connection::open_with_flags(&source.path, OpenFlags::SQLITE_OPEN_READ_ONLY);
     assert!(opened.is_err(), "SQLite can open it: nothing is tested");
     copy_within(source.clone(), Duration::from_secs(20)).unwrap();
-    // So young that it may be written to at this very moment, and there is no time to see whether it is.
+    // The file is so young that somebody may be writing to it at this very moment, and there is no
+    // time to find out.
     let file = fs::OpenOptions::new().append(true).open(&source.path);
     let file = file.unwrap();
     let later = SystemTime::now() + Duration::from_hours(1);
     file.set_modified(later).unwrap();
     let error = copy_within(source.clone(), Duration::ZERO).unwrap_err();
     assert!(matches!(error, Error::Changing { .. }), "{error}");
-    // With time it is seen to hold still.
+    // With more time, the copy sees that the file holds still.
     copy_within(source, Duration::from_secs(20)).unwrap();
 }

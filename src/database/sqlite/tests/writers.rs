@@ -1,4 +1,5 @@
-//! Copies beside processes that write, in every mode of journals, and that are killed while they write.
+//! Copies databases while other processes write to them, in every journal mode, and after such
+//! processes were killed.
 
 #![expect(clippy::disallowed_methods, reason = "tests lay out files that need not last")]
 
@@ -13,12 +14,14 @@ use super::super::still::StillCopy;
 use super::super::together::ALONE;
 use super::*;
 
-/// So long each writer works at least. On a busy machine it goes on until enough was seen.
+/// Each writer works for at least so long. On a busy machine it goes on until the test has seen
+/// enough.
 const WORK: Duration = Duration::from_secs(3);
-/// No process that writes lives longer, also where nobody tells it to end.
+/// No writer lives longer, even if nobody tells it to end.
 const LIFE: Duration = Duration::from_mins(2);
 
-/// A database of many pages, in which every transaction changes each of them: a copy that mixes two moments shows it.
+/// A database of many pages. Every transaction changes each page, so a copy that mixes two moments
+/// shows it.
 fn lay_out_pages(place: &Place) -> SqliteSource {
     let db = Connection::open(place.path("a.db")).unwrap();
     db.execute_batch(
@@ -44,9 +47,10 @@ fn whole(file: &Path) -> i64 {
 /// How long a writer pauses after a transaction.
 #[derive(Clone, Copy)]
 enum Pauses {
-    /// Now a moment, now longer, and longer from second to second: sooner or later a copy needs no lock.
+    /// Sometimes a moment, sometimes longer, and longer from second to second. Sooner or later a
+    /// copy needs no lock.
     Some,
-    /// A millisecond: most copies need one.
+    /// A millisecond. Most copies need a lock.
     Hardly,
 }
 
@@ -57,7 +61,7 @@ struct Writer {
 }
 
 impl Writer {
-    /// Begins one that writes to `a.db`, prepared by this SQL.
+    /// Starts a writer on `a.db` that runs the SQL `prepare` first.
     fn begin(place: &Place, prepare: &str, pauses: Pauses) -> Self {
         fs::write(place.path("prepare"), prepare).unwrap();
         if matches!(pauses, Pauses::Some) {
@@ -73,7 +77,7 @@ impl Writer {
         }
     }
 
-    /// Does something beside the writer again and again: for a while, and until it answers that it has seen enough.
+    /// Repeats `work` while the writer runs, for [`WORK`] at least and until `work` returns true.
     fn beside(&mut self, what: &str, mut work: impl FnMut() -> bool) {
         let begun = Instant::now();
         wait::until(what, || {
@@ -111,7 +115,7 @@ fn child_writer() {
         };
         if let Err(error) = write() {
             assert_eq!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy), "{error}");
-            // Where SQLite has not done so itself.
+            // In case SQLite has not rolled back itself.
             let _ = db.execute_batch("ROLLBACK");
         }
         done += 1;
@@ -147,7 +151,7 @@ impl Copies {
     }
 }
 
-/// Copies while a writer works, until these copies are enough.
+/// Copies while a writer works, until `are_enough` returns true.
 fn copy_beside_a_writer(prepare: &str, pauses: Pauses, are_enough: fn(&Copies) -> bool) {
     let place = Place::new();
     let source = lay_out_pages(&place);
@@ -169,12 +173,13 @@ fn no_copy_mixes_two_moments_in_any_mode_of_journals() {
         let prepare = format!("{small_cache}; PRAGMA journal_mode = {mode}");
         copy_beside_a_writer(&prepare, Pauses::Some, needs_no_lock);
     }
-    // Without a journal nobody rolls back what did not fit into the cache.
+    // Without a journal, changes that did not fit into the cache cannot be rolled back. So this
+    // writer keeps its large cache.
     let without = "PRAGMA synchronous = OFF; PRAGMA journal_mode = OFF";
     copy_beside_a_writer(without, Pauses::Some, needs_no_lock);
 }
 
-/// Copies as the last rounds do where nothing else has helped: under a lock.
+/// Copies under a lock, as the last rounds do when nothing else has helped.
 fn copy_under_a_lock(source: &SqliteSource, spool: &Path) -> SqliteCopy {
     let database = LiveDatabase::find(&source.path).unwrap();
     let draft = Draft::create(database.path(), spool).unwrap();
@@ -187,7 +192,8 @@ fn copy_under_a_lock(source: &SqliteSource, spool: &Path) -> SqliteCopy {
         match filled {
             Ok(filled) => return draft.finish(source, filled).unwrap(),
             Err(Setback::Failed(error)) => panic!("{error}"),
-            // What SQLite takes for a journal left by a crash was that of a transaction that ended.
+            // SQLite took the journal of a transaction that was ending for a journal left by a
+            // crash.
             Err(Setback::Wait { reason, .. }) => {
                 assert!(Instant::now() < deadline, "never copied: {reason:?}");
             }
@@ -207,7 +213,7 @@ fn a_copy_that_is_finished_under_a_lock_mixes_no_moments() {
         copies.moments > 1
     });
     writer.end();
-    // And through the front door.
+    // The same through the public function.
     copy_beside_a_writer("PRAGMA synchronous = OFF", Pauses::Hardly, |_| true);
 }
 
@@ -249,7 +255,7 @@ fn what_a_transaction_has_written_without_a_journal_beside_it_is_not_copied() {
         "PRAGMA journal_mode = MEMORY; PRAGMA cache_size = 10; BEGIN; UPDATE page SET n = n + 1",
     );
     assert!(!place.path("a.db-journal").exists());
-    // Long enough for its times to say nothing any more.
+    // After so long the file's times no longer say that it is young.
     thread::sleep(Duration::from_millis(1_200));
     let error = place.copy("a.db").unwrap_err();
     assert!(matches!(error, Error::Busy { .. }), "{error}");
@@ -257,8 +263,8 @@ fn what_a_transaction_has_written_without_a_journal_beside_it_is_not_copied() {
     assert_eq!(whole(&place.copy("a.db").unwrap().file), 0);
 }
 
-/// A server without busy timeout loses no commit, and is let in after each copy. How long a lock is held is for the
-/// bench `sqlite` to measure: it says nothing on a machine that is busy.
+/// A server without busy timeout loses no commit, and is let in after each copy. The bench `sqlite`
+/// measures how long a lock is held. On a busy machine that time says nothing.
 #[test]
 fn a_server_without_busy_timeout_is_kept_out_for_moments_only() {
     let place = Place::new();
@@ -274,16 +280,16 @@ fn a_server_with_a_write_ahead_log_is_not_disturbed() {
     copy_beside_a_server(&place, &sources);
 }
 
-/// Tells the process that writes that no commit of it may be refused.
+/// This file tells the writer that none of its commits may be refused.
 const NEVER_REFUSED: &str = "never-refused";
-/// Where it counts its commits.
+/// The writer counts its commits in this file.
 const PROGRESS: &str = "progress";
 
 fn copy_beside_a_server(place: &Place, sources: &[SqliteSource]) {
     let db = Connection::open(&sources[0].path).unwrap();
     db.execute_batch("CREATE TABLE t (n INTEGER)").unwrap();
     db.close().unwrap();
-    // As large as those of the small installation.
+    // As large as the databases of the small installation.
     for (at, bytes) in [(0, 370_000), (sources.len() - 1, 1_300_000)] {
         let db = Connection::open(&sources[at].path).unwrap();
         db.execute("CREATE TABLE filler AS SELECT zeroblob(?1) AS content", [bytes]).unwrap();
@@ -313,7 +319,8 @@ fn copy_beside_a_server(place: &Place, sources: &[SqliteSource]) {
     });
     server.end();
     println!("{runs} copies, {seen} commits seen, locked for {locked:?}, {longest:?} at most");
-    // Each lock comes after tries without one that take longer, on a machine of any speed.
+    // Each lock comes after tries without one. They take longer than the lock, on a machine of any
+    // speed.
     let all = begun.elapsed();
     assert!(locked < all / 2, "locked for {locked:?} of {all:?}");
 }
@@ -325,7 +332,8 @@ fn child_server() {
     let folder = child_folder();
     let db = Connection::open(folder.join("seafile.db")).unwrap();
     db.busy_timeout(Duration::ZERO).unwrap();
-    // Else a slow disk would be measured, each time the server writes its journal to try again.
+    // Otherwise the test would measure a slow disk each time the server writes its journal to try
+    // again.
     db.execute_batch("PRAGMA synchronous = OFF").unwrap();
     let progress = fs::OpenOptions::new().write(true).open(folder.join(PROGRESS));
     let progress = progress.unwrap();
