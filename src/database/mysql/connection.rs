@@ -1,4 +1,4 @@
-//! Statements and their rows, one after the other, for callers that wait.
+//! Runs statements and hands over their rows one after the other. Each call waits for the server.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -11,17 +11,18 @@ use super::error::{Error, ErrorKind};
 use super::literal;
 use super::server::Server;
 
-/// A server that does not answer a login is not there.
+/// A server that does not answer a login for so long counts as unreachable.
 const CONNECT: Duration = Duration::from_secs(30);
-/// A statement that gives nothing for so long will not any more. Locks are waited for less long.
+/// A statement that gives nothing for so long is given up. Waits for locks end sooner.
 const SILENCE: Duration = Duration::from_mins(10);
-/// So many rows, or bytes of them, are taken at a time: one look at the clock is for all of them.
+/// So many rows, or bytes, are read at a time. They share one timeout, so that not each row has its
+/// own.
 const ROWS: usize = 256;
 const BYTES: usize = 1 << 20;
 
-/// A connection of its own, with a session that reads.
+/// A connection to a server, with its session set up.
 pub struct Connection {
-    // Before the runtime, which it needs to end.
+    // This comes before the runtime, because it needs the runtime to end.
     conn: RefCell<Option<Conn>>,
     runtime: Runtime,
     server: Server,
@@ -34,7 +35,7 @@ pub struct Connection {
 pub enum Vendor {
     /// `MariaDB`.
     MariaDb,
-    /// `MySQL`, or what says nothing else.
+    /// `MySQL`, or any server that does not say that it is something else.
     MySql,
 }
 
@@ -79,7 +80,8 @@ impl Connection {
         Ok(this)
     }
 
-    /// Text is UTF-8, times are UTC, and nobody's limits on the length of statements hold.
+    /// Sets up the session: text is UTF-8, times are UTC, and the server does not limit how long
+    /// statements run.
     fn begin_session(&self) -> Result<(), Error> {
         self.run("SET NAMES utf8mb4")?;
         self.run(
@@ -113,8 +115,8 @@ impl Connection {
         &self.version
     }
 
-    /// What tells this server from others, by whichever name it was reached: its own id (`MySQL`), else
-    /// machine, port and folder.
+    /// What tells this server from others, whatever name it was reached by: its own id (`MySQL`),
+    /// or else its host name, port, data folder and server id.
     pub fn identity(&self) -> Result<String, Error> {
         if self.vendor == Vendor::MySql
             && let Some(id) = self.text("SELECT @@server_uuid")?
@@ -125,13 +127,13 @@ impl Connection {
         Ok(id.unwrap_or_default())
     }
 
-    /// Runs a statement whose rows nobody wants.
+    /// Runs a statement and drops its rows.
     pub fn run(&self, statement: &str) -> Result<(), Error> {
         self.each(statement, |_| Ok::<_, Error>(()))
     }
 
-    /// Makes a database the one that statements are about; an error tells one that is not there from
-    /// one that the account may not see.
+    /// Makes a database the one that later statements use. The error says whether there is no such
+    /// database or the account may not see it.
     pub fn use_database(&self, name: &str) -> Result<(), Error> {
         self.run(&format!("USE {}", literal::name(name)))
     }
@@ -152,7 +154,8 @@ impl Connection {
         Ok(rows)
     }
 
-    /// Runs a statement of a dump, which need not be UTF-8. `doing` names it in errors.
+    /// Runs a statement of a dump, which may hold bytes that are not UTF-8. `doing` names it in
+    /// errors.
     pub(super) fn feed(&self, statement: &[u8], doing: &str) -> Result<Fed, Error> {
         let mut held = self.conn.borrow_mut();
         let Some(conn) = held.as_mut() else {
@@ -165,7 +168,7 @@ impl Connection {
             result.drop_result().await?;
             Ok::<_, mysql_async::Error>(Fed { rows, warnings })
         };
-        // The clock is the runtime's.
+        // The timer is made inside the runtime, which drives it.
         let timed = async { tokio::time::timeout(SILENCE, work).await };
         let answered = self.runtime.block_on(timed);
         match answered {
@@ -183,8 +186,9 @@ impl Connection {
         }
     }
 
-    /// Hands over one row after the other; cells are the server's own text, as bytes (the text
-    /// protocol, which alone gives every type exactly). After an error the connection is closed.
+    /// Hands over one row after the other. Cells are the server's own text, as bytes: only the text
+    /// protocol gives every type exactly. An error closes the connection, unless the server has
+    /// refused the statement.
     pub fn each<E: From<Error>>(
         &self,
         statement: &str,
@@ -244,7 +248,7 @@ impl Drop for Connection {
         let conn = self.conn.get_mut().take();
         self.runtime.block_on(async {
             if let Some(conn) = conn {
-                // A server that does not say goodbye is not waited for.
+                // Do not wait longer for a server that does not say goodbye.
                 let _ = tokio::time::timeout(Duration::from_secs(5), conn.disconnect()).await;
             }
         });

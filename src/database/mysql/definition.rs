@@ -1,11 +1,11 @@
-//! What servers say when they are asked how something was made, made fit for any server and database.
+//! Makes the definitions that servers show fit for any server and database.
 
 use super::schema::Table;
 
-/// Takes out the clause that names the account that made it, which the server that it is loaded into
-/// may not have. It stands at one place (`sql_show.cc`, `sp.cc`, `events.cc` of `MariaDB` and `MySQL`):
-/// `CREATE [OR REPLACE] [ALGORITHM=word] DEFINER=account rest`, the account being
-/// `` `user`@`host` `` or a role's `` `name` ``. Elsewhere the word is somebody's text.
+/// Removes the clause that names the account that made it. A server that loads the dump may not
+/// have this account. The clause stands at one place (`sql_show.cc`, `sp.cc`, `events.cc` of
+/// `MariaDB` and `MySQL`): `CREATE [OR REPLACE] [ALGORITHM=word] DEFINER=account rest`. The account
+/// is `` `user`@`host` `` or a role's `` `name` ``. In other places the word is somebody's text.
 pub(super) fn without_definer(definition: &str) -> String {
     let mut at = 0;
     for (word, has_value) in [("CREATE ", false), ("OR REPLACE ", false), ("ALGORITHM=", true)] {
@@ -31,7 +31,7 @@ pub(super) fn without_definer(definition: &str) -> String {
     }
 }
 
-/// Where a name in backticks (by some modes: in quotes), at the beginning, ends.
+/// Where a name in backticks (in some modes: in quotes) at the beginning of the text ends.
 fn quoted_end(text: &str) -> Option<usize> {
     let quote = text.chars().next().filter(|char| matches!(char, '`' | '"'))?;
     let mut rest = &text[1..];
@@ -50,8 +50,8 @@ fn quoted_end(text: &str) -> Option<usize> {
     }
 }
 
-/// What follows `FOR EACH ROW` in a trigger's definition, without `FOLLOWS` or `PRECEDES` and its name:
-/// the order is made by the order in which triggers are made.
+/// What follows `FOR EACH ROW` in a trigger's definition, without `FOLLOWS` or `PRECEDES` and its
+/// name. Triggers run in the order in which they are made.
 pub(super) fn trigger_body(definition: &str) -> Option<&str> {
     let mut rest = definition;
     let mut seen = 0;
@@ -71,7 +71,7 @@ pub(super) fn trigger_body(definition: &str) -> Option<&str> {
     }
 }
 
-/// The next word, name in quotes or other sign, and what follows it; comments are passed over.
+/// The next word, name in quotes or other character, and what follows it. Comments are skipped.
 fn next_word(text: &str) -> Option<(&str, &str)> {
     let mut rest = text.trim_start();
     loop {
@@ -93,8 +93,8 @@ fn next_word(text: &str) -> Option<(&str, &str)> {
     Some(rest.split_at(end))
 }
 
-/// Takes out the database before names of sequences, which `MariaDB` puts there in the defaults of
-/// columns alone (``nextval(`database`.`sequence`)``): loaded elsewhere, a table would use the sequence
+/// Removes the database before names of sequences. `MariaDB` puts it there only in the defaults of
+/// columns (``nextval(`database`.`sequence`)``). Loaded elsewhere, a table would use the sequence
 /// of the database that was dumped. Texts in quotes stay.
 pub(super) fn without_database(definition: &str, database: &str) -> String {
     let place = format!("{}.", super::literal::name(database));
@@ -115,9 +115,10 @@ pub(super) fn without_database(definition: &str, database: &str) -> String {
     text
 }
 
-/// Takes out the database before columns that are named with it and their table. `MariaDB` writes them so in a view whose
-/// account is gone, although it leaves the database out before the tables that the view reads: loaded under another name,
-/// such a view would be none. Texts in quotes stay.
+/// Removes the database before columns that are named with it and their table. `MariaDB` writes
+/// them so in a view whose account is gone, although it leaves the database out before the tables
+/// that the view reads. Loaded under another name, such a view would be invalid. Texts in quotes
+/// stay.
 pub(super) fn without_database_of_columns(definition: &str, database: &str) -> String {
     let place = format!("{}.", super::literal::name(database));
     let mut text = String::with_capacity(definition.len());
@@ -139,7 +140,7 @@ pub(super) fn without_database_of_columns(definition: &str, database: &str) -> S
     text
 }
 
-/// Where a text in quotes, at the beginning, ends.
+/// Where a text in quotes at the beginning ends.
 fn text_end(text: &str) -> usize {
     let mut characters = text.char_indices().skip(1).peekable();
     while let Some((at, character)) = characters.next() {
@@ -155,8 +156,9 @@ fn text_end(text: &str) -> usize {
     text.len()
 }
 
-/// Says the collations that a server leaves out because they are the character set's own (`MySQL` before
-/// 8.0 and `MariaDB` before 10.6.11 do): other servers have other ones for the same character set.
+/// Adds the collations that a server leaves out because they are the default of their character set
+/// (`MySQL` before 8.0 and `MariaDB` before 10.6.11 do so). Other servers have other defaults for
+/// the same character set.
 pub(super) fn with_collations(definition: &str, table: &Table) -> String {
     let mut text = String::with_capacity(definition.len() + 64);
     for line in definition.split_inclusive('\n') {
@@ -192,7 +194,7 @@ pub(super) fn with_collations(definition: &str, table: &Table) -> String {
     text
 }
 
-/// Where a text stands, not in somebody's quotes.
+/// Where `text` stands in a line outside of quotes.
 fn outside_quotes(line: &str, text: &str) -> Option<usize> {
     let mut at = 0;
     loop {
@@ -209,7 +211,7 @@ fn outside_quotes(line: &str, text: &str) -> Option<usize> {
     }
 }
 
-/// A view's definition that takes the place of what has its name.
+/// A view's definition that replaces what has its name.
 pub(super) fn replacing(definition: &str) -> String {
     match definition.strip_prefix("CREATE ") {
         Some(rest) if !rest.starts_with("OR REPLACE ") => format!("CREATE OR REPLACE {rest}"),
@@ -217,13 +219,14 @@ pub(super) fn replacing(definition: &str) -> String {
     }
 }
 
-/// A word that ends statements for the stock client and stands nowhere in this one.
+/// A delimiter for the stock client that does not occur in this statement.
 pub(super) fn delimiter(statement: &str) -> String {
     let mut delimiter = ";;".to_owned();
     while statement.contains(&delimiter) {
         delimiter.push(';');
     }
-    // A statement that ends in the same sign would lend it some.
+    // If the statement ends in the delimiter's own character, the client would find the delimiter
+    // too early.
     if statement.ends_with(';') {
         "//".clone_into(&mut delimiter);
         while statement.contains(&delimiter) || statement.ends_with('/') && delimiter == "//" {

@@ -1,10 +1,10 @@
-//! A database as SQL text that the stock clients load into a database of any name.
+//! Writes a database as SQL text that the stock clients load into a database of any name.
 //!
-//! Equal databases give equal text: nothing in it tells time, server or account. It begins with a
-//! header that sets up the session, and ends with a line that says how much there is of it: without
-//! that line it is not whole. Between stand, in this order: sequences, tables with their rows,
-//! placeholders for views (so that views may use each other in any order), routines, triggers, views,
-//! events.
+//! Equal databases give equal text: no time, server or account is in it. The text begins with a
+//! header that sets up the session. Its last line says how many tables and rows there are; without
+//! that line the dump is not whole. Between them stand, in this order: sequences, tables with their
+//! rows, placeholders for views (so that views may use each other in any order), routines,
+//! triggers, views, events.
 
 use std::io::{self, Write};
 
@@ -18,16 +18,18 @@ use super::schema::{self, NameCase, Schema, Table};
 use super::snapshot::released;
 use super::unreadable::{self, InDatabase, Unreadable};
 
-/// An INSERT is ended when it has so many bytes.
+/// An INSERT ends once it has so many bytes.
 const INSERT_BYTES: usize = 1 << 20;
-/// What servers take in one statement unless they are told otherwise (16 MiB since `MySQL` 5.6).
+/// How many bytes servers take in one statement unless they are told otherwise (16 MiB since
+/// `MySQL` 5.6).
 const USUAL_PACKET: usize = 16 << 20;
-/// What no server takes in one statement (`max_allowed_packet`'s own limit).
+/// No server takes more bytes in one statement (`max_allowed_packet`'s own limit).
 const LARGEST_PACKET: usize = 1 << 30;
 /// How the last line begins.
 const TRAILER: &str = "-- seawall dump complete: ";
 
-/// Names of such a server are not those that programs ask for elsewhere.
+/// A dump has this line if its server kept names in lower case. Elsewhere programs ask for names in
+/// their own case, and would not find these.
 const LOWERED: &str = "-- The server kept names in lower case (lower_case_table_names).\n";
 const HEADER: &str = "\
 SET @old_names = @@character_set_client, @old_time_zone = @@time_zone, @old_sql_mode = @@sql_mode,
@@ -42,7 +44,7 @@ SET time_zone = @old_time_zone, sql_mode = @old_sql_mode, character_set_client =
   /*M!100201 , check_constraint_checks = 1 */;
 ";
 
-/// What was written.
+/// What a dump holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Tables.
@@ -53,10 +55,10 @@ pub struct Totals {
     pub notes: Vec<String>,
 }
 
-/// A dump that was not finished.
+/// Why a dump was not finished.
 #[derive(Debug, thiserror::Error)]
 pub enum DumpError {
-    /// The server.
+    /// The server failed.
     #[error(transparent)]
     Server(#[from] Error),
     /// It could not be written.
@@ -64,7 +66,7 @@ pub enum DumpError {
     Write(#[from] io::Error),
 }
 
-/// Whether the end of a dump is the end of a whole one.
+/// Whether `tail` is the end of a whole dump.
 pub fn is_complete(tail: &[u8]) -> bool {
     let Some(text) = tail.strip_suffix(b"\n") else {
         return false;
@@ -73,7 +75,7 @@ pub fn is_complete(tail: &[u8]) -> bool {
     line.starts_with(TRAILER.as_bytes())
 }
 
-/// How many tables and rows a whole dump says at its end that it has.
+/// How many tables and rows a dump has, by its last line. `None` if it is not whole.
 pub(super) fn counts(tail: &[u8]) -> Option<(u64, u64)> {
     let text = tail.strip_suffix(b"\n")?;
     let line = text.rsplit(|&byte| byte == b'\n').next()?;
@@ -112,18 +114,18 @@ fn defaults(line: &str) -> Option<(String, String)> {
     (is_name(charset) && is_name(collation)).then(|| (charset.to_owned(), collation.to_owned()))
 }
 
-/// What a database has besides tables.
+/// The kinds of things that a database has besides tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
-    /// What does nothing by itself: routines and views.
+    /// Routines and views, which do nothing by themselves.
     Passive,
-    /// What follows changes of tables.
+    /// Triggers, which follow changes of tables.
     Triggers,
-    /// What happens at its time.
+    /// Events, which happen at their time.
     Events,
 }
 
-/// What a database has besides tables, as statements.
+/// Returns one part of what a database has besides tables, as statements.
 pub(super) fn part(
     connection: &Connection,
     database: &str,
@@ -146,14 +148,14 @@ pub(super) fn part(
     Ok(text)
 }
 
-/// Writes a database that is read inside of a transaction.
+/// Writes a database that is read inside a transaction.
 pub(super) fn write(
     connection: &Connection,
     database: &str,
     schema: &Schema,
     out: &mut dyn Write,
 ) -> Result<Totals, DumpError> {
-    // Views and routines then name tables of this database without it.
+    // The server then shows views and routines without the database before the names of its tables.
     connection.run(&format!("USE {}", literal::name(database)))?;
     let mut dump = Dump { connection, database, out, totals: Totals::default() };
     dump.header(schema)?;
@@ -162,7 +164,7 @@ pub(super) fn write(
         dump.statement(&create)?;
         dump.statement(&set)?;
     }
-    // Those that are locked come first.
+    // Locked tables come first.
     let (snapshot, locked): (Vec<&Table>, Vec<&Table>) =
         schema.tables.iter().partition(|table| table.is_transactional);
     for table in locked.into_iter().chain(snapshot) {
@@ -185,7 +187,7 @@ pub(super) fn write(
     Ok(dump.totals)
 }
 
-/// A database that is being written.
+/// A dump that is being written.
 pub(super) struct Dump<'a> {
     pub(super) connection: &'a Connection,
     pub(super) database: &'a str,
@@ -231,7 +233,7 @@ impl Dump<'_> {
                 self.database, table.name
             ));
         }
-        // A column that is gone was taken away since the snapshot began.
+        // 1054: a column is gone. Somebody has dropped it since the snapshot began.
         self.rows(table).map_err(|error| match error {
             DumpError::Server(error) if error.code() == Some(1054) => {
                 error.with_kind(ErrorKind::Changed).into()
@@ -241,9 +243,9 @@ impl Dump<'_> {
         self.is_the_same(table)
     }
 
-    /// Whether the table that was read, and that nobody can alter until it is let go of, is the one that the
-    /// snapshot began with: tools for online changes put another one under its name, which the snapshot
-    /// shows with the rows that it had.
+    /// Checks that the table that was read is the one that the snapshot began with. Tools for
+    /// online changes put another table under its name, and the snapshot shows that one with the
+    /// rows that it had then. Nobody can alter the table that was read until it is released.
     fn is_the_same(&self, table: &Table) -> Result<(), DumpError> {
         let created = self.connection.text(&format!(
             "SELECT CREATE_TIME FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
@@ -273,7 +275,7 @@ impl Dump<'_> {
         let statement = format!(
             "SELECT {} FROM {place}{}{}",
             if selected.is_empty() { "1".to_owned() } else { selected.join(", ") },
-            // The order of the table itself, whichever index the server would like.
+            // Rows come in the order of the primary key, whichever index the server would choose.
             if order.is_empty() || !table.is_transactional { "" } else { " ORDER BY " },
             if table.is_transactional { order.join(", ") } else { String::new() },
         );
@@ -311,7 +313,7 @@ impl Dump<'_> {
     }
 }
 
-/// Rows on their way into one statement.
+/// Rows that are collected for one statement.
 struct Insert {
     begin: Vec<u8>,
     text: Vec<u8>,
@@ -357,7 +359,7 @@ impl Insert {
             self.text.extend_from_slice(b";\n");
             out.write_all(&self.text)?;
             self.text.clear();
-            // A row that was huge is not to be paid for by all that follow.
+            // Rows that follow a huge one need not hold its memory.
             self.text.shrink_to(INSERT_BYTES + (64 << 10));
         }
         Ok(())

@@ -1,26 +1,27 @@
-//! What can go wrong with a database server, told apart where a caller or a reader acts differently.
+//! Errors of database servers. A case has a kind of its own if a caller or a user acts differently.
 
 use std::fmt;
 use std::time::Duration;
 
 use super::unreadable::InDatabase;
 
-/// The hint where a server refuses a login. Whoever named the account otherwise says so instead.
+/// The hint if a server refuses a login. A caller that took the account from elsewhere gives a hint
+/// of its own.
 pub const LOGIN_REFUSED: &str = "the account and password of Seafile's configuration are refused from this host: \
                                  see --database-user and --database-password-file; servers and accounts that take no \
                                  connection without TLS can say the same: see --database-ca-file";
 
-/// A server that could not be asked, or an answer that no dump can be made of.
+/// An error about a server: it could not be asked, or no dump can be made of its answer.
 #[derive(Debug, thiserror::Error)]
 #[error("{server}: {what}")]
 pub struct Error {
     /// The server, as messages name it.
     server: String,
     what: String,
-    /// What the server or the driver said, if it was one of them.
+    /// The message of the server or the driver, if one of them reported the error.
     said: String,
     kind: ErrorKind,
-    /// The server's number for it.
+    /// The server's error number.
     code: Option<u16>,
 }
 
@@ -33,17 +34,17 @@ pub enum ErrorKind {
     Login,
     /// There is no such database.
     NoDatabase,
-    /// The account may not do what is needed; the statement that would allow it.
+    /// The account may not do what is needed. Holds the statement that would allow it.
     Denied(String),
-    /// A table was altered or removed while it was to be read: the dump has to begin anew.
+    /// A table was altered or removed before it was read. The dump has to begin anew.
     Changed,
     /// Somebody else holds a lock.
     Locked,
     /// The connection ended: the server was stopped, or the line broke.
     Lost,
-    /// There is something that cannot be dumped whole.
+    /// Something cannot be dumped whole.
     Unsupported,
-    /// One table cannot be read to its end: the dump has to begin anew without it.
+    /// One table cannot be read to its end. The dump has to begin anew without it.
     Unreadable(Box<InDatabase>),
     /// The server takes no connection without TLS.
     NeedsTls,
@@ -62,9 +63,10 @@ impl Error {
         }
     }
 
-    /// Sorts an error of the driver; `doing` says at what it happened.
+    /// Makes an error of the driver into one of ours. `doing` says what was being done.
     pub(super) fn of(server: impl fmt::Display, doing: &str, source: &mysql_async::Error) -> Self {
-        // Each layer of the driver says what the one below it says; the innermost is enough.
+        // Each layer of the driver repeats the message of the one below it, so the innermost is
+        // enough.
         let mut innermost: &dyn std::error::Error = source;
         while let Some(below) = innermost.source() {
             innermost = below;
@@ -81,7 +83,7 @@ impl Error {
         }
     }
 
-    /// A dump that would lack something.
+    /// The error for a dump that would lack something.
     pub fn incomplete(server: &super::server::Server, lacking: &str) -> Self {
         Self::new(server, ErrorKind::Unsupported, lacking)
     }
@@ -96,7 +98,7 @@ impl Error {
         self
     }
 
-    /// The server's number for it (`mysqld_error.h`), if it was the server who said it.
+    /// The server's error number (`mysqld_error.h`), if the server reported the error.
     pub(super) fn code(&self) -> Option<u16> {
         self.code
     }
@@ -139,15 +141,15 @@ impl Error {
     }
 }
 
-/// Numbers of the servers' error messages (`mysqld_error.h`).
+/// Sorts errors by the servers' numbers (`mysqld_error.h`).
 fn kind_of(error: &mysql_async::Error) -> ErrorKind {
     use mysql_async::{DriverError, Error as Driver, IoError};
     match error {
         Driver::Server(server) => match server.code {
-            // The account, or the host that it comes from.
-            // require_secure_transport. Not all versions of MariaDB say so: 10.11 says 1045.
+            // `require_secure_transport`. Not all versions of MariaDB say so: 10.11 says 1045.
             3159 => ErrorKind::NeedsTls,
             _ if server.message.contains("insecure transport") => ErrorKind::NeedsTls,
+            // The account, or the host that it comes from.
             1045 | 1130 | 1131 | 1698 | 1862 | 3118 | 3948 | 4151 => ErrorKind::Login,
             1049 => ErrorKind::NoDatabase,
             1044 | 1142 | 1143 | 1227 | 1370 => {
@@ -156,7 +158,7 @@ fn kind_of(error: &mysql_async::Error) -> ErrorKind {
             // A definition that changed; a table or view that is gone.
             1412 | 1146 | 1684 => ErrorKind::Changed,
             1205 | 1213 => ErrorKind::Locked,
-            // Shut down, killed, too many connections' queue ended.
+            // The server shut down, or the connection was killed or aborted.
             1053 | 1077 | 1078 | 1079 | 1080 | 1152 | 1158 | 1159 | 1160 | 1161 | 1184 | 1317
             | 1927 | 3169 => ErrorKind::Lost,
             1040 | 1203 => ErrorKind::Unreachable,

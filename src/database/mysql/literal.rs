@@ -7,7 +7,8 @@ use mysql_async::Value;
 pub(super) enum Literal {
     /// As the server says it: numbers.
     Bare,
-    /// As the server says it once the column is a double: a FLOAT's own text has six digits.
+    /// As the server writes it once the column is a double, because a FLOAT's own text has only six
+    /// digits.
     Double,
     /// In quotes: text, times, JSON, enumerations.
     Quoted,
@@ -18,8 +19,8 @@ pub(super) enum Literal {
 }
 
 impl Literal {
-    /// By the type as `information_schema.COLUMNS.DATA_TYPE` says it. What is not known is text,
-    /// which is how servers show types of their own (UUID, INET6).
+    /// Chooses by the column's type in `information_schema.COLUMNS.DATA_TYPE`. An unknown type is
+    /// text, since servers show types of their own (UUID, INET6) as text.
     pub(super) fn of(data_type: &str) -> Self {
         match data_type.to_ascii_lowercase().as_str() {
             "tinyint" | "smallint" | "mediumint" | "int" | "bigint" | "decimal" | "double"
@@ -33,7 +34,8 @@ impl Literal {
         }
     }
 
-    /// Appends a value; returns false if it is none that the text protocol has.
+    /// Appends a value. Returns false if the text protocol has no such value, or the server
+    /// computes it.
     pub(super) fn write(self, value: &Value, into: &mut Vec<u8>) -> bool {
         let bytes = match value {
             Value::NULL => {
@@ -46,7 +48,7 @@ impl Literal {
         match self {
             Self::Bare | Self::Double => into.extend_from_slice(bytes),
             Self::Quoted => quote(bytes, into),
-            // No digits are no number.
+            // `0x` without digits is no number.
             Self::Hex if bytes.is_empty() => into.extend_from_slice(b"''"),
             Self::Hex => hex(bytes, into),
             Self::None => return false,
@@ -65,7 +67,7 @@ fn hex(bytes: &[u8], into: &mut Vec<u8>) {
     }
 }
 
-/// Appends text in quotes. A session without `NO_BACKSLASH_ESCAPES` reads it back, in one line.
+/// Appends text in quotes, in one line. A session without `NO_BACKSLASH_ESCAPES` reads it back.
 pub(super) fn quote(text: &[u8], into: &mut Vec<u8>) {
     into.push(b'\'');
     let mut rest = text;
@@ -77,7 +79,7 @@ pub(super) fn quote(text: &[u8], into: &mut Vec<u8>) {
             b'\n' => b'n',
             b'\r' => b'r',
             0 => b'0',
-            // The end of a file, to clients on Windows.
+            // Clients on Windows take this byte for the end of a file.
             0x1a => b'Z',
             other => other,
         });
@@ -91,11 +93,11 @@ pub(super) fn quote(text: &[u8], into: &mut Vec<u8>) {
 pub(super) fn text(text: &str) -> String {
     let mut bytes = Vec::new();
     quote(text.as_bytes(), &mut bytes);
-    // What is put between its characters is ASCII.
+    // Escapes are ASCII, so the bytes stay UTF-8.
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// A name of a table, a column …
+/// The name of a table, a column and so on, in backticks.
 pub(super) fn name(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
 }

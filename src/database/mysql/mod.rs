@@ -1,8 +1,9 @@
-//! Databases on a `MySQL` or `MariaDB` server: one snapshot over all of them, dumped as SQL text that
-//! the stock clients load, pointers read inside of the same snapshot, and dumps loaded back.
+//! Databases on a `MySQL` or `MariaDB` server. One snapshot covers all of them. They are dumped as
+//! SQL text that the stock clients load, and pointers are read in the same snapshot. Dumps can be
+//! loaded back.
 //!
-//! To dump, the server's account needs to read and nothing else. Nothing here knows of repositories, or of
-//! where an installation says that its databases are.
+//! To dump, an account needs to read and nothing else. This module knows nothing of repositories,
+//! nor where an installation says that its databases are.
 
 mod connection;
 mod definition;

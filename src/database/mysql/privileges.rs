@@ -1,19 +1,20 @@
-//! What an account may do, found out before a dump begins: what it may not see a server hides, and a
-//! dump without it would look whole.
+//! Checks what an account may do before a dump begins. A server hides what an account may not see,
+//! and a dump without that would look whole.
 
 use super::connection::{Connection, Vendor, cell_text};
 use super::error::{Error, ErrorKind};
 use super::literal;
 use super::schema::Schema;
 
-/// Refuses an account that lacks something that a dump takes.
+/// Refuses an account that lacks a privilege that a dump needs.
 pub(super) fn check(connection: &Connection, databases: &[(String, Schema)]) -> Result<(), Error> {
     let wanted = databases.iter();
     let wanted: Vec<_> = wanted.map(|(name, schema)| (name.clone(), needed(schema))).collect();
     must_have(connection, &wanted)
 }
 
-/// Refuses an account that lacks some of these privileges, by the statements that would give them.
+/// Refuses an account that lacks some of these privileges. The error names the statements that
+/// would give them.
 pub(super) fn must_have(
     connection: &Connection,
     wanted: &[(String, Vec<&'static str>)],
@@ -45,13 +46,13 @@ pub(super) fn must_have(
     ))
 }
 
-/// Whether the account has SUPER, which stands above what binary logs forbid.
+/// Whether the account has SUPER. Such an account may do what a binary log forbids to others.
 pub(super) fn is_super(connection: &Connection) -> Result<bool, Error> {
     let (_, sets) = own(connection)?;
     Ok(sets.iter().any(|grants| grants.has_everywhere("SUPER")))
 }
 
-/// The account as a statement names it, and what it was given, by itself and by roles.
+/// The account as a statement names it, and its grants: its own and those of roles.
 fn own(connection: &Connection) -> Result<(String, Vec<Grants>), Error> {
     let own = connection.rows("SHOW GRANTS")?;
     let mut account = String::new();
@@ -68,8 +69,8 @@ fn own(connection: &Connection) -> Result<(String, Vec<Grants>), Error> {
     Ok((account, sets))
 }
 
-/// What the roles give that are in force in this session; `MariaDB` lists them apart, `MySQL` all of them
-/// together with what the account itself has.
+/// The grants of the roles that are in force in this session. `MariaDB` lists them apart; `MySQL`
+/// lists them together with the account's own.
 fn of_roles(connection: &Connection) -> Result<Option<Grants>, Error> {
     // Servers without roles do not know the function.
     let Ok(Some(roles)) = connection.text("SELECT CURRENT_ROLE()") else {
@@ -89,7 +90,8 @@ fn of_roles(connection: &Connection) -> Result<Option<Grants>, Error> {
     Ok(Some(grants))
 }
 
-/// What a whole dump takes. Without TRIGGER and EVENT the server shows none of them.
+/// The privileges that a whole dump needs. Without TRIGGER and EVENT the server shows no triggers
+/// and no events.
 fn needed(schema: &Schema) -> Vec<&'static str> {
     let mut needed = vec!["SELECT", "TRIGGER", "EVENT"];
     if !schema.views.is_empty() {
@@ -106,7 +108,7 @@ fn needed(schema: &Schema) -> Vec<&'static str> {
 struct Grants {
     /// Privileges in upper case, and the databases' pattern (`None`: all).
     all: Vec<(Vec<String>, Option<String>)>,
-    /// The same of what is taken back from what holds for all databases (`MySQL`'s partial revokes).
+    /// `MySQL`'s partial revokes: privileges that hold for all databases except for this pattern.
     revoked: Vec<(Vec<String>, String)>,
 }
 
@@ -144,7 +146,8 @@ impl Grants {
         })
     }
 
-    /// What holds for all databases, or of what holds for some the most specific: servers go by that one
+    /// Whether a privilege holds for a database. A grant for all databases counts, unless it is
+    /// partly revoked. Among the grants for some databases, servers go by the most specific one
     /// alone.
     fn has(&self, privilege: &str, database: &str) -> bool {
         let gives = |privileges: &[String]| {
@@ -168,7 +171,8 @@ impl Grants {
     }
 }
 
-/// How much of a pattern stands before its first wildcard; all of it is more than any.
+/// How long a pattern is before its first wildcard. A pattern without a wildcard is more specific
+/// than any other.
 fn specific(pattern: &[u8]) -> usize {
     let mut bytes = pattern.iter().enumerate();
     while let Some((at, byte)) = bytes.next() {
@@ -204,8 +208,8 @@ fn quoted(text: &str) -> Option<(String, &str)> {
     }
 }
 
-/// Whether a database's name is meant by the pattern of a grant: `%`, `_`, and a backslash before what
-/// stands for itself.
+/// Whether the pattern of a grant matches a database's name. It may hold `%`, `_`, and a backslash
+/// before a character that stands for itself.
 fn matches(pattern: &[u8], name: &[u8]) -> bool {
     match pattern {
         [] => name.is_empty(),
@@ -244,7 +248,7 @@ mod tests {
         assert_eq!(account_of("GRANT USAGE ON *.* TO `u`@`%` IDENTIFIED"), "`u`@`%`");
     }
 
-    /// As servers do: of the databases' patterns the most specific alone counts.
+    /// Among several patterns the most specific one alone counts, as in servers.
     #[test]
     fn the_most_specific_grant_counts() {
         let mut grants = Grants::default();

@@ -1,4 +1,4 @@
-//! What a database has besides tables, as it is written into a dump: views, routines, triggers, events.
+//! Writes into a dump what a database has besides tables: views, routines, triggers, events.
 
 use super::connection::cell_text;
 use super::definition;
@@ -8,7 +8,8 @@ use super::literal;
 use super::schema::{self, Program, Schema, View};
 
 impl Dump<'_> {
-    /// What the server answers to SHOW CREATE; nothing in `column`: the account may not see it.
+    /// The server's answer to SHOW CREATE. If it has nothing in `column`, the account may not see
+    /// the definition, which is an error.
     pub(super) fn shown<const COLUMNS: usize>(
         &self,
         what: &str,
@@ -34,7 +35,8 @@ impl Dump<'_> {
         Err(Error::new(self.connection.server(), ErrorKind::Denied(grant), text))
     }
 
-    /// Views may use each other: each stands as a table of its columns would, until all are there.
+    /// Views may use each other. So a placeholder with the same columns stands for each view until
+    /// all are there.
     pub(super) fn placeholders(&mut self, schema: &Schema) -> Result<(), DumpError> {
         for view in &schema.views {
             if view.columns.is_empty() {
@@ -56,7 +58,8 @@ impl Dump<'_> {
         Ok(())
     }
 
-    /// Views after those that they use: a check option wants to know what it is that it checks.
+    /// Writes each view after the views that it uses. A view with a check option needs to know what
+    /// it checks.
     pub(super) fn views(&mut self, schema: &Schema) -> Result<(), DumpError> {
         let mut left = Vec::new();
         for view in schema.views.iter().filter(|view| !view.columns.is_empty()) {
@@ -72,7 +75,8 @@ impl Dump<'_> {
                 let (_, text) = &left[at];
                 !others.any(|(other, (view, _))| other != at && uses(text, view))
             };
-            // A column can have a view's name, and two of them make a circle.
+            // A column can have a view's name. Two such columns make a cycle, and then the first
+            // view is taken.
             let next = (0..left.len()).find(|&at| needs_none(at)).unwrap_or(0);
             let (view, create) = left.remove(next);
             if create.contains(&format!("{}.", literal::name(self.database))) {
@@ -129,8 +133,8 @@ impl Dump<'_> {
         Ok(())
     }
 
-    /// Something with statements of its own in it, made in the session and database that it was made
-    /// in. What is in it is UTF-8 like all of the dump.
+    /// Writes a routine, trigger or event, with the session settings and the database collation
+    /// that it was made with. Its text is UTF-8 like all of the dump.
     fn program(&mut self, schema: &Schema, program: &Program) -> Result<(), DumpError> {
         let delimiter = definition::delimiter(&program.create);
         let mut settings = format!("sql_mode = {}", literal::text(&program.sql_mode));

@@ -8,7 +8,7 @@ use super::error::{Error, ErrorKind};
 use super::literal::{self, Literal};
 use super::unreadable::Unreadable;
 
-/// What a database has; each sort in order of names.
+/// What a database has. Each kind is sorted by name.
 #[derive(Debug)]
 pub(super) struct Schema {
     /// Its default character set and collation.
@@ -29,11 +29,11 @@ pub(super) struct Table {
     pub(super) engine: String,
     /// When it was made or last rebuilt: another table under the same name has another time.
     pub(super) created: String,
-    /// Whether a snapshot holds for it.
+    /// Whether a snapshot covers it.
     pub(super) is_transactional: bool,
-    /// Whether the server keeps old rows, of which only the newest are dumped.
+    /// Whether the server keeps old versions of rows. Only the newest rows are dumped.
     pub(super) is_versioned: bool,
-    /// What text columns have unless they say otherwise.
+    /// The collation of text columns that name none.
     pub(super) collation: String,
     /// All columns, in their order.
     pub(super) columns: Vec<Column>,
@@ -45,13 +45,14 @@ pub(super) struct Table {
 pub(super) struct Column {
     pub(super) name: String,
     pub(super) literal: Literal,
-    /// Of text.
+    /// The character set and collation of a text column.
     pub(super) text: Option<TextType>,
 }
 
 impl Column {
-    /// The character set of text that is written as its bytes: not every text of it is the same after it was UTF-8.
-    /// Some have two codes for a character of Unicode's, or none of Unicode's for a code.
+    /// The character set of a column whose text is dumped as bytes. Not every text of it would
+    /// survive a conversion to UTF-8 and back. Some character sets have two codes for one character
+    /// of Unicode, or a code without a character of Unicode.
     pub(super) fn introducer(&self) -> Option<&str> {
         const SAFE: [&str; 5] = ["utf8mb4", "utf8mb3", "utf8", "ascii", "latin1"];
         let charset = self.text.as_ref()?.charset.as_str();
@@ -59,7 +60,7 @@ impl Column {
     }
 }
 
-/// What text of a column is made of.
+/// The character set and collation of a column's text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct TextType {
     pub(super) charset: String,
@@ -72,8 +73,9 @@ pub(super) struct View {
     pub(super) columns: Vec<String>,
 }
 
-/// The rows of an `information_schema` table that are about a database. Where names differ by case, its
-/// name is compared byte for byte too: these tables would take `A` for `a`.
+/// The rows of an `information_schema` table that are about a database. If the server tells case
+/// apart in names, the database's name is also compared byte for byte, because these tables take
+/// `A` for `a`.
 pub(super) fn about(
     connection: &Connection,
     columns: &str,
@@ -89,7 +91,7 @@ pub(super) fn about(
     ))
 }
 
-/// What a database has that can all be read: anything else is an error.
+/// Reads what a database has. A table that cannot be opened is an error.
 pub(super) fn read(connection: &Connection, database: &str) -> Result<Schema, Error> {
     let schema = read_all(connection, database)?;
     let Some(Unreadable { name, reason }) = schema.unreadable.first() else {
@@ -99,7 +101,7 @@ pub(super) fn read(connection: &Connection, database: &str) -> Result<Schema, Er
     Err(Error::new(connection.server(), ErrorKind::Unsupported, what))
 }
 
-/// What a database has; what cannot be opened is told apart.
+/// Reads what a database has. Tables that cannot be opened are listed apart.
 pub(super) fn read_all(connection: &Connection, database: &str) -> Result<Schema, Error> {
     let defaults = about(
         connection,
@@ -168,7 +170,7 @@ pub(super) fn read_all(connection: &Connection, database: &str) -> Result<Schema
     Ok(schema)
 }
 
-/// How names of databases and tables are treated.
+/// How the server treats upper and lower case in names of databases and tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NameCase {
     /// Names that differ by case are different.
@@ -191,7 +193,7 @@ impl NameCase {
 }
 
 impl Table {
-    /// Columns that hold something: not those that the server computes.
+    /// Columns that hold values of their own, without those that the server computes.
     pub(super) fn held(&self) -> impl Iterator<Item = &Column> {
         let columns = self.columns.iter();
         columns.filter(|column| column.literal != Literal::None)
@@ -265,27 +267,28 @@ impl Columns {
     }
 }
 
-/// By `EXTRA`: `VIRTUAL GENERATED`, `STORED GENERATED`, old `MariaDB`'s `VIRTUAL` and `PERSISTENT`. A
-/// `DEFAULT_GENERATED` column has a default that is an expression, and holds what it was given.
+/// Whether a column is computed, by its `EXTRA`: `VIRTUAL GENERATED`, `STORED GENERATED`, and old
+/// `MariaDB`'s `VIRTUAL` and `PERSISTENT`. A `DEFAULT_GENERATED` column only has an expression as
+/// its default, and holds what it was given.
 fn is_computed(extra: &str) -> bool {
     let extra = extra.to_ascii_uppercase();
     ["VIRTUAL", "STORED GENERATED", "PERSISTENT"].iter().any(|word| extra.contains(word))
 }
 
-/// Something with statements of its own in it, and the session that it was made in and runs in.
+/// A routine, trigger or event, with the settings of the session that it was made in and runs in.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Program {
     pub(super) create: String,
     pub(super) sql_mode: String,
     pub(super) time_zone: Option<String>,
-    /// Of the session.
+    /// The collation of the session.
     pub(super) collation: String,
-    /// Of the database, for parameters and variables that name none.
+    /// The collation of the database, for parameters and variables that name none.
     pub(super) database_collation: String,
 }
 
-/// The database's triggers, in the order in which they have to be made: of those of one table and
-/// moment the first runs first.
+/// The database's triggers, in the order in which they have to be made. Of several for one table
+/// and moment, the first one runs first.
 pub(super) fn triggers(
     connection: &Connection,
     database: &str,
@@ -304,7 +307,7 @@ pub(super) fn triggers(
         let (table, timing, event) = (cell(0), cell(1), cell(2));
         let order: u64 = cell(3).parse().unwrap_or(0);
         let name = cell(4);
-        // It goes with its table.
+        // The trigger is left out with its table.
         if unreadable.iter().any(|one| one.name == table) {
             continue;
         }
@@ -315,8 +318,8 @@ pub(super) fn triggers(
     Ok(triggers.into_iter().map(|(_, trigger)| trigger).collect())
 }
 
-/// One trigger. Its statement is what it was made with: the one in `information_schema` was read and
-/// written again by the server, which loses backslashes and character sets of texts.
+/// Reads one trigger. Its body comes from the statement that made it. The server has read and
+/// rewritten the one in `information_schema`, which loses backslashes and character sets of texts.
 fn trigger(
     connection: &Connection,
     database: &str,
@@ -376,7 +379,7 @@ pub(super) fn events(connection: &Connection, database: &str) -> Result<Vec<Stri
     Ok(events)
 }
 
-/// A sequence: the statement that makes it, and the one that sets it (`MariaDB`).
+/// For a sequence: the statement that makes it, and the one that sets it (`MariaDB`).
 pub(super) fn sequence(
     connection: &Connection,
     database: &str,

@@ -1,4 +1,4 @@
-//! Which server, and how to get in.
+//! Which server to connect to, and how to log in.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -8,9 +8,9 @@ use mysql_async::{Opts, OptsBuilder, SslOpts};
 
 use crate::seafile::config::Secret;
 
-/// The most that one row may take: what the protocol allows.
+/// The most bytes that one row may have: the limit of the protocol.
 const MAX_PACKET: usize = 1 << 30;
-/// A peer that went away without a word is noticed.
+/// Pause between the probes that notice a peer that went away without a word.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// A database server and an account.
@@ -77,7 +77,8 @@ impl Server {
         let builder = OptsBuilder::default()
             .user(Some(self.user.clone()))
             .pass(self.password.as_ref().map(|password| password.reveal().to_owned()))
-            // Where we were told, not where the server says that it listens too.
+            // Connect to the address that was given, not to the socket that the server names as
+            // well.
             .prefer_socket(false)
             .tcp_keepalive(Some(KEEPALIVE))
             .max_allowed_packet(Some(MAX_PACKET))

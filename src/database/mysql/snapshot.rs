@@ -14,8 +14,8 @@ use crate::database;
 use crate::database::pointers::rows::{Cell, Rows, Table, TableSource};
 use crate::database::pointers::{Pointers, assemble};
 
-/// A transaction that sees all databases of one server as they were at one moment. Tables of engines
-/// without transactions are locked by a second connection until they were dumped.
+/// A transaction that sees all databases of one server as they were at one moment. A second
+/// connection locks tables of engines without transactions until they are dumped.
 pub struct Snapshot {
     connection: Connection,
     databases: Vec<(String, Schema)>,
@@ -23,15 +23,16 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Looks what is there and whether it may be read, locks what needs it, and begins.
+    /// Finds out what is there and whether it may be read, locks the tables without transactions,
+    /// and begins.
     ///
-    /// Errors: every [`ErrorKind`]; `Changed` where a table was made or altered meanwhile, which a
-    /// new attempt settles.
+    /// Errors: every [`ErrorKind`]. `Changed` says that a table was made or altered meanwhile. A
+    /// new attempt helps then.
     pub fn begin(server: &Server, databases: &[&str]) -> Result<Self, Error> {
         Self::begin_without(server, databases, &[])
     }
 
-    /// The same, without what a dump has failed at.
+    /// Like [`Self::begin`], without the tables and views that a dump has failed at.
     pub fn begin_without(
         server: &Server,
         databases: &[&str],
@@ -73,7 +74,8 @@ impl Snapshot {
         self.connection.version()
     }
 
-    /// Databases that the account sees and that are not part of this; the server's own are left out.
+    /// Databases that the account sees and that are not part of this snapshot. The server's own are
+    /// left out.
     pub fn others(&self) -> Result<Vec<String>, Error> {
         const SERVERS_OWN: [&str; 4] = ["information_schema", "performance_schema", "mysql", "sys"];
         let mut rows = self.connection.rows("SHOW DATABASES")?;
@@ -96,17 +98,17 @@ impl Snapshot {
         })
     }
 
-    /// Writes a database as SQL text; the module's text says what is in it.
+    /// Writes a database as SQL text. The `dump` module says what is in it.
     pub fn dump(&self, database: &str, out: &mut dyn Write) -> Result<Totals, DumpError> {
         let totals = dump::write(&self.connection, database, self.schema(database)?, out)?;
-        // Locks go when their connection does, and with them goes the moment.
+        // The locks end when their connection does, and then the tables may have changed.
         if let Some(locks) = &self.locks {
             locks.run("SELECT 1")?;
         }
         Ok(totals)
     }
 
-    /// Lets go of the locks, once all databases were dumped.
+    /// Releases the locks. All databases must be dumped by then.
     pub fn unlock(&mut self) {
         self.locks = None;
     }
@@ -127,7 +129,7 @@ fn schemas(connection: &Connection, databases: &[&str]) -> Result<Vec<(String, S
         .collect()
 }
 
-/// Holds read locks on all tables that a snapshot does not hold for.
+/// Locks all tables without transactions for reading, since the snapshot does not cover them.
 fn lock(server: &Server, databases: &[(String, Schema)]) -> Result<Option<Connection>, Error> {
     let tables = databases.iter().flat_map(|(database, schema)| {
         let tables = schema.tables.iter().filter(|table| !table.is_transactional);
@@ -220,8 +222,8 @@ impl TableSource for OfDatabase<'_> {
     }
 }
 
-/// Reads tables, and lets go of them: what a transaction has read cannot be altered by anybody until
-/// it ends, and who tries keeps all others from the table.
+/// Reads tables, and then releases them. Nobody can alter a table that a transaction has read until
+/// the transaction ends. Meanwhile, an attempt to alter it keeps all others from the table.
 pub(super) fn released<T, E: From<Error>>(
     connection: &Connection,
     read: impl FnOnce() -> Result<T, E>,

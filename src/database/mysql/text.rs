@@ -1,7 +1,8 @@
-//! Pointers out of a dump, as [`super::dump`] writes it: what a check reads that has no server.
+//! Reads pointers out of a dump that [`super::dump`] wrote. A check does so, since it has no
+//! server.
 //!
-//! Rows of ours stand each in a line of its own. Of other tables than those that pointers are read from
-//! nothing is kept; a line of theirs may have any length.
+//! Each row is in a line of its own. Only rows of tables with pointers are kept. Lines of other
+//! tables may have any length.
 
 use std::collections::HashMap;
 use std::io::{self, BufRead, Read as _};
@@ -14,7 +15,8 @@ use crate::database::pointers::{Pointers, assemble};
 
 /// The longest line of a table with pointers: names and paths have at most some KiB.
 const MAX_LINE: usize = 1 << 20;
-/// The most bytes that lines of these tables have together: some ten million libraries.
+/// The most bytes that all lines of these tables have together: enough for some ten million
+/// libraries.
 const MAX_BYTES: usize = 4 << 30;
 
 /// What was read of a dump.
@@ -26,18 +28,18 @@ pub struct DumpText {
 
 #[derive(Debug, Default)]
 struct Rows {
-    /// `None`: there was no row.
+    /// `None` as long as there was no row.
     columns: Option<Vec<String>>,
     rows: Vec<Vec<Cell>>,
 }
 
-/// A dump that is not as we write them.
+/// Why a text is not a dump as seawall writes it.
 #[derive(Debug, thiserror::Error)]
 pub enum TextError {
     /// It cannot be read.
     #[error("the dump cannot be read")]
     Read(#[from] io::Error),
-    /// It is something else.
+    /// A line is not as seawall writes it.
     #[error("line {0} is not as seawall writes it")]
     Line(u64),
 }
@@ -45,8 +47,8 @@ pub enum TextError {
 impl DumpText {
     /// Reads a dump to its end.
     ///
-    /// Errors: a line about a table with pointers that makes no sense. That the end is missing is
-    /// told by [`Self::is_complete`].
+    /// Fails at a line about a table with pointers that makes no sense. [`Self::is_complete`] tells
+    /// whether the end is missing.
     pub fn read(from: &mut dyn BufRead) -> Result<Self, TextError> {
         let mut this = Self::default();
         let mut inside: Option<&'static str> = None;
@@ -145,7 +147,7 @@ impl TableSource for DumpText {
     }
 }
 
-/// Reads one line with its end; of a long one the beginning is kept.
+/// Reads one line with its line end. Only the beginning of a long line is kept. False at the end.
 fn read_line(from: &mut dyn BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
     line.clear();
     let mut limited = from.take(MAX_LINE as u64);
@@ -156,7 +158,7 @@ fn read_line(from: &mut dyn BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
     Ok(!line.is_empty())
 }
 
-/// The table that a statement begins with the name of, if it is one with pointers.
+/// The table with pointers that `text` begins with the name of.
 fn known(text: &[u8]) -> Option<&'static str> {
     let (name, _) = name(text)?;
     NAMES.into_iter().find(|known| known.eq_ignore_ascii_case(&name))
@@ -199,7 +201,7 @@ fn columns(text: &[u8]) -> Option<Vec<String>> {
     }
 }
 
-/// The values of a line, and whether it is the statement's last.
+/// The values of a line, and whether it is the last line of its statement.
 fn row(line: &[u8]) -> Option<(Vec<Cell>, bool)> {
     let mut rest = line.strip_prefix(b"(")?;
     let mut row = Vec::new();

@@ -1,13 +1,13 @@
-//! Tables and views that the server lists and cannot open: a table whose file is gone, a crashed one, a view over a
-//! table that is not there. One of them must not keep all others out of a backup, so they are found before a dump
-//! begins, left out of it, and told by name.
+//! Tables and views that the server lists and cannot open: a table whose file is gone, a crashed
+//! table, a view over a table that does not exist. A single one must not keep all others out of a
+//! backup. So they are found before a dump begins, left out of it, and named.
 
 use super::connection::{Connection, cell_text};
 use super::error::{Error, ErrorKind};
 use super::literal;
 use super::schema::{self, Schema, View};
 
-/// So many tables are tried by one statement.
+/// So many tables are tried with one statement.
 const AT_ONCE: usize = 50;
 
 /// A table or view that cannot be read, and is not in the dump.
@@ -19,7 +19,7 @@ pub struct Unreadable {
     pub reason: String,
 }
 
-/// The same, with the database that it is in.
+/// An unreadable table or view, with its database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InDatabase {
     /// The database's name.
@@ -48,7 +48,8 @@ impl std::fmt::Display for Unreadable {
     }
 }
 
-/// Takes out of a schema what cannot be read; `known` are those that a dump has failed at.
+/// Takes out of a schema the tables and views that cannot be read. A dump has failed at those in
+/// `known`.
 pub(super) fn take_out(
     connection: &Connection,
     database: &str,
@@ -77,7 +78,7 @@ pub(super) fn take_out(
     Ok(())
 }
 
-/// Takes out what was found out before.
+/// Takes out of a schema the tables and views that are known to be unreadable.
 pub(super) fn take_out_known(schema: &mut Schema, unreadable: &[Unreadable]) {
     let is_good = |name: &String| !unreadable.iter().any(|one| one.name == *name);
     schema.tables.retain(|table| is_good(&table.name));
@@ -88,7 +89,8 @@ pub(super) fn take_out_known(schema: &mut Schema, unreadable: &[Unreadable]) {
     schema.unreadable.dedup_by(|one, other| one.name == other.name);
 }
 
-/// A connection that goes on after an error in the midst of rows, which closes it.
+/// A connection that is opened again after an error. An error in the midst of rows closes a
+/// connection.
 struct Probe {
     connection: Connection,
 }
@@ -118,21 +120,21 @@ fn try_table(probe: &mut Probe, database: &str, name: &str) -> Result<Option<Unr
     let Err(error) = probe.run(&first_row(database, name))? else {
         return Ok(None);
     };
-    // "Doesn't exist" is also said of a table that has just been dropped.
+    // The server also says "doesn't exist" of a table that has just been dropped.
     let is_broken = is_unreadable(&error)
         || error.code() == Some(NO_SUCH_TABLE) && is_listed(&probe.connection, database, name)?;
     if is_broken { Ok(Some(Unreadable::new(name, &error))) } else { Err(error) }
 }
 
-/// Whether a view cannot be read, and why. Whatever the server says of it concerns what it leads to, or the account that
-/// made it: the one that asks may read everything in this database.
+/// Whether a view cannot be read, and why. Our account may read everything in this database. So
+/// whatever the server says concerns what the view leads to, or the account that made it.
 fn try_view(probe: &mut Probe, database: &str, view: &View) -> Result<Option<Unreadable>, Error> {
     let Err(error) = probe.run(&first_row(database, &view.name))? else {
         return Ok(None);
     };
     match (error.kind(), error.code()) {
         (ErrorKind::Lost | ErrorKind::Locked | ErrorKind::Unreachable, _) | (_, None) => Err(error),
-        // Its definition can be dumped, which does not name that account.
+        // The definition can be dumped, because a dump does not name that account.
         (_, Some(code)) if NOT_ALLOWED.contains(&code) && !view.columns.is_empty() => Ok(None),
         _ => Ok(Some(Unreadable::new(&view.name, &error))),
     }
@@ -145,11 +147,12 @@ fn is_listed(connection: &Connection, database: &str, name: &str) -> Result<bool
 }
 
 const NO_SUCH_TABLE: u16 = 1146;
-/// The account that a view runs as is gone, or may not do what the view does. MariaDB says 1045 to those who may not know.
+/// The account that a view runs as is gone, or may not do what the view does. MariaDB says 1045 to
+/// accounts that may not know more.
 const NOT_ALLOWED: [u16; 5] = [1045, 1142, 1143, 1370, 1449];
 
-/// Whether an error says that this one table or view cannot be read, while others can (`mysqld_error.h`; below 1000 are
-/// numbers of the storage engines, `my_base.h`).
+/// Whether an error says that this one table or view cannot be read, while others can
+/// (`mysqld_error.h`; numbers below 1000 are those of the storage engines, `my_base.h`).
 pub(super) fn is_unreadable(error: &Error) -> bool {
     let Some(code) = error.code() else {
         return false;
