@@ -113,8 +113,8 @@ struct Grants {
 }
 
 impl Grants {
-    /// A line: GRANT, privileges, ON, a database's pattern in backticks, TO, the account. Lines of roles
-    /// have no ON.
+    /// A line: GRANT, privileges, ON, a database's pattern in backticks, TO, the account. Lines of
+    /// roles have no ON.
     fn add(&mut self, line: &str) {
         let (rest, is_revoked) = match line.strip_prefix("GRANT ") {
             Some(rest) => (rest, false),
@@ -147,8 +147,8 @@ impl Grants {
     }
 
     /// Whether a privilege holds for a database. A grant for all databases counts, unless it is
-    /// partly revoked. Among the grants for some databases, servers go by the most specific one
-    /// alone.
+    /// revoked for this one. Among the grants for some databases, servers go by the most specific
+    /// one alone.
     fn has(&self, privilege: &str, database: &str) -> bool {
         let gives = |privileges: &[String]| {
             let mut given = privileges.iter();

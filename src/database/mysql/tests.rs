@@ -1,4 +1,4 @@
-//! Against a real `MariaDB`.
+//! Tests against a real `MariaDB`.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -238,7 +238,8 @@ impl fmt::Display for Oddity {
     }
 }
 
-/// Reads the pointers from a copy of Seafile's own database. Memory grows with the number of libraries.
+/// Reads the pointers from a copy of Seafile's own database. Memory grows with the number of
+/// libraries.
 ///
 /// # Errors
 ///

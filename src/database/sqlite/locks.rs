@@ -7,7 +7,7 @@ use std::fs::File;
 use rustix::io::Errno;
 use rustix::process::{Flock, FlockOffsetType, FlockType, fcntl_getlk};
 
-// SQLite locks these bytes, whether the file reaches so far or not ("The SQLite OS Interface", os.h).
+// SQLite locks these bytes, even behind the end of the file ("The SQLite OS Interface", os.h).
 const PENDING: u64 = 0x4000_0000;
 const RESERVED: u64 = PENDING + 1;
 const SHARED: u64 = PENDING + 2;

@@ -17,7 +17,7 @@ use super::files::{self, Files};
 use super::locks::{self, Writer};
 use crate::database::Error;
 
-/// The database's header, with the change counter (at 24) and the version that it is valid for (at 92).
+/// The header, with the change counter (at 24) and the version that it is valid for (at 92).
 const HEADER_BYTES: usize = 100;
 /// Where the header says how the database is to be read; 2 stands for a write-ahead log.
 const READ_VERSION_AT: usize = 19;
@@ -36,7 +36,7 @@ pub(super) struct Look {
 }
 
 impl Look {
-    /// Looks at the database at `path`. Opens and closes it, which drops this process's locks on it.
+    /// Looks at the database at `path`. Opens and closes it, which drops our own locks on it.
     pub(super) fn take(path: &Path) -> Result<Self, Error> {
         // The file is opened anew each time, because NFS then asks the server for the file's times.
         let main = File::open(path).map_err(Error::unreadable(path))?;

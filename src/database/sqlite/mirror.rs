@@ -31,7 +31,8 @@ pub(super) fn mirror(original: &File, copy: &File) -> Result<(), MirrorError> {
     if copy.metadata().map_err(MirrorError::Write)?.len() != len {
         copy.set_len(len).map_err(MirrorError::Write)?;
     }
-    // A file system that shares blocks between files (btrfs, XFS) copies any length in a moment. Others refuse.
+    // A file system that shares blocks between files (btrfs, XFS) copies any length in a moment.
+    // Others refuse.
     if rustix::fs::ioctl_ficlone(copy, original).is_ok() {
         return Ok(());
     }

@@ -83,8 +83,8 @@ pub struct SqliteCopy {
 /// Copies databases as of one moment. Seafile's own comes first in the order given, so that no
 /// library names a user that a later copy lacks.
 ///
-/// Copies go to fresh folders (0700) in `spool`, which must exist and be private. Damage that does not keep
-/// SQLite from copying is reported in [`SqliteCopy::integrity`] and is no error.
+/// Copies go to fresh folders (0700) in `spool`, which must exist and be private. Damage that does
+/// not keep SQLite from copying is reported in [`SqliteCopy::integrity`] and is no error.
 ///
 /// # Errors
 ///

@@ -1,5 +1,6 @@
-//! Collations that the server does not know, replaced by those nearest to them: `MySQL` 8 and `MariaDB`
-//! 11 each made their own the default. Only definitions are touched, and in them no text.
+//! Replaces collations that the server does not know by the nearest ones that it knows. `MySQL` 8
+//! and `MariaDB` 11 each made a collation of their own the default. Only definitions are changed,
+//! and in them no text in quotes.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
@@ -8,7 +9,7 @@ use super::statements::{Sort, Statement, token};
 use crate::database::mysql::connection::cell_text;
 use crate::database::mysql::{Connection, Error};
 
-/// Words that a collation's name follows.
+/// Words before a collation's name.
 const BEFORE: [&[u8]; 2] = [b"collate", b"collation_connection"];
 
 /// The collations of a server, and which were replaced.
@@ -22,7 +23,8 @@ impl Collations {
     pub(super) fn of(connection: &Connection) -> Result<Self, Error> {
         let mut rows =
             connection.rows("SELECT COLLATION_NAME FROM information_schema.COLLATIONS")?;
-        // MariaDB from 10.10 on has collations for many character sets, whose full names are here.
+        // MariaDB from 10.10 on has collations for many character sets. Their full names are in
+        // another table.
         let full = "SELECT COUNT(*) FROM information_schema.COLUMNS \
             WHERE TABLE_SCHEMA = 'information_schema' AND COLUMN_NAME = 'FULL_COLLATION_NAME'";
         if connection.text(full)?.is_some_and(|count| count != "0") {
@@ -35,13 +37,13 @@ impl Collations {
         Ok(Self { known: names.map(|name| name.to_ascii_lowercase()).collect(), ..Self::default() })
     }
 
-    /// Whether the server knows neither this one nor one that is near to it.
+    /// Whether the server knows neither this collation nor one that is near to it.
     pub(super) fn is_unknown(&mut self, name: &str) -> bool {
         let lower = name.to_ascii_lowercase();
         !self.known.contains(&lower) && self.replacement(name).is_none()
     }
 
-    /// What somebody should know.
+    /// Says which collations were replaced.
     pub(super) fn notes(&self) -> Vec<String> {
         let note = |(old, new): (&String, &String)| {
             format!("the collation {old}, which this server does not know, became {new}")
@@ -49,7 +51,7 @@ impl Collations {
         self.replaced.iter().map(note).collect()
     }
 
-    /// A statement that this server understands.
+    /// The statement, with collations that this server knows.
     pub(super) fn fit<'a>(&mut self, statement: &Statement<'a>) -> Cow<'a, [u8]> {
         let text = statement.text;
         let mut fitted = Vec::new();
@@ -71,7 +73,8 @@ impl Collations {
         Cow::Owned(fitted)
     }
 
-    /// The nearest that the server knows; none: it knows this one, or no other.
+    /// The nearest collation that the server knows. `None` if it knows this one, or none that is
+    /// near.
     pub(super) fn replacement(&mut self, name: &str) -> Option<String> {
         let lower = name.to_ascii_lowercase();
         if self.known.contains(&lower) {
@@ -84,19 +87,19 @@ impl Collations {
     }
 }
 
-/// The same collation by other names, then what differs least.
+/// What may replace a collation: first the same one by other names, then those that differ least.
 fn candidates(name: &str) -> Vec<String> {
     let Some((charset, rest)) = name.split_once('_') else {
         return Vec::new();
     };
-    // What was `utf8` is `utf8mb3` on newer servers.
+    // Newer servers call `utf8` `utf8mb3`.
     let charsets: &[&str] = match charset {
         "utf8" | "utf8mb3" => &["utf8mb3", "utf8"],
         charset => &[charset],
     };
     let same = |rest: &'static str| charsets.iter().map(move |set| format!("{set}_{rest}"));
     let mut all: Vec<String> = charsets.iter().map(|set| format!("{set}_{rest}")).collect();
-    // What tells two letters with different accents or cases apart shall go on to do so.
+    // A collation that distinguishes accents or case must be replaced by one that does so too.
     let names: &[&'static str] = if rest.ends_with("_bin") {
         &["bin"]
     } else if rest.ends_with("_cs") {

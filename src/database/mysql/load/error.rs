@@ -6,14 +6,14 @@ use crate::units::{bytes, count};
 
 pub(super) type Result<T> = std::result::Result<T, LoadError>;
 
-/// A dump that was not loaded, or not whole.
+/// Why a dump was not loaded, or only in part.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
-    /// The server, before or between statements of the dump.
+    /// The server failed, before or between statements of the dump.
     #[error(transparent)]
     Server(#[from] Error),
-    /// The dump.
+    /// The dump cannot be cut into statements.
     #[error(transparent)]
     Dump(#[from] SplitError),
     /// The database has something in it.
@@ -42,7 +42,8 @@ pub enum LoadError {
         /// The connections.
         by: String,
     },
-    /// Programs would not find the tables.
+    /// The dump has names in lower case, and this server tells case apart: programs would not find
+    /// the tables.
     #[error(
         "{server}: the dump of {database} has names in lower case, as its server kept them, and this server tells case apart: Seafile would not find its tables"
     )]
@@ -57,7 +58,7 @@ pub enum LoadError {
     Unfit {
         /// The server.
         server: String,
-        /// The database; empty: all of them.
+        /// The database. Empty means all of them.
         database: String,
         /// What is lacking.
         what: String,
@@ -95,9 +96,9 @@ pub enum LoadError {
         server: String,
         /// The table.
         table: String,
-        /// What has to be taken.
+        /// How many bytes the server would have to take.
         needed: usize,
-        /// What is taken.
+        /// How many bytes it takes.
         allowed: usize,
     },
     /// The dump's last line is not there.
@@ -106,23 +107,23 @@ pub enum LoadError {
         /// How far it got.
         at: Progress,
     },
-    /// There came something else than the dump says.
+    /// The dump held other numbers of tables or rows than its last line says.
     #[error(
         "the dump says that it has {tables} tables and {rows} rows, but there came {}",
         far(at)
     )]
     Counts {
-        /// Its tables.
+        /// Tables, by its last line.
         tables: u64,
-        /// Its rows.
+        /// Rows, by its last line.
         rows: u64,
-        /// What came.
+        /// What was loaded.
         at: Progress,
     },
     /// Views, routines, triggers and events take more memory than they may.
     #[error("the dump has more than {0} bytes of views, routines, triggers and events")]
     TooManyPrograms(usize),
-    /// What is there cannot be read.
+    /// The database that would be replaced cannot be read, so it cannot be kept.
     #[error("what is in the database {database} cannot be kept")]
     Keep {
         /// The database.
@@ -130,7 +131,8 @@ pub enum LoadError {
         /// Why.
         source: Box<DumpError>,
     },
-    /// The new tables are in place, and the old ones kept, but something that belongs to them is lacking.
+    /// The new tables are in place and the old ones are kept, but not all views, routines, triggers
+    /// and events are there.
     #[error(
         "the tables of the database {database} are in place, those of before are in {before}, but not all views, routines, triggers and events are"
     )]
@@ -142,7 +144,7 @@ pub enum LoadError {
         /// What went wrong.
         source: Box<LoadError>,
     },
-    /// The connection broke while tables changed places, and what became of that cannot be told.
+    /// The connection broke while tables changed places. Whether they did cannot be told.
     #[error(
         "the connection broke while the tables of the database {database} changed places with new ones: if {before} has tables now, they are those of before, else {database} has them; its triggers may be lacking"
     )]
@@ -154,7 +156,7 @@ pub enum LoadError {
         /// What went wrong.
         source: Box<Error>,
     },
-    /// The old tables are where they were, but not all triggers that belong to them.
+    /// The old tables are in place, but not all of their triggers.
     #[error("the database {database} has its tables as before, but lost triggers ({said})")]
     NotPutBack {
         /// The database.

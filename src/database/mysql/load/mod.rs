@@ -1,8 +1,9 @@
-//! Dumps, loaded into a server: without a stock client, and with its sense of where statements end.
+//! Loads dumps into a server, without a stock client. A dump is cut into statements as that client
+//! would.
 //!
-//! Nothing is loaded over anything: [`load`] wants an empty database, and [`replace()`] loads beside what
-//! is there, and swaps when all of it has arrived. Whether it may be this server at all is the caller's
-//! to decide; [`Target`] says what there is to know of it.
+//! A load overwrites nothing. [`load`] needs an empty database. [`replace()`] loads beside what is
+//! there, and swaps once all of it has arrived. The caller decides whether this server may be used
+//! at all; [`Target`] says what is known about it.
 
 mod collations;
 mod error;
@@ -29,9 +30,9 @@ use super::{Connection, Server, dump, literal};
 
 /// How much of the end of a dump is kept, for its last line.
 const TAIL_BYTES: usize = 256;
-/// How much of its beginning is looked at for what the database was made with.
+/// How much of its beginning is read to find the database's character set and collation.
 const HEAD_BYTES: u64 = 1024;
-/// How much room a statement takes in its packet besides itself; servers keep some for themselves.
+/// How many bytes a packet needs besides its statement. Servers keep some for themselves.
 const PACKET_EXTRA: usize = 1024;
 
 /// A mode of routines and triggers that `MySQL` 8 refuses to set.
@@ -61,13 +62,13 @@ pub struct Loaded {
     pub notes: Vec<String>,
 }
 
-/// Loads a dump into a database that is made if it is not there, and has to be empty and unused if it
-/// is. What was loaded before an error stays there.
+/// Loads a dump into a database. If the database does not exist, it is made. If it exists, it has
+/// to be empty and unused. After an error, the loaded part stays.
 ///
 /// # Errors
 ///
-/// [`LoadError::NotEmpty`] and [`LoadError::InUse`] before anything is changed; each later one says how
-/// far it got.
+/// [`LoadError::NotEmpty`] and [`LoadError::InUse`] come before anything is changed. Each later
+/// error says how far the load got.
 pub fn load(
     server: &Server,
     database: &str,
@@ -85,13 +86,14 @@ pub fn load(
     Ok(loader.loaded())
 }
 
-/// Like [`load`], for a load that may break off and go on: while it lasts a table in the database says which dump is
-/// loaded (`mark`), and what an earlier attempt with the same mark left is dropped first. The table stays: the caller
-/// notes what was loaded, and then calls [`unmark`].
+/// Like [`load`], for a load that may break off and go on. Meanwhile a table in the database says
+/// which dump is loaded (`mark`). If an earlier attempt with the same mark broke off, its database
+/// is dropped first. The table stays after the load: the caller notes what was loaded, and then
+/// calls [`unmark`].
 ///
 /// # Errors
 ///
-/// As [`load`]; [`LoadError::OtherUnfinished`] for what an attempt with another mark left.
+/// As [`load`], and [`LoadError::OtherUnfinished`] if an attempt with another mark left something.
 pub fn load_marked(
     server: &Server,
     database: &str,
@@ -146,7 +148,7 @@ impl<'a> Dump<'a> {
         })
     }
 
-    /// Tables and rows, as its last line says; none: it is not whole.
+    /// Tables and rows, by its last line. `None` if the dump is not whole.
     fn counts(&self) -> Option<(u64, u64)> {
         dump::counts(&self.tail.borrow())
     }
@@ -211,7 +213,7 @@ impl<'a> Loader<'a> {
         })
     }
 
-    /// Makes the database if it is not there, and goes into it.
+    /// Makes the database if it does not exist, and selects it.
     fn create(&mut self, head: &dump::Head, exists: bool) -> Result<()> {
         if head.lowers_names && NameCase::of(self.connection)? == NameCase::Differs {
             return Err(LoadError::LowerCase {
@@ -226,7 +228,7 @@ impl<'a> Loader<'a> {
             format!("CHARACTER SET {charset} COLLATE {collation}")
         });
         let settings = settings.unwrap_or_default();
-        // An empty one that is there is made the same.
+        // An empty database that exists gets the same settings.
         let verb = if exists { "ALTER" } else { "CREATE" };
         if !exists || !settings.is_empty() {
             self.connection.run(&format!("{verb} DATABASE {name} {settings}"))?;
@@ -234,8 +236,8 @@ impl<'a> Loader<'a> {
         Ok(self.connection.run(&format!("USE {name}"))?)
     }
 
-    /// Runs all statements that `chosen` says (it is told whether a statement is about tables), and
-    /// compares what there was with what the last line says.
+    /// Runs each statement for which `chosen` returns true. (`chosen` hears whether a statement is
+    /// about tables.) Then compares what was loaded with the dump's last line.
     fn load(
         &mut self,
         dump: &mut Dump<'_>,
@@ -296,7 +298,8 @@ impl<'a> Loader<'a> {
         Ok(())
     }
 
-    /// Rows that the server took otherwise than they were given: the first of each table is told.
+    /// Notes that the server changed rows as it took them. Only the first warning for each table is
+    /// noted.
     fn warned(&mut self, warnings: u16) -> Result<()> {
         let mut rows = self.connection.rows("SHOW WARNINGS LIMIT 1")?;
         let first = rows.first_mut().and_then(|row| cell_text(row, 2));
@@ -347,7 +350,8 @@ impl Sort {
     }
 }
 
-/// What sets up a session, without a mode that the server does not know. It only concerned GRANT.
+/// A statement that sets up a session, without a mode that the server does not know. That mode only
+/// concerned GRANT.
 fn without_mode(text: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
     match std::str::from_utf8(&text) {
         Ok(set) if set.starts_with("SET sql_mode = ") && set.contains(GONE_MODE) => {
@@ -374,7 +378,7 @@ fn table_of(text: &[u8]) -> String {
     String::from_utf8_lossy(&name).into_owned()
 }
 
-/// Enough of a statement for a message, and nothing of anybody's rows.
+/// Enough of a statement for a message. It holds no values of rows.
 fn beginning(text: &[u8]) -> String {
     const MOST: usize = 80;
     let text = String::from_utf8_lossy(&text[..text.len().min(4 * MOST)]);

@@ -1,4 +1,4 @@
-//! What is in a database besides tables before it is replaced: read, dropped, and made again.
+//! What a database has besides tables, before it is replaced: read, dropped, and made again.
 
 use super::LoadError;
 use super::error::Result;
@@ -7,12 +7,12 @@ use crate::database::mysql::dump::{self, Part};
 use crate::database::mysql::schema::{self, Schema};
 use crate::database::mysql::{Connection, Error, Server, literal};
 
-/// Servers' numbers for a view or a trigger that is there already.
+/// Servers' error numbers for a view or a trigger that exists already.
 const IS_THERE: [u16; 2] = [1050, 1359];
 
-/// A view or a trigger as the server keeps it, its account too.
+/// A view or a trigger as the server keeps it, with its account.
 struct AsMade {
-    /// What sets up the session that it was made in.
+    /// The statement that sets up the session that it was made in.
     settings: String,
     text: String,
 }
@@ -45,7 +45,7 @@ fn session(charset: &str, collation: &str) -> String {
     format!("character_set_client = {charset}, collation_connection = {collation}")
 }
 
-/// What is there before.
+/// A database that is to be replaced, without its rows.
 pub(super) struct Old {
     pub(super) database: String,
     pub(super) schema: Schema,
@@ -53,7 +53,7 @@ pub(super) struct Old {
     pub(super) triggers: Vec<u8>,
     /// Triggers and views with their accounts, to be put back.
     as_made: Vec<AsMade>,
-    /// The statements that drop all of these.
+    /// The statements that drop everything but tables.
     drops: Vec<(Part, String)>,
     pub(super) event_names: Vec<String>,
 }
@@ -102,8 +102,8 @@ impl Old {
         })
     }
 
-    /// Drops what has to go before tables of these names come: triggers, with which no table moves, and
-    /// views that have one of the names.
+    /// Drops what is in the way of new tables with these names: all triggers, because no table
+    /// moves with its triggers, and views that have one of the names.
     pub(super) fn make_way(
         &self,
         connection: &Connection,

@@ -1,14 +1,18 @@
-//! A dump in the place of what is there: loaded beside it under another name, then swapped.
+//! Replaces a database by a dump. The dump is loaded beside it under another name, then both change
+//! places.
 //!
-//! Tables change places in one `RENAME TABLE`, which servers do whole or not at all. Servers do not move
-//! tables with triggers to another database, and views, routines and events never. So the old triggers, and
-//! views that have the name of a new table, are dropped right before the swap, and made again as they were if it fails. Old views, routines and events
-//! are dropped after it, and all but events, which would go on to happen, are made again where the old
-//! tables went. Those of the new database are made beside it first, so that they are known to be good, and
-//! again in its place; events only there.
+//! Tables change places in one `RENAME TABLE`, which servers do whole or not at all. Servers never
+//! move a table with triggers to another database, nor views, routines and events. So old triggers,
+//! and old views that have the name of a new table, are dropped right before the swap. If the swap
+//! fails, they are made again as they were. The other old views, routines and events are dropped
+//! after the swap. All but events are made again where the old tables went. Events would go on to
+//! happen there. The views, routines and triggers of the new database are made beside the old one
+//! first, so that they are known to be good, and then again in its place. Its events are made only
+//! there.
 //!
-//! A connection that breaks during the swap says nothing: the server may still be at it. Its end is waited
-//! for before anybody looks, and nothing is dropped then.
+//! A connection that breaks during the swap says nothing: the server may still be at it. seawall
+//! waits until the server has ended that connection, and only then looks at the databases. The
+//! database for the old tables is not dropped then.
 
 use std::io::Read;
 use std::thread;
@@ -23,30 +27,31 @@ use crate::database::mysql::connection::cell_text;
 use crate::database::mysql::schema::{self, Schema};
 use crate::database::mysql::{Connection, Error, ErrorKind, Server, dump, literal};
 
-/// How much memory views, routines, triggers and events of a dump may take until they are made again.
+/// How much memory views, routines, triggers and events of a dump may take until they are made
+/// again.
 const PROGRAM_BYTES: usize = 64 << 20;
-/// No name of a database is longer, in characters.
+/// The longest name of a database, in characters.
 const NAME_CHARS: usize = 64;
-/// How long a connection that broke may take to end.
+/// How long the server may take to end a connection that broke.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// What was replaced.
+/// What came of a replacement.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Replaced {
     /// What is there now.
     pub loaded: Loaded,
-    /// The database that holds what was there; none: there was nothing. It is the caller's to drop.
+    /// The database that holds what was there. `None` if there was nothing. The caller may drop it.
     pub before: Option<String>,
 }
 
-/// Loads a dump in the place of what is in a database, which nobody may use. Until all of it has arrived
-/// nothing of the old is touched.
+/// Replaces what is in a database by a dump. Nobody may use the database. Nothing old is touched
+/// until all of the dump has arrived.
 ///
 /// # Errors
 ///
-/// [`LoadError::InUse`] before anything is changed. After any other than [`LoadError::Half`],
-/// [`LoadError::Unclear`] and [`LoadError::NotPutBack`] the database is as it was; what came of the dump is dropped, if the
-/// server can still be reached.
+/// [`LoadError::InUse`] comes before anything is changed. After any error but [`LoadError::Half`],
+/// [`LoadError::Unclear`] and [`LoadError::NotPutBack`] the database is as it was. The loaded part
+/// of the dump is dropped, if the server can still be reached.
 pub fn replace(
     server: &Server,
     database: &str,
@@ -67,7 +72,7 @@ pub fn replace(
     loader.create(&dump.head, false)?;
     let dropped = Dropped { server, name: beside.clone() };
     let programs = load_beside(&mut loader, &mut dump)?;
-    // Somebody may have come while it was loaded.
+    // Somebody may have connected while the dump was loaded.
     Found::examine(&connection, database)?.must_be_unused(&connection)?;
     let before = name_before(&connection, database)?;
     let swap = Swap {
@@ -94,14 +99,14 @@ pub fn replace(
     Ok(Replaced { loaded: loader.loaded(), before: Some(before) })
 }
 
-/// A statement to be run again.
+/// A statement that will be run again.
 struct Program {
     text: Vec<u8>,
     line: u64,
     escapes: bool,
 }
 
-/// Loads all but events, and keeps what stands after the tables.
+/// Loads all but events. Returns the statements that stand after the tables.
 fn load_beside(loader: &mut Loader<'_>, dump: &mut Dump<'_>) -> Result<Vec<Program>> {
     let (mut programs, mut bytes) = (Vec::new(), 0);
     loader.load(dump, |statement, is_about_tables| {
@@ -132,7 +137,7 @@ fn makes_event(text: &[u8]) -> bool {
             == Some("EVENT")
 }
 
-/// Runs statements of our own making in a database; what failed goes through `judge`.
+/// Runs statements that seawall wrote in a database. Each error goes through `judge`.
 fn run_all(
     connection: &Connection,
     database: &str,
@@ -154,7 +159,7 @@ fn run_all(
 /// The swap of all tables.
 struct Swap<'a> {
     connection: &'a Connection,
-    /// The server's number for it.
+    /// The server's id of that connection.
     id: Option<String>,
     server: &'a Server,
     old: &'a Old,
@@ -163,7 +168,7 @@ struct Swap<'a> {
 }
 
 impl Swap<'_> {
-    /// Swaps, or leaves all as it was.
+    /// Swaps, or leaves everything as it was.
     fn run(&self) -> Result<()> {
         let new = schema::read(self.connection, self.beside)?;
         let old = &self.old.schema;
@@ -183,7 +188,7 @@ impl Swap<'_> {
         let names = new.tables.iter().map(|table| &table.name);
         let names: Vec<&String> = names.chain(&new.sequences).collect();
         self.old.make_way(self.connection, &names)?;
-        // Triggers of what was loaded; its views and routines go with the database.
+        // Triggers of the new database have to go too. Its views and routines go with the database.
         let triggers = schema::about(
             self.connection,
             "TRIGGER_NAME",
@@ -202,12 +207,12 @@ impl Swap<'_> {
         if moves.is_empty() {
             return Ok(());
         }
-        // References of one table to another follow both.
+        // With this setting, references of one table to another follow both.
         self.connection.run("SET foreign_key_checks = 1")?;
         self.connection.run(&format!("RENAME TABLE {}", moves.join(", ")))
     }
 
-    /// After an error: back to how it was, unless the server swapped and could not say so any more.
+    /// After an error, goes back to how it was, unless the server has swapped and could not say so.
     fn undo(&self, error: Error) -> Result<()> {
         let is_lost = *error.kind() == ErrorKind::Lost;
         let looked = Connection::open(self.server).and_then(|connection| {
@@ -230,13 +235,13 @@ impl Swap<'_> {
             return Err(LoadError::NotPutBack { database, said: said.to_string(), source });
         }
         if !is_lost {
-            // Nothing is in it; if it stays, it only has an odd name.
+            // The database is empty. If it stays, only its name is odd.
             let _ = connection.run(&format!("DROP DATABASE {}", literal::name(self.before)));
         }
         Err(*source)
     }
 
-    /// Whether the server is done with the connection that broke: it is told to end, and waited for.
+    /// Tells the server to end the connection that broke, and waits. Returns whether it has ended.
     fn has_ended(&self, connection: &Connection) -> std::result::Result<bool, Error> {
         let Some(id) = &self.id else {
             return Ok(false);
@@ -248,7 +253,7 @@ impl Swap<'_> {
             if there.is_none() {
                 return Ok(true);
             }
-            // It may have ended by itself.
+            // The connection may have ended by itself.
             let _ = connection.run(&format!("KILL {id}"));
             thread::sleep(Duration::from_millis(100));
         }
@@ -268,7 +273,7 @@ fn moves_of(schema: &Schema, from: &str, to: &str) -> Vec<String> {
         .collect()
 }
 
-/// Makes views, routines, triggers and events of both, where their tables are now.
+/// Makes the views, routines, triggers and events of both databases, where their tables are now.
 fn finish(
     loader: &mut Loader<'_>,
     swap: &Swap<'_>,
@@ -286,7 +291,7 @@ fn finish(
         let before = swap.before;
         let notes = &mut loader.notes;
         run_all(swap.connection, before, part, |error| {
-            // The tables are what matters, and they are there.
+            // This is no error: the old tables matter, and they are there.
             notes.push(format!("{before}: {error}"));
             Ok(())
         })?;
@@ -301,14 +306,14 @@ fn finish(
     Ok(())
 }
 
-/// A database that is dropped when this is.
+/// Drops a database when this is dropped.
 struct Dropped<'a> {
     server: &'a Server,
     name: String,
 }
 
 impl Dropped<'_> {
-    /// Leaves it where it is.
+    /// Leaves the database where it is.
     fn keep(mut self) {
         self.name.clear();
     }
@@ -319,24 +324,25 @@ impl Drop for Dropped<'_> {
         if self.name.is_empty() {
             return;
         }
-        // A server that is gone keeps it, under a name that says whose it is.
+        // If the server is gone, the database stays, under a name that says whose it is.
         let _ = Connection::open(self.server).and_then(|connection| {
             connection.run(&format!("DROP DATABASE IF EXISTS {}", literal::name(&self.name)))
         });
     }
 }
 
-/// Names like those of the databases that a replacement makes: the new one and that of before.
+/// Names like those that a replacement gives to its databases: the new one, and the one for old
+/// tables.
 pub(super) fn names_beside(database: &str) -> [String; 2] {
     ["__seawall_00000000", "__before_20260101000000"].map(|suffix| with_suffix(database, suffix))
 }
 
-/// A name that is free, for what was there until now.
+/// A free name, for the database that takes what was there until now.
 fn name_before(connection: &Connection, database: &str) -> Result<String> {
     let suffix = format!("__before_{}", Utc::now().format("%Y%m%d%H%M%S"));
     let mut name = with_suffix(database, &suffix);
     let mut number = 1;
-    // Two may come within one second.
+    // Two replacements may come within one second.
     while Found::examine(connection, &name)?.exists {
         number += 1;
         name = with_suffix(database, &format!("{suffix}_{number}"));
@@ -344,7 +350,7 @@ fn name_before(connection: &Connection, database: &str) -> Result<String> {
     Ok(name)
 }
 
-/// A name with something after it; as much of it as there is room for.
+/// A name with a suffix. It is cut so that both fit.
 fn with_suffix(name: &str, suffix: &str) -> String {
     let room = NAME_CHARS.saturating_sub(suffix.chars().count());
     let kept: String = name.chars().take(room).collect();

@@ -1,5 +1,6 @@
-//! Cuts a dump into statements as the stock clients do (`add_line` of their `mysql.cc`): quotes, comments
-//! and `DELIMITER` lines. No more of the dump is in memory than its longest statement.
+//! Cuts a dump into statements as the stock clients do (`add_line` of their `mysql.cc`). It knows
+//! quotes, comments and `DELIMITER` lines. No more of the dump is in memory than its longest
+//! statement.
 
 use std::io::{self, Read};
 
@@ -8,7 +9,7 @@ const MAX_BYTES: usize = 1 << 30;
 /// The least that is read at once.
 const CHUNK: usize = 64 << 10;
 
-/// A dump that cannot be cut into statements.
+/// Why a dump cannot be cut into statements.
 #[derive(Debug, thiserror::Error)]
 pub enum SplitError {
     /// It cannot be read.
@@ -26,7 +27,7 @@ pub enum SplitError {
         /// Where it begins.
         line: u64,
     },
-    /// A line that should say how statements end does not.
+    /// A `DELIMITER` line does not name a delimiter.
     #[error("line {line} of the dump: DELIMITER without a delimiter")]
     NoDelimiter {
         /// Its number.
@@ -34,14 +35,14 @@ pub enum SplitError {
     },
 }
 
-/// A statement without what ends it, and without what stands before it.
+/// A statement, without its delimiter and without comments before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Statement<'a> {
     /// Its text.
     pub text: &'a [u8],
     /// The line that it begins in, from 1 on.
     pub line: u64,
-    /// Whether a backslash in quotes means what follows it.
+    /// Whether a backslash in quotes escapes what follows it.
     pub escapes: bool,
 }
 
@@ -60,7 +61,7 @@ pub struct Statements<R> {
 }
 
 impl<R: Read> Statements<R> {
-    /// Begins at the beginning.
+    /// Begins at the beginning of `input`.
     pub fn new(input: R) -> Self {
         Self {
             input,
@@ -74,7 +75,7 @@ impl<R: Read> Statements<R> {
         }
     }
 
-    /// The next statement; none at the end. After an error there is nothing more to be had.
+    /// The next statement; `None` at the end. After an error no more statements come.
     #[expect(clippy::should_implement_trait, reason = "it lends what it gives")]
     pub fn next(&mut self) -> Result<Option<Statement<'_>>, SplitError> {
         if !self.pass()? {
@@ -92,7 +93,7 @@ impl<R: Read> Statements<R> {
         Ok(Some(Statement { text, line, escapes }))
     }
 
-    /// Passes all that stands between statements; false at the end.
+    /// Skips all that stands between statements. False at the end.
     fn pass(&mut self) -> Result<bool, SplitError> {
         loop {
             self.forget();
@@ -117,7 +118,7 @@ impl<R: Read> Statements<R> {
         }
     }
 
-    /// `DELIMITER word`, up to the end of the line.
+    /// Reads `DELIMITER word`, up to the end of the line.
     fn command(&mut self) -> Result<(), SplitError> {
         let mut end = 0;
         loop {
@@ -160,7 +161,8 @@ impl<R: Read> Statements<R> {
         }
     }
 
-    /// What begins `at` bytes from here, where something is. It is read whole.
+    /// The token that begins `at` bytes from here. There must be something. Reads until the token
+    /// is whole.
     fn token(&mut self, at: usize) -> Result<Token, SplitError> {
         loop {
             let rest = &self.buffer[self.from + at..];
@@ -172,14 +174,15 @@ impl<R: Read> Statements<R> {
         }
     }
 
-    /// Reads until so many bytes are there, if there are.
+    /// Reads until so many bytes are in the buffer, if the dump has them.
     fn look(&mut self, len: usize) -> Result<(), SplitError> {
         while self.buffer.len() - self.from < len && self.fill()? {}
         Ok(())
     }
 
-    /// Reads as much again as is there: what is looked at again for being longer is then looked at
-    /// twice on average. False: there is nothing more.
+    /// Reads as many bytes as are in the buffer already. A token that is not whole is scanned again
+    /// from its beginning. This way each byte is scanned twice on average. False if there is
+    /// nothing more.
     fn fill(&mut self) -> Result<bool, SplitError> {
         let held = self.buffer.len() - self.from;
         if held > self.most {
@@ -198,12 +201,12 @@ impl<R: Read> Statements<R> {
         self.from = end;
     }
 
-    /// Drops what is done with.
+    /// Drops the part of the buffer that is done with.
     fn forget(&mut self) {
         if self.from >= CHUNK || self.from == self.buffer.len() {
             self.buffer.drain(..self.from);
             self.from = 0;
-            // A statement that was huge is not to be paid for by all that follow.
+            // Statements that follow a huge one need not hold its memory.
             self.buffer.shrink_to(32 * CHUNK);
         }
     }
@@ -223,8 +226,8 @@ pub(super) struct Token {
     pub(super) len: usize,
 }
 
-/// What `rest`, which is not empty, begins with: something in quotes, a comment, or code, which ends
-/// before each `stop` at the latest. None: it cannot be told without more bytes.
+/// What `rest`, which is not empty, begins with: something in quotes, a comment, or code. Code ends
+/// before the next `stop` at the latest. `None` if that cannot be told without more bytes.
 pub(super) fn token(rest: &[u8], is_over: bool, escapes: bool, stop: u8) -> Option<Token> {
     let some = |sort, len| Some(Token { sort, len });
     let open = |sort| is_over.then_some(rest.len()).and_then(|len| some(sort, len));
@@ -262,7 +265,8 @@ pub(super) fn token(rest: &[u8], is_over: bool, escapes: bool, stop: u8) -> Opti
     }
 }
 
-/// Up to the closing quote and with it. A doubled one closes one text and opens the next.
+/// The length up to the closing quote and with it. A doubled quote closes one text and opens the
+/// next.
 fn quoted_len(inside: &[u8], quote: u8, escapes: bool) -> Option<usize> {
     let mut at = 0;
     loop {
@@ -285,9 +289,10 @@ fn is_command(rest: &[u8]) -> bool {
     word.eq_ignore_ascii_case(WORD) && after.first().is_none_or(u8::is_ascii_whitespace)
 }
 
-/// Whether a statement sets how servers read backslashes: the stock client asks them.
+/// Whether backslashes escape after this statement, if it sets that. (The stock client asks the
+/// server.)
 fn changes_escapes(statement: &[u8]) -> Option<bool> {
-    // Longer ones set nothing.
+    // Longer statements set no mode.
     if statement.len() > 4096 {
         return None;
     }
@@ -388,7 +393,7 @@ mod tests {
         }
     }
 
-    /// What a statement may be made of, and what may stand between two.
+    /// What a statement may be made of, and what may stand between two statements.
     fn piece() -> impl Strategy<Value = String> {
         let inside = "[a;\\\\'\"`$/* -]{0,6}";
         prop_oneof![

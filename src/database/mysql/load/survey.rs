@@ -1,5 +1,5 @@
-//! What a dump asks of a server: found by reading it, before anything of it is loaded. A load that breaks off for a
-//! reason that was there from the beginning costs a night.
+//! What a dump asks of a server. It is found by reading the dump before any of it is loaded. A load
+//! that breaks off late, for a reason that was there from the beginning, costs a night.
 
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -9,10 +9,10 @@ use super::{Collations, Dump, PACKET_EXTRA, Progress, Sort, collations, table_of
 use crate::database::mysql::schema::NameCase;
 use crate::database::mysql::{Connection, Error, Server, Vendor, dump, literal, privileges};
 
-/// What every load takes: the mark of an unfinished one is made, read and dropped.
+/// The privileges that every load needs. It makes, reads and drops the mark of an unfinished load.
 const ALWAYS: [&str; 5] = ["SELECT", "INSERT", "CREATE", "ALTER", "DROP"];
 const NEWER: &str = "load it into a MariaDB of the version that it was dumped from, or a newer one";
-/// The first words of a statement, among which stands what it makes.
+/// How much of a statement is read to find what it makes.
 const HEAD_BYTES: usize = 512;
 
 /// What a dump asks of a server.
@@ -24,7 +24,8 @@ pub struct DumpNeeds {
     packet_table: String,
     makes: BTreeSet<&'static str>,
     has_references: bool,
-    /// A function that says of itself neither that it is deterministic nor that it changes nothing.
+    /// Whether it has a function that says neither that it is deterministic nor that it changes
+    /// nothing.
     has_free_function: bool,
     has_versions: bool,
     collations: BTreeSet<String>,
@@ -36,7 +37,7 @@ impl DumpNeeds {
     ///
     /// # Errors
     ///
-    /// A dump that is not whole.
+    /// Fails if the dump is not whole.
     pub fn read(dump: &mut dyn Read) -> Result<Self> {
         let mut dump = Dump::begin(dump)?;
         let mut needs = Self { head: dump.head.clone(), ..Self::default() };
@@ -89,7 +90,7 @@ impl DumpNeeds {
         self.collations.extend(collations::named(text, statement.escapes));
     }
 
-    /// The privileges on its database that it takes to load it.
+    /// The privileges on its database that a load needs.
     fn privileges(&self, vendor: Vendor) -> Vec<&'static str> {
         let mut needed = ALWAYS.to_vec();
         let makes = |kind| self.makes.contains(kind);
@@ -117,13 +118,13 @@ impl DumpNeeds {
 pub struct Wanted<'a> {
     /// Its name on the server.
     pub name: &'a str,
-    /// What its dump asks for; `None`: the dump is lost, and nothing is loaded.
+    /// What its dump asks for. `None` means that the dump is lost and nothing is loaded.
     pub needs: Option<&'a DumpNeeds>,
-    /// Something is there and will be replaced.
+    /// Whether something is there and will be replaced.
     pub is_replaced: bool,
 }
 
-/// Refuses what cannot come to its end on this server, for this account. Changes nothing.
+/// Fails if a load could not come to its end on this server, for this account. Changes nothing.
 pub fn must_take(server: &Server, wanted: &[Wanted<'_>]) -> Result<()> {
     let connection = Connection::open(server)?;
     let mut privileges: Vec<(String, Vec<&'static str>)> = Vec::new();
@@ -133,7 +134,8 @@ pub fn must_take(server: &Server, wanted: &[Wanted<'_>]) -> Result<()> {
         };
         let needed = needs.privileges(connection.vendor());
         if one.is_replaced {
-            // What is there is read first; programs are dropped; both databases beside it are made and filled.
+            // The old database is read first, and its programs are dropped. Both databases beside
+            // it are made and filled.
             let mut of_old = needed.clone();
             of_old.extend(["SHOW VIEW", "TRIGGER", "EVENT", "LOCK TABLES", "ALTER ROUTINE"]);
             let beside = super::replace::names_beside(one.name);
@@ -207,7 +209,8 @@ impl DumpNeeds {
     }
 }
 
-/// Sequences and system-versioned tables came to `MariaDB` with the same version, and `MySQL` has neither.
+/// Sequences and system-versioned tables came to `MariaDB` with the same version. `MySQL` has
+/// neither.
 fn is_mariadb_10_3(connection: &Connection) -> std::result::Result<bool, Error> {
     if connection.vendor() != Vendor::MariaDb {
         return Ok(false);
@@ -216,8 +219,9 @@ fn is_mariadb_10_3(connection: &Connection) -> std::result::Result<bool, Error> 
     Ok(!variable.is_empty())
 }
 
-/// With a binary log, servers take functions and triggers only from accounts with SUPER, and from these no function that
-/// may give something else on a replica, unless they were told to trust.
+/// Fails if the server would refuse functions or triggers. With a binary log, servers take them
+/// only from accounts with SUPER. Even from these they take no function that may give another
+/// result on a replica. Both rules end if a server was told to trust.
 fn must_trust_programs(connection: &Connection, wanted: &[Wanted<'_>]) -> Result<()> {
     let needs = wanted.iter().filter_map(|one| one.needs);
     let makes = |kind| needs.clone().any(|needs| needs.makes.contains(kind));
@@ -246,7 +250,7 @@ fn must_trust_programs(connection: &Connection, wanted: &[Wanted<'_>]) -> Result
     })
 }
 
-/// What stands in a database while it is loaded: the table, and whose dump it is.
+/// The table that stands in a database while it is loaded, and says whose dump it is.
 pub(super) const MARK: &str = "seawall_unfinished_import";
 
 /// Marks a database as being loaded from this dump.
@@ -266,7 +270,7 @@ pub(super) fn marked(
     connection.text(&format!("SELECT dump FROM {table} LIMIT 1"))
 }
 
-/// Removes the mark: the database is loaded, and somebody knows.
+/// Removes the mark. The database is loaded, and the caller has noted that.
 ///
 /// # Errors
 ///

@@ -12,17 +12,18 @@ use crate::database::mysql::{Connection, Error, Server, literal, schema};
 pub struct Target {
     /// The server, as messages name it.
     pub server: String,
-    /// What tells it from others.
+    /// What tells it from other servers.
     pub identity: String,
     /// The server's own version.
     pub version: String,
     /// The machine's name, as the server says it.
     pub host: String,
-    /// Whether connections of other accounts are seen: only then is a database known to be unused.
+    /// Whether our account sees connections of other accounts. Only then is a database known to be
+    /// unused.
     pub sees_others: bool,
     /// Where it keeps its data, in its own file system.
     pub data_dir: String,
-    /// What was asked for.
+    /// The databases that were asked for.
     pub databases: Vec<Found>,
 }
 
@@ -31,23 +32,24 @@ pub struct Target {
 pub struct Found {
     /// Its name.
     pub name: String,
-    /// Whether it is there.
+    /// Whether it exists.
     pub exists: bool,
     /// Tables (views and sequences too), and about how many rows each has.
     pub tables: Vec<(String, u64)>,
     /// How many procedures, functions and events it has.
     pub programs: usize,
-    /// The dump that it is being loaded from, if a load broke off.
+    /// The dump that was being loaded into it, if a load broke off.
     pub unfinished: Option<String>,
     /// Connections that use it: `user from host: what it does`.
     pub used_by: Vec<String>,
 }
 
 impl Target {
-    /// Looks, and changes nothing.
+    /// Examines a server, and changes nothing.
     pub fn examine(server: &Server, names: &[&str]) -> std::result::Result<Self, Error> {
         let connection = Connection::open(server)?;
-        // Of all accounts, if this one may see them. A privilege by a role is not counted.
+        // With PROCESS, an account sees the connections of all accounts. A privilege by a role is
+        // not counted.
         let sees_others = connection.text(
             "SELECT COUNT(*) FROM information_schema.USER_PRIVILEGES WHERE PRIVILEGE_TYPE = 'PROCESS' \
              AND GRANTEE = CONCAT('''', SUBSTRING_INDEX(CURRENT_USER(), '@', 1), '''@''', \
@@ -85,7 +87,7 @@ impl Found {
         let unfinished = is_marked.then(|| marked(connection, name)).transpose()?;
         Ok(Self {
             name: name.to_owned(),
-            // A mark without its row was cut off too.
+            // A mark without its row is an unfinished load too.
             unfinished: unfinished.map(Option::unwrap_or_default),
             exists: !about("SCHEMA_NAME", "SCHEMATA", "SCHEMA_NAME")?.is_empty(),
             tables,
@@ -99,7 +101,7 @@ impl Found {
         self.tables.is_empty() && self.programs == 0
     }
 
-    /// Refuses what somebody uses.
+    /// Fails if somebody uses the database.
     pub(super) fn must_be_unused(&self, connection: &Connection) -> Result<()> {
         if self.used_by.is_empty() {
             return Ok(());
@@ -111,7 +113,7 @@ impl Found {
         })
     }
 
-    /// Refuses what has something in it.
+    /// Fails if something is in the database.
     pub(super) fn must_be_empty(&self, connection: &Connection) -> Result<()> {
         if self.is_empty() {
             return Ok(());
@@ -126,11 +128,11 @@ impl Found {
     }
 }
 
-/// How long a session may take to go away that has ended.
+/// How long the server may still list a session that has ended.
 const LEAVING: Duration = Duration::from_secs(2);
 
-/// Who uses a database. The server lists a client that has just gone for a moment longer, so a session counts only if it
-/// stays.
+/// Who uses a database. The server still lists a client for a moment after it has gone, so a
+/// session counts only if it stays.
 fn still_used_by(connection: &Connection, name: &str) -> std::result::Result<Vec<String>, Error> {
     let end = Instant::now() + LEAVING;
     loop {

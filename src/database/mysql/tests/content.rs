@@ -67,8 +67,7 @@ CREATE EVENT later ON SCHEDULE EVERY 1 DAY STARTS '2037-01-01 00:00:00' DISABLE 
 DELIMITER ;
 ";
 
-/// What the stock tool says of a database; what it says of accounts and of the database's name is
-/// left out.
+/// What the stock tool dumps of a database, without accounts and the database's name.
 fn stock_dump(name: &str) -> String {
     let mut command = server().command("mariadb-dump");
     command.args(["--routines", "--events", "--triggers", "--hex-blob", "--skip-dump-date"]);
@@ -76,7 +75,7 @@ fn stock_dump(name: &str) -> String {
     let text = String::from_utf8(wait::success(&mut command)).unwrap();
     let lines = text.lines().map(|line| {
         let at = line.find("DEFINER=").filter(|_| !line.contains("DEFAULT 'DEFINER"));
-        // The copy's own tool says where its sequence is.
+        // The stock tool names the database of a sequence.
         let line = line.replace(&format!("{}.", literal::name(name)), "");
         match at {
             Some(_) if line.starts_with("/*!") || line.starts_with("CREATE DEFINER") => {
@@ -93,7 +92,8 @@ fn stock_dump(name: &str) -> String {
             _ => line,
         }
     });
-    // Objects are shown as made by a client of this character set; ours are made by one of UTF-8.
+    // The tool shows the character set of the client that made an object. Ours is made by a client
+    // of UTF-8.
     let lines = lines.filter(|line| {
         !line.contains("character_set_client") && !line.contains("character_set_results")
     });
@@ -143,7 +143,7 @@ fn everything_that_a_database_has_comes_back() {
     let copy = copied(&name);
     same(&name, &copy);
     assert_eq!(checksums(&copy).len(), 9);
-    // They are there, and do what they did.
+    // Programs are there, and do what they did before.
     sql(&copy, "CALL `pro'c`(3); INSERT INTO child VALUES (1, 1);");
     assert!(sql(&copy, "SELECT b FROM no_key WHERE a = 3").contains("DEFINER=`a`@`b`; ;; // 😀"));
     assert_eq!(sql(&copy, "SELECT id FROM child ORDER BY id"), "5\n6\n11\n");
@@ -194,7 +194,8 @@ fn long_tables_become_statements_of_bounded_length() {
     same(&name, &copied(&name));
 }
 
-/// What the server keeps of a trigger, not what it shows: backslashes, quotes and character sets of texts.
+/// A trigger's text comes back as the server keeps it, not as it shows it: with its backslashes,
+/// quotes and character sets of texts.
 #[test]
 fn bodies_of_triggers_are_as_they_were_made() {
     let name = database("bodies");
@@ -276,7 +277,7 @@ fn views_come_after_those_that_they_use() {
     same(&name, &copy);
     let (_, totals) = dumped(&name);
     assert_eq!(totals.notes, Vec::<String>::new());
-    // One that also reads elsewhere names all databases.
+    // If a view also reads from another database, the server names both.
     let other = database("other");
     sql(&other, "CREATE TABLE x (id INT)");
     sql(&name, &format!("CREATE VIEW b AS SELECT base.id FROM base, {}.x", literal::name(&other)));

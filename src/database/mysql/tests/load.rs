@@ -1,4 +1,4 @@
-//! Dumps come back without a stock client, and nothing is lost that was there.
+//! Loads dumps without a stock client. Nothing that was there is lost.
 
 use super::content::{THINGS, TYPES, checksums, same};
 use seawall_test_servers::proxy::Proxy;
@@ -19,7 +19,7 @@ fn replaced(name: &str, dump: &[u8]) -> Result<Replaced, LoadError> {
     replace(&root(server()), name, &mut &*dump, &mut |_| ())
 }
 
-/// The names of all databases that come from this one.
+/// The names of all databases that begin with this one.
 fn relatives(name: &str) -> Vec<String> {
     let connection = Connection::open(&root(server())).unwrap();
     let mut rows =
@@ -132,7 +132,7 @@ fn what_is_there_is_seen_and_not_touched() {
     }
     assert_eq!(sql(&used, "SHOW TABLES"), "");
     drop(visitor);
-    // A procedure alone is something too.
+    // A database with only a procedure is not empty.
     sql(&name, "DROP TABLE t");
     assert!(matches!(loaded(&name, &dump), Err(LoadError::NotEmpty { tables: 0, .. })));
 }
@@ -173,7 +173,7 @@ fn a_statement_that_fails_says_where() {
     assert_eq!((database, at.tables, at.rows), (&name, 1, 1));
     assert!(source.to_string().contains("INSERT INTO `t`"), "{source}");
     assert!(!format!("{error} {source}").contains("secret"));
-    // What came is there to be looked at.
+    // The loaded part stays, so that somebody can look at it.
     assert_eq!(sql(&name, "SELECT a FROM t"), "1\n");
 }
 
@@ -222,7 +222,7 @@ fn family(name: &str, text: &str) {
     );
 }
 
-/// That a family is one: all things are there, and work.
+/// Asserts that all things of a [`family`] are there, and work.
 fn lives(name: &str, text: &str) {
     assert_eq!(sql(name, "SELECT * FROM seen WHERE id = 1"), format!("1\t{text}\t{text}\n"));
     assert_eq!(
@@ -242,7 +242,7 @@ fn what_is_replaced_is_kept() {
     family(&source, "new");
     family(&name, "old");
     sql(&name, "CREATE TABLE surplus (a INT); CREATE SEQUENCE numbers");
-    // Where the dump has a table, there is a view, and the other way round.
+    // Where the dump has a table, the database has a view, and the other way round.
     sql(&source, "CREATE TABLE turned (a INT); CREATE VIEW back AS SELECT 1 AS a");
     sql(&name, "CREATE VIEW turned AS SELECT 1 AS a; CREATE TABLE back (a INT)");
     let (old, new) = (checksums(&name), dumped(&source).0);
@@ -284,7 +284,7 @@ fn what_breaks_off_leaves_what_was_there() {
     lives(&name, "old");
 }
 
-/// Ends the loader's connection once it has given so many bytes.
+/// A dump that ends the loader's connection once only so many bytes are left.
 struct Killing<'a>(&'a [u8], usize);
 
 impl std::io::Read for Killing<'_> {
@@ -331,8 +331,8 @@ fn a_swap_that_fails_is_undone() {
     family(&name, "old");
     let was = dumped(&name).0;
     let new = dumped(&source).0;
-    // Without the one, triggers are gone when a view cannot be dropped; without the other, all is gone
-    // when tables cannot be renamed.
+    // Without DROP, triggers are gone when a view cannot be dropped. Without ALTER, everything is
+    // gone when tables cannot be renamed.
     for lacking in ["DROP", "ALTER"] {
         let user = format!("no_{lacking}");
         super::server().sql(&format!(
@@ -350,8 +350,8 @@ fn a_swap_that_fails_is_undone() {
     }
 }
 
-/// The server goes on with a swap that it cannot tell anybody about; nothing is dropped, and what was
-/// there is there.
+/// The line breaks, and the server goes on with a swap that it cannot report to anybody. Nothing is
+/// dropped, and the old content stays.
 #[test]
 fn a_line_that_breaks_during_the_swap_loses_nothing() {
     let (source, name) = (database("source"), database("waiting"));
@@ -367,8 +367,8 @@ fn a_line_that_breaks_during_the_swap_loses_nothing() {
     let waits = "SELECT COUNT(*) FROM information_schema.PROCESSLIST \
         WHERE INFO LIKE 'RENAME TABLE%waiting%' AND STATE LIKE 'Waiting%'";
     let error = std::thread::scope(|scope| {
-        // Somebody who is not connected to the database, and has read a table. Goes with this closure, also
-        // by a panic: the other thread waits for it.
+        // A connection that has read a table but does not use the database. It ends with this
+        // closure, also after a panic, because the other thread waits for it.
         let blocker = Connection::open(&root(super::server())).unwrap();
         blocker.run("START TRANSACTION").unwrap();
         blocker.rows(&format!("SELECT * FROM {table}")).unwrap();

@@ -1,4 +1,4 @@
-//! One moment, and nobody is kept waiting.
+//! A snapshot shows one moment, and keeps nobody waiting.
 
 use std::sync::atomic::AtomicBool;
 
@@ -60,7 +60,7 @@ fn a_snapshot_is_one_moment_of_all_databases() {
     });
 }
 
-/// An administrator alters tables that were read while the snapshot goes on.
+/// An administrator can alter tables that were read while the snapshot goes on.
 #[test]
 fn tables_that_were_read_can_be_altered() {
     let name = database("alter");
@@ -72,7 +72,7 @@ fn tables_that_were_read_can_be_altered() {
     snapshot.pointers(&name).unwrap();
     let mut text = Vec::new();
     snapshot.dump(&name, &mut text).unwrap();
-    // It would wait for a day, and fail after a second here.
+    // If the tables were still held, this would wait for a day. Here it would fail after a second.
     sql(
         &name,
         "SET SESSION lock_wait_timeout = 1; ALTER TABLE Repo ADD COLUMN x INT; DROP TABLE Branch;",
@@ -80,7 +80,8 @@ fn tables_that_were_read_can_be_altered() {
     drop(snapshot);
 }
 
-/// What was altered between the moment and its turn cannot be read as it was: all begins anew.
+/// A table that was altered after the snapshot and before its turn cannot be read as it was. All
+/// begins anew.
 #[test]
 fn a_table_that_was_altered_before_its_turn_is_told() {
     let name = database("changed");
@@ -93,9 +94,8 @@ fn a_table_that_was_altered_before_its_turn_is_told() {
     assert!(Snapshot::begin(&root(server()), &[&name]).is_ok());
 }
 
-/// A table without transactions does not change while it is read, and does afterwards.
-/// Tools for online changes fill another table, and give it the name of the first: the snapshot would show
-/// what was in it then.
+/// Tools for online changes fill another table, and give it the name of the first one. The snapshot
+/// would show what was in the other table then.
 #[test]
 fn a_table_that_took_the_name_of_another_is_told() {
     let name = database("online");
@@ -116,6 +116,7 @@ fn a_table_that_took_the_name_of_another_is_told() {
     assert_eq!(error.kind(), &ErrorKind::Changed, "{error}");
 }
 
+/// A table without transactions cannot change while it is read, and can afterwards.
 #[test]
 fn tables_without_transactions_are_locked() {
     let name = database("locked");

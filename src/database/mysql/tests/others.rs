@@ -1,9 +1,9 @@
-//! Servers that are not as the usual one: an old `MySQL`, and one that keeps names in lower case.
+//! Unusual servers: an old `MySQL`, and one that keeps names in lower case.
 
 use super::load::loaded;
 use super::*;
 
-/// What `MySQL` 5.6 has of what can be in a database.
+/// One of each kind of thing that a database of `MySQL` 5.6 can have.
 const OLD: &str = r"
 SET foreign_key_checks = 0;
 CREATE TABLE `every type` (
@@ -47,7 +47,7 @@ fn an_old_mysql_is_dumped_and_loaded() {
     snapshot.dump("old", &mut text).unwrap();
     assert!(is_complete(&text));
     drop(snapshot);
-    // Which collation that is, no other server has to guess.
+    // No other server has to guess which collation that is.
     let shown = String::from_utf8(text.clone()).unwrap();
     let wanted = "DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_general_ci";
     assert!(shown.contains(wanted), "{shown}");
@@ -105,7 +105,7 @@ fn names_in_lower_case_stay_on_such_servers() {
     drop(snapshot);
     super::super::load::load(&root(&lower), "copy", &mut text.as_slice(), &mut |_| ()).unwrap();
     assert_eq!(lower.sql("SELECT * FROM copy.Branch"), "master\tr\tc\n");
-    // On another one, Seafile would find no table.
+    // On a server that tells case apart, Seafile would find no table.
     let name = format!("lowered-{}", std::process::id());
     let refused = loaded(&name, &text).unwrap_err();
     assert!(refused.to_string().contains("tells case apart"), "{refused}");

@@ -1,4 +1,4 @@
-//! What is refused, and what it says.
+//! What is refused, and what the errors say.
 
 use seawall_test_servers::wait;
 
@@ -51,7 +51,7 @@ fn what_an_account_lacks_is_named_with_the_grant() {
         let error = begin(&account, &name).unwrap_err();
         let hint = error.hint().unwrap();
         assert!(hint.contains(&format!("GRANT {lacking} ON ")), "{lacking}: {error} {hint}");
-        // The line that it shows is the one that helps.
+        // The statement in the hint is the one that helps.
         server().sql(hint.split_once(": ").unwrap().1);
         begin(&account, &name).unwrap();
         let snapshot = Snapshot::begin(&account, &[&name]).unwrap();
@@ -59,7 +59,7 @@ fn what_an_account_lacks_is_named_with_the_grant() {
     }
 }
 
-/// A role counts by what it gives, and only where it is in force.
+/// The grants of a role count, and only where the role is in force.
 #[test]
 fn roles_give_what_they_give() {
     let name = database("roles");
@@ -94,7 +94,7 @@ fn ways_to_log_in() {
         let error = begin(&tcp(server().port, user, "wrong"), &name).unwrap_err();
         assert_eq!(error.kind(), &ErrorKind::Login, "{user}: {error:?}");
     }
-    // By the account of the system that asks.
+    // Log in by the account of the operating system.
     let second = MariaDb::start();
     second.sql("CREATE DATABASE x; ALTER USER root@localhost IDENTIFIED VIA unix_socket;");
     begin(&root(&second), "x").unwrap();
@@ -124,7 +124,7 @@ fn a_connection_that_is_killed_ends_the_dump() {
     let DumpError::Server(error) = error else { panic!("{error}") };
     assert_eq!(error.kind(), &ErrorKind::Lost, "{error:?}");
     assert!(written < 50, "{written}");
-    // The connection is of no use any more, and says so.
+    // The connection cannot be used any more, and says so.
     assert!(snapshot.dump(&name, &mut Vec::new()).is_err());
 }
 
@@ -221,7 +221,7 @@ fn encryption_is_checked_and_said() {
     assert!(unknown.to_string().contains("ertificate"), "{unknown}");
     let plain = begin(&with(Tls::Off), "x").unwrap_err();
     assert_eq!(plain.kind(), &ErrorKind::Login, "{plain:?}");
-    // A server without it is not spoken to in the clear.
+    // seawall does not speak in the clear to a server without TLS.
     let without = Server {
         tls: Tls::Required { ca_file: None, skip_verify: true },
         ..tcp(self::server().port, "root", "")
