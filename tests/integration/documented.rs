@@ -119,9 +119,10 @@ fn only_the_host_opens_a_repository() {
     for (path, text) in sources("src") {
         let text = without_tests(&path, &text);
         for line in text.lines().filter(|line| !line.trim_start().starts_with("//")) {
-            let Some(door) = doors.iter().find(|door| line.contains(*door)) else { continue };
-            assert!(path.starts_with("src/host"), "{}: {line}", path.display());
-            used.insert(door);
+            for door in doors.iter().filter(|door| line.contains(**door)) {
+                assert!(path.starts_with("src/host"), "{}: {line}", path.display());
+                used.insert(door);
+            }
         }
     }
     assert_eq!(used.len(), doors.len(), "{used:?}");

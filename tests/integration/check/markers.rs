@@ -128,6 +128,10 @@ fn seawall_json_is_checked_as_far_as_anything_speaks_of_it() {
     copy.write(key, &fs::read(World::local().repository_path().join(key)).unwrap());
     assert_eq!(problems(&checked(&opened, Level::Names)), [(key.into(), ProblemKind::Altered)]);
     let report = copy.check(Level::Names);
+    let [problem] = &report.problems[..] else { panic!("{:#?}", report.problems) };
+    assert_eq!((problem.key.as_str(), problem.kind), (key, ProblemKind::Altered));
+    // Who trusts no key believes the file: then every marker is another repository's.
+    let report = checked(&copy.open(&[]).unwrap(), Level::Names);
     assert_eq!(report.problems.len(), 4);
     let last = report.problems.last().unwrap();
     assert_eq!((last.key.as_str(), last.kind), (key, ProblemKind::Altered));

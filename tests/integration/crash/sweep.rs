@@ -277,7 +277,11 @@ fn making_a_repository() {
             let before = stage.bytes();
             stage.init(&stage.backend()).unwrap();
             assert_kept(&before, &stage, &about);
-            assert_eq!(stage.bytes().len(), 2, "{about}: configuration and one host key");
+            assert_eq!(
+                stage.bytes().len(),
+                3,
+                "{about}: configuration, one host key, and the page"
+            );
             assert_eq!(stage.reader().pinned().len(), 1);
             // Behind retries nothing that passes is an error.
             let passes = matches!(fault, Fault::FailBefore(_) | Fault::FailAfter(_));
