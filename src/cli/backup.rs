@@ -16,7 +16,7 @@ use super::{CommandError, Global, Status, apart};
 use crate::backup::{self, Context, Options};
 use crate::host::acceptances::Acceptances;
 use crate::host::state::{RepositoryState, StateFolder};
-use crate::host::{HowJoined, Writing, host_name};
+use crate::host::{self, HowJoined, Writing, host_name};
 use crate::place::{absolute, real};
 use crate::repository;
 use crate::seafile::discover::{Certainty, Doubt, Installation, Warning, discover};
@@ -255,7 +255,7 @@ fn join(
         Err(mut error)
             if matches!(
                 error.error.downcast_ref(),
-                Some(repository::Error::NoRepository { .. })
+                Some(host::Error::Repository(repository::Error::NoRepository { .. }))
             ) =>
         {
             error.hint = Some("add --init to make it, or give the place where it is".into());
