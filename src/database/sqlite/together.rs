@@ -36,7 +36,8 @@ struct Member<'a> {
     database: &'a LiveDatabase,
     draft: &'a Draft,
     still: StillCopy<'a>,
-    /// Whether SQLite has failed to read it in place.
+    /// Whether SQLite could not read it in place in the last round. That may pass: a server that
+    /// opens or closes the database makes or deletes its log at that moment.
     is_refused: bool,
     route: Route,
 }
@@ -155,6 +156,8 @@ fn prove_all(members: &mut [Member<'_>], may_lock: bool, waiting: &Waiting) -> R
             continue;
         }
         if let Some(reason) = member.still.prove(deadline)? {
+            // A database that never holds still is read in place or not at all.
+            member.is_refused = false;
             let can_lock = member.route == Route::Files
                 && match reason {
                     Reason::NoLocks => false,
@@ -217,7 +220,46 @@ fn finish_all(members: &[Member<'_>], views: Vec<View>) -> Result<Vec<Filled>, S
 mod tests {
     #![expect(clippy::disallowed_methods, reason = "tests need no durable files")]
 
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
+
+    /// SQLite may fail to read a log at the moment at which a server begins to use it. The server
+    /// writes all the time from then on, so the files never hold still for a copy.
+    #[test]
+    fn a_log_that_could_not_be_read_once_is_tried_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        let server = Connection::open(&path).unwrap();
+        server.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (n)").unwrap();
+        let is_over = AtomicBool::new(false);
+        let (changed, is_copied, route) = thread::scope(|threads| {
+            let is_over = &is_over;
+            threads.spawn(move || {
+                let begun = Instant::now();
+                while !is_over.load(Ordering::Relaxed) && begun.elapsed().as_secs() < 30 {
+                    server.execute_batch("INSERT INTO t VALUES (1)").unwrap();
+                }
+            });
+            let database = LiveDatabase::find(&path).unwrap();
+            let draft = Draft::create(database.path(), folder.path()).unwrap();
+            let still = StillCopy::new(&database, &draft);
+            let (database, draft) = (&database, &draft);
+            let mut members =
+                [Member { database, draft, still, is_refused: true, route: Route::Files }];
+            let waiting = Waiting { begun: Instant::now(), patience: Duration::from_secs(1) };
+            // The files hold still until the server begins, and by chance later.
+            let begun = Instant::now();
+            let mut prove = || prove_all(&mut members, true, &waiting).is_ok();
+            while prove() && begun.elapsed().as_secs() < 20 {}
+            let changed = begun.elapsed().as_secs() < 20;
+            let is_copied = prove_all(&mut members, true, &waiting).is_ok();
+            is_over.store(true, Ordering::Relaxed);
+            (changed, is_copied, members[0].route)
+        });
+        assert!(changed, "the files held still each time");
+        assert!(is_copied && route == Route::Log, "{route:?}");
+    }
 
     /// One pass over a very large database takes longer than all the patience, which is meant for
     /// waiting.
