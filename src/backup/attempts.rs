@@ -1,4 +1,5 @@
-//! Attempts of a run: dump, walk, look again, and tell a race with the server from damage
+//! The attempts of a run. Each one dumps, walks, and looks a second time for what is missing. If
+//! the server changed a library meanwhile, that is a race and not damage, and the run tries again
 //! (docs/design.md, "Something is not on disk").
 
 use std::collections::{HashMap, HashSet};
@@ -17,7 +18,7 @@ use crate::source::databases::SeafileDatabase;
 use crate::units::count;
 use crate::walk;
 
-/// What one attempt led to.
+/// The dumps and the walks of one attempt.
 pub(super) struct Attempt {
     /// The dumps, and what they point to.
     pub dumped: Dumped,
@@ -26,7 +27,7 @@ pub(super) struct Attempt {
 }
 
 impl Run<'_> {
-    /// Dumps and walks until no library changed under the walk, or patience ends.
+    /// Dumps and walks until no library changed during the walk, or no attempts are left.
     pub(super) fn attempts(&mut self) -> Result<Attempt, Error> {
         let mut attempt = self.attempt(None, &HashSet::new())?;
         for pause in self.options.attempts_after.clone() {
@@ -59,8 +60,8 @@ impl Run<'_> {
         Ok(attempt)
     }
 
-    /// One dump and the walk of what it points to. Of an attempt before only libraries that changed
-    /// are walked again.
+    /// Dumps once, and walks what the dump points to. After an earlier attempt, only libraries that
+    /// changed are walked again.
     fn attempt(
         &mut self,
         before: Option<Attempt>,
@@ -89,7 +90,7 @@ impl Run<'_> {
         self.say("looking for the libraries on disk");
         self.look_at_source(&libraries, &source)?;
         if self.is_full() && before.is_none() {
-            // Whatever a full run does not come by is closed by nothing.
+            // A full run has to visit every object itself, so it trusts no mark of an earlier run.
             self.catalog.void_all()?;
         }
         let mut groups = self.audit(walk::groups(&libraries, one), &source)?;
@@ -106,8 +107,9 @@ impl Run<'_> {
         Ok(Attempt { dumped, walked })
     }
 
-    /// Marks hold for a library as it was when they were made: with the same content store, and known
-    /// to the base, which remembers what they rest on.
+    /// Voids the marks of libraries for which they no longer hold. Marks hold while the library has
+    /// the content store that it had when they were made, and while the base knows the library: the
+    /// base remembers what they rest on.
     fn void_changed(&self, libraries: &[LibraryPointers]) -> Result<(), Error> {
         for library in libraries {
             let known = self.base().and_then(|base| base.library(library.id));
@@ -121,7 +123,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// What is missing may only be late: a checker writes rows before files, network folders lag.
+    /// Walks groups with new damage again after a pause. A missing object may only be late: a
+    /// checker writes rows before files, and network folders lag.
     fn second_look(
         &mut self,
         first: Vec<Walked>,
@@ -148,7 +151,7 @@ impl Run<'_> {
         Ok(settled)
     }
 
-    /// Damaged libraries whose pointers are not any more what was dumped.
+    /// Libraries in damaged groups whose pointers have changed since the dump.
     fn raced(&self, attempt: &Attempt) -> Result<HashSet<LibraryId>, Error> {
         let known = known_damage(self.base());
         let damaged: Vec<&Walked> =
@@ -166,14 +169,14 @@ impl Run<'_> {
         Ok(libraries.filter(changed).map(|library| library.id).collect())
     }
 
-    /// History before valid-since may be gone; rows of it vanish with a trip through the trash. So
-    /// the highest ever recorded counts.
+    /// Gives each library the highest valid-since time ever recorded. History before that time may
+    /// be gone, and the row with the time vanishes when a library goes through the trash.
     fn remember_valid_since(&self, pointers: &mut Pointers) {
         let libraries = self.base().into_iter().flat_map(|base| &base.libraries);
         let known = libraries.map(|library| (library.id, library.valid_since));
         let stores = self.base().into_iter().flat_map(|base| &base.unreferenced);
         let known = known.chain(stores.map(|store| (store.store, store.valid_since)));
-        // A library without a head is in both lists, and its two moments may differ.
+        // A library without a head is in both lists, and its two times may differ.
         let mut highest: HashMap<LibraryId, Option<i64>> = HashMap::new();
         for (library, since) in known {
             let highest = highest.entry(library).or_default();
@@ -186,8 +189,8 @@ impl Run<'_> {
     }
 }
 
-/// What an earlier attempt walked and nothing changed since, the groups that are left to walk, and
-/// what the earlier attempt walked in vain.
+/// Splits the work after an earlier attempt. Returns the earlier walks that still hold, the groups
+/// that are left to walk, and the earlier walks that are void.
 fn keep_unchanged<'a>(
     before: Option<Attempt>,
     groups: Vec<walk::Group<'a>>,

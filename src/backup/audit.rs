@@ -1,5 +1,6 @@
-//! Which libraries are looked at in the source although their heads did not move: rot in the source is seen while the
-//! repository still has what it takes to mend it (docs/design.md, "Audit of the source").
+//! Chooses libraries that are looked at in the source although their heads did not move. So rot in
+//! the source is seen while the repository still has what is needed to mend it (docs/design.md,
+//! "Audit of the source").
 
 use std::collections::HashSet;
 use std::str::FromStr;
@@ -12,24 +13,24 @@ use crate::repository::manifest::{self, Audited};
 use crate::seafile::folders::ObjectFolders;
 use crate::walk::{self, Audit, Doubts, Group};
 
-/// A share of the libraries that a run looks at, in turn.
+/// The share of all libraries that one run looks at. Libraries take turns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Share {
-    /// So many parts.
+    /// The numerator: 1 in `1/30`.
     pub parts: u32,
-    /// Of so many.
+    /// The denominator: 30 in `1/30`.
     pub of: u32,
-    /// Blocks are read, not only measured.
+    /// Whether blocks are read; otherwise only their lengths are checked.
     pub read: bool,
 }
 
-/// A text that is no share.
+/// A text that is not a share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a share: give one like 1/30, or 1/30=read to read all blocks of that share")]
 pub struct ParseShareError;
 
 impl Share {
-    /// Whether it is everything.
+    /// Whether the share is everything.
     pub fn is_all(self) -> bool {
         self.parts == self.of
     }
@@ -58,29 +59,32 @@ impl FromStr for Share {
     }
 }
 
-/// In place of a run's place in the chain: it was read when the first run stored it, and not looked at since.
+/// Stands in for a sequence number: the first run of the chain read the library when it stored it,
+/// and no run has looked at it since.
 const STORED: u64 = 0;
 
-/// A group that could be looked at.
+/// A group of libraries that a run may choose to look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Candidate {
-    /// The place in the chain of the run that last looked at all of it; 0: none is known.
+    /// The sequence number of the run that last looked at the whole group; 0: no such run is known.
     last: u64,
-    /// Where it is among all groups.
+    /// The group's index among all groups.
     position: usize,
-    /// Its objects.
+    /// The number of its objects.
     objects: u64,
 }
 
-/// The groups whose turn it is in the run `now` of the chain: those that nobody looked at for the longest time, until they
-/// are the share of all objects. What is larger than the share rests until all others had their turn.
+/// Returns the groups whose turn it is in run `now` of the chain. It takes those that nobody looked
+/// at for the longest time, until their objects make up the share. A group that is larger than the
+/// share rests until all others had their turn.
 fn in_turn(mut candidates: Vec<Candidate>, share: Share, now: u64) -> Vec<usize> {
     let (parts, of) = (u128::from(share.parts), u128::from(share.of));
     let all: u128 = candidates.iter().map(|one| u128::from(one.objects)).sum();
     candidates.sort_unstable();
     let is_due = |one: &Candidate| {
         let runs = u128::from(now.saturating_sub(one.last));
-        // A chain that began again counts from the beginning.
+        // After a chain began again, its numbers start from the beginning: then `last` may be above
+        // `now`.
         let is_small = u128::from(one.objects) * of <= all * parts;
         one.last == STORED || one.last > now || runs * parts >= of || is_small && runs > 0
     };
@@ -97,7 +101,8 @@ fn in_turn(mut candidates: Vec<Candidate>, share: Share, now: u64) -> Vec<usize>
 }
 
 impl Run<'_> {
-    /// Says which groups are to be looked at, once for all attempts, and sees to it that nothing of them is closed.
+    /// Marks the groups that this run looks at in the source, and voids their marks in the catalog
+    /// so that the walk goes through them. The choice is made once for all attempts.
     pub(super) fn audit<'a>(
         &mut self,
         mut groups: Vec<Group<'a>>,
@@ -109,7 +114,8 @@ impl Run<'_> {
             None if self.looks_at_all() => Audit::Look,
             None => return Ok(groups),
         };
-        // Of what is gone as a whole every object would be named, and read from the repository.
+        // If the whole source is gone, an audit would name every object and read it from the
+        // repository.
         if self.source_is_gone()
             && !self.looks_at_all()
             && !self.options.verify_source.is_some_and(Share::is_all)
@@ -117,7 +123,7 @@ impl Run<'_> {
             return Ok(groups);
         }
         if self.looks_at_all() {
-            // Of every attempt all.
+            // Each attempt looks at all libraries of its own dump.
             let libraries = groups.iter().flat_map(|group| &group.libraries);
             self.audited = Some(libraries.map(|library| library.id).collect());
         } else if self.audited.is_none() {
@@ -140,8 +146,9 @@ impl Run<'_> {
         Ok(groups)
     }
 
-    /// Whether nothing is closed for this run: what a full one does not come by counts as needed by nobody, and without
-    /// the base nobody knows what the source had lost.
+    /// Whether no object counts as closed for this run. That holds for a full run, which takes
+    /// objects that it did not visit for unneeded. It also holds without the base, since nothing
+    /// else says what the source had lost.
     fn looks_at_all(&self) -> bool {
         self.is_full() || self.base_is_unreadable()
     }
@@ -163,7 +170,7 @@ impl Run<'_> {
         chosen.map(|library| library.id).collect()
     }
 
-    /// `None`: all of it is new, and read in any case.
+    /// Makes a group a candidate. `None`: the whole group is new, so the walk reads it anyway.
     fn candidate(&self, position: usize, group: &Group<'_>) -> Option<Candidate> {
         let libraries = group.libraries.iter();
         let known: Vec<&manifest::Library> =
@@ -174,12 +181,13 @@ impl Run<'_> {
         Some(Candidate { last: last.min()?, position, objects: objects.sum() })
     }
 
-    /// When all of a library that was walked was last looked at: in this run, if it was chosen or is new.
+    /// When a walked library was last looked at as a whole. That is this run, if the library was
+    /// chosen or is new.
     pub(super) fn audited(&self, library: &LibraryPointers) -> Option<Audited> {
         let chosen = self.audited.as_ref();
         let is_chosen = chosen.is_some_and(|chosen| chosen.contains(&library.id));
         let known = self.base().and_then(|base| {
-            // A new folder that is shared brings nothing new.
+            // A newly shared folder stores nothing new: the last audit of its origin counts.
             let origin = library.origin.as_ref();
             base.library(library.id).or_else(|| base.library(origin?.library))
         });
@@ -188,7 +196,7 @@ impl Run<'_> {
             known.is_some() || stores.any(|known| known.store == library.id)
         });
         if is_chosen || !was_stored && !self.source_is_gone() {
-            // What the first run stored has its turn at once, a share in each run.
+            // All that the first run stored is due at once; each later run takes its share.
             let is_first = self.prepared.base.is_none() && !is_chosen;
             let now = seal::sequence(self.prepared.base.as_ref());
             return Some(Audited {
@@ -199,7 +207,7 @@ impl Run<'_> {
         known?.audited
     }
 
-    /// There is a snapshot to build on, and nobody can say what it holds.
+    /// Whether there is a base whose manifest cannot be read.
     fn base_is_unreadable(&self) -> bool {
         self.prepared.base.is_some() && self.base().is_none()
     }
@@ -251,7 +259,8 @@ mod tests {
     }
 
     proptest! {
-        /// However groups differ in size: each has its turn, none before it has rested, and about the share is taken.
+        /// However groups differ in size: each has its turn, none before it has rested, and each
+        /// run takes about its share.
         #[test]
         fn each_group_has_its_turn(
             objects in prop::collection::vec(1u64..100_000, 1..40),

@@ -1,7 +1,9 @@
-//! Compaction: what is still needed of packs that hold little else is stored again, from the source, and the new snapshot
-//! no longer names them (docs/design.md, "Compaction"). Older snapshots do; what becomes of the packs is for `prune`.
+//! Compaction of packs of which little is still needed. Their needed objects are read from the
+//! source and stored again, and the new snapshot no longer names these packs (docs/design.md,
+//! "Compaction"). Older snapshots still do; `prune` decides what becomes of the packs.
 //!
-//! It comes after a run has looked at everything: an object that the run did not come by is needed by nobody.
+//! It comes after a run has looked at everything. So nobody needs an object that the run did not
+//! visit.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -17,13 +19,13 @@ use crate::repository::names::PackKind;
 use crate::seafile::folders::ObjectFolders;
 use crate::walk::{self, Audit, BadObject, Need, Sight as _, Trouble, WalkError};
 
-/// A pack of which less than this part is needed is emptied: one of so many.
+/// A pack is emptied if less than one part in this many is needed.
 const NEEDED: u64 = 2;
-/// A pack that is less than this part of a full one is tiny: one of so many.
+/// A pack is tiny if it is smaller than one part in this many of a full one.
 const TINY: u64 = 4;
-/// Tiny packs are emptied when there are more of them.
+/// Tiny packs are emptied if there are more than this many.
 const TINY_PACKS: usize = 100;
-/// So many objects are fetched from the catalog at a time.
+/// How many objects are fetched from the catalog at a time.
 const AT_ONCE: u64 = 10_000;
 
 /// What a compaction did.
@@ -33,13 +35,14 @@ pub struct Compacted {
     pub packs: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// What was stored in their stead, or to no avail: something of each of their packs could not be read.
+    /// Objects that were stored again. That was in vain if another object of the same pack could
+    /// not be read.
     pub totals: Totals,
-    /// Why nothing was tried.
+    /// Why no compaction was tried.
     pub refused: Option<&'static str>,
 }
 
-/// Empties packs and forgets those that hold nothing any more.
+/// Stores the needed objects of packs again, and retires the packs that are empty now.
 pub fn compact(
     objects: &Objects<'_>,
     dumped: &Dumped,
@@ -51,12 +54,13 @@ pub fn compact(
         return Ok(Compacted { refused: Some(refused), ..Compacted::default() });
     }
     let mut held = stores_with_loss(objects, walked);
-    // What was a library, as far as it is on disk: what is not may be needed when its row is back.
+    // A store without a row was a library. Its packs stay: even objects that are not on disk may be
+    // needed when the row is back.
     let stores = leftovers.stores.iter().filter(|store| !store.garbage);
     held.extend(stores.map(|store| Store::Library(store.store)));
     let mut usage = catalog.usage(&held, &rescued(walked))?;
     if objects.settings.random_block_ids {
-        // Nothing proves that the source still has the bytes that were stored.
+        // A random id does not prove that the source still has the bytes that were stored.
         usage.retain(|usage| usage.kind == PackKind::Trees || usage.live == 0);
     }
     let victims = without_linked(victims(&usage), &catalog.links()?);
@@ -67,7 +71,7 @@ pub fn compact(
     catalog.begin_moving(&packs)?;
     let mut totals = Totals::default();
     for links in [false, true] {
-        // What a link leads to is stored before the link is.
+        // The target of a link is stored before the link.
         for is_walked in [true, false] {
             let (moved, troubles) = move_objects(objects, links, is_walked)?;
             totals.add(moved);
@@ -88,7 +92,7 @@ pub fn compact(
     })
 }
 
-/// Why it cannot be told what is needed by nobody.
+/// The reason, if any, why unneeded objects cannot be told from needed ones.
 fn refusal(dumped: &Dumped, walked: &[Walked], leftovers: &Leftovers) -> Option<&'static str> {
     let mut databases = dumped.databases.iter();
     if !leftovers.unreadable.is_empty() {
@@ -104,8 +108,10 @@ fn refusal(dumped: &Dumped, walked: &[Walked], leftovers: &Leftovers) -> Option<
     }
 }
 
-/// What a move found altered is source damage: it stays where it is stored. What has vanished since the walk, a collector may
-/// have taken; what was bad then is told already. A move does not know who needs an object: that is found here.
+/// Reports objects that a move found bad. An altered object is source damage, and stays in its old
+/// pack. An object that vanished after the walk is not reported: a garbage collector may have taken
+/// it. An object that was bad during the walk is reported already. A move does not know who needs
+/// an object: that is found here.
 fn tell(
     objects: &Objects<'_>,
     walked: &mut [Walked],
@@ -133,20 +139,20 @@ fn tell(
     Ok(())
 }
 
-/// Stores of which something required is lost: what it led to cannot be told from what nobody needs.
+/// Stores that have lost a required object. What this object led to looks as if nobody needed it.
 fn stores_with_loss(objects: &Objects<'_>, walked: &[Walked]) -> HashSet<Store> {
     let with_loss = walked.iter().filter(|walked| walked.outcome.damage().next().is_some());
     with_loss.flat_map(|walked| walked.stores(objects.source)).collect()
 }
 
-/// What only the repository has.
+/// Required objects that only the repository has.
 fn rescued(walked: &[Walked]) -> Vec<Object> {
     let findings = walked.iter().flat_map(|walked| &walked.outcome.findings);
     let rescued = findings.filter(|finding| finding.rescued && finding.need == Need::Required);
     rescued.map(|finding| finding.object).collect()
 }
 
-/// Packs that hold little, and the tiny ones if there are many.
+/// Packs of which little is needed, and the tiny ones if there are many.
 fn victims(usage: &[Usage]) -> BTreeSet<i64> {
     let is_tiny = |usage: &&Usage| usage.size < PACK_BYTES / TINY;
     let many = usage.iter().filter(is_tiny).count() > TINY_PACKS;
@@ -155,7 +161,8 @@ fn victims(usage: &[Usage]) -> BTreeSet<i64> {
     victims.map(|usage| usage.pack).collect()
 }
 
-/// Those to which no link leads from a pack that stays: links lead to packs that the same snapshot names.
+/// Leaves out packs to which a pack that stays has a link: a snapshot names the target of each of
+/// its links.
 fn without_linked(mut victims: BTreeSet<i64>, links: &[(i64, i64)]) -> BTreeSet<i64> {
     loop {
         let stays = links
@@ -171,7 +178,8 @@ fn without_linked(mut victims: BTreeSet<i64>, links: &[(i64, i64)]) -> BTreeSet<
     }
 }
 
-/// Stores objects again: links or others, those that a walk came by or those that were listed.
+/// Stores objects again: either links or objects with bytes, and either those that a walk visited
+/// or those that were listed.
 fn move_objects(
     objects: &Objects<'_>,
     links: bool,
@@ -200,7 +208,7 @@ fn move_objects(
     Ok((totals, troubles))
 }
 
-/// Stores an object again, if the source has it as it should be.
+/// Stores an object again, if it is good in the source.
 fn move_object(
     source: &ObjectFolders,
     sight: &BackupSight<'_>,
@@ -215,7 +223,7 @@ fn move_object(
         Ok((_, bytes)) => {
             let stored = sight.stored(&object).map_err(WalkError::Sight)?;
             let stored = stored.and_then(|stored| stored.sha256);
-            // What was stored of a commit counts, and stays where it is.
+            // The stored bytes of a commit count, and stay where they are.
             if stored.is_some_and(|stored| stored != Sha256::of(&bytes)) {
                 return Ok(Some(BlockTrouble {
                     object,

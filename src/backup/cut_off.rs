@@ -1,6 +1,6 @@
-//! What a lost commit or fs object cuts off. No walk comes to what lies behind a commit that cannot be read, or below a
-//! folder, and this may be the last copy of it: so these stores are copied by listing, as where a row is lost
-//! (docs/design.md, "What a loss cuts off").
+//! What a lost commit or fs object cuts off. No walk reaches what lies behind a commit that cannot
+//! be read, or below such a folder. This may be its last copy. So these stores are copied by
+//! listing, like those of libraries whose row is lost (docs/design.md, "What a loss cuts off").
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -10,28 +10,29 @@ use crate::object::{Kind, LibraryId, Object, Store};
 use crate::repository::manifest::{Damage, Listed, Manifest};
 use crate::walk::{self, Finding, Need, Trouble};
 
-/// The stores of one library that are to be listed, and of which kinds.
+/// The stores of one library that have to be listed, and for which kinds of objects.
 #[derive(Debug, Default)]
 pub struct Wanted {
-    /// By store.
+    /// The kinds, by store.
     pub stores: BTreeMap<Store, BTreeSet<Kind>>,
-    /// Everything that is lost was known to be so.
+    /// Whether the base names all of the losses already.
     is_known: bool,
 }
 
-/// What a run has to list, and what an earlier one has listed.
+/// What a run has to list, and what an earlier run has listed.
 #[derive(Debug, Default)]
 pub struct CutOff {
-    /// To be listed.
+    /// Libraries that this run has to list.
     pub wanted: BTreeMap<LibraryId, Wanted>,
-    /// Listed by an earlier run; nothing more was lost since.
+    /// Libraries that an earlier run listed, and that have lost nothing more since.
     pub listed: BTreeMap<LibraryId, Listed>,
-    /// What the walks found: it is told already.
+    /// Objects that the walks found bad: they are reported already.
     pub told: HashSet<Object>,
 }
 
 impl CutOff {
-    /// Finds out. `again`: something at the destination was lost, so that what an earlier run listed may be too.
+    /// Decides by what the walks found. `again`: list also what an earlier run listed, since the
+    /// destination may have lost it.
     pub fn new(
         objects: &Objects<'_>,
         walked: &[Walked],
@@ -67,7 +68,8 @@ impl CutOff {
     }
 }
 
-/// Whether something lies behind what a walk found lost. History that was collected took with it what is behind.
+/// Whether a finding cuts something off. Collected history does not: what lay behind it was
+/// collected too.
 fn cuts_off(finding: &Finding) -> bool {
     let is_lost = match finding.trouble {
         Trouble::Missing => finding.need == Need::Required,
@@ -78,8 +80,9 @@ fn cuts_off(finding: &Finding) -> bool {
 }
 
 impl Wanted {
-    /// Below an fs object lie others of its store. Behind a commit lie others, and their trees, which of a virtual library
-    /// are in its origin's store.
+    /// Adds the stores in which a lost object cuts something off. Below an fs object lie other
+    /// objects of the same store. Behind a commit lie older commits and their trees. The trees of a
+    /// virtual library are in its origin's store.
     fn add(&mut self, objects: &Objects<'_>, libraries: &[LibraryPointers], lost: &Object) {
         let content = [Kind::Fs, Kind::Block];
         let mut add = |store: Store, kinds: &[Kind]| {

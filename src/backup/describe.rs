@@ -1,4 +1,4 @@
-//! What a run found and stored, in the words of manifest and marker.
+//! Describes what a run found and stored, for the manifest and the marker.
 
 use std::collections::{HashMap, HashSet};
 
@@ -23,12 +23,12 @@ use crate::walk::{Finding, Need};
 pub struct Described {
     /// The manifest.
     pub manifest: Manifest,
-    /// What the marker says besides.
+    /// What else the marker says.
     pub summary: Summary,
 }
 
-/// The first snapshot of this chain that had some damage, and every one since. Damage is known by its object: a library more
-/// that needs it is no news.
+/// Since which snapshot of this chain each object has been damaged in every snapshot. Damage is
+/// known by its object: it is no news if one more library needs the object.
 struct FirstSeen {
     lost: HashMap<Object, SnapshotId>,
     of_source: HashMap<Object, SnapshotId>,
@@ -52,7 +52,8 @@ impl FirstSeen {
         }
     }
 
-    /// What nobody has any more is another matter than what the source alone had lost.
+    /// The first snapshot with this damage. If nobody has the object any more, that is new damage,
+    /// even if the source alone had lost it before.
     fn of(&self, object: &Object, rescued: bool) -> SnapshotId {
         let of_source = rescued.then(|| self.of_source.get(object)).flatten();
         let known = self.lost.get(object).into_iter().chain(of_source);
@@ -60,7 +61,7 @@ impl FirstSeen {
     }
 }
 
-/// Describes a run.
+/// Makes a run's manifest, and the summary for its marker.
 pub fn describe(
     run: &Run<'_>,
     objects: &Objects<'_>,
@@ -78,11 +79,12 @@ pub fn describe(
             let mut told = HashSet::new();
             for finding in &walked.outcome.findings {
                 let shown = paths.get(&finding.object);
-                // A shared folder's own paths to what its origin lost are damage of both.
+                // What the origin lost is damage of a shared folder too, if the folder has paths to
+                // it.
                 if finding.library != library.id && shown.is_none() {
                     continue;
                 }
-                // What the collector took of history is no damage, also if the repository has it.
+                // History that was garbage-collected is no damage, even if the repository has it.
                 if finding.need == Need::Required && told.insert(finding.object) {
                     let paths = shown.cloned().unwrap_or_default();
                     let entry = run.damage(finding, library.id, paths, &first_seen);
@@ -257,7 +259,8 @@ impl Run<'_> {
             counts: manifest::Counts::default(),
             closed: match library.state {
                 LibraryState::Live => walked.is_some() && !heads_open && !base_open,
-                // Only the head is required; gaps in history leave it open for the walk.
+                // Only the head of a trashed library is required. Gaps in its history do not count
+                // here, but leave it open for the walk.
                 LibraryState::Trashed { .. } => walked.is_some() && damage == 0,
             },
             history_incomplete: gone_before
@@ -268,7 +271,7 @@ impl Run<'_> {
         })
     }
 
-    /// How a library of the shared store is counted: at a cost that follows what this run looks at.
+    /// How a library in the shared store is counted. The cost follows what this run looks at.
     fn count(&self, library: &LibraryPointers) -> Count {
         let audited = self.audited.as_ref();
         if self.source_is_gone() {
@@ -282,7 +285,7 @@ impl Run<'_> {
         }
     }
 
-    /// What should be in the backup and is not, one word each.
+    /// What should be in the backup and is missing there, one word each.
     fn incomplete(
         &self,
         attempt: &Attempt,
@@ -356,8 +359,8 @@ impl Run<'_> {
     }
 }
 
-/// Libraries of which the database has lost where their data is. No object can be named; their
-/// own empty commit stands for it.
+/// Damage of libraries for which the database no longer says where their data is. No object can be
+/// named; the empty commit id in their own store stands for it.
 fn lost_by_database(pointers: &Pointers, first_seen: &FirstSeen) -> Vec<Damage> {
     let no_head =
         pointers.libraries.iter().filter(|library| library.heads.is_empty()).map(|library| {
@@ -390,7 +393,7 @@ fn lost_by_database(pointers: &Pointers, first_seen: &FirstSeen) -> Vec<Damage> 
     no_head.chain(no_origin).map(damage).collect()
 }
 
-/// What was taken of libraries of which a loss cuts something off.
+/// Lines about what was copied by listing from libraries that a loss cuts something off from.
 fn cut_off_lines(pointers: &Pointers, leftovers: &Leftovers) -> Vec<String> {
     let line = |(id, listed): (&LibraryId, &manifest::Listed)| {
         let name = pointers.library(*id).and_then(|known| known.name.as_deref());
@@ -420,7 +423,8 @@ fn left_out(attempt: &Attempt, ordinary: &Ordinary) -> Vec<manifest::LeftOut> {
     ordinary.left_out.iter().cloned().chain(others).collect()
 }
 
-/// When a library was last changed: as in the base if its heads are the same, else read again.
+/// The time of a library's last change: as in the base if its heads are the same, otherwise read
+/// from the heads again.
 fn head_time(
     objects: &Objects<'_>,
     library: &LibraryPointers,

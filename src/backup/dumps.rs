@@ -1,4 +1,4 @@
-//! The databases of an installation on their way into the repository.
+//! Stores the databases of an installation in the repository.
 
 use std::fs;
 use std::io;
@@ -15,7 +15,7 @@ use crate::repository::names::{self, SnapshotId};
 use crate::seafile::discover::Installation;
 use crate::source::databases::{self, Copy, Place};
 
-/// What came of dumping.
+/// The result of dumping.
 pub struct Dumped {
     /// As the manifest lists them.
     pub databases: Vec<Database>,
@@ -25,15 +25,15 @@ pub struct Dumped {
     pub stored: usize,
     /// The longest time that a lock on one of them was held.
     pub locked_for: Duration,
-    /// What the base's dumps lost at the destination.
+    /// Parts of the base's dumps that the destination lost, one line each.
     pub alarms: Vec<String>,
-    /// What somebody should know who loads them.
+    /// What the person who loads the dumps should know.
     pub notes: Vec<String>,
     /// Databases on the same servers that were not dumped.
     pub others: Vec<String>,
 }
 
-/// Copies all databases as of one moment, then stores what changed since the base.
+/// Copies all databases as of one moment, then stores those that changed since the base.
 pub fn dump(
     repository: &Repository,
     heartbeat: &Heartbeat,

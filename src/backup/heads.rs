@@ -1,6 +1,7 @@
-//! Heads that did not go forward since the last snapshot, and libraries whose rows are gone: what a database that was
-//! rolled back, or `seaf-fsck -r`, leaves behind (docs/design.md, "A head that went back"). All pointers resolve on such
-//! a night, and users lose their work all the same: so it is told, with both commits.
+//! Heads that did not go forward since the last snapshot, and libraries whose rows are gone. A
+//! database that was rolled back leaves both, and so does `seaf-fsck -r` (docs/design.md, "A head
+//! that went back"). All pointers resolve then, and users lose their work all the same. So the
+//! report names both commits.
 
 use std::collections::{BinaryHeap, HashSet};
 
@@ -16,9 +17,9 @@ use crate::repository::manifest::{self, LibraryState, Manifest};
 use crate::seafile::commit::Commit;
 use crate::time::Timestamp;
 
-/// So many commits are read to find one in a library's history, at most.
+/// The most commits that are read to find one in a library's history.
 const MOST_COMMITS: usize = 200_000;
-/// Libraries that vanish together in smaller numbers were deleted.
+/// If fewer libraries than this vanish together, they count as deleted.
 const FEWEST_VANISHED: usize = 3;
 
 /// What became of a library's head.
@@ -27,9 +28,9 @@ const FEWEST_VANISHED: usize = 3;
 pub enum HeadChange {
     /// The new head is one of the old one's ancestors.
     WentBack,
-    /// The new head does not come from the old one.
+    /// The new head does not descend from the old one.
     Replaced,
-    /// Between both, or instead of the old one, is a commit that `seaf-fsck -r` made.
+    /// `seaf-fsck -r` made a commit between both heads, or one in place of the old head.
     Repaired {
         /// That commit.
         commit: ObjectId,
@@ -51,7 +52,7 @@ pub struct MovedHead {
     pub from_time: Option<i64>,
     /// The head now.
     pub to: ObjectId,
-    /// When that one was made.
+    /// When that commit was made, in seconds since 1970.
     pub to_time: Option<i64>,
     /// What happened.
     #[serde(flatten)]
@@ -67,7 +68,7 @@ pub struct RolledBack {
     pub vanished: Vec<Vanished>,
 }
 
-/// A library without a row that had one.
+/// A library that had a row in the last snapshot and has none now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Vanished {
     /// The library.
@@ -79,7 +80,7 @@ pub struct Vanished {
 }
 
 impl Run<'_> {
-    /// Compares with the last snapshot.
+    /// Compares heads and libraries with those of the last snapshot.
     pub(super) fn rolled_back(
         &self,
         objects: &Objects<'_>,
@@ -96,7 +97,7 @@ impl Run<'_> {
             }
         }
         let vanished = if self.source_is_gone() {
-            // Nobody can say what is still on disk.
+            // The source is gone: nothing says what is still on disk.
             vanished(base, &attempt.dumped.pointers, &HashSet::new())
         } else {
             let stores = leftovers.stores.iter().filter(|left| !left.garbage);
@@ -106,8 +107,9 @@ impl Run<'_> {
     }
 }
 
-/// Libraries that were deleted pass through the trash or `GarbageRepos`, and then their objects go. One that has lost its
-/// row and not its objects was not deleted; nor were many at once.
+/// Libraries that lost their row although nobody deleted them. A deleted library passes through the
+/// trash or `GarbageRepos`, and then its objects go. So a library that has lost its row and kept
+/// its objects was not deleted. The same holds for many libraries that vanish at once.
 fn vanished(base: &Manifest, pointers: &Pointers, on_disk: &HashSet<LibraryId>) -> Vec<Vanished> {
     let was_live = |library: &&manifest::Library| {
         library.state == LibraryState::Live && library.origin.is_none()
@@ -127,7 +129,7 @@ fn vanished(base: &Manifest, pointers: &Pointers, on_disk: &HashSet<LibraryId>) 
     .collect()
 }
 
-/// The heads of a library that went another way than forward, branch by branch.
+/// The heads of a library that did not go forward, branch by branch.
 fn moved(
     objects: &Objects<'_>,
     before: &manifest::Library,
@@ -138,7 +140,7 @@ fn moved(
     let mut moved = Vec::new();
     for (branch, from) in &before.heads {
         let of_branch = library.heads.iter().find(|head| head.branch == *branch);
-        // What a branch without a row led to may be in another one.
+        // If a branch has no row, another branch may lead to its commits.
         let now: Vec<ObjectId> = match of_branch {
             Some(head) => vec![head.commit],
             None => library.heads.iter().map(|head| head.commit).collect(),
@@ -169,12 +171,12 @@ struct History<'a> {
     store: Store,
 }
 
-/// What came of looking for a commit among ancestors.
+/// The result of a search for a commit among ancestors.
 struct Searched {
     found: bool,
     /// Some commits could not be read, or there were too many.
     cut_short: bool,
-    /// Commits of `seaf-fsck -r` on the way.
+    /// Commits of `seaf-fsck -r` that the search passed.
     repairs: Vec<ObjectId>,
 }
 
@@ -183,7 +185,7 @@ impl History<'_> {
         self.objects.commit(Object::new(self.store, Kind::Commit, id))
     }
 
-    /// What became of a head; `None`: it went forward, or nobody can say.
+    /// How a head changed. `None`: it went forward, or that cannot be told.
     fn change(
         &self,
         from: ObjectId,
@@ -202,7 +204,7 @@ impl History<'_> {
         if self.search(&[from], to)?.found {
             return Ok(Some(HeadChange::WentBack));
         }
-        // History that was collected may have led there.
+        // If the search was cut short, collected history may have led to the old head.
         Ok((!forward.cut_short).then_some(HeadChange::Replaced))
     }
 
@@ -246,7 +248,7 @@ impl History<'_> {
 }
 
 impl RolledBack {
-    /// Whether anything is to be told.
+    /// Whether there is nothing to report.
     pub fn is_empty(&self) -> bool {
         self.heads.is_empty() && self.vanished.is_empty()
     }

@@ -1,4 +1,4 @@
-//! Heartbeats of a long run: what keeps a prune from declaring it dead.
+//! Heartbeats of a long run. They keep `prune` from declaring it dead.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -20,13 +20,13 @@ struct State {
 }
 
 impl Heartbeat {
-    /// The intent of `snapshot` was just put.
+    /// Begins right after the intent of `snapshot` was put.
     pub fn new(repository: &Repository, clock: &Clock, snapshot: SnapshotId) -> Self {
         let state = State { snapshot, number: 0, last: clock.now() };
         Self { repository: repository.clone(), clock: clock.clone(), state: Mutex::new(state) }
     }
 
-    /// To be called now and then; does nothing most of the time.
+    /// Puts a heartbeat if one is due. It is called often, and does nothing most of the time.
     pub fn beat(&self) -> Result<()> {
         let now = self.clock.now();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

@@ -72,7 +72,7 @@ pub struct Context<'a> {
     pub clock: &'a Clock,
     /// The host's name, for the manifest.
     pub host: &'a str,
-    /// Is told what goes on, one line each.
+    /// Receives the progress, one line at a time.
     pub progress: &'a dyn Fn(&str),
 }
 
@@ -88,23 +88,25 @@ pub struct Options {
     pub also: Vec<PathBuf>,
     /// Patterns of ordinary files to leave out.
     pub excludes: Vec<String>,
-    /// Damage that is known and no news; `None`: what the last snapshot says is accepted.
+    /// Damage that the administrator has accepted. `None`: what the last snapshot lists as
+    /// accepted.
     pub accepted: Option<Acceptances>,
     /// Compare what is stored with the catalog, even if that was done today.
     pub list: bool,
-    /// Look at everything in the source, and store anew what packs hold that are mostly of no use any more.
+    /// Look at everything in the source, and compact packs of which little is still needed.
     pub full: bool,
-    /// A share of what did not change is looked at in the source.
+    /// The share of unchanged libraries that is looked at in the source.
     pub verify_source: Option<Share>,
-    /// So many random objects are looked for in the source, whatever changed.
+    /// How many random objects are looked for in the source, whatever changed.
     pub samples: usize,
     /// Threads that read and pack blocks.
     pub workers: usize,
     /// The zstd level of packs.
     pub level: i32,
-    /// How long to wait before something that is missing is looked for again.
+    /// How long to wait before a missing object is looked for again.
     pub second_look: Duration,
-    /// How long to wait before each new attempt after a race with the server; as many attempts more.
+    /// How long to wait before each new attempt after a race with the server. There are at most as
+    /// many new attempts as entries.
     pub attempts_after: Vec<Duration>,
 }
 
@@ -193,7 +195,7 @@ impl From<PackingError> for Error {
 }
 
 impl Error {
-    /// What to do about it, where there is something to do.
+    /// What the user can do about it, if anything.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Repository(error) => error.hint(),
@@ -222,17 +224,17 @@ pub struct Report {
     pub groups_stored: usize,
     /// What the repository holds of these libraries.
     pub holds: Counts,
-    /// Objects that the walk passed.
+    /// Objects that the walk visited.
     pub visited: u64,
-    /// Objects that nobody has, and that the last snapshot did not list so.
+    /// Objects that nobody has, and that the last snapshot did not list as lost.
     pub new_damage: u64,
-    /// Objects that the source alone lost since the last snapshot.
+    /// Objects that the source has lost since the last snapshot, and that the repository has.
     pub new_source_damage: u64,
     /// What is wrong at the destination: lost packs, bad markers, a base that is gone.
     pub alarms: Vec<String>,
-    /// Libraries that were looked at in the source although they may not have changed.
+    /// Libraries that were looked at in the source whether or not they had changed.
     pub audited: usize,
-    /// What a full run stored anew, and no longer names.
+    /// What a full run stored again, and which packs it no longer names.
     pub compacted: Option<Compacted>,
     /// Everything in the source, or much of it, is gone: one alarm instead of many.
     pub source_gone: Option<SourceGone>,
@@ -245,7 +247,8 @@ pub struct Report {
 }
 
 impl Report {
-    /// All lines for people: those of the manifest, and alarms that were raised after it was stored.
+    /// All lines for people: those of the manifest, and alarms that were raised after it was
+    /// stored.
     pub fn warnings(&self) -> Vec<String> {
         let stored = &self.manifest.warnings;
         let late = self.alarms.iter().filter(|alarm| !stored.contains(alarm));
@@ -261,8 +264,8 @@ impl Report {
             || !self.rolled_back.is_empty()
     }
 
-    /// Whether everything that the databases say was read and looked at. What else is left out are ordinary files, to
-    /// which no pointer leads.
+    /// Whether the databases were read whole, and all that they point to was looked at. Only
+    /// ordinary files may be left out, since no pointer leads to them.
     pub fn looked_at_all(&self) -> bool {
         let of_files = ["also-missing", "files-unreadable", "files-changed", "docker-env"];
         let words = &self.marker.incomplete;
@@ -274,14 +277,14 @@ impl Report {
         self.looked_at_all() && self.marker.damage == 0 && !self.manifest.libraries.is_empty()
     }
 
-    /// What the source has lost, the repository has, and nobody accepted.
+    /// Objects that the source has lost and the repository has, if nobody accepted the loss.
     pub fn unaccepted_source_damage(&self) -> impl Iterator<Item = &Damage> {
         let damage = self.manifest.source_damage.iter();
         damage.filter(|damage| damage.accepted.is_none())
     }
 }
 
-/// A run that goes on.
+/// A run in progress.
 struct Run<'a> {
     context: Context<'a>,
     options: &'a Options,
@@ -290,9 +293,10 @@ struct Run<'a> {
     prepared: Prepared,
     salvaged: Arc<Salvaged>,
     heartbeat: Arc<Heartbeat>,
-    /// Stores of which a walk was made void by another: what it visited proves nothing.
+    /// Stores that a walk looked into before another walk took its place. The visits of the first
+    /// walk prove nothing.
     discarded: HashSet<Store>,
-    /// Libraries that are looked at whether they changed or not, once they are chosen.
+    /// Libraries that are looked at whether or not they changed. `None`: not chosen yet.
     audited: Option<HashSet<LibraryId>>,
     looked: presence::Looked,
     doubts: Doubts,
@@ -401,7 +405,8 @@ impl Run<'_> {
         })
     }
 
-    /// What the walk does not do: stores without a row, compaction, and what is closed although something was found.
+    /// Does what the walk does not: copies stores without a row, compacts packs, and decides what
+    /// is closed although something was found.
     fn beside_walk(
         &self,
         objects: &Objects<'_>,

@@ -1,5 +1,5 @@
-//! The objects of an installation on their way into the repository: walk, second look, race or
-//! damage (docs/design.md, "Something is not on disk").
+//! Stores the objects of an installation in the repository. It walks groups of libraries, and
+//! afterwards decides what is closed (docs/design.md, "Something is not on disk").
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -26,15 +26,15 @@ use crate::walk::{
 pub struct Objects<'a> {
     /// Where packs go.
     pub repository: &'a Repository,
-    /// What is known.
+    /// What is stored and closed.
     pub catalog: &'a Arc<Catalog>,
-    /// Where objects lie.
+    /// The source's folders of objects.
     pub source: &'a Arc<ObjectFolders>,
-    /// Keeps a long run alive.
+    /// Keeps `prune` from declaring a long run dead.
     pub heartbeat: &'a Arc<Heartbeat>,
-    /// Bad bytes that are kept.
+    /// Which bad bytes are kept already.
     pub salvaged: &'a Arc<Salvaged>,
-    /// Blocks that the source had lost.
+    /// What the source had lost or altered when the base was made.
     pub doubts: &'a Doubts,
     /// How to pack.
     pub settings: Settings,
@@ -44,19 +44,20 @@ pub struct Objects<'a> {
 pub struct Walked {
     /// The libraries, as the walk saw them.
     pub libraries: Vec<LibraryPointers>,
-    /// How closely it looked at what is stored.
+    /// How closely the walk looked at objects that are stored.
     pub audit: Audit,
     /// What it found.
     pub outcome: Outcome,
-    /// Filled by [`Objects::close`], if anything was found: what is open because nobody has something.
+    /// What is open because nobody has some object. [`Objects::close`] fills it if anything was
+    /// found.
     pub closure: Option<Closure>,
-    /// The same, where also what the source alone has lost leaves open what is above it: the next
-    /// walk has to come by to see whether it is mended.
+    /// Like `closure`, but an object that the source alone has lost also leaves open what is above
+    /// it. So the next walk comes by and sees whether it is mended.
     pub open: Option<Closure>,
 }
 
 impl Walked {
-    /// The same, as the walk takes it.
+    /// The group in the form that the walk takes.
     pub fn group(&self) -> Group<'_> {
         Group { libraries: self.libraries.iter().collect(), audit: self.audit }
     }
@@ -66,14 +67,14 @@ impl Walked {
         stores(&self.libraries, source)
     }
 
-    /// Whether a walk of these libraries would start from the same roots.
+    /// Whether a walk of `group` would start from the same roots.
     pub fn has_roots_of(&self, group: &Group<'_>) -> bool {
         self.libraries.len() == group.libraries.len()
             && self.libraries.iter().zip(&group.libraries).all(|(old, new)| old.same_roots(new))
     }
 
-    /// What is required, is not there or not as it should be, and was not known to be so in the base: (object, whether the
-    /// repository has it).
+    /// Whether the walk found required objects missing or bad that are not in `known`. That has
+    /// pairs: the object, and whether the repository has it.
     pub fn is_news(&self, known: &HashSet<(Object, bool)>) -> bool {
         let findings = self.outcome.findings.iter();
         let mut required = findings.filter(|finding| finding.need == Need::Required);
@@ -94,7 +95,8 @@ pub fn stores<'l>(
     stores
 }
 
-/// The damage of a snapshot, to be told from what is new: (object, whether the repository has it).
+/// The damage of a snapshot, to tell new damage from it. Pairs: the object, and whether the
+/// repository has it.
 pub fn known_damage(manifest: Option<&Manifest>) -> HashSet<(Object, bool)> {
     let lost = manifest.into_iter().flat_map(|manifest| &manifest.damage);
     let of_source = manifest.into_iter().flat_map(|known| &known.source_damage);
@@ -103,7 +105,8 @@ pub fn known_damage(manifest: Option<&Manifest>) -> HashSet<(Object, bool)> {
 }
 
 impl Objects<'_> {
-    /// The same, for objects that no walk leads to: they do not close with the run.
+    /// A copy of `self` for objects that are listed because no walk leads to them. They do not
+    /// become closed with the run.
     pub fn listing(&self) -> Objects<'_> {
         let settings = Settings { walked: false, ..self.settings };
         Objects { settings, ..*self }
@@ -175,8 +178,9 @@ impl Objects<'_> {
         }
     }
 
-    /// Decides, in groups where something was found, what is closed all the same.
-    /// What was walked in vain before proves nothing: there each object is looked at too.
+    /// Decides what is closed in a group although something was found there. If an earlier walk of
+    /// a store was in vain (`discarded`), it proves nothing: the group's objects are looked at then
+    /// too.
     pub fn close(&self, walked: &mut Walked, discarded: &HashSet<Store>) -> Result<(), Error> {
         let lost: HashSet<Object> = lost_objects(&walked.outcome);
         let found: HashSet<Object> = found_objects(&walked.outcome);
@@ -204,7 +208,7 @@ impl Objects<'_> {
         Ok(())
     }
 
-    /// Which of some bad objects must be there for the libraries of a group.
+    /// Which of the bad objects are required by the libraries of a group.
     pub fn required(
         &self,
         walked: &Walked,
@@ -223,7 +227,7 @@ impl Objects<'_> {
         Ok(required)
     }
 
-    /// When a commit was made, if the source tells.
+    /// When a commit was made, if the source has it.
     pub fn commit_time(&self, commit: Object) -> Option<i64> {
         Some(self.commit_of_source(commit)?.ctime)
     }
@@ -235,7 +239,7 @@ impl Objects<'_> {
         })
     }
 
-    /// A commit, of the source or else of the repository, if either has it.
+    /// Reads a commit from the source, or else from the repository, if either has it.
     pub fn commit(&self, commit: Object) -> Result<Option<Box<Commit>>, Error> {
         if let Some(found) = self.commit_of_source(commit) {
             return Ok(Some(Box::new(found)));
@@ -249,13 +253,13 @@ impl Objects<'_> {
         Ok(None)
     }
 
-    /// An object's bytes of the repository, if it has them.
+    /// Reads an object's bytes from the repository, if it has them.
     pub fn stored(&self, object: &Object) -> Result<Option<Vec<u8>>, Error> {
         let stored = self.sight(None).rescue(object).map(Rescue::bytes);
         stored.map_err(|error| walk_error(WalkError::Sight(error)))
     }
 
-    /// Where in a library's newest state its damage shows.
+    /// The paths in a library's newest state at which its damage shows.
     pub fn paths(
         &self,
         walked: &Walked,
@@ -274,13 +278,13 @@ impl Objects<'_> {
     }
 }
 
-/// What nobody has.
+/// Objects that nobody has.
 fn lost_objects(outcome: &Outcome) -> HashSet<Object> {
     let lost = outcome.findings.iter().filter(|finding| !finding.rescued);
     lost.map(|finding| finding.object).collect()
 }
 
-/// What the source has not, or not as it should be.
+/// Objects that the source lacks or has bad.
 fn found_objects(outcome: &Outcome) -> HashSet<Object> {
     let found = outcome.findings.iter();
     found.map(|finding| finding.object).collect()
@@ -294,16 +298,18 @@ fn walk_error(error: WalkError<SightError>) -> Error {
     }
 }
 
-/// What a worker found bad belongs to the group whose store it lies in: a block that was there when the walk looked.
+/// Adds a block that a worker found bad to the group whose store it lies in. The block was there
+/// when the walk looked.
 fn assign(walked: &mut [Walked], trouble: BlockTrouble) {
-    // Every block was asked for by a group; if none knows the store, it must not be forgotten.
+    // Some group asked for the block. If no group knows its store, the first one gets the trouble,
+    // so that it is not forgotten.
     let position = owner(walked, &trouble.object).unwrap_or_default();
     if let Some(walked) = walked.get_mut(position) {
         walked.add(trouble, false);
     }
 }
 
-/// The group that looks into an object's store.
+/// The index of the group that looks into an object's store.
 pub fn owner(walked: &[Walked], object: &Object) -> Option<usize> {
     let is_of = |library: &LibraryPointers| {
         let own = Store::Library(library.id);

@@ -1,5 +1,5 @@
-//! Ordinary files on their way into the repository: one tar per group, written only if anything in
-//! the group changed.
+//! Stores ordinary files in the repository: one tar for each group, and only if something in the
+//! group changed.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::repository::manifest::{FileGroup, LeftOut};
 use crate::repository::names::{self, SnapshotId};
 use crate::seafile::files::{self, Group, KnownLink, ScanOptions, Warning};
 
-/// What came of it.
+/// The result of storing ordinary files.
 pub struct Ordinary {
     /// As the manifest lists them.
     pub groups: Vec<FileGroup>,
@@ -24,12 +24,12 @@ pub struct Ordinary {
     pub warnings: Vec<Warning>,
     /// How many groups were stored; the others are as in the base.
     pub stored: usize,
-    /// What the base's groups lost at the destination.
+    /// Parts of the base's groups that the destination lost, one line each.
     pub alarms: Vec<String>,
 }
 
-/// Stores what changed since the base. `now`: seconds since 1970, taken before the scan. `spool` takes copies of
-/// databases that lie among the files.
+/// Stores what changed since the base. `now`: seconds since 1970, taken before the scan. `spool`
+/// takes copies of databases that lie among the files.
 pub fn store(
     repository: &Repository,
     heartbeat: &Heartbeat,
@@ -73,8 +73,8 @@ fn is_unchanged(group: &Group, known: &FileGroup) -> bool {
     files::fingerprint(group, known.settled_before).is_ok_and(|now| now == known.fingerprint)
 }
 
-/// An unchanged group with a fingerprint of today: files that were changed just before the base was
-/// made need not be read again.
+/// An unchanged group with a new fingerprint. So the next run need not read again the files that
+/// were changed just before the base was made.
 fn settled(group: &Group, known: &FileGroup, now: i64) -> FileGroup {
     match files::fingerprint(group, now) {
         Ok(fingerprint) => FileGroup { fingerprint, settled_before: now, ..known.clone() },
@@ -90,14 +90,15 @@ fn store_group(
     spool: &Path,
     now: i64,
 ) -> Result<(FileGroup, Vec<Warning>), Error> {
-    // Before the tar is written: what changes meanwhile differs from the fingerprint next time.
+    // Taken before the tar is written: a file that changes meanwhile differs from the fingerprint
+    // next time.
     let fingerprint = files::fingerprint(group, now);
     let name = |index| names::files_part(snapshot, &group.name, index, repository.seal());
     let stored = stream::store(repository, heartbeat, name, |mut out| {
         files::write_tar(group, spool, &mut out)
     })?;
     let report = stored.value;
-    // What was not read as it was scanned has to be read again by the next run.
+    // If something was not read as it was scanned, the next run has to read the group again.
     let is_whole = !report.warnings.iter().any(|one| one.kind.is_incomplete());
     let fingerprint = fingerprint.ok().filter(|_| is_whole);
     let group = FileGroup {

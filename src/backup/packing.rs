@@ -1,8 +1,9 @@
 //! The pipeline of a backup: objects go in, packs arrive at the destination.
 //!
-//! One thread packs commits and fs objects as the walk hands them over; several read, verify and
-//! pack blocks; as many put what is finished as the destination takes at a time. Everything is
-//! bounded: memory is at most one pack and one object for each worker, and one pack for each put.
+//! One thread packs commits and fs objects as the walk hands them over. Several threads read,
+//! verify and pack blocks. Further threads put finished packs, as many at a time as the destination
+//! takes. Memory is bounded: at most one pack and one object for each worker, and one pack for each
+//! put.
 
 mod open;
 
@@ -29,15 +30,16 @@ use crate::walk::{self, BadObject, Need, Trouble};
 
 /// Stored bytes at which a pack is finished.
 pub const PACK_BYTES: u64 = 32 << 20;
-/// Plain bytes of a frame.
+/// Bytes of a frame before compression.
 const FRAME_BYTES: usize = 1 << 20;
-/// Blocks, by name, that may wait for a worker: a library's folders hold many files, then many folders.
+/// How many names of blocks may wait for a worker. A library's folders hold many files, then many
+/// folders.
 const QUEUE: usize = 4096;
-/// Commits and fs objects go on together when there are so many, or bytes of them: most are tiny, and to wake a thread
-/// costs more than to read one.
+/// Commits and fs objects are handed over in batches of this many objects, or this many bytes. Most
+/// are tiny, and it costs more to wake a thread than to read one.
 const BATCH: usize = 128;
 const BATCH_BYTES: usize = 64 << 10;
-/// So many batches may wait.
+/// How many batches may wait.
 const TREE_QUEUE: usize = 16;
 
 /// What the workers share.
@@ -90,11 +92,11 @@ pub struct BlockTrouble {
     pub object: Object,
     /// What is wrong.
     pub trouble: Trouble,
-    /// Whether that is damage: it is not where only history needs it that may be collected.
+    /// Whether that is damage. It is not if only history that may be collected needs the block.
     pub need: Need,
 }
 
-/// A commit or fs object to pack, or bytes to keep aside.
+/// A commit or fs object to pack, or bad bytes to keep aside.
 struct Item {
     name: MemberName,
     bytes: Vec<u8>,
@@ -115,7 +117,8 @@ pub struct Settings {
     pub level: i32,
     /// Pro with `skip_block_hash`.
     pub random_block_ids: bool,
-    /// A walk leads to the objects, so that they close with the run; else they were listed.
+    /// Whether a walk leads to the objects, so that they close with the run. Otherwise they were
+    /// listed.
     pub walked: bool,
 }
 
@@ -126,7 +129,7 @@ pub struct Packer {
     /// The batch that is being filled.
     batch: Mutex<Batch>,
     blocks: Option<Sender<(Object, Need)>>,
-    /// Those that pack, then those that put.
+    /// The threads that pack, then those that put.
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -136,7 +139,7 @@ pub enum PackingError {
     /// The destination, the catalog or a pack failed.
     #[error(transparent)]
     Host(#[from] host::Error),
-    /// The source is out of reach; that is not the same as a block that is not there.
+    /// The source cannot be reached. A block that is missing is no such error.
     #[error("cannot read the installation's objects")]
     Source(#[source] std::io::Error),
 }
@@ -255,7 +258,7 @@ impl Packer {
 
     fn join(&mut self) -> Result<()> {
         let last = std::mem::take(&mut *lock(&self.batch));
-        // A thread that takes none has failed, which is told below.
+        // If the thread takes no more batches, it has failed, and its error is returned below.
         let _ = self.send_batch(last);
         self.trees = None;
         self.blocks = None;
@@ -273,7 +276,7 @@ impl Packer {
 impl Drop for Packer {
     fn drop(&mut self) {
         self.shared.failed.store(true, Ordering::Relaxed);
-        // The walk failed: what the threads still have to say does not matter any more.
+        // The walk failed, so errors of the threads do not matter any more.
         let _ = self.join();
     }
 }
@@ -342,7 +345,7 @@ impl Shared {
         open.finish()
     }
 
-    /// The bytes of a block that is what its name says.
+    /// Reads a block, and checks its bytes against its name.
     fn read_block(&self, object: &Object) -> Result<Result<Vec<u8>, BadObject>> {
         let read =
             walk::read_checked(self.source.as_ref(), object).map_err(PackingError::Source)?;
@@ -373,7 +376,8 @@ impl Shared {
         let stored = self.repository.seal_file(Content::Data, bytes)?;
         let name = Sha256::of(&stored);
         let size = stored.len() as u64;
-        // Before the put: if its answer is lost, the next run finds the pack and adopts it.
+        // Recorded before the put: if its answer is lost, the next run finds the pack and adopts
+        // it.
         self.catalog.add_pending(&NewPack {
             name,
             kind,

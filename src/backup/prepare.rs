@@ -21,20 +21,21 @@ use crate::time::Timestamp;
 /// The packs are listed at least this often.
 const LIST_EVERY: Duration = Duration::from_hours(24);
 
-/// Lost packs that are named.
+/// The most lost packs that are named.
 const MOST_ALARMS: usize = 20;
 
 /// What a run builds on.
 pub struct Prepared {
-    /// The run's name; its intent is there.
+    /// The run's name. Its intent is put already.
     pub snapshot: SnapshotId,
     /// The newest marker of this host's chain.
     pub base: Option<Snapshot>,
-    /// Its manifest.
+    /// The base's manifest, if it can be read.
     pub base_manifest: Option<Manifest>,
     /// When the packs were last compared with the catalog.
     pub listed: Timestamp,
-    /// Segments whose list or packs are not as the base's marker says: to be written again.
+    /// Positions of segments that have to be written again: the segment, its list or one of its
+    /// packs is lost.
     pub rewrite: HashSet<usize>,
     /// Keys that count as absent for this whole run: a prune is deleting them, or a check found
     /// them bad.
@@ -46,7 +47,7 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Takes note of what is wrong at the destination, once.
+    /// Adds alarms about the destination, each only once.
     pub fn alarm<'a>(&mut self, alarms: impl Iterator<Item = &'a String>) {
         for alarm in alarms {
             if !self.alarms.contains(alarm) {
@@ -60,12 +61,14 @@ impl Prepared {
 pub fn prepare(context: &Context<'_>, options: &Options, catalog: &Catalog) -> Result<Prepared> {
     let repository: &Repository = context.at;
     let host = context.at.host_key().verifying();
-    // Until this run has ended well, the next one has to list: from before the first thing is put.
+    // Cleared before anything is put: unless this run ends well, the next one has to list the
+    // packs.
     let listed = catalog.listed()?;
     catalog.set_listed(None)?;
     let snapshot = take_name(context, catalog)?;
-    // Only now: a prune that does not see this intent has put its tombstone before, and what it
-    // deletes no marker names that is read from here on.
+    // Read after the intent is put. A prune that did not see the intent put its tombstone before
+    // that, so the tombstone is seen here. No marker that is read from here on names what that
+    // prune deletes.
     let absent = runs::absent_keys(repository.backend().as_ref())?;
     let (base, bad) = repository.base(&host)?;
     let mut alarms = catalog.alarms()?;
@@ -75,7 +78,7 @@ pub fn prepare(context: &Context<'_>, options: &Options, catalog: &Catalog) -> R
     let base_manifest = read_base_manifest(repository, base.as_ref(), &mut alarms)?;
     let is_known = follow_base(repository, catalog, base.as_ref(), &mut alarms)?;
     let listed = listed.filter(|_| is_known);
-    // Before anything is stored: what a run stores that dies is used by the next.
+    // Recorded before anything is stored: if this run dies, the next one uses what it stored.
     let stored = match catalog.totals()? {
         (0, _) => None,
         _ => catalog.readers()?,
@@ -87,7 +90,7 @@ pub fn prepare(context: &Context<'_>, options: &Options, catalog: &Catalog) -> R
     let now = context.clock.now();
     let due = options.list
         || options.full
-        // A clock that was ahead once must not end the listing.
+        // A clock that was ahead once must not stop the listing for ever.
         || listed.is_none_or(|listed| listed > now || now.since(listed) >= LIST_EVERY);
     if listed.is_none() {
         clean_up(context);
@@ -96,7 +99,7 @@ pub fn prepare(context: &Context<'_>, options: &Options, catalog: &Catalog) -> R
     let seen = Seen { there, absent: &absent };
     let rewrite = compare(repository, catalog, &seen, &mut alarms)?;
     if base.is_some() && base_manifest.is_none() {
-        // Nothing says what libraries were when their marks were made.
+        // Without the manifest nothing says what libraries were when their marks were made.
         catalog.void_all()?;
     }
     let listed = listed.filter(|_| !due).unwrap_or(now);
@@ -105,7 +108,8 @@ pub fn prepare(context: &Context<'_>, options: &Options, catalog: &Catalog) -> R
     Ok(Prepared { snapshot, base, base_manifest, listed, rewrite, absent, readers, alarms })
 }
 
-/// Refuses to store everything again where this host only has a new key: what it stored with the old one is there.
+/// Fails if there is no base only because this host has a new key. Everything would be stored
+/// again, although what the host stored with the old key is still there.
 fn refuse_to_begin_again(
     repository: &Repository,
     catalog: &Catalog,
@@ -126,7 +130,7 @@ fn refuse_to_begin_again(
     }
 }
 
-/// Without a key behind a passphrase nobody opens what is stored: one that is gone is put back.
+/// Puts back a key behind a passphrase if it is gone. Without it nobody can open what is stored.
 fn keep_wrapped(repository: &Repository, alarms: &mut Vec<String>) -> Result<()> {
     for wrapped in repository.wrapped() {
         let key = &wrapped.key;
@@ -144,9 +148,9 @@ fn keep_wrapped(repository: &Repository, alarms: &mut Vec<String>) -> Result<()>
     Ok(())
 }
 
-/// Removes what a run of this host that did not end well left half written. It costs a listing,
-/// which such a run's successor makes anyway; a run that ended well leaves nothing. No failure of
-/// it is worth a backup.
+/// Removes files that a killed run of this host left half written. That costs a listing. The run
+/// after a killed one makes a listing anyway, and a run that ended well leaves no such files. If
+/// the removal fails, the backup goes on.
 fn clean_up(context: &Context<'_>) {
     match context.at.backend().remove_stale_temporaries() {
         Ok(0) => {}
@@ -159,8 +163,8 @@ fn clean_up(context: &Context<'_>) {
     }
 }
 
-/// Puts the intent under a name that is later than every name of this chain, also of a snapshot that
-/// the destination lost: a copy of it may lie elsewhere.
+/// Puts the intent under a name that is later than every name of this chain. A snapshot that the
+/// destination lost counts too: a copy of it may lie elsewhere.
 pub(super) fn take_name(context: &Context<'_>, catalog: &Catalog) -> Result<SnapshotId> {
     let repository: &Repository = context.at;
     let host = context.at.host_key().verifying();
@@ -171,7 +175,8 @@ pub(super) fn take_name(context: &Context<'_>, catalog: &Catalog) -> Result<Snap
     let now = SnapshotId::new(context.clock.now(), host.id());
     let known = base.map(|base| base.id());
     let known = known.max(catalog.base()?.map(|base| base.snapshot));
-    // After all of them, under this host's own name: a chain that goes on may have begun on another.
+    // Later than all of them, with the id of this host's key: the chain may have begun with another
+    // key.
     let next = known.map(|known| SnapshotId::new(known.next().started(), host.id()));
     let wanted = next.map_or(now, |next| now.max(next));
     Ok(runs::put_intent(
@@ -183,11 +188,11 @@ pub(super) fn take_name(context: &Context<'_>, catalog: &Catalog) -> Result<Snap
     )?)
 }
 
-/// What is known of what lies at the destination.
+/// What this run knows of the destination's content.
 struct Seen<'a> {
     /// Names and sizes, if they were listed in this run.
     there: Option<HashMap<Key, u64>>,
-    /// What counts as absent.
+    /// Keys that count as absent.
     absent: &'a HashSet<Key>,
 }
 
@@ -214,7 +219,8 @@ fn pack_key(repository: &Repository, pack: &PackRecord) -> Key {
     names::pack(pack.kind, &pack.name, repository.seal())
 }
 
-/// The base's manifest; without it nothing of an older snapshot is named again.
+/// Reads the base's manifest. If it cannot be used, the new snapshot names nothing of an older one
+/// again.
 fn read_base_manifest(
     repository: &Repository,
     base: Option<&Snapshot>,
@@ -236,8 +242,8 @@ fn read_base_manifest(
     }
 }
 
-/// Makes the catalog speak of the base: it does already, which this says, or it is rebuilt from the
-/// base's lists.
+/// Makes the catalog describe the base. Returns `true` if it did already; otherwise it is built
+/// again from the base's lists.
 fn follow_base(
     repository: &Repository,
     catalog: &Catalog,
@@ -269,7 +275,7 @@ fn follow_base(
     Ok(false)
 }
 
-/// Learns what is stored from the lists that the base names, and from nothing else.
+/// Fills the catalog from the lists that the base names, and from nothing else.
 fn adopt(
     repository: &Repository,
     catalog: &Catalog,
@@ -282,7 +288,7 @@ fn adopt(
     for named in &base.marker.lists {
         match adopt_list(repository, catalog, named) {
             Ok(segment) => segments.push(segment),
-            // Not lost: all of it would be stored again.
+            // In these cases the list is not lost. To go on would mean to store all of it again.
             Err(
                 error @ (Error::Catalog { .. }
                 | Error::StateOnShare { .. }
@@ -300,7 +306,8 @@ fn adopt(
             }
         }
     }
-    // The next run has no reason to look at lists that are not among these segments.
+    // The alarms are kept, since the next run does not look at lists that are not among these
+    // segments.
     catalog.set_alarms(alarms)?;
     catalog.finish_adoption(current, &segments)
 }
@@ -338,7 +345,7 @@ fn compare(
         adopt_pending(catalog, has)?;
     }
     drop_lost(repository, catalog, has, alarms)?;
-    // To give up a pack may give up packs of other segments, which link to it.
+    // To drop a pack may also drop packs of other segments that link to it.
     loop {
         let rewrite = segments_to_rewrite(repository, catalog, seen, alarms)?;
         if !drop_undescribed(repository, catalog, &rewrite, alarms)? {
@@ -369,7 +376,7 @@ fn segments_to_rewrite(
                 alarms.push(alarm);
             }
         }
-        // Dirty: perhaps since a run that died before it could write it again.
+        // The segment may be dirty since an earlier run that died before it could write it again.
         if !gone.is_empty() || segment.dirty {
             rewrite.insert(position);
         }
@@ -377,8 +384,8 @@ fn segments_to_rewrite(
     Ok(rewrite)
 }
 
-/// Forgets packs that neither their segment nor they themselves describe; what the source still has is stored again in
-/// this run. False: there are none.
+/// Forgets packs whose content neither their segment nor they themselves can tell. This run stores
+/// again what the source still has. Returns `false` if there are no such packs.
 fn drop_undescribed(
     repository: &Repository,
     catalog: &Catalog,
@@ -413,7 +420,8 @@ fn drop_undescribed(
     Ok(true)
 }
 
-/// Packs of a run that died between a put and its answer: stored if they are there.
+/// Decides on packs of a run that died between a put and its answer: they count as stored if they
+/// are there, and are forgotten otherwise.
 fn adopt_pending(catalog: &Catalog, has: impl Fn(&PackRecord) -> bool) -> Result<()> {
     let packs = catalog.packs()?;
     let (there, abandoned): (Vec<_>, Vec<_>) =
@@ -425,7 +433,7 @@ fn adopt_pending(catalog: &Catalog, has: impl Fn(&PackRecord) -> bool) -> Result
     catalog.forget_pending(&abandoned)
 }
 
-/// Forgets what is lost; what the source still has is stored again in this run.
+/// Forgets lost packs. This run stores again what the source still has.
 fn drop_lost(
     repository: &Repository,
     catalog: &Catalog,
@@ -452,8 +460,8 @@ fn drop_lost(
     catalog.drop_packs(&numbers)
 }
 
-/// A new attempt has an intent of its own: a prune that did not see it has put its tombstone
-/// before, and may be deleting what this run counts on.
+/// Fails if a prune is deleting something that this run counts on. A new attempt has an intent of
+/// its own, and a prune that did not see it put its tombstone before.
 pub fn check_tombstones(repository: &Repository, prepared: &Prepared) -> Result<()> {
     let absent = runs::absent_keys(repository.backend().as_ref())?;
     match absent.iter().find(|key| !prepared.absent.contains(*key)) {

@@ -1,6 +1,7 @@
-//! Is the source still there? A night on which no head moved looks at nothing else in the source, so each run looks for
-//! the heads, the folders and some random objects (docs/design.md, "Is the source still there"). One thing that is gone
-//! is looked for by the walk, and named. Everything gone at once is one alarm.
+//! Looks whether the source is still there. On a night on which no head moved, a run looks at
+//! nothing else in the source. So each run looks for the heads, the folders and some random objects
+//! (docs/design.md, "Is the source still there"). If one thing is gone, the walk looks for it and
+//! names it. If everything is gone at once, that is one alarm.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -22,16 +23,17 @@ use crate::walk::{self, Audit, Group, Need, Trouble};
 #[derive(Debug, Default)]
 pub(super) struct Looked {
     presence: Presence,
-    /// Libraries of which something seems to be gone: the walk says what.
+    /// Libraries that seem to have lost something. The walk finds out what.
     suspected: BTreeSet<LibraryId>,
-    /// Everything seems to be gone.
+    /// The alarm if everything seems to be gone.
     pub gone: Option<SourceGone>,
-    /// Everything seemed to be gone at some moment of this run: no attempt of it looks at all and compacts.
+    /// Everything seemed to be gone at some moment of this run. Then no attempt of the run looks at
+    /// everything, and the run compacts nothing.
     pub was_gone: bool,
 }
 
 impl Run<'_> {
-    /// Looks, before the walk. Cheap: a few `stat`s for each library.
+    /// Looks at the source before the walk. This is cheap: a few `stat`s for each library.
     pub(super) fn look_at_source(
         &mut self,
         libraries: &[LibraryPointers],
@@ -89,14 +91,15 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Has the walk go through the libraries of which something seems to be gone.
+    /// Makes the walk go through the libraries that seem to have lost something.
     pub(super) fn suspect(
         &self,
         groups: &mut [Group<'_>],
         source: &Arc<ObjectFolders>,
     ) -> Result<(), Error> {
         let known: HashSet<Object> = self.known_damage().map(Damage::object).collect();
-        // A head that the base names as lost is all that is gone of it: that is told, and the way to it is open.
+        // Only a head is gone, and the base names it as lost. That is reported already, and the way
+        // to it is open.
         let is_told = |library: &LibraryPointers| {
             let gone = self.looked.presence.gone();
             let mut samples = self.looked.presence.missing_samples().iter();
@@ -124,8 +127,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// After the walk: a store whose folder is empty, and of which something is missed, is gone too. On a first backup
-    /// nothing else tells it.
+    /// Looks at what the walk missed. A store whose folder is empty, and of which something is
+    /// missing, is gone too. On a first backup nothing else tells that.
     pub(super) fn look_again(&mut self, walked: &[Walked]) {
         for walked in walked {
             let missed = walked.outcome.findings.iter();
@@ -148,12 +151,13 @@ impl Run<'_> {
         }
     }
 
-    /// Whether nothing of the source can be judged in this run.
+    /// Whether the source is gone, so that this run cannot judge it.
     pub(super) fn source_is_gone(&self) -> bool {
         self.looked.gone.is_some()
     }
 
-    /// One line if everything is gone; else a line for each library of which much is gone, if the walk confirms it.
+    /// One line if everything is gone. Otherwise a line for each kind of object that a library has
+    /// lost, if the walk confirms it.
     pub(super) fn gone_warnings(&self, attempt: &Attempt) -> Vec<String> {
         if let Some(gone) = &self.looked.gone {
             return vec![gone.text.clone()];
@@ -186,7 +190,7 @@ impl Run<'_> {
         self.base().into_iter().flat_map(Manifest::all_damage)
     }
 
-    /// Stores of which the administrator accepted that objects of a kind are lost.
+    /// Stores, and kinds of objects in them, for which the administrator has accepted a loss.
     fn accepted_stores(&self) -> HashSet<(Store, Kind)> {
         let mut damage: Vec<Damage> = self.known_damage().cloned().collect();
         self.mark_accepted(damage.iter_mut());

@@ -1,6 +1,6 @@
-//! A snapshot again, for other keys: its index, its manifest and its marker, of the same packs, dumps
-//! and files (docs/design.md, "Keys"). That opens what is listed there to recipients that came later, and
-//! lets a host go on from what another one stored without storing it again.
+//! Writes a snapshot again for other keys: a new index, manifest and marker of the same packs,
+//! dumps and files (docs/design.md, "Keys"). So recipients that came later can read what is listed
+//! there. A host can also go on from what another one stored without storing it again.
 
 use std::collections::HashMap;
 
@@ -15,14 +15,15 @@ use crate::repository::marker::{Marker, Retired};
 use crate::repository::readers::Readers;
 use crate::repository::{self, Repository, Snapshot, clocks, names, runs};
 
-/// Writes a snapshot of this host with what is in another, its own or another host's. What that lists
-/// has to be there; when it was taken stays what it was.
+/// Writes a snapshot of this host with the content of another snapshot, of this host or another.
+/// Everything that this other snapshot lists has to be there. The time at which it was taken stays
+/// the same.
 ///
 /// # Errors
 ///
 /// [`repository::Error::Locked`] if no key at hand opens its index and manifest,
-/// [`repository::Error::Altered`] if something that it needs is gone: nothing is written then but
-/// the intent of the run.
+/// [`repository::Error::Altered`] if something that it needs is gone: then nothing is written
+/// except the run's intent.
 pub fn rewrap(context: &Context<'_>, source: &Snapshot) -> Result<Marker, Error> {
     let repository: &Repository = context.at;
     if let Some(line) = source.marker.unknown.first() {
@@ -33,7 +34,7 @@ pub fn rewrap(context: &Context<'_>, source: &Snapshot) -> Result<Marker, Error>
         .into());
     }
     let catalog = Catalog::open(&context.at.state().catalog_path(), repository.id())?;
-    // The next run looks at everything, and learns what is stored from what is written here.
+    // Makes the next run list the packs: it learns what is stored from what is written here.
     catalog.set_listed(None)?;
     let mut manifest = index::read_manifest(repository, &source.marker)?;
     let snapshot = prepare::take_name(context, &catalog)?;
@@ -71,7 +72,7 @@ pub fn rewrap(context: &Context<'_>, source: &Snapshot) -> Result<Marker, Error>
             retired.push(other);
         }
     }
-    // Packs, dumps and files stay sealed to those that they were sealed to.
+    // Packs, dumps and files stay sealed to the recipients that they had.
     let readers = Readers::after([&source.marker.readers()], &repository.recipients());
     let marker = Marker {
         snapshot,
@@ -91,7 +92,7 @@ pub fn rewrap(context: &Context<'_>, source: &Snapshot) -> Result<Marker, Error>
     Ok(marker)
 }
 
-/// Names and sizes of what is stored, but for what counts as absent.
+/// Names and sizes of what is stored, and the keys that count as absent.
 struct There {
     there: HashMap<Key, u64>,
     absent: std::collections::HashSet<Key>,

@@ -20,16 +20,16 @@ use crate::repository::sums::Sums;
 use crate::repository::wrapped::Wrapped;
 use crate::repository::{self, Repository, Snapshot, clocks, note};
 
-/// So many segments of one tier become one of the next.
+/// How many segments of one tier are merged into one of the next.
 const MERGE: usize = 8;
 
-/// What the marker says beside what is in the manifest.
+/// What the marker says besides the manifest's content.
 pub struct Summary {
     /// What was left out although it should be in the backup.
     pub incomplete: Vec<String>,
     /// Objects that nobody has.
     pub damage: u64,
-    /// How many of these the administrator has accepted.
+    /// How many of the lost objects the administrator has accepted.
     pub accepted: u64,
 }
 
@@ -40,18 +40,18 @@ pub(super) struct Segments<'a> {
     snapshot: SnapshotId,
     number: u32,
     done: Vec<SegmentRecord>,
-    /// Segments that could not be read, and whose packs cannot all be.
+    /// Segments that cannot be read, and of which some packs cannot be read either.
     bad: Vec<Sha256>,
 }
 
-/// A run that has its marker.
+/// The result of a run whose marker is stored.
 pub struct Sealed {
     /// The marker.
     pub marker: Marker,
     /// Segments that could not be read.
     pub bad_segments: Vec<Key>,
-    /// Why the catalog does not know of it. The snapshot is whole all the same: the next run learns
-    /// from it what is stored.
+    /// Why the catalog could not record the snapshot. The snapshot is whole all the same: the next
+    /// run learns from it what is stored.
     pub forgotten: Option<host::Error>,
 }
 
@@ -100,22 +100,24 @@ pub fn seal(
     Ok(Sealed { marker, bad_segments, forgotten: remembered.err() })
 }
 
-/// The number of a marker after this one.
+/// The sequence number of the marker that follows `base`.
 pub(super) fn sequence(base: Option<&Snapshot>) -> u64 {
     base.map_or(1, |base| base.marker.sequence + 1)
 }
 
-/// What a marker after this one says of it.
+/// How the marker that follows `base` names it.
 pub(super) fn previous(base: Option<&Snapshot>) -> Option<(SnapshotId, Sha256)> {
     base.map(|base| (base.id(), base.sha256))
 }
 
-/// Host keys that the chain goes on from: each marker says it, since older ones may be forgotten.
+/// Retired host keys whose chains this chain continues. Each marker names them, since older markers
+/// may be forgotten.
 pub(super) fn retired(base: Option<&Snapshot>) -> Vec<Retired> {
     base.map(|base| base.marker.retired.clone()).unwrap_or_default()
 }
 
-/// The keys behind a passphrase that open something: this host's, and what the snapshot before needs.
+/// The keys behind a passphrase that readers may need: this host's, and those that the snapshot
+/// before names.
 pub(super) fn keys(repository: &Repository, before: Option<&Snapshot>) -> Vec<Named> {
     let mut keys: Vec<Named> = repository.wrapped().iter().map(Wrapped::named).collect();
     for named in before.iter().flat_map(|before| &before.marker.keys) {
@@ -142,7 +144,7 @@ pub(super) fn put_sums(repository: &Repository, manifest: &Manifest) -> Result<N
     Ok(Named { sha256: Sha256::of(&bytes), size: bytes.len() as u64, key })
 }
 
-/// Puts a marker: what makes the run a snapshot.
+/// Puts the marker, which makes the run a snapshot.
 pub(super) fn put_marker(context: &Context<'_>, marker: &Marker) -> Result<Sha256, Error> {
     let note = note::sign(&marker.to_text(), context.at.host_key().signing())
         .map_err(repository::Error::from)?;
@@ -157,7 +159,7 @@ pub(super) fn put_marker(context: &Context<'_>, marker: &Marker) -> Result<Sha25
 }
 
 impl<'a> Segments<'a> {
-    /// None yet.
+    /// Begins without segments.
     pub(super) fn new(
         repository: &'a Repository,
         catalog: &'a Catalog,
@@ -166,14 +168,14 @@ impl<'a> Segments<'a> {
         Self { repository, catalog, snapshot, number: 0, done: Vec::new(), bad: Vec::new() }
     }
 
-    /// The lists of what was written, in order.
+    /// The lists of the segments so far, in order.
     pub(super) fn lists(&self) -> Vec<Named> {
         let done = self.done.iter();
         done.map(|segment| segment.list.clone()).collect()
     }
 
-    /// Old segments that still hold, those that have to be written again, new ones, then merges.
-    /// The order of packs never changes: a link's target comes before the link.
+    /// Takes over old segments or writes them again, then writes new ones, then merges. The order
+    /// of packs never changes: a link's target comes before the link.
     fn write(mut self, rewrite: &HashSet<usize>) -> Result<(Vec<SegmentRecord>, Vec<Key>), Error> {
         for (position, segment) in self.catalog.segments()?.into_iter().enumerate() {
             if rewrite.contains(&position) || segment.dirty {
@@ -205,13 +207,14 @@ impl<'a> Segments<'a> {
         Ok((self.done, bad))
     }
 
-    /// The lines of packs that are still there.
+    /// The lines of a segment that has to be written again.
     fn lines_again(&self, segment: &SegmentRecord) -> Result<Vec<Line>, Error> {
         let (lines, undescribed) = undescribed::lines(self.repository, self.catalog, segment)?;
         let Some(first) = undescribed.into_iter().next() else {
             return Ok(lines);
         };
-        // It was lost since this run began. The next one sees it before it walks, and stores again what the pack holds.
+        // It was lost after this run began. The next run sees that before it walks, and stores
+        // again what the pack holds.
         Err(repository::Error::Altered {
             key: names::pack(first.kind, &first.name, self.repository.seal()),
             problem: format!(
@@ -235,7 +238,8 @@ impl<'a> Segments<'a> {
                     self.bad.push(segment.name);
                 }
             }
-            // One that cannot be read stays by itself: the next run stores again what it indexes.
+            // A segment that cannot be read is not merged: the next run stores again what it
+            // indexes.
             if !self.bad.is_empty() {
                 return Ok(());
             }
@@ -252,7 +256,7 @@ impl<'a> Segments<'a> {
         (same.count() == MERGE).then_some(last.tier)
     }
 
-    /// Writes lines, as segments of a tier.
+    /// Writes lines as segments of a tier.
     pub(super) fn write_lines(
         &mut self,
         tier: u32,

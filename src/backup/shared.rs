@@ -1,6 +1,7 @@
-//! How much the repository holds of a library whose objects lie in the folder that all libraries shared (Seafile 1 and
-//! 2). The catalog counts by store, and that store is everybody's. So the library's own objects are counted by following
-//! its pointers: all of them once, and later only those that were stored since the base snapshot.
+//! How much the repository holds of a library whose objects lie in the folder that all libraries
+//! shared (Seafile 1 and 2). The catalog counts by store, and that store is everybody's. So the
+//! library's own objects are counted by following its pointers: all of them once, and later only
+//! those that were stored since the base snapshot.
 
 use std::collections::{HashMap, HashSet};
 
@@ -16,12 +17,14 @@ use crate::walk;
 /// How much of a library is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Count {
-    /// What was stored since the base. An object that another library had stored before is not noticed.
+    /// What was stored since the base. An object that another library had stored before is not
+    /// noticed.
     New,
-    /// All that its pointers lead to, because the run looks at all of it anyway. The base's count stands where it is
-    /// higher: it has what the source lost since.
+    /// All that its pointers lead to, since the run looks at all of it anyway. The base's count
+    /// stays if it is higher, since it includes what the source has lost since.
     All,
-    /// The same, also what only the repository has: some of what it held may be gone there.
+    /// All that its pointers lead to, including what only the repository has. The base's count is
+    /// not used: the repository may have lost some of what it held.
     Again,
     /// Nothing: the source is gone.
     Nothing,
@@ -72,7 +75,7 @@ pub(super) fn holds(objects: &Objects<'_>, manifest: &manifest::Manifest) -> Res
     Ok(all)
 }
 
-/// Whether a head of a library, now or in the base, is stored as one of the shared folder.
+/// Whether a head of a library, now or in the base, is stored as an object of the shared folder.
 fn lies_in_shared(
     objects: &Objects<'_>,
     library: &LibraryPointers,
@@ -92,7 +95,8 @@ fn lies_in_shared(
     Ok(false)
 }
 
-/// Virtual libraries by their origin. Their trees lie with those of the origin, and count as its own.
+/// Virtual libraries by their origin. Their trees lie with those of the origin, and count as the
+/// origin's.
 pub(super) type Guests<'a> = HashMap<LibraryId, Vec<&'a LibraryPointers>>;
 
 /// The virtual libraries of an installation.
@@ -110,12 +114,12 @@ pub(super) fn guests(libraries: &[LibraryPointers]) -> Guests<'_> {
 struct Counting<'a> {
     objects: &'a Objects<'a>,
     store: Store,
-    /// Where trees lie; `None`: they are another library's, which counts them.
+    /// Where trees lie. `None`: they belong to another library, which counts them.
     content: Option<Store>,
     count: Count,
     counts: Counts,
     seen: HashSet<Object>,
-    /// What is to be read.
+    /// Objects that are still to be read.
     open: Vec<Object>,
 }
 
@@ -133,7 +137,7 @@ impl<'a> Counting<'a> {
         }
     }
 
-    /// Meets a library's heads, and of its guests the heads and the commits that they began at.
+    /// Begins at a library's heads, at the heads of its guests, and at the guests' base commits.
     fn begin(&mut self, library: &LibraryPointers, guests: &Guests<'_>) -> Result<(), Error> {
         for head in &library.heads {
             self.meet(Object::new(self.store, Kind::Commit, head.commit))?;
@@ -178,7 +182,7 @@ impl<'a> Counting<'a> {
         Ok(self.counts)
     }
 
-    /// Counts an object that is stored, once; what lies below it comes later.
+    /// Counts a stored object once, and queues it: what lies below it is counted later.
     fn meet(&mut self, object: Object) -> Result<(), Error> {
         if object.id.is_empty() || !self.seen.insert(object) {
             return Ok(());
@@ -189,7 +193,7 @@ impl<'a> Counting<'a> {
                 continue;
             };
             if self.count == Count::New && !self.objects.catalog.is_new(&placed)? {
-                // It was counted, and so was all that it leads to.
+                // An earlier run counted it, and all that it leads to.
                 return Ok(());
             }
             self.add(&object, known.length);
@@ -202,7 +206,7 @@ impl<'a> Counting<'a> {
     }
 
     fn add(&mut self, object: &Object, bytes: u64) {
-        // Commits of a virtual library are its own.
+        // A virtual library's commits count as its own.
         if object.kind == Kind::Commit && object.store != self.store {
             return;
         }
@@ -216,7 +220,8 @@ impl<'a> Counting<'a> {
             {
                 return Ok(Some(content));
             }
-            // One request for each object that the source collected: only where no count can be built upon.
+            // This costs a request for each object that the source has collected. So it is done
+            // only if no older count can be used.
             if self.count == Count::Again
                 && let Some(bytes) = self.objects.stored(&object)?
                 && let Ok(content) = check::check(&object, &bytes)

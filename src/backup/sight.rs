@@ -13,32 +13,32 @@ use crate::repository::{self, Repository};
 use crate::seafile::check;
 use crate::walk::{Known, Need, Rescue, Sight};
 
-/// The sight of a backup.
+/// The [`Sight`] of a backup: it knows what is stored, and takes what is new.
 pub struct BackupSight<'a> {
     /// The repository, to read what the source lost.
     pub repository: &'a Repository,
-    /// What was read there last.
+    /// The frames that were read last.
     pub frames: Frames,
-    /// What is known.
+    /// What is stored and closed.
     pub catalog: &'a Catalog,
-    /// Where what is new goes; `None` while closures are computed.
+    /// Takes what is new; `None` while closures are computed.
     pub packer: Option<&'a Packer>,
-    /// What is kept of bad bytes.
+    /// Which bad bytes are kept already.
     pub salvaged: &'a Salvaged,
-    /// A walk may go on for hours without storing anything.
+    /// Beats during a walk, which may go on for hours without storing anything.
     pub heartbeat: &'a Heartbeat,
-    /// What was passed, and is told to the catalog together.
+    /// Visits that the catalog does not know yet: it is told many at once.
     pub visits: Mutex<Visits>,
 }
 
-/// Stored objects that a run came by.
+/// Stored objects that a run visited by a walk or by a listing.
 #[derive(Debug, Default)]
 pub struct Visits {
     walked: Vec<Object>,
     listed: Vec<Object>,
 }
 
-/// So many visits are one transaction of the catalog.
+/// How many visits are one transaction of the catalog.
 const VISITS: usize = 10_000;
 
 impl BackupSight<'_> {
@@ -48,7 +48,7 @@ impl BackupSight<'_> {
         Ok(self.catalog.known(object)?)
     }
 
-    /// A stored object was listed.
+    /// Notes that a stored object was listed.
     pub fn visit_listed(&self, object: &Object) -> Result<(), SightError> {
         self.come_by(|visits| visits.listed.push(*object))
     }
@@ -73,7 +73,7 @@ impl BackupSight<'_> {
         Ok(())
     }
 
-    /// Tells the catalog what was passed. Until then it says what it said before.
+    /// Tells the catalog the remaining visits. Until then it does not know them.
     pub fn finish(&self) -> host::Result<()> {
         self.tell(&mut self.visits.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -144,7 +144,7 @@ impl Sight for BackupSight<'_> {
             Err(repository::Error::Backend(error)) if self.repository.is_out_of_reach(&error) => {
                 return Err(repository::Error::from(error).into());
             }
-            // This host cannot read what it stored, and says nothing of it.
+            // This host cannot open what it stored, so it cannot say whether the object is good.
             Err(repository::Error::Locked { .. } | repository::Error::Key { .. }) => {
                 return Ok(Rescue::Sealed);
             }
@@ -157,7 +157,7 @@ impl Sight for BackupSight<'_> {
         };
         let good = bytes.filter(is_good);
         if good.is_none() {
-            // The pack is not what it was. The next run treats it as lost.
+            // The pack is damaged. The next run treats it as lost.
             self.catalog.suspect(&place.pack)?;
         }
         Ok(good.map_or(Rescue::Nothing, Rescue::Bytes))

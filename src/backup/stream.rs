@@ -1,4 +1,4 @@
-//! Long streams (dumps, tars of ordinary files) on their way into parts at the destination.
+//! Stores long streams (dumps, tars of ordinary files) as parts at the destination.
 
 use std::collections::HashSet;
 use std::io::{self, Write};
@@ -15,7 +15,7 @@ use crate::repository::{self, Repository};
 
 /// The zstd level of dumps and ordinary files.
 const LEVEL: i32 = 3;
-/// So many lost parts of one stream are named.
+/// The most lost parts of one stream that are named.
 const MOST: usize = 20;
 
 /// A stream that was stored.
@@ -44,7 +44,7 @@ where
     let result = write_parts(
         |index, bytes| {
             put_part(repository, name(index), bytes).map(|part| parts.push(part)).map_err(|error| {
-                // The writer above only passes on that something failed; this is what.
+                // The writer above only passes on that something failed; the cause is kept here.
                 failure = Some(error);
                 io::Error::other("a part could not be stored")
             })
@@ -65,7 +65,7 @@ where
     }
 }
 
-/// Keeps the run alive while a stream goes on: a part may take hours to fill.
+/// A writer that puts heartbeats while a stream goes on: a part may take hours to fill.
 struct Beating<'a> {
     inner: &'a mut dyn Write,
     heartbeat: &'a Heartbeat,
@@ -113,8 +113,8 @@ fn put_part(
     Ok(Part { key, size: stored.len() as u64, sha256: Sha256::of(&stored) })
 }
 
-/// What is lost of an earlier snapshot's parts, one alarm each, for the first [`MOST`]. With none they can
-/// be named again; else the whole stream is stored again.
+/// Finds lost parts of an earlier snapshot: one alarm each, for the first [`MOST`]. If none is
+/// lost, the parts can be named again; otherwise the whole stream is stored again.
 pub fn lost(
     repository: &Repository,
     absent: &HashSet<Key>,

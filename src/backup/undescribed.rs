@@ -1,5 +1,6 @@
-//! Packs whose index is lost: what a pack holds is said by its segment, and by the pack itself. Where neither can be read,
-//! the pack counts as lost, and its objects are stored again (docs/design.md, "What was stored and is lost").
+//! Packs whose index is lost. Both the segment and the pack itself say what a pack holds. If
+//! neither can be read, the pack counts as lost, and its objects are stored again (docs/design.md,
+//! "What was stored and is lost").
 
 use std::collections::HashMap;
 
@@ -13,16 +14,17 @@ use crate::repository::{self, Repository, index, reader};
 
 /// A pack that nothing describes.
 pub struct Undescribed {
-    /// What it holds.
+    /// The kind of objects in it.
     pub kind: PackKind,
     /// Its name.
     pub name: Sha256,
-    /// Why it does not say itself what it holds.
+    /// Why its own table of contents cannot be read.
     pub problem: String,
 }
 
-/// The lines of a segment's packs, in order: from the segment, or from the packs. What a pack says is kept in the catalog,
-/// so that it is read once. All packs are looked at, however many of them are bad.
+/// The lines of a segment's packs, in order: from the segment, or else from the packs. What a pack
+/// says is kept in the catalog, so that it is read once. All packs are looked at, however many are
+/// bad.
 pub fn lines(
     repository: &Repository,
     catalog: &Catalog,
@@ -56,7 +58,8 @@ pub fn lines(
     Ok((lines, undescribed))
 }
 
-/// What a pack says of itself, and the size that it is stored with; or why it says nothing.
+/// Reads what a pack says of its content, and its stored size. The inner error says why that cannot
+/// be read.
 fn contents(
     repository: &Repository,
     kind: PackKind,
@@ -66,7 +69,7 @@ fn contents(
         .and_then(|(bytes, size)| Ok((pack::read_contents(&bytes)?.0, size)));
     match read {
         Ok(contents) => Ok(Ok(contents)),
-        // What this host cannot open, nothing else describes.
+        // If this host cannot open a pack, nothing else describes it.
         Err(
             error @ (repository::Error::Altered { .. }
             | repository::Error::Pack(_)

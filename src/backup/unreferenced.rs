@@ -1,5 +1,6 @@
-//! Stores on disk that no row points to, what a loss cuts off in others, and with `--everything` the
-//! unreachable objects of all: copied by listing, each object verified.
+//! Copies by listing what no pointer leads to: stores on disk without a row, what a loss cuts off
+//! in other stores, and with `--everything` the unreachable objects of all stores. Each object is
+//! verified.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -16,26 +17,27 @@ use crate::seafile::check::Content;
 use crate::seafile::folders::{Found, ObjectFolders, StoreEntry};
 use crate::walk::{self, BadObject, Need, Sight as _, Trouble, WalkError};
 
-/// What came of it.
+/// What was copied by listing.
 #[derive(Default)]
 pub struct Leftovers {
     /// Stores without a row.
     pub stores: Vec<Unreferenced>,
-    /// Libraries of which a loss cuts something off, and what was listed of them by this run or an earlier one.
+    /// Libraries that a loss cuts something off from, and what this run or an earlier one listed of
+    /// them.
     pub cut_off: BTreeMap<LibraryId, Listed>,
     /// What was stored.
     pub totals: Totals,
-    /// Objects in them that are not what their names say: kept aside, not damage, since nothing
-    /// points to them.
+    /// Objects that are not what their names say. They are kept aside. They are no damage, since
+    /// nothing points to them.
     pub bad: Vec<(Object, Trouble)>,
     /// Folders that could not be listed.
     pub unreadable: Vec<String>,
-    /// Names where stores or objects should be that are neither; not copied.
+    /// The number of names that are neither stores nor objects; they are not copied.
     pub foreign: u64,
 }
 
 impl Leftovers {
-    /// Says what the repository holds of each, once all is stored.
+    /// Counts what the repository holds of each store, once all is stored.
     pub fn count(&mut self, catalog: &Catalog) -> Result<(), Error> {
         for left in &mut self.stores {
             left.counts = catalog.counts(Store::Library(left.store))?;
@@ -43,7 +45,7 @@ impl Leftovers {
         Ok(())
     }
 
-    /// Keeps what the base had of stores without a row, where they could not be looked for.
+    /// Takes over the base's stores without a row, if this run could not look for them.
     pub fn keep(&mut self, base: Option<&Manifest>, pointers: &Pointers) {
         for known in base.into_iter().flat_map(|base| &base.unreferenced) {
             let is_listed = self.stores.iter().any(|left| left.store == known.store);
@@ -53,8 +55,9 @@ impl Leftovers {
         }
     }
 
-    /// Whether a store without a row has objects that are not what their names say. It may be a
-    /// library whose row was lost; with `--everything` the same elsewhere is garbage.
+    /// Whether a store without a row has objects that are not what their names say. Such a store
+    /// may be a library whose row was lost. In other stores, which `--everything` copies, such
+    /// objects are garbage.
     pub fn has_damage(&self) -> bool {
         let is_copied = |object: &Object| {
             let mut stores = self.stores.iter();
@@ -81,7 +84,7 @@ pub fn copy(
     let mut newest = std::collections::HashMap::new();
     let mut found = BTreeMap::new();
     let listing = Listing { source: objects.source, full: options.full };
-    // What one listing keeps is not stored yet when another comes by.
+    // The catalog does not know yet what one listing keeps when another one comes by.
     let mut done = HashSet::new();
     let packed = objects.listing();
     let ((), totals, troubles) = packed.pack(|sight| {
@@ -104,7 +107,8 @@ pub fn copy(
     left.bad.retain(|(object, _)| !cut_off.told.contains(object));
     left.cut_off = cut_off.listed;
     for (library, mut listed) in found {
-        // A catalog that was made again does not know what an earlier run listed.
+        // A catalog that was made again does not know what an earlier run listed: the higher count
+        // stays.
         let stores = &cut_off.wanted[&library].stores;
         let bad = troubles.iter();
         let bad = bad.filter(|trouble| stores.contains_key(&trouble.object.store));
@@ -137,7 +141,7 @@ pub fn copy(
     Ok(left)
 }
 
-/// The later of two commits.
+/// Chooses the later of two commits.
 trait Later {
     fn max_by_time(self, other: Self) -> Self;
 }
@@ -171,9 +175,9 @@ fn stores_on_disk(source: &ObjectFolders, left: &mut Leftovers) -> BTreeSet<Stor
     stores
 }
 
-/// A store that no walk goes through as its own library's: without a row, or with one that names no
-/// head. That virtual libraries take their content from it changes nothing: its own newest state
-/// would be missing.
+/// Whether no walk goes through a store as its own library's: it has no row, or its row names no
+/// head. This holds even if virtual libraries take their content from it, since the library's own
+/// newest state would be missing.
 fn is_unreferenced(pointers: &Pointers, store: Store) -> bool {
     let Store::Library(id) = store else {
         return false;
@@ -188,20 +192,20 @@ fn is_garbage(pointers: &Pointers, store: Store) -> bool {
 /// How stores are listed.
 struct Listing<'a> {
     source: &'a ObjectFolders,
-    /// The catalog is told what is stored and there.
+    /// Whether the catalog is told which stored objects are still on disk.
     full: bool,
 }
 
-/// What a listing came by.
+/// The result of a listing.
 #[derive(Default)]
 struct Copied {
     /// The newest commit that was not stored yet.
     newest: Option<(ObjectId, i64, String)>,
-    /// Objects that no walk came by.
+    /// The number of good objects that no walk visited.
     objects: u64,
 }
 
-/// Copies every object of some kinds of a store that is not stored yet.
+/// Copies a store's objects of some kinds, except those that are stored already.
 fn copy_store<'k>(
     listing: &Listing<'_>,
     sight: &BackupSight<'_>,
@@ -243,7 +247,8 @@ fn copy_store<'k>(
     Ok(copied)
 }
 
-/// Copies what a loss cuts off in the stores of a library. `None`: not all of it could be looked at, the next run has to.
+/// Copies what a loss cuts off in the stores of a library. `None`: not all of it could be looked
+/// at, so the next run has to list it again.
 fn copy_cut_off(
     listing: &Listing<'_>,
     sight: &BackupSight<'_>,
@@ -263,7 +268,7 @@ fn copy_cut_off(
     Ok(is_whole.then_some(listed))
 }
 
-/// The newest commit of a library that can be read: what users might go back to.
+/// The newest commit of a library that can be read: users might go back to it.
 fn newest_commit(
     source: &ObjectFolders,
     library: LibraryId,
@@ -308,7 +313,7 @@ fn copy_object(
             if let Some(bytes) = bytes {
                 sight.salvage(object, bytes).map_err(WalkError::Sight)?;
             }
-            // What is missing was collected since it was listed.
+            // A missing object was collected after it was listed.
             if trouble != Trouble::Missing {
                 left.bad.push((object, trouble));
             }

@@ -1,4 +1,5 @@
-//! What `RESTORE-NOTES.txt` says of sync clients: what was done so that none is set back, and what was seen of real ones.
+//! The part of `RESTORE-NOTES.txt` about sync clients: what was done so that no client is set back,
+//! and what was observed with real clients.
 
 use super::commits::ASIDE;
 use super::notes::Notes;
@@ -13,7 +14,7 @@ const MAX_FILES: usize = 1000;
 const MAX_LIBRARIES: usize = 100;
 
 impl Notes<'_> {
-    /// The whole section.
+    /// Writes the whole section.
     pub(super) fn clients(&self, page: &mut Page) {
         page.title("Keep sync clients out until you have checked everything");
         page.paragraph(&format!(
@@ -62,7 +63,7 @@ impl Notes<'_> {
         ));
     }
 
-    /// Commits that are not where Seafile looks, or are there in doubt.
+    /// Writes about commits that were moved aside, and commits that are in place without proof.
     fn commits(&self, page: &mut Page) {
         if !self.report.set_aside.is_empty() {
             page.paragraph(&format!(
@@ -98,7 +99,7 @@ impl Notes<'_> {
 }
 
 impl Notes<'_> {
-    /// Which files are hit by what the repository lost.
+    /// Lists the files that are hit by what the repository lost.
     pub(super) fn lost_files(&self, page: &mut Page) {
         let files = &self.report.lost_files;
         if files.is_empty() {

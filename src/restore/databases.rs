@@ -1,5 +1,5 @@
-//! Databases, each put in place whole: the file that was dumped, proved by the SHA-256 in the
-//! manifest.
+//! Restores databases. Each one is put in place whole: the file that was dumped, proved by the
+//! SHA-256 in the manifest.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -45,8 +45,8 @@ pub fn restore(
     Ok((roles, lost))
 }
 
-/// Moves aside what an earlier restore put in the place of a database that was not restored now: older or newer pointers
-/// beside these commits would set clients back. Returns a line for each.
+/// Moves aside databases of earlier restores, where this one did not restore a database. Older or
+/// newer pointers beside these commits would set clients back. Returns a line for each.
 pub fn set_aside_older(
     manifest: &Manifest,
     earlier: &[Manifest],
@@ -67,7 +67,7 @@ pub fn set_aside_older(
     let mut moved = Vec::new();
     for path in strange.difference(&in_place) {
         let failed = |error| target.failed(path)(error);
-        // The database first: a log alone is nothing that SQLite opens.
+        // The database goes first: SQLite does not open a log alone.
         if commits::set_aside_file(target.folders(), path).map_err(failed)? {
             moved.push(format!(
                 "{path} is of another snapshot, and was moved to {}/{path}",
@@ -101,15 +101,16 @@ fn restore_one(
     }
     let mode = Mode::from_raw_mode(database.mode.unwrap_or(DEFAULT_MODE) & 0o777);
     rustix::fs::fchmod(file.file(), mode).map_err(|error| failed(error.into()))?;
-    // A log that a server left belongs to the database that is replaced: SQLite would play it into the new one.
+    // A log that a server left belongs to the database that is replaced: SQLite would play it into
+    // the new one.
     for log in ["-wal", "-shm", "-journal"] {
         folders::remove(folder.as_fd(), &format!("{name}{log}")).map_err(failed)?;
     }
     file.finish().map_err(failed)
 }
 
-/// Where a database belongs inside an installation; SQL text lies beside what Seafile knows, to be
-/// loaded into a server.
+/// The path of a database inside the target. SQL text lies in a folder that Seafile does not know,
+/// to be loaded into a server.
 pub fn place(database: &Database) -> Result<Cow<'_, str>, String> {
     let path = match database.engine.as_str() {
         manifest::SQLITE => {
@@ -127,7 +128,7 @@ pub fn place(database: &Database) -> Result<Cow<'_, str>, String> {
     }
 }
 
-/// Copies at most so many bytes: more is not what was dumped.
+/// Copies at most `size` bytes: a longer stream is not what was dumped.
 fn copy(
     stream: &mut dyn Read,
     file: &mut NewFile<'_>,

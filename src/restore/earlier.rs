@@ -1,8 +1,11 @@
-//! What a standby has of the snapshots before: what only they had would go on to count, an old `conf/.env` for one.
+//! Removes what earlier snapshots left in a standby. Files that only they had would go on to take
+//! effect, an old `conf/.env` for example.
 //!
-//! Their manifests and tars say what is theirs. Where one cannot be read any more (it was forgotten, or damaged), nothing
-//! tells what it left from what somebody put there. Then whatever this snapshot has not is moved aside, never deleted, at
-//! those places where it would decide how Seafile runs: configuration and databases.
+//! The manifests and tars of those snapshots say which files are theirs. If one cannot be read any
+//! more (it was forgotten, or damaged), nothing tells its files from those that somebody put there.
+//! Then seawall looks at the places where files decide how Seafile runs: configuration and
+//! databases. It moves aside everything there that this snapshot does not have, and deletes
+//! nothing.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -22,24 +25,24 @@ use crate::repository::manifest::Manifest;
 use crate::repository::names::SnapshotId;
 use crate::repository::{self, Repository, index};
 
-/// Folders in which configuration and databases lie, and whether also in folders below.
+/// Folders with configuration and databases, and whether folders below are searched too.
 const PLACES: [(&str, bool); 5] =
     [("", false), ("conf", true), ("ccnet", true), ("extra", true), ("seafile-data", false)];
-/// So many moved files are named.
+/// The most moved files that are named.
 const MOST_NAMED: usize = 50;
 
-/// What is known of the snapshots before.
+/// What is known of earlier snapshots.
 #[derive(Debug, Default)]
 pub struct Earlier {
-    /// Of those that can be read.
+    /// The manifests that can be read.
     pub manifests: Vec<Manifest>,
-    /// One line for each that cannot be read.
+    /// One line for each manifest or tar that cannot be read.
     pub unreadable: Vec<String>,
 }
 
 impl Earlier {
-    /// Reads the manifests of these snapshots. What is lost, or what no key at hand opens, is a line; a destination that fails
-    /// is an error.
+    /// Reads the manifests of these snapshots. A manifest that is lost, or that no key at hand
+    /// opens, becomes a line. If the destination fails, that is an error.
     pub fn read(repository: &Repository, snapshots: &[SnapshotId]) -> Result<Self, Error> {
         let mut earlier = Self::default();
         for id in snapshots {
@@ -60,7 +63,8 @@ impl Earlier {
         Ok(earlier)
     }
 
-    /// Removes the ordinary files of snapshots that can be read. A tar that cannot be read adds a line.
+    /// Removes the ordinary files of snapshots that can be read. A tar that cannot be read adds a
+    /// line.
     pub fn clear(&mut self, repository: &Repository, target: &Target) -> Result<(), Error> {
         let lost = ordinary::clear_earlier(repository, &self.manifests, target)?;
         let lines = lost.into_iter().map(|(label, problem)| {
@@ -72,8 +76,9 @@ impl Earlier {
         Ok(())
     }
 
-    /// Where something cannot be read: moves aside what may be of an earlier snapshot. This one's files, and databases of
-    /// these roles, are in place. Returns a line for each.
+    /// If something cannot be read, moves aside files that may be of an earlier snapshot. This
+    /// snapshot's files, and its databases of the roles in `restored`, stay in place. Returns lines
+    /// for the report.
     pub fn set_aside(
         &self,
         repository: &Repository,
@@ -129,7 +134,7 @@ fn problem(repository: &Repository, error: repository::Error) -> Result<String, 
     }
 }
 
-/// Files and links of a folder that are not among these, by path.
+/// The paths of files and links in a folder that are not in `known`.
 fn strange(
     target: &Target,
     folder: &str,
@@ -139,7 +144,7 @@ fn strange(
     let mut found = Vec::new();
     let mut pending = vec![folder.to_owned()];
     while let Some(path) = pending.pop() {
-        // What is no folder there is known, or is met in the folder above.
+        // If it is not a folder, it is known, or the search of the folder above finds it.
         let opened = match target.folders().find(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => None,
             other => other?,
@@ -148,7 +153,7 @@ fn strange(
             continue;
         };
         for entry in Dir::read_from(&opened)? {
-            // No program looks for a name that is no text.
+            // No program looks for a name that is not valid UTF-8.
             let entry = entry?;
             let Ok(name) = entry.file_name().to_str() else {
                 continue;

@@ -10,14 +10,14 @@ use crate::repository::{self, Repository};
 use crate::units::bytes;
 use crate::unpack;
 
-/// Why a restore stopped. What was restored stays, and the same call again goes on from there.
+/// Why a restore stopped. What was restored stays. The same call goes on from there.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The repository failed, or marker, sums or manifest are not as they must be.
+    /// The repository failed, or the marker, sums or manifest are not valid.
     #[error(transparent)]
     Repository(#[from] repository::Error),
-    /// The target has content that no unfinished restore left.
+    /// The target has content that does not come from an unfinished restore.
     #[error("the target {} is not empty", path.display())]
     NotEmpty {
         /// The target.
@@ -34,9 +34,9 @@ pub enum Error {
     GoesBack {
         /// The target.
         path: PathBuf,
-        /// What it was completed to.
+        /// The snapshot to which it was completed.
         at: SnapshotId,
-        /// What was asked for.
+        /// The snapshot that was asked for.
         to: SnapshotId,
     },
     /// Seafile runs in the target.
@@ -47,7 +47,7 @@ pub enum Error {
         /// One of its processes.
         pid: u32,
     },
-    /// The target is a file or something else that is no folder.
+    /// The target is a file, or something else, but not a folder.
     #[error("the target {} is not a folder", path.display())]
     NotAFolder {
         /// The target.
@@ -66,7 +66,7 @@ pub enum Error {
     OtherScope {
         /// The target.
         path: PathBuf,
-        /// What it was begun with.
+        /// The part with which it began.
         began: Scope,
     },
     /// The target has an unfinished restore whose databases are to be loaded into a server.
@@ -101,7 +101,7 @@ pub enum Error {
         /// Inodes that are free.
         available: u64,
     },
-    /// Only root can give files to others.
+    /// Only root can give files to another user.
     #[error("only root can restore files that belong to user {uid}")]
     OwnerNeedsRoot {
         /// The owner that was asked for.
@@ -110,7 +110,7 @@ pub enum Error {
     /// Something in the target cannot be made, written or read.
     #[error("cannot restore {}", path.display())]
     Write {
-        /// What.
+        /// Its path.
         path: PathBuf,
         /// Why.
         source: io::Error,
@@ -124,7 +124,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// What to do about it, where there is something to do.
+    /// What the user can do about it, if anything.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Repository(error @ repository::Error::Altered { .. }) => {
@@ -192,15 +192,15 @@ fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
-/// Turns the error about one stored thing into words if only that thing is lost; gives the error
-/// back if the destination itself fails, since then everything would be called lost.
+/// Turns an error about one stored thing into words, if only that thing is lost. If the destination
+/// itself fails, returns the error: otherwise everything would be called lost.
 pub(super) fn loss(repository: &Repository, error: repository::Error) -> Result<String, Error> {
     use repository::Error as Of;
     let is_loss = match &error {
         Of::Altered { .. } | Of::Malformed { .. } | Of::Pack(_) | Of::Frames(_) | Of::Sums(_) => {
             true
         }
-        // One bad sector, one file with other permissions; or the whole disk is gone.
+        // It may be one bad sector, or one file with other permissions; or the whole disk is gone.
         Of::Backend(failure) => !repository.is_out_of_reach(failure),
         _ => false,
     };

@@ -1,9 +1,10 @@
-//! Folders and new files in the target, each opened from the folder above it without following
-//! links: what a hostile repository puts there cannot lead anywhere else.
+//! Folders and new files in the target. Each is opened from the folder above it, and no link is
+//! followed. So nothing that a hostile repository puts there can lead anywhere else.
 //!
 //! Ordinary files appear under their names only whole, by rename. Objects are written under their
-//! names at once, which saves a third of the calls for them: their ids prove them, and a restore
-//! that goes on does so. Nothing is synced here: one `syncfs` at the end of the restore does that.
+//! names at once, which saves a third of their system calls. Their ids prove them, and a restore
+//! that goes on checks them by these. Nothing is synced here: one `syncfs` at the end of the
+//! restore does that.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -15,7 +16,7 @@ use rustix::io::Errno;
 
 use super::{Owner, SQL_FOLDER};
 
-/// What the names of files begin with that are not whole yet.
+/// How the names of files begin that are not whole yet.
 pub const TEMPORARY: &str = ".seawall-";
 
 const FOLDER: OFlags =
@@ -31,9 +32,9 @@ const NEW_FILE: OFlags = OFlags::WRONLY
 #[derive(Debug)]
 pub struct Folders {
     root: OwnedFd,
-    /// Whom everything belongs to; `None`: as it comes.
+    /// The owner that everything gets; `None`: owners are not changed.
     owner: Option<Owner>,
-    /// What we make has that owner by itself.
+    /// Whether new files have that owner without a `chown`.
     is_ours: bool,
 }
 
@@ -57,13 +58,13 @@ impl Folders {
         self.root.as_fd()
     }
 
-    /// Opens a folder by its path of plain names; makes what is missing on the way. Nobody else may write there,
-    /// whatever this process's umask is.
+    /// Opens a folder by its path of plain names, and makes what is missing on the way. Only the
+    /// owner may write there, whatever this process's umask is.
     pub fn enter(&self, path: &str) -> io::Result<OwnedFd> {
         self.enter_from(self.root(), path)
     }
 
-    /// The same from another folder inside.
+    /// Like [`Self::enter`], but the path begins at another folder inside.
     pub fn enter_from(&self, from: BorrowedFd<'_>, path: &str) -> io::Result<OwnedFd> {
         let mut folder = None;
         for name in path.split('/').filter(|name| !name.is_empty()) {
@@ -107,15 +108,16 @@ impl Folders {
         if self.is_ours { Ok(()) } else { self.give(file) }
     }
 
-    /// Whether what is there belongs to someone else than it should.
+    /// Whether a file has another owner than it should.
     pub fn is_strange(&self, stat: &Stat) -> bool {
         self.owner.is_some_and(|owner| {
             stat.st_uid != owner.uid || owner.gid.is_some_and(|gid| stat.st_gid != gid)
         })
     }
 
-    /// Writes an object; `false` if something has its name, which stays. What breaks off is removed, and
-    /// what a crash cuts off is found by the restore that goes on: it proves what is there.
+    /// Writes an object. `false`: something has its name already, and stays. If writing fails, the
+    /// file is removed. If a crash cuts a file off, the restore that goes on finds it, since it
+    /// proves what is there.
     pub fn put_object(
         &self,
         folder: BorrowedFd<'_>,
@@ -131,7 +133,8 @@ impl Folders {
         };
         let written = self.give_new(&file).and_then(|()| file.write_all(bytes));
         if let Err(error) = written {
-            // The error is what counts; if this fails too, the next restore removes it.
+            // The first error is returned. If the removal fails too, the next restore removes the
+            // file.
             let _ = rustix::fs::unlinkat(folder, name, AtFlags::empty());
             return Err(error);
         }
@@ -170,7 +173,7 @@ fn open_folder(folder: BorrowedFd<'_>, name: &str) -> io::Result<Option<OwnedFd>
     match rustix::fs::openat(folder, name, FOLDER, Mode::empty()) {
         Ok(opened) => Ok(Some(opened)),
         Err(Errno::NOENT) => Ok(None),
-        // Kernels differ in what they say of a link that is not followed.
+        // Kernels differ in the error for a link that is not followed.
         Err(Errno::LOOP | Errno::NOTDIR) => {
             Err(io::Error::new(io::ErrorKind::NotADirectory, format!("{name} is not a folder")))
         }
@@ -202,7 +205,7 @@ pub fn split(path: &str) -> (&str, &str) {
     path.rsplit_once('/').unwrap_or(("", path))
 }
 
-/// Whether a name is that of a folder, not of a link to one.
+/// Whether a name is a folder, and not a link to one.
 pub fn is_folder(folder: BorrowedFd<'_>, name: &str) -> io::Result<bool> {
     Ok(kind(folder, name)? == Some(FileType::Directory))
 }
@@ -230,7 +233,7 @@ pub fn remove(folder: BorrowedFd<'_>, name: &str) -> io::Result<()> {
     }
 }
 
-/// A file that is being written; dropped unfinished, it goes.
+/// A file that is being written. If it is dropped unfinished, it is removed.
 #[derive(Debug)]
 pub struct NewFile<'a> {
     folder: BorrowedFd<'a>,
@@ -240,12 +243,12 @@ pub struct NewFile<'a> {
 }
 
 impl NewFile<'_> {
-    /// To write to.
+    /// The open file, to write to.
     pub fn file(&mut self) -> &mut File {
         &mut self.file
     }
 
-    /// Gives it its name; `false` if something has it, which stays.
+    /// Gives the file its name. `false`: something has that name already, and stays.
     pub fn finish_new(mut self) -> io::Result<bool> {
         let Some(temporary) = self.temporary.take() else {
             return Ok(false);
@@ -257,7 +260,7 @@ impl NewFile<'_> {
         renamed
     }
 
-    /// Gives it its name; what has it is replaced.
+    /// Gives the file its name. A file that has the name is replaced.
     pub fn finish(mut self) -> io::Result<()> {
         if let Some(temporary) = &self.temporary {
             rustix::fs::renameat(self.folder, temporary, self.folder, self.name)?;
@@ -270,7 +273,7 @@ impl NewFile<'_> {
 impl Drop for NewFile<'_> {
     fn drop(&mut self) {
         if let Some(temporary) = &self.temporary {
-            // An error is being reported already; a restore that goes on meets it again.
+            // An error is being reported already. A restore that goes on removes the file.
             let _ = rustix::fs::unlinkat(self.folder, temporary, AtFlags::empty());
         }
     }

@@ -1,5 +1,5 @@
-//! Where damage shows that no path of the newest state needs: in which version, of which file. The snapshot lists
-//! objects alone there; the way to them is found in what was restored.
+//! Finds where damage shows that has no path in the newest state: in which version, of which file.
+//! The snapshot names only the object for such damage. The way to it is found in what was restored.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,10 +11,11 @@ use crate::snapshot;
 use crate::time::Timestamp;
 use crate::walk::{self, Group, Needed, NeededBy, NothingKnown, Walk};
 
-/// What is known of damage without a path, for people.
+/// For each damaged object without a path, where it shows, in words for people.
 pub type Places = HashMap<(LibraryId, Object), String>;
 
-/// Finds the places of damage that has no path. What cannot be walked is left out: the object is named anyway.
+/// Finds the places of damage that has no path. Libraries that cannot be walked are left out: the
+/// damaged object is named anyway.
 pub fn places(folders: &ObjectFolders, manifest: &Manifest) -> Places {
     let mut places = Places::new();
     let pathless = |damage: &&Damage| damage.paths.is_empty();

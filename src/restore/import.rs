@@ -1,5 +1,6 @@
-//! What loading databases into a server needs of a restore: their dumps and the configuration before anything is
-//! restored, whether a folder holds what a snapshot's restore left, and a record of what was loaded from it.
+//! What the loading of databases into a server needs from a restore. It reads the dumps and the
+//! configuration before anything is restored, checks whether a folder holds what a snapshot's
+//! restore left, and keeps a record of what was loaded from it.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -25,14 +26,15 @@ use crate::unpack::{UnpackOptions, Unpacker};
 
 /// The record of what was loaded, beside the dumps.
 const RECORD: &str = "imported.json";
-/// No record is longer.
+/// The most bytes of a record that are read.
 const MAX_RECORD_BYTES: u64 = 1 << 20;
-/// The longest group of files that is looked into for configuration.
+/// The largest group of files that is searched for configuration.
 const MAX_CONFIGURATION_BYTES: u64 = 64 << 20;
-/// Groups of ordinary files in which configuration lies.
+/// Groups of ordinary files that hold configuration.
 const CONFIGURATION: [&str; 3] = ["top level", "conf", "ccnet"];
 
-/// Reads a stored dump through `read`. `None`: the repository has lost it, which the restore will tell.
+/// Reads a stored dump through `read`. `None`: the repository has lost the dump, which the restore
+/// will report.
 pub fn read_dump<T>(
     repository: &Repository,
     database: &Database,
@@ -45,8 +47,8 @@ pub fn read_dump<T>(
     }
 }
 
-/// Puts a snapshot's configuration alone into an empty folder, which then looks like an installation. What is lost or
-/// too long is left out.
+/// Restores only a snapshot's configuration into an empty folder, which then looks like an
+/// installation. Groups that are lost or too large are left out.
 pub fn configuration(
     repository: &Repository,
     manifest: &Manifest,
@@ -73,7 +75,7 @@ pub fn configuration(
     Ok(())
 }
 
-/// What a restored folder says that it was restored from.
+/// From which snapshot a folder was restored, as its notes say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RestoredFrom {
     /// The repository's URL or path, as it was then.
@@ -82,7 +84,8 @@ pub struct RestoredFrom {
     pub snapshot: String,
 }
 
-/// Reads the notes of a restored folder. `None`: it is none, or somebody removed them.
+/// Reads the notes of a restored folder. `None`: it is no restored folder, or somebody removed the
+/// notes.
 pub fn restored_from(folder: &Path) -> Option<RestoredFrom> {
     let text = fs::read(folder.join(super::NOTES)).ok()?;
     let text = String::from_utf8_lossy(&text);
@@ -104,7 +107,7 @@ pub enum NotRestored {
     /// The restore was not finished.
     #[error("the restore into {} is not finished", _0.display())]
     Unfinished(PathBuf),
-    /// It is another snapshot's, or was changed.
+    /// The dump is another snapshot's, or was changed.
     #[error("{} is not the dump that this snapshot has: its {what} differs", path.display())]
     Other {
         /// The dump.
@@ -112,10 +115,10 @@ pub enum NotRestored {
         /// Length or SHA-256.
         what: &'static str,
     },
-    /// It cannot be read.
+    /// The dump cannot be read.
     #[error("cannot read {}", path.display())]
     Unreadable {
-        /// What.
+        /// Its path.
         path: PathBuf,
         /// Why.
         source: io::Error,
@@ -127,7 +130,7 @@ pub fn dump_path(target: &Path, role: &str) -> PathBuf {
     target.join(SQL_FOLDER).join(format!("{role}.sql"))
 }
 
-/// Whether a finished restore left its dumps in this folder.
+/// Fails unless a finished restore left its dumps in this folder.
 pub fn must_be_restored(target: &Path) -> Result<(), NotRestored> {
     let is_there = |name: &str| target.join(name).symlink_metadata().is_ok();
     if is_there(UNFINISHED) {
@@ -140,7 +143,7 @@ pub fn must_be_restored(target: &Path) -> Result<(), NotRestored> {
     Err(NotRestored::Nothing(target.to_owned()))
 }
 
-/// Reads a restored dump, which must be the one that the manifest names, through `read`.
+/// Checks that a restored dump is the one that the manifest names, then reads it through `read`.
 pub fn read_restored<T>(
     target: &Path,
     database: &Database,
@@ -182,7 +185,7 @@ pub struct ImportRecord {
     pub identity: String,
     /// The database's name there.
     pub name: String,
-    /// Which dump.
+    /// The SHA-256 of the dump.
     pub sha256: Sha256,
     /// Its tables.
     pub tables: u64,
@@ -192,7 +195,7 @@ pub struct ImportRecord {
     pub before: Option<String>,
 }
 
-/// What was loaded out of a target so far. A record that cannot be read tells nothing.
+/// The databases that were loaded from a target so far; none if the record cannot be read.
 pub fn records(target: &Path) -> Vec<ImportRecord> {
     let read = || -> io::Result<Vec<u8>> {
         let folders = Folders::open(target, None)?;
@@ -206,9 +209,9 @@ pub fn records(target: &Path) -> Vec<ImportRecord> {
     records.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
 }
 
-/// What the unfinished restore of this snapshot in a target has loaded so far.
+/// The databases that the unfinished restore of this snapshot in a target has loaded so far.
 pub fn loaded_so_far(target: &Path, snapshot: SnapshotId) -> Vec<ImportRecord> {
-    // What cannot be read is refused by the restore.
+    // If the mark cannot be read, the restore refuses it.
     let mark = Mark::read(target, UNFINISHED).ok().flatten();
     if mark.is_some_and(|mark| mark.is_waiting && mark.is_at(snapshot)) {
         records(target)
@@ -217,7 +220,8 @@ pub fn loaded_so_far(target: &Path, snapshot: SnapshotId) -> Vec<ImportRecord> {
     }
 }
 
-/// Forgets what was loaded out of a target, durably: somebody may have used those databases since.
+/// Removes the record of what was loaded from a target, durably: somebody may have used those
+/// databases since.
 pub(super) fn forget(target: &Target) -> Result<(), Error> {
     let path = format!("{SQL_FOLDER}/{RECORD}");
     let forget = || -> io::Result<()> {
@@ -230,7 +234,7 @@ pub(super) fn forget(target: &Target) -> Result<(), Error> {
     forget().map_err(target.failed(&path))
 }
 
-/// Records that a database was loaded, durably; what was recorded of its role before is replaced.
+/// Records durably that a database was loaded. An earlier record of the same role is replaced.
 pub fn record(target: &Path, record: ImportRecord) -> Result<(), Error> {
     let failed =
         |source: io::Error| Error::Write { path: target.join(SQL_FOLDER).join(RECORD), source };
@@ -243,7 +247,7 @@ pub fn record(target: &Path, record: ImportRecord) -> Result<(), Error> {
     put_text_in(&folders, SQL_FOLDER, RECORD, &text).map_err(failed)
 }
 
-/// Who owns a restored folder, where that may be somebody else than this process.
+/// The owner of a restored folder, if this process is root; `None` for other users.
 pub(super) fn owner_of(target: &Path) -> io::Result<Option<Owner>> {
     let metadata = fs::metadata(target)?;
     Ok(rustix::process::geteuid()

@@ -1,5 +1,5 @@
-//! The lists of a snapshot and their segments, as a restore reads them: what is missing or altered
-//! is lost and told, everything else is used.
+//! Reads the lists of a snapshot and their segments. What is missing or altered is reported as
+//! lost, and everything else is used.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -18,7 +18,8 @@ use crate::repository::remains::Remains;
 use crate::repository::segment::Line;
 use crate::repository::{self, Repository, Snapshot, reader};
 
-/// So many members are kept in memory, and make one batch; about 100 bytes each.
+/// How many members are kept in memory, and how many make one batch. A member takes about 100
+/// bytes.
 const BATCH_MEMBERS: usize = 300_000;
 
 /// Every list of a snapshot that can be read.
@@ -26,9 +27,9 @@ const BATCH_MEMBERS: usize = 300_000;
 pub struct Index<'a> {
     repository: &'a Repository,
     lists: Vec<Listed>,
-    /// Members whose lines are kept.
+    /// How many members the kept lines have.
     kept: usize,
-    /// What could not be read, as far as it names packs or lists.
+    /// Lists and packs that could not be read.
     pub lost: Vec<Lost>,
     /// What the administrator should know.
     pub warnings: Vec<String>,
@@ -44,7 +45,7 @@ struct Listed {
 }
 
 impl<'a> Index<'a> {
-    /// Reads all of it once.
+    /// Reads all lists and their segments once.
     pub fn read(
         repository: &'a Repository,
         snapshot: &Snapshot,
@@ -98,7 +99,8 @@ impl<'a> Index<'a> {
         Ok(())
     }
 
-    /// Without its segment, a list still names its packs, and each has a table of contents.
+    /// Reads the lines of a list whose segment is lost. The list still names its packs, and each
+    /// pack has a table of contents.
     fn read_packs(&mut self, list: &List, error: repository::Error) -> Result<Vec<Line>, Error> {
         let problem = loss(self.repository, error)?;
         self.warnings.push(format!(
@@ -122,7 +124,7 @@ impl<'a> Index<'a> {
         self.lost.push(Lost { kind, name, problem, objects: None, libraries: Vec::new() });
     }
 
-    /// Where packs lie.
+    /// The repository that holds the packs.
     pub fn repository(&self) -> &'a Repository {
         self.repository
     }
@@ -146,8 +148,8 @@ impl<'a> Index<'a> {
         }
     }
 
-    /// The lists in groups whose lines fit into memory together, the last first: what was stored
-    /// later wins.
+    /// The lists in groups whose lines fit into memory together. The last lists come first: what
+    /// was stored later wins.
     pub fn batches(&self) -> Vec<Range<usize>> {
         let mut batches = Vec::new();
         let mut end = self.lists.len();
@@ -179,8 +181,8 @@ fn read_line(
     Ok(Line { pack: *name, kind, size, contents })
 }
 
-/// The table of contents of a pack that is not what it was, if it can be read; and how long that pack is now. Each object
-/// in it is checked against its own id.
+/// The table of contents of a damaged pack, if it can be read, and the size of the pack now. Each
+/// object in it is checked against its own id.
 fn remaining_contents(
     repository: &Repository,
     kind: PackKind,

@@ -1,5 +1,5 @@
-//! Objects that share their bytes with another library's: hard links, made once everything that
-//! has bytes of its own is there.
+//! Makes hard links for objects that share their bytes with another library's. They are made once
+//! all objects with bytes of their own are there.
 
 use std::io::{self, Read as _};
 use std::os::fd::BorrowedFd;
@@ -17,14 +17,14 @@ use crate::repository::manifest::Counts;
 use crate::repository::pack::Place;
 use crate::repository::segment::Line;
 
-/// What came of it.
+/// How many links were made, were there, or are lost.
 #[derive(Debug, Default)]
 pub struct Linked {
     /// Links made.
     pub links: u64,
     /// Copies made where the file system takes no link.
     pub copies: u64,
-    /// Links that were there.
+    /// Links that were there already.
     pub present: Counts,
     /// Links whose bytes are lost.
     pub lost: u64,

@@ -1,4 +1,4 @@
-//! What is missing in the target because of packs that are lost or altered.
+//! Counts what is missing in the target because packs are lost or altered.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,16 +14,16 @@ use crate::repository::names;
 use crate::repository::pack::Place;
 use crate::repository::segment::Line;
 
-/// What came of it.
+/// What bad packs cost.
 #[derive(Debug, Default)]
 pub struct Losses {
     /// Packs with objects that are nowhere else.
     pub lost: Vec<Lost>,
-    /// Packs that did no harm.
+    /// Lines about bad packs because of which nothing is missing.
     pub warnings: Vec<String>,
 }
 
-/// Counts what each bad pack cost: objects that an older pack had are no loss.
+/// Counts what each bad pack cost. Objects that an older pack had are no loss.
 pub fn count(job: Job<'_>, manifest: &Manifest, troubles: &[Trouble]) -> Result<Losses, Error> {
     let mut losses = Losses::default();
     for ((list, line), problem) in by_pack(troubles) {

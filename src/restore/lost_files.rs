@@ -1,6 +1,8 @@
-//! Which files of which libraries are lost with what the repository lost: a walk through what was restored.
+//! Finds the files of libraries that are lost because the repository lost something, by a walk
+//! through what was restored.
 //!
-//! Only made where something is lost. What was lost before the backup is not told again.
+//! The walk is made only if something is lost. What was lost before the backup is not reported
+//! again.
 
 use std::collections::{BTreeMap, HashSet};
 use std::io;
@@ -13,21 +15,21 @@ use crate::seafile::folders::ObjectFolders;
 use crate::snapshot;
 use crate::walk::{self, Group, Needed, NeededBy, NothingKnown, Walk, WalkError};
 
-/// So many paths of one object are named.
+/// The most paths of one object that are named.
 const MOST_PATHS: usize = 100;
-/// So many files are named in all.
+/// The most files that are named in all.
 pub const MOST_FILES: usize = 10_000;
 
-/// What was found.
+/// The lost files that were found.
 #[derive(Debug, Default)]
 pub struct LostFiles {
     /// Each file once, sorted.
     pub files: Vec<LostFile>,
-    /// There are more than these.
+    /// There are more lost files than `files` has.
     pub is_cut: bool,
 }
 
-/// Finds the files of these libraries, by id, that need something that is missing.
+/// Finds the files that need a missing object, in libraries with these ids.
 pub fn find(
     folders: &ObjectFolders,
     manifest: &Manifest,
@@ -60,9 +62,9 @@ pub fn find(
 
 struct Search<'a> {
     folders: &'a ObjectFolders,
-    /// Lost when the backup was made.
+    /// Objects that were lost when the backup was made.
     before: HashSet<Object>,
-    /// By library, whether it is history, and path.
+    /// The lost files, by library, whether only history has them, and path.
     found: BTreeMap<(LibraryId, bool, String), LostFile>,
     is_cut: bool,
 }
@@ -99,7 +101,7 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// What no path of the newest state needs.
+    /// Adds the file that needs an object which no path of the newest state needs.
     fn needed(&mut self, library: LibraryId, object: &Object, needed: Needed) {
         match (needed.by, needed.path) {
             (NeededBy::Base, _) => {}

@@ -1,8 +1,9 @@
-//! The two files that say what a folder is: `RESTORE-UNFINISHED.txt` while a restore works there, and
-//! `SEAWALL-STANDBY.txt`.
+//! The two files that say what a folder is: `RESTORE-UNFINISHED.txt` while a restore works there,
+//! and `SEAWALL-STANDBY.txt`.
 //!
-//! Both tell a person what to do, and end in lines for seawall. The first is only ever appended to, never replaced: a
-//! restore holds a lock on it. A crash can cut off its last line, which then says nothing.
+//! Both tell a person what to do, and end in lines for seawall. The first is only appended to and
+//! never replaced, since a restore holds a lock on it. A crash can cut off its last line. Such a
+//! line says nothing.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -19,32 +20,32 @@ use crate::repository::Repository;
 use crate::repository::configuration::RepositoryId;
 use crate::repository::names::SnapshotId;
 
-/// Stands in the target until everything is restored.
+/// The file that stands in the target until everything is restored.
 pub const UNFINISHED: &str = "RESTORE-UNFINISHED.txt";
 
-/// Stands in a standby: later snapshots may complete it.
+/// The file that stands in a standby: later snapshots may complete it.
 pub const STANDBY: &str = "SEAWALL-STANDBY.txt";
 
-/// The longest such file that is read.
+/// The most bytes of such a file that are read.
 const MAX_BYTES: u64 = 64 << 10;
 
-/// The databases will be loaded into a server.
+/// The line that says: the databases will be loaded into a server.
 pub const LOADS: &str = "databases are loaded into a server";
-/// All else is in place.
+/// The line that says: everything but the commits is in place.
 const WAITS: &str = "commits wait until the databases are loaded";
 
-/// The lines for seawall.
+/// What the lines for seawall say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Mark {
     /// The repository's id.
     pub repository: Option<String>,
-    /// The snapshots that the restore was begun and gone on with, in this order.
+    /// The snapshot with which the restore began, and those with which it went on, in this order.
     pub snapshots: Vec<SnapshotId>,
     /// How much is restored.
     pub scope: Scope,
     /// Its databases are to be loaded into a server before commits get their places.
     pub loads_databases: bool,
-    /// Everything of the last snapshot is in place but commits, which wait for that.
+    /// Everything of the last snapshot is in place except commits, which wait for the databases.
     pub is_waiting: bool,
 }
 
@@ -61,7 +62,7 @@ impl Mark {
                 Some(("scope", word)) => mark.scope = Scope::of_word(word).unwrap_or(mark.scope),
                 _ => {}
             }
-            // What was said before was said of another snapshot.
+            // The lines before spoke of another snapshot.
             mark.is_waiting &= !line.starts_with("snapshot ");
         }
         mark
@@ -94,7 +95,7 @@ impl Mark {
         self.repository.as_deref() == Some(repository.id().as_str())
     }
 
-    /// Whether the restore is of this snapshot at last.
+    /// Whether this snapshot is the last with which the restore went on.
     pub fn is_at(&self, snapshot: SnapshotId) -> bool {
         self.snapshots.last() == Some(&snapshot)
     }
@@ -107,7 +108,7 @@ impl Mark {
         format!("snapshot {snapshot}, repository {repository}")
     }
 
-    /// The lines that have to be appended, so that it says what this restore does.
+    /// The lines that have to be appended, so that the file says what this restore does.
     pub fn lacking(&self, snapshot: SnapshotId, loads_databases: bool) -> String {
         let mut lines = Vec::new();
         if !self.is_at(snapshot) {
@@ -120,7 +121,7 @@ impl Mark {
     }
 }
 
-/// The unfinished file when a restore begins.
+/// The text of the unfinished file when a restore begins.
 pub fn unfinished(
     repository: &Repository,
     snapshot: SnapshotId,
@@ -138,7 +139,8 @@ pub fn unfinished(
     )
 }
 
-/// The file of a standby that was, or was not yet, completed to a snapshot.
+/// The text of a standby's file. `completed`: the snapshot to which it was completed; `None`: not
+/// yet completed.
 pub fn standby(repository: &RepositoryId, completed: Option<SnapshotId>) -> String {
     let snapshot = completed.map_or_else(String::new, |snapshot| format!("snapshot {snapshot}\n"));
     format!(
@@ -163,7 +165,7 @@ pub fn open(folders: &Folders) -> io::Result<File> {
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
 }
 
-/// Appends whole lines, durably. A line before that a crash cut off is ended first.
+/// Appends whole lines durably. If a crash cut off the last line, that line is ended first.
 pub fn append(mut file: &File, lines: &str) -> io::Result<()> {
     if lines.is_empty() {
         return Ok(());
@@ -174,12 +176,12 @@ pub fn append(mut file: &File, lines: &str) -> io::Result<()> {
         file.read_to_end(&mut last)?;
     }
     let end = if last == b"\n" { "" } else { "\n" };
-    // At once: what is cut off is the end of one text.
+    // One write: a crash then cuts off only the end of one text.
     file.write_all(format!("{end}{lines}").as_bytes())?;
     file.sync_all()
 }
 
-/// Says that all is in place but commits, which wait.
+/// Appends the line that says that everything but the commits is in place.
 pub fn append_waiting(file: &File) -> io::Result<()> {
     append(file, &format!("{WAITS}\n"))
 }
@@ -206,12 +208,12 @@ mod tests {
         append(&file, &mark.lacking(B.parse().unwrap(), true)).unwrap();
         let mark = Mark::of(&mut file).unwrap();
         assert_eq!(mark.snapshots, [A.parse().unwrap(), B.parse().unwrap()]);
-        // All else of the first snapshot is in place, not of the second.
+        // Everything else is in place of the first snapshot, but not of the second.
         assert_eq!((mark.loads_databases, mark.is_waiting), (true, false));
         assert!(mark.is_at(B.parse().unwrap()));
     }
 
-    /// Files that versions before this one left say no scope.
+    /// Files that earlier versions left name no scope.
     #[test]
     fn without_a_word_it_is_everything() {
         let mark = Mark::parse(&format!("snapshot {A}\nrepository 1\n"));

@@ -1,13 +1,13 @@
 //! The verb `restore`: a snapshot becomes an installation again, in an empty folder.
 //!
-//! The order: marker (verified by the caller), sums, manifest, lists, segments; the space that is
-//! needed; then objects, links, databases and ordinary files, and last of all commits get their places. Each stored thing is believed
-//! only by a SHA-256 that the marker leads to, and each object only by its own id. What the
-//! repository lost does not stop a restore: it is counted and reported. What failed to be read or
-//! written does; the same call again goes on from there.
+//! The order: marker (verified by the caller), sums, manifest, lists and segments; then the check
+//! of free space; then objects, links, databases and ordinary files. Last of all commits get their
+//! places. Each stored thing is believed only by a SHA-256 that the marker leads to, and each
+//! object only by its own id. Losses in the repository do not stop a restore: they are counted and
+//! reported. A failure to read or write stops it. The same call goes on from there.
 //!
-//! Who loads databases into a server does it between [`fill`] and [`Waiting::finish`], so that no head of a server is older
-//! than the commits beside it.
+//! A caller that loads databases into a server does it between [`fill`] and [`Waiting::finish`]. So
+//! no head on the server is older than the commits beside it.
 //!
 //! Not here: restoring into a folder with content, single libraries and files, database servers.
 
@@ -66,7 +66,7 @@ use crate::repository::names::{self, SnapshotId};
 use crate::repository::{Repository, Snapshot, index as stored_index};
 use running::Restore;
 
-/// The most workers that are used unless more are asked for: each holds a pack.
+/// The most workers unless the user asks for more: each holds a pack.
 const USUAL_WORKERS: usize = 4;
 
 /// A user and perhaps a group, by number.
@@ -74,11 +74,11 @@ const USUAL_WORKERS: usize = 4;
 pub struct Owner {
     /// The user.
     pub uid: u32,
-    /// The group; `None`: as it comes.
+    /// The group; `None`: the group is not changed.
     pub gid: Option<u32>,
 }
 
-/// What of a snapshot to restore.
+/// Which part of a snapshot to restore.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Scope {
     /// Objects, ordinary files, databases.
@@ -99,7 +99,7 @@ impl Scope {
         self != Self::Data
     }
 
-    /// As it stands in an unfinished target.
+    /// Its word in the unfinished file.
     const fn word(self) -> &'static str {
         match self {
             Self::Everything => "everything",
@@ -124,12 +124,13 @@ pub struct Options {
     /// The folder to restore into: absent or empty, or left by an unfinished restore of the same
     /// snapshot.
     pub target: PathBuf,
-    /// Whom everything shall belong to. Without it: as root the owner of an existing target (unless
-    /// that is root), else who owned the databases; not as root oneself.
+    /// The owner that everything gets. `None`, as root: the owner of an existing target unless that
+    /// is root, otherwise the owner that the databases had. `None`, not as root: the user who runs
+    /// seawall.
     pub owner: Option<Owner>,
-    /// How much of it.
+    /// Which part of the snapshot to restore.
     pub scope: Scope,
-    /// Packs at a time.
+    /// How many packs are restored at a time.
     pub workers: usize,
     /// Only say what would be done.
     pub dry_run: bool,
@@ -144,7 +145,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// Everything, into this folder.
+    /// Restores everything, into this folder.
     pub fn new(target: PathBuf) -> Self {
         let processors = std::thread::available_parallelism();
         Self {
@@ -163,7 +164,7 @@ impl Options {
 
 /// Restores a snapshot, whose marker was verified. Returns once everything is on disk.
 ///
-/// `progress` is told what goes on, one line each.
+/// `progress` receives one line at a time.
 pub fn run(
     repository: &Repository,
     snapshot: &Snapshot,
@@ -177,8 +178,8 @@ pub fn run(
     Ok(report)
 }
 
-/// Restores everything but commits, which wait where Seafile does not find them until [`Waiting::finish`]. A dry run leaves
-/// nothing that waits.
+/// Restores everything except commits, which wait where Seafile does not find them until
+/// [`Waiting::finish`]. After a dry run nothing waits.
 pub fn fill(
     repository: &Repository,
     snapshot: &Snapshot,
@@ -219,10 +220,12 @@ pub fn fill(
     restore.fill()
 }
 
-/// Refuses what no key at hand opens before anything is written. What is lost is told later.
+/// Fails if no key at hand opens what is stored, before anything is written. Losses are reported
+/// later.
 ///
-/// One header tells of all that was sealed to the same recipients. Where these have changed, one part of each run
-/// that parts are of is looked at, and the packs at both ends and in the middle of each list: they are in the order of time.
+/// One header stands for everything that was sealed to the same recipients. If the recipients have
+/// changed, this looks at one part of each run that wrote parts, and at the first, the middle and
+/// the last pack of each list: packs in a list are in the order of time.
 fn must_open(
     repository: &Repository,
     snapshot: &Snapshot,
@@ -258,7 +261,8 @@ fn must_open(
         match repository.must_open(&key) {
             Ok(()) if is_mixed => {}
             Ok(()) => break,
-            // A header that was altered looks like one for another key: what is lost is told later.
+            // An altered header looks like one for another key. That is a loss, which is reported
+            // later.
             Err(error @ (Of::Locked { .. } | Of::Key { .. })) => {
                 if repository.read_verified(&key, &sha256).is_ok() {
                     return Err(error.into());

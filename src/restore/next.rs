@@ -1,5 +1,5 @@
-//! What comes after a restore, as commands that can be pasted. Which options reach this repository and this
-//! state folder only the caller knows.
+//! The commands that come after a restore, ready to be pasted. Only the caller knows which options
+//! reach this repository and this state folder.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use crate::repository::manifest::{self, Manifest};
 use crate::repository::{Repository, Snapshot};
 use crate::source::databases::SEAFILE;
 
-/// What names a server; only the administrator knows which it will be.
+/// The options that name a server. Only the administrator knows which server it will be.
 pub(super) const SERVER_OPTIONS: &str =
     "--database-host HOST --database-user USER --database-password-file FILE";
 
@@ -29,7 +29,8 @@ pub struct Commands {
 }
 
 impl Commands {
-    /// With `reach`: the options that name the repository, beginning with a space.
+    /// Makes the commands. `reach` has the options that name the repository, and begins with a
+    /// space.
     pub fn new(snapshot: &Snapshot, target: &Path, reach: &str) -> Self {
         let target = std::path::absolute(target).unwrap_or_else(|_| target.to_owned());
         let target = target.to_string_lossy();
@@ -43,14 +44,14 @@ impl Commands {
         }
     }
 
-    /// For callers without options of their own.
+    /// Makes the commands for callers without options of their own.
     pub(super) fn plain(repository: &Repository, snapshot: &Snapshot, target: &Path) -> Self {
         let reach = format!(" -r {}", shell(repository.place()));
         Self::new(snapshot, target, &reach)
     }
 }
 
-/// How what was restored is verified.
+/// How a restored folder is verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verified {
     /// By the databases that lie in it.
@@ -61,7 +62,7 @@ pub(super) enum Verified {
     Not,
 }
 
-/// How a folder with this much of a snapshot, and these databases, is verified.
+/// How a folder with this part of a snapshot, and these databases, is verified.
 pub(super) fn verified(scope: Scope, manifest: &Manifest, restored: &[String]) -> Verified {
     if scope == Scope::Databases {
         return Verified::Not;
@@ -74,7 +75,7 @@ pub(super) fn verified(scope: Scope, manifest: &Manifest, restored: &[String]) -
     if is_in_place { Verified::ByDatabases } else { Verified::BySnapshot }
 }
 
-/// Whether databases lie there as text, to be loaded.
+/// Whether databases were restored as SQL text, to be loaded.
 pub(super) fn has_sql(manifest: &Manifest, restored: &[String]) -> bool {
     let mut databases = manifest.databases.iter();
     databases

@@ -20,13 +20,13 @@ pub const NOTES: &str = "RESTORE-NOTES.txt";
 /// How many damaged paths, and how many configuration lines, are written out.
 const MAX_LINES: usize = 200;
 
-/// Everything that the notes speak of.
+/// What the notes are made from.
 pub struct Notes<'a> {
-    /// Where it comes from.
+    /// The repository that the restore read.
     pub repository: &'a Repository,
-    /// Which state.
+    /// The snapshot that was restored.
     pub snapshot: &'a Snapshot,
-    /// What it holds.
+    /// The snapshot's manifest.
     pub manifest: &'a Manifest,
     /// What was asked for.
     pub options: &'a Options,
@@ -36,7 +36,7 @@ pub struct Notes<'a> {
     pub old_host: &'a [old_host::Line],
     /// Files that were backed up besides the installation.
     pub extra: &'a [String],
-    /// Where damage shows that no path of the newest state needs.
+    /// Where damage shows that has no path in the newest state.
     pub history: &'a Places,
     /// What to run next.
     pub commands: &'a Commands,
@@ -192,7 +192,8 @@ impl Notes<'_> {
         page.line("");
     }
 
-    /// Damage that no path of the newest state needs: the object, and where it shows if that is known.
+    /// Words for damage without a path in the newest state: the object, and where it shows if that
+    /// is known.
     fn without_path(&self, library: &str, damage: &Damage) -> String {
         let known = self.history.get(&(damage.library, damage.object()));
         let known = known.map_or(String::new(), |place| format!("{}; ", plain(place)));
@@ -271,7 +272,7 @@ impl Notes<'_> {
         ));
     }
 
-    /// What was backed up from elsewhere, as docker's `.env` and compose file.
+    /// Lists what was backed up from elsewhere, such as docker's `.env` and compose file.
     fn extra(&self, page: &mut Page) {
         if self.extra.is_empty() {
             return;
@@ -324,7 +325,7 @@ fn library_line(library: &Library) -> String {
     format!("  {}  \"{name}\"", time.map_or_else(no_time, moment))
 }
 
-/// A moment, for people.
+/// A time, in words for people.
 pub(super) fn moment(time: Timestamp) -> String {
     time.to_string().replace('T', " ").replace('Z', " UTC")
 }

@@ -1,6 +1,6 @@
-//! Lines of restored configuration that name hosts, ports, addresses or paths: what to look at when
-//! the installation now runs on another machine. Nothing is parsed and nothing is changed; what may
-//! be a secret is cut off.
+//! Finds lines of restored configuration that name hosts, ports, addresses or paths. The
+//! administrator has to look at them if the installation now runs on another machine. Nothing is
+//! parsed and nothing is changed. What may be a secret is cut off.
 
 use std::collections::BTreeSet;
 use std::io::{self, Read as _};
@@ -8,18 +8,18 @@ use std::os::fd::AsFd as _;
 
 use super::folders::{self, Folders};
 
-/// The longest file that is looked at.
+/// The most bytes of a file that are looked at.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 /// The longest line that is shown, in characters.
 const MAX_LINE: usize = 160;
 /// The most folders below `extra` that are looked into.
 const MAX_FOLDERS: usize = 200;
 
-/// Words in a key or before a value that mean a secret: the line is shown up to there.
+/// Words in a key or before a value that mean a secret: a line is shown up to such a word.
 const SECRETS: [&str; 9] =
     ["pass", "pwd", "secret", "key", "token", "credential", "auth", "salt", "dsn"];
 
-/// Words in a key that mean a place.
+/// Words in a key that mean a host, port, address or path.
 const PLACES: [&str; 14] = [
     "host", "port", "url", "uri", "server", "domain", "address", "bind", "listen", "socket",
     "root", "path", "dir", "volume",
@@ -30,13 +30,13 @@ const PLACES: [&str; 14] = [
 pub struct Line {
     /// The file, inside the installation.
     pub file: String,
-    /// From 1.
+    /// The line's number, from 1.
     pub number: usize,
     /// What it says, without secrets.
     pub text: String,
 }
 
-/// Every line that names a place, of every configuration file that is there.
+/// Every line that names a place, in all configuration files of the target.
 pub fn lines(folders: &Folders, names: &[&str]) -> Vec<Line> {
     let mut found = Vec::new();
     for file in files(folders) {
@@ -127,8 +127,8 @@ fn lines_of(file: &str, text: &str, names: &[&str]) -> Vec<Line> {
         .collect()
 }
 
-/// What to show of a line; `None` if it names no place. A line without a key of its own may be the
-/// rest of a secret that began above.
+/// What to show of a line. `None`: it names no place, or has no key. A line without a key of its
+/// own may be the rest of a secret that began above.
 fn shown(line: &str, names: &[&str]) -> Option<String> {
     if line.is_empty() || line.starts_with(['#', ';', '[']) || line.starts_with("//") {
         return None;
@@ -153,7 +153,7 @@ fn shown(line: &str, names: &[&str]) -> Option<String> {
     Some(if is_cut { format!("{text} …") } else { text })
 }
 
-/// The line up to the first word that means a secret.
+/// The line up to the first word that means a secret, and whether anything was cut.
 fn without_secret(line: &str) -> (&str, bool) {
     let lower = line.to_ascii_lowercase();
     let found = SECRETS.iter().filter_map(|word| {
@@ -161,7 +161,7 @@ fn without_secret(line: &str) -> (&str, bool) {
         Some(at + word.len())
     });
     match found.min() {
-        // To the end of the word itself: it tells what was cut.
+        // The word itself is shown whole: it tells what was cut.
         Some(at) => {
             let rest = &line[at..];
             let end = rest.find(|letter: char| !letter.is_alphanumeric() && letter != '_');

@@ -1,5 +1,5 @@
-//! Ordinary files: one tar per group, extracted last, so that no link in them can stand where an
-//! object or a database is to be written, and folders keep their times.
+//! Restores ordinary files: one tar for each group. They are extracted after objects and databases,
+//! so that no link in them can stand where one of those is to be written. Folders keep their times.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -21,7 +21,7 @@ use crate::repository::Repository;
 use crate::repository::manifest::{FileGroup, Manifest};
 use crate::unpack::{self, UnpackOptions, Unpacker};
 
-/// What came of it.
+/// The result of restoring ordinary files.
 #[derive(Debug, Default)]
 pub struct Restored {
     /// What was extracted.
@@ -48,7 +48,7 @@ pub fn restore(
     let mut unpacker = Unpacker::new(target.path(), &options)?;
     for group in &manifest.files {
         if resumed {
-            // What cannot be read here is told when it is restored.
+            // If something cannot be read here, the restore of the group below reports it.
             clear(repository, group, target)?;
         }
         match restore_group(repository, group, &mut unpacker) {
@@ -104,8 +104,9 @@ fn restore_group(
     }
 }
 
-/// Makes way for the ordinary files of a snapshot in a standby that was completed to others: removes theirs, and then
-/// their folders where nothing else is in them. Returns the groups that cannot be read any more, and why.
+/// Removes ordinary files of earlier snapshots from a standby, to make way for this one's. Then it
+/// removes their folders if nothing else is in them. Returns the groups that cannot be read any
+/// more, and why.
 pub fn clear_earlier(
     repository: &Repository,
     earlier: &[Manifest],
@@ -117,7 +118,7 @@ pub fn clear_earlier(
         folders.extend(members);
         lost.extend(problem.map(|problem| (group.label.clone(), problem)));
     }
-    // What is inside of a folder comes before it.
+    // Folders inside a folder come before it.
     for path in folders.iter().rev() {
         remove_folder(target, path).map_err(target.failed(&path.to_string_lossy()))?;
     }
@@ -137,7 +138,7 @@ pub fn members(repository: &Repository, manifest: &Manifest) -> Result<BTreeSet<
             })
         });
         match read {
-            // What is behind a lost part was not restored.
+            // Files behind a lost part were not restored.
             Ok(_) | Err(Broken::Lost(_)) => {}
             Err(Broken::Fatal(error)) => return Err(error),
         }
@@ -160,8 +161,8 @@ fn remove_folder(target: &Target, path: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes way for a group: removes the files and links that a restore made of it. Folders stay: returns their paths, and why
-/// the group cannot be read to its end.
+/// Removes the files and links that a restore made of a group, to make way for it. Folders stay.
+/// Returns the paths of these folders, and why the group cannot be read to its end.
 fn clear(
     repository: &Repository,
     group: &FileGroup,
@@ -206,7 +207,7 @@ fn each_member(
     Ok(())
 }
 
-/// Opens a folder that is there; nothing for a path that leads elsewhere.
+/// Opens a folder if it is there. `None` also for a path that leads elsewhere.
 fn find(target: &Target, path: &Path) -> io::Result<Option<OwnedFd>> {
     let mut folder = target.folders().root().try_clone_to_owned()?;
     for part in path.components() {
@@ -233,7 +234,7 @@ fn remove(target: &Target, path: &Path) -> io::Result<()> {
         return Ok(());
     };
     match rustix::fs::unlinkat(&folder, name, AtFlags::empty()) {
-        // A folder of that name is the next restore's business: it refuses it.
+        // A folder of that name stays: the restore that follows refuses it.
         Ok(()) | Err(Errno::NOENT | Errno::ISDIR | Errno::PERM) => Ok(()),
         Err(error) => Err(error.into()),
     }

@@ -1,8 +1,8 @@
 //! Fetches packs, each once and several at a time, and writes the objects in them.
 //!
-//! Memory: for each worker one pack and one frame. Packs of one batch are independent: an object
-//! that stands there several times is taken from its last place only. Later batches hold older
-//! packs, and do not replace what is there.
+//! Memory: one pack and one frame for each worker. Packs of one batch are independent: an object
+//! that is there several times is taken from its last place only. Later batches hold older packs,
+//! and do not replace what is there.
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
@@ -27,11 +27,11 @@ use crate::repository::segment::Line;
 pub enum There {
     /// Nothing.
     Nothing,
-    /// What an unfinished restore left: believed once it is proved.
+    /// Objects that an unfinished restore left: each is believed once it is proved.
     Unproved,
-    /// What a finished restore made: believed if it is as long as it should be.
+    /// Objects that a finished restore made: each is believed if it has the right length.
     Completed,
-    /// What this restore wrote.
+    /// Objects that this restore wrote.
     Ours,
 }
 
@@ -40,9 +40,9 @@ pub enum There {
 pub struct Job<'a> {
     /// Where packs are, and what they hold.
     pub index: &'a Index<'a>,
-    /// What of it is wanted.
+    /// Which objects are wanted.
     pub survey: &'a Survey,
-    /// Where it goes.
+    /// Where they are written.
     pub target: &'a Target,
     /// What may be there already.
     pub there: There,
@@ -54,7 +54,7 @@ pub struct Job<'a> {
 pub struct Task {
     /// The list that names it.
     pub list: usize,
-    /// Its line among those of the list.
+    /// The position of its line among those of the list.
     pub line: usize,
     /// The list's lines.
     pub lines: Arc<Vec<Line>>,
@@ -69,29 +69,29 @@ impl Task {
     }
 }
 
-/// A pack that is not as it should be.
+/// A problem with a pack.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trouble {
     /// The list that names it.
     pub list: usize,
-    /// Its line among those of the list.
+    /// The position of its line among those of the list.
     pub line: usize,
     /// What is wrong with it.
     pub problem: String,
 }
 
-/// What came of it.
+/// What workers did.
 #[derive(Debug, Default)]
 pub struct Done {
     /// Objects written.
     pub written: Counts,
-    /// Objects that were there.
+    /// Objects that were there already.
     pub present: Counts,
     /// Blocks whose id proves nothing.
     pub unverifiable: u64,
-    /// Objects that came from packs that are not as they should be.
+    /// Objects that came from bad packs.
     pub remains: Counts,
-    /// Packs that are not as they should be.
+    /// Problems with packs.
     pub troubles: Vec<Trouble>,
 }
 
@@ -120,7 +120,7 @@ pub fn restore(job: Job<'_>, workers: usize, progress: &dyn Fn(&str)) -> Result<
     Ok(done)
 }
 
-/// What a bad pack should have given may stand in an older pack too.
+/// Searches other packs for what a bad pack should have given: an older one may have it too.
 fn search_elsewhere(
     job: Job<'_>,
     workers: usize,
@@ -138,7 +138,7 @@ fn search_elsewhere(
     Ok(done)
 }
 
-/// Tells now and then how far it is.
+/// Reports the progress now and then.
 struct Counter<'a> {
     all: u64,
     seen: u64,
@@ -155,7 +155,7 @@ impl Counter<'_> {
     }
 }
 
-/// The packs of a batch; of an object that stands there twice only the last place counts.
+/// The packs of a batch. If an object is there twice, only its last place counts.
 fn tasks(
     job: Job<'_>,
     batch: Range<usize>,
@@ -174,7 +174,7 @@ fn tasks(
             tasks.push(Task { list, line, lines: Arc::clone(&lines), members });
         }
     }
-    // The longest first, so that no worker is left alone with one at the end.
+    // The longest tasks come first, so that no worker is left alone with one at the end.
     tasks.sort_by_key(|task| Reverse(task.members.len()));
     Ok(tasks)
 }
@@ -229,7 +229,7 @@ fn run_workers(
 fn feed(tasks: Vec<Task>, sender: &Sender<Task>, stop: &AtomicBool, counter: &mut Counter<'_>) {
     for task in tasks {
         counter.next();
-        // Without a receiver every worker has ended, and one of them says why.
+        // If sending fails, every worker has ended, and one of them says why.
         if stop.load(Ordering::Relaxed) || sender.send(task).is_err() {
             return;
         }

@@ -7,14 +7,14 @@ pub fn plain(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() { '?' } else { letter }).collect()
 }
 
-/// Wraps what is written on it.
+/// A page that wraps the text written on it.
 #[derive(Debug, Default)]
 pub struct Page {
     text: String,
 }
 
 impl Page {
-    /// All of it.
+    /// The whole text.
     pub fn finish(self) -> String {
         self.text
     }
@@ -47,7 +47,7 @@ impl Page {
         self.wrap("  - ", "    ", text);
     }
 
-    /// Text, wrapped, with what its first line and the others begin with.
+    /// Text, wrapped. Its first line begins with `first`, the others with `indent`.
     pub fn wrap(&mut self, first: &str, indent: &str, text: &str) {
         let mut line = first.to_owned();
         let mut is_new = true;

@@ -1,5 +1,5 @@
-//! Where objects lie in the target: folders as Seafile's server expects them. Commits are written beside and get their
-//! places last ([`super::commits`]).
+//! Where objects lie in the target: folders as Seafile's server expects them. Commits are written
+//! to another folder first, and get their places last ([`super::commits`]).
 
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -12,14 +12,14 @@ use crate::object::{Kind, Object};
 #[derive(Debug)]
 pub struct ObjectPlaces<'a> {
     folders: &'a Folders,
-    /// The store's folder of this kind, by path.
+    /// The folder of the store and kind that was used last, with its path.
     store: Option<(String, OwnedFd)>,
     /// The folder in it, by the first two digits of the id.
     folder: Option<(String, OwnedFd)>,
 }
 
 impl<'a> ObjectPlaces<'a> {
-    /// In these folders.
+    /// Finds places in these folders.
     pub fn new(folders: &'a Folders) -> Self {
         Self { folders, store: None, folder: None }
     }
@@ -50,10 +50,11 @@ impl<'a> ObjectPlaces<'a> {
         if object.kind != Kind::Commit {
             return self.find_at(&object.path());
         }
-        // Another worker may move the store from its place to where commits wait, while this one looks.
+        // Another worker may move the store from its place to where commits wait, while this one
+        // looks.
         for path in [staged_path(object), object.path()] {
             let found = match self.find_at(&path) {
-                // A file that has the name of a folder of commits is moved aside later.
+                // A file that has the name of a folder of commits; it is moved aside later.
                 Err(error) if error.kind() == io::ErrorKind::NotADirectory => None,
                 found => found?,
             };

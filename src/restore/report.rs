@@ -11,11 +11,11 @@ use crate::repository::manifest::Counts;
 use crate::repository::names::SnapshotId;
 use crate::time::Timestamp;
 
-/// What a lost thing was.
+/// The kind of thing that was lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LostKind {
-    /// A list: which packs it named is not known any more.
+    /// A list: nothing says any more which packs it named.
     List,
     /// A pack, or some objects of it.
     Pack,
@@ -40,7 +40,7 @@ impl LostKind {
     }
 }
 
-/// Something that the repository should have given and did not.
+/// Something that the repository should have had, and lost.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Lost {
     /// What it was.
@@ -65,7 +65,8 @@ pub struct LostFile {
     pub library_name: Option<String>,
     /// Its path in the library; a folder ends in `/`.
     pub path: String,
-    /// `None`: users see it. Else the time of the newest version that has it, in seconds since 1970.
+    /// `None`: users see the file. Otherwise only history has it: the time of the newest version
+    /// that has it, in seconds since 1970.
     pub version: Option<i64>,
 }
 
@@ -81,12 +82,12 @@ impl LostFile {
     }
 }
 
-/// How many commits of a library something is said of.
+/// A number of commits of one library.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StoreCount {
     /// The library's id, or `shared` for the store of Seafile 1 and 2.
     pub library: String,
-    /// How many.
+    /// The number of commits.
     pub commits: u64,
 }
 
@@ -96,7 +97,7 @@ impl StoreCount {
     }
 }
 
-/// Ordinary files.
+/// Counts of ordinary files.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Files {
     /// Groups that were restored whole.
@@ -136,19 +137,19 @@ pub struct Report {
     pub snapshot: SnapshotId,
     /// The moment that everything is restored to.
     pub started: Timestamp,
-    /// Where to.
+    /// The folder that it was restored into.
     pub target: PathBuf,
-    /// Nothing was written.
+    /// It was a dry run, and nothing was written.
     pub dry_run: bool,
     /// An unfinished restore was taken up again.
     pub resumed: bool,
     /// It completed a standby.
     pub completed: bool,
-    /// The later snapshot that the standby had been completed to: it went back.
+    /// The later snapshot to which the standby had been completed, if it went back.
     pub went_back_from: Option<SnapshotId>,
-    /// Who owns what was restored; `None`: who ran the restore.
+    /// The owner of what was restored; `None`: the user who ran the restore.
     pub owner: Option<Owner>,
-    /// What it takes.
+    /// What the restore takes.
     pub needs: Needs,
     /// Objects that were written.
     pub objects: Counts,
@@ -156,36 +157,37 @@ pub struct Report {
     pub present: Counts,
     /// Objects that are hard links to another library's.
     pub hard_links: u64,
-    /// Such objects that had to become copies.
+    /// Objects that had to become copies instead of hard links.
     pub copies: u64,
     /// Blocks whose id proves nothing (Pro's `skip_block_hash`).
     pub unverifiable: u64,
     /// Commits that no restored pointer leads to: they are in the folder [`super::ASIDE`].
     pub set_aside: Vec<StoreCount>,
-    /// Commits that are in place although nothing proves that a pointer leads to them: a head or a part of the history
-    /// is lost.
+    /// Commits that are in place although nothing proves that a pointer leads to them: a head or a
+    /// part of the history is lost.
     pub unproved: Vec<StoreCount>,
     /// Roles of the databases that were put in place.
     pub databases: Vec<String>,
     /// Ordinary files.
     pub files: Files,
-    /// What the repository should have given and did not.
+    /// What the repository should have had, and lost.
     pub lost: Vec<Lost>,
-    /// Files that are hit by that, as far as they can be named.
+    /// Files that are hit by these losses, as far as they can be named.
     pub lost_files: Vec<LostFile>,
-    /// More files than these are hit.
+    /// More files are hit than `lost_files` names.
     pub lost_files_cut: bool,
-    /// Objects that were had from packs that are not as they should be.
+    /// Objects that were restored from bad packs.
     pub remains: Counts,
-    /// Members with bytes that were bad in the source already: left out.
+    /// Members whose bytes were bad in the source already. They are left out.
     pub salvaged: u64,
     /// Objects that were lost in the source already when the snapshot was made.
     pub damage: u64,
-    /// How many of these the administrator has accepted.
+    /// How many of the lost objects the administrator has accepted.
     pub accepted: u64,
     /// What the administrator should know, one line each.
     pub warnings: Vec<String>,
-    /// What to run next, in order; each can be pasted, but for a server that only the administrator knows.
+    /// The commands to run next, in order. Each can be pasted, except for the options of a server
+    /// that only the administrator knows.
     pub next: Vec<String>,
 }
 

@@ -24,7 +24,7 @@ use crate::repository::names::SnapshotId;
 use crate::repository::{Repository, Snapshot};
 use crate::seafile::folders::ObjectFolders;
 
-/// A restore that goes on.
+/// A restore in progress.
 pub(super) struct Restore<'a> {
     pub repository: &'a Repository,
     pub snapshot: &'a Snapshot,
@@ -32,11 +32,11 @@ pub(super) struct Restore<'a> {
     pub options: &'a Options,
     pub owner: Option<Owner>,
     pub state: State,
-    /// What an unfinished restore said of itself.
+    /// What the mark of an unfinished restore says.
     pub mark: Option<Mark>,
-    /// Snapshots that the standby has something of.
+    /// Snapshots of which the standby may have files.
     pub earlier: Vec<SnapshotId>,
-    /// A later one among them: the standby goes back.
+    /// The later snapshot among them, if the standby goes back.
     pub went_back: Option<SnapshotId>,
     pub progress: &'a dyn Fn(&str),
 }
@@ -222,7 +222,8 @@ impl Restore<'_> {
         Ok(())
     }
 
-    /// A line for each server into which another snapshot's databases were loaded out of this standby, and these are not.
+    /// Warns of servers that hold another snapshot's databases which were loaded from this folder,
+    /// if this restore does not load its own. One line for each server.
     fn loaded_elsewhere(&self) -> Vec<String> {
         if !self.state.has_content() || self.options.loads_databases {
             return Vec::new();
@@ -284,7 +285,7 @@ impl Restore<'_> {
     }
 }
 
-/// The target's objects, commits that wait among them.
+/// The target's folders of objects, including commits that wait.
 fn object_folders(target: &Target) -> Result<ObjectFolders, Error> {
     let folders = commits::object_folders(target.path(), target.folders());
     folders.map_err(target.failed("seafile-data/storage"))

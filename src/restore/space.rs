@@ -1,4 +1,4 @@
-//! Whether the target's file system can take a restore, asked before the first byte is written.
+//! Checks whether the target's file system can take a restore, before the first byte is written.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -7,8 +7,8 @@ use std::path::Path;
 use super::error::Error;
 use super::report::Needs;
 
-/// What a file system allocates at a time, as far as the estimate goes. Those that report more are
-/// network file systems, which speak of their transfers.
+/// The bytes that a file system allocates at a time, for this estimate. Network file systems may
+/// report more, but that is the size of their transfers.
 const BLOCK_BYTES: u64 = 4096;
 
 /// What a file system has left.
@@ -48,7 +48,7 @@ pub fn free(target: &Path) -> Result<Free, Error> {
     })
 }
 
-/// Refuses if it does not fit. `present`: what an unfinished restore took already.
+/// Fails if the restore does not fit. `present`: what an unfinished restore took already.
 pub fn check(target: &Path, needs: &Needs, present: &Needs, free: Free) -> Result<(), Error> {
     let needed = needs.allocated.saturating_sub(present.allocated);
     if needed > free.bytes {
@@ -63,7 +63,7 @@ pub fn check(target: &Path, needs: &Needs, present: &Needs, free: Free) -> Resul
     }
 }
 
-/// What lies below a folder. What cannot be read counts as nothing.
+/// Counts what lies below a folder. Folders and files that cannot be read count as nothing.
 pub fn present(target: &Path) -> Needs {
     let mut present = Needs::default();
     let mut folders = vec![target.to_owned()];
@@ -75,7 +75,7 @@ pub fn present(target: &Path) -> Needs {
             if metadata.is_dir() {
                 folders.push(entry.path());
             }
-            // A folder's links are not names; those of a file share its space.
+            // A folder's link count does not count names. The names of a file share its space.
             let links = if metadata.is_dir() { 1 } else { metadata.nlink().max(1) };
             present.inodes += 1;
             present.allocated += metadata.blocks() * 512 / links;

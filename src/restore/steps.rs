@@ -1,4 +1,5 @@
-//! The parts of `RESTORE-NOTES.txt` that change when databases are loaded: which are where, and what to do next.
+//! The parts of `RESTORE-NOTES.txt` that change when databases are loaded: which databases are
+//! where, and what to do next.
 
 use std::io::{self, Read as _};
 use std::os::fd::AsFd as _;
@@ -24,7 +25,7 @@ const NEXT: &str = "NEXT STEPS";
 /// How an import keeps older heads from newer commits.
 const COMMITS_WAIT: &str = "Until all are loaded the commits wait in seafile-data/storage/seawall-commits, where Seafile does not \
      find them: at no moment does the server have an older head beside a newer commit.";
-/// The heading behind the databases.
+/// The heading that follows the part about databases.
 const OWNER: &str = "OWNER";
 /// The longest notes that are read.
 const MAX_NOTES_BYTES: u64 = 64 << 20;
@@ -44,28 +45,28 @@ pub struct LoadedDatabase {
     pub before: Option<String>,
 }
 
-/// What was loaded where, and the commands that go with it.
+/// Which databases were loaded into a server, and the commands that go with it.
 #[derive(Debug, Clone)]
 pub struct Imports<'a> {
     /// Account and address of the server.
     pub server: &'a str,
-    /// What is there.
+    /// The databases that are there.
     pub loaded: &'a [LoadedDatabase],
-    /// Names of those that are not: the loading broke off.
+    /// Names of databases that are not there: the loading broke off.
     pub lacking: &'a [String],
-    /// Names of those whose dumps the repository has lost.
+    /// Names of databases whose dumps the repository has lost.
     pub lost: &'a [String],
     /// Commits get their places after the databases.
     pub commits_wait: bool,
-    /// Verifies the folder with what was loaded.
+    /// The command that verifies the folder by the loaded databases.
     pub verify: &'a str,
-    /// Loads what is lacking.
+    /// The command that loads the lacking databases.
     pub go_on: &'a str,
-    /// Backs up the new server.
+    /// The command that backs up the new server.
     pub backup: &'a str,
 }
 
-/// Databases that belong on a server lie here as text.
+/// Writes the part about databases that lie here as text, to be loaded into a server.
 pub(super) fn to_load(
     page: &mut Page,
     manifest: &Manifest,
@@ -106,7 +107,7 @@ pub(super) fn to_load(
     page.paragraph("The last line of each file says that it is whole.");
 }
 
-/// The same after an import.
+/// Writes the part about databases that were loaded.
 fn loaded(page: &mut Page, imports: &Imports<'_>) {
     page.title(LOADED);
     page.paragraph(&format!("This restore loaded them into {}:", plain(imports.server)));
@@ -157,7 +158,7 @@ fn loaded(page: &mut Page, imports: &Imports<'_>) {
     );
 }
 
-/// What to do next, in order.
+/// Writes what to do next, in order.
 pub(super) fn next(page: &mut Page, scope: Scope, how: Verified, commands: &Commands, sql: bool) {
     page.line(NEXT);
     page.line("");
@@ -228,7 +229,8 @@ fn next_after_import(page: &mut Page, imports: &Imports<'_>) {
     numbered(page, &steps);
 }
 
-/// Writes into the notes of a restored folder what was loaded where. A folder without notes gets none.
+/// Writes into the notes of a restored folder what was loaded where. A folder without notes gets
+/// none.
 pub fn note_imports(target: &Path, imports: &Imports<'_>) -> Result<(), Error> {
     let failed = |source| Error::Write { path: target.join(NOTES), source };
     let folders = Folders::open(target, None).map_err(failed)?;
@@ -254,7 +256,7 @@ fn read_notes(folders: &Folders) -> io::Result<(String, Option<Owner>)> {
     Ok((String::from_utf8_lossy(&bytes).into_owned(), owner))
 }
 
-/// The notes with these two parts written again.
+/// The notes with the parts about databases and next steps written again.
 fn with_imports(text: &str, imports: &Imports<'_>) -> String {
     let lines: Vec<&str> = text.lines().collect();
     let at = |wanted: &[&str]| lines.iter().position(|line| wanted.contains(line));
@@ -311,12 +313,12 @@ mod tests {
             assert!(first.contains(text), "{text} is not in:\n{first}");
         }
         assert!(!first.contains("by hand") && !first.contains("verify ."));
-        // Once more, when the rest came too.
+        // Once more, after the rest was loaded.
         imports.lacking = &[];
         let second = with_imports(&first, &imports);
         assert!(!second.contains("NOT LOADED"), "{second}");
         assert!(second.contains("get their places after"), "{second}");
-        // Beside commits that are in their places nothing is said of them.
+        // If the commits are in their places, the notes say nothing of them.
         imports.commits_wait = false;
         imports.lost = &lacking;
         let lost = with_imports(&first, &imports);

@@ -1,4 +1,4 @@
-//! Streams of parts, in a restore's terms: what is lost, and what ends the restore.
+//! Reads streams of parts for a restore, and tells losses from errors that end the restore.
 
 use std::io::Read;
 
@@ -16,8 +16,8 @@ pub enum Broken {
     Fatal(Error),
 }
 
-/// Reads parts, each verified before it is decompressed, through `read`, which gives up with
-/// [`Broken`] of its own or passes on that the stream failed.
+/// Reads parts through `read`. Each part is verified before it is decompressed. `read` may fail
+/// with [`Broken`] of its own, or pass on that the stream failed.
 pub fn read<T>(
     repository: &Repository,
     parts: &[Part],
@@ -29,7 +29,7 @@ pub fn read<T>(
     })
 }
 
-/// What a failed part means.
+/// Whether a failed part is a loss, or ends the restore.
 fn judge(repository: &Repository, error: repository::Error) -> Broken {
     match loss(repository, error) {
         Ok(problem) => Broken::Lost(problem),

@@ -1,8 +1,8 @@
-//! What of the index a restore wants: which stores, how much that is, and what becomes of links
-//! into stores that are not wanted.
+//! Surveys what a restore wants of the index: which stores, how much that is, and what becomes of
+//! links into unwanted stores.
 //!
-//! Packs also hold objects of libraries that were deleted for good since. They stay away; but where
-//! a wanted object is a link to one of them, that one's bytes become the wanted object.
+//! Packs also hold objects of libraries that were deleted for good since. These are not restored.
+//! But if a wanted object is a link to one, the bytes of that object become the wanted object.
 
 use std::collections::{HashMap, HashSet};
 
@@ -17,7 +17,7 @@ use crate::repository::segment::Line;
 pub struct Wanted(HashSet<LibraryId>);
 
 impl Wanted {
-    /// Stores of libraries, of their origins, and those without a row that were copied.
+    /// The stores of libraries, of their origins, and stores without a row that were copied.
     pub fn of(manifest: &Manifest) -> Self {
         let origins = manifest.libraries.iter().filter_map(|library| library.origin.as_ref());
         let copied = manifest
@@ -40,29 +40,29 @@ impl Wanted {
     }
 }
 
-/// What the lines of an index come to.
+/// What the lines of an index add up to.
 #[derive(Debug, Default)]
 pub struct Survey {
     wanted: Wanted,
     /// What objects take in the target.
     pub needs: Needs,
-    /// Members with bytes that were bad in the source: left out.
+    /// Members whose bytes were bad in the source. They are left out.
     pub salvaged: u64,
-    /// Links that lead into stores that are not wanted: by target, the first wanted link.
+    /// Wanted links into unwanted stores: for each target the first such link.
     moved: HashMap<Object, Object>,
-    /// Links that lie in stores that are not wanted.
+    /// Links in unwanted stores, with their targets.
     aliases: HashMap<Object, Object>,
-    /// Folders that will be made.
+    /// Folders that will be made, and how many objects each gets.
     folders: HashMap<(Store, Kind), u64>,
 }
 
 impl Survey {
-    /// Begins with nothing.
+    /// Begins without lines.
     pub fn new(wanted: Wanted) -> Self {
         Self { wanted, ..Self::default() }
     }
 
-    /// Takes a line into account.
+    /// Counts a line.
     pub fn take(&mut self, line: &Line) {
         let Contents { members, .. } = &line.contents;
         for member in members {
@@ -93,7 +93,7 @@ impl Survey {
         }
     }
 
-    /// After the last line: follows links from unwanted store to unwanted store. Returns whether
+    /// Follows links from unwanted store to unwanted store, after the last line. Returns whether
     /// [`Self::take_moved`] is still needed for every line.
     pub fn resolve(&mut self) -> bool {
         let moved = std::mem::take(&mut self.moved);
@@ -123,7 +123,7 @@ impl Survey {
     /// Where chains of links in unwanted stores lead.
     fn end_of(&self, object: Object) -> Object {
         let mut end = object;
-        // A chain that is longer than there are links turns in a circle.
+        // A chain that is longer than there are links goes in a circle.
         for _ in 0..=self.aliases.len() {
             match self.aliases.get(&end) {
                 Some(next) if !self.wanted.has(end.store) => end = *next,
@@ -133,7 +133,7 @@ impl Survey {
         object
     }
 
-    /// As what a member with bytes is restored, if at all.
+    /// The object as which a member with bytes is restored, if at all.
     pub fn destination(&self, object: &Object) -> Option<Object> {
         if self.wanted.has(object.store) { Some(*object) } else { self.moved.get(object).copied() }
     }

@@ -1,5 +1,6 @@
-//! The folder that a restore fills: empty at first, or left by an unfinished restore of the same
-//! snapshot, or a standby. While the restore goes on it holds `RESTORE-UNFINISHED.txt`, which is removed last.
+//! The folder that a restore fills. At first it is absent, empty, a standby, or left by an
+//! unfinished restore of the same snapshot. During the restore it holds `RESTORE-UNFINISHED.txt`,
+//! which is removed last.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -26,17 +27,17 @@ pub enum State {
     Absent,
     /// A folder without content.
     Empty {
-        /// Whom it belongs to.
+        /// Its owner: user and group.
         owner: (u32, u32),
     },
     /// A folder with an unfinished restore of the same snapshot.
     Unfinished {
-        /// Whom it belongs to.
+        /// Its owner: user and group.
         owner: (u32, u32),
     },
     /// A standby that a restore of this repository completed.
     Standby {
-        /// Whom it belongs to.
+        /// Its owner: user and group.
         owner: (u32, u32),
     },
 }
@@ -53,7 +54,8 @@ impl State {
     }
 }
 
-/// Looks at the target's path; refuses what a restore must not touch. Returns also what an unfinished restore says of itself.
+/// Looks at the target's path, and refuses what a restore must not touch. Also returns what the
+/// mark of an unfinished restore says.
 pub fn look(
     repository: &Repository,
     snapshot: &Snapshot,
@@ -73,7 +75,8 @@ pub fn look(
         None if is_standby && options.standby => Ok((State::Standby { owner }, None)),
         None if is_standby => Err(Error::IsStandby { path: path.to_owned() }),
         None => Err(Error::NotEmpty { path: path.to_owned() }),
-        // What goes on with it has to know that: else commits of one snapshot come beside databases of another.
+        // A restore that goes on in a standby has to know that it is one. Otherwise commits of one
+        // snapshot come beside databases of another.
         Some(_) if is_standby && !options.standby => {
             Err(Error::IsStandby { path: path.to_owned() })
         }
@@ -89,7 +92,7 @@ pub fn look(
     }
 }
 
-/// Absent, empty, or a folder with content, which is called unfinished here.
+/// Tells absent, empty, and a folder with content, which is called unfinished here.
 fn look_at_path(path: &Path) -> Result<State, Error> {
     let failed = |source| Error::Write { path: path.to_owned(), source };
     let metadata = match fs::metadata(path) {
@@ -118,8 +121,8 @@ pub fn is_standby(path: &Path, repository: &Repository) -> Result<bool, Error> {
     Ok(mark.is_some_and(|mark| mark.is_of(repository)))
 }
 
-/// Refuses to go on with another part of the snapshot: the mark would be removed, and what the first restore had not done
-/// yet (its commits wait beside) would never come.
+/// Refuses to go on with another part of the snapshot. The end of that restore would remove the
+/// mark, and what the first restore had not done yet (its commits wait beside) would never come.
 fn must_be_as_begun(mark: &Mark, options: &Options) -> Result<(), Error> {
     if mark.scope != options.scope {
         return Err(Error::OtherScope { path: options.target.clone(), began: mark.scope });
@@ -134,8 +137,9 @@ fn not_a_folder(path: &Path) -> Error {
     Error::NotAFolder { path: path.to_owned() }
 }
 
-/// A fresh file system has a folder of its own at its top. A restore that was killed at its very
-/// beginning leaves the unfinished file without its name.
+/// Whether a folder counts as empty. A new file system has a folder `lost+found` at its top. A
+/// restore that was killed at its very beginning leaves the unfinished file under its temporary
+/// name.
 fn is_empty(path: &Path) -> io::Result<bool> {
     let left = format!("{TEMPORARY}{UNFINISHED}");
     for entry in fs::read_dir(path)? {
@@ -147,7 +151,7 @@ fn is_empty(path: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Refuses a folder in which Seafile runs, as far as its files of process numbers tell.
+/// Refuses a folder in which Seafile runs, as far as its pid files tell.
 pub fn refuse_running(path: &Path) -> Result<(), Error> {
     // A folder that is not there, or cannot be listed, tells nothing.
     let entries = fs::read_dir(path.join("pids")).into_iter().flatten();
@@ -165,8 +169,8 @@ pub fn refuse_running(path: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Snapshots of which a standby may hold ordinary files: the one that it was completed to, and those at which that
-/// broke off.
+/// Snapshots of which a standby may hold ordinary files: the one to which it was completed, and
+/// those at which a restore broke off.
 pub fn earlier(path: &Path, mark: Option<&Mark>) -> Result<Vec<SnapshotId>, Error> {
     let completed = Mark::read(path, STANDBY)?;
     let marks = completed.iter().chain(mark);
@@ -176,8 +180,8 @@ pub fn earlier(path: &Path, mark: Option<&Mark>) -> Result<Vec<SnapshotId>, Erro
     Ok(snapshots)
 }
 
-/// Whom everything shall belong to; `None`: who restores. An existing folder of root says nothing:
-/// Seafile's server does not run as root.
+/// The owner that everything gets; `None`: the user who restores. An existing folder of root says
+/// nothing: Seafile's server does not run as root.
 pub fn owner(
     wanted: Option<Owner>,
     state: State,
@@ -210,7 +214,8 @@ struct Lock(File);
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Closing is not enough while a process that was just started still has a copy.
+        // To close the file is not enough while a process that was just started still has a copy of
+        // it.
         let _ = rustix::fs::flock(&self.0, FlockOperation::Unlock);
     }
 }
@@ -225,7 +230,8 @@ pub struct Target {
 }
 
 impl Target {
-    /// Makes or opens the folder and puts the unfinished file into it, which says what this restore does.
+    /// Makes or opens the folder and puts the unfinished file into it, which says what this restore
+    /// does.
     pub fn prepare(
         state: State,
         seen: Option<&Mark>,
@@ -259,7 +265,7 @@ impl Target {
         Ok(target)
     }
 
-    /// Opens a folder whose unfinished file was seen to say this.
+    /// Opens a folder whose unfinished file said what is in `seen`.
     pub fn open(path: &Path, owner: Option<Owner>, seen: &Mark) -> Result<Self, Error> {
         let folders = Folders::open(path, owner)
             .map_err(|source| Error::Write { path: path.to_owned(), source })?;
@@ -284,8 +290,9 @@ impl Target {
         Ok(Self { path: path.to_owned(), folders, lock: Lock(unfinished) })
     }
 
-    /// Says that all is in place but commits, which wait for databases to be loaded into a server. What was loaded for
-    /// another restore does not count any more.
+    /// Writes into the unfinished file that everything is in place except commits, which wait for
+    /// databases to be loaded into a server. Databases that were loaded for another restore do not
+    /// count any more.
     pub fn wait_for_databases(
         &self,
         seen: Option<&Mark>,
@@ -309,7 +316,7 @@ impl Target {
         &self.folders
     }
 
-    /// An error about something inside.
+    /// Makes an error about a path inside.
     pub fn failed(&self, inside: &str) -> impl FnOnce(io::Error) -> Error {
         let path = self.path.join(inside);
         move |source| Error::Write { path, source }
@@ -341,8 +348,9 @@ impl Target {
         put_text(&self.folders, name, text).map_err(self.failed(name))
     }
 
-    /// Says that the folder is a standby: from the beginning, so that one which breaks off can go on with a later
-    /// snapshot; and at the end, which snapshot it was completed to.
+    /// Writes the file that says that the folder is a standby. It is written at the beginning, so
+    /// that a standby that breaks off can go on with a later snapshot. At the end it is written
+    /// with the snapshot to which the standby was completed.
     pub fn write_standby(
         &self,
         repository: &RepositoryId,
@@ -373,7 +381,7 @@ pub(super) fn put_text(folders: &Folders, name: &str, text: &str) -> io::Result<
     new_text(folders, name, text).and_then(NewFile::finish)
 }
 
-/// The same in a folder below, and durable under its name.
+/// Puts a private text file into a folder below, durable under its name.
 pub(super) fn put_text_in(
     folders: &Folders,
     folder: &str,

@@ -1,6 +1,7 @@
-//! A restore that has everything in place but commits, which wait where Seafile does not find them. Databases are loaded
-//! into a server in that time: a client that asks a server whose heads are older than the commits beside it would be set
-//! back (docs/design.md, "Commits that no pointer leads to").
+//! A restore that has everything in place except commits, which wait where Seafile does not find
+//! them. Databases are loaded into a server in that time. If commits were in place beside a server
+//! with older heads, a client that asks that server would be set back (docs/design.md, "Commits
+//! that no pointer leads to").
 
 use std::path::Path;
 
@@ -13,14 +14,15 @@ use crate::repository::configuration::RepositoryId;
 use crate::repository::names::SnapshotId;
 use crate::repository::{Repository, Snapshot};
 
-/// Dropped, it leaves the target unfinished; [`waiting`] takes it up again.
+/// A restore whose commits wait. If it is dropped, the target stays unfinished, and [`waiting`]
+/// takes it up again.
 #[must_use = "the commits are not in their places yet"]
 #[derive(Debug)]
 pub struct Waiting {
     target: Target,
-    /// Something was there before, or on a server: databases of another state.
+    /// Databases of another state may have been in the target before, or on a server.
     has_older: bool,
-    /// The target is a standby: of which repository, and completed to which snapshot.
+    /// For a standby: its repository, and the snapshot to which it is completed.
     standby: Option<(RepositoryId, SnapshotId)>,
 }
 
@@ -35,7 +37,8 @@ impl Waiting {
 
     /// Gives commits their places. Returns once everything is on disk and the restore is finished.
     pub fn finish(self, progress: &dyn Fn(&str)) -> Result<(), Error> {
-        // After a power cut there must be no commit beside databases that came back as they were before.
+        // A power cut may bring back the databases as they were before. No commit may be beside
+        // them then.
         if self.has_older {
             self.target.sync()?;
         }
@@ -49,7 +52,8 @@ impl Waiting {
     }
 }
 
-/// Takes up a restore whose databases were not all loaded into a server. `None`: nothing waits for that in this folder.
+/// Takes up a restore whose databases were not all loaded into a server. `None`: no commits wait
+/// for that in this folder.
 pub fn waiting(
     folder: &Path,
     repository: &Repository,

@@ -19,7 +19,7 @@ use crate::repository::segment::Line;
 /// Permissions of objects, as Seafile's server makes them.
 pub const OBJECT_MODE: u32 = 0o600;
 
-/// A worker.
+/// A worker that writes objects.
 pub struct Writer<'a> {
     job: Job<'a>,
     places: ObjectPlaces<'a>,
@@ -27,7 +27,7 @@ pub struct Writer<'a> {
     pub done: Done,
 }
 
-/// A member to write, and as which object.
+/// A member to write, and the object as which it is written.
 type Wanted<'t> = (Object, &'t Member);
 
 impl<'a> Writer<'a> {
@@ -36,7 +36,7 @@ impl<'a> Writer<'a> {
         Self { job, places: ObjectPlaces::new(job.target.folders()), done: Done::default() }
     }
 
-    /// Writes what is wanted of a pack. A pack that is lost is no error.
+    /// Writes the wanted members of a pack. A lost pack is no error.
     pub fn pack(&mut self, task: &Task) -> Result<(), Error> {
         let wanted = self.missing(task)?;
         if wanted.is_empty() {
@@ -54,7 +54,8 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Writes what can be had of a bad pack. What cannot is missing in the end, and counted then.
+    /// Writes the wanted members that are still good in a bad pack. The others are missing in the
+    /// end, and are counted then.
     fn remains(&mut self, task: &Task, wanted: &[Wanted<'_>]) -> Result<(), Error> {
         let (repository, line) = (self.job.index.repository(), task.line());
         let remains = match Remains::fetch(repository, line.kind, &line.pack, line.size) {
@@ -68,7 +69,7 @@ impl<'a> Writer<'a> {
                 continue;
             };
             let left = remains.frame(frame);
-            // Nothing but the frame's checksum speaks for a block with a random id.
+            // Only the frame's checksum speaks for a block with a random id.
             let random_block_ids = self.job.random_block_ids && left.is_whole;
             let mut sorted = chunk.to_vec();
             sorted.sort_unstable_by_key(|(object, _)| *object);
@@ -147,7 +148,7 @@ impl<'a> Writer<'a> {
                     continue;
                 }
             };
-            // Objects of one folder after each other: it is opened once.
+            // Objects of one folder are written one after the other, so that it is opened once.
             let mut sorted = chunk.to_vec();
             sorted.sort_unstable_by_key(|(object, _)| *object);
             for (object, member) in sorted {
@@ -179,7 +180,7 @@ impl<'a> Writer<'a> {
     fn write(&mut self, object: &Object, bytes: &[u8]) -> io::Result<()> {
         let (folder, name) = self.places.make(object)?;
         let folders = self.job.target.folders();
-        // What is there already was stored later.
+        // An object that is there already was stored later, and stays.
         if folders.put_object(folder, &name, OBJECT_MODE, bytes)? {
             self.done.written.add(object.kind, bytes.len() as u64);
         }
@@ -187,7 +188,7 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// A frame's bytes, decompressed, from those of the pack.
+/// Reads a frame from a pack's bytes, and decompresses it.
 fn frame(line: &Line, number: u32, bytes: &[u8]) -> Result<Vec<u8>, pack::Error> {
     let outside = pack::Error::Malformed("a frame outside of the pack");
     let Some(frame) = line.contents.frames.get(number as usize) else {
@@ -201,7 +202,7 @@ fn frame(line: &Line, number: u32, bytes: &[u8]) -> Result<Vec<u8>, pack::Error>
     }
 }
 
-/// Whether a file is an object, whole; gives it to the right owner if it is, removes it if not.
+/// Whether a file is the whole object. If so, it gets the right owner; otherwise it is removed.
 pub fn is_whole(
     folders: &Folders,
     folder: BorrowedFd<'_>,
@@ -212,7 +213,7 @@ pub fn is_whole(
     let Some(stat) = folders::stat(folder, name)? else {
         return Ok(false);
     };
-    // A commit's length may be that of a later place in the index.
+    // A commit's length may differ: its bytes may come from a later place in the index.
     let is_len =
         object.kind == Kind::Commit || len.is_none_or(|len| u64::try_from(stat.st_size) == Ok(len));
     if is_len && let Ok(mut file) = folders::open_file(folder, name) {
@@ -229,8 +230,8 @@ pub fn is_whole(
     Ok(false)
 }
 
-/// Whether a file is there and as long as it should be. A commit's bytes may be those of another place in the index, so it
-/// is read.
+/// Whether a file is there and as long as it should be. `false` for a commit, so that it is read:
+/// its bytes may come from another place in the index.
 fn has_length(folder: BorrowedFd<'_>, name: &str, object: &Object, len: u64) -> io::Result<bool> {
     let stat = folders::stat(folder, name)?;
     Ok(object.kind != Kind::Commit

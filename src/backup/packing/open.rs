@@ -1,4 +1,5 @@
-//! A pack that is being built: what is stored elsewhere already becomes a link.
+//! A pack that is being built. If another store holds the same content already, the object becomes
+//! a link to it.
 
 use crossbeam_channel::Sender;
 
@@ -13,7 +14,7 @@ pub(super) struct Open<'a> {
     kind: PackKind,
     packs: &'a Sender<(PackKind, Pack)>,
     builder: PackBuilder,
-    /// Objects in the source behind the builder's members.
+    /// Bytes in the source of the builder's members.
     bytes: u64,
 }
 
@@ -38,7 +39,8 @@ impl<'a> Open<'a> {
             None => self.builder.add(name, bytes),
         };
         match added {
-            // Two libraries of an odd database may lead to one object: it is there, verified.
+            // In an odd database two libraries may lead to one object: it is in the pack already,
+            // verified.
             Err(pack::Error::Duplicate(_)) => return Ok(()),
             added => added?,
         }
@@ -49,11 +51,13 @@ impl<'a> Open<'a> {
         Ok(())
     }
 
-    /// Another store that holds the same content, in this pack or in one that is stored. Both were
-    /// verified against the id; of a random block id that cannot be said.
+    /// Another store that holds the same content, in this pack or in a stored one. Both objects
+    /// were verified against the id. A random block id proves nothing, so such a block has no link
+    /// target.
     fn link_target(&self, object: &Object) -> Result<Option<Store>> {
         if object.kind == Kind::Commit {
-            // Equal ids do not mean equal bytes: an id covers neither parents nor library.
+            // Commits with equal ids may have different bytes: an id covers neither parents nor
+            // library.
             return Ok(None);
         }
         if self.shared.random_block_ids && object.kind == Kind::Block {
@@ -73,7 +77,7 @@ impl<'a> Open<'a> {
         totals.objects += builder.members() as u64;
         totals.object_bytes += std::mem::take(&mut self.bytes);
         drop(totals);
-        // The other end is gone only after a failure, which is recorded.
+        // The receiver is gone only after a failure, and that is recorded.
         let _ = self.packs.send((self.kind, builder.finish()?));
         Ok(())
     }

@@ -1,4 +1,5 @@
-//! The folder for what must not stay where Seafile finds it, and may be the last copy: it is moved, never deleted.
+//! The folder for things that must not stay where Seafile finds them. They may be the last copy, so
+//! they are moved and never deleted.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -9,10 +10,11 @@ use rustix::io::Errno;
 
 use super::super::folders::{self, Folders};
 
-/// Its name in the target. Files have the path in it that they had in the installation.
+/// The folder's name in the target. Inside it, files have the path that they had in the
+/// installation.
 pub const ASIDE: &str = "seawall-set-aside";
 
-/// So much of each of two files is compared at a time.
+/// How many bytes of each file are compared at a time.
 const PIECE_BYTES: u64 = 64 << 10;
 
 /// Moves a file of the target aside; `false` if there is none.
@@ -24,8 +26,8 @@ pub fn set_aside_file(folders: &Folders, path: &str) -> io::Result<bool> {
     }
 }
 
-/// Moves a file to its path in the folder. Another file of that name stays: the new one gets a number, unless both have
-/// the same bytes.
+/// Moves a file to its path in the set-aside folder. If another file has that name, it stays, and
+/// the new one gets a number. If both have the same bytes, the new one is removed instead.
 pub(super) fn move_aside(
     folders: &Folders,
     from @ (folder, name): (BorrowedFd<'_>, &str),
@@ -46,7 +48,8 @@ pub(super) fn move_aside(
     Ok(true)
 }
 
-/// Moves whatever has a name to its path in the folder, or, where something is there already, beside it with a number.
+/// Moves a file or folder to its path in the set-aside folder. If something is there already, the
+/// moved one gets a number.
 pub(super) fn move_whole_aside(
     folders: &Folders,
     from: (BorrowedFd<'_>, &str),
@@ -62,7 +65,7 @@ pub(super) fn move_whole_aside(
 enum FreeName {
     /// In this folder, under a name that nothing has.
     New(OwnedFd, String),
-    /// Its like is there already.
+    /// A file with the same bytes is there already.
     SameIsThere,
 }
 
@@ -86,8 +89,8 @@ fn free_name(
     Ok(FreeName::New(to, name))
 }
 
-/// Whether two names are those of regular files with the same bytes. Anything else equals nothing. Databases are set
-/// aside too, so no more than two buffers are in memory.
+/// Whether two names are regular files with the same bytes. Anything else equals nothing. Databases
+/// are set aside too, so memory holds only two buffers.
 fn have_same_bytes(one: (BorrowedFd<'_>, &str), other: (BorrowedFd<'_>, &str)) -> io::Result<bool> {
     let (Some(mut one), Some(mut other)) = (regular_file(one)?, regular_file(other)?) else {
         return Ok(false);
@@ -126,7 +129,8 @@ fn rename(
 ) -> io::Result<()> {
     match rustix::fs::renameat_with(folder, name, to, new_name, RenameFlags::NOREPLACE) {
         Ok(()) => return Ok(()),
-        // Some file systems cannot refuse to replace. Nobody else works here.
+        // Some file systems cannot refuse to replace. Nobody else works here, so a plain rename
+        // will do.
         Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
             return Ok(rustix::fs::renameat(folder, name, to, new_name)?);
         }
@@ -148,7 +152,7 @@ mod tests {
 
     use super::*;
 
-    /// Set aside twice: once it stays, else the second gets a number.
+    /// A file that is set aside twice is there once; one with other bytes gets a number.
     #[test]
     fn files_are_the_same_only_to_the_last_byte() {
         let folder = tempfile::tempdir().unwrap();
@@ -170,7 +174,7 @@ mod tests {
         assert!(read("large.3") == bytes[1..] && !aside.join("large.4").exists());
     }
 
-    /// Nothing is read of what is no file, and nothing of it is lost.
+    /// Things that are not regular files are not read, and none is lost.
     #[test]
     fn what_is_no_file_equals_nothing() {
         let folder = tempfile::tempdir().unwrap();

@@ -1,20 +1,21 @@
-//! What a snapshot's databases point to, as far as it decides which commits may be there.
+//! The commits to which a snapshot's databases point. They decide which commits may be in the
+//! target.
 
 use std::collections::{HashMap, HashSet};
 
 use crate::object::{LibraryId, ObjectId};
 use crate::repository::manifest::Manifest;
 
-/// The pointers of one library's commits.
+/// The commits of one library to which something points.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Heads {
-    /// Where its branches stand.
+    /// The heads of its branches.
     pub branches: Vec<ObjectId>,
     /// Commits at which virtual libraries were last merged with it.
     pub bases: Vec<ObjectId>,
     /// When the newest head was made, if a head could be read.
     pub time: Option<i64>,
-    /// No row says where its data is, so the backup took all commits that it found.
+    /// No row names a head, so the backup took all commits that it found.
     pub is_listed: bool,
 }
 
@@ -25,7 +26,8 @@ impl Heads {
     }
 }
 
-/// Those of all libraries. A store that is not among them has no commit that anything points to.
+/// Collects the heads of all libraries. If a store is not among them, nothing points to its
+/// commits.
 pub fn of(manifest: &Manifest) -> HashMap<LibraryId, Heads> {
     let mut all: HashMap<LibraryId, Heads> = HashMap::new();
     for library in &manifest.libraries {

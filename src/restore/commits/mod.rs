@@ -1,9 +1,10 @@
-//! Commits come last, and only those that a pointer of the snapshot leads to.
+//! Puts commits in place: last of all, and only those that a pointer of the snapshot leads to.
 //!
-//! A sync client whose newest commit is on the server, and is not behind the server's head, is set back to the head: its
-//! user's newer files go, without a word (docs/design.md, "Commits that no pointer leads to"). So a restore first
-//! writes commits into a folder beside (`staging`), moves away what nothing leads to (`settle`, `aside`), puts
-//! the databases in place, and only then gives each library all of its commits by one rename.
+//! If a sync client's newest commit is on the server, and the server's head is an older one, the
+//! client is set back to the head. Its user's newer files are lost without a word (docs/design.md,
+//! "Commits that no pointer leads to"). So a restore first writes commits into a folder beside
+//! (`staging`). It moves away commits that nothing leads to (`settle`, `aside`), and puts the
+//! databases in place. Only then it gives each library all of its commits by one rename.
 
 mod aside;
 mod heads;

@@ -1,8 +1,9 @@
 //! Decides which commits stay, and moves the others aside, before the databases are put in place.
 //!
-//! A commit stays if a pointer of the snapshot leads to it. Where that cannot be told (no row names a head, or the head or
-//! a commit of its history is lost), those commits stay that the snapshot holds, that are not newer than
-//! what is known of the head, and that do not descend from it: they are history, and no client is set back by them.
+//! A commit stays if a pointer of the snapshot leads to it. That cannot be told if no row names a
+//! head, or if the head or a commit of its history is lost. Then a commit stays if the snapshot
+//! holds it, it is not newer than what is known of the head, and it does not descend from the head.
+//! Such commits are history, and no client is set back by them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io::{self, Read as _};
@@ -23,7 +24,7 @@ use crate::seafile::check::{self, Content};
 use crate::seafile::commit::MAX_COMMIT_BYTES;
 use crate::walk::{Ancestry, CommitNode, Reachable};
 
-/// What came of it.
+/// How many commits were moved aside, and how many stay without proof.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settled {
     /// How many commits of each store were moved aside.
@@ -32,7 +33,7 @@ pub struct Settled {
     pub unproved: BTreeMap<Store, u64>,
 }
 
-/// Looks at the commits of every store in the target.
+/// Decides for every store in the target which commits stay.
 pub fn settle(job: Job<'_>, manifest: &Manifest) -> Result<Settled, Error> {
     let mut settler = Settler {
         job,
@@ -52,7 +53,7 @@ struct Settler<'a> {
     heads: HashMap<LibraryId, Heads>,
     /// The commits of the store that all libraries share.
     shared: Ancestry,
-    /// Those of them that a library leads to.
+    /// Commits in the shared store that a library leads to.
     shared_kept: HashSet<ObjectId>,
     settled: Settled,
 }
@@ -61,7 +62,7 @@ struct Settler<'a> {
 #[derive(Default)]
 struct Commits {
     ancestry: Ancestry,
-    /// Files with a commit's name that are none.
+    /// Files that have a commit's name but are no commit.
     bad: Vec<ObjectId>,
 }
 
@@ -96,7 +97,8 @@ impl Settler<'_> {
         Ok(())
     }
 
-    /// Keeps what the library's pointers lead to; `false` if that cannot be told, and nothing was moved.
+    /// Keeps the commits that the library's pointers lead to. `false`: that cannot be told, and
+    /// nothing was moved.
     fn library(&mut self, library: LibraryId) -> Result<bool, Error> {
         let store = Store::Library(library);
         let commits = self.read(store)?;
@@ -113,7 +115,7 @@ impl Settler<'_> {
 
     fn reachable(&mut self, own: &Ancestry, heads: &Heads) -> Reachable {
         let mut reachable = own.reachable(heads.all(), &self.shared);
-        // That a base commit is lost says nothing of what is behind a head.
+        // A lost base commit says nothing about what is behind a head.
         let is_base = |id: &ObjectId| heads.bases.contains(id) && !heads.branches.contains(id);
         reachable.gaps.retain(|(id, child)| child.is_some() || !is_base(id));
         let shared = reachable.commits.iter();
@@ -122,7 +124,8 @@ impl Settler<'_> {
         reachable
     }
 
-    /// Libraries all of whose commits are in the shared store; and whether it is in doubt.
+    /// Follows the pointers of libraries whose commits are all in the shared store. Adds that store
+    /// to `doubtful` if anything is in doubt.
     fn without_a_store(&mut self, stores: &BTreeSet<Store>, doubtful: &mut BTreeSet<Store>) {
         if self.shared.is_empty() {
             return;
@@ -168,7 +171,7 @@ impl Settler<'_> {
         let likely = likely(&commits.ancestry, &reachable, &heads, |id| {
             packed.contains(&Object::new(store, Kind::Commit, id))
         });
-        // What is behind these was brought by an earlier snapshot.
+        // Commits behind these came with an earlier snapshot, and stay too.
         let behind = commits.ancestry.reachable(likely, &self.shared);
         let added = behind.commits.iter();
         let added = added.filter(|id| commits.ancestry.get(id).is_some() && !kept.contains(*id));
@@ -199,7 +202,7 @@ impl Settler<'_> {
         self.keep(Store::Shared, commits, &kept)
     }
 
-    /// Moves aside what is not to stay in a store.
+    /// Moves the commits of a store aside, except those in `kept`.
     fn keep(
         &mut self,
         store: Store,
@@ -248,8 +251,9 @@ impl Settler<'_> {
     }
 }
 
-/// Commits that are behind a gap as far as can be told: not newer than what the gap is behind, and not made upon what a
-/// pointer leads to. Of a library of which no row names a head, all.
+/// Commits that probably lie behind a gap in the history. They are not newer than the commit at the
+/// gap, or than the head if the head is lost. They do not descend from a commit that a pointer
+/// leads to. If no row names the library's head, all its commits are likely.
 fn likely(
     own: &Ancestry,
     reachable: &Reachable,
@@ -269,7 +273,7 @@ fn likely(
         .collect()
 }
 
-/// Every file of a store's folder that has a commit's name.
+/// Reads every file in a store's folder that has a commit's name.
 fn read_commits(folder: &OwnedFd, store: Store, commits: &mut Commits) -> io::Result<()> {
     for first in names_in(folder)? {
         if first.len() != 2 || !folders::is_folder(folder.as_fd(), &first)? {
@@ -291,7 +295,7 @@ fn read_commits(folder: &OwnedFd, store: Store, commits: &mut Commits) -> io::Re
     Ok(())
 }
 
-/// A commit; `None` for anything else.
+/// Reads a commit. `None`: the file is something else.
 fn read_commit(folder: &OwnedFd, name: &str, object: &Object) -> io::Result<Option<CommitNode>> {
     let Some(file) = regular_file((folder.as_fd(), name))? else {
         return Ok(None);
@@ -304,8 +308,9 @@ fn read_commit(folder: &OwnedFd, name: &str, object: &Object) -> io::Result<Opti
     })
 }
 
-/// A store that waits and is in place too, since somebody made it anew after a restore broke off, becomes one that waits.
-/// What lies in it besides commits is moved aside with its folder.
+/// Merges a store that is in place into the same store that waits. Both exist if somebody made the
+/// store anew after a restore broke off. Anything in it besides commits is moved aside with its
+/// folder.
 fn merge(folders: &Folders, store: Store) -> io::Result<()> {
     let (staged, live) = (staged_store(store), live_store(store));
     let (above, name) = folders::split(&live);
@@ -332,7 +337,7 @@ fn merge(folders: &Folders, store: Store) -> io::Result<()> {
     }
 }
 
-/// The same for one folder of a store.
+/// Merges one folder of a store, named by the first two digits of an id.
 fn merge_folder(folders: &Folders, (staged, live): (&str, &str), first: &str) -> io::Result<()> {
     let path = format!("{live}/{first}");
     let Some(from) = folders.find(&path)? else {

@@ -1,9 +1,10 @@
-//! The folder in which commits wait until the databases are in place: one folder for each store, which has all commits
-//! that the store will have. Seafile does not know it.
+//! The folder in which commits wait until the databases are in place. It has a folder for each
+//! store, with all commits that the store will have. Seafile does not know it.
 //!
-//! A store of a standby that gets new commits is moved here whole, by one rename, before the first of them is written. So
-//! at each moment a store's own folder has either the commits that belong to the databases that are there, or none. Without
-//! its head Seafile serves no library, and clients keep their files.
+//! If a store of a standby gets new commits, it is moved here whole, by one rename, before the
+//! first of them is written. So at each moment the store's own folder has either the commits that
+//! belong to the databases in place, or none. Seafile does not serve a library without its head,
+//! and clients keep their files.
 
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -17,9 +18,9 @@ use super::aside::move_whole_aside;
 use crate::object::{Kind, Object, Store};
 use crate::seafile::folders::ObjectFolders;
 
-/// Beside the folder of commits, so that a rename leads from one to the other.
+/// It is beside the folder of commits, so that a rename can move a store from one to the other.
 const STAGED: &str = "seafile-data/storage/seawall-commits";
-/// The folder of the stores of libraries.
+/// The folder of the libraries' commits, with a folder for each library.
 pub(super) const COMMITS: &str = "seafile-data/storage/commits";
 /// The store of Seafile 1 and 2, which all libraries shared.
 const SHARED: &str = "seafile-data/commits";
@@ -44,7 +45,8 @@ pub fn staged_path(object: &Object) -> String {
     format!("{}/{first}/{rest}", staged_store(object.store))
 }
 
-/// Moves a store that is in place to where commits wait, unless it waits there already. A file of that name is no store.
+/// Moves a store from its place to where commits wait, unless it waits there already. A file with a
+/// store's name is no store, and stays.
 pub fn take_out(folders: &Folders, store: Store) -> io::Result<()> {
     let staged = folders.enter(STAGED)?;
     let name = store.to_string();
@@ -66,8 +68,8 @@ pub fn take_out(folders: &Folders, store: Store) -> io::Result<()> {
     }
 }
 
-/// Gives every store that waits its place. What else has the name of one there, a file or a folder that is not empty, is
-/// moved aside. Returns how many there were.
+/// Moves every waiting store to its place. If a file or a folder that is not empty has that name,
+/// it is moved aside. Returns how many stores there were.
 pub fn place(folders: &Folders) -> io::Result<u64> {
     let Some(staged) = folders.find(STAGED)? else {
         return Ok(0);
@@ -92,7 +94,7 @@ pub fn place(folders: &Folders) -> io::Result<u64> {
     Ok(placed)
 }
 
-/// The target's objects, commits that wait among them.
+/// The target's folders of objects, including commits that wait.
 pub fn object_folders(target: &Path, folders: &Folders) -> io::Result<ObjectFolders> {
     const CLASS: &str = "seawall: commits that wait";
     let mut objects = ObjectFolders::new(&target.join("seafile-data"));
@@ -113,7 +115,7 @@ pub fn object_folders(target: &Path, folders: &Folders) -> io::Result<ObjectFold
     Ok(objects)
 }
 
-/// Every store that has a folder in one of the two places.
+/// Every store that has a folder where commits wait or where Seafile finds them.
 pub(super) fn stores(folders: &Folders) -> io::Result<std::collections::BTreeSet<Store>> {
     let mut stores = std::collections::BTreeSet::new();
     for path in [STAGED, COMMITS] {
@@ -143,7 +145,7 @@ fn stores_in(folder: &OwnedFd) -> io::Result<Vec<Store>> {
     Ok(stores)
 }
 
-/// Names in a folder that are text; objects and stores have no others.
+/// The names in a folder that are valid UTF-8. Objects and stores have no other names.
 pub(super) fn names_in(folder: &OwnedFd) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in Dir::read_from(folder)? {
