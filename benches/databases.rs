@@ -16,7 +16,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use seawall::database::mysql::{Address, Server, Snapshot, Tls, load};
+use seawall::database::mysql::{MySqlAddress, MySqlServer, MySqlSnapshot, MySqlTls, load};
 use seawall_test_servers::mariadb::MariaDb;
 
 /// Measured in turn, so many times each; the best counts.
@@ -36,11 +36,11 @@ fn main() {
          INSERT INTO FileHistory SELECT seq, 'edit', CONCAT('user', seq % 97, '@example.com'), '2026-01-01' + INTERVAL seq SECOND, UUID(), SHA1(seq), SHA1(seq + 1),
            UUID(), CONCAT('/folder ', seq % 1000, '/file ', seq, '.docx'), MD5(seq), seq * 17, '' FROM seq_1_to_{rows};"
     ));
-    let account = Server {
-        address: Address::Socket(server.socket.clone()),
+    let account = MySqlServer {
+        address: MySqlAddress::Socket(server.socket.clone()),
         user: "root".to_owned(),
         password: None,
-        tls: Tls::Off,
+        tls: MySqlTls::Off,
     };
     let folder = tempfile::tempdir().unwrap();
     let (ours, stock) = (folder.path().join("ours.sql.zst"), folder.path().join("stock.sql"));
@@ -81,7 +81,7 @@ fn keep(best: &mut Duration, work: impl FnOnce()) {
     *best = (*best).min(started.elapsed());
 }
 
-fn dump(server: &Server, to: &Path) {
+fn dump(server: &MySqlServer, to: &Path) {
     let (sender, pieces) = std::sync::mpsc::sync_channel::<Vec<u8>>(8);
     let file = BufWriter::new(File::create(to).unwrap());
     std::thread::scope(|scope| {
@@ -92,7 +92,7 @@ fn dump(server: &Server, to: &Path) {
             }
             out.finish().unwrap().flush().unwrap();
         });
-        let snapshot = Snapshot::begin(server, &["seahub"]).unwrap();
+        let snapshot = MySqlSnapshot::begin(server, &["seahub"]).unwrap();
         snapshot.dump("seahub", &mut Sender(sender)).unwrap();
     });
 }

@@ -5,8 +5,8 @@
 //! it: they join what a repository stores with what Seafile means by it.
 
 use crate::object::{Kind, Object, Sha256};
-use crate::repository::pack::{Member, Place};
-use crate::seafile::check::{self, Fault};
+use crate::repository::pack::{Member, MemberPlace};
+use crate::seafile::check::{self, ObjectFault};
 
 /// The result of a check that found nothing wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,8 +23,8 @@ pub enum Proof {
 pub fn prove(member: &Member, bytes: &[u8], random_block_ids: bool) -> Result<Proof, String> {
     let object = &member.name.object;
     let recorded = match member.place {
-        Place::Data { sha256, .. } => sha256,
-        Place::Link { .. } => None,
+        MemberPlace::Data { sha256, .. } => sha256,
+        MemberPlace::Link { .. } => None,
     };
     // A commit's id does not cover all its bytes, so the index also has their SHA-256.
     if recorded.is_some_and(|sha256| Sha256::of(bytes) != sha256) {
@@ -40,7 +40,7 @@ pub fn prove(member: &Member, bytes: &[u8], random_block_ids: bool) -> Result<Pr
 pub fn prove_id(object: &Object, bytes: &[u8], random_block_ids: bool) -> Result<Proof, String> {
     match check::check(object, bytes) {
         Ok(_) => Ok(Proof::Good),
-        Err(Fault::WrongId { .. })
+        Err(ObjectFault::WrongId { .. })
             if object.kind == Kind::Block && random_block_ids && !bytes.is_empty() =>
         {
             Ok(Proof::Unverifiable)
@@ -59,7 +59,7 @@ mod tests {
         let store = Store::Library(LibraryId::new([1; 16]));
         Member {
             name: MemberName::good(Object::new(store, kind, ObjectId::new(id))),
-            place: Place::Data { frame: 0, offset: 512, len: 3, sha256 },
+            place: MemberPlace::Data { frame: 0, offset: 512, len: 3, sha256 },
         }
     }
 

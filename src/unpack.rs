@@ -25,8 +25,8 @@ use std::path::{Path, PathBuf};
 
 use attributes::{Attributes, dress, dress_link};
 use error::{failed, read_failed, refused, write_failed};
-use folders::Folders;
-use members::{Member, MemberKind};
+use folders::UnpackFolders;
+use members::{MemberKind, TarMember};
 
 pub use error::{Error, Refusal};
 
@@ -40,12 +40,12 @@ pub struct UnpackOptions {
     /// do this. Without either, everything belongs to the user who restores.
     pub keep_owner: bool,
     /// Bounds on what a tar may ask for.
-    pub limits: Limits,
+    pub limits: TarLimits,
 }
 
 /// Bounds on what a tar may ask for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limits {
+pub struct TarLimits {
     /// Longest name and longest target of a link, in bytes.
     pub path_bytes: usize,
     /// The most members in all tars of an [`Unpacker`] together.
@@ -54,7 +54,7 @@ pub struct Limits {
     pub bytes: u64,
 }
 
-impl Default for Limits {
+impl Default for TarLimits {
     fn default() -> Self {
         Self { path_bytes: 4096, members: 10_000_000, bytes: u64::MAX }
     }
@@ -92,7 +92,7 @@ pub fn unpack(tar: impl Read, target: &Path, options: &UnpackOptions) -> Result<
 /// Reads one tar to its end as [`unpack`] would, and writes nothing. Returns the number of members.
 ///
 /// Does not see faults between members: two members with one name, or a folder that is also a file.
-pub fn inspect(tar: impl Read, limits: &Limits) -> Result<u64, Error> {
+pub fn inspect(tar: impl Read, limits: &TarLimits) -> Result<u64, Error> {
     let mut members = 0;
     let mut bytes: u64 = 0;
     members::read(tar, limits, &mut 0, |member, content| {
@@ -122,7 +122,7 @@ pub fn inspect(tar: impl Read, limits: &Limits) -> Result<u64, Error> {
 #[derive(Debug)]
 pub struct Unpacker {
     options: UnpackOptions,
-    folders: Folders,
+    folders: UnpackFolders,
     /// Listed folders, whose attributes are set at the end.
     listed: BTreeMap<PathBuf, Attributes>,
     links: BTreeMap<PathBuf, (PathBuf, Attributes)>,
@@ -135,7 +135,7 @@ impl Unpacker {
     /// Opens the target folder, or makes it. Follows links on the way to it, but none inside.
     pub fn new(target: &Path, options: &UnpackOptions) -> Result<Self, Error> {
         let folders = std::fs::create_dir_all(target)
-            .and_then(|()| Folders::open(target))
+            .and_then(|()| UnpackFolders::open(target))
             .map_err(|source| Error::Target { path: target.to_path_buf(), source })?;
         Ok(Self {
             options: options.clone(),
@@ -181,8 +181,8 @@ impl Unpacker {
         Ok(self.unpacked)
     }
 
-    fn member(&mut self, member: Member, content: &mut dyn Read) -> Result<(), Error> {
-        let Member { path, kind, mut attributes } = member;
+    fn member(&mut self, member: TarMember, content: &mut dyn Read) -> Result<(), Error> {
+        let TarMember { path, kind, mut attributes } = member;
         if attributes.mode & 0o6000 != 0 && !matches!(kind, MemberKind::Link { .. }) {
             attributes.mode &= !0o6000;
             self.unpacked.dropped_bits.push(path.clone());

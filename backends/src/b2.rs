@@ -20,16 +20,17 @@ use serde_json::json;
 use sha1::{Digest as _, Sha1};
 
 use crate::destination::{Remote, invalid};
-use crate::http::Client;
+use crate::http::WebClient;
 use crate::key::check_prefix;
 use crate::runtime::block_on;
 use crate::{
-    Backend, Entry, Error, ErrorKind, Finding, Key, Options, Properties, Result, Weight, Writes,
+    Backend, Entry, Error, ErrorKind, Key, Options, Properties, Result, SettingFinding, Weight,
+    Writes,
 };
 
-use self::account::{Account, Upload};
-use self::answers::{Page, Stored};
-use self::listing::Pages;
+use self::account::{B2Account, Upload};
+use self::answers::{B2Version, Page};
+use self::listing::B2Pages;
 
 mod account;
 mod answers;
@@ -47,7 +48,7 @@ const ENCODED: &AsciiSet =
 
 /// A destination that is a bucket, or a prefix in one.
 pub struct B2Backend {
-    account: Account,
+    account: B2Account,
     bucket: String,
     bucket_id: String,
     /// Empty, or with a slash at its end.
@@ -75,7 +76,7 @@ impl B2Backend {
         let prefix = remote.prefix()?.join("/");
         let connections = options.connections.unwrap_or(CONNECTIONS);
         let backend = Self {
-            account: Account::new(login, options, Client::new(options, connections)?)?,
+            account: B2Account::new(login, options, WebClient::new(options, connections)?)?,
             bucket: remote.host.clone(),
             bucket_id: bucket_id.clone(),
             prefix: if prefix.is_empty() { prefix } else { prefix + "/" },
@@ -171,7 +172,7 @@ impl B2Backend {
     }
 
     /// What a listing shows as an entry; None for what is no key of ours.
-    fn entry(&self, stored: &Stored) -> Option<Entry> {
+    fn entry(&self, stored: &B2Version) -> Option<Entry> {
         let below = stored.file_name.strip_prefix(&self.prefix)?;
         (stored.action == "upload").then_some(())?;
         Some(Entry {
@@ -241,7 +242,7 @@ impl Backend for B2Backend {
     /// Lazily, page by page.
     fn list<'a>(&'a self, prefix: &str) -> Box<dyn Iterator<Item = Result<Entry>> + 'a> {
         match check_prefix(prefix) {
-            Ok(()) => Box::new(Pages::new(self, prefix)),
+            Ok(()) => Box::new(B2Pages::new(self, prefix)),
             Err(error) => Box::new(std::iter::once(Err(error))),
         }
     }
@@ -254,15 +255,15 @@ impl Backend for B2Backend {
         Properties { writes: Writes::Weak, connections: self.connections }
     }
 
-    fn examine(&self) -> Vec<Finding> {
+    fn examine(&self) -> Vec<SettingFinding> {
         vec![
-            Finding {
+            SettingFinding {
                 about: "overwriting",
                 weight: Weight::Note,
                 text: "B2 overwrites: of two hosts that write one name at one moment both may succeed".to_owned(),
                 next: Some("let one host write to it; what is backed up has names of its own and stays safe".to_owned()),
             },
-            Finding {
+            SettingFinding {
                 about: "versions",
                 weight: Weight::Note,
                 text: "B2 hides what is deleted and goes on charging for it".to_owned(),

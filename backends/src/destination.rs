@@ -22,7 +22,7 @@ const MAX_LEN: usize = 8 * 1024;
 
 /// Where a repository is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Destination {
+pub enum ParsedUrl {
     /// A folder of this machine.
     Folder(PathBuf),
     /// A place on another machine.
@@ -143,7 +143,7 @@ impl Remote {
     }
 }
 
-impl Destination {
+impl ParsedUrl {
     /// Reads what a user typed.
     ///
     /// Errors: `Invalid`.
@@ -303,21 +303,21 @@ mod tests {
     use super::*;
 
     fn folder(text: &str) -> PathBuf {
-        match Destination::parse(text).unwrap() {
-            Destination::Folder(path) => path,
-            Destination::Remote(_) => panic!("{text} is a folder"),
+        match ParsedUrl::parse(text).unwrap() {
+            ParsedUrl::Folder(path) => path,
+            ParsedUrl::Remote(_) => panic!("{text} is a folder"),
         }
     }
 
     fn remote(text: &str) -> Remote {
-        match Destination::parse(text).unwrap() {
-            Destination::Remote(remote) => remote,
-            Destination::Folder(_) => panic!("{text} is no folder"),
+        match ParsedUrl::parse(text).unwrap() {
+            ParsedUrl::Remote(remote) => remote,
+            ParsedUrl::Folder(_) => panic!("{text} is no folder"),
         }
     }
 
     fn refused(text: &str) -> String {
-        let error = Destination::parse(text).unwrap_err();
+        let error = ParsedUrl::parse(text).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid, "{text}");
         let text = error.source().unwrap().to_string();
         assert!(!text.contains("secret"), "{text}");
@@ -452,7 +452,7 @@ mod tests {
         #[test]
         fn arbitrary_text_never_panics(text in "[a-z0-9:/?#@%&=~.\\[\\]-]{0,60}") {
             for scheme in ["", "sftp://", "s3://", "webdav://"] {
-                let _ = Destination::parse(&format!("{scheme}{text}"));
+                let _ = ParsedUrl::parse(&format!("{scheme}{text}"));
             }
         }
 

@@ -7,7 +7,8 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::{
-    Backend, Entry, Error, ErrorKind, Finding, Key, Operation, Properties, Result, Verb, operation,
+    Backend, Entry, Error, ErrorKind, Key, Operation, Properties, Result, SettingFinding, Verb,
+    operation,
 };
 
 /// What happens instead of an ordinary call.
@@ -26,13 +27,13 @@ pub enum Fault {
 /// Which calls fail, and how. A fault for a call's number goes before the rules. The first rule
 /// that matches decides.
 #[derive(Debug, Clone, Default)]
-pub struct Plan {
+pub struct FaultPlan {
     numbered: BTreeMap<u64, Fault>,
     rules: Vec<(Verb, String, Fault)>,
     flips: Vec<(Key, u64)>,
 }
 
-impl Plan {
+impl FaultPlan {
     /// Nothing goes wrong.
     pub fn new() -> Self {
         Self::default()
@@ -84,14 +85,14 @@ impl Plan {
 #[derive(Debug)]
 pub struct FaultyBackend<B> {
     inner: B,
-    plan: Plan,
+    plan: FaultPlan,
     count: AtomicU64,
     is_dead: AtomicBool,
 }
 
 impl<B: Backend> FaultyBackend<B> {
     /// Applies a plan to the calls of `inner`.
-    pub fn new(inner: B, plan: Plan) -> Self {
+    pub fn new(inner: B, plan: FaultPlan) -> Self {
         Self { inner, plan, count: AtomicU64::new(0), is_dead: AtomicBool::new(false) }
     }
 
@@ -205,7 +206,7 @@ impl<B: Backend> Backend for FaultyBackend<B> {
         self.inner.weaknesses()
     }
 
-    fn examine(&self) -> Vec<Finding> {
+    fn examine(&self) -> Vec<SettingFinding> {
         self.inner.examine()
     }
 }
@@ -227,7 +228,7 @@ mod tests {
     }
 
     /// Puts a, b, c and d; the kinds of the errors.
-    fn put_four(plan: Plan) -> (Vec<String>, Vec<Option<ErrorKind>>, bool) {
+    fn put_four(plan: FaultPlan) -> (Vec<String>, Vec<Option<ErrorKind>>, bool) {
         let memory = MemoryBackend::new();
         let backend = FaultyBackend::new(memory.clone(), plan);
         let put = |text| {
@@ -242,11 +243,13 @@ mod tests {
 
     #[test]
     fn a_call_fails_before_or_after_its_effect() {
-        let (stored, kinds, is_dead) = put_four(Plan::new().at(1, Fault::FailBefore(TRANSIENT)));
+        let (stored, kinds, is_dead) =
+            put_four(FaultPlan::new().at(1, Fault::FailBefore(TRANSIENT)));
         assert_eq!(stored, ["a", "c", "d"]);
         assert_eq!(kinds, [None, Some(TRANSIENT), None, None]);
         assert!(!is_dead);
-        let (stored, kinds, is_dead) = put_four(Plan::new().at(1, Fault::FailAfter(TRANSIENT)));
+        let (stored, kinds, is_dead) =
+            put_four(FaultPlan::new().at(1, Fault::FailAfter(TRANSIENT)));
         assert_eq!(stored, ["a", "b", "c", "d"]);
         assert_eq!(kinds, [None, Some(TRANSIENT), None, None]);
         assert!(!is_dead);
@@ -255,11 +258,11 @@ mod tests {
     #[test]
     fn the_dead_do_nothing_more() {
         let other = Some(ErrorKind::Other);
-        let (stored, kinds, is_dead) = put_four(Plan::new().at(1, Fault::DieBefore));
+        let (stored, kinds, is_dead) = put_four(FaultPlan::new().at(1, Fault::DieBefore));
         assert_eq!(stored, ["a"]);
         assert_eq!(kinds, [None, other, other, other]);
         assert!(is_dead);
-        let (stored, kinds, is_dead) = put_four(Plan::new().at(1, Fault::DieAfter));
+        let (stored, kinds, is_dead) = put_four(FaultPlan::new().at(1, Fault::DieAfter));
         assert_eq!(stored, ["a", "b"]);
         assert_eq!(kinds, [None, other, other, other]);
         assert!(is_dead);
@@ -269,7 +272,7 @@ mod tests {
     fn the_dead_do_not_read_or_delete_either() {
         let memory = MemoryBackend::new();
         memory.put_new(&key("a"), b"x").unwrap();
-        let backend = FaultyBackend::new(memory.clone(), Plan::new().at(0, Fault::DieBefore));
+        let backend = FaultyBackend::new(memory.clone(), FaultPlan::new().at(0, Fault::DieBefore));
         backend.delete(&key("a")).unwrap_err();
         backend.delete(&key("a")).unwrap_err();
         backend.get(&key("a"), None).unwrap_err();
@@ -284,7 +287,7 @@ mod tests {
     fn rules_are_for_a_verb_and_a_prefix() {
         let memory = MemoryBackend::new();
         let full = Fault::FailBefore(ErrorKind::NoSpace);
-        let plan = Plan::new()
+        let plan = FaultPlan::new()
             .always(Verb::Put, "data/blocks", full)
             .always(Verb::Put, "data", Fault::FailAfter(TRANSIENT))
             .at(3, Fault::FailBefore(ErrorKind::Other));
@@ -305,7 +308,7 @@ mod tests {
         for text in ["a", "b", "c", "d"] {
             memory.put_new(&key(text), b"").unwrap();
         }
-        let plan = Plan::new().always(Verb::List, "", Fault::FailAfter(TRANSIENT));
+        let plan = FaultPlan::new().always(Verb::List, "", Fault::FailAfter(TRANSIENT));
         let backend = FaultyBackend::new(memory, plan);
         let items: Vec<_> = backend.list("").collect();
         assert_eq!(items.len(), 3);
@@ -319,7 +322,7 @@ mod tests {
         for text in ["a", "b"] {
             memory.put_new(&key(text), b"0000").unwrap();
         }
-        let plan = Plan::new().flip(&key("a"), 2).flip(&key("a"), 9);
+        let plan = FaultPlan::new().flip(&key("a"), 2).flip(&key("a"), 9);
         let backend = FaultyBackend::new(memory.clone(), plan);
         let get = |text, range| backend.get(&key(text), range).unwrap();
         assert_eq!(get("a", None), b"0010");

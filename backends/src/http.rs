@@ -26,10 +26,10 @@ use crate::destination::invalid;
 use crate::limit::Pace;
 use crate::{Error, ErrorKind, Options, Result};
 
-use self::trouble::What;
+use self::trouble::HttpTroubleKind;
 #[cfg(feature = "s3")]
 pub(crate) use self::trouble::innermost;
-pub(crate) use self::trouble::{Trouble, find};
+pub(crate) use self::trouble::{HttpTrouble, find};
 
 #[cfg(test)]
 mod tests;
@@ -54,7 +54,7 @@ const MAX_ROOM: u64 = 64 << 20;
 
 /// Makes requests; clones share everything.
 #[derive(Debug, Clone)]
-pub(crate) struct Client {
+pub(crate) struct WebClient {
     inner: reqwest::Client,
     requests: Arc<Semaphore>,
     upload: Pace,
@@ -62,7 +62,7 @@ pub(crate) struct Client {
     stalled_after: Duration,
 }
 
-impl Client {
+impl WebClient {
     /// At most so many requests at a time.
     ///
     /// Errors: `Invalid` (the file of certificates), `Other`.
@@ -92,7 +92,10 @@ impl Client {
 
     /// Sends a request and reads its answer. The body of an error answer may be cut off: its status
     /// says what matters.
-    pub(crate) async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Trouble> {
+    pub(crate) async fn send(
+        &self,
+        request: Request<Bytes>,
+    ) -> Result<Response<Bytes>, HttpTrouble> {
         // The semaphore is never closed, so this never fails.
         let _turn = self.requests.acquire().await;
         // Show the port if the URL names one: the port may be what is wrong.
@@ -105,27 +108,27 @@ impl Client {
             _ => MAX_ANSWER_BYTES,
         };
         let exchange = async { self.gather(self.begin(request).await?, most).await };
-        exchange.await.map_err(|what| Trouble { host, what })
+        exchange.await.map_err(|what| HttpTrouble { host, what })
     }
 
     /// Sends a request until its answer begins.
-    async fn begin(&self, request: Request<Bytes>) -> Result<reqwest::Response, What> {
+    async fn begin(&self, request: Request<Bytes>) -> Result<reqwest::Response, HttpTroubleKind> {
         let progress = Progress::now();
         let request = request.map(|body| {
-            reqwest::Body::wrap(Outgoing {
+            reqwest::Body::wrap(PacedBody {
                 rest: body,
                 pace: self.upload.clone(),
                 pause: None,
                 progress: progress.clone(),
             })
         });
-        let request = reqwest::Request::try_from(request).map_err(What::of)?;
+        let request = reqwest::Request::try_from(request).map_err(HttpTroubleKind::of)?;
         let mut answer = std::pin::pin!(self.inner.execute(request));
         loop {
             match timeout_at(progress.last() + self.stalled_after, &mut answer).await {
-                Ok(answer) => return answer.map_err(What::of),
+                Ok(answer) => return answer.map_err(HttpTroubleKind::of),
                 Err(_) if progress.last().elapsed() < self.stalled_after => {}
-                Err(_) => return Err(What::Stalled(self.stalled_after)),
+                Err(_) => return Err(HttpTroubleKind::Stalled(self.stalled_after)),
             }
         }
     }
@@ -135,7 +138,7 @@ impl Client {
         &self,
         mut answer: reqwest::Response,
         most: u64,
-    ) -> Result<Response<Bytes>, What> {
+    ) -> Result<Response<Bytes>, HttpTroubleKind> {
         let is_failure = !answer.status().is_success();
         let most = if is_failure { MAX_FAILURE_BYTES } else { most };
         let room = answer.content_length().unwrap_or(0).min(MAX_ROOM);
@@ -146,14 +149,14 @@ impl Client {
                 Ok(Ok(None)) => break,
                 Ok(Ok(Some(chunk))) => chunk,
                 _ if is_failure => break,
-                Ok(Err(error)) => return Err(What::of(error)),
-                Err(_) => return Err(What::Stalled(self.stalled_after)),
+                Ok(Err(error)) => return Err(HttpTroubleKind::of(error)),
+                Err(_) => return Err(HttpTroubleKind::Stalled(self.stalled_after)),
             };
             if (body.len() + chunk.len()) as u64 > most {
                 if is_failure {
                     break;
                 }
-                return Err(What::TooLong(most));
+                return Err(HttpTroubleKind::TooLong(most));
             }
             self.download.wait_async(chunk.len() as u64).await;
             body.extend_from_slice(&chunk);
@@ -203,7 +206,7 @@ impl Progress {
 }
 
 /// The body of a request, in pieces of an even pace.
-struct Outgoing {
+struct PacedBody {
     rest: Bytes,
     pace: Pace,
     /// The wait before the next piece, under a bandwidth limit.
@@ -211,7 +214,7 @@ struct Outgoing {
     progress: Progress,
 }
 
-impl Body for Outgoing {
+impl Body for PacedBody {
     type Data = Bytes;
     type Error = io::Error;
 

@@ -56,20 +56,20 @@ mod weak;
 
 #[cfg(feature = "b2")]
 pub use b2::B2Backend;
-pub use destination::{Destination, Remote, Scheme};
+pub use destination::{ParsedUrl, Remote, Scheme};
 pub use error::{Error, ErrorKind, Result};
 pub use exposure::{Exposure, refuse_exposed};
-pub use faulty::{Fault, FaultyBackend, Plan};
+pub use faulty::{Fault, FaultPlan, FaultyBackend};
 pub use key::{InvalidKey, Key};
 pub use limit::LimitedBackend;
 pub use local::LocalBackend;
-pub use memory::{Clock, MemoryBackend};
+pub use memory::{MemoryBackend, MemoryClock};
 pub use open::{create, local_path, open};
 #[cfg(feature = "opendal")]
 pub use opendal::OpendalBackend;
 pub use operation::{Operation, Verb};
 pub use options::{Ask, Options, Ssh, Variable};
-pub use properties::{Finding, Properties, Weight, Writes};
+pub use properties::{Properties, SettingFinding, Weight, Writes};
 pub use put::{Put, put_same};
 pub use record::{Recorded, RecordingBackend};
 pub use retry::{RetryPolicy, RetryingBackend, TellRetry};
@@ -81,7 +81,7 @@ pub use sftp::SftpBackend;
 #[cfg(feature = "sftp")]
 pub mod ssh {
     pub use crate::sftp::config::{BadLine, Proxy, Settings};
-    pub use crate::sftp::known_hosts::{KnownHosts, Place, Verdict};
+    pub use crate::sftp::known_hosts::{KnownHosts, KnownHostsLine, Verdict};
 }
 pub use weak::{LookingBackend, probe};
 
@@ -166,7 +166,7 @@ pub trait Backend: fmt::Debug + Send + Sync {
 
     /// Advice about the destination's own settings, for `doctor`. It makes a few calls and changes
     /// nothing. If a setting cannot be read, a finding says so.
-    fn examine(&self) -> Vec<Finding> {
+    fn examine(&self) -> Vec<SettingFinding> {
         Vec::new()
     }
 }
@@ -208,7 +208,7 @@ impl<B: Backend + ?Sized> Backend for Arc<B> {
         (**self).weaknesses()
     }
 
-    fn examine(&self) -> Vec<Finding> {
+    fn examine(&self) -> Vec<SettingFinding> {
         (**self).examine()
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::{Backend, Entry, Finding, Key, Properties, Result, operation};
+use crate::{Backend, Entry, Key, Properties, Result, SettingFinding, operation};
 
 /// A limit of bytes a second that all clones share. Without a rate nobody waits.
 #[derive(Debug, Clone, Default)]
@@ -123,7 +123,7 @@ impl<B: Backend> Backend for LimitedBackend<B> {
         self.inner.weaknesses()
     }
 
-    fn examine(&self) -> Vec<Finding> {
+    fn examine(&self) -> Vec<SettingFinding> {
         self.inner.examine()
     }
 }

@@ -20,13 +20,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::key::{check_prefix, is_segment};
 use crate::{
-    Backend, Entry, Error, ErrorKind, Finding, Key, Properties, Result, Weight, Writes, range,
+    Backend, Entry, Error, ErrorKind, Key, Properties, Result, SettingFinding, Weight, Writes,
+    range,
 };
 
-use self::folder::{Folder, Holds};
+use self::folder::{Folder, LocalName};
 use self::quirks::NoExclusiveNames;
-use self::temporary::{Publishing, Temporary};
-use self::walk::{Found, Walk};
+use self::temporary::{LocalPublishing, LocalTemporary};
+use self::walk::{LocalFile, LocalWalk};
 
 mod folder;
 mod quirks;
@@ -39,13 +40,13 @@ mod walk;
 pub struct LocalBackend {
     path: PathBuf,
     root: Folder,
-    publishing: Publishing,
+    publishing: LocalPublishing,
     /// Folders whose own name is known to survive a power cut.
     settled: Mutex<HashSet<String>>,
 }
 
 /// An open folder on the way to a key.
-struct Step {
+struct FolderStep {
     path: String,
     folder: Folder,
     made: bool,
@@ -58,7 +59,7 @@ impl LocalBackend {
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         let root = Folder::open_path(&path).map_err(|error| at_path(&path, error))?;
-        Ok(Self { path, root, publishing: Publishing::Rename, settled: Mutex::default() })
+        Ok(Self { path, root, publishing: LocalPublishing::Rename, settled: Mutex::default() })
     }
 
     /// Makes the folder, and those above it, where they are not there, for this user only; then
@@ -72,14 +73,14 @@ impl LocalBackend {
     }
 
     /// The folder of a key, and whether the key is there.
-    fn find(&self, key: &Key) -> io::Result<Option<(Folder, Holds)>> {
+    fn find(&self, key: &Key) -> io::Result<Option<(Folder, LocalName)>> {
         let (path, name) = key.folder_and_name();
         let Some(folder) = self.root.descend(path)? else {
             return Ok(None);
         };
         let holds = folder.holds(name)?;
         match holds {
-            Holds::Other => Err(folder::not_followed(name)),
+            LocalName::Other => Err(folder::not_followed(name)),
             _ => Ok(Some((folder, holds))),
         }
     }
@@ -87,19 +88,19 @@ impl LocalBackend {
     /// The same folder, as if its file system could not rename without replacing.
     #[cfg(test)]
     pub(crate) fn by_links(mut self) -> Self {
-        self.publishing = Publishing::Link;
+        self.publishing = LocalPublishing::Link;
         self
     }
 
     /// Opens or makes every folder from the root to `path`.
-    fn make_folders(&self, path: &str) -> io::Result<(Vec<Step>, Folder)> {
+    fn make_folders(&self, path: &str) -> io::Result<(Vec<FolderStep>, Folder)> {
         let mut steps = Vec::new();
         let mut folder = self.root.clone();
         let mut end = 0;
         for name in folder::segments(path) {
             let (next, made) = folder.open_or_make(name)?;
             end += name.len();
-            steps.push(Step { path: path[..end].to_owned(), folder, made });
+            steps.push(FolderStep { path: path[..end].to_owned(), folder, made });
             end += 1;
             folder = next;
         }
@@ -108,7 +109,7 @@ impl LocalBackend {
 
     /// Makes the names in `folder`, and its own name, survive a power cut. The process that made a
     /// folder may have crashed before it synced that name, so each process syncs it once.
-    fn settle(&self, steps: &[Step], folder: &Folder) -> io::Result<()> {
+    fn settle(&self, steps: &[FolderStep], folder: &Folder) -> io::Result<()> {
         folder.sync()?;
         for step in steps.iter().rev() {
             if step.made || !self.settled().contains(&step.path) {
@@ -127,7 +128,7 @@ impl LocalBackend {
         let (path, name) = key.folder_and_name();
         let (steps, folder) = self.make_folders(path)?;
         let stored = !is_taken(&folder, name)?
-            && Temporary::write(&folder, body)?.publish(name, self.publishing)?;
+            && LocalTemporary::write(&folder, body)?.publish(name, self.publishing)?;
         // Sync even if the name was taken: a caller that finds the same bytes there relies on them,
         // and their writer may have crashed before its own sync.
         self.settle(&steps, &folder)?;
@@ -160,7 +161,7 @@ impl Backend for LocalBackend {
     fn get(&self, key: &Key, range: Option<Range<u64>>) -> Result<Vec<u8>> {
         let (_, name) = key.folder_and_name();
         let about = |error: io::Error| Error::from(error).with_key(key);
-        let Some((folder, Holds::File { .. })) = self.find(key).map_err(about)? else {
+        let Some((folder, LocalName::File { .. })) = self.find(key).map_err(about)? else {
             return Err(Error::new(ErrorKind::NotFound).with_key(key));
         };
         let file = folder.read(name).map_err(about)?;
@@ -170,7 +171,7 @@ impl Backend for LocalBackend {
 
     fn stat(&self, key: &Key) -> Result<Entry> {
         match self.find(key) {
-            Ok(Some((_, Holds::File { len, modified }))) => {
+            Ok(Some((_, LocalName::File { len, modified }))) => {
                 Ok(Entry { key: key.clone(), len, modified })
             }
             Ok(_) => Err(Error::new(ErrorKind::NotFound).with_key(key)),
@@ -184,8 +185,8 @@ impl Backend for LocalBackend {
         if let Err(error) = check_prefix(prefix) {
             return Box::new(std::iter::once(Err(error)));
         }
-        let found = Walk::new(&self.root, prefix, is_segment);
-        Box::new(found.filter_map(|found| found.map(Found::into_entry).transpose()))
+        let found = LocalWalk::new(&self.root, prefix, is_segment);
+        Box::new(found.filter_map(|found| found.map(LocalFile::into_entry).transpose()))
     }
 
     fn delete(&self, key: &Key) -> Result<()> {
@@ -194,7 +195,7 @@ impl Backend for LocalBackend {
             let Some((folder, holds)) = self.find(key)? else {
                 return Ok(());
             };
-            if matches!(holds, Holds::File { .. }) {
+            if matches!(holds, LocalName::File { .. }) {
                 folder.remove(name)?;
             }
             // Sync even if the key was missing: a process that removed it may have crashed before.
@@ -229,7 +230,7 @@ impl Backend for LocalBackend {
 
     /// Tries a sync of the root folder, which changes nothing, and whether a name can be given without replacing: that
     /// leaves nothing, and [`properties`](Self::properties) tells it afterwards.
-    fn examine(&self) -> Vec<Finding> {
+    fn examine(&self) -> Vec<SettingFinding> {
         self.try_exclusive_name();
         let synced = self.root.sync();
         let (weight, text, next) = match synced {
@@ -246,13 +247,13 @@ impl Backend for LocalBackend {
                 (Weight::Bad, text, Some("look at the disk and its cable".to_owned()))
             }
         };
-        vec![Finding { about: "durability", weight, text, next }]
+        vec![SettingFinding { about: "durability", weight, text, next }]
     }
 
     /// Reads the names in every folder. Who writes a temporary file holds a lock on it.
     fn remove_stale_temporaries(&self) -> Result<u64> {
         let mut removed = 0;
-        for found in Walk::new(&self.root, "", temporary::is_name) {
+        for found in LocalWalk::new(&self.root, "", temporary::is_name) {
             let is_removed = match found {
                 Ok(found) => temporary::remove_stale(&found.folder, &found.name),
                 Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(false),
@@ -271,7 +272,7 @@ impl LocalBackend {
             return;
         };
         let publish = || {
-            Temporary::write(&self.root, b"")?.publish(&name, self.publishing)?;
+            LocalTemporary::write(&self.root, b"")?.publish(&name, self.publishing)?;
             self.root.remove(&name)
         };
         let tried: io::Result<()> = publish();
@@ -296,10 +297,10 @@ fn is_about_exclusive_names(error: &io::Error) -> bool {
 /// Whether a file has this name; what a file cannot stand beside is an error.
 fn is_taken(folder: &Folder, name: &str) -> io::Result<bool> {
     match folder.holds(name)? {
-        Holds::Nothing => Ok(false),
-        Holds::File { .. } => Ok(true),
-        Holds::Folder => Err(folder::invalid(format!("{name} is a folder"))),
-        Holds::Other => Err(folder::not_followed(name)),
+        LocalName::Nothing => Ok(false),
+        LocalName::File { .. } => Ok(true),
+        LocalName::Folder => Err(folder::invalid(format!("{name} is a folder"))),
+        LocalName::Other => Err(folder::not_followed(name)),
     }
 }
 

@@ -10,18 +10,18 @@ use crate::key::check_prefix;
 use crate::{Backend, Entry, Error, ErrorKind, Key, Result, operation, range};
 
 /// The storage's own clock.
-pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
+pub type MemoryClock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
 /// A destination in memory. A clone is an independent handle on the same storage, as another
 /// client would have; the storage goes with its last handle.
 #[derive(Clone)]
 pub struct MemoryBackend {
-    stored: Arc<Mutex<BTreeMap<Key, Stored>>>,
-    clock: Clock,
+    stored: Arc<Mutex<BTreeMap<Key, MemoryFile>>>,
+    clock: MemoryClock,
 }
 
 /// What a key holds.
-struct Stored {
+struct MemoryFile {
     body: Arc<[u8]>,
     modified: SystemTime,
 }
@@ -33,17 +33,17 @@ impl MemoryBackend {
     }
 
     /// An empty storage with its own clock.
-    pub fn with_clock(clock: Clock) -> Self {
+    pub fn with_clock(clock: MemoryClock) -> Self {
         Self { stored: Arc::default(), clock }
     }
 
     /// Locks the storage. No call leaves it half changed, so a poisoned lock is safe to use.
-    fn stored(&self) -> MutexGuard<'_, BTreeMap<Key, Stored>> {
+    fn stored(&self) -> MutexGuard<'_, BTreeMap<Key, MemoryFile>> {
         self.stored.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What `read` makes of the thing under `key`.
-    fn read<T>(&self, key: &Key, read: impl FnOnce(&Stored) -> T) -> Result<T> {
+    fn read<T>(&self, key: &Key, read: impl FnOnce(&MemoryFile) -> T) -> Result<T> {
         self.stored()
             .get(key)
             .map(read)
@@ -74,7 +74,7 @@ impl Backend for MemoryBackend {
             return Err(Error::new(ErrorKind::Invalid).with_key(key).with_source(text));
         }
         let modified = (self.clock)();
-        stored.insert(key.clone(), Stored { body, modified });
+        stored.insert(key.clone(), MemoryFile { body, modified });
         Ok(())
     }
 
@@ -106,15 +106,15 @@ impl Backend for MemoryBackend {
 }
 
 /// The thing as a listing shows it.
-fn entry(key: &Key, stored: &Stored) -> Entry {
+fn entry(key: &Key, stored: &MemoryFile) -> Entry {
     Entry { key: key.clone(), len: operation::len(&stored.body), modified: stored.modified }
 }
 
 /// Everything below a prefix: what begins with it and a slash stands together in the map's order.
 fn below<'a>(
-    stored: &'a BTreeMap<Key, Stored>,
+    stored: &'a BTreeMap<Key, MemoryFile>,
     prefix: &str,
-) -> impl Iterator<Item = (&'a Key, &'a Stored)> {
+) -> impl Iterator<Item = (&'a Key, &'a MemoryFile)> {
     let start = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
     stored
         .range::<str, _>((Bound::Included(start.as_str()), Bound::Unbounded))
@@ -122,7 +122,7 @@ fn below<'a>(
 }
 
 /// Why files and folders could not hold `key` beside what is stored.
-fn conflict(stored: &BTreeMap<Key, Stored>, key: &Key) -> Option<String> {
+fn conflict(stored: &BTreeMap<Key, MemoryFile>, key: &Key) -> Option<String> {
     if let Some((inside, _)) = below(stored, key.as_str()).next() {
         return Some(format!("{inside} lies below it"));
     }

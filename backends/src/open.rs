@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 #[allow(unused_imports, reason = "no feature of this crate is on")]
 use crate::destination::Scheme;
-use crate::destination::{Destination, Remote};
+use crate::destination::{ParsedUrl, Remote};
 use crate::limit::LimitedBackend;
 use crate::options::Absent;
 use crate::retry::retry;
@@ -30,15 +30,15 @@ pub fn create(url: &str, options: &Options) -> Result<Arc<dyn Backend>> {
 
 /// The folder of this machine that a URL or a path names, if it names one.
 pub fn local_path(url: &str) -> Option<PathBuf> {
-    match Destination::parse(url) {
-        Ok(Destination::Folder(path)) => Some(path),
+    match ParsedUrl::parse(url) {
+        Ok(ParsedUrl::Folder(path)) => Some(path),
         _ => None,
     }
 }
 
 fn open_or_make(url: &str, options: &Options, absent: Absent) -> Result<Arc<dyn Backend>> {
-    match Destination::parse(url)? {
-        Destination::Folder(path) => {
+    match ParsedUrl::parse(url)? {
+        ParsedUrl::Folder(path) => {
             let folder = match absent {
                 Absent::Refuse => LocalBackend::open(path)?,
                 Absent::Make => LocalBackend::create(path)?,
@@ -51,7 +51,7 @@ fn open_or_make(url: &str, options: &Options, absent: Absent) -> Result<Arc<dyn 
                 Ok(retrying(folder, options))
             }
         }
-        Destination::Remote(remote) => {
+        ParsedUrl::Remote(remote) => {
             retry(options.retry, &*options.tell_retry, || open_remote(&remote, options, absent))
         }
     }

@@ -44,7 +44,7 @@ pub enum Weight {
 
 /// One thing that a destination's own settings say, for a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
+pub struct SettingFinding {
     /// What it is about, in a word or two: `versioning`.
     pub about: &'static str,
     /// How much it matters.

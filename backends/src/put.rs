@@ -44,7 +44,9 @@ pub(crate) fn holds(backend: &(impl Backend + ?Sized), key: &Key, body: &[u8]) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Fault, FaultyBackend, MemoryBackend, Operation, Plan, RecordingBackend, Verb};
+    use crate::{
+        Fault, FaultPlan, FaultyBackend, MemoryBackend, Operation, RecordingBackend, Verb,
+    };
 
     fn key() -> Key {
         Key::parse("a/b").unwrap()
@@ -67,7 +69,7 @@ mod tests {
         memory.put_new(&key(), b"x").unwrap();
         let gone = Fault::FailBefore(ErrorKind::NotFound);
         for verb in [Verb::Stat, Verb::Get] {
-            let plan = Plan::new().always(verb, "", gone);
+            let plan = FaultPlan::new().always(verb, "", gone);
             let backend = FaultyBackend::new(memory.clone(), plan);
             let error = put_same(&backend, &key(), b"x").unwrap_err();
             assert_eq!(error.kind(), ErrorKind::AlreadyExists);
@@ -78,12 +80,12 @@ mod tests {
     fn what_cannot_be_compared_is_not_called_the_same() {
         let memory = MemoryBackend::new();
         memory.put_new(&key(), b"x").unwrap();
-        let plan = Plan::new().flip(&key(), 0);
+        let plan = FaultPlan::new().flip(&key(), 0);
         let flipped = FaultyBackend::new(memory.clone(), plan);
         let error = put_same(&flipped, &key(), b"x").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::AlreadyExists);
         let denied = Fault::FailBefore(ErrorKind::PermissionDenied);
-        let denying = FaultyBackend::new(memory, Plan::new().always(Verb::Get, "a", denied));
+        let denying = FaultyBackend::new(memory, FaultPlan::new().always(Verb::Get, "a", denied));
         let error = put_same(&denying, &key(), b"x").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::PermissionDenied);
     }

@@ -4,7 +4,9 @@ use std::mem;
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::{Backend, Entry, ErrorKind, Finding, Key, Operation, Properties, Result, operation};
+use crate::{
+    Backend, Entry, ErrorKind, Key, Operation, Properties, Result, SettingFinding, operation,
+};
 
 /// A call that has returned. A listing returns when it was read to its end or is dropped.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,7 +113,7 @@ impl<B: Backend> Backend for RecordingBackend<B> {
     }
 
     fn list<'a>(&'a self, prefix: &str) -> Box<dyn Iterator<Item = Result<Entry>> + 'a> {
-        Box::new(Listing {
+        Box::new(RecordedListing {
             started: self.log().tick(),
             backend: self,
             prefix: prefix.to_owned(),
@@ -142,13 +144,13 @@ impl<B: Backend> Backend for RecordingBackend<B> {
         self.inner.weaknesses()
     }
 
-    fn examine(&self) -> Vec<Finding> {
+    fn examine(&self) -> Vec<SettingFinding> {
         self.inner.examine()
     }
 }
 
 /// A listing that is written down when it ends.
-struct Listing<'a, B> {
+struct RecordedListing<'a, B> {
     started: u64,
     backend: &'a RecordingBackend<B>,
     prefix: String,
@@ -157,7 +159,7 @@ struct Listing<'a, B> {
     inner: Box<dyn Iterator<Item = Result<Entry>> + 'a>,
 }
 
-impl<B> Listing<'_, B> {
+impl<B> RecordedListing<'_, B> {
     fn finish(&mut self) {
         if !mem::replace(&mut self.is_finished, true) {
             let operation = Operation::List(mem::take(&mut self.prefix));
@@ -166,7 +168,7 @@ impl<B> Listing<'_, B> {
     }
 }
 
-impl<B> Iterator for Listing<'_, B> {
+impl<B> Iterator for RecordedListing<'_, B> {
     type Item = Result<Entry>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -180,7 +182,7 @@ impl<B> Iterator for Listing<'_, B> {
     }
 }
 
-impl<B> Drop for Listing<'_, B> {
+impl<B> Drop for RecordedListing<'_, B> {
     fn drop(&mut self) {
         self.finish();
     }
@@ -191,7 +193,7 @@ mod tests {
     use std::thread;
 
     use super::*;
-    use crate::{Fault, FaultyBackend, MemoryBackend, Plan};
+    use crate::{Fault, FaultPlan, FaultyBackend, MemoryBackend};
 
     fn key(text: &str) -> Key {
         Key::parse(text).unwrap()
@@ -253,7 +255,7 @@ mod tests {
 
     #[test]
     fn the_first_error_of_a_listing_is_its_outcome() {
-        let plan = Plan::new().at(0, Fault::FailAfter(ErrorKind::NoSpace));
+        let plan = FaultPlan::new().at(0, Fault::FailAfter(ErrorKind::NoSpace));
         let backend = RecordingBackend::new(FaultyBackend::new(MemoryBackend::new(), plan));
         assert_eq!(backend.list("").count(), 1);
         assert_eq!(backend.take()[0].outcome, Err(ErrorKind::NoSpace));

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use backon::{BlockingRetryable, ExponentialBuilder};
 
 use crate::put::holds;
-use crate::{Backend, Entry, Error, ErrorKind, Finding, Key, Properties, Result};
+use crate::{Backend, Entry, Error, ErrorKind, Key, Properties, Result, SettingFinding};
 
 /// How often and how long to retry. The pauses double. Each gets a random extra of up to its own
 /// length, so that many clients do not come back at once.
@@ -199,7 +199,7 @@ impl<B: Backend> Backend for RetryingBackend<B> {
         self.inner.weaknesses()
     }
 
-    fn examine(&self) -> Vec<Finding> {
+    fn examine(&self) -> Vec<SettingFinding> {
         self.inner.examine()
     }
 }
@@ -209,7 +209,7 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
-    use crate::{Fault, FaultyBackend, MemoryBackend, Plan, RecordingBackend, Verb};
+    use crate::{Fault, FaultPlan, FaultyBackend, MemoryBackend, RecordingBackend, Verb};
 
     const FAILS: Fault = Fault::FailBefore(ErrorKind::Transient);
     const LOST: Fault = Fault::FailAfter(ErrorKind::Transient);
@@ -220,13 +220,13 @@ mod tests {
 
     type Planned = RetryingBackend<FaultyBackend<MemoryBackend>>;
 
-    fn planned(memory: &MemoryBackend, plan: Plan) -> Planned {
+    fn planned(memory: &MemoryBackend, plan: FaultPlan) -> Planned {
         let faulty = FaultyBackend::new(memory.clone(), plan);
         RetryingBackend::new(faulty, RetryPolicy::fast())
     }
 
-    fn first_fail(count: u64, fault: Fault) -> Plan {
-        (0..count).fold(Plan::new(), |plan, number| plan.at(number, fault))
+    fn first_fail(count: u64, fault: Fault) -> FaultPlan {
+        (0..count).fold(FaultPlan::new(), |plan, number| plan.at(number, fault))
     }
 
     #[test]
@@ -295,7 +295,7 @@ mod tests {
     fn the_comparison_is_made_again_too() {
         let memory = MemoryBackend::new();
         // Put (lost), put, stat (fails), put, stat, get (fails), put, stat, get.
-        let plan = Plan::new().at(0, LOST).at(2, FAILS).at(5, FAILS);
+        let plan = FaultPlan::new().at(0, LOST).at(2, FAILS).at(5, FAILS);
         let backend = planned(&memory, plan);
         backend.put_new(&key("a"), b"bytes").unwrap();
         assert_eq!(backend.inner.count(), 9);
@@ -317,7 +317,7 @@ mod tests {
     fn equal_bytes_without_a_doubt_are_refused() {
         let memory = MemoryBackend::new();
         memory.put_new(&key("a"), b"same").unwrap();
-        let backend = planned(&memory, Plan::new());
+        let backend = planned(&memory, FaultPlan::new());
         let error = backend.put_new(&key("a"), b"same").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::AlreadyExists);
         assert_eq!(backend.inner.count(), 1);
@@ -362,7 +362,7 @@ mod tests {
 
     #[test]
     fn the_total_time_ends_it() {
-        let plan = Plan::new().always(Verb::Stat, "", FAILS);
+        let plan = FaultPlan::new().always(Verb::Stat, "", FAILS);
         let faulty = FaultyBackend::new(MemoryBackend::new(), plan);
         let policy = RetryPolicy {
             attempts: 1_000_000,

@@ -24,16 +24,16 @@ use object_store::{
 };
 
 use crate::destination::{Remote, invalid};
-use crate::http::Client;
+use crate::http::WebClient;
 use crate::key::check_prefix;
 use crate::operation;
 use crate::options::Options;
 use crate::runtime::{block_on, runtime};
-use crate::{Backend, Entry, Error, ErrorKind, Finding, Key, Properties, Result, Writes};
+use crate::{Backend, Entry, Error, ErrorKind, Key, Properties, Result, SettingFinding, Writes};
 
 use self::credentials::Credentials;
-use self::http::Service;
-use self::place::Place;
+use self::http::S3HttpService;
+use self::place::BucketPlace;
 
 mod answer;
 mod credentials;
@@ -53,9 +53,9 @@ pub struct S3Backend {
     /// Sends neither condition nor checksum.
     plain: AmazonS3,
     weak: Weak,
-    service: Service,
+    service: S3HttpService,
     credentials: Arc<Credentials>,
-    place: Place,
+    place: BucketPlace,
     storage_classes: Vec<(String, String)>,
     connections: NonZeroUsize,
 }
@@ -76,7 +76,7 @@ impl S3Backend {
     pub(crate) fn open(remote: &Remote, options: &Options) -> Result<Self> {
         let connections = options.connections.unwrap_or(CONNECTIONS);
         let given = place::Given::parse(remote, options)?;
-        let service = Service(Client::new(options, connections)?);
+        let service = S3HttpService(WebClient::new(options, connections)?);
         let loaded = block_on(credentials::load(&given, options))?;
         let place = given.complete(loaded.region)?;
         let credentials = Arc::new(loaded.credentials);
@@ -337,7 +337,7 @@ impl Backend for S3Backend {
         is_used.then(text).into_iter().collect()
     }
 
-    fn examine(&self) -> Vec<Finding> {
+    fn examine(&self) -> Vec<SettingFinding> {
         examine::examine(self)
     }
 }

@@ -24,19 +24,19 @@ use crate::key::{check_prefix, is_segment};
 use crate::limit::Pace;
 use crate::options::Absent;
 use crate::{
-    Backend, Entry, Error, ErrorKind, Finding, Key, Options, Properties, Result, Writes, range,
-    runtime, temporary,
+    Backend, Entry, Error, ErrorKind, Key, Options, Properties, Result, SettingFinding, Writes,
+    range, runtime, temporary,
 };
 
-use self::connection::Line;
+use self::connection::SshLine;
 use self::errors::Failed;
-use self::folders::Folders;
-use self::listing::{Found, Listing};
+use self::folders::DurableFolders;
+use self::listing::{SftpFile, SftpListing};
 use self::login::Secrets;
-use self::place::Place;
+use self::place::SftpFolder;
 use self::pool::Pool;
-use self::publish::{Publisher, Publishing};
-use self::session::{Holds, Session};
+use self::publish::{Publisher, SftpPublishing};
+use self::session::{Session, SftpPathKind};
 
 pub mod config;
 mod connection;
@@ -75,14 +75,14 @@ pub struct SftpBackend {
 /// What all calls share.
 struct Server {
     pool: Arc<Pool>,
-    place: Place,
-    folders: Folders,
+    place: SftpFolder,
+    folders: DurableFolders,
     upload: Pace,
     download: Pace,
     /// Whether the server was seen to keep what should be removed.
     keeps: AtomicBool,
     /// How to publish; found out when the first session begins.
-    publishing: OnceLock<Publishing>,
+    publishing: OnceLock<SftpPublishing>,
 }
 
 impl SftpBackend {
@@ -93,9 +93,9 @@ impl SftpBackend {
     /// reached.
     pub(crate) fn open(remote: &Remote, options: &Options, absent: Absent) -> Result<Self> {
         remote.allow(&[])?;
-        let place = Place::of(remote)?;
+        let place = SftpFolder::of(remote)?;
         let hops = route::find(remote, options)?;
-        let line = Line {
+        let line = SshLine {
             hops: hops.into_iter().map(Arc::new).collect(),
             secrets: Secrets::new(options),
             stalled_after: options.stalled_after,
@@ -105,7 +105,7 @@ impl SftpBackend {
         let server = Arc::new(Server {
             pool: Pool::new(line, connections.min(MAX_CONNECTIONS)),
             place,
-            folders: Folders::default(),
+            folders: DurableFolders::default(),
             upload: Pace::new(options.upload_limit),
             download: Pace::new(options.download_limit),
             keeps: AtomicBool::new(false),
@@ -119,8 +119,8 @@ impl SftpBackend {
             Ok(server.publishing(session))
         })?;
         let writes = match publishing {
-            Publishing::Rename => Writes::CreateOnly,
-            Publishing::LinkOrRename => Writes::Unproven,
+            SftpPublishing::Rename => Writes::CreateOnly,
+            SftpPublishing::LinkOrRename => Writes::Unproven,
         };
         let width = NonZeroUsize::new(server.pool.width());
         Ok(Self {
@@ -134,8 +134,8 @@ impl SftpBackend {
     fn beside(&self, folder: &str) -> Self {
         let server = Server {
             pool: Arc::clone(&self.server.pool),
-            place: Place::of_folder(folder),
-            folders: Folders::default(),
+            place: SftpFolder::of_folder(folder),
+            folders: DurableFolders::default(),
             upload: self.server.upload.clone(),
             download: self.server.download.clone(),
             keeps: AtomicBool::new(false),
@@ -146,7 +146,7 @@ impl SftpBackend {
 
     /// The same, as if nothing were known of the server.
     #[cfg(test)]
-    fn published(mut self, publishing: Publishing) -> Self {
+    fn published(mut self, publishing: SftpPublishing) -> Self {
         let server = Arc::get_mut(&mut self.server).expect("nobody else has it yet");
         server.publishing = OnceLock::from(publishing);
         self
@@ -166,8 +166,8 @@ impl Server {
         })?
     }
 
-    fn publishing(&self, session: &Session) -> Publishing {
-        let found = || Publishing::of(&self.pool.software(), session);
+    fn publishing(&self, session: &Session) -> SftpPublishing {
+        let found = || SftpPublishing::of(&self.pool.software(), session);
         *self.publishing.get_or_init(found)
     }
 
@@ -192,7 +192,7 @@ impl Server {
         let about = |failed: Failed| failed.into_error(&path);
         let (looked, opened) = future::join(session.look(&path), session.open(&path)).await;
         let range = match looked.map_err(about) {
-            Ok(Holds::File { len, .. }) => range::within(key, asked, len),
+            Ok(SftpPathKind::File { len, .. }) => range::within(key, asked, len),
             Ok(_) => Err(Error::new(ErrorKind::NotFound)),
             Err(error) => Err(error),
         };
@@ -214,7 +214,7 @@ impl Server {
         let path = self.place.of_key(key);
         let looked = session.look(&path).await;
         match looked.map_err(|failed| failed.into_error(&path))? {
-            Holds::File { len, modified } => Ok(Entry { key: key.clone(), len, modified }),
+            SftpPathKind::File { len, modified } => Ok(Entry { key: key.clone(), len, modified }),
             _ => Err(Error::new(ErrorKind::NotFound)),
         }
     }
@@ -222,14 +222,14 @@ impl Server {
     async fn delete(&self, session: &Session, key: &Key) -> Result<()> {
         let path = self.place.of_key(key);
         let about = |failed: Failed| failed.into_error(&path);
-        if !matches!(session.look(&path).await.map_err(about)?, Holds::File { .. }) {
+        if !matches!(session.look(&path).await.map_err(about)?, SftpPathKind::File { .. }) {
             return Ok(());
         }
         match session.remove(&path).await {
             Ok(_) => {}
             Err(failed) => match session.look(&path).await {
                 // Somebody else was faster.
-                Ok(Holds::Nothing) => {}
+                Ok(SftpPathKind::Nothing) => {}
                 Ok(_) => return Err(about(failed)),
                 Err(unknown) => return Err(about(unknown)),
             },
@@ -270,8 +270,8 @@ impl Backend for SftpBackend {
         if let Err(error) = check_prefix(prefix) {
             return Box::new(std::iter::once(Err(error)));
         }
-        let found = Listing::begin(&self.server, prefix, is_segment);
-        Box::new(found.filter_map(|found| found.map(Found::into_entry).transpose()))
+        let found = SftpListing::begin(&self.server, prefix, is_segment);
+        Box::new(found.filter_map(|found| found.map(SftpFile::into_entry).transpose()))
     }
 
     fn delete(&self, key: &Key) -> Result<()> {
@@ -299,7 +299,7 @@ impl Backend for SftpBackend {
         pool.has_unsynced_folders().then(unsynced).into_iter().collect()
     }
 
-    fn examine(&self) -> Vec<Finding> {
+    fn examine(&self) -> Vec<SettingFinding> {
         let server = &self.server;
         server
             .run(async |session| examine::examine(server, session).await)

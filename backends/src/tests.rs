@@ -4,7 +4,7 @@ use tempfile::TempDir;
 
 use crate::conformance::{CASES, Fresh};
 use crate::{
-    Backend, FaultyBackend, LimitedBackend, LocalBackend, LookingBackend, MemoryBackend, Plan,
+    Backend, FaultPlan, FaultyBackend, LimitedBackend, LocalBackend, LookingBackend, MemoryBackend,
     RecordingBackend, RetryPolicy, RetryingBackend,
 };
 
@@ -37,7 +37,7 @@ fn retrying<B: Backend>(inner: B) -> RetryingBackend<B> {
 }
 
 fn faultless<B: Backend>(inner: B) -> FaultyBackend<B> {
-    FaultyBackend::new(inner, Plan::new())
+    FaultyBackend::new(inner, FaultPlan::new())
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::{Backend, Entry, Error, ErrorKind, Finding, Key, Properties, Result, Writes};
+use crate::{Backend, Entry, Error, ErrorKind, Key, Properties, Result, SettingFinding, Writes};
 
 /// Finds out whether the destination overwrites: puts `key` again with `body`, its stored bytes.
 ///
@@ -76,7 +76,7 @@ impl<B: Backend> Backend for LookingBackend<B> {
         self.inner.weaknesses()
     }
 
-    fn examine(&self) -> Vec<Finding> {
+    fn examine(&self) -> Vec<SettingFinding> {
         self.inner.examine()
     }
 }

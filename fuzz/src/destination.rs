@@ -1,7 +1,7 @@
 //! Names and places of stored things.
 
 use seawall_backends::ssh::{KnownHosts, Settings};
-use seawall_backends::{Destination, ErrorKind, Key};
+use seawall_backends::{ErrorKind, Key, ParsedUrl};
 
 use crate::{pieces, text};
 
@@ -20,7 +20,7 @@ pub fn key(data: &[u8]) {
 /// URLs of destinations: no message tells more of one than its scheme.
 pub fn url(data: &[u8]) {
     let Some(text) = text(data) else { return };
-    if let Err(error) = Destination::parse(text) {
+    if let Err(error) = ParsedUrl::parse(text) {
         assert_eq!(error.kind(), ErrorKind::Invalid);
         if let Some((_, rest)) = text.split_once("://")
             && rest.len() > 40

@@ -14,7 +14,7 @@ use seawall::seafile::config::ini::{self, Ini};
 use seawall::seafile::config::python::PythonSettings;
 use seawall::seafile::config::template::expand;
 use seawall::seafile::discover::{Environment, discover, link_text};
-use seawall::seafile::folders::{Found, ObjectFolders, StoreEntry};
+use seawall::seafile::folders::{ObjectEntry, ObjectFolders, StoreEntry};
 use seawall::seafile::fs::{self as format, FsObject};
 
 use crate::{folder, pieces, put, text};
@@ -115,7 +115,7 @@ pub fn folder_names(data: &[u8]) {
             continue;
         };
         for found in folders.objects(Kind::Block, store) {
-            if let Found::Object(id) = found.expect("a folder") {
+            if let ObjectEntry::Object(id) = found.expect("a folder") {
                 let object = Object::new(store, Kind::Block, id);
                 assert_eq!(folders.path(&object), path);
             }
@@ -159,7 +159,7 @@ impl std::io::Read for Slow<'_> {
 pub fn ini(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let lines = text.lines().count();
-    for reader in [ini::Reader::Glib, ini::Reader::ConfigParser] {
+    for reader in [ini::IniReader::Glib, ini::IniReader::ConfigParser] {
         let ini = Ini::parse(&text, reader);
         assert!(ini.ignored_lines().iter().all(|&line| line <= lines));
         for section in ["database", "fileserver", "storage", "Database", "DATABASE"] {
@@ -179,7 +179,7 @@ pub fn ini(data: &[u8]) {
 /// `.env`.
 pub fn dotenv(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    for reader in dotenv::Reader::ALL {
+    for reader in dotenv::DotenvReader::ALL {
         let outside = |name: &str| (name == "HOME").then(|| "/root".to_owned());
         let dotenv = Dotenv::parse(&text, reader, &outside);
         for (name, _) in dotenv.iter() {

@@ -3,9 +3,9 @@
 use std::io::Read as _;
 
 use seawall::repository::frames::{self, Skippable};
-use seawall::repository::pack::{self, Contents, HeaderCheck, Place};
+use seawall::repository::pack::{self, Contents, HeaderCheck, MemberPlace};
 use seawall::repository::parts::PartReader;
-use seawall::unpack::{Limits, UnpackOptions};
+use seawall::unpack::{TarLimits, UnpackOptions};
 
 use crate::{folder, put};
 
@@ -63,7 +63,7 @@ pub fn pack(data: &[u8]) {
         };
         assert_eq!(plain.len() as u64, frame.plain_len);
         for member in &contents.members {
-            if let Place::Data { frame, len, .. } = member.place
+            if let MemberPlace::Data { frame, len, .. } = member.place
                 && frame == number
             {
                 let found = pack::member_bytes(&plain, member).expect("contents were validated");
@@ -115,7 +115,7 @@ pub fn unpack(data: &[u8]) {
     let canary = folder.path().join("canary/file");
     put(&canary, b"untouched");
     let options = UnpackOptions {
-        limits: Limits { bytes: 1 << 20, members: 100, ..Limits::default() },
+        limits: TarLimits { bytes: 1 << 20, members: 100, ..TarLimits::default() },
         ..UnpackOptions::default()
     };
     let target = folder.path().join("target");

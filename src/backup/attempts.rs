@@ -5,10 +5,10 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::dumps::{self, Dumped};
+use super::dumps::{self, DumpedDatabases};
 use super::heartbeat::Heartbeat;
-use super::objects::{Walked, known_damage};
-use super::{Error, Run, prepare};
+use super::objects::{WalkedGroup, known_damage};
+use super::{BackupRun, Error, prepare};
 use crate::database::{LibraryPointers, Pointers};
 use crate::object::{LibraryId, Store};
 use crate::repository::names::SnapshotId;
@@ -19,16 +19,16 @@ use crate::units::count;
 use crate::walk;
 
 /// The dumps and the walks of one attempt.
-pub(super) struct Attempt {
+pub(super) struct BackupAttempt {
     /// The dumps, and what they point to.
-    pub dumped: Dumped,
+    pub dumped: DumpedDatabases,
     /// What the walk of each group found.
-    pub walked: Vec<Walked>,
+    pub walked: Vec<WalkedGroup>,
 }
 
-impl Run<'_> {
+impl BackupRun<'_> {
     /// Dumps and walks until no library changed during the walk, or no attempts are left.
-    pub(super) fn attempts(&mut self) -> Result<Attempt, Error> {
+    pub(super) fn attempts(&mut self) -> Result<BackupAttempt, Error> {
         let mut attempt = self.attempt(None, &HashSet::new())?;
         for pause in self.options.attempts_after.clone() {
             let raced = self.raced(&attempt)?;
@@ -64,9 +64,9 @@ impl Run<'_> {
     /// changed are walked again.
     fn attempt(
         &mut self,
-        before: Option<Attempt>,
+        before: Option<BackupAttempt>,
         raced: &HashSet<LibraryId>,
-    ) -> Result<Attempt, Error> {
+    ) -> Result<BackupAttempt, Error> {
         self.say("copying the databases");
         let mut dumped = dumps::dump(
             self.context.at,
@@ -104,7 +104,7 @@ impl Run<'_> {
         let (first, totals) = self.objects(&source).walk(&groups)?;
         self.totals.add(totals);
         walked.extend(self.second_look(first, &source)?);
-        Ok(Attempt { dumped, walked })
+        Ok(BackupAttempt { dumped, walked })
     }
 
     /// Voids the marks of libraries for which they no longer hold. Marks hold while the library has
@@ -127,11 +127,11 @@ impl Run<'_> {
     /// checker writes rows before files, and network folders lag.
     fn second_look(
         &mut self,
-        first: Vec<Walked>,
+        first: Vec<WalkedGroup>,
         source: &Arc<ObjectFolders>,
-    ) -> Result<Vec<Walked>, Error> {
+    ) -> Result<Vec<WalkedGroup>, Error> {
         let known = known_damage(self.base());
-        let (again, mut settled): (Vec<Walked>, Vec<Walked>) =
+        let (again, mut settled): (Vec<WalkedGroup>, Vec<WalkedGroup>) =
             first.into_iter().partition(|walked| walked.is_news(&known));
         if again.is_empty() {
             return Ok(settled);
@@ -144,7 +144,7 @@ impl Run<'_> {
             again.len()
         ));
         std::thread::sleep(self.options.second_look);
-        let groups: Vec<_> = again.iter().map(Walked::group).collect();
+        let groups: Vec<_> = again.iter().map(WalkedGroup::group).collect();
         let (walked, totals) = self.objects(source).walk(&groups)?;
         self.totals.add(totals);
         settled.extend(walked);
@@ -152,9 +152,9 @@ impl Run<'_> {
     }
 
     /// Libraries in damaged groups whose pointers have changed since the dump.
-    fn raced(&self, attempt: &Attempt) -> Result<HashSet<LibraryId>, Error> {
+    fn raced(&self, attempt: &BackupAttempt) -> Result<HashSet<LibraryId>, Error> {
         let known = known_damage(self.base());
-        let damaged: Vec<&Walked> =
+        let damaged: Vec<&WalkedGroup> =
             attempt.walked.iter().filter(|walked| walked.is_news(&known)).collect();
         if damaged.is_empty() {
             return Ok(HashSet::new());
@@ -192,10 +192,10 @@ impl Run<'_> {
 /// Splits the work after an earlier attempt. Returns the earlier walks that still hold, the groups
 /// that are left to walk, and the earlier walks that are void.
 fn keep_unchanged<'a>(
-    before: Option<Attempt>,
-    groups: Vec<walk::Group<'a>>,
+    before: Option<BackupAttempt>,
+    groups: Vec<walk::LibraryGroup<'a>>,
     raced: &HashSet<LibraryId>,
-) -> (Vec<Walked>, Vec<walk::Group<'a>>, Vec<Walked>) {
+) -> (Vec<WalkedGroup>, Vec<walk::LibraryGroup<'a>>, Vec<WalkedGroup>) {
     let mut before = before.map(|attempt| attempt.walked).unwrap_or_default();
     let mut kept = Vec::new();
     let mut left = Vec::new();

@@ -6,16 +6,16 @@ use std::collections::HashSet;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::{Error, Run, objects, seal};
+use super::{BackupRun, Error, objects, seal};
 use crate::database::LibraryPointers;
 use crate::object::{Kind, LibraryId};
 use crate::repository::manifest::{self, Audited};
 use crate::seafile::folders::ObjectFolders;
-use crate::walk::{self, Audit, Doubts, Group};
+use crate::walk::{self, Audit, Doubts, LibraryGroup};
 
 /// The share of all libraries that one run looks at. Libraries take turns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Share {
+pub struct AuditShare {
     /// The numerator: 1 in `1/30`.
     pub parts: u32,
     /// The denominator: 30 in `1/30`.
@@ -27,33 +27,33 @@ pub struct Share {
 /// A text that is not a share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a share: give one like 1/30, or 1/30=read to read all blocks of that share")]
-pub struct ParseShareError;
+pub struct ParseAuditShareError;
 
-impl Share {
+impl AuditShare {
     /// Whether the share is everything.
     pub fn is_all(self) -> bool {
         self.parts == self.of
     }
 }
 
-impl FromStr for Share {
-    type Err = ParseShareError;
+impl FromStr for AuditShare {
+    type Err = ParseAuditShareError;
 
-    fn from_str(text: &str) -> Result<Self, ParseShareError> {
+    fn from_str(text: &str) -> Result<Self, ParseAuditShareError> {
         let (share, read) = match text.split_once('=') {
             Some((share, "read")) => (share, true),
-            Some(_) => return Err(ParseShareError),
+            Some(_) => return Err(ParseAuditShareError),
             None => (text, false),
         };
-        let (parts, of) = share.split_once('/').ok_or(ParseShareError)?;
+        let (parts, of) = share.split_once('/').ok_or(ParseAuditShareError)?;
         let number = |text: &str| {
             let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
             let number = is_number.then(|| text.parse::<u32>().ok()).flatten();
-            number.ok_or(ParseShareError)
+            number.ok_or(ParseAuditShareError)
         };
         let (parts, of) = (number(parts)?, number(of)?);
         if parts == 0 || parts > of {
-            return Err(ParseShareError);
+            return Err(ParseAuditShareError);
         }
         Ok(Self { parts, of, read })
     }
@@ -65,7 +65,7 @@ const STORED: u64 = 0;
 
 /// A group of libraries that a run may choose to look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Candidate {
+struct AuditCandidate {
     /// The sequence number of the run that last looked at the whole group; 0: no such run is known.
     last: u64,
     /// The group's index among all groups.
@@ -77,11 +77,11 @@ struct Candidate {
 /// Returns the groups whose turn it is in run `now` of the chain. It takes those that nobody looked
 /// at for the longest time, until their objects make up the share. A group that is larger than the
 /// share rests until all others had their turn.
-fn in_turn(mut candidates: Vec<Candidate>, share: Share, now: u64) -> Vec<usize> {
+fn in_turn(mut candidates: Vec<AuditCandidate>, share: AuditShare, now: u64) -> Vec<usize> {
     let (parts, of) = (u128::from(share.parts), u128::from(share.of));
     let all: u128 = candidates.iter().map(|one| u128::from(one.objects)).sum();
     candidates.sort_unstable();
-    let is_due = |one: &Candidate| {
+    let is_due = |one: &AuditCandidate| {
         let runs = u128::from(now.saturating_sub(one.last));
         // After a chain began again, its numbers start from the beginning: then `last` may be above
         // `now`.
@@ -100,14 +100,14 @@ fn in_turn(mut candidates: Vec<Candidate>, share: Share, now: u64) -> Vec<usize>
     chosen
 }
 
-impl Run<'_> {
+impl BackupRun<'_> {
     /// Marks the groups that this run looks at in the source, and voids their marks in the catalog
     /// so that the walk goes through them. The choice is made once for all attempts.
     pub(super) fn audit<'a>(
         &mut self,
-        mut groups: Vec<Group<'a>>,
+        mut groups: Vec<LibraryGroup<'a>>,
         source: &Arc<ObjectFolders>,
-    ) -> Result<Vec<Group<'a>>, Error> {
+    ) -> Result<Vec<LibraryGroup<'a>>, Error> {
         let audit = match self.options.verify_source {
             Some(share) if share.read => Audit::Read,
             Some(_) => Audit::Look,
@@ -118,7 +118,7 @@ impl Run<'_> {
         // repository.
         if self.source_is_gone()
             && !self.looks_at_all()
-            && !self.options.verify_source.is_some_and(Share::is_all)
+            && !self.options.verify_source.is_some_and(AuditShare::is_all)
         {
             return Ok(groups);
         }
@@ -130,7 +130,7 @@ impl Run<'_> {
             self.audited = Some(self.choose(&groups));
         }
         let audited = self.audited.as_ref();
-        let is_chosen = |group: &Group<'_>| {
+        let is_chosen = |group: &LibraryGroup<'_>| {
             let mut libraries = group.libraries.iter();
             libraries.any(|library| audited.is_some_and(|audited| audited.contains(&library.id)))
         };
@@ -158,7 +158,7 @@ impl Run<'_> {
         self.options.full && !self.looked.was_gone
     }
 
-    fn choose(&self, groups: &[Group<'_>]) -> HashSet<LibraryId> {
+    fn choose(&self, groups: &[LibraryGroup<'_>]) -> HashSet<LibraryId> {
         let Some(share) = self.options.verify_source else {
             return HashSet::new();
         };
@@ -171,14 +171,14 @@ impl Run<'_> {
     }
 
     /// Makes a group a candidate. `None`: the whole group is new, so the walk reads it anyway.
-    fn candidate(&self, position: usize, group: &Group<'_>) -> Option<Candidate> {
+    fn candidate(&self, position: usize, group: &LibraryGroup<'_>) -> Option<AuditCandidate> {
         let libraries = group.libraries.iter();
         let known: Vec<&manifest::Library> =
             libraries.filter_map(|library| self.base()?.library(library.id)).collect();
         let last = known.iter().map(|library| library.audited);
         let last = last.map(|audited| audited.map_or(0, |audited| audited.sequence));
         let objects = known.iter().map(|library| library.counts.objects());
-        Some(Candidate { last: last.min()?, position, objects: objects.sum() })
+        Some(AuditCandidate { last: last.min()?, position, objects: objects.sum() })
     }
 
     /// When a walked library was last looked at as a whole. That is this run, if the library was
@@ -231,15 +231,15 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn share(text: &str) -> Result<Share, ParseShareError> {
+    fn share(text: &str) -> Result<AuditShare, ParseAuditShareError> {
         text.parse()
     }
 
     #[test]
     fn shares() {
-        let all = Share { parts: 1, of: 1, read: false };
+        let all = AuditShare { parts: 1, of: 1, read: false };
         assert_eq!(share("1/1"), Ok(all));
-        assert_eq!(share("1/1=read"), Ok(Share { read: true, ..all }));
+        assert_eq!(share("1/1=read"), Ok(AuditShare { read: true, ..all }));
         assert_eq!(share("2/30").map(|share| (share.parts, share.of)), Ok((2, 30)));
         for bad in [
             "",
@@ -254,7 +254,7 @@ mod tests {
             "1/2/3",
             "1/99999999999",
         ] {
-            assert_eq!(share(bad), Err(ParseShareError), "{bad}");
+            assert_eq!(share(bad), Err(ParseAuditShareError), "{bad}");
         }
     }
 
@@ -267,14 +267,14 @@ mod tests {
             parts in 1u32..4,
             more in 0u32..30,
         ) {
-            let share = Share { parts, of: parts + more, read: false };
+            let share = AuditShare { parts, of: parts + more, read: false };
             let mut last = vec![0; objects.len()];
             let all: u64 = objects.iter().sum();
             let largest = *objects.iter().max().unwrap();
             let rest = u64::from(share.of.div_ceil(share.parts));
             for now in 2..2 + 4 * rest {
                 let candidates = objects.iter().zip(&last).enumerate();
-                let candidates = candidates.map(|(position, (objects, last))| Candidate {
+                let candidates = candidates.map(|(position, (objects, last))| AuditCandidate {
                     last: *last,
                     position,
                     objects: *objects,

@@ -8,16 +8,16 @@
 use std::collections::{BTreeSet, HashSet};
 
 use super::Error;
-use super::dumps::Dumped;
-use super::objects::{Objects, Walked, owner};
-use super::packing::{BlockTrouble, PACK_BYTES, Totals};
+use super::dumps::DumpedDatabases;
+use super::objects::{ObjectBackup, WalkedGroup, owner};
+use super::packing::{ObjectTrouble, PACK_BYTES, PackingTotals};
 use super::sight::{BackupSight, SightError};
-use super::unreferenced::Leftovers;
+use super::unreferenced::CopiedByListing;
 use crate::host::catalog::{Moving, Usage};
 use crate::object::{Kind, Object, Sha256, Store};
 use crate::repository::names::PackKind;
 use crate::seafile::folders::ObjectFolders;
-use crate::walk::{self, Audit, BadObject, Need, Sight as _, Trouble, WalkError};
+use crate::walk::{self, Audit, BadObject, Need, ObjectDamage, Sight as _, WalkError};
 
 /// A pack is emptied if less than one part in this many is needed.
 const NEEDED: u64 = 2;
@@ -37,17 +37,17 @@ pub struct Compacted {
     pub bytes: u64,
     /// Objects that were stored again. That was in vain if another object of the same pack could
     /// not be read.
-    pub totals: Totals,
+    pub totals: PackingTotals,
     /// Why no compaction was tried.
     pub refused: Option<&'static str>,
 }
 
 /// Stores the needed objects of packs again, and retires the packs that are empty now.
 pub fn compact(
-    objects: &Objects<'_>,
-    dumped: &Dumped,
-    walked: &mut [Walked],
-    leftovers: &Leftovers,
+    objects: &ObjectBackup<'_>,
+    dumped: &DumpedDatabases,
+    walked: &mut [WalkedGroup],
+    leftovers: &CopiedByListing,
 ) -> Result<Compacted, Error> {
     let catalog = objects.catalog;
     if let Some(refused) = refusal(dumped, walked, leftovers) {
@@ -69,7 +69,7 @@ pub fn compact(
     }
     let packs: Vec<i64> = victims.iter().copied().collect();
     catalog.begin_moving(&packs)?;
-    let mut totals = Totals::default();
+    let mut totals = PackingTotals::default();
     for links in [false, true] {
         // The target of a link is stored before the link.
         for is_walked in [true, false] {
@@ -93,7 +93,11 @@ pub fn compact(
 }
 
 /// The reason, if any, why unneeded objects cannot be told from needed ones.
-fn refusal(dumped: &Dumped, walked: &[Walked], leftovers: &Leftovers) -> Option<&'static str> {
+fn refusal(
+    dumped: &DumpedDatabases,
+    walked: &[WalkedGroup],
+    leftovers: &CopiedByListing,
+) -> Option<&'static str> {
     let mut databases = dumped.databases.iter();
     if !leftovers.unreadable.is_empty() {
         Some("a store cannot be listed")
@@ -113,9 +117,9 @@ fn refusal(dumped: &Dumped, walked: &[Walked], leftovers: &Leftovers) -> Option<
 /// it. An object that was bad during the walk is reported already. A move does not know who needs
 /// an object: that is found here.
 fn tell(
-    objects: &Objects<'_>,
-    walked: &mut [Walked],
-    troubles: Vec<BlockTrouble>,
+    objects: &ObjectBackup<'_>,
+    walked: &mut [WalkedGroup],
+    troubles: Vec<ObjectTrouble>,
 ) -> Result<(), Error> {
     let bad: HashSet<Object> = troubles.iter().map(|trouble| trouble.object).collect();
     let mut required = HashSet::new();
@@ -132,7 +136,7 @@ fn tell(
         };
         let mut findings = walked.outcome.findings.iter();
         let is_told = findings.any(|finding| finding.object == trouble.object);
-        if trouble.trouble != Trouble::Missing && !is_told {
+        if trouble.trouble != ObjectDamage::Missing && !is_told {
             walked.add(trouble, true);
         }
     }
@@ -140,13 +144,13 @@ fn tell(
 }
 
 /// Stores that have lost a required object. What this object led to looks as if nobody needed it.
-fn stores_with_loss(objects: &Objects<'_>, walked: &[Walked]) -> HashSet<Store> {
+fn stores_with_loss(objects: &ObjectBackup<'_>, walked: &[WalkedGroup]) -> HashSet<Store> {
     let with_loss = walked.iter().filter(|walked| walked.outcome.damage().next().is_some());
     with_loss.flat_map(|walked| walked.stores(objects.source)).collect()
 }
 
 /// Required objects that only the repository has.
-fn rescued(walked: &[Walked]) -> Vec<Object> {
+fn rescued(walked: &[WalkedGroup]) -> Vec<Object> {
     let findings = walked.iter().flat_map(|walked| &walked.outcome.findings);
     let rescued = findings.filter(|finding| finding.rescued && finding.need == Need::Required);
     rescued.map(|finding| finding.object).collect()
@@ -181,11 +185,11 @@ fn without_linked(mut victims: BTreeSet<i64>, links: &[(i64, i64)]) -> BTreeSet<
 /// Stores objects again: either links or objects with bytes, and either those that a walk visited
 /// or those that were listed.
 fn move_objects(
-    objects: &Objects<'_>,
+    objects: &ObjectBackup<'_>,
     links: bool,
     walked: bool,
-) -> Result<(Totals, Vec<BlockTrouble>), Error> {
-    let objects = if walked { Objects { ..*objects } } else { objects.listing() };
+) -> Result<(PackingTotals, Vec<ObjectTrouble>), Error> {
+    let objects = if walked { ObjectBackup { ..*objects } } else { objects.listing() };
     let next = |after| objects.catalog.moving(links, walked, after, AT_ONCE);
     if next(0)?.is_empty() {
         return Ok(Default::default());
@@ -213,7 +217,7 @@ fn move_object(
     source: &ObjectFolders,
     sight: &BackupSight<'_>,
     object: Object,
-) -> Result<Option<BlockTrouble>, WalkError<SightError>> {
+) -> Result<Option<ObjectTrouble>, WalkError<SightError>> {
     if object.kind == Kind::Block {
         let kept = sight.keep_block(object, Need::Required);
         kept.map_err(WalkError::Sight)?;
@@ -225,9 +229,9 @@ fn move_object(
             let stored = stored.and_then(|stored| stored.sha256);
             // The stored bytes of a commit count, and stay where they are.
             if stored.is_some_and(|stored| stored != Sha256::of(&bytes)) {
-                return Ok(Some(BlockTrouble {
+                return Ok(Some(ObjectTrouble {
                     object,
-                    trouble: Trouble::Changed,
+                    trouble: ObjectDamage::Changed,
                     need: Need::Required,
                 }));
             }
@@ -235,7 +239,7 @@ fn move_object(
             Ok(None)
         }
         Err(BadObject { trouble, .. }) => {
-            Ok(Some(BlockTrouble { object, trouble, need: Need::Required }))
+            Ok(Some(ObjectTrouble { object, trouble, need: Need::Required }))
         }
     }
 }

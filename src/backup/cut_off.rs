@@ -4,15 +4,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::objects::{Objects, Walked};
+use super::objects::{ObjectBackup, WalkedGroup};
 use crate::database::LibraryPointers;
 use crate::object::{Kind, LibraryId, Object, Store};
-use crate::repository::manifest::{Damage, Listed, Manifest};
-use crate::walk::{self, Finding, Need, Trouble};
+use crate::repository::manifest::{Damage, ListedObjects, Manifest};
+use crate::walk::{self, Need, ObjectDamage, WalkFinding};
 
 /// The stores of one library that have to be listed, and for which kinds of objects.
 #[derive(Debug, Default)]
-pub struct Wanted {
+pub struct StoresToList {
     /// The kinds, by store.
     pub stores: BTreeMap<Store, BTreeSet<Kind>>,
     /// Whether the base names all of the losses already.
@@ -21,21 +21,21 @@ pub struct Wanted {
 
 /// What a run has to list, and what an earlier run has listed.
 #[derive(Debug, Default)]
-pub struct CutOff {
+pub struct CutOffLibraries {
     /// Libraries that this run has to list.
-    pub wanted: BTreeMap<LibraryId, Wanted>,
+    pub wanted: BTreeMap<LibraryId, StoresToList>,
     /// Libraries that an earlier run listed, and that have lost nothing more since.
-    pub listed: BTreeMap<LibraryId, Listed>,
+    pub listed: BTreeMap<LibraryId, ListedObjects>,
     /// Objects that the walks found bad: they are reported already.
     pub told: HashSet<Object>,
 }
 
-impl CutOff {
+impl CutOffLibraries {
     /// Decides by what the walks found. `again`: list also what an earlier run listed, since the
     /// destination may have lost it.
     pub fn new(
-        objects: &Objects<'_>,
-        walked: &[Walked],
+        objects: &ObjectBackup<'_>,
+        walked: &[WalkedGroup],
         base: Option<&Manifest>,
         again: bool,
     ) -> Self {
@@ -46,7 +46,7 @@ impl CutOff {
             for finding in &walked.outcome.findings {
                 this.told.insert(finding.object);
                 if cuts_off(finding) {
-                    let new = || Wanted { is_known: true, ..Wanted::default() };
+                    let new = || StoresToList { is_known: true, ..StoresToList::default() };
                     let wanted = this.wanted.entry(finding.library).or_insert_with(new);
                     wanted.is_known &= known.contains(&finding.object);
                     wanted.add(objects, &walked.libraries, &finding.object);
@@ -70,20 +70,20 @@ impl CutOff {
 
 /// Whether a finding cuts something off. Collected history does not: what lay behind it was
 /// collected too.
-fn cuts_off(finding: &Finding) -> bool {
+fn cuts_off(finding: &WalkFinding) -> bool {
     let is_lost = match finding.trouble {
-        Trouble::Missing => finding.need == Need::Required,
-        Trouble::Lengths | Trouble::Changed | Trouble::AlteredRoot(_) => false,
-        Trouble::Bad(_) | Trouble::Unreadable(_) => true,
+        ObjectDamage::Missing => finding.need == Need::Required,
+        ObjectDamage::Lengths | ObjectDamage::Changed | ObjectDamage::AlteredRoot(_) => false,
+        ObjectDamage::Bad(_) | ObjectDamage::Unreadable(_) => true,
     };
     is_lost && !finding.rescued && finding.object.kind != Kind::Block
 }
 
-impl Wanted {
+impl StoresToList {
     /// Adds the stores in which a lost object cuts something off. Below an fs object lie other
     /// objects of the same store. Behind a commit lie older commits and their trees. The trees of a
     /// virtual library are in its origin's store.
-    fn add(&mut self, objects: &Objects<'_>, libraries: &[LibraryPointers], lost: &Object) {
+    fn add(&mut self, objects: &ObjectBackup<'_>, libraries: &[LibraryPointers], lost: &Object) {
         let content = [Kind::Fs, Kind::Block];
         let mut add = |store: Store, kinds: &[Kind]| {
             for store in objects.source.places(store) {

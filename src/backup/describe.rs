@@ -2,14 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::attempts::Attempt;
-use super::heads::RolledBack;
-use super::objects::{Objects, Walked};
-use super::ordinary::Ordinary;
-use super::seal::Summary;
-use super::shared::Count;
-use super::unreferenced::Leftovers;
-use super::{Error, Run, shared};
+use super::attempts::BackupAttempt;
+use super::heads::DatabaseRollback;
+use super::objects::{ObjectBackup, WalkedGroup};
+use super::ordinary::StoredOrdinaryFiles;
+use super::seal::MarkerSummary;
+use super::shared::CountExtent;
+use super::unreferenced::CopiedByListing;
+use super::{BackupRun, Error, shared};
 use crate::database::{LibraryPointers, LibraryState, Oddity, Pointers};
 use crate::host::acceptances::Acceptances;
 use crate::object::{Kind, LibraryId, Object, ObjectId, Store};
@@ -17,25 +17,25 @@ use crate::repository::configuration::FORMAT;
 use crate::repository::manifest::{self, Damage, Manifest, count_objects};
 use crate::repository::names::SnapshotId;
 use crate::time::Timestamp;
-use crate::walk::{Finding, Need};
+use crate::walk::{Need, WalkFinding};
 
 /// What the marker is made from.
-pub struct Described {
+pub struct DescribedRun {
     /// The manifest.
     pub manifest: Manifest,
     /// What else the marker says.
-    pub summary: Summary,
+    pub summary: MarkerSummary,
 }
 
 /// Since which snapshot of this chain each object has been damaged in every snapshot. Damage is
 /// known by its object: it is no news if one more library needs the object.
-struct FirstSeen {
+struct DamageFirstSeen {
     lost: HashMap<Object, SnapshotId>,
     of_source: HashMap<Object, SnapshotId>,
     now: SnapshotId,
 }
 
-impl FirstSeen {
+impl DamageFirstSeen {
     fn new(base: Option<&Manifest>, now: SnapshotId) -> Self {
         let first = |damage: &[Damage]| {
             let mut first: HashMap<Object, SnapshotId> = HashMap::new();
@@ -63,14 +63,14 @@ impl FirstSeen {
 
 /// Makes a run's manifest, and the summary for its marker.
 pub fn describe(
-    run: &Run<'_>,
-    objects: &Objects<'_>,
-    attempt: &Attempt,
-    leftovers: &Leftovers,
-    ordinary: &Ordinary,
-    rolled_back: &RolledBack,
-) -> Result<Described, Error> {
-    let first_seen = FirstSeen::new(run.base(), run.prepared.snapshot);
+    run: &BackupRun<'_>,
+    objects: &ObjectBackup<'_>,
+    attempt: &BackupAttempt,
+    leftovers: &CopiedByListing,
+    ordinary: &StoredOrdinaryFiles,
+    rolled_back: &DatabaseRollback,
+) -> Result<DescribedRun, Error> {
+    let first_seen = DamageFirstSeen::new(run.base(), run.prepared.snapshot);
     let mut damage = Vec::new();
     let mut source_damage = Vec::new();
     for walked in &attempt.walked {
@@ -102,7 +102,7 @@ pub fn describe(
     source_damage.sort_by_key(|damage: &Damage| (damage.library, damage.object()));
     run.mark_accepted(damage.iter_mut().chain(&mut source_damage));
     let libraries = run.libraries(objects, attempt, leftovers, &damage)?;
-    let summary = Summary {
+    let summary = MarkerSummary {
         incomplete: run.incomplete(attempt, leftovers, ordinary),
         damage: count_objects(&damage),
         accepted: count_objects(damage.iter().filter(|damage| damage.accepted.is_some())),
@@ -127,16 +127,16 @@ pub fn describe(
         ]
         .concat(),
     };
-    Ok(Described { manifest, summary })
+    Ok(DescribedRun { manifest, summary })
 }
 
-impl Run<'_> {
+impl BackupRun<'_> {
     fn damage(
         &self,
-        finding: &Finding,
+        finding: &WalkFinding,
         library: LibraryId,
         paths: Vec<String>,
-        first_seen: &FirstSeen,
+        first_seen: &DamageFirstSeen,
     ) -> Damage {
         let Object { store, kind, id } = finding.object;
         Damage {
@@ -168,7 +168,7 @@ impl Run<'_> {
         }
     }
 
-    fn source(&self, ordinary: &Ordinary) -> manifest::Source {
+    fn source(&self, ordinary: &StoredOrdinaryFiles) -> manifest::Source {
         let installation = self.installation;
         let text = |path: &std::path::Path| path.to_string_lossy().into_owned();
         manifest::Source {
@@ -188,12 +188,12 @@ impl Run<'_> {
 
     fn libraries(
         &self,
-        objects: &Objects<'_>,
-        attempt: &Attempt,
-        leftovers: &Leftovers,
+        objects: &ObjectBackup<'_>,
+        attempt: &BackupAttempt,
+        leftovers: &CopiedByListing,
         damage: &[Damage],
     ) -> Result<Vec<manifest::Library>, Error> {
-        let mut walked_by: HashMap<LibraryId, &Walked> = HashMap::new();
+        let mut walked_by: HashMap<LibraryId, &WalkedGroup> = HashMap::new();
         for walked in &attempt.walked {
             walked_by.extend(walked.libraries.iter().map(|library| (library.id, walked)));
         }
@@ -219,9 +219,9 @@ impl Run<'_> {
 
     fn library(
         &self,
-        objects: &Objects<'_>,
+        objects: &ObjectBackup<'_>,
         library: &LibraryPointers,
-        walked: Option<&Walked>,
+        walked: Option<&WalkedGroup>,
         damage: u64,
     ) -> Result<manifest::Library, Error> {
         let before = self.base().and_then(|base| base.library(library.id));
@@ -243,11 +243,11 @@ impl Run<'_> {
             name: library.name.clone(),
             owner: library.owner.clone(),
             state: match library.state {
-                LibraryState::Live => manifest::LibraryState::Live,
-                LibraryState::Trashed { .. } => manifest::LibraryState::Trash,
+                LibraryState::Live => manifest::LibraryUse::Live,
+                LibraryState::Trashed { .. } => manifest::LibraryUse::Trash,
             },
             heads: library.heads.iter().map(|head| (head.branch.clone(), head.commit)).collect(),
-            origin: library.origin.as_ref().map(|origin| manifest::Origin {
+            origin: library.origin.as_ref().map(|origin| manifest::ManifestOrigin {
                 library: origin.library,
                 path: origin.path.clone(),
                 base_commit: origin.base_commit,
@@ -272,25 +272,25 @@ impl Run<'_> {
     }
 
     /// How a library in the shared store is counted. The cost follows what this run looks at.
-    fn count(&self, library: &LibraryPointers) -> Count {
+    fn count(&self, library: &LibraryPointers) -> CountExtent {
         let audited = self.audited.as_ref();
         if self.source_is_gone() {
-            Count::Nothing
+            CountExtent::Nothing
         } else if self.is_full() || !self.prepared.alarms.is_empty() {
-            Count::Again
+            CountExtent::Again
         } else if audited.is_some_and(|audited| audited.contains(&library.id)) {
-            Count::All
+            CountExtent::All
         } else {
-            Count::New
+            CountExtent::New
         }
     }
 
     /// What should be in the backup and is missing there, one word each.
     fn incomplete(
         &self,
-        attempt: &Attempt,
-        leftovers: &Leftovers,
-        ordinary: &Ordinary,
+        attempt: &BackupAttempt,
+        leftovers: &CopiedByListing,
+        ordinary: &StoredOrdinaryFiles,
     ) -> Vec<String> {
         let mut words = Vec::new();
         let mut add = |is: bool, word: &str| {
@@ -322,9 +322,9 @@ impl Run<'_> {
 
     fn warnings(
         &self,
-        attempt: &Attempt,
-        leftovers: &Leftovers,
-        ordinary: &Ordinary,
+        attempt: &BackupAttempt,
+        leftovers: &CopiedByListing,
+        ordinary: &StoredOrdinaryFiles,
     ) -> Vec<String> {
         let installation = self.installation.warnings.iter();
         let mut lines: Vec<String> = installation.map(ToString::to_string).collect();
@@ -361,7 +361,7 @@ impl Run<'_> {
 
 /// Damage of libraries for which the database no longer says where their data is. No object can be
 /// named; the empty commit id in their own store stands for it.
-fn lost_by_database(pointers: &Pointers, first_seen: &FirstSeen) -> Vec<Damage> {
+fn lost_by_database(pointers: &Pointers, first_seen: &DamageFirstSeen) -> Vec<Damage> {
     let no_head =
         pointers.libraries.iter().filter(|library| library.heads.is_empty()).map(|library| {
             let detail = "the database names no head commit; the store is copied whole".to_owned();
@@ -394,8 +394,8 @@ fn lost_by_database(pointers: &Pointers, first_seen: &FirstSeen) -> Vec<Damage> 
 }
 
 /// Lines about what was copied by listing from libraries that a loss cuts something off from.
-fn cut_off_lines(pointers: &Pointers, leftovers: &Leftovers) -> Vec<String> {
-    let line = |(id, listed): (&LibraryId, &manifest::Listed)| {
+fn cut_off_lines(pointers: &Pointers, leftovers: &CopiedByListing) -> Vec<String> {
+    let line = |(id, listed): (&LibraryId, &manifest::ListedObjects)| {
         let name = pointers.library(*id).and_then(|known| known.name.as_deref());
         let newest = listed.newest.map_or_else(
             || "none of its commits can be read".to_owned(),
@@ -414,7 +414,7 @@ fn cut_off_lines(pointers: &Pointers, leftovers: &Leftovers) -> Vec<String> {
     leftovers.cut_off.iter().map(line).collect()
 }
 
-fn left_out(attempt: &Attempt, ordinary: &Ordinary) -> Vec<manifest::LeftOut> {
+fn left_out(attempt: &BackupAttempt, ordinary: &StoredOrdinaryFiles) -> Vec<manifest::LeftOut> {
     let others = attempt.dumped.others.iter();
     let others = others.map(|name| manifest::LeftOut {
         path: format!("database {name}"),
@@ -426,7 +426,7 @@ fn left_out(attempt: &Attempt, ordinary: &Ordinary) -> Vec<manifest::LeftOut> {
 /// The time of a library's last change: as in the base if its heads are the same, otherwise read
 /// from the heads again.
 fn head_time(
-    objects: &Objects<'_>,
+    objects: &ObjectBackup<'_>,
     library: &LibraryPointers,
     before: Option<&manifest::Library>,
 ) -> Option<i64> {
@@ -445,7 +445,7 @@ fn head_time(
     heads.filter_map(|head| objects.commit_time(head)).max()
 }
 
-fn history_gone(walked: &Walked, library: LibraryId) -> u64 {
+fn history_gone(walked: &WalkedGroup, library: LibraryId) -> u64 {
     let gone = walked.outcome.findings.iter().filter(|finding| {
         finding.library == library && finding.need == Need::Optional && !finding.rescued
     });

@@ -6,17 +6,17 @@ use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
 use super::heartbeat::Heartbeat;
-use super::prepare::Prepared;
+use super::prepare::PreparedRun;
 use super::{Error, stream};
 use crate::database::Pointers;
 use crate::repository::Repository;
 use crate::repository::manifest::{self, Database};
 use crate::repository::names::{self, SnapshotId};
 use crate::seafile::discover::Installation;
-use crate::source::databases::{self, Copy, Place};
+use crate::source::databases::{self, Copy, DatabasePlace};
 
 /// The result of dumping.
-pub struct Dumped {
+pub struct DumpedDatabases {
     /// As the manifest lists them.
     pub databases: Vec<Database>,
     /// What the dumped `seafile` database points to.
@@ -37,10 +37,10 @@ pub struct Dumped {
 pub fn dump(
     repository: &Repository,
     heartbeat: &Heartbeat,
-    prepared: &Prepared,
+    prepared: &PreparedRun,
     installation: &Installation,
     spool: &std::path::Path,
-) -> Result<Dumped, Error> {
+) -> Result<DumpedDatabases, Error> {
     let copies = databases::copy(installation, spool)?;
     let mut stored = 0;
     let mut databases = Vec::new();
@@ -62,7 +62,7 @@ pub fn dump(
         alarms.extend(lost);
         databases.push(describe(copy, parts)?);
     }
-    Ok(Dumped {
+    Ok(DumpedDatabases {
         databases,
         pointers: copies.pointers,
         stored,
@@ -80,8 +80,8 @@ fn store_copy(
     copy: &Copy,
 ) -> Result<Vec<crate::repository::manifest::Part>, Error> {
     let ending = match copy.place {
-        Place::File(_) => "db",
-        Place::Server(..) => "sql",
+        DatabasePlace::File(_) => "db",
+        DatabasePlace::Server(..) => "sql",
     };
     let name = |index| names::dump_part(snapshot, &copy.role, ending, index, repository.seal());
     let stored = stream::store(repository, heartbeat, name, |out| {
@@ -113,10 +113,10 @@ fn describe(copy: &Copy, parts: Vec<crate::repository::manifest::Part>) -> Resul
         parts,
     };
     let file = match &copy.place {
-        Place::Server(_, name) => {
+        DatabasePlace::Server(_, name) => {
             return Ok(Database { name: Some(name.clone()), ..database });
         }
-        Place::File(file) => file,
+        DatabasePlace::File(file) => file,
     };
     let metadata = fs::metadata(&file.file)
         .map_err(|error| Error::Source { path: file.file.clone(), source: error })?;

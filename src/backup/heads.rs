@@ -7,13 +7,13 @@ use std::collections::{BinaryHeap, HashSet};
 
 use serde::Serialize;
 
-use super::attempts::Attempt;
-use super::objects::Objects;
-use super::unreferenced::Leftovers;
-use super::{Error, Run};
+use super::attempts::BackupAttempt;
+use super::objects::ObjectBackup;
+use super::unreferenced::CopiedByListing;
+use super::{BackupRun, Error};
 use crate::database::{LibraryPointers, MASTER, Pointers};
 use crate::object::{Kind, LibraryId, Object, ObjectId, Store};
-use crate::repository::manifest::{self, LibraryState, Manifest};
+use crate::repository::manifest::{self, LibraryUse, Manifest};
 use crate::seafile::commit::Commit;
 use crate::time::Timestamp;
 
@@ -61,16 +61,16 @@ pub struct MovedHead {
 
 /// What the databases lost since the last snapshot.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct RolledBack {
+pub struct DatabaseRollback {
     /// Libraries whose head did not go forward.
     pub heads: Vec<MovedHead>,
     /// Libraries of the last snapshot that have no row any more, though nobody deleted them.
-    pub vanished: Vec<Vanished>,
+    pub vanished: Vec<VanishedLibrary>,
 }
 
 /// A library that had a row in the last snapshot and has none now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Vanished {
+pub struct VanishedLibrary {
     /// The library.
     pub library: LibraryId,
     /// Its name.
@@ -79,16 +79,16 @@ pub struct Vanished {
     pub on_disk: bool,
 }
 
-impl Run<'_> {
+impl BackupRun<'_> {
     /// Compares heads and libraries with those of the last snapshot.
     pub(super) fn rolled_back(
         &self,
-        objects: &Objects<'_>,
-        attempt: &Attempt,
-        leftovers: &Leftovers,
-    ) -> Result<RolledBack, Error> {
+        objects: &ObjectBackup<'_>,
+        attempt: &BackupAttempt,
+        leftovers: &CopiedByListing,
+    ) -> Result<DatabaseRollback, Error> {
         let Some(base) = self.base() else {
-            return Ok(RolledBack::default());
+            return Ok(DatabaseRollback::default());
         };
         let mut heads = Vec::new();
         for library in &attempt.dumped.pointers.libraries {
@@ -103,16 +103,20 @@ impl Run<'_> {
             let stores = leftovers.stores.iter().filter(|left| !left.garbage);
             vanished(base, &attempt.dumped.pointers, &stores.map(|left| left.store).collect())
         };
-        Ok(RolledBack { heads, vanished })
+        Ok(DatabaseRollback { heads, vanished })
     }
 }
 
 /// Libraries that lost their row although nobody deleted them. A deleted library passes through the
 /// trash or `GarbageRepos`, and then its objects go. So a library that has lost its row and kept
 /// its objects was not deleted. The same holds for many libraries that vanish at once.
-fn vanished(base: &Manifest, pointers: &Pointers, on_disk: &HashSet<LibraryId>) -> Vec<Vanished> {
+fn vanished(
+    base: &Manifest,
+    pointers: &Pointers,
+    on_disk: &HashSet<LibraryId>,
+) -> Vec<VanishedLibrary> {
     let was_live = |library: &&manifest::Library| {
-        library.state == LibraryState::Live && library.origin.is_none()
+        library.state == LibraryUse::Live && library.origin.is_none()
     };
     let known: Vec<&manifest::Library> = base.libraries.iter().filter(was_live).collect();
     let is_gone = |library: &&&manifest::Library| {
@@ -121,7 +125,7 @@ fn vanished(base: &Manifest, pointers: &Pointers, on_disk: &HashSet<LibraryId>) 
     let gone: Vec<&&manifest::Library> = known.iter().filter(is_gone).collect();
     let are_many = 2 * gone.len() >= known.len() && gone.len() >= FEWEST_VANISHED.min(known.len());
     let told = gone.into_iter().filter(|library| are_many || on_disk.contains(&library.id));
-    told.map(|library| Vanished {
+    told.map(|library| VanishedLibrary {
         library: library.id,
         name: library.name.clone(),
         on_disk: on_disk.contains(&library.id),
@@ -131,12 +135,12 @@ fn vanished(base: &Manifest, pointers: &Pointers, on_disk: &HashSet<LibraryId>) 
 
 /// The heads of a library that did not go forward, branch by branch.
 fn moved(
-    objects: &Objects<'_>,
+    objects: &ObjectBackup<'_>,
     before: &manifest::Library,
     library: &LibraryPointers,
 ) -> Result<Vec<MovedHead>, Error> {
     let store = Store::Library(library.id);
-    let history = History { objects, store };
+    let history = CommitSearch { objects, store };
     let mut moved = Vec::new();
     for (branch, from) in &before.heads {
         let of_branch = library.heads.iter().find(|head| head.branch == *branch);
@@ -166,13 +170,13 @@ fn moved(
 }
 
 /// The commits of one library.
-struct History<'a> {
-    objects: &'a Objects<'a>,
+struct CommitSearch<'a> {
+    objects: &'a ObjectBackup<'a>,
     store: Store,
 }
 
 /// The result of a search for a commit among ancestors.
-struct Searched {
+struct AncestorSearch {
     found: bool,
     /// Some commits could not be read, or there were too many.
     cut_short: bool,
@@ -180,7 +184,7 @@ struct Searched {
     repairs: Vec<ObjectId>,
 }
 
-impl History<'_> {
+impl CommitSearch<'_> {
     fn read(&self, id: ObjectId) -> Result<Option<Box<Commit>>, Error> {
         self.objects.commit(Object::new(self.store, Kind::Commit, id))
     }
@@ -209,8 +213,8 @@ impl History<'_> {
     }
 
     /// Looks for `wanted` among `from` and their ancestors, newest first.
-    fn search(&self, from: &[ObjectId], wanted: ObjectId) -> Result<Searched, Error> {
-        let mut searched = Searched { found: false, cut_short: false, repairs: Vec::new() };
+    fn search(&self, from: &[ObjectId], wanted: ObjectId) -> Result<AncestorSearch, Error> {
+        let mut searched = AncestorSearch { found: false, cut_short: false, repairs: Vec::new() };
         let mut seen: HashSet<ObjectId> = from.iter().copied().collect();
         let mut open: BinaryHeap<(i64, ObjectId)> = from.iter().map(|id| (i64::MAX, *id)).collect();
         while let Some((_, id)) = open.pop() {
@@ -247,7 +251,7 @@ impl History<'_> {
     }
 }
 
-impl RolledBack {
+impl DatabaseRollback {
     /// Whether there is nothing to report.
     pub fn is_empty(&self) -> bool {
         self.heads.is_empty() && self.vanished.is_empty()
@@ -273,7 +277,7 @@ impl RolledBack {
                 if self.vanished.len() == 1 { "1 library".to_owned() } else { format!("{} libraries", self.vanished.len()) }
             ));
         }
-        lines.extend(self.vanished.iter().map(Vanished::line));
+        lines.extend(self.vanished.iter().map(VanishedLibrary::line));
         lines
     }
 }
@@ -315,7 +319,7 @@ impl MovedHead {
     }
 }
 
-impl Vanished {
+impl VanishedLibrary {
     fn line(&self) -> String {
         let library = named(self.library, self.name.as_deref());
         if self.on_disk {

@@ -10,10 +10,10 @@ use crate::time::{Clock, Timestamp};
 pub struct Heartbeat {
     repository: Repository,
     clock: Clock,
-    state: Mutex<State>,
+    state: Mutex<HeartbeatState>,
 }
 
-struct State {
+struct HeartbeatState {
     snapshot: SnapshotId,
     number: u32,
     last: Timestamp,
@@ -22,7 +22,7 @@ struct State {
 impl Heartbeat {
     /// Begins right after the intent of `snapshot` was put.
     pub fn new(repository: &Repository, clock: &Clock, snapshot: SnapshotId) -> Self {
-        let state = State { snapshot, number: 0, last: clock.now() };
+        let state = HeartbeatState { snapshot, number: 0, last: clock.now() };
         Self { repository: repository.clone(), clock: clock.clone(), state: Mutex::new(state) }
     }
 

@@ -25,10 +25,10 @@ mod stream;
 mod undescribed;
 mod unreferenced;
 
-pub use audit::{ParseShareError, Share};
+pub use audit::{AuditShare, ParseAuditShareError};
 pub use compact::Compacted;
-pub use heads::{HeadChange, MovedHead, RolledBack, Vanished};
-pub use packing::{PACK_BYTES, Totals};
+pub use heads::{DatabaseRollback, HeadChange, MovedHead, VanishedLibrary};
+pub use packing::{PACK_BYTES, PackingTotals};
 pub use rewrap::rewrap;
 
 use std::collections::HashSet;
@@ -52,14 +52,14 @@ use crate::source::presence::SourceGone;
 use crate::source::{self, databases};
 use crate::time::Clock;
 use crate::walk::Doubts;
-use attempts::Attempt;
-use cut_off::CutOff;
+use attempts::BackupAttempt;
+use cut_off::CutOffLibraries;
 use heartbeat::Heartbeat;
-use objects::Objects;
-use packing::{PackingError, Settings};
-use prepare::Prepared;
-use salvaged::Salvaged;
-use unreferenced::Leftovers;
+use objects::ObjectBackup;
+use packing::{PackingError, PackingSettings};
+use prepare::PreparedRun;
+use salvaged::SalvagedObjects;
+use unreferenced::CopiedByListing;
 
 /// What a run needs besides its options.
 #[derive(Clone, Copy)]
@@ -96,7 +96,7 @@ pub struct Options {
     /// Look at everything in the source, and compact packs of which little is still needed.
     pub full: bool,
     /// The share of unchanged libraries that is looked at in the source.
-    pub verify_source: Option<Share>,
+    pub verify_source: Option<AuditShare>,
     /// How many random objects are looked for in the source, whatever changed.
     pub samples: usize,
     /// Threads that read and pack blocks.
@@ -217,7 +217,7 @@ pub struct Report {
     /// The manifest that it wrote.
     pub manifest: Manifest,
     /// What was stored in packs.
-    pub totals: Totals,
+    pub totals: PackingTotals,
     /// Databases that changed and were stored.
     pub databases_stored: usize,
     /// Groups of ordinary files that changed and were stored.
@@ -239,7 +239,7 @@ pub struct Report {
     /// Everything in the source, or much of it, is gone: one alarm instead of many.
     pub source_gone: Option<SourceGone>,
     /// What the databases lost since the last snapshot.
-    pub rolled_back: RolledBack,
+    pub rolled_back: DatabaseRollback,
     /// Attempts that a race with the server made void.
     pub races: usize,
     /// The longest time that a database was locked.
@@ -285,22 +285,22 @@ impl Report {
 }
 
 /// A run in progress.
-struct Run<'a> {
+struct BackupRun<'a> {
     context: Context<'a>,
     options: &'a Options,
     installation: &'a Installation,
     catalog: Arc<Catalog>,
-    prepared: Prepared,
-    salvaged: Arc<Salvaged>,
+    prepared: PreparedRun,
+    salvaged: Arc<SalvagedObjects>,
     heartbeat: Arc<Heartbeat>,
     /// Stores that a walk looked into before another walk took its place. The visits of the first
     /// walk prove nothing.
     discarded: HashSet<Store>,
     /// Libraries that are looked at whether or not they changed. `None`: not chosen yet.
     audited: Option<HashSet<LibraryId>>,
-    looked: presence::Looked,
+    looked: presence::SourceCondition,
     doubts: Doubts,
-    totals: Totals,
+    totals: PackingTotals,
     races: usize,
 }
 
@@ -313,9 +313,9 @@ pub fn run(
     databases::look(installation)?;
     let catalog = Arc::new(Catalog::open(&context.at.state().catalog_path(), context.at.id())?);
     let prepared = prepare::prepare(&context, options, &catalog)?;
-    let salvaged = Arc::new(Salvaged::new(catalog.salvaged()?));
+    let salvaged = Arc::new(SalvagedObjects::new(catalog.salvaged()?));
     let heartbeat = Heartbeat::new(context.at, context.clock, prepared.snapshot);
-    let mut run = Run {
+    let mut run = BackupRun {
         context,
         options,
         installation,
@@ -325,16 +325,16 @@ pub fn run(
         heartbeat: Arc::new(heartbeat),
         discarded: HashSet::new(),
         audited: None,
-        looked: presence::Looked::default(),
+        looked: presence::SourceCondition::default(),
         doubts: Doubts::default(),
-        totals: Totals::default(),
+        totals: PackingTotals::default(),
         races: 0,
     };
     run.doubts = run.doubts();
     run.finish()
 }
 
-impl Run<'_> {
+impl BackupRun<'_> {
     fn say(&self, text: &str) {
         (self.context.progress)(text);
     }
@@ -409,12 +409,12 @@ impl Run<'_> {
     /// is closed although something was found.
     fn beside_walk(
         &self,
-        objects: &Objects<'_>,
-        attempt: &mut Attempt,
-    ) -> Result<(Leftovers, Option<Compacted>), Error> {
+        objects: &ObjectBackup<'_>,
+        attempt: &mut BackupAttempt,
+    ) -> Result<(CopiedByListing, Option<Compacted>), Error> {
         self.say("looking for stores that no library points to");
         let again = self.is_full() || !self.prepared.alarms.is_empty();
-        let cut_off = CutOff::new(objects, &attempt.walked, self.base(), again);
+        let cut_off = CutOffLibraries::new(objects, &attempt.walked, self.base(), again);
         let mut leftovers = unreferenced::copy(
             objects,
             self.options,
@@ -427,7 +427,7 @@ impl Run<'_> {
         }
         let compacted = if self.is_full() {
             self.say("looking for packs that hold little that is needed");
-            let Attempt { dumped, walked } = &mut *attempt;
+            let BackupAttempt { dumped, walked } = &mut *attempt;
             Some(compact::compact(objects, dumped, walked, &leftovers)?)
         } else {
             None
@@ -452,15 +452,15 @@ impl Run<'_> {
     fn objects<'a>(
         &'a self,
         source: &'a Arc<crate::seafile::folders::ObjectFolders>,
-    ) -> Objects<'a> {
-        Objects {
+    ) -> ObjectBackup<'a> {
+        ObjectBackup {
             repository: self.context.at,
             catalog: &self.catalog,
             source,
             heartbeat: &self.heartbeat,
             salvaged: &self.salvaged,
             doubts: &self.doubts,
-            settings: Settings {
+            settings: PackingSettings {
                 workers: self.options.workers,
                 level: self.options.level,
                 random_block_ids: source::has_random_block_ids(self.installation),

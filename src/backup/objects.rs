@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use super::Error;
 use super::heartbeat::Heartbeat;
-use super::packing::{BlockTrouble, Packer, Settings, Totals};
-use super::salvaged::Salvaged;
+use super::packing::{ObjectTrouble, Packer, PackingSettings, PackingTotals};
+use super::salvaged::SalvagedObjects;
 use super::sight::{BackupSight, SightError};
 use crate::database::LibraryPointers;
 use crate::host::catalog::{Catalog, Mark};
@@ -18,12 +18,12 @@ use crate::repository::reader::Frames;
 use crate::seafile::commit::Commit;
 use crate::seafile::folders::ObjectFolders;
 use crate::walk::{
-    self, Audit, Closure, Doubts, Finding, Group, Need, Outcome, Rescue, Sight as _, Walk,
-    WalkError,
+    self, Audit, Closure, Doubts, GroupOutcome, LibraryGroup, Need, Rescue, Sight as _, Walk,
+    WalkError, WalkFinding,
 };
 
 /// What a run needs to walk.
-pub struct Objects<'a> {
+pub struct ObjectBackup<'a> {
     /// Where packs go.
     pub repository: &'a Repository,
     /// What is stored and closed.
@@ -33,22 +33,22 @@ pub struct Objects<'a> {
     /// Keeps `prune` from declaring a long run dead.
     pub heartbeat: &'a Arc<Heartbeat>,
     /// Which bad bytes are kept already.
-    pub salvaged: &'a Arc<Salvaged>,
+    pub salvaged: &'a Arc<SalvagedObjects>,
     /// What the source had lost or altered when the base was made.
     pub doubts: &'a Doubts,
     /// How to pack.
-    pub settings: Settings,
+    pub settings: PackingSettings,
 }
 
 /// A group of libraries and what its walk found.
-pub struct Walked {
+pub struct WalkedGroup {
     /// The libraries, as the walk saw them.
     pub libraries: Vec<LibraryPointers>,
     /// How closely the walk looked at objects that are stored.
     pub audit: Audit,
     /// What it found.
-    pub outcome: Outcome,
-    /// What is open because nobody has some object. [`Objects::close`] fills it if anything was
+    pub outcome: GroupOutcome,
+    /// What is open because nobody has some object. [`ObjectBackup::close`] fills it if anything was
     /// found.
     pub closure: Option<Closure>,
     /// Like `closure`, but an object that the source alone has lost also leaves open what is above
@@ -56,10 +56,10 @@ pub struct Walked {
     pub open: Option<Closure>,
 }
 
-impl Walked {
+impl WalkedGroup {
     /// The group in the form that the walk takes.
-    pub fn group(&self) -> Group<'_> {
-        Group { libraries: self.libraries.iter().collect(), audit: self.audit }
+    pub fn group(&self) -> LibraryGroup<'_> {
+        LibraryGroup { libraries: self.libraries.iter().collect(), audit: self.audit }
     }
 
     /// Every store that the walk looked into.
@@ -68,7 +68,7 @@ impl Walked {
     }
 
     /// Whether a walk of `group` would start from the same roots.
-    pub fn has_roots_of(&self, group: &Group<'_>) -> bool {
+    pub fn has_roots_of(&self, group: &LibraryGroup<'_>) -> bool {
         self.libraries.len() == group.libraries.len()
             && self.libraries.iter().zip(&group.libraries).all(|(old, new)| old.same_roots(new))
     }
@@ -104,24 +104,27 @@ pub fn known_damage(manifest: Option<&Manifest>) -> HashSet<(Object, bool)> {
     lost.chain(of_source.map(|damage| (damage.object(), true))).collect()
 }
 
-impl Objects<'_> {
+impl ObjectBackup<'_> {
     /// A copy of `self` for objects that are listed because no walk leads to them. They do not
     /// become closed with the run.
-    pub fn listing(&self) -> Objects<'_> {
-        let settings = Settings { walked: false, ..self.settings };
-        Objects { settings, ..*self }
+    pub fn listing(&self) -> ObjectBackup<'_> {
+        let settings = PackingSettings { walked: false, ..self.settings };
+        ObjectBackup { settings, ..*self }
     }
 
     /// Walks groups and waits until everything they need is stored.
-    pub fn walk(&self, groups: &[Group<'_>]) -> Result<(Vec<Walked>, Totals), Error> {
+    pub fn walk(
+        &self,
+        groups: &[LibraryGroup<'_>],
+    ) -> Result<(Vec<WalkedGroup>, PackingTotals), Error> {
         let (outcomes, totals, troubles) = self.pack(|sight| {
             let walk = Walk::new(self.source.as_ref(), sight).doubting(self.doubts.clone());
             groups.iter().map(|group| walk.group(group)).collect::<Result<Vec<_>, _>>()
         })?;
-        let mut walked: Vec<Walked> = groups
+        let mut walked: Vec<WalkedGroup> = groups
             .iter()
             .zip(outcomes)
-            .map(|(group, outcome)| Walked {
+            .map(|(group, outcome)| WalkedGroup {
                 libraries: group.libraries.iter().map(|library| (*library).clone()).collect(),
                 audit: group.audit,
                 outcome,
@@ -142,7 +145,7 @@ impl Objects<'_> {
     pub fn pack<T>(
         &self,
         work: impl FnOnce(&BackupSight<'_>) -> Result<T, WalkError<SightError>>,
-    ) -> Result<(T, Totals, Vec<BlockTrouble>), Error> {
+    ) -> Result<(T, PackingTotals, Vec<ObjectTrouble>), Error> {
         let packer = Packer::start(
             self.repository,
             self.catalog,
@@ -181,7 +184,7 @@ impl Objects<'_> {
     /// Decides what is closed in a group although something was found there. If an earlier walk of
     /// a store was in vain (`discarded`), it proves nothing: the group's objects are looked at then
     /// too.
-    pub fn close(&self, walked: &mut Walked, discarded: &HashSet<Store>) -> Result<(), Error> {
+    pub fn close(&self, walked: &mut WalkedGroup, discarded: &HashSet<Store>) -> Result<(), Error> {
         let lost: HashSet<Object> = lost_objects(&walked.outcome);
         let found: HashSet<Object> = found_objects(&walked.outcome);
         let stores = walked.stores(self.source);
@@ -211,7 +214,7 @@ impl Objects<'_> {
     /// Which of the bad objects are required by the libraries of a group.
     pub fn required(
         &self,
-        walked: &Walked,
+        walked: &WalkedGroup,
         bad: &HashSet<Object>,
     ) -> Result<HashSet<Object>, Error> {
         let sight = self.sight(None);
@@ -262,7 +265,7 @@ impl Objects<'_> {
     /// The paths in a library's newest state at which its damage shows.
     pub fn paths(
         &self,
-        walked: &Walked,
+        walked: &WalkedGroup,
         library: &LibraryPointers,
     ) -> Result<HashMap<Object, Vec<String>>, Error> {
         let Some(open) = &walked.open else {
@@ -279,13 +282,13 @@ impl Objects<'_> {
 }
 
 /// Objects that nobody has.
-fn lost_objects(outcome: &Outcome) -> HashSet<Object> {
+fn lost_objects(outcome: &GroupOutcome) -> HashSet<Object> {
     let lost = outcome.findings.iter().filter(|finding| !finding.rescued);
     lost.map(|finding| finding.object).collect()
 }
 
 /// Objects that the source lacks or has bad.
-fn found_objects(outcome: &Outcome) -> HashSet<Object> {
+fn found_objects(outcome: &GroupOutcome) -> HashSet<Object> {
     let found = outcome.findings.iter();
     found.map(|finding| finding.object).collect()
 }
@@ -300,7 +303,7 @@ fn walk_error(error: WalkError<SightError>) -> Error {
 
 /// Adds a block that a worker found bad to the group whose store it lies in. The block was there
 /// when the walk looked.
-fn assign(walked: &mut [Walked], trouble: BlockTrouble) {
+fn assign(walked: &mut [WalkedGroup], trouble: ObjectTrouble) {
     // Some group asked for the block. If no group knows its store, the first one gets the trouble,
     // so that it is not forgotten.
     let position = owner(walked, &trouble.object).unwrap_or_default();
@@ -310,7 +313,7 @@ fn assign(walked: &mut [Walked], trouble: BlockTrouble) {
 }
 
 /// The index of the group that looks into an object's store.
-pub fn owner(walked: &[Walked], object: &Object) -> Option<usize> {
+pub fn owner(walked: &[WalkedGroup], object: &Object) -> Option<usize> {
     let is_of = |library: &LibraryPointers| {
         let own = Store::Library(library.id);
         [own, walk::content_store(library), Store::Shared].contains(&object.store)
@@ -318,14 +321,14 @@ pub fn owner(walked: &[Walked], object: &Object) -> Option<usize> {
     walked.iter().position(|walked| walked.libraries.iter().any(is_of))
 }
 
-impl Walked {
+impl WalkedGroup {
     /// Adds what the walk itself did not find. `rescued`: the repository has it.
-    pub fn add(&mut self, trouble: BlockTrouble, rescued: bool) {
+    pub fn add(&mut self, trouble: ObjectTrouble, rescued: bool) {
         let of_store =
             |library: &&LibraryPointers| Store::Library(library.id) == trouble.object.store;
         let library = self.libraries.iter().find(of_store);
         if let Some(library) = library.or(self.libraries.first()) {
-            self.outcome.findings.push(Finding {
+            self.outcome.findings.push(WalkFinding {
                 object: trouble.object,
                 library: library.id,
                 need: trouble.need,

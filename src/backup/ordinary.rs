@@ -4,16 +4,16 @@
 use std::path::Path;
 
 use super::heartbeat::Heartbeat;
-use super::prepare::Prepared;
+use super::prepare::PreparedRun;
 use super::{Error, stream};
 use crate::object::Sha256;
 use crate::repository::Repository;
 use crate::repository::manifest::{FileGroup, LeftOut};
 use crate::repository::names::{self, SnapshotId};
-use crate::seafile::files::{self, Group, KnownLink, ScanOptions, Warning};
+use crate::seafile::files::{self, FileWarning, KnownLink, OrdinaryGroup, ScanOptions};
 
 /// The result of storing ordinary files.
-pub struct Ordinary {
+pub struct StoredOrdinaryFiles {
     /// As the manifest lists them.
     pub groups: Vec<FileGroup>,
     /// What was left out on purpose.
@@ -21,7 +21,7 @@ pub struct Ordinary {
     /// Links that were followed besides those that the installation names.
     pub links: Vec<KnownLink>,
     /// What the administrator should look at.
-    pub warnings: Vec<Warning>,
+    pub warnings: Vec<FileWarning>,
     /// How many groups were stored; the others are as in the base.
     pub stored: usize,
     /// Parts of the base's groups that the destination lost, one line each.
@@ -33,13 +33,13 @@ pub struct Ordinary {
 pub fn store(
     repository: &Repository,
     heartbeat: &Heartbeat,
-    prepared: &Prepared,
+    prepared: &PreparedRun,
     options: &ScanOptions,
     spool: &Path,
     now: i64,
-) -> Result<Ordinary, Error> {
+) -> Result<StoredOrdinaryFiles, Error> {
     let scan = files::scan(options)?;
-    let mut result = Ordinary {
+    let mut result = StoredOrdinaryFiles {
         groups: Vec::new(),
         links: files::known_links(options)?,
         left_out: scan.left_out.iter().map(left_out).collect(),
@@ -68,14 +68,14 @@ pub fn store(
     Ok(result)
 }
 
-fn is_unchanged(group: &Group, known: &FileGroup) -> bool {
+fn is_unchanged(group: &OrdinaryGroup, known: &FileGroup) -> bool {
     // A file that cannot be read now is read again below, and reported there.
     files::fingerprint(group, known.settled_before).is_ok_and(|now| now == known.fingerprint)
 }
 
 /// An unchanged group with a new fingerprint. So the next run need not read again the files that
 /// were changed just before the base was made.
-fn settled(group: &Group, known: &FileGroup, now: i64) -> FileGroup {
+fn settled(group: &OrdinaryGroup, known: &FileGroup, now: i64) -> FileGroup {
     match files::fingerprint(group, now) {
         Ok(fingerprint) => FileGroup { fingerprint, settled_before: now, ..known.clone() },
         Err(_) => known.clone(),
@@ -86,10 +86,10 @@ fn store_group(
     repository: &Repository,
     heartbeat: &Heartbeat,
     snapshot: SnapshotId,
-    group: &Group,
+    group: &OrdinaryGroup,
     spool: &Path,
     now: i64,
-) -> Result<(FileGroup, Vec<Warning>), Error> {
+) -> Result<(FileGroup, Vec<FileWarning>), Error> {
     // Taken before the tar is written: a file that changes meanwhile differs from the fingerprint
     // next time.
     let fingerprint = files::fingerprint(group, now);
@@ -114,6 +114,6 @@ fn store_group(
     Ok((group, report.warnings))
 }
 
-fn left_out(left: &files::LeftOut) -> LeftOut {
+fn left_out(left: &files::LeftOutPath) -> LeftOut {
     LeftOut { path: left.path.to_string_lossy().into_owned(), reason: left.reason.to_string() }
 }

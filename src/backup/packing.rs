@@ -12,11 +12,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use open::Open;
+use open::OpenPack;
 use seawall_backends::put_same;
 
 use super::heartbeat::Heartbeat;
-use super::salvaged::Salvaged;
+use super::salvaged::SalvagedObjects;
 use crate::crypt::Content;
 use crate::host;
 use crate::host::catalog::{Catalog, NewPack};
@@ -24,9 +24,9 @@ use crate::object::{Object, Sha256};
 use crate::repository::names::{self, PackKind};
 use crate::repository::pack::{self, MemberName, Pack};
 use crate::repository::{self, Repository};
-use crate::seafile::check::Fault;
+use crate::seafile::check::ObjectFault;
 use crate::seafile::folders::ObjectFolders;
-use crate::walk::{self, BadObject, Need, Trouble};
+use crate::walk::{self, BadObject, Need, ObjectDamage};
 
 /// Stored bytes at which a pack is finished.
 pub const PACK_BYTES: u64 = 32 << 20;
@@ -43,7 +43,7 @@ const BATCH_BYTES: usize = 64 << 10;
 const TREE_QUEUE: usize = 16;
 
 /// What the workers share.
-struct Shared {
+struct PipelineShared {
     repository: Repository,
     catalog: Arc<Catalog>,
     source: Arc<ObjectFolders>,
@@ -53,15 +53,15 @@ struct Shared {
     walked: bool,
     failure: Mutex<Option<PackingError>>,
     failed: AtomicBool,
-    troubles: Mutex<Vec<BlockTrouble>>,
-    salvaged: Arc<Salvaged>,
-    totals: Mutex<Totals>,
+    troubles: Mutex<Vec<ObjectTrouble>>,
+    salvaged: Arc<SalvagedObjects>,
+    totals: Mutex<PackingTotals>,
     heartbeat: Arc<Heartbeat>,
 }
 
 /// What was stored.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Totals {
+pub struct PackingTotals {
     /// Packs put.
     pub packs: u64,
     /// Their bytes.
@@ -74,7 +74,7 @@ pub struct Totals {
     pub unverifiable: u64,
 }
 
-impl Totals {
+impl PackingTotals {
     /// Adds what another pipeline stored.
     pub fn add(&mut self, other: Self) {
         self.packs += other.packs;
@@ -87,30 +87,30 @@ impl Totals {
 
 /// A block that was there when the walk looked, and turned out to be bad or gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BlockTrouble {
+pub struct ObjectTrouble {
     /// The block.
     pub object: Object,
     /// What is wrong.
-    pub trouble: Trouble,
+    pub trouble: ObjectDamage,
     /// Whether that is damage. It is not if only history that may be collected needs the block.
     pub need: Need,
 }
 
 /// A commit or fs object to pack, or bad bytes to keep aside.
-struct Item {
+struct TreeItem {
     name: MemberName,
     bytes: Vec<u8>,
 }
 
 #[derive(Default)]
-struct Batch {
-    items: Vec<Item>,
+struct TreeBatch {
+    items: Vec<TreeItem>,
     bytes: usize,
 }
 
 /// How the pipeline is set up.
 #[derive(Debug, Clone, Copy)]
-pub struct Settings {
+pub struct PackingSettings {
     /// Threads that read and pack blocks.
     pub workers: usize,
     /// The zstd level.
@@ -124,10 +124,10 @@ pub struct Settings {
 
 /// A running pipeline.
 pub struct Packer {
-    shared: Arc<Shared>,
-    trees: Option<Sender<Vec<Item>>>,
+    shared: Arc<PipelineShared>,
+    trees: Option<Sender<Vec<TreeItem>>>,
     /// The batch that is being filled.
-    batch: Mutex<Batch>,
+    batch: Mutex<TreeBatch>,
     blocks: Option<Sender<(Object, Need)>>,
     /// The threads that pack, then those that put.
     threads: Vec<JoinHandle<()>>,
@@ -166,7 +166,7 @@ type Result<T, E = PackingError> = std::result::Result<T, E>;
 
 /// The pipeline has stopped; [`Packer::finish`] tells why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stopped;
+pub struct PipelineStopped;
 
 impl Packer {
     /// Starts the threads.
@@ -175,10 +175,10 @@ impl Packer {
         catalog: &Arc<Catalog>,
         source: &Arc<ObjectFolders>,
         heartbeat: &Arc<Heartbeat>,
-        salvaged: &Arc<Salvaged>,
-        settings: Settings,
+        salvaged: &Arc<SalvagedObjects>,
+        settings: PackingSettings,
     ) -> Self {
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(PipelineShared {
             repository: repository.clone(),
             catalog: Arc::clone(catalog),
             source: Arc::clone(source),
@@ -188,7 +188,7 @@ impl Packer {
             failure: Mutex::new(None),
             failed: AtomicBool::new(false),
             troubles: Mutex::new(Vec::new()),
-            totals: Mutex::new(Totals::default()),
+            totals: Mutex::new(PackingTotals::default()),
             heartbeat: Arc::clone(heartbeat),
             salvaged: Arc::clone(salvaged),
         });
@@ -211,16 +211,16 @@ impl Packer {
     }
 
     /// Packs a verified commit or fs object.
-    pub fn keep(&self, object: Object, bytes: Vec<u8>) -> Result<(), Stopped> {
-        self.send_tree(Item { name: MemberName { object, damaged: false }, bytes })
+    pub fn keep(&self, object: Object, bytes: Vec<u8>) -> Result<(), PipelineStopped> {
+        self.send_tree(TreeItem { name: MemberName { object, damaged: false }, bytes })
     }
 
     /// Keeps bytes that failed their check, outside of the paths of objects.
-    pub fn salvage(&self, object: Object, bytes: Vec<u8>) -> Result<(), Stopped> {
-        self.send_tree(Item { name: MemberName { object, damaged: true }, bytes })
+    pub fn salvage(&self, object: Object, bytes: Vec<u8>) -> Result<(), PipelineStopped> {
+        self.send_tree(TreeItem { name: MemberName { object, damaged: true }, bytes })
     }
 
-    fn send_tree(&self, item: Item) -> Result<(), Stopped> {
+    fn send_tree(&self, item: TreeItem) -> Result<(), PipelineStopped> {
         self.check()?;
         let full = {
             let mut batch = lock(&self.batch);
@@ -232,23 +232,27 @@ impl Packer {
         full.map_or(Ok(()), |batch| self.send_batch(batch))
     }
 
-    fn send_batch(&self, batch: Batch) -> Result<(), Stopped> {
-        let trees = self.trees.as_ref().ok_or(Stopped)?;
-        trees.send(batch.items).map_err(|_| Stopped)
+    fn send_batch(&self, batch: TreeBatch) -> Result<(), PipelineStopped> {
+        let trees = self.trees.as_ref().ok_or(PipelineStopped)?;
+        trees.send(batch.items).map_err(|_| PipelineStopped)
     }
 
     /// Reads, verifies and packs a block.
-    pub fn keep_block(&self, object: Object, need: Need) -> Result<(), Stopped> {
+    pub fn keep_block(&self, object: Object, need: Need) -> Result<(), PipelineStopped> {
         self.check()?;
-        self.blocks.as_ref().ok_or(Stopped)?.send((object, need)).map_err(|_| Stopped)
+        self.blocks
+            .as_ref()
+            .ok_or(PipelineStopped)?
+            .send((object, need))
+            .map_err(|_| PipelineStopped)
     }
 
-    fn check(&self) -> Result<(), Stopped> {
-        if self.shared.failed.load(Ordering::Relaxed) { Err(Stopped) } else { Ok(()) }
+    fn check(&self) -> Result<(), PipelineStopped> {
+        if self.shared.failed.load(Ordering::Relaxed) { Err(PipelineStopped) } else { Ok(()) }
     }
 
     /// Waits until everything is stored.
-    pub fn finish(mut self) -> Result<(Totals, Vec<BlockTrouble>)> {
+    pub fn finish(mut self) -> Result<(PackingTotals, Vec<ObjectTrouble>)> {
         self.join()?;
         if let Some(error) = lock(&self.shared.failure).take() {
             return Err(error);
@@ -285,7 +289,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Shared {
+impl PipelineShared {
     fn spawn(
         self: &Arc<Self>,
         work: impl FnOnce(&Self) -> Result<()> + Send + 'static,
@@ -305,15 +309,15 @@ impl Shared {
 
     fn pack_trees(
         &self,
-        batches: &Receiver<Vec<Item>>,
+        batches: &Receiver<Vec<TreeItem>>,
         packs: &Sender<(PackKind, Pack)>,
     ) -> Result<()> {
-        let mut open = Open::new(self, PackKind::Trees, packs)?;
+        let mut open = OpenPack::new(self, PackKind::Trees, packs)?;
         for batch in batches {
             if self.has_failed() {
                 return Ok(());
             }
-            for Item { name, bytes } in batch {
+            for TreeItem { name, bytes } in batch {
                 open.add(name, &bytes)?;
             }
         }
@@ -325,7 +329,7 @@ impl Shared {
         items: &Receiver<(Object, Need)>,
         packs: &Sender<(PackKind, Pack)>,
     ) -> Result<()> {
-        let mut open = Open::new(self, PackKind::Blocks, packs)?;
+        let mut open = OpenPack::new(self, PackKind::Blocks, packs)?;
         for (object, need) in items {
             if self.has_failed() {
                 return Ok(());
@@ -338,7 +342,7 @@ impl Shared {
                     {
                         open.add(MemberName { object, damaged: true }, &bytes)?;
                     }
-                    lock(&self.troubles).push(BlockTrouble { object, trouble, need });
+                    lock(&self.troubles).push(ObjectTrouble { object, trouble, need });
                 }
             }
         }
@@ -351,9 +355,10 @@ impl Shared {
             walk::read_checked(self.source.as_ref(), object).map_err(PackingError::Source)?;
         Ok(match read {
             Ok((_, bytes)) => Ok(bytes),
-            Err(BadObject { trouble: Trouble::Bad(Fault::WrongId { .. }), bytes: Some(bytes) })
-                if self.random_block_ids =>
-            {
+            Err(BadObject {
+                trouble: ObjectDamage::Bad(ObjectFault::WrongId { .. }),
+                bytes: Some(bytes),
+            }) if self.random_block_ids => {
                 lock(&self.totals).unverifiable += 1;
                 Ok(bytes)
             }

@@ -13,8 +13,8 @@ use crate::repository::index::{self, List};
 use crate::repository::manifest::Manifest;
 use crate::repository::names::{self, SnapshotId};
 use crate::repository::note::VerifyingKey;
-use crate::repository::readers::Readers;
-use crate::repository::wrapped::Condition;
+use crate::repository::readers::Audience;
+use crate::repository::wrapped::WrappedCondition;
 use crate::repository::{self, Repository, Snapshot, runs};
 use crate::time::Timestamp;
 
@@ -25,7 +25,7 @@ const LIST_EVERY: Duration = Duration::from_hours(24);
 const MOST_ALARMS: usize = 20;
 
 /// What a run builds on.
-pub struct Prepared {
+pub struct PreparedRun {
     /// The run's name. Its intent is put already.
     pub snapshot: SnapshotId,
     /// The newest marker of this host's chain.
@@ -41,12 +41,12 @@ pub struct Prepared {
     /// them bad.
     pub absent: HashSet<Key>,
     /// Who can open what this run's snapshot will name.
-    pub readers: Readers,
+    pub readers: Audience,
     /// What is wrong at the destination, one line each.
     pub alarms: Vec<String>,
 }
 
-impl Prepared {
+impl PreparedRun {
     /// Adds alarms about the destination, each only once.
     pub fn alarm<'a>(&mut self, alarms: impl Iterator<Item = &'a String>) {
         for alarm in alarms {
@@ -58,7 +58,7 @@ impl Prepared {
 }
 
 /// Takes a name and learns what is stored.
-pub fn prepare(context: &Context<'_>, options: &Options, catalog: &Catalog) -> Result<Prepared> {
+pub fn prepare(context: &Context<'_>, options: &Options, catalog: &Catalog) -> Result<PreparedRun> {
     let repository: &Repository = context.at;
     let host = context.at.host_key().verifying();
     // Cleared before anything is put: unless this run ends well, the next one has to list the
@@ -84,7 +84,7 @@ pub fn prepare(context: &Context<'_>, options: &Options, catalog: &Catalog) -> R
         _ => catalog.readers()?,
     };
     let of_base = base.as_ref().map(|base| base.marker.readers());
-    let readers = Readers::after(stored.iter().chain(&of_base), &repository.recipients());
+    let readers = Audience::after(stored.iter().chain(&of_base), &repository.recipients());
     catalog.set_readers(&readers)?;
     catalog.begin_run()?;
     let now = context.clock.now();
@@ -96,7 +96,7 @@ pub fn prepare(context: &Context<'_>, options: &Options, catalog: &Catalog) -> R
         clean_up(context);
     }
     let there = if due { Some(list(repository)?) } else { None };
-    let seen = Seen { there, absent: &absent };
+    let seen = DestinationContent { there, absent: &absent };
     let rewrite = compare(repository, catalog, &seen, &mut alarms)?;
     if base.is_some() && base_manifest.is_none() {
         // Without the manifest nothing says what libraries were when their marks were made.
@@ -105,7 +105,7 @@ pub fn prepare(context: &Context<'_>, options: &Options, catalog: &Catalog) -> R
     let listed = listed.filter(|_| !due).unwrap_or(now);
     let mut told = HashSet::new();
     alarms.retain(|alarm| told.insert(alarm.clone()));
-    Ok(Prepared { snapshot, base, base_manifest, listed, rewrite, absent, readers, alarms })
+    Ok(PreparedRun { snapshot, base, base_manifest, listed, rewrite, absent, readers, alarms })
 }
 
 /// Fails if there is no base only because this host has a new key. Everything would be stored
@@ -135,12 +135,12 @@ fn keep_wrapped(repository: &Repository, alarms: &mut Vec<String>) -> Result<()>
     for wrapped in repository.wrapped() {
         let key = &wrapped.key;
         match wrapped.look(repository.backend().as_ref())? {
-            Condition::Good => {}
-            Condition::Missing => {
+            WrappedCondition::Good => {}
+            WrappedCondition::Missing => {
                 wrapped.put(repository.backend().as_ref())?;
                 alarms.push(format!("{key} was missing, and was put there again"));
             }
-            Condition::Altered => alarms.push(format!(
+            WrappedCondition::Altered => alarms.push(format!(
                 "{key} is altered: its passphrase opens nothing; remove it, and the next backup puts it there again"
             )),
         }
@@ -189,14 +189,14 @@ pub(super) fn take_name(context: &Context<'_>, catalog: &Catalog) -> Result<Snap
 }
 
 /// What this run knows of the destination's content.
-struct Seen<'a> {
+struct DestinationContent<'a> {
     /// Names and sizes, if they were listed in this run.
     there: Option<HashMap<Key, u64>>,
     /// Keys that count as absent.
     absent: &'a HashSet<Key>,
 }
 
-impl Seen<'_> {
+impl DestinationContent<'_> {
     fn has(&self, key: &Key, size: u64) -> bool {
         !self.absent.contains(key)
             && self.there.as_ref().is_none_or(|there| there.get(key) == Some(&size))
@@ -337,7 +337,7 @@ fn adopt_list(
 fn compare(
     repository: &Repository,
     catalog: &Catalog,
-    seen: &Seen<'_>,
+    seen: &DestinationContent<'_>,
     alarms: &mut Vec<String>,
 ) -> Result<HashSet<usize>> {
     let has = |pack: &PackRecord| seen.has(&pack_key(repository, pack), pack.size);
@@ -358,7 +358,7 @@ fn compare(
 fn segments_to_rewrite(
     repository: &Repository,
     catalog: &Catalog,
-    seen: &Seen<'_>,
+    seen: &DestinationContent<'_>,
     alarms: &mut Vec<String>,
 ) -> Result<HashSet<usize>> {
     let mut rewrite = HashSet::new();
@@ -462,7 +462,7 @@ fn drop_lost(
 
 /// Fails if a prune is deleting something that this run counts on. A new attempt has an intent of
 /// its own, and a prune that did not see it put its tombstone before.
-pub fn check_tombstones(repository: &Repository, prepared: &Prepared) -> Result<()> {
+pub fn check_tombstones(repository: &Repository, prepared: &PreparedRun) -> Result<()> {
     let absent = runs::absent_keys(repository.backend().as_ref())?;
     match absent.iter().find(|key| !prepared.absent.contains(*key)) {
         None => Ok(()),

@@ -6,9 +6,9 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use super::attempts::Attempt;
-use super::objects::{self, Walked};
-use super::{Error, Run};
+use super::attempts::BackupAttempt;
+use super::objects::{self, WalkedGroup};
+use super::{BackupRun, Error};
 use crate::database::LibraryPointers;
 use crate::object::{Kind, LibraryId, Object, Store};
 use crate::repository;
@@ -17,11 +17,11 @@ use crate::seafile::folders::ObjectFolders;
 use crate::source::presence::{
     Expectations, Expected, Presence, Random, Sampling, SourceGone, look,
 };
-use crate::walk::{self, Audit, Group, Need, Trouble};
+use crate::walk::{self, Audit, LibraryGroup, Need, ObjectDamage};
 
 /// What this run knows of the source.
 #[derive(Debug, Default)]
-pub(super) struct Looked {
+pub(super) struct SourceCondition {
     presence: Presence,
     /// Libraries that seem to have lost something. The walk finds out what.
     suspected: BTreeSet<LibraryId>,
@@ -32,7 +32,7 @@ pub(super) struct Looked {
     pub was_gone: bool,
 }
 
-impl Run<'_> {
+impl BackupRun<'_> {
     /// Looks at the source before the walk. This is cheap: a few `stat`s for each library.
     pub(super) fn look_at_source(
         &mut self,
@@ -86,15 +86,19 @@ impl Run<'_> {
         if let Some(gone) = &gone {
             self.say(&gone.text);
         }
-        self.looked =
-            Looked { presence, suspected, was_gone: self.looked.was_gone || gone.is_some(), gone };
+        self.looked = SourceCondition {
+            presence,
+            suspected,
+            was_gone: self.looked.was_gone || gone.is_some(),
+            gone,
+        };
         Ok(())
     }
 
     /// Makes the walk go through the libraries that seem to have lost something.
     pub(super) fn suspect(
         &self,
-        groups: &mut [Group<'_>],
+        groups: &mut [LibraryGroup<'_>],
         source: &Arc<ObjectFolders>,
     ) -> Result<(), Error> {
         let known: HashSet<Object> = self.known_damage().map(Damage::object).collect();
@@ -108,7 +112,7 @@ impl Run<'_> {
                 && !samples.any(|sample| sample.library == library.id)
                 && library.heads.iter().any(|at| known.contains(&head(at.commit)))
         };
-        let is_suspected = |group: &Group<'_>| {
+        let is_suspected = |group: &LibraryGroup<'_>| {
             let mut libraries = group.libraries.iter();
             libraries.any(|library| self.looked.suspected.contains(&library.id))
         };
@@ -129,11 +133,11 @@ impl Run<'_> {
 
     /// Looks at what the walk missed. A store whose folder is empty, and of which something is
     /// missing, is gone too. On a first backup nothing else tells that.
-    pub(super) fn look_again(&mut self, walked: &[Walked]) {
+    pub(super) fn look_again(&mut self, walked: &[WalkedGroup]) {
         for walked in walked {
             let missed = walked.outcome.findings.iter();
             let missed = missed.filter(|finding| {
-                finding.need == Need::Required && finding.trouble == Trouble::Missing
+                finding.need == Need::Required && finding.trouble == ObjectDamage::Missing
             });
             for finding in missed {
                 let of_store = |library: &&LibraryPointers| {
@@ -158,7 +162,7 @@ impl Run<'_> {
 
     /// One line if everything is gone. Otherwise a line for each kind of object that a library has
     /// lost, if the walk confirms it.
-    pub(super) fn gone_warnings(&self, attempt: &Attempt) -> Vec<String> {
+    pub(super) fn gone_warnings(&self, attempt: &BackupAttempt) -> Vec<String> {
         if let Some(gone) = &self.looked.gone {
             return vec![gone.text.clone()];
         }

@@ -7,12 +7,12 @@ use std::collections::HashMap;
 use seawall_backends::{ErrorKind, Key};
 
 use super::prepare;
-use super::seal::{self, Segments};
+use super::seal::{self, RunSegments};
 use super::{Context, Error};
 use crate::host::catalog::Catalog;
 use crate::repository::index::{self, List};
 use crate::repository::marker::{Marker, Retired};
-use crate::repository::readers::Readers;
+use crate::repository::readers::Audience;
 use crate::repository::{self, Repository, Snapshot, clocks, names, runs};
 
 /// Writes a snapshot of this host with the content of another snapshot, of this host or another.
@@ -42,8 +42,8 @@ pub fn rewrap(context: &Context<'_>, source: &Snapshot) -> Result<Marker, Error>
     let (base, _) = repository.base(&context.at.host_key().verifying())?;
     (context.progress)("listing what is stored");
     let there = prepare::list(repository)?;
-    let there = There { there, absent };
-    let mut segments = Segments::new(repository, &catalog, snapshot);
+    let there = StoredKeys { there, absent };
+    let mut segments = RunSegments::new(repository, &catalog, snapshot);
     for named in &source.marker.lists {
         let list = List::read(repository, named)?;
         let (header, lines, _) = list.read_segment(repository)?;
@@ -73,7 +73,7 @@ pub fn rewrap(context: &Context<'_>, source: &Snapshot) -> Result<Marker, Error>
         }
     }
     // Packs, dumps and files stay sealed to the recipients that they had.
-    let readers = Readers::after([&source.marker.readers()], &repository.recipients());
+    let readers = Audience::after([&source.marker.readers()], &repository.recipients());
     let marker = Marker {
         snapshot,
         sequence: seal::sequence(base.as_ref()),
@@ -93,12 +93,12 @@ pub fn rewrap(context: &Context<'_>, source: &Snapshot) -> Result<Marker, Error>
 }
 
 /// Names and sizes of what is stored, and the keys that count as absent.
-struct There {
+struct StoredKeys {
     there: HashMap<Key, u64>,
     absent: std::collections::HashSet<Key>,
 }
 
-impl There {
+impl StoredKeys {
     fn must_have(&self, key: &Key, size: u64) -> Result<(), repository::Error> {
         self.judge(key, self.there.get(key).copied(), size)
     }

@@ -8,9 +8,9 @@ use crate::object::{Object, Sha256};
 
 /// Bad bytes that this run or an earlier one has kept: each is kept once.
 #[derive(Debug, Default)]
-pub struct Salvaged(Mutex<HashMap<Object, Sha256>>);
+pub struct SalvagedObjects(Mutex<HashMap<Object, Sha256>>);
 
-impl Salvaged {
+impl SalvagedObjects {
     /// Begins with what earlier runs kept.
     pub fn new(kept: Vec<(Object, Sha256)>) -> Self {
         Self(Mutex::new(kept.into_iter().collect()))

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use seawall_backends::{ErrorKind, Key, put_same};
 
-use super::prepare::Prepared;
+use super::prepare::PreparedRun;
 use super::{Context, Error, undescribed};
 use crate::crypt::Content;
 use crate::host;
@@ -24,7 +24,7 @@ use crate::repository::{self, Repository, Snapshot, clocks, note};
 const MERGE: usize = 8;
 
 /// What the marker says besides the manifest's content.
-pub struct Summary {
+pub struct MarkerSummary {
     /// What was left out although it should be in the backup.
     pub incomplete: Vec<String>,
     /// Objects that nobody has.
@@ -34,7 +34,7 @@ pub struct Summary {
 }
 
 /// Writes the segments of a run.
-pub(super) struct Segments<'a> {
+pub(super) struct RunSegments<'a> {
     repository: &'a Repository,
     catalog: &'a Catalog,
     snapshot: SnapshotId,
@@ -45,7 +45,7 @@ pub(super) struct Segments<'a> {
 }
 
 /// The result of a run whose marker is stored.
-pub struct Sealed {
+pub struct SealedRun {
     /// The marker.
     pub marker: Marker,
     /// Segments that could not be read.
@@ -59,12 +59,12 @@ pub struct Sealed {
 pub fn seal(
     context: &Context<'_>,
     catalog: &Catalog,
-    prepared: &Prepared,
+    prepared: &PreparedRun,
     manifest: &Manifest,
-    summary: Summary,
-) -> Result<Sealed, Error> {
+    summary: MarkerSummary,
+) -> Result<SealedRun, Error> {
     let repository: &Repository = context.at;
-    let segments = Segments::new(repository, catalog, prepared.snapshot);
+    let segments = RunSegments::new(repository, catalog, prepared.snapshot);
     let (segments, bad_segments) = segments.write(&prepared.rewrite)?;
     let sums = put_sums(repository, manifest)?;
     let (packs, bytes) = catalog.totals()?;
@@ -97,7 +97,7 @@ pub fn seal(
     let remembered = catalog
         .finish_run(&base, &segments)
         .and_then(|()| catalog.set_listed(Some(prepared.listed)));
-    Ok(Sealed { marker, bad_segments, forgotten: remembered.err() })
+    Ok(SealedRun { marker, bad_segments, forgotten: remembered.err() })
 }
 
 /// The sequence number of the marker that follows `base`.
@@ -158,7 +158,7 @@ pub(super) fn put_marker(context: &Context<'_>, marker: &Marker) -> Result<Sha25
     }
 }
 
-impl<'a> Segments<'a> {
+impl<'a> RunSegments<'a> {
     /// Begins without segments.
     pub(super) fn new(
         repository: &'a Repository,

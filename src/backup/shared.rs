@@ -6,17 +6,17 @@
 use std::collections::{HashMap, HashSet};
 
 use super::Error;
-use super::objects::Objects;
+use super::objects::ObjectBackup;
 use crate::database::LibraryPointers;
 use crate::object::{Kind, LibraryId, Object, Store};
 use crate::repository::manifest::{self, Counts};
-use crate::seafile::check::{self, Content};
+use crate::seafile::check::{self, ObjectContent};
 use crate::seafile::fs::FsObject;
 use crate::walk;
 
 /// How much of a library is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Count {
+pub(super) enum CountExtent {
     /// What was stored since the base. An object that another library had stored before is not
     /// noticed.
     New,
@@ -32,11 +32,11 @@ pub(super) enum Count {
 
 /// What the repository holds of a library.
 pub(super) fn counts(
-    objects: &Objects<'_>,
+    objects: &ObjectBackup<'_>,
     library: &LibraryPointers,
-    guests: &Guests<'_>,
+    guests: &GuestLibraries<'_>,
     before: Option<&manifest::Library>,
-    count: Count,
+    count: CountExtent,
 ) -> Result<Counts, Error> {
     let own = objects.catalog.counts(Store::Library(library.id))?;
     if !lies_in_shared(objects, library, before)? {
@@ -46,27 +46,30 @@ pub(super) fn counts(
     let known = before.map(|before| before.counts);
     let known = known.filter(|known| known.objects() > own.objects());
     let all = |count| {
-        let mut counting = Counting::new(objects, library, count);
+        let mut counting = LibraryCounter::new(objects, library, count);
         counting.begin(library, guests)?;
         counting.run()
     };
     match (count, known) {
-        (Count::Nothing, known) => Ok(known.unwrap_or(own)),
-        (Count::Again, _) => all(count),
-        (_, None) => all(Count::All),
-        (Count::New, Some(mut known)) => {
-            known.join(all(Count::New)?);
+        (CountExtent::Nothing, known) => Ok(known.unwrap_or(own)),
+        (CountExtent::Again, _) => all(count),
+        (_, None) => all(CountExtent::All),
+        (CountExtent::New, Some(mut known)) => {
+            known.join(all(CountExtent::New)?);
             Ok(known)
         }
-        (Count::All, Some(known)) => {
-            let counted = all(Count::All)?;
+        (CountExtent::All, Some(known)) => {
+            let counted = all(CountExtent::All)?;
             Ok(if counted.objects() > known.objects() { counted } else { known })
         }
     }
 }
 
 /// What the repository holds of all libraries of a manifest, each object once.
-pub(super) fn holds(objects: &Objects<'_>, manifest: &manifest::Manifest) -> Result<Counts, Error> {
+pub(super) fn holds(
+    objects: &ObjectBackup<'_>,
+    manifest: &manifest::Manifest,
+) -> Result<Counts, Error> {
     let mut all = Counts::default();
     let own = manifest.libraries.iter().map(|library| Store::Library(library.id));
     for store in own.chain([Store::Shared]) {
@@ -77,7 +80,7 @@ pub(super) fn holds(objects: &Objects<'_>, manifest: &manifest::Manifest) -> Res
 
 /// Whether a head of a library, now or in the base, is stored as an object of the shared folder.
 fn lies_in_shared(
-    objects: &Objects<'_>,
+    objects: &ObjectBackup<'_>,
     library: &LibraryPointers,
     before: Option<&manifest::Library>,
 ) -> Result<bool, Error> {
@@ -97,11 +100,11 @@ fn lies_in_shared(
 
 /// Virtual libraries by their origin. Their trees lie with those of the origin, and count as the
 /// origin's.
-pub(super) type Guests<'a> = HashMap<LibraryId, Vec<&'a LibraryPointers>>;
+pub(super) type GuestLibraries<'a> = HashMap<LibraryId, Vec<&'a LibraryPointers>>;
 
 /// The virtual libraries of an installation.
-pub(super) fn guests(libraries: &[LibraryPointers]) -> Guests<'_> {
-    let mut guests = Guests::new();
+pub(super) fn guests(libraries: &[LibraryPointers]) -> GuestLibraries<'_> {
+    let mut guests = GuestLibraries::new();
     for library in libraries {
         if let Some(origin) = &library.origin {
             guests.entry(origin.library).or_default().push(library);
@@ -111,20 +114,20 @@ pub(super) fn guests(libraries: &[LibraryPointers]) -> Guests<'_> {
 }
 
 /// Follows a library's pointers through what is stored.
-struct Counting<'a> {
-    objects: &'a Objects<'a>,
+struct LibraryCounter<'a> {
+    objects: &'a ObjectBackup<'a>,
     store: Store,
     /// Where trees lie. `None`: they belong to another library, which counts them.
     content: Option<Store>,
-    count: Count,
+    count: CountExtent,
     counts: Counts,
     seen: HashSet<Object>,
     /// Objects that are still to be read.
     open: Vec<Object>,
 }
 
-impl<'a> Counting<'a> {
-    fn new(objects: &'a Objects<'a>, library: &LibraryPointers, count: Count) -> Self {
+impl<'a> LibraryCounter<'a> {
+    fn new(objects: &'a ObjectBackup<'a>, library: &LibraryPointers, count: CountExtent) -> Self {
         let store = Store::Library(library.id);
         Self {
             objects,
@@ -138,7 +141,11 @@ impl<'a> Counting<'a> {
     }
 
     /// Begins at a library's heads, at the heads of its guests, and at the guests' base commits.
-    fn begin(&mut self, library: &LibraryPointers, guests: &Guests<'_>) -> Result<(), Error> {
+    fn begin(
+        &mut self,
+        library: &LibraryPointers,
+        guests: &GuestLibraries<'_>,
+    ) -> Result<(), Error> {
         for head in &library.heads {
             self.meet(Object::new(self.store, Kind::Commit, head.commit))?;
         }
@@ -158,7 +165,7 @@ impl<'a> Counting<'a> {
     fn run(mut self) -> Result<Counts, Error> {
         while let Some(object) = self.open.pop() {
             match self.read(&object)? {
-                Some(Content::Commit(commit)) => {
+                Some(ObjectContent::Commit(commit)) => {
                     if let Some(content) = self.content {
                         self.meet(Object::new(content, Kind::Fs, commit.root))?;
                     }
@@ -166,17 +173,17 @@ impl<'a> Counting<'a> {
                         self.meet(Object { id: parent, ..object })?;
                     }
                 }
-                Some(Content::Fs(FsObject::Folder(folder))) => {
+                Some(ObjectContent::Fs(FsObject::Folder(folder))) => {
                     for entry in &folder.entries {
                         self.meet(Object { id: entry.id, ..object })?;
                     }
                 }
-                Some(Content::Fs(FsObject::File(file))) => {
+                Some(ObjectContent::Fs(FsObject::File(file))) => {
                     for block in file.blocks {
                         self.meet(Object { id: block, kind: Kind::Block, ..object })?;
                     }
                 }
-                Some(Content::Block { .. }) | None => {}
+                Some(ObjectContent::Block { .. }) | None => {}
             }
         }
         Ok(self.counts)
@@ -192,7 +199,7 @@ impl<'a> Counting<'a> {
             let Some(known) = self.objects.catalog.known(&placed)? else {
                 continue;
             };
-            if self.count == Count::New && !self.objects.catalog.is_new(&placed)? {
+            if self.count == CountExtent::New && !self.objects.catalog.is_new(&placed)? {
                 // An earlier run counted it, and all that it leads to.
                 return Ok(());
             }
@@ -213,7 +220,7 @@ impl<'a> Counting<'a> {
         self.counts.add(object.kind, bytes);
     }
 
-    fn read(&self, object: &Object) -> Result<Option<Content>, Error> {
+    fn read(&self, object: &Object) -> Result<Option<ObjectContent>, Error> {
         for store in self.objects.source.places(object.store) {
             let object = Object { store, ..*object };
             if let Ok(Ok((content, _))) = walk::read_checked(self.objects.source.as_ref(), &object)
@@ -222,7 +229,7 @@ impl<'a> Counting<'a> {
             }
             // This costs a request for each object that the source has collected. So it is done
             // only if no older count can be used.
-            if self.count == Count::Again
+            if self.count == CountExtent::Again
                 && let Some(bytes) = self.objects.stored(&object)?
                 && let Ok(content) = check::check(&object, &bytes)
             {

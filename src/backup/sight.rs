@@ -3,15 +3,15 @@
 use std::sync::{Mutex, PoisonError};
 
 use super::heartbeat::Heartbeat;
-use super::packing::{Packer, Stopped};
-use super::salvaged::Salvaged;
+use super::packing::{Packer, PipelineStopped};
+use super::salvaged::SalvagedObjects;
 use crate::host;
 use crate::host::catalog::{self, Catalog};
 use crate::object::{Kind, Object, Sha256};
 use crate::repository::reader::Frames;
 use crate::repository::{self, Repository};
 use crate::seafile::check;
-use crate::walk::{Known, Need, Rescue, Sight};
+use crate::walk::{KnownObject, Need, Rescue, Sight};
 
 /// The [`Sight`] of a backup: it knows what is stored, and takes what is new.
 pub struct BackupSight<'a> {
@@ -24,16 +24,16 @@ pub struct BackupSight<'a> {
     /// Takes what is new; `None` while closures are computed.
     pub packer: Option<&'a Packer>,
     /// Which bad bytes are kept already.
-    pub salvaged: &'a Salvaged,
+    pub salvaged: &'a SalvagedObjects,
     /// Beats during a walk, which may go on for hours without storing anything.
     pub heartbeat: &'a Heartbeat,
     /// Visits that the catalog does not know yet: it is told many at once.
-    pub visits: Mutex<Visits>,
+    pub visits: Mutex<ObjectVisits>,
 }
 
 /// Stored objects that a run visited by a walk or by a listing.
 #[derive(Debug, Default)]
-pub struct Visits {
+pub struct ObjectVisits {
     walked: Vec<Object>,
     listed: Vec<Object>,
 }
@@ -43,7 +43,7 @@ const VISITS: usize = 10_000;
 
 impl BackupSight<'_> {
     /// What the catalog says of an object; `None`: it is not stored.
-    pub fn stored(&self, object: &Object) -> Result<Option<catalog::Known>, SightError> {
+    pub fn stored(&self, object: &Object) -> Result<Option<catalog::CatalogEntry>, SightError> {
         self.heartbeat.beat()?;
         Ok(self.catalog.known(object)?)
     }
@@ -53,7 +53,7 @@ impl BackupSight<'_> {
         self.come_by(|visits| visits.listed.push(*object))
     }
 
-    fn come_by(&self, add: impl FnOnce(&mut Visits)) -> Result<(), SightError> {
+    fn come_by(&self, add: impl FnOnce(&mut ObjectVisits)) -> Result<(), SightError> {
         let mut visits = self.visits.lock().unwrap_or_else(PoisonError::into_inner);
         add(&mut visits);
         if visits.walked.len() + visits.listed.len() >= VISITS {
@@ -62,8 +62,8 @@ impl BackupSight<'_> {
         Ok(())
     }
 
-    fn tell(&self, visits: &mut Visits) -> host::Result<()> {
-        let Visits { walked, listed } = std::mem::take(visits);
+    fn tell(&self, visits: &mut ObjectVisits) -> host::Result<()> {
+        let ObjectVisits { walked, listed } = std::mem::take(visits);
         if !walked.is_empty() {
             self.catalog.visit(&walked)?;
         }
@@ -96,8 +96,8 @@ impl From<repository::Error> for SightError {
     }
 }
 
-impl From<Stopped> for SightError {
-    fn from(Stopped: Stopped) -> Self {
+impl From<PipelineStopped> for SightError {
+    fn from(PipelineStopped: PipelineStopped) -> Self {
         Self::Stopped
     }
 }
@@ -105,9 +105,9 @@ impl From<Stopped> for SightError {
 impl Sight for BackupSight<'_> {
     type Error = SightError;
 
-    fn known(&self, object: &Object) -> Result<Option<Known>, SightError> {
+    fn known(&self, object: &Object) -> Result<Option<KnownObject>, SightError> {
         let known = self.stored(object)?;
-        Ok(known.map(|known| Known {
+        Ok(known.map(|known| KnownObject {
             length: known.length,
             closed: known.closed,
             walked: known.walked,
@@ -120,11 +120,11 @@ impl Sight for BackupSight<'_> {
     }
 
     fn keep(&self, object: Object, bytes: Vec<u8>) -> Result<(), SightError> {
-        Ok(self.packer.ok_or(Stopped)?.keep(object, bytes)?)
+        Ok(self.packer.ok_or(PipelineStopped)?.keep(object, bytes)?)
     }
 
     fn keep_block(&self, object: Object, need: Need) -> Result<(), SightError> {
-        Ok(self.packer.ok_or(Stopped)?.keep_block(object, need)?)
+        Ok(self.packer.ok_or(PipelineStopped)?.keep_block(object, need)?)
     }
 
     fn salvage(&self, object: Object, bytes: Vec<u8>) -> Result<(), SightError> {

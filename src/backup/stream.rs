@@ -19,7 +19,7 @@ const LEVEL: i32 = 3;
 const MOST: usize = 20;
 
 /// A stream that was stored.
-pub struct Stored<T> {
+pub struct StoredStream<T> {
     /// Length and SHA-256 before compression.
     pub totals: PartTotals,
     /// Its pieces, in order.
@@ -34,7 +34,7 @@ pub fn store<T, E>(
     heartbeat: &Heartbeat,
     name: impl Fn(u32) -> Option<Key>,
     write: impl FnOnce(&mut dyn Write) -> Result<T, E>,
-) -> Result<Stored<T>, Error>
+) -> Result<StoredStream<T>, Error>
 where
     Error: From<E>,
 {
@@ -50,7 +50,7 @@ where
             })
         },
         |out| {
-            let mut out = Beating { inner: out, heartbeat, failure: None };
+            let mut out = HeartbeatWriter { inner: out, heartbeat, failure: None };
             let result = write(&mut out);
             beat = out.failure;
             result
@@ -60,19 +60,19 @@ where
         (_, Some(error)) => Err(error.into()),
         (result, None) => {
             let (totals, value) = result?;
-            Ok(Stored { totals, parts, value })
+            Ok(StoredStream { totals, parts, value })
         }
     }
 }
 
 /// A writer that puts heartbeats while a stream goes on: a part may take hours to fill.
-struct Beating<'a> {
+struct HeartbeatWriter<'a> {
     inner: &'a mut dyn Write,
     heartbeat: &'a Heartbeat,
     failure: Option<repository::Error>,
 }
 
-impl Write for Beating<'_> {
+impl Write for HeartbeatWriter<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if let Err(error) = self.heartbeat.beat() {
             self.failure = Some(error);
@@ -145,7 +145,7 @@ mod tests {
     use crate::repository::names;
     use crate::time::Clock;
     use seawall_backends::{
-        Backend as _, ErrorKind, Fault, FaultyBackend, MemoryBackend, Plan, Verb,
+        Backend as _, ErrorKind, Fault, FaultPlan, FaultyBackend, MemoryBackend, Verb,
     };
     use std::sync::Arc;
     use std::time::{Duration, SystemTime};
@@ -153,7 +153,7 @@ mod tests {
     use crate::crypt::Seal;
 
     /// Stores a stream of ten pieces, an hour each.
-    fn store_for_ten_hours(plan: Plan) -> (MemoryBackend, Result<Stored<()>, Error>) {
+    fn store_for_ten_hours(plan: FaultPlan) -> (MemoryBackend, Result<StoredStream<()>, Error>) {
         let memory = MemoryBackend::new();
         let backend = Arc::new(FaultyBackend::new(memory.clone(), plan));
         let hours = std::sync::atomic::AtomicU32::new(0);
@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_long_stream_says_that_it_is_alive() {
-        let (memory, stored) = store_for_ten_hours(Plan::new());
+        let (memory, stored) = store_for_ten_hours(FaultPlan::new());
         assert_eq!(stored.unwrap().totals.plain_len, 50);
         assert_eq!(memory.list(names::RUNS).count(), 1);
     }
@@ -181,7 +181,8 @@ mod tests {
     #[test]
     fn a_heartbeat_that_cannot_be_stored_is_told() {
         let full = Fault::FailBefore(ErrorKind::NoSpace);
-        let (_, stored) = store_for_ten_hours(Plan::new().always(Verb::Put, names::RUNS, full));
+        let (_, stored) =
+            store_for_ten_hours(FaultPlan::new().always(Verb::Put, names::RUNS, full));
         let Err(Error::Repository(repository::Error::Backend(error))) = stored else {
             panic!("it has to fail with the destination's error");
         };

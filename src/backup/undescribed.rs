@@ -13,7 +13,7 @@ use crate::repository::segment::Line;
 use crate::repository::{self, Repository, index, reader};
 
 /// A pack that nothing describes.
-pub struct Undescribed {
+pub struct UndescribedPack {
     /// The kind of objects in it.
     pub kind: PackKind,
     /// Its name.
@@ -29,7 +29,7 @@ pub fn lines(
     repository: &Repository,
     catalog: &Catalog,
     segment: &SegmentRecord,
-) -> Result<(Vec<Line>, Vec<Undescribed>)> {
+) -> Result<(Vec<Line>, Vec<UndescribedPack>)> {
     let mut old: HashMap<Sha256, Line> = match index::read_lines(repository, &segment.name) {
         Ok(lines) => lines.into_iter().map(|line| (line.pack, line)).collect(),
         Err(repository::Error::Backend(error)) if repository.is_out_of_reach(&error) => {
@@ -51,7 +51,9 @@ pub fn lines(
                     catalog.describe_pack(name, &contents)?;
                     lines.push(Line { pack: *name, kind: *kind, size, contents });
                 }
-                Err(problem) => undescribed.push(Undescribed { kind: *kind, name: *name, problem }),
+                Err(problem) => {
+                    undescribed.push(UndescribedPack { kind: *kind, name: *name, problem });
+                }
             },
         }
     }

@@ -4,39 +4,39 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::cut_off::{CutOff, Wanted};
-use super::objects::Objects;
-use super::packing::Totals;
+use super::cut_off::{CutOffLibraries, StoresToList};
+use super::objects::ObjectBackup;
+use super::packing::PackingTotals;
 use super::sight::{BackupSight, SightError};
 use super::{Error, Options};
 use crate::database::Pointers;
 use crate::host::catalog::Catalog;
 use crate::object::{Kind, LibraryId, Object, ObjectId, Store};
-use crate::repository::manifest::{Counts, Listed, Manifest, Unreferenced};
-use crate::seafile::check::Content;
-use crate::seafile::folders::{Found, ObjectFolders, StoreEntry};
-use crate::walk::{self, BadObject, Need, Sight as _, Trouble, WalkError};
+use crate::repository::manifest::{Counts, ListedObjects, Manifest, Unreferenced};
+use crate::seafile::check::ObjectContent;
+use crate::seafile::folders::{ObjectEntry, ObjectFolders, StoreEntry};
+use crate::walk::{self, BadObject, Need, ObjectDamage, Sight as _, WalkError};
 
 /// What was copied by listing.
 #[derive(Default)]
-pub struct Leftovers {
+pub struct CopiedByListing {
     /// Stores without a row.
     pub stores: Vec<Unreferenced>,
     /// Libraries that a loss cuts something off from, and what this run or an earlier one listed of
     /// them.
-    pub cut_off: BTreeMap<LibraryId, Listed>,
+    pub cut_off: BTreeMap<LibraryId, ListedObjects>,
     /// What was stored.
-    pub totals: Totals,
+    pub totals: PackingTotals,
     /// Objects that are not what their names say. They are kept aside. They are no damage, since
     /// nothing points to them.
-    pub bad: Vec<(Object, Trouble)>,
+    pub bad: Vec<(Object, ObjectDamage)>,
     /// Folders that could not be listed.
     pub unreadable: Vec<String>,
     /// The number of names that are neither stores nor objects; they are not copied.
     pub foreign: u64,
 }
 
-impl Leftovers {
+impl CopiedByListing {
     /// Counts what the repository holds of each store, once all is stored.
     pub fn count(&mut self, catalog: &Catalog) -> Result<(), Error> {
         for left in &mut self.stores {
@@ -71,19 +71,19 @@ type SightResult<T> = Result<T, WalkError<SightError>>;
 
 /// Copies what no pointer leads to.
 pub fn copy(
-    objects: &Objects<'_>,
+    objects: &ObjectBackup<'_>,
     options: &Options,
     pointers: &Pointers,
     base: Option<&Manifest>,
-    cut_off: CutOff,
-) -> Result<Leftovers, Error> {
-    let mut left = Leftovers::default();
+    cut_off: CutOffLibraries,
+) -> Result<CopiedByListing, Error> {
+    let mut left = CopiedByListing::default();
     let stores = stores_on_disk(objects.source, &mut left);
     let (unreferenced, referenced): (Vec<Store>, Vec<Store>) =
         stores.into_iter().partition(|store| is_unreferenced(pointers, *store));
     let mut newest = std::collections::HashMap::new();
     let mut found = BTreeMap::new();
-    let listing = Listing { source: objects.source, full: options.full };
+    let listing = StoreListing { source: objects.source, full: options.full };
     // The catalog does not know yet what one listing keeps when another one comes by.
     let mut done = HashSet::new();
     let packed = objects.listing();
@@ -142,11 +142,11 @@ pub fn copy(
 }
 
 /// Chooses the later of two commits.
-trait Later {
+trait LaterCommit {
     fn max_by_time(self, other: Self) -> Self;
 }
 
-impl Later for Option<(ObjectId, i64, String)> {
+impl LaterCommit for Option<(ObjectId, i64, String)> {
     fn max_by_time(self, other: Self) -> Self {
         match (self, other) {
             (Some(a), Some(b)) => Some(if b.1 > a.1 { b } else { a }),
@@ -155,7 +155,7 @@ impl Later for Option<(ObjectId, i64, String)> {
     }
 }
 
-fn stores_on_disk(source: &ObjectFolders, left: &mut Leftovers) -> BTreeSet<Store> {
+fn stores_on_disk(source: &ObjectFolders, left: &mut CopiedByListing) -> BTreeSet<Store> {
     let mut stores = BTreeSet::new();
     for kind in Kind::ALL {
         match source.stores(kind) {
@@ -190,7 +190,7 @@ fn is_garbage(pointers: &Pointers, store: Store) -> bool {
 }
 
 /// How stores are listed.
-struct Listing<'a> {
+struct StoreListing<'a> {
     source: &'a ObjectFolders,
     /// Whether the catalog is told which stored objects are still on disk.
     full: bool,
@@ -198,7 +198,7 @@ struct Listing<'a> {
 
 /// The result of a listing.
 #[derive(Default)]
-struct Copied {
+struct CopiedStore {
     /// The newest commit that was not stored yet.
     newest: Option<(ObjectId, i64, String)>,
     /// The number of good objects that no walk visited.
@@ -207,13 +207,13 @@ struct Copied {
 
 /// Copies a store's objects of some kinds, except those that are stored already.
 fn copy_store<'k>(
-    listing: &Listing<'_>,
+    listing: &StoreListing<'_>,
     sight: &BackupSight<'_>,
     (store, kinds): (Store, impl IntoIterator<Item = &'k Kind>),
     done: &mut HashSet<(Store, Kind)>,
-    left: &mut Leftovers,
-) -> SightResult<Copied> {
-    let mut copied = Copied::default();
+    left: &mut CopiedByListing,
+) -> SightResult<CopiedStore> {
+    let mut copied = CopiedStore::default();
     for kind in kinds {
         if !done.insert((store, *kind)) {
             continue;
@@ -227,7 +227,7 @@ fn copy_store<'k>(
                 }
             };
             match found {
-                Found::Object(id) => {
+                ObjectEntry::Object(id) => {
                     let object = Object::new(store, *kind, id);
                     let known = sight.stored(&object).map_err(WalkError::Sight)?;
                     let bad = left.bad.len();
@@ -240,7 +240,7 @@ fn copy_store<'k>(
                     let is_cut_off = known.is_none_or(|known| known.listed);
                     copied.objects += u64::from(is_cut_off && left.bad.len() == bad);
                 }
-                Found::Foreign(_) => left.foreign += 1,
+                ObjectEntry::Foreign(_) => left.foreign += 1,
             }
         }
     }
@@ -250,21 +250,21 @@ fn copy_store<'k>(
 /// Copies what a loss cuts off in the stores of a library. `None`: not all of it could be looked
 /// at, so the next run has to list it again.
 fn copy_cut_off(
-    listing: &Listing<'_>,
+    listing: &StoreListing<'_>,
     sight: &BackupSight<'_>,
-    (library, wanted): (LibraryId, &Wanted),
+    (library, wanted): (LibraryId, &StoresToList),
     done: &mut HashSet<(Store, Kind)>,
-    left: &mut Leftovers,
-) -> SightResult<Option<Listed>> {
+    left: &mut CopiedByListing,
+) -> SightResult<Option<ListedObjects>> {
     let (unreadable, bad) = (left.unreadable.len(), left.bad.len());
-    let mut listed = Listed::default();
+    let mut listed = ListedObjects::default();
     for (store, kinds) in &wanted.stores {
         listed.objects += copy_store(listing, sight, (*store, kinds), done, left)?.objects;
     }
     listed.newest = newest_commit(listing.source, library)?;
     let mut bad = left.bad.iter().skip(bad);
     let is_whole = left.unreadable.len() == unreadable
-        && !bad.any(|(_, trouble)| matches!(trouble, Trouble::Unreadable(_)));
+        && !bad.any(|(_, trouble)| matches!(trouble, ObjectDamage::Unreadable(_)));
     Ok(is_whole.then_some(listed))
 }
 
@@ -276,10 +276,10 @@ fn newest_commit(
     let mut newest: Option<(ObjectId, i64)> = None;
     for store in source.places(Store::Library(library)) {
         for found in source.objects(Kind::Commit, store).flatten() {
-            let Found::Object(id) = found else { continue };
+            let ObjectEntry::Object(id) = found else { continue };
             let object = Object::new(store, Kind::Commit, id);
             let read = walk::read_checked(source, &object).map_err(WalkError::Source)?;
-            if let Ok((Content::Commit(commit), _)) = read
+            if let Ok((ObjectContent::Commit(commit), _)) = read
                 && (store != Store::Shared || commit.library == Some(library))
                 && newest.is_none_or(|(_, time)| commit.ctime > time)
             {
@@ -294,7 +294,7 @@ fn copy_object(
     source: &ObjectFolders,
     sight: &BackupSight<'_>,
     object: Object,
-    left: &mut Leftovers,
+    left: &mut CopiedByListing,
 ) -> SightResult<Option<(ObjectId, i64, String)>> {
     if object.kind == Kind::Block {
         let kept = sight.keep_block(object, Need::Optional);
@@ -305,7 +305,9 @@ fn copy_object(
         Ok((content, bytes)) => {
             sight.keep(object, bytes).map_err(WalkError::Sight)?;
             Ok(match content {
-                Content::Commit(commit) => Some((commit.id, commit.ctime, commit.library_name)),
+                ObjectContent::Commit(commit) => {
+                    Some((commit.id, commit.ctime, commit.library_name))
+                }
                 _ => None,
             })
         }
@@ -314,7 +316,7 @@ fn copy_object(
                 sight.salvage(object, bytes).map_err(WalkError::Sight)?;
             }
             // A missing object was collected after it was listed.
-            if trouble != Trouble::Missing {
+            if trouble != ObjectDamage::Missing {
                 left.bad.push((object, trouble));
             }
             Ok(None)

@@ -6,7 +6,7 @@ use sha2::Digest as _;
 
 use super::Options;
 use super::naming::unreadable;
-use super::needs::{Needs, Reading, Thing};
+use super::needs::{NeedReading, Needs, Thing};
 use super::problems::Problems;
 use super::report::{Amount, ProblemKind};
 use crate::object::Sha256;
@@ -29,7 +29,7 @@ pub(super) fn read(
 ) -> Result<Amount> {
     let mut work: Vec<(&Key, &Thing)> = needs
         .iter()
-        .filter(|(_, thing)| thing.reading == Reading::None && thing.trouble().is_none())
+        .filter(|(_, thing)| thing.reading == NeedReading::None && thing.trouble().is_none())
         .collect();
     // In the order of names, in which things lie on a disk.
     work.sort_unstable_by_key(|(key, _)| *key);

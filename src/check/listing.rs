@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use seawall_backends::{Entry, ErrorKind, Key};
 
-use super::needs::{Needs, Reading};
+use super::needs::{NeedReading, Needs};
 use super::report::{Amount, Information, MAX_EXAMPLES, ProblemKind, Unknown};
 use crate::repository::names::{self, PackKind, SnapshotId};
 use crate::repository::snapshots::Markers;
@@ -15,7 +15,7 @@ const FORGOTTEN: &str = "data/forgotten";
 
 /// What a name says about the thing behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum NamedThing {
     /// Belongs to a repository, and may stay although nothing names it.
     Known,
     /// A run's intent.
@@ -37,7 +37,7 @@ pub(super) fn compare(
 ) -> Result<()> {
     let mut unnamed = Amount::default();
     let mut intents = HashSet::new();
-    let mut listing = Listing::default();
+    let mut listing = GappyListing::default();
     for entry in repository.backend().list("") {
         let Some(Entry { key, len, .. }) = listing.take(entry)? else {
             continue;
@@ -47,13 +47,13 @@ pub(super) fn compare(
             continue;
         }
         match place(repository, &key) {
-            Place::Known => {}
-            Place::Intent(snapshot) => {
+            NamedThing::Known => {}
+            NamedThing::Intent(snapshot) => {
                 intents.insert(snapshot);
             }
-            Place::Record => information.records += 1,
-            Place::Named => unnamed.add(len),
-            Place::Unknown => information.unknown.add(&key, len),
+            NamedThing::Record => information.records += 1,
+            NamedThing::Named => unnamed.add(len),
+            NamedThing::Unknown => information.unknown.add(&key, len),
         }
     }
     information.unknown.examples.sort_unstable();
@@ -68,12 +68,12 @@ pub(super) fn compare(
 
 /// A listing that may have gaps.
 #[derive(Default)]
-struct Listing {
+struct GappyListing {
     is_begun: bool,
     error: Option<seawall_backends::Error>,
 }
 
-impl Listing {
+impl GappyListing {
     /// Skips a part that cannot be listed, if something else could be listed before.
     fn take(&mut self, entry: seawall_backends::Result<Entry>) -> Result<Option<Entry>> {
         match entry {
@@ -105,7 +105,7 @@ fn ask_one_by_one(
             Err(error) if error.kind() == ErrorKind::Transient => return Err(error.into()),
             Err(_) => {
                 let detail = super::naming::unreadable(listing);
-                thing.reading = Reading::Bad(ProblemKind::Unreadable, detail);
+                thing.reading = NeedReading::Bad(ProblemKind::Unreadable, detail);
             }
         }
     }
@@ -134,47 +134,51 @@ impl Unknown {
 }
 
 /// Judges a name. Everything below `markers/` was already read as a marker.
-fn place(repository: &Repository, key: &Key) -> Place {
+fn place(repository: &Repository, key: &Key) -> NamedThing {
     let (folder, file) = key.as_str().rsplit_once('/').unwrap_or(("", key.as_str()));
     let is_snapshot = |text: &str| text.parse::<SnapshotId>().is_ok();
-    let is = |yes: bool, place: Place| if yes { place } else { Place::Unknown };
+    let is = |yes: bool, place: NamedThing| if yes { place } else { NamedThing::Unknown };
     match folder {
-        "" => is(*key == names::configuration() || *key == names::page(), Place::Known),
-        names::MARKERS => Place::Known,
-        names::KEYS => is(matches!(file.rsplit_once('.'), Some((_, "pub" | "age"))), Place::Known),
+        "" => is(*key == names::configuration() || *key == names::page(), NamedThing::Known),
+        names::MARKERS => NamedThing::Known,
+        names::KEYS => {
+            is(matches!(file.rsplit_once('.'), Some((_, "pub" | "age"))), NamedThing::Known)
+        }
         names::RUNS => run(file),
-        FORGOTTEN => is(is_snapshot(file), Place::Known),
-        names::INDEX => is(names::parse_segment(key, repository.seal()).is_some(), Place::Named),
-        names::LISTS => is(is_list(key, file), Place::Named),
+        FORGOTTEN => is(is_snapshot(file), NamedThing::Known),
+        names::INDEX => {
+            is(names::parse_segment(key, repository.seal()).is_some(), NamedThing::Named)
+        }
+        names::LISTS => is(is_list(key, file), NamedThing::Named),
         names::MANIFESTS => {
             let snapshot = file.split_once('.').and_then(|(snapshot, _)| snapshot.parse().ok());
             let is_manifest = |snapshot| names::manifest(snapshot, repository.seal()) == *key;
-            is(snapshot.is_some_and(is_manifest), Place::Named)
+            is(snapshot.is_some_and(is_manifest), NamedThing::Named)
         }
         _ if PackKind::ALL.iter().any(|kind| key.is_below(kind.folder())) => {
-            is(names::parse_pack(key, repository.seal()).is_some(), Place::Named)
+            is(names::parse_pack(key, repository.seal()).is_some(), NamedThing::Named)
         }
         _ => {
             let parts = [names::DATABASES, names::FILES];
             let run =
                 parts.into_iter().find_map(|parts| folder.strip_prefix(parts)?.strip_prefix('/'));
-            is(run.is_some_and(is_snapshot), Place::Named)
+            is(run.is_some_and(is_snapshot), NamedThing::Named)
         }
     }
 }
 
-fn run(file: &str) -> Place {
+fn run(file: &str) -> NamedThing {
     if let Ok(snapshot) = file.parse() {
-        return Place::Intent(snapshot);
+        return NamedThing::Intent(snapshot);
     }
     match file.rsplit_once('.') {
         Some((run, number))
             if number.parse::<u32>().is_ok() && run.parse::<SnapshotId>().is_ok() =>
         {
-            Place::Known
+            NamedThing::Known
         }
         // All else counts as a record, as it does for a run (repository::runs).
-        _ => Place::Record,
+        _ => NamedThing::Record,
     }
 }
 

@@ -19,7 +19,7 @@ mod record;
 mod report;
 mod subset;
 
-pub use record::{Recorded, record};
+pub use record::{DamageRecord, record};
 pub use report::{
     Amount, Deep, Gap, Information, MAX_EXAMPLES, MAX_SNAPSHOTS, Problem, ProblemKind, ReadData,
     Report, Unknown,
@@ -31,13 +31,13 @@ use crate::repository::snapshots::{Markers, Snapshot};
 use crate::repository::{Error, Repository, Result};
 use crate::units::count;
 use deep::Spool;
-use problems::{Known, Problems};
+use problems::{KnownSnapshots, Problems};
 use seawall_backends::Key;
 
 /// How much a check does. Each level includes the ones before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Level {
+pub enum CheckLevel {
     /// Signatures, names and sizes.
     #[default]
     Names,
@@ -51,12 +51,12 @@ pub enum Level {
 #[derive(Debug, Clone)]
 pub struct Options {
     /// How far to look.
-    pub level: Level,
+    pub level: CheckLevel,
     /// Check only what this snapshot needs: a name, the beginning of one, or `latest`.
     pub snapshot: Option<String>,
-    /// What to read at level [`Level::Data`].
+    /// What to read at level [`CheckLevel::Data`].
     pub subset: Subset,
-    /// How many threads read. Each holds at most 64 MiB; at level [`Level::Deep`] it holds one
+    /// How many threads read. Each holds at most 64 MiB; at level [`CheckLevel::Deep`] it holds one
     /// decoded pack.
     pub workers: usize,
     /// A snapshot that must be present: the newest that this host made.
@@ -69,7 +69,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            level: Level::default(),
+            level: CheckLevel::default(),
             snapshot: None,
             expected: None,
             accepted: Vec::new(),
@@ -82,7 +82,7 @@ impl Default for Options {
 /// Checks a repository. `progress` gets one line for each step.
 ///
 /// Memory grows with the number of stored things (a quarter of a kilobyte each), not with their
-/// size. Level [`Level::Deep`] needs about a tenth of a kilobyte more for each commit, fs object
+/// size. Level [`CheckLevel::Deep`] needs about a tenth of a kilobyte more for each commit, fs object
 /// and block, and temporary files as large as the dumped databases and all commits and fs objects.
 ///
 /// # Errors
@@ -111,7 +111,7 @@ pub fn run(repository: &Repository, options: &Options, progress: &dyn Fn(&str)) 
         // It names no snapshot: a problem of a snapshot without a marker is dropped as forgotten.
         problems.add(&key, ProblemKind::Missing, detail, Vec::new());
     }
-    let folder = (options.level == Level::Deep).then(temporary_folder).transpose()?;
+    let folder = (options.level == CheckLevel::Deep).then(temporary_folder).transpose()?;
     let spool = folder.as_ref().map(|folder| Spool::create(folder.path()));
     let spool = spool.transpose()?;
     let number = count(snapshots.len() as u64, "snapshot", "snapshots");
@@ -132,11 +132,11 @@ pub fn run(repository: &Repository, options: &Options, progress: &dyn Fn(&str)) 
         read.join(decoded);
         deep = Some(found);
     }
-    if options.level != Level::Names {
+    if options.level != CheckLevel::Names {
         read.join(data::read(repository, options, &needs, &mut problems, progress)?);
     }
     let bytes_read = needs.bytes_read() + read.bytes;
-    let known = Known {
+    let known = KnownSnapshots {
         newest: markers.living_and_retired().0.iter().map(|chain| chain.newest.id()).collect(),
         is_partial: options.snapshot.is_some(),
         is_accepted: &|key| options.accepted.contains(key),
@@ -149,7 +149,7 @@ pub fn run(repository: &Repository, options: &Options, progress: &dyn Fn(&str)) 
         things: amount.things,
         bytes: amount.bytes,
         bytes_read,
-        data: (options.level != Level::Names).then_some(ReadData {
+        data: (options.level != CheckLevel::Names).then_some(ReadData {
             subset: options.subset,
             read,
             of: unread,

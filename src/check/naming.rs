@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use seawall_backends::{ErrorKind, Key};
 
 use super::deep::Spool;
-use super::needs::{Needs, Reading};
+use super::needs::{NeedReading, Needs};
 use super::problems::Problems;
 use super::report::ProblemKind;
 use crate::causes::chain;
@@ -38,7 +38,7 @@ pub(super) fn read(
 }
 
 /// A snapshot's sums and manifest, read ahead.
-struct Ahead {
+struct ReadAhead {
     sums: Result<Sums>,
     /// The manifest's stored bytes, if the sums name it.
     manifest: Option<Result<Vec<u8>>>,
@@ -46,7 +46,7 @@ struct Ahead {
 
 /// Reads the sums and manifests of these snapshots in parallel: over a network each is a round
 /// trip.
-fn read_ahead(repository: &Repository, snapshots: &[&Snapshot]) -> Vec<Ahead> {
+fn read_ahead(repository: &Repository, snapshots: &[&Snapshot]) -> Vec<ReadAhead> {
     let read = |snapshot: &Snapshot| {
         let sums = index::read_sums(repository, &snapshot.marker);
         let key = names::manifest(snapshot.id(), repository.seal());
@@ -56,15 +56,15 @@ fn read_ahead(repository: &Repository, snapshots: &[&Snapshot]) -> Vec<Ahead> {
             Some(repository.read_verified(&key, sha256))
         };
         let manifest = sums.as_ref().ok().and_then(named);
-        Ahead { sums, manifest }
+        ReadAhead { sums, manifest }
     };
     std::thread::scope(|scope| {
         let (first, others) = snapshots.split_at(1.min(snapshots.len()));
         let others: Vec<_> = others.iter().map(|snapshot| scope.spawn(|| read(snapshot))).collect();
         let first = first.iter().map(|snapshot| read(snapshot));
-        let mut all: Vec<Ahead> = first.collect();
+        let mut all: Vec<ReadAhead> = first.collect();
         all.extend(others.into_iter().map(|other| {
-            other.join().unwrap_or_else(|_| Ahead {
+            other.join().unwrap_or_else(|_| ReadAhead {
                 sums: Err(Error::Worker("one that reads sums")),
                 manifest: None,
             })
@@ -82,7 +82,7 @@ struct Naming<'a> {
 }
 
 impl Naming<'_> {
-    fn snapshot(&mut self, snapshot: &Snapshot, ahead: Ahead) -> Result<()> {
+    fn snapshot(&mut self, snapshot: &Snapshot, ahead: ReadAhead) -> Result<()> {
         let id = snapshot.id();
         let (position, is_new) = self.needs.namer(&snapshot.marker.sums, id, self.problems);
         if is_new {
@@ -110,10 +110,10 @@ impl Naming<'_> {
     /// bad.
     fn settle<T>(&mut self, key: &Key, result: Result<T>) -> Result<Option<T>> {
         let (reading, value) = match result {
-            Ok(value) => (Reading::Good, Some(value)),
+            Ok(value) => (NeedReading::Good, Some(value)),
             Err(error) => {
                 let (kind, detail) = trouble(error)?;
-                (Reading::Bad(kind, detail), None)
+                (NeedReading::Bad(kind, detail), None)
             }
         };
         if let Some(thing) = self.needs.get_mut(key) {
@@ -122,7 +122,7 @@ impl Naming<'_> {
         Ok(value)
     }
 
-    fn sums(&mut self, snapshot: &Snapshot, position: u32, ahead: Ahead) -> Result<()> {
+    fn sums(&mut self, snapshot: &Snapshot, position: u32, ahead: ReadAhead) -> Result<()> {
         let named = &snapshot.marker.sums;
         let Some(sums) = self.settle(&named.key, ahead.sums)? else {
             return Ok(());

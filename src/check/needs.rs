@@ -22,14 +22,14 @@ pub(super) struct Thing {
     /// Its length in the listing; `None`: not listed.
     pub listed: Option<u64>,
     /// The result of reading it.
-    pub reading: Reading,
+    pub reading: NeedReading,
     /// Positions of the sums and lists that name it, and of itself if it is one of them.
     named_by: Vec<u32>,
 }
 
 /// The result of reading a thing.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Reading {
+pub(super) enum NeedReading {
     /// It was not read.
     None,
     /// Its bytes are as they should be.
@@ -103,7 +103,7 @@ impl Needs {
             sha256,
             size,
             listed: None,
-            reading: Reading::None,
+            reading: NeedReading::None,
             named_by: Vec::new(),
         });
         thing.named_by.push(by);
@@ -167,7 +167,7 @@ impl Needs {
     pub(super) fn unread(&self) -> Amount {
         let mut amount = Amount::default();
         for thing in self.things.values() {
-            if thing.reading == Reading::None && thing.trouble().is_none() {
+            if thing.reading == NeedReading::None && thing.trouble().is_none() {
                 amount.add(thing.listed.unwrap_or_default());
             }
         }
@@ -246,7 +246,7 @@ impl Thing {
                 let detail = format!("has {listed} bytes and should have {size}");
                 Some((ProblemKind::Size, detail))
             }
-            (_, Reading::Bad(kind, detail)) => Some((*kind, detail.clone())),
+            (_, NeedReading::Bad(kind, detail)) => Some((*kind, detail.clone())),
             _ => None,
         }
     }

@@ -11,12 +11,12 @@ use crate::repository::{Repository, Result};
 /// The problems found so far.
 #[derive(Debug, Default)]
 pub(super) struct Problems {
-    found: Vec<Found>,
+    found: Vec<SharedProblem>,
 }
 
 /// A problem, with all snapshots that it affects.
 #[derive(Debug)]
-struct Found {
+struct SharedProblem {
     key: Key,
     kind: ProblemKind,
     detail: String,
@@ -34,7 +34,7 @@ impl Problems {
     ) {
         snapshots.sort_unstable_by(|a, b| b.cmp(a));
         snapshots.dedup();
-        self.found.push(Found { key: key.clone(), kind, detail: detail.into(), snapshots });
+        self.found.push(SharedProblem { key: key.clone(), kind, detail: detail.into(), snapshots });
     }
 
     /// Returns all problems, sorted by key. Leaves out those that only concern snapshots which were
@@ -42,13 +42,14 @@ impl Problems {
     pub(super) fn finish(
         self,
         repository: &Repository,
-        known: &Known<'_>,
+        known: &KnownSnapshots<'_>,
         information: &mut Information,
     ) -> Result<Vec<Problem>> {
         let forgotten = self.forgotten(repository)?;
         let found = self.found.into_iter();
-        let found: Vec<Found> = found.filter_map(|found| found.without(&forgotten)).collect();
-        let accepted = |found: &&Found| known.accepts(found);
+        let found: Vec<SharedProblem> =
+            found.filter_map(|found| found.without(&forgotten)).collect();
+        let accepted = |found: &&SharedProblem| known.accepts(found);
         let lacking: HashSet<SnapshotId> = found
             .iter()
             .filter(accepted)
@@ -89,7 +90,7 @@ fn is_forgotten(repository: &Repository, snapshot: SnapshotId) -> Result<bool> {
 }
 
 /// What decides whether a problem is healed or accepted.
-pub(super) struct Known<'a> {
+pub(super) struct KnownSnapshots<'a> {
     /// The newest snapshot of each chain.
     pub newest: HashSet<SnapshotId>,
     /// Only one snapshot was checked, so nobody knows what the newest ones need.
@@ -98,22 +99,22 @@ pub(super) struct Known<'a> {
     pub is_accepted: &'a dyn Fn(&Key) -> bool,
 }
 
-impl Known<'_> {
-    fn is_healed(&self, found: &Found) -> bool {
+impl KnownSnapshots<'_> {
+    fn is_healed(&self, found: &SharedProblem) -> bool {
         let is_newest = |snapshot| self.newest.contains(snapshot);
         !self.is_partial && !found.snapshots.is_empty() && !found.snapshots.iter().any(is_newest)
     }
 
     /// An administrator can accept only a bad file, never a bad signature or a gap in the chain.
-    fn accepts(&self, found: &Found) -> bool {
+    fn accepts(&self, found: &SharedProblem) -> bool {
         names::may_be_absent(&found.key) && self.is_healed(found) && (self.is_accepted)(&found.key)
     }
 }
 
-impl Found {
+impl SharedProblem {
     /// `lacking`: snapshots that lack what an accepted file held. Pointers in them lead nowhere for
     /// that reason, so these problems are accepted too.
-    fn judged(mut self, known: &Known<'_>, lacking: &HashSet<SnapshotId>) -> Problem {
+    fn judged(mut self, known: &KnownSnapshots<'_>, lacking: &HashSet<SnapshotId>) -> Problem {
         let healed = known.is_healed(&self);
         let follows = self.kind == ProblemKind::Unresolved
             && self.snapshots.iter().all(|snapshot| lacking.contains(snapshot));

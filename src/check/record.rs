@@ -9,7 +9,7 @@ use crate::time::Timestamp;
 
 /// A damage record that was put.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Recorded {
+pub struct DamageRecord {
     /// Its name.
     #[serde(serialize_with = "super::report::as_text")]
     pub record: Key,
@@ -34,7 +34,7 @@ pub fn record(
     repository: &Repository,
     report: &Report,
     now: Timestamp,
-) -> Result<Option<Recorded>> {
+) -> Result<Option<DamageRecord>> {
     let mut keys: Vec<Key> = (report.problems.iter())
         .filter(|problem| is_bad(problem.kind) && names::may_be_absent(&problem.key))
         .map(|problem| problem.key.clone())
@@ -55,7 +55,7 @@ pub fn record(
     let record = names::damage_record(now, u32::from_be_bytes(random));
     let text = runs::record_text(runs::DAMAGE, keys.iter());
     put_same(backend, &record, text.as_bytes())?;
-    Ok(Some(Recorded { record, keys }))
+    Ok(Some(DamageRecord { record, keys }))
 }
 
 /// Whether the bytes at a key are not those that a backup put there.

@@ -3,7 +3,7 @@
 use seawall_backends::Key;
 use serde::{Serialize, Serializer};
 
-use super::Level;
+use super::CheckLevel;
 use super::subset::Subset;
 use crate::repository::names::SnapshotId;
 
@@ -16,7 +16,7 @@ pub const MAX_EXAMPLES: usize = 20;
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// How much the check did.
-    pub level: Level,
+    pub level: CheckLevel,
     /// How many snapshots were checked. Their markers are good.
     pub snapshots: u64,
     /// How many stored things these snapshots name, markers included.
@@ -25,9 +25,9 @@ pub struct Report {
     pub bytes: u64,
     /// Bytes that were read and compared by SHA-256 or signature.
     pub bytes_read: u64,
-    /// How much was read of what only reading can prove; `None` at level [`Level::Names`].
+    /// How much was read of what only reading can prove; `None` at level [`CheckLevel::Names`].
     pub data: Option<ReadData>,
-    /// What decoding showed; `None` except at level [`Level::Deep`].
+    /// What decoding showed; `None` except at level [`CheckLevel::Deep`].
     pub deep: Option<Deep>,
     /// What is wrong, sorted by key.
     pub problems: Vec<Problem>,

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 
-use super::databases::{AlsoDatabases, Databases};
+use super::databases::{AlsoDatabases, DatabaseArguments};
 use super::init;
 use super::output::{self, Output, bytes, count};
 use super::source_places::SourcePlaces;
@@ -19,7 +19,7 @@ use crate::host::state::{RepositoryState, StateFolder};
 use crate::host::{self, HowJoined, Writing, host_name};
 use crate::place::{absolute, real};
 use crate::repository;
-use crate::seafile::discover::{Certainty, Doubt, Installation, Warning, discover};
+use crate::seafile::discover::{Certainty, DatabaseDoubt, DiscoverWarning, Installation, discover};
 use crate::seafile::files;
 use crate::source::{self, readings};
 use crate::time::{Clock, Timestamp};
@@ -34,7 +34,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     init: bool,
     #[command(flatten)]
-    initial: init::Joining,
+    initial: init::JoiningArguments,
     /// Copy unreachable objects too, as the manual's rsync does; lists every store
     #[arg(long)]
     everything: bool,
@@ -54,7 +54,7 @@ pub(super) struct Arguments {
     /// Look at a share of the libraries in the source, changed or not, in turn (1/30: all in thirty runs; 1/30=read reads
     /// all of their blocks)
     #[arg(long, value_name = "N/M[=read]")]
-    verify_source: Option<backup::Share>,
+    verify_source: Option<backup::AuditShare>,
     /// Show what would be backed up and where that was found; store nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
@@ -62,7 +62,7 @@ pub(super) struct Arguments {
     #[command(flatten)]
     places: SourcePlaces,
     #[command(flatten)]
-    databases: Databases,
+    databases: DatabaseArguments,
     #[command(flatten)]
     also_databases: AlsoDatabases,
 }
@@ -119,7 +119,8 @@ pub(super) fn run(
         Ok::<_, CommandError>(())
     })?;
     let left_out = report.manifest.left_out.iter();
-    let excluded = left_out.filter(|left| left.reason == files::Reason::Excluded.to_string());
+    let excluded =
+        left_out.filter(|left| left.reason == files::LeftOutReason::Excluded.to_string());
     tell_of_idle_patterns(&options.excludes, excluded.map(|left| left.path.as_str()));
     let told: Vec<String> = installation.warnings.iter().map(ToString::to_string).collect();
     report::print(&joined, &report, &told, output);
@@ -132,7 +133,7 @@ pub(super) fn run(
 /// told.
 fn doubted(
     installation: &mut Installation,
-    doubt: &Doubt,
+    doubt: &DatabaseDoubt,
     spool: &Path,
 ) -> Result<(), CommandError> {
     let compared = source::doubt::compare(installation, spool).map_err(backup::Error::from)?;
@@ -146,7 +147,7 @@ fn doubted(
         time(compared.newest_on_disk)
     );
     let went_on = compared.went_on.len() as u64;
-    if went_on == 0 && *doubt != Doubt::OtherDatabases {
+    if went_on == 0 && *doubt != DatabaseDoubt::OtherDatabases {
         return Ok(());
     }
     let text = if went_on > 0 {
@@ -155,14 +156,14 @@ fn doubted(
     } else {
         times
     };
-    if let (Doubt::DeadConfiguration(from), true) = (doubt, went_on > 0) {
+    if let (DatabaseDoubt::DeadConfiguration(from), true) = (doubt, went_on > 0) {
         return Err(CommandError::new(
             anyhow::anyhow!("{from}: {text}"),
             "give the container's own settings with --env-file, or name the server and the \
              databases with --database-host and --database-name",
         ));
     }
-    let warning = Warning::Compared { text };
+    let warning = DiscoverWarning::Compared { text };
     Output::warning(&warning);
     installation.warnings.push(warning);
     Ok(())
@@ -300,7 +301,7 @@ fn dry_run(
         .iter()
         .map(|group| {
             let size = group.entries.iter().map(|entry| match entry.kind {
-                files::EntryKind::File { len } => len,
+                files::ScanEntryKind::File { len } => len,
                 _ => 0,
             });
             let entries = count(group.entries.len() as u64, "entry", "entries");
@@ -308,7 +309,8 @@ fn dry_run(
         })
         .collect();
     output.line(output::table(&groups));
-    let excluded = scan.left_out.iter().filter(|left| left.reason == files::Reason::Excluded);
+    let excluded =
+        scan.left_out.iter().filter(|left| left.reason == files::LeftOutReason::Excluded);
     let excluded: Vec<_> = excluded.map(|left| left.path.to_string_lossy()).collect();
     tell_of_idle_patterns(&options.excludes, excluded.iter().map(AsRef::as_ref));
     output.line("\nleft out:");
@@ -323,7 +325,8 @@ fn dry_run(
     for warning in &scan.warnings {
         Output::warning(format_args!("{}: {}", warning.path.display(), warning.kind));
     }
-    let findings: Vec<Found<'_>> = installation.findings.iter().map(Found::of).collect();
+    let findings: Vec<DryRunFinding<'_>> =
+        installation.findings.iter().map(DryRunFinding::of).collect();
     output.json(&findings)?;
     let left_out = left_out(installation, &scan);
     if left_out.is_empty() {
@@ -337,7 +340,7 @@ fn dry_run(
 }
 
 /// What would not be in the backup although it should, in the marker's words.
-fn left_out(installation: &Installation, scan: &files::Scan) -> Vec<&'static str> {
+fn left_out(installation: &Installation, scan: &files::FileScan) -> Vec<&'static str> {
     let of_files = scan.warnings.iter();
     let of_files = of_files.filter_map(|warning| warning.kind.incomplete_word());
     let mut words: Vec<&str> = of_files.chain(installation.incomplete_words()).collect();
@@ -348,15 +351,15 @@ fn left_out(installation: &Installation, scan: &files::Scan) -> Vec<&'static str
 
 /// A finding of a dry run, for programs.
 #[derive(Serialize)]
-struct Found<'a> {
+struct DryRunFinding<'a> {
     what: &'a str,
     value: &'a str,
     from: &'a str,
     sure: Certainty,
 }
 
-impl<'a> Found<'a> {
-    fn of(finding: &'a crate::seafile::discover::Finding) -> Self {
+impl<'a> DryRunFinding<'a> {
+    fn of(finding: &'a crate::seafile::discover::InstallationFinding) -> Self {
         Self { what: &finding.what, value: &finding.value, from: &finding.from, sure: finding.sure }
     }
 }

@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::output::{self, MOST_LINES, Output, bytes, count, shown};
 use super::{CommandError, Global, Status, commands};
 use crate::check::{
-    self, Deep, Information, Level, Options, ParseSubsetError, Problem, ProblemKind, ReadData,
-    Recorded, Report, Subset,
+    self, CheckLevel, DamageRecord, Deep, Information, Options, ParseSubsetError, Problem,
+    ProblemKind, ReadData, Report, Subset,
 };
 use crate::time::Clock;
 
@@ -63,9 +63,9 @@ pub(super) fn run(
     })?;
     let options = Options {
         level: match (arguments.deep, arguments.read_data) {
-            (true, _) => Level::Deep,
-            (false, Some(_)) => Level::Data,
-            (false, None) => Level::Names,
+            (true, _) => CheckLevel::Deep,
+            (false, Some(_)) => CheckLevel::Data,
+            (false, None) => CheckLevel::Names,
         },
         subset: arguments.read_data.unwrap_or_default(),
         snapshot: arguments.snapshot.clone(),
@@ -101,7 +101,7 @@ pub(super) fn run(
 struct Whole<'a> {
     #[serde(flatten)]
     report: &'a Report,
-    recorded: Option<Recorded>,
+    recorded: Option<DamageRecord>,
 }
 
 fn print(report: &Report, output: Output) {
@@ -117,7 +117,7 @@ fn print(report: &Report, output: Output) {
     let read = match (&report.data, report.level) {
         (None, _) => "names and sizes compared; --read-data reads every byte".to_owned(),
         (Some(data), _) if data.subset != Subset::All => read_of(data),
-        (Some(_), Level::Deep) => format!("{} read and decoded", bytes(report.bytes_read)),
+        (Some(_), CheckLevel::Deep) => format!("{} read and decoded", bytes(report.bytes_read)),
         (Some(_), _) => format!("{} read and compared", bytes(report.bytes_read)),
     };
     output.detail(format_args!(
@@ -217,7 +217,7 @@ enum Reported<'a> {
     /// There was nothing to report.
     Nothing,
     /// There is a record.
-    In(&'a Recorded),
+    In(&'a DamageRecord),
 }
 
 /// The verdict, and the next step.
@@ -229,7 +229,7 @@ fn last_line(report: &Report, reported: &Reported<'_>, output: Output) {
         return output.line("nothing   there is no snapshot here, so nothing is backed up; is this the right place?");
     }
     match (found, part, reported) {
-        (0, None, _) if report.level == Level::Deep => {
+        (0, None, _) if report.level == CheckLevel::Deep => {
             let lost = report.deep.as_ref().is_some_and(|deep| deep.damage > 0);
             let apart = if lost { " or to one that was lost before" } else { "" };
             output.line(format_args!(

@@ -8,7 +8,9 @@ use serde::Serialize;
 
 use super::output::{self, MOST_LINES, Output, count, shown};
 use super::{CommandError, Global, Status};
-use crate::damage::{self, Change, Id, Listing, Newest, Place, Row, Selection, State};
+use crate::damage::{
+    self, Change, DamageListing, DamageRow, DamageState, Id, Newest, PlaceFilter, Selection,
+};
 use crate::host::WeakWrites;
 use crate::host::Writing;
 use crate::host::acceptances::Acceptances;
@@ -22,11 +24,11 @@ const LONGEST_NOTE: usize = 1000;
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     #[command(subcommand)]
-    what: What,
+    what: DamageVerb,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
+enum DamageVerb {
     /// List the damage of this host's newest snapshot: NEW, known or accepted
     List,
     /// Accept damage: it stays listed and counted, and does not raise exit status 3 any more
@@ -71,7 +73,7 @@ impl Selected {
         if self.all {
             Selection::All
         } else if self.path.is_some() || self.library.is_some() {
-            Selection::Place(Place { library: self.library.clone(), path: self.path.clone() })
+            Selection::Place(PlaceFilter { library: self.library.clone(), path: self.path.clone() })
         } else {
             Selection::Ids(self.ids.clone())
         }
@@ -86,8 +88,8 @@ pub(super) fn run(
     let state = global.existing_state()?;
     let open = || global.open_to_write(&state, WeakWrites::Refused);
     match &arguments.what {
-        What::List => list(&open()?, output),
-        What::Accept(accept) => {
+        DamageVerb::List => list(&open()?, output),
+        DamageVerb::Accept(accept) => {
             let acceptance = acceptance(accept)?;
             let _lock = state.lock()?;
             let joined = open()?;
@@ -99,7 +101,7 @@ pub(super) fn run(
             })?;
             print_change(&change, "accepted", output)
         }
-        What::Unaccept(selected) => {
+        DamageVerb::Unaccept(selected) => {
             let _lock = state.lock()?;
             let joined = open()?;
             if selected.faults {
@@ -165,14 +167,15 @@ fn accepted(joined: &Writing, manifest: &Manifest) -> Result<Acceptances, Comman
 fn list(joined: &Writing, output: Output) -> Result<Status, CommandError> {
     let manifest = newest(joined)?;
     let accepted = accepted(joined, &manifest)?;
-    let listing = Listing::new(&manifest, &accepted, Clock::system().now());
+    let listing = DamageListing::new(&manifest, &accepted, Clock::system().now());
     output.detail(format_args!("snapshot {}", listing.snapshot));
     if listing.rows().next().is_none() {
         output.line("No damage.");
     } else {
         let head = ["ID", "KIND", "STATE", "FIRST SEEN", "LIBRARY", "WHAT"];
         let mut rows = vec![head.map(Into::into).to_vec()];
-        let lost = |row: &Row| cells(row, if is_altered(&row.damage) { "altered" } else { "lost" });
+        let lost =
+            |row: &DamageRow| cells(row, if is_altered(&row.damage) { "altered" } else { "lost" });
         rows.extend(listing.damage.iter().map(lost));
         let in_source = "bad in the source, good in the repository";
         rows.extend(listing.source_damage.iter().map(|row| cells(row, in_source)));
@@ -180,20 +183,20 @@ fn list(joined: &Writing, output: Output) -> Result<Status, CommandError> {
     }
     let faults = faults::read(joined)?;
     faults::print(&faults, output);
-    output.json(&Listed { listing: &listing, faults })?;
+    output.json(&ListedDamage { listing: &listing, faults })?;
     Ok(Status::Done)
 }
 
 /// What is listed, for programs.
 #[derive(Serialize)]
-struct Listed<'a> {
+struct ListedDamage<'a> {
     #[serde(flatten)]
-    listing: &'a Listing,
+    listing: &'a DamageListing,
     /// Bad stored files of the repository.
-    faults: Vec<faults::Fault>,
+    faults: Vec<faults::StoredFault>,
 }
 
-fn cells(row: &Row, what: &str) -> Vec<String> {
+fn cells(row: &DamageRow, what: &str) -> Vec<String> {
     let damage = &row.damage;
     let kind = if damage.id.is_empty() { "row".to_owned() } else { damage.kind.to_string() };
     let paths = match damage.paths.as_slice() {
@@ -213,14 +216,16 @@ fn cells(row: &Row, what: &str) -> Vec<String> {
     ]
 }
 
-fn state(row: &Row) -> String {
+fn state(row: &DamageRow) -> String {
     let until = row.damage.accepted.as_ref().and_then(|given| given.until);
     match (row.state, until) {
-        (State::New, None) => "NEW".into(),
-        (State::Known, None) => "known".into(),
-        (State::Accepted, None) => "accepted".into(),
-        (State::Accepted, Some(until)) => format!("accepted until {until}"),
-        (State::New | State::Known, Some(until)) => format!("was accepted until {until}"),
+        (DamageState::New, None) => "NEW".into(),
+        (DamageState::Known, None) => "known".into(),
+        (DamageState::Accepted, None) => "accepted".into(),
+        (DamageState::Accepted, Some(until)) => format!("accepted until {until}"),
+        (DamageState::New | DamageState::Known, Some(until)) => {
+            format!("was accepted until {until}")
+        }
     }
 }
 

@@ -10,14 +10,14 @@ use secrecy::ExposeSecret as _;
 use super::CommandError;
 use super::destination::secret;
 use super::global::environment;
-use crate::database::mysql::{Address, LOGIN_REFUSED, Server, Tls};
+use crate::database::mysql::{LOGIN_REFUSED, MySqlAddress, MySqlServer, MySqlTls};
 use crate::place::{absolute, shell};
-use crate::seafile::config::Secret;
-use crate::seafile::discover::{DatabaseOverrides, Environment, Role};
+use crate::seafile::config::DatabasePassword;
+use crate::seafile::discover::{DatabaseOverrides, DatabaseRole, Environment};
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "How a MySQL or MariaDB server is reached")]
-pub(super) struct Databases {
+pub(super) struct DatabaseArguments {
     /// The server's name or address
     #[arg(
         long = "database-host",
@@ -64,10 +64,10 @@ pub(super) struct Databases {
     ca_file: Option<String>,
     /// The name of a database, such as seafile=seafile-db, ccnet=…, seahub=…, also-NAME=…
     #[arg(long = "database-name", id = "database-name", value_name = "ROLE=NAME", value_parser = role_and_name)]
-    name: Vec<(Role, String)>,
+    name: Vec<(DatabaseRole, String)>,
 }
 
-impl Databases {
+impl DatabaseArguments {
     /// The process's variables, and what was said here.
     pub(super) fn environment(&self) -> Result<Environment, CommandError> {
         self.environment_with(&AlsoDatabases::default())
@@ -85,7 +85,7 @@ impl Databases {
             port: self.port,
             socket: self.socket.clone(),
             user: self.user.clone(),
-            password: password.map(|password| Secret::new(password.expose_secret())),
+            password: password.map(|password| DatabasePassword::new(password.expose_secret())),
             ca_file: self.ca_file.clone(),
             names: self.name.clone(),
             also: also.name.clone(),
@@ -93,29 +93,31 @@ impl Databases {
     }
 }
 
-impl Databases {
+impl DatabaseArguments {
     /// The server that is named here, and nothing else.
-    pub(super) fn server(&self) -> Result<Server, CommandError> {
+    pub(super) fn server(&self) -> Result<MySqlServer, CommandError> {
         let missing = |what: &str, option: &str| {
             let error = anyhow!("the database server's {what} is not given");
             CommandError::new(error, format!("add {option}: the configuration is not asked for it"))
         };
         let address = match (&self.socket, &self.host) {
-            (Some(socket), _) => Address::Socket(socket.into()),
+            (Some(socket), _) => MySqlAddress::Socket(socket.into()),
             (None, Some(host)) => {
-                Address::Tcp { host: host.clone(), port: self.port.unwrap_or(3306) }
+                MySqlAddress::Tcp { host: host.clone(), port: self.port.unwrap_or(3306) }
             }
             (None, None) => return Err(missing("place", "--database-host or --database-socket")),
         };
         let user = self.user.clone();
         let password = secret(self.password_file.as_deref(), "SEAWALL_DATABASE_PASSWORD")?;
         let ca_file = self.ca_file.as_ref().map(PathBuf::from);
-        Ok(Server {
+        Ok(MySqlServer {
             address,
             user: user.ok_or_else(|| missing("account", "--database-user"))?,
-            password: password.map(|password| Secret::new(password.expose_secret())),
-            tls: ca_file
-                .map_or(Tls::Off, |file| Tls::Required { ca_file: Some(file), skip_verify: false }),
+            password: password.map(|password| DatabasePassword::new(password.expose_secret())),
+            tls: ca_file.map_or(MySqlTls::Off, |file| MySqlTls::Required {
+                ca_file: Some(file),
+                skip_verify: false,
+            }),
         })
     }
 
@@ -234,11 +236,11 @@ fn also_name(text: &str) -> Result<String, String> {
     Err("a name of letters, digits, _ and - is wanted".to_owned())
 }
 
-fn role_and_name(text: &str) -> Result<(Role, String), String> {
-    let known = [Role::Seafile, Role::Ccnet, Role::Seahub];
+fn role_and_name(text: &str) -> Result<(DatabaseRole, String), String> {
+    let known = [DatabaseRole::Seafile, DatabaseRole::Ccnet, DatabaseRole::Seahub];
     let parse = || {
         let (role, name) = text.split_once('=')?;
-        let also = || Some(Role::Also(also_name(role.strip_prefix("also-")?).ok()?));
+        let also = || Some(DatabaseRole::Also(also_name(role.strip_prefix("also-")?).ok()?));
         let mut known = known.into_iter();
         let role = known.find(|known| known.to_string() == role).or_else(also)?;
         (!name.is_empty()).then(|| (role, name.to_owned()))
@@ -253,7 +255,7 @@ mod tests {
     #[test]
     fn roles_and_names() {
         let parsed = role_and_name("ccnet=ccnet-db").unwrap();
-        assert_eq!(parsed, (Role::Ccnet, "ccnet-db".to_owned()));
+        assert_eq!(parsed, (DatabaseRole::Ccnet, "ccnet-db".to_owned()));
         let also = role_and_name("also-a_b-c=x").unwrap().0;
         assert_eq!(also.to_string(), "also-a_b-c");
         for text in ["", "ccnet", "ccnet=", "other=x", "also-=x", "also-a/b=x"] {

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::databases::{AlsoDatabases, Databases};
+use super::databases::{AlsoDatabases, DatabaseArguments};
 use super::output::{self, Output, count, shown};
 use super::source_places::SourcePlaces;
 use super::{CommandError, Global, Status, commands};
-use crate::doctor::{self, Finding, Level, Report, Setup};
+use crate::doctor::{self, DoctorFinding, FindingLevel, Report, Setup};
 use crate::place::real;
 use crate::seafile::discover::{Environment, Installation, discover};
 use crate::source::readings;
@@ -21,7 +21,7 @@ pub(super) struct Arguments {
     #[command(flatten)]
     places: SourcePlaces,
     #[command(flatten)]
-    databases: Databases,
+    databases: DatabaseArguments,
     #[command(flatten)]
     also_databases: AlsoDatabases,
 }
@@ -94,7 +94,7 @@ fn print(report: &Report, output: Output) {
     for finding in &report.findings {
         print_finding(finding, output);
     }
-    let bad = report.findings.iter().filter(|finding| finding.level == Level::Bad);
+    let bad = report.findings.iter().filter(|finding| finding.level == FindingLevel::Bad);
     output.detail(output::took());
     output.line(match bad.count() {
         0 => "good      backups can run here".to_owned(),
@@ -102,17 +102,17 @@ fn print(report: &Report, output: Output) {
     });
 }
 
-fn print_finding(finding: &Finding, output: Output) {
-    let Finding { level, what, text, next } = finding;
+fn print_finding(finding: &DoctorFinding, output: Output) {
+    let DoctorFinding { level, what, text, next } = finding;
     let label = match level {
-        Level::Ok => "ok",
-        Level::Note => "note",
-        Level::Bad => "bad",
+        FindingLevel::Ok => "ok",
+        FindingLevel::Note => "note",
+        FindingLevel::Bad => "bad",
     };
     let next =
         next.as_ref().map(|next| format!("\n          next: {}", shown(&commands::complete(next))));
     let lines = format!("{label:9} {what}: {}{}", shown(text), next.unwrap_or_default());
-    if *level == Level::Bad {
+    if *level == FindingLevel::Bad {
         output.line(lines);
     } else {
         output.detail(lines);

@@ -40,7 +40,7 @@ pub(super) struct Global {
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(super) quiet: bool,
     #[command(flatten)]
-    pub(super) keys: keys::Keys,
+    pub(super) keys: keys::KeyArguments,
     #[command(flatten)]
     pub(super) reaching: destination::Reaching,
 }

@@ -18,12 +18,14 @@ use clap::Args;
 use serde::Serialize;
 
 use super::CommandError;
-use super::databases::Databases;
+use super::databases::DatabaseArguments;
 use super::output::{Output, count, shown};
-use crate::database::mysql::{DumpNeeds, Found, Server, Target, Wanted, must_take};
+use crate::database::mysql::{
+    DatabaseToLoad, DumpNeeds, LoadTarget, MySqlServer, TargetDatabase, must_take,
+};
 use crate::repository::Repository;
 use crate::repository::manifest::{self, Database, Manifest};
-use crate::restore::{Commands, ImportRecord, LoadedDatabase};
+use crate::restore::{ImportRecord, LoadedDatabase, NextCommands};
 
 #[derive(Debug, Args)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
@@ -48,7 +50,7 @@ pub(super) struct Importing {
     #[arg(long, requires = "loading")]
     into_configured_server: bool,
     #[command(flatten)]
-    databases: Databases,
+    databases: DatabaseArguments,
 }
 
 /// A database that was loaded.
@@ -99,8 +101,8 @@ pub(super) enum Dumps<'a> {
 }
 
 /// What is to be loaded where: found out before anything is restored.
-pub(super) struct Plan {
-    server: Server,
+pub(super) struct ImportPlan {
+    server: MySqlServer,
     identity: String,
     databases: Vec<Planned>,
     is_replacing: bool,
@@ -117,7 +119,7 @@ struct Planned {
     role: String,
     sha256: String,
     stored: Database,
-    found: Found,
+    found: TargetDatabase,
     /// An earlier attempt loaded it out of the same target.
     loaded: Option<ImportRecord>,
     /// The repository has no whole dump of it any more.
@@ -141,9 +143,9 @@ impl Importing {
         dumps: Dumps<'_>,
         records: &[ImportRecord],
         manifest: &Manifest,
-        commands: &Commands,
+        commands: &NextCommands,
         output: Output,
-    ) -> Result<Plan, CommandError> {
+    ) -> Result<ImportPlan, CommandError> {
         let plan = self.try_plan(dumps, records, manifest, commands, output);
         plan.map_err(|error| self.databases.blame(error))
     }
@@ -153,13 +155,13 @@ impl Importing {
         dumps: Dumps<'_>,
         records: &[ImportRecord],
         manifest: &Manifest,
-        commands: &Commands,
+        commands: &NextCommands,
         output: Output,
-    ) -> Result<Plan, CommandError> {
+    ) -> Result<ImportPlan, CommandError> {
         let server = self.databases.server()?;
         let named = self.named(manifest)?;
         let wanted: Vec<&str> = named.iter().map(|(_, name)| name.as_str()).collect();
-        let found = Target::examine(&server, &wanted)?;
+        let found = LoadTarget::examine(&server, &wanted)?;
         tell(&found, output);
         self.must_not_be_the_source(manifest, &found)?;
         if !self.into_configured_server {
@@ -183,7 +185,7 @@ impl Importing {
             }
         }
         let verify = self.verify(commands, &databases);
-        Ok(Plan {
+        Ok(ImportPlan {
             go_on: self.go_on(commands),
             verify,
             backup: commands.backup.clone(),
@@ -229,8 +231,8 @@ impl Importing {
     /// Reads the dumps, and asks whether the server takes what is in them. Returns the roles of those that are lost.
     fn must_take(
         &self,
-        server: &Server,
-        found: &Target,
+        server: &MySqlServer,
+        found: &LoadTarget,
         dumps: Dumps<'_>,
         open: &[&Planned],
         output: Output,
@@ -241,8 +243,8 @@ impl Importing {
             needs.push(refusals::read(dumps, &planned.stored)?);
         }
         let both = open.iter().zip(&needs);
-        let wanted: Vec<Wanted<'_>> = both
-            .map(|(planned, needs)| Wanted {
+        let wanted: Vec<DatabaseToLoad<'_>> = both
+            .map(|(planned, needs)| DatabaseToLoad {
                 name: &planned.found.name,
                 needs: needs.as_ref(),
                 is_replaced: planned.is_replaced(self.replace_databases),
@@ -255,7 +257,7 @@ impl Importing {
         Ok(lost.map(|(planned, _)| planned.role.clone()).collect())
     }
 
-    fn go_on(&self, commands: &Commands) -> String {
+    fn go_on(&self, commands: &NextCommands) -> String {
         let mut words = format!("{}{}", commands.import, self.databases.words());
         words.push_str(&self.databases.given_names());
         for (is_given, option) in [
@@ -270,18 +272,23 @@ impl Importing {
     }
 
     /// Names stand in it where the restored configuration has others.
-    fn verify(&self, commands: &Commands, databases: &[Planned]) -> String {
+    fn verify(&self, commands: &NextCommands, databases: &[Planned]) -> String {
         let renamed = databases
             .iter()
             .filter(|planned| planned.stored.name.as_deref() != Some(planned.found.name.as_str()));
         let names = renamed.map(|planned| (planned.role.as_str(), planned.found.name.as_str()));
-        let names = Databases::name_words(names);
+        let names = DatabaseArguments::name_words(names);
         format!("{}{}{names}", commands.verify, self.databases.words())
     }
 }
 
 impl Planned {
-    fn new(stored: &Database, there: &Found, found: &Target, records: &[ImportRecord]) -> Self {
+    fn new(
+        stored: &Database,
+        there: &TargetDatabase,
+        found: &LoadTarget,
+        records: &[ImportRecord],
+    ) -> Self {
         let loaded = records.iter().find(|record| {
             record.role == stored.role
                 && record.sha256 == stored.sha256
@@ -310,7 +317,7 @@ impl Planned {
     }
 }
 
-impl Plan {
+impl ImportPlan {
     /// The command that verifies what was loaded.
     pub(super) fn verify(&self) -> &str {
         &self.verify
@@ -325,7 +332,7 @@ impl Plan {
     }
 }
 
-fn tell(found: &Target, output: Output) {
+fn tell(found: &LoadTarget, output: Output) {
     output.detail(format_args!(
         "server    {} ({}{})",
         found.server,
@@ -337,7 +344,7 @@ fn tell(found: &Target, output: Output) {
     }
 }
 
-fn describe(database: &Found) -> String {
+fn describe(database: &TargetDatabase) -> String {
     let name = shown(&database.name);
     if !database.exists {
         return format!("{name}: is not there, and will be made");

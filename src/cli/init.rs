@@ -16,7 +16,7 @@ use crate::host::{self, Encryption, HowJoined, Writing};
 use crate::repository::Snapshot;
 
 #[derive(Serialize)]
-struct Outcome<'a> {
+struct InitOutcome<'a> {
     repository: &'a str,
     id: String,
     created: bool,
@@ -30,7 +30,7 @@ struct Outcome<'a> {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Joining {
+pub(super) struct JoiningArguments {
     /// Use a destination that overwrites, where only this host writes (B2, WebDAV, Garage)
     #[arg(long)]
     accept_weak_writes: bool,
@@ -45,7 +45,7 @@ pub(super) struct Joining {
     to: To,
 }
 
-impl Joining {
+impl JoiningArguments {
     /// What the administrator decided.
     fn decided(&self) -> Result<host::Joining, CommandError> {
         let encryption = if self.unencrypted { Encryption::None } else { self.to.encryption()? };
@@ -59,7 +59,7 @@ impl Joining {
 
 pub(super) fn run(
     global: &Global,
-    arguments: &Joining,
+    arguments: &JoiningArguments,
     output: Output,
 ) -> Result<Status, CommandError> {
     apart::repository_and_state(global)?;
@@ -70,7 +70,7 @@ pub(super) fn run(
     if matches!(how, HowJoined::Joined | HowJoined::Member) {
         tell_of_others(&joined, output)?;
     }
-    output.json(&Outcome {
+    output.json(&InitOutcome {
         repository: joined.place(),
         id: joined.id().to_string(),
         created: matches!(how, HowJoined::Made(_)),
@@ -89,7 +89,7 @@ pub(super) fn run(
 /// Opens the repository, or makes it; this host joins it.
 pub(super) fn join(
     global: &Global,
-    arguments: &Joining,
+    arguments: &JoiningArguments,
     state: &StateFolder,
 ) -> Result<(Writing, HowJoined), CommandError> {
     let (destination, joining) = (global.destination()?, arguments.decided()?);

@@ -11,11 +11,11 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use signal_hook::{flag, low_level};
 
-use super::{Output, Verb};
+use super::{CliVerb, Output};
 
 /// Watches for Ctrl-C, TERM and the loss of the terminal, until the process ends. The first says what is kept; a second
 /// one ends the process at once, also while the first one waits for a terminal that does not read.
-pub(super) fn watch(verb: &Verb) {
+pub(super) fn watch(verb: &CliVerb) {
     if let Err(error) = start(watched(), left_by(verb)) {
         Output::warning(format_args!(
             "cannot watch for signals: {error}; an interruption will end this run without a word"
@@ -54,22 +54,22 @@ fn ignored(status: &str) -> Option<u64> {
 }
 
 /// What an interrupted verb leaves, and what to do next.
-fn left_by(verb: &Verb) -> &'static str {
+fn left_by(verb: &CliVerb) -> &'static str {
     match verb {
-        Verb::Backup(_) => {
+        CliVerb::Backup(_) => {
             "what was stored is kept, and the same command goes on from there; \
              `seawall snapshots` lists the backups that are complete"
         }
-        Verb::Restore(_) => {
+        CliVerb::Restore(_) => {
             "the restore is not finished: the same command goes on from here. Do not start Seafile on it before"
         }
-        Verb::Check(_) | Verb::Verify(_) => {
+        CliVerb::Check(_) | CliVerb::Verify(_) => {
             "what was not looked at yet is unknown; nothing was changed"
         }
-        Verb::Init(_) | Verb::Key(_) | Verb::Damage(_) => {
+        CliVerb::Init(_) | CliVerb::Key(_) | CliVerb::Damage(_) => {
             "it may be done in part: run the same command again"
         }
-        Verb::Snapshots(_) | Verb::Libraries(_) | Verb::Status(_) | Verb::Doctor(_) => {
+        CliVerb::Snapshots(_) | CliVerb::Libraries(_) | CliVerb::Status(_) | CliVerb::Doctor(_) => {
             "nothing was changed"
         }
     }

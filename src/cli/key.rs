@@ -18,11 +18,11 @@ use crate::time::Clock;
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     #[command(subcommand)]
-    verb: Verb,
+    verb: KeyVerb,
 }
 
 #[derive(Debug, Subcommand)]
-enum Verb {
+enum KeyVerb {
     /// List who signs and who can read
     List,
     /// Encrypt to further recipients from now on
@@ -57,42 +57,42 @@ pub(super) fn run(
     output: Output,
 ) -> Result<Status, CommandError> {
     match &arguments.verb {
-        Verb::List => list(global, output)?,
-        Verb::Add(to) => add(global, to, output)?,
-        Verb::Remove { recipient } => remove(global, recipient, output)?,
-        Verb::Rewrap => rewrite(global, "latest", Rewritten::OfThisHost, output)?,
-        Verb::Adopt { snapshot } => rewrite(global, snapshot, Rewritten::OfAnotherHost, output)?,
-        Verb::Trust { key } => trust(global, key, output)?,
-        Verb::Sheet => {
+        KeyVerb::List => list(global, output)?,
+        KeyVerb::Add(to) => add(global, to, output)?,
+        KeyVerb::Remove { recipient } => remove(global, recipient, output)?,
+        KeyVerb::Rewrap => rewrite(global, "latest", Rewritten::OfThisHost, output)?,
+        KeyVerb::Adopt { snapshot } => rewrite(global, snapshot, Rewritten::OfAnotherHost, output)?,
+        KeyVerb::Trust { key } => trust(global, key, output)?,
+        KeyVerb::Sheet => {
             let joined = open_to_write(global)?;
             keep_sheet(&joined, global, output)?;
         }
-        Verb::Export => export(global, output)?,
+        KeyVerb::Export => export(global, output)?,
     }
     Ok(Status::Done)
 }
 
 /// The result of `key list` for programs.
 #[derive(Serialize)]
-struct Listed {
+struct ListedKeys {
     encrypted: bool,
     /// To whom this host encrypts.
     recipients: Vec<String>,
     /// Those of them, and of earlier ones, that open a part only of what is stored.
     partly: Vec<String>,
-    signers: Vec<Signer>,
+    signers: Vec<ListedSigner>,
     /// Keys that the repository keeps behind a passphrase.
     behind_a_passphrase: Vec<String>,
 }
 
 #[derive(Serialize)]
-struct Signer {
+struct ListedSigner {
     verification_key: String,
     this_host: bool,
     trusted: bool,
 }
 
-impl Signer {
+impl ListedSigner {
     fn of(signer: &host::Signer) -> Self {
         Self {
             verification_key: signer.key.to_string(),
@@ -109,11 +109,11 @@ fn list(global: &Global, output: Output) -> Result<(), CommandError> {
         Output::warning(format_args!("{key} is no host's public key"));
     }
     let readers = &keys.readers;
-    let listed = Listed {
+    let listed = ListedKeys {
         encrypted: repository.is_encrypted(),
         recipients: readers.recipients.clone(),
         partly: readers.partly.clone(),
-        signers: keys.signers.iter().map(Signer::of).collect(),
+        signers: keys.signers.iter().map(ListedSigner::of).collect(),
         behind_a_passphrase: keys.wrapped.iter().map(ToString::to_string).collect(),
     };
     for signer in &listed.signers {

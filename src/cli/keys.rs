@@ -13,7 +13,7 @@ use crate::host::{self, Encryption, NewKey, PASSPHRASE_VARIABLE, Recipients};
 /// What opens an encrypted repository.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "How an encrypted repository is opened")]
-pub(super) struct Keys {
+pub(super) struct KeyArguments {
     /// An identity: a file as age-keygen makes it, also behind a passphrase, or an SSH private key
     #[arg(short = 'i', long = "identity", global = true, value_name = "FILE")]
     identity: Vec<PathBuf>,
@@ -24,7 +24,7 @@ pub(super) struct Keys {
     given: OnceCell<host::Keys>,
 }
 
-impl Keys {
+impl KeyArguments {
     /// As the host takes them.
     pub(super) fn get(&self) -> &host::Keys {
         self.given.get_or_init(|| {
@@ -80,7 +80,7 @@ impl To {
     }
 
     /// A new key, if one behind a passphrase is wanted.
-    pub(super) fn new_key(&self, keys: &Keys) -> Result<Option<NewKey>, CommandError> {
+    pub(super) fn new_key(&self, keys: &KeyArguments) -> Result<Option<NewKey>, CommandError> {
         let make = || keys.get().make_wrapped(&warn);
         Ok(self.with_passphrase.then(make).transpose()?)
     }

@@ -5,7 +5,7 @@ use clap::Args;
 use super::global::{name_recipients, warn_unpinned};
 use super::output::{self, Output};
 use super::{CommandError, Global, Status};
-use crate::repository::manifest::{Library, LibraryState};
+use crate::repository::manifest::{Library, LibraryUse};
 use crate::time::Timestamp;
 
 #[derive(Debug, Args)]
@@ -69,7 +69,7 @@ fn state(library: &Library) -> String {
     if library.damage > 0 {
         words.push(format!("{} damaged", library.damage));
     }
-    if library.state == LibraryState::Trash {
+    if library.state == LibraryUse::Trash {
         words.push("trash".into());
     }
     if library.origin.is_some() {

@@ -44,16 +44,16 @@ struct Cli {
     #[command(flatten)]
     global: Global,
     #[command(subcommand)]
-    verb: Verb,
+    verb: CliVerb,
 }
 
 const EXIT_STATUS: &str = "Exit status: 0 done, 1 failed, 2 usage, 3 finished, but read the report (damage, or \
 something left out), 10 no repository there, 11 another run is busy, 12 key wrong or missing, 130 ended by Ctrl-C.";
 
 #[derive(Debug, Subcommand)]
-enum Verb {
+enum CliVerb {
     /// Make a repository, or let this host join one; prints the recovery sheet
-    Init(init::Joining),
+    Init(init::JoiningArguments),
     /// Back up an installation: databases, objects, ordinary files; then write the marker
     Backup(backup::Arguments),
     /// List snapshots
@@ -89,17 +89,17 @@ pub fn main() -> ExitCode {
     let output = Output { json: cli.global.json, loudness: cli.global.loudness() };
     host::set_person(Person { show: |message| Output::warning(message), ask: destination::ask });
     let result = match &cli.verb {
-        Verb::Init(arguments) => init::run(&cli.global, arguments, output),
-        Verb::Backup(arguments) => backup::run(&cli.global, arguments, output),
-        Verb::Snapshots(arguments) => snapshots::run(&cli.global, arguments, output),
-        Verb::Libraries(arguments) => libraries::run(&cli.global, arguments, output),
-        Verb::Restore(arguments) => restore::run(&cli.global, arguments, output),
-        Verb::Check(arguments) => check::run(&cli.global, arguments, output),
-        Verb::Verify(arguments) => verify::run(&cli.global, arguments, output),
-        Verb::Status(arguments) => status::run(&cli.global, arguments, output),
-        Verb::Doctor(arguments) => doctor::run(&cli.global, arguments, output),
-        Verb::Damage(arguments) => damage::run(&cli.global, arguments, output),
-        Verb::Key(arguments) => key::run(&cli.global, arguments, output),
+        CliVerb::Init(arguments) => init::run(&cli.global, arguments, output),
+        CliVerb::Backup(arguments) => backup::run(&cli.global, arguments, output),
+        CliVerb::Snapshots(arguments) => snapshots::run(&cli.global, arguments, output),
+        CliVerb::Libraries(arguments) => libraries::run(&cli.global, arguments, output),
+        CliVerb::Restore(arguments) => restore::run(&cli.global, arguments, output),
+        CliVerb::Check(arguments) => check::run(&cli.global, arguments, output),
+        CliVerb::Verify(arguments) => verify::run(&cli.global, arguments, output),
+        CliVerb::Status(arguments) => status::run(&cli.global, arguments, output),
+        CliVerb::Doctor(arguments) => doctor::run(&cli.global, arguments, output),
+        CliVerb::Damage(arguments) => damage::run(&cli.global, arguments, output),
+        CliVerb::Key(arguments) => key::run(&cli.global, arguments, output),
     };
     let status = result.unwrap_or_else(|error| {
         print_failure(&error, output);

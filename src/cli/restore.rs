@@ -14,7 +14,7 @@ use crate::host::Reading;
 use crate::place::absolute;
 use crate::repository::Snapshot;
 use crate::repository::names::SnapshotId;
-use crate::restore::{self, Commands, Options, Owner, Report, Scope};
+use crate::restore::{self, NextCommands, Options, Owner, Report, Scope};
 
 #[derive(Debug, Args)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
@@ -53,7 +53,7 @@ const MAX_FILES: usize = 100;
 
 /// The result for programs.
 #[derive(Serialize)]
-struct Outcome<'a> {
+struct RestoreOutcome<'a> {
     #[serde(flatten)]
     report: &'a Report,
     imported: Vec<Imported>,
@@ -80,7 +80,7 @@ pub(super) fn run(
     let owner = arguments.owner.as_deref().map(parse_owner).transpose()?;
     let target = absolute(&arguments.target);
     let reach = commands::reach(global);
-    let commands = Commands::new(snapshot, &target, &reach);
+    let commands = NextCommands::new(snapshot, &target, &reach);
     if arguments.importing.is_import_only() {
         return import_only(&repository, snapshot, arguments, &commands, output);
     }
@@ -121,7 +121,7 @@ pub(super) fn run(
         print_next(&report.target, &report.next, output);
     }
     output.detail(output::took());
-    output.json(&Outcome { report: &report, imported })?;
+    output.json(&RestoreOutcome { report: &report, imported })?;
     Ok(if report.needs_reading() { Status::ReadTheReport } else { Status::Done })
 }
 
@@ -280,7 +280,7 @@ fn import_only(
     repository: &Reading,
     snapshot: &Snapshot,
     arguments: &Arguments,
-    commands: &Commands,
+    commands: &NextCommands,
     output: Output,
 ) -> Result<Status, CommandError> {
     let manifest =
@@ -322,7 +322,7 @@ fn import_only(
 }
 
 /// A target that a restore has filled already may lack its databases only.
-fn goes_on(error: restore::Error, commands: &Commands) -> CommandError {
+fn goes_on(error: restore::Error, commands: &NextCommands) -> CommandError {
     let is_restored = match &error {
         restore::Error::NotEmpty { path } => path.join(restore::SQL_FOLDER).is_dir(),
         _ => false,

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{CommandError, Global};
-use crate::host::{Readers, Writing};
+use crate::host::{Audience, Writing};
 use crate::object::Sha256;
 use crate::place::{absolute, shell};
 use crate::repository;
@@ -93,7 +93,7 @@ Made by seawall {version}.
 }
 
 /// Who can open what, one a line.
-fn who(readers: &Readers, joined: &Writing) -> String {
+fn who(readers: &Audience, joined: &Writing) -> String {
     if readers.recipients.is_empty() {
         return "none: this repository is not encrypted".to_owned();
     }

@@ -24,12 +24,12 @@ pub(super) struct Arguments {
     /// Only those that are in one of these states: whole, damaged, incomplete, bad (stored files are), or incomplete for
     /// one reason, such as source-gone
     #[arg(long, value_name = "STATE", value_delimiter = ',')]
-    state: Vec<State>,
+    state: Vec<SnapshotState>,
 }
 
 /// What STATE of the list says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum State {
+enum SnapshotState {
     Whole,
     Damaged,
     Incomplete,
@@ -38,7 +38,7 @@ enum State {
     Because(String),
 }
 
-impl FromStr for State {
+impl FromStr for SnapshotState {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -62,7 +62,7 @@ impl FromStr for State {
 
 impl Arguments {
     /// Leaves the rows that are wanted. They are in order of their names.
-    fn filter(&self, rows: &mut Vec<Row>) {
+    fn filter(&self, rows: &mut Vec<SnapshotRow>) {
         rows.retain(|row| {
             let host = self.host.as_deref();
             let is_wanted = self.state.is_empty() || self.state.iter().any(|state| row.is(state));
@@ -81,7 +81,7 @@ impl Arguments {
 }
 
 #[derive(Serialize)]
-struct Row {
+struct SnapshotRow {
     snapshot: String,
     finished: Timestamp,
     /// When the marker was stored, by the storage's clock.
@@ -104,7 +104,7 @@ struct Row {
     recipients: Vec<String>,
 }
 
-impl Row {
+impl SnapshotRow {
     fn of(snapshot: &Snapshot, faults: &Faults) -> Self {
         let marker = &snapshot.marker;
         Self {
@@ -137,13 +137,15 @@ impl Row {
         self.host() == host || digits.eq_ignore_ascii_case(host)
     }
 
-    fn is(&self, state: &State) -> bool {
+    fn is(&self, state: &SnapshotState) -> bool {
         match state {
-            State::Whole => self.damage == 0 && self.incomplete.is_empty() && self.bad_files == 0,
-            State::Damaged => self.damage > 0,
-            State::Incomplete => !self.incomplete.is_empty(),
-            State::Bad => self.bad_files > 0,
-            State::Because(word) => self.incomplete.contains(word),
+            SnapshotState::Whole => {
+                self.damage == 0 && self.incomplete.is_empty() && self.bad_files == 0
+            }
+            SnapshotState::Damaged => self.damage > 0,
+            SnapshotState::Incomplete => !self.incomplete.is_empty(),
+            SnapshotState::Bad => self.bad_files > 0,
+            SnapshotState::Because(word) => self.incomplete.contains(word),
         }
     }
 
@@ -189,8 +191,8 @@ pub(super) fn run(
         markers.snapshots.iter().for_each(warn_unpinned);
     }
     let faults = Faults::read(&repository, &markers.snapshots)?;
-    let row = |snapshot| Row::of(snapshot, &faults);
-    let mut rows: Vec<Row> = markers.snapshots.iter().map(row).collect();
+    let row = |snapshot| SnapshotRow::of(snapshot, &faults);
+    let mut rows: Vec<SnapshotRow> = markers.snapshots.iter().map(row).collect();
     let all = rows.len();
     arguments.filter(&mut rows);
     if all == 0 {

@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::output::{Output, count, shown, while_};
 use super::{CommandError, Global, Status};
-use crate::status::{self, Host, Options, Report, Run, Trouble};
+use crate::status::{self, HostStatus, Options, Report, StatusTrouble, UnfinishedRun};
 use crate::time::{Clock, Timestamp};
 
 #[derive(Debug, Args)]
@@ -78,9 +78,9 @@ pub(super) fn run(
     output.json(&report)?;
     match report.trouble() {
         None => Ok(Status::Done),
-        Some(Trouble::Read) => Ok(Status::ReadTheReport),
-        Some(Trouble::None) => Err(no_snapshot(&report)),
-        Some(Trouble::Late(host)) => Err(late(host, &report)),
+        Some(StatusTrouble::Read) => Ok(Status::ReadTheReport),
+        Some(StatusTrouble::None) => Err(no_snapshot(&report)),
+        Some(StatusTrouble::Late(host)) => Err(late(host, &report)),
     }
 }
 
@@ -97,7 +97,7 @@ fn no_snapshot(report: &Report) -> CommandError {
     )
 }
 
-fn late(host: &Host, report: &Report) -> CommandError {
+fn late(host: &HostStatus, report: &Report) -> CommandError {
     CommandError::new(
         anyhow!(
             "the newest snapshot of host {} ({}) is {} old; the limit is {}: {}",
@@ -146,7 +146,7 @@ fn print(report: &Report, output: Output) {
     }
 }
 
-fn print_host(host: &Host, report: &Report, output: Output) {
+fn print_host(host: &HostStatus, report: &Report, output: Output) {
     let mut state = Vec::new();
     if host.damage > 0 {
         state.push(format!("damage {} accepted {}", host.damage, host.accepted));
@@ -199,7 +199,7 @@ fn audited_text(audited: Timestamp, now: Timestamp) -> String {
     format!("every library was looked at in the source since {audited} ({ago})")
 }
 
-fn notes(host: &Host, report: &Report) -> Vec<String> {
+fn notes(host: &HostStatus, report: &Report) -> Vec<String> {
     let mut notes = Vec::new();
     if !host.pinned {
         notes.push(format!(
@@ -208,12 +208,12 @@ fn notes(host: &Host, report: &Report) -> Vec<String> {
         ));
     }
     match host.clock {
-        status::Clock::Agree => {}
-        status::Clock::Differ => notes.push(format!(
+        status::ClockCheck::Agree => {}
+        status::ClockCheck::Differ => notes.push(format!(
             "stored {} by the storage's clock, finished {} by the host's: one of them is wrong, or the repository was copied",
             host.stored, host.finished
         )),
-        status::Clock::Ahead => notes.push(format!(
+        status::ClockCheck::Ahead => notes.push(format!(
             "stored {} by the storage's clock, and it is {} here: one of the clocks is wrong",
             host.stored, report.now
         )),
@@ -221,7 +221,7 @@ fn notes(host: &Host, report: &Report) -> Vec<String> {
     notes
 }
 
-fn run_text(run: &Run) -> String {
+fn run_text(run: &UnfinishedRun) -> String {
     let state = if run.silent { "it died" } else { "it goes on, or died since" };
     format!(
         "{}: began {} ago, last heard of {} ago: {state}",

@@ -9,17 +9,17 @@ use std::time::Duration;
 use anyhow::anyhow;
 use clap::Args;
 
-use super::databases::Databases;
+use super::databases::DatabaseArguments;
 use super::global::{environment, name_recipients, warn_unpinned};
 use super::output::{self, MOST_LINES, Output, bytes, count, shown};
 use super::source_places::SourcePlaces;
 use super::{CommandError, Global, Status};
-use crate::database::mysql::ErrorKind;
+use crate::database::mysql::MySqlErrorKind;
 use crate::place::{absolute, shell};
 use crate::seafile::discover::{Installation, discover, discover_without_databases};
 use crate::source::readings;
 use crate::time::Timestamp;
-use crate::verify::{self, Damage, LeftoverSort, Options, Report};
+use crate::verify::{self, LeftoverSort, LibraryDamage, Options, Report};
 use crate::{database, restore};
 
 #[derive(Debug, Args)]
@@ -39,7 +39,7 @@ pub(super) struct Arguments {
     #[command(flatten)]
     places: SourcePlaces,
     #[command(flatten)]
-    databases: Databases,
+    databases: DatabaseArguments,
 }
 
 pub(super) fn run(
@@ -119,11 +119,11 @@ fn is_out_of_reach(error: &verify::Error) -> bool {
     };
     matches!(
         error.kind(),
-        ErrorKind::Unreachable
-            | ErrorKind::NoDatabase
-            | ErrorKind::Login
-            | ErrorKind::Denied(_)
-            | ErrorKind::Lost
+        MySqlErrorKind::Unreachable
+            | MySqlErrorKind::NoDatabase
+            | MySqlErrorKind::Login
+            | MySqlErrorKind::Denied(_)
+            | MySqlErrorKind::Lost
     )
 }
 
@@ -401,7 +401,7 @@ fn print_unreached(report: &Report, output: Output) {
 /// Paths that are shown for one damaged object; JSON has them all.
 const MOST_PATHS: usize = 10;
 
-fn print_damage(damage: &Damage, output: Output) {
+fn print_damage(damage: &LibraryDamage, output: Output) {
     let place = match (damage.in_trash, &damage.version) {
         (true, _) => ", in the trash",
         (false, Some(version)) if version.base => ", merging of a shared folder",

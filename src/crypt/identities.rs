@@ -25,7 +25,7 @@ const MAX_WORK_OF_STRANGERS: u8 = 20;
 
 /// Who chose a passphrase-protected file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
+pub enum PassphraseOrigin {
     /// The user named it.
     Named,
     /// It was found in a repository: anybody with write access could have put it there.
@@ -77,7 +77,7 @@ impl Identities {
         ask: &mut AskPassphrase<'_>,
     ) -> Result<Self, IdentityError> {
         if is_wrapped(bytes) {
-            let plain = unwrap(bytes, name, Origin::Named, ask)?;
+            let plain = unwrap(bytes, name, PassphraseOrigin::Named, ask)?;
             return Self::parse(plain.expose_secret().as_bytes(), name, ask);
         }
         Self::parse(bytes, name, ask)
@@ -222,7 +222,7 @@ fn is_wrapped(bytes: &[u8]) -> bool {
 pub fn unwrap(
     bytes: &[u8],
     name: &str,
-    origin: Origin,
+    origin: PassphraseOrigin,
     ask: &mut AskPassphrase<'_>,
 ) -> Result<SecretString, IdentityError> {
     if !is_wrapped(bytes) {
@@ -240,8 +240,8 @@ pub fn unwrap(
     }
     let mut identity = age::scrypt::Identity::new(passphrase);
     identity.set_max_work_factor(match origin {
-        Origin::Named => MAX_WORK,
-        Origin::Found => MAX_WORK_OF_STRANGERS,
+        PassphraseOrigin::Named => MAX_WORK,
+        PassphraseOrigin::Found => MAX_WORK_OF_STRANGERS,
     });
     let reader = decryptor.decrypt(std::iter::once(&identity as &dyn Identity)).map_err(
         |error| match error {

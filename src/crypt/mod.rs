@@ -11,8 +11,8 @@ mod ranges;
 mod recipients;
 
 pub use identities::{
-    AskPassphrase, Identities, IdentityError, MAX_BYTES as MAX_IDENTITY_BYTES, Origin, Person,
-    set_person, unwrap, wrap,
+    AskPassphrase, Identities, IdentityError, MAX_BYTES as MAX_IDENTITY_BYTES, PassphraseOrigin,
+    Person, set_person, unwrap, wrap,
 };
 pub use recipients::{ParseRecipientError, Recipients};
 

@@ -30,7 +30,7 @@ impl Identities {
             0 => 0,
             _ => (range.end - 1) / PIECE - range.start / PIECE + 1,
         };
-        let stored = Stored {
+        let stored = RangedFile {
             fetch,
             len,
             at: 0,
@@ -48,7 +48,7 @@ impl Identities {
 }
 
 /// A stored file, fetched by ranges.
-struct Stored<'a> {
+struct RangedFile<'a> {
     fetch: &'a mut dyn FnMut(Range<u64>) -> io::Result<Vec<u8>>,
     len: u64,
     at: u64,
@@ -60,7 +60,7 @@ struct Stored<'a> {
     then: u64,
 }
 
-impl Read for Stored<'_> {
+impl Read for RangedFile<'_> {
     fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
         if self.at >= self.len || to.is_empty() {
             return Ok(0);
@@ -84,7 +84,7 @@ impl Read for Stored<'_> {
     }
 }
 
-impl Seek for Stored<'_> {
+impl Seek for RangedFile<'_> {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         let at = match to {
             SeekFrom::Start(at) => Some(at),

@@ -5,7 +5,7 @@
 
 mod select;
 
-pub use select::{Id, ParseIdError, Place, SelectError, Selection, id_of};
+pub use select::{Id, ParseIdStartError, PlaceFilter, SelectError, Selection, id_of};
 
 use std::collections::HashSet;
 
@@ -40,7 +40,7 @@ impl Newest {
 /// Whether the administrator accepted some damage, and otherwise whether it is new.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
+pub enum DamageState {
     /// Not accepted, and the newest snapshot is the first that has it.
     New,
     /// Not accepted, or the acceptance has expired. Older snapshots have it too.
@@ -51,7 +51,7 @@ pub enum State {
 
 /// Some damage, and whether it is accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Row {
+pub struct DamageRow {
     /// The damage. Its acceptance comes from the state folder, so no snapshot may have signed it
     /// yet.
     #[serde(flatten)]
@@ -59,33 +59,33 @@ pub struct Row {
     /// The library's name.
     pub library_name: Option<String>,
     /// Whether it is accepted, known or new.
-    pub state: State,
+    pub state: DamageState,
 }
 
 /// The damage of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Listing {
+pub struct DamageListing {
     /// The snapshot.
     pub snapshot: SnapshotId,
     /// Objects that nobody has.
-    pub damage: Vec<Row>,
+    pub damage: Vec<DamageRow>,
     /// Objects that the source has lost and the repository has.
-    pub source_damage: Vec<Row>,
+    pub source_damage: Vec<DamageRow>,
 }
 
-impl Listing {
+impl DamageListing {
     /// The damage of a snapshot, compared with what is accepted now.
     pub fn new(manifest: &Manifest, accepted: &Acceptances, now: Timestamp) -> Self {
         let row = |damage: &Damage| {
             let acceptance = accepted.of(damage);
             let holds = acceptance.is_some_and(|given| !given.is_over(now));
             let state = match holds {
-                true => State::Accepted,
-                false if manifest.is_new(damage) => State::New,
-                false => State::Known,
+                true => DamageState::Accepted,
+                false if manifest.is_new(damage) => DamageState::New,
+                false => DamageState::Known,
             };
             let library = manifest.library(damage.library);
-            Row {
+            DamageRow {
                 damage: Damage { accepted: acceptance.cloned(), ..damage.clone() },
                 library_name: library.and_then(|library| library.name.clone()),
                 state,
@@ -99,7 +99,7 @@ impl Listing {
     }
 
     /// All rows; those that nobody has come first.
-    pub fn rows(&self) -> impl Iterator<Item = &Row> {
+    pub fn rows(&self) -> impl Iterator<Item = &DamageRow> {
         self.damage.iter().chain(&self.source_damage)
     }
 }

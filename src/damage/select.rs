@@ -18,18 +18,18 @@ pub struct Id(String);
 /// A text that cannot be the beginning of an id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("give at least {SHORTEST} hex digits of the id that `seawall damage list` shows")]
-pub struct ParseIdError;
+pub struct ParseIdStartError;
 
 impl FromStr for Id {
-    type Err = ParseIdError;
+    type Err = ParseIdStartError;
 
-    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+    fn from_str(text: &str) -> Result<Self, ParseIdStartError> {
         let text = text.to_ascii_lowercase();
         let fits = text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
         if fits && (SHORTEST..=40).contains(&text.len()) {
             Ok(Self(text))
         } else {
-            Err(ParseIdError)
+            Err(ParseIdStartError)
         }
     }
 }
@@ -53,19 +53,19 @@ pub enum Selection {
     /// The damage with these ids.
     Ids(Vec<Id>),
     /// What users miss there.
-    Place(Place),
+    Place(PlaceFilter),
 }
 
 /// Where users miss something: in a library, at a path, or both.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Place {
+pub struct PlaceFilter {
     /// The library's id, the first six digits of it or more, or its name.
     pub library: Option<String>,
     /// A file, or a folder with all that is below it.
     pub path: Option<String>,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for PlaceFilter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.path, &self.library) {
             (Some(path), Some(library)) => write!(f, "at {path:?} of library {library:?}"),
@@ -76,7 +76,7 @@ impl fmt::Display for Place {
     }
 }
 
-impl Place {
+impl PlaceFilter {
     /// What is damaged there. An object may be needed elsewhere too: it is one object.
     fn objects(&self, manifest: &Manifest) -> Result<BTreeSet<Object>, SelectError> {
         let library = self.library.as_deref();
@@ -153,7 +153,7 @@ pub enum SelectError {
     #[error("the snapshot {snapshot} lists no damage {place}")]
     Nowhere {
         /// Where it was looked for.
-        place: Place,
+        place: PlaceFilter,
         /// In which snapshot.
         snapshot: String,
     },
@@ -243,7 +243,7 @@ mod tests {
     #[test]
     fn an_id_has_six_digits_at_least() {
         for text in ["", "abcde", "abcdeg", "ABCDE!", &"a".repeat(41)] {
-            assert_eq!(text.parse::<Id>(), Err(ParseIdError), "{text}");
+            assert_eq!(text.parse::<Id>(), Err(ParseIdStartError), "{text}");
         }
         assert_eq!("ABCDEF".parse::<Id>().unwrap().to_string(), "abcdef");
         let library = "d2ff256a-37df-4218-93c6-4e72af48bab2";

@@ -17,7 +17,7 @@ pub mod sqlite;
 pub use error::Error;
 pub use pointers::assemble::MASTER;
 pub use pointers::{
-    Head, LibraryPointers, LibraryState, Oddity, Origin, Pointers, read_pointers,
+    Head, LibraryPointers, LibraryState, Oddity, Pointers, VirtualOrigin, read_pointers,
     read_pointers_live,
 };
 pub use sqlite::{SqliteCopy, SqliteSource, check_copy, copy_all, probe, remove_leftovers};

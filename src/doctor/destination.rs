@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustix::fs::Access;
-use seawall_backends::{ErrorKind, Finding, Weight, Writes};
+use seawall_backends::{ErrorKind, SettingFinding, Weight, Writes};
 
 use super::{Report, Setup, room};
 use crate::host::state::StateFolder;
@@ -95,7 +95,7 @@ fn create_only(report: &mut Report, repository: &Repository, weak: WeakWrites) {
 }
 
 /// What the destination's own settings say.
-fn tell_settings(report: &mut Report, findings: Vec<Finding>) {
+fn tell_settings(report: &mut Report, findings: Vec<SettingFinding>) {
     for finding in findings {
         let (about, text, next) = (finding.about, finding.text, finding.next);
         match finding.weight {
@@ -221,7 +221,12 @@ fn clock(report: &mut Report, markers: &Markers, now: Timestamp) {
     }
 }
 
-fn runs_and_ages(report: &mut Report, runs: Vec<runs::Seen>, markers: &Markers, now: Timestamp) {
+fn runs_and_ages(
+    report: &mut Report,
+    runs: Vec<runs::ListedRun>,
+    markers: &Markers,
+    now: Timestamp,
+) {
     let hours = |since: Timestamp| now.since(since).as_secs() / 3600;
     for chain in markers.living_and_retired().0 {
         let newest = chain.newest;

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 pub use destination::destination;
-pub use source::{Databases, source};
+pub use source::{DatabaseSizes, source};
 pub use state::state;
 
 use crate::causes;
@@ -25,7 +25,7 @@ use crate::time::Timestamp;
 /// How serious a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Level {
+pub enum FindingLevel {
     /// All is as it should be.
     Ok,
     /// Good to know.
@@ -36,9 +36,9 @@ pub enum Level {
 
 /// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Finding {
+pub struct DoctorFinding {
     /// How serious it is.
-    pub level: Level,
+    pub level: FindingLevel,
     /// What was checked, in one word or two.
     pub what: &'static str,
     /// What was found, for people.
@@ -64,28 +64,28 @@ pub struct Setup<'a> {
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Report {
     /// The findings; each is one line of output.
-    pub findings: Vec<Finding>,
+    pub findings: Vec<DoctorFinding>,
 }
 
 impl Report {
     /// Whether nothing is bad. Otherwise exit status 3.
     pub fn is_good(&self) -> bool {
-        self.findings.iter().all(|finding| finding.level != Level::Bad)
+        self.findings.iter().all(|finding| finding.level != FindingLevel::Bad)
     }
 
     /// Adds a finding that all is well.
     pub fn ok(&mut self, what: &'static str, text: impl Into<String>) {
-        self.add(Level::Ok, what, text.into(), None);
+        self.add(FindingLevel::Ok, what, text.into(), None);
     }
 
     /// Adds a finding that is good to know.
     pub fn note(&mut self, what: &'static str, text: impl Into<String>, next: Option<String>) {
-        self.add(Level::Note, what, text.into(), next);
+        self.add(FindingLevel::Note, what, text.into(), next);
     }
 
     /// Adds a finding of something wrong, with the next step.
     pub fn bad(&mut self, what: &'static str, text: impl Into<String>, next: impl Into<String>) {
-        self.add(Level::Bad, what, text.into(), Some(next.into()));
+        self.add(FindingLevel::Bad, what, text.into(), Some(next.into()));
     }
 
     /// Adds an error with its causes as a bad finding.
@@ -95,13 +95,13 @@ impl Report {
         error: &dyn std::error::Error,
         next: Option<String>,
     ) {
-        self.add(Level::Bad, what, causes::chain(error), next);
+        self.add(FindingLevel::Bad, what, causes::chain(error), next);
     }
 
-    fn add(&mut self, level: Level, what: &'static str, text: String, next: Option<String>) {
-        let finding = Finding { level, what, text, next };
+    fn add(&mut self, level: FindingLevel, what: &'static str, text: String, next: Option<String>) {
+        let finding = DoctorFinding { level, what, text, next };
         // If one server with three databases is down, that is told once.
-        if level != Level::Bad || !self.findings.contains(&finding) {
+        if level != FindingLevel::Bad || !self.findings.contains(&finding) {
             self.findings.push(finding);
         }
     }

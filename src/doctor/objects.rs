@@ -7,7 +7,7 @@ use super::source::UNREADABLE_NEXT;
 use crate::causes;
 use crate::database::{LibraryPointers, Oddity, Pointers};
 use crate::object::{Kind, LibraryId, Object, Store};
-use crate::seafile::check::Content;
+use crate::seafile::check::ObjectContent;
 use crate::seafile::discover::Installation;
 use crate::seafile::folders::{ObjectFolders, StoreEntry};
 use crate::source::databases::SeafileDatabase;
@@ -163,7 +163,7 @@ fn has_content(folders: &ObjectFolders, library: &LibraryPointers) -> bool {
     library.heads.iter().any(|head| {
         folders.places(Store::Library(library.id)).any(|store| {
             let head = Object::new(store, Kind::Commit, head.commit);
-            matches!(read_checked(folders, &head), Ok(Ok((Content::Commit(commit), _))) if !commit.root.is_empty())
+            matches!(read_checked(folders, &head), Ok(Ok((ObjectContent::Commit(commit), _))) if !commit.root.is_empty())
         })
     })
 }

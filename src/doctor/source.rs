@@ -8,10 +8,10 @@ use std::time::Duration;
 use super::writable::writable;
 use super::{Report, objects};
 use crate::database;
-use crate::database::mysql::Snapshot;
+use crate::database::mysql::MySqlSnapshot;
 use crate::host::user_name;
 use crate::place::shell;
-use crate::seafile::discover::{Installation, Warning};
+use crate::seafile::discover::{DiscoverWarning, Installation};
 use crate::source::{databases, sqlite_sources};
 
 /// How long to wait for a database that is busy.
@@ -22,13 +22,13 @@ pub(super) const UNREADABLE_NEXT: &str = "repair it, or take it from an older sn
 
 /// What a backup copies to its spool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Databases {
+pub struct DatabaseSizes {
     /// Bytes of all databases that are files; dumps of databases on servers are not counted.
     pub bytes: u64,
 }
 
 /// Checks an installation.
-pub fn source(report: &mut Report, installation: &Installation) -> Databases {
+pub fn source(report: &mut Report, installation: &Installation) -> DatabaseSizes {
     report.ok(
         "installation",
         format!(
@@ -43,11 +43,11 @@ pub fn source(report: &mut Report, installation: &Installation) -> Databases {
     let bytes = look_at_databases(report, installation);
     objects::objects(report, installation);
     for warning in &installation.warnings {
-        let is_docker = matches!(warning, Warning::DockerEnvMissing { .. });
+        let is_docker = matches!(warning, DiscoverWarning::DockerEnvMissing { .. });
         let next = is_docker.then(|| env_file(&installation.top));
         report.note("installation", warning.to_string(), next);
     }
-    Databases { bytes }
+    DatabaseSizes { bytes }
 }
 
 fn user(report: &mut Report, installation: &Installation) {
@@ -71,7 +71,7 @@ fn user(report: &mut Report, installation: &Installation) {
 
 fn look_at_databases(report: &mut Report, installation: &Installation) -> u64 {
     for (role, server, name) in databases::on_servers(installation) {
-        match Snapshot::begin(&server, &[&name]) {
+        match MySqlSnapshot::begin(&server, &[&name]) {
             Ok(snapshot) => {
                 report.ok(
                     "database",

@@ -4,18 +4,18 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
-use super::{Databases, Report, Setup, room};
+use super::{DatabaseSizes, Report, Setup, room};
 use crate::crypt::Seal;
-use crate::host::catalog::{self, Condition as Of};
+use crate::host::catalog::{self, CatalogCondition};
 use crate::host::state::{RepositoryState, StateFolder};
 use crate::place::shell;
 use crate::repository::host_key::HostKey;
-use crate::repository::wrapped::{Condition, Wrapped};
+use crate::repository::wrapped::{Wrapped, WrappedCondition};
 use crate::repository::{Repository, names};
 use crate::units::bytes;
 
 /// Checks the state folder. `databases` says how much is copied to its spool.
-pub fn state(report: &mut Report, setup: &Setup<'_>, databases: Option<&Databases>) {
+pub fn state(report: &mut Report, setup: &Setup<'_>, databases: Option<&DatabaseSizes>) {
     let path = setup.state;
     let Some(state) = StateFolder::existing(path) else {
         return report.bad(
@@ -84,7 +84,7 @@ fn owned_and_private(report: &mut Report, path: &Path, mode: u32, what: &'static
 
 /// Checks the room for copies of all databases, twice: a database that is recovered is copied
 /// again.
-fn spool(report: &mut Report, path: &Path, databases: Option<&Databases>) {
+fn spool(report: &mut Report, path: &Path, databases: Option<&DatabaseSizes>) {
     let Some(databases) = databases else {
         return;
     };
@@ -199,13 +199,15 @@ fn encryption(
 fn behind_a_passphrase(report: &mut Report, repository: &Repository, wrapped: &Wrapped) {
     let key = &wrapped.key;
     match wrapped.look(repository.backend().as_ref()) {
-        Ok(Condition::Good) => report.ok("key", format!("{key} is there, and a copy on this host")),
-        Ok(Condition::Missing) => report.bad(
+        Ok(WrappedCondition::Good) => {
+            report.ok("key", format!("{key} is there, and a copy on this host"));
+        }
+        Ok(WrappedCondition::Missing) => report.bad(
             "key",
             format!("{key} is missing: its passphrase opens nothing"),
             "the next backup puts it there again from the copy on this host",
         ),
-        Ok(Condition::Altered) => report.bad(
+        Ok(WrappedCondition::Altered) => report.bad(
             "key",
             format!("{key} is altered: its passphrase opens nothing"),
             "remove it there, and the next backup puts it there again from the copy on this host",
@@ -217,22 +219,22 @@ fn behind_a_passphrase(report: &mut Report, repository: &Repository, wrapped: &W
 fn catalog(report: &mut Report, repository: &Repository, known: &RepositoryState) {
     let path = known.catalog_path();
     match catalog::examine(&path, repository.id()) {
-        Of::Good(Some(base)) => report.ok("catalog", format!("knows {base}")),
-        Of::Good(None) => report.ok("catalog", "knows no snapshot yet"),
-        Of::Absent => {
+        CatalogCondition::Good(Some(base)) => report.ok("catalog", format!("knows {base}")),
+        CatalogCondition::Good(None) => report.ok("catalog", "knows no snapshot yet"),
+        CatalogCondition::Absent => {
             report.note("catalog", "there is none: the next backup makes it", None);
         }
-        Of::InUse => report.note(
+        CatalogCondition::InUse => report.note(
             "catalog",
             "a run works with it, or one that died did: not looked into",
             None,
         ),
-        Of::Foreign => report.note(
+        CatalogCondition::Foreign => report.note(
             "catalog",
             "is another repository's, or of another version: the next backup makes it anew",
             None,
         ),
-        Of::Broken(why) => report.bad(
+        CatalogCondition::Broken(why) => report.bad(
             "catalog",
             format!("{}: {why}", path.display()),
             "move it away: it is made again from the repository",

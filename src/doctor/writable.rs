@@ -24,7 +24,7 @@ const MOST_FOLDERS: usize = 200;
 
 /// A user and its group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Account {
+struct UserAccount {
     uid: u32,
     gid: u32,
     is_non_root: bool,
@@ -40,7 +40,7 @@ pub(super) fn writable(report: &mut Report, installation: &Installation) {
         .into_iter()
         .filter(|folder| fs::metadata(folder).is_ok_and(|found| !lets_in(&found, account)))
         .collect();
-    let Account { uid, gid, .. } = account;
+    let UserAccount { uid, gid, .. } = account;
     let Some(first) = closed.first() else {
         let text = format!("user {uid} can write to storage, conf, seahub-data and logs");
         return report.ok("writable", text);
@@ -66,12 +66,12 @@ pub(super) fn writable(report: &mut Report, installation: &Installation) {
 }
 
 /// The account that will run Seafile.
-fn account(installation: &Installation) -> Option<Account> {
+fn account(installation: &Installation) -> Option<UserAccount> {
     if is_non_root(&installation.top) {
-        return Some(Account { uid: NON_ROOT, gid: NON_ROOT, is_non_root: true });
+        return Some(UserAccount { uid: NON_ROOT, gid: NON_ROOT, is_non_root: true });
     }
     let data = fs::metadata(&installation.data_dir).ok()?;
-    Some(Account { uid: data.uid(), gid: data.gid(), is_non_root: false })
+    Some(UserAccount { uid: data.uid(), gid: data.gid(), is_non_root: false })
 }
 
 /// Whether a `.env` or compose file sets `NON_ROOT`: in the installation, its `conf`, or in
@@ -120,7 +120,7 @@ fn folders(installation: &Installation) -> Vec<PathBuf> {
     all
 }
 
-fn lets_in(found: &Metadata, account: Account) -> bool {
+fn lets_in(found: &Metadata, account: UserAccount) -> bool {
     let needed = if found.uid() == account.uid {
         0o300
     } else if found.gid() == account.gid {

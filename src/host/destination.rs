@@ -13,11 +13,11 @@ use crate::repository::{self, names};
 #[derive(Debug)]
 pub struct Destination {
     url: String,
-    reached: Reached,
+    reached: DestinationAccess,
 }
 
 #[derive(Debug)]
-enum Reached {
+enum DestinationAccess {
     /// Through a backend that is opened with these options.
     By(Box<Options>),
     /// Through a backend that is open.
@@ -27,12 +27,12 @@ enum Reached {
 impl Destination {
     /// A URL or path as the administrator gave it.
     pub fn new(url: &str, options: Options) -> Self {
-        Self { url: url.to_owned(), reached: Reached::By(Box::new(options)) }
+        Self { url: url.to_owned(), reached: DestinationAccess::By(Box::new(options)) }
     }
 
     /// A backend that is open; `name` is for messages.
     pub fn of_backend(backend: Arc<dyn Backend>, name: &str) -> Self {
-        Self { url: name.to_owned(), reached: Reached::Through(backend) }
+        Self { url: name.to_owned(), reached: DestinationAccess::Through(backend) }
     }
 
     /// The URL or path as it was given.
@@ -47,8 +47,8 @@ impl Destination {
     /// [`repository::Error::NoRepository`] if the place itself is missing.
     pub(super) fn open(&self) -> Result<Arc<dyn Backend>> {
         let options = match &self.reached {
-            Reached::By(options) => options,
-            Reached::Through(backend) => return Ok(Arc::clone(backend)),
+            DestinationAccess::By(options) => options,
+            DestinationAccess::Through(backend) => return Ok(Arc::clone(backend)),
         };
         backends::open(&self.url, options).map_err(|error| match error.kind() {
             ErrorKind::NotFound => {
@@ -66,8 +66,8 @@ impl Destination {
     /// [`Error::NotEmpty`] if anything else is there.
     pub(super) fn create(&self) -> Result<Arc<dyn Backend>> {
         let backend = match &self.reached {
-            Reached::By(options) => backends::create(&self.url, options)?,
-            Reached::Through(backend) => Arc::clone(backend),
+            DestinationAccess::By(options) => backends::create(&self.url, options)?,
+            DestinationAccess::Through(backend) => Arc::clone(backend),
         };
         let first = backend
             .list("")

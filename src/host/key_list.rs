@@ -6,14 +6,14 @@ use seawall_backends::Key;
 use super::state::StateFolder;
 use super::{Error, Host, Reading, Result, Writing};
 use crate::repository::note::VerifyingKey;
-use crate::repository::readers::Readers;
+use crate::repository::readers::Audience;
 use crate::repository::{bounded, host_key, names};
 
 /// Who signs in a repository, and who can read what this host stores there.
 #[derive(Debug)]
 pub struct KeyList {
     /// Who can open what this host stored. Empty if this host does not back up there.
-    pub readers: Readers,
+    pub readers: Audience,
     /// The keys of hosts, as the repository names them.
     pub signers: Vec<Signer>,
     /// Keys that the repository keeps behind a passphrase.
@@ -53,7 +53,7 @@ impl Host<'_> {
         let recipients: Vec<String> = recipients.texts().map(ToOwned::to_owned).collect();
         let readers = match &own {
             Some(own) => repository.readers_after(own, &recipients)?,
-            None => Readers::after([], &recipients),
+            None => Audience::after([], &recipients),
         };
         let mut list =
             KeyList { readers, signers: Vec::new(), wrapped: Vec::new(), unreadable: Vec::new() };

@@ -10,7 +10,7 @@ use seawall_backends::{Exposure, Key};
 use super::passphrase::NewPassphrase;
 use super::secrets::{first_line, must_be_private, read};
 use super::{Error, Result, Tell, Warning};
-use crate::crypt::{self, AskPassphrase, Identities, IdentityError, Origin, Recipients};
+use crate::crypt::{self, AskPassphrase, Identities, IdentityError, PassphraseOrigin, Recipients};
 use crate::repository::wrapped::Wrapped;
 use crate::repository::{Repository, bounded, names};
 
@@ -129,7 +129,7 @@ impl Keys {
                 break;
             }
             let opened = self.with_passphrase(key.as_str(), tell, |ask| {
-                crypt::unwrap(&bytes, key.as_str(), Origin::Found, ask)
+                crypt::unwrap(&bytes, key.as_str(), PassphraseOrigin::Found, ask)
             });
             match opened {
                 Ok(secret) => all.push((key, secret)),

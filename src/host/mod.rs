@@ -36,7 +36,7 @@ pub use writing::{Rewritten, Writing};
 pub use crate::crypt::{Person, Recipients, set_person};
 pub use crate::repository::guard::WeakWrites;
 pub use crate::repository::note::VerifyingKey;
-pub use crate::repository::readers::Readers;
+pub use crate::repository::readers::Audience;
 
 use std::path::PathBuf;
 

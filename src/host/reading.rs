@@ -4,7 +4,7 @@ use std::ops::Deref;
 
 use seawall_backends::Key;
 
-use super::catalog::{self, Condition};
+use super::catalog::{self, CatalogCondition};
 use super::state::{StateFolder, StoredBefore, stored_before};
 use super::{Destination, Error, Host, Result, Warning};
 use crate::repository::identity::{self, Voucher};
@@ -111,7 +111,7 @@ impl Host<'_> {
     pub fn newest_known(&self, repository: &Reading) -> Option<SnapshotId> {
         let known = StateFolder::existing_repository(self.state?, repository.id())?;
         match catalog::examine(&known.catalog_path(), repository.id()) {
-            Condition::Good(newest) => newest,
+            CatalogCondition::Good(newest) => newest,
             _ => None,
         }
     }

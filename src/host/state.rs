@@ -33,11 +33,11 @@ pub struct StateFolder {
 
 /// The lock of the state folder, held by one process. Dropping it releases the lock.
 #[derive(Debug)]
-pub struct Lock {
+pub struct StateLock {
     file: File,
 }
 
-impl Lock {
+impl StateLock {
     /// Writes into the file which process holds the lock, for the message of the next process. The
     /// lock works without this text, so errors are ignored.
     fn sign(mut self) -> Self {
@@ -48,7 +48,7 @@ impl Lock {
     }
 }
 
-impl Drop for Lock {
+impl Drop for StateLock {
     fn drop(&mut self) {
         let _ = self.file.set_len(0);
         // Closing alone would not release the lock while a child process that was just started has
@@ -89,7 +89,7 @@ impl StateFolder {
 
     /// Takes the lock that keeps two runs on one host apart. Does not wait: [`Error::Busy`] if it
     /// is held.
-    pub fn lock(&self) -> Result<Lock> {
+    pub fn lock(&self) -> Result<StateLock> {
         let path = self.path.join("lock");
         let file = File::options()
             .create(true)
@@ -99,7 +99,7 @@ impl StateFolder {
             .open(&path)
             .map_err(failed(&path))?;
         match file.try_lock() {
-            Ok(()) => Ok(Lock { file }.sign()),
+            Ok(()) => Ok(StateLock { file }.sign()),
             Err(TryLockError::WouldBlock) => {
                 let holder = fs::read_to_string(&path).unwrap_or_default();
                 let line = holder.lines().next().filter(|line| is_holder(line));
@@ -135,7 +135,7 @@ impl StateFolder {
 
     /// Makes an empty folder for this run's database copies. Deletes what earlier runs left, so it
     /// needs the lock.
-    pub fn clean_spool(&self, _lock: &Lock) -> Result<PathBuf> {
+    pub fn clean_spool(&self, _lock: &StateLock) -> Result<PathBuf> {
         let path = self.path.join("spool");
         match fs::remove_dir_all(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(&path)(error)),
@@ -343,7 +343,7 @@ fn of_repositories(path: &Path) -> Result<Vec<(RepositoryId, RepositoryState)>> 
     Ok(all)
 }
 
-/// Whether a line looks like the one that [`Lock::sign`] writes.
+/// Whether a line looks like the one that [`StateLock::sign`] writes.
 fn is_holder(line: &str) -> bool {
     line.starts_with("process ") && line.len() < 80 && !line.contains(char::is_control)
 }

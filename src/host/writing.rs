@@ -10,7 +10,7 @@ use crate::crypt::Recipients;
 use crate::repository::guard::WeakWrites;
 use crate::repository::host_key::HostKey;
 use crate::repository::note::VerifyingKey;
-use crate::repository::readers::Readers;
+use crate::repository::readers::Audience;
 use crate::repository::wrapped::Wrapped;
 use crate::repository::{self, Repository, Snapshot};
 use crate::time::Clock;
@@ -116,7 +116,7 @@ impl Writing {
     }
 
     /// Who can open what this host has stored, and stores from now on.
-    pub fn readers(&self) -> Result<Readers> {
+    pub fn readers(&self) -> Result<Audience> {
         Ok(self.readers_after(&self.host_key.verifying(), &self.recipients())?)
     }
 
@@ -231,9 +231,9 @@ impl Repository {
         &self,
         own: &VerifyingKey,
         recipients: &[String],
-    ) -> repository::Result<Readers> {
+    ) -> repository::Result<Audience> {
         let (base, _) = self.base(own)?;
         let stored = base.map(|base| base.marker.readers());
-        Ok(Readers::after(&stored, recipients))
+        Ok(Audience::after(&stored, recipients))
     }
 }

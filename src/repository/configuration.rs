@@ -69,7 +69,7 @@ pub struct Configuration {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Wire {
+struct ConfigurationWire {
     format: u32,
     id: String,
     created: Timestamp,
@@ -103,13 +103,13 @@ impl Configuration {
     /// Reads stored bytes. A newer format is [`Error::NewerFormat`].
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
         #[derive(Deserialize)]
-        struct Version {
+        struct FormatVersion {
             format: u32,
         }
         if bytes.len() as u64 > MAX_BYTES {
             return Err(too_long());
         }
-        let version: Version =
+        let version: FormatVersion =
             serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
         if version.format == 0 {
             return Err(malformed("there is no format 0".into()));
@@ -117,7 +117,7 @@ impl Configuration {
         if version.format != FORMAT {
             return Err(Error::NewerFormat { found: version.format });
         }
-        let wire: Wire =
+        let wire: ConfigurationWire =
             serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
         let id = wire
             .id

@@ -121,7 +121,7 @@ pub struct Database {
 /// Whether a library is in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum LibraryState {
+pub enum LibraryUse {
     /// It has a row in `Repo`.
     Live,
     /// It is in the system's trash.
@@ -177,7 +177,7 @@ impl Counts {
 
 /// Where a virtual library takes its content from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Origin {
+pub struct ManifestOrigin {
     /// The library whose folder it shares, and in whose store fs objects and blocks lie.
     pub library: LibraryId,
     /// That folder.
@@ -196,11 +196,11 @@ pub struct Library {
     /// Its owner's e-mail address.
     pub owner: Option<String>,
     /// Live or in the trash.
-    pub state: LibraryState,
+    pub state: LibraryUse,
     /// Branches and the commits that they point to.
     pub heads: Vec<(String, ObjectId)>,
     /// The library that a virtual library belongs to; `None` for other libraries.
-    pub origin: Option<Origin>,
+    pub origin: Option<ManifestOrigin>,
     /// Whether its users encrypt its content.
     pub encrypted: Option<bool>,
     /// History before this moment may have been collected: the highest value ever recorded, in
@@ -221,7 +221,7 @@ pub struct Library {
     /// Set if a lost commit or fs object may cut off the last copy of something. Then the library's
     /// stores were copied by listing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub listed: Option<Listed>,
+    pub listed: Option<ListedObjects>,
     /// When a run last read all of it in the source, changed or not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audited: Option<Audited>,
@@ -229,7 +229,7 @@ pub struct Library {
 
 /// Objects that were copied by listing, since no pointer leads to them.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Listed {
+pub struct ListedObjects {
     /// Objects that no walk reached.
     pub objects: u64,
     /// The id of the newest readable commit of the library, and its time in seconds since 1970.

@@ -8,7 +8,7 @@ use seawall_backends::Key;
 
 use super::names::SnapshotId;
 use super::note::VerifyingKey;
-use super::readers::Readers;
+use super::readers::Audience;
 use crate::crypt::Seal;
 use crate::object::Sha256;
 use crate::time::Timestamp;
@@ -165,8 +165,8 @@ impl Marker {
     }
 
     /// Who can open the files that it names.
-    pub fn readers(&self) -> Readers {
-        Readers { recipients: self.recipients.clone(), partly: self.partly.clone() }
+    pub fn readers(&self) -> Audience {
+        Audience { recipients: self.recipients.clone(), partly: self.partly.clone() }
     }
 
     /// Reads a text whose signature was checked.

@@ -165,11 +165,11 @@ pub struct PartReader<I> {
     part: Vec<u8>,
     position: usize,
     context: DCtx<'static>,
-    state: State,
+    state: PartState,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum PartState {
     /// No part was read yet.
     Start,
     /// Inside a frame, or before the first one of a part.
@@ -193,7 +193,7 @@ impl<I: Iterator<Item = io::Result<Vec<u8>>>> PartReader<I> {
         let mut context =
             DCtx::try_create().ok_or_else(|| io::Error::from(io::ErrorKind::OutOfMemory))?;
         context.set_parameter(DParameter::WindowLogMax(WINDOW_LOG)).map_err(zstd_error)?;
-        Ok(Self { parts, part: Vec::new(), position: 0, context, state: State::Start })
+        Ok(Self { parts, part: Vec::new(), position: 0, context, state: PartState::Start })
     }
 
     fn next_part(&mut self) -> io::Result<()> {
@@ -203,12 +203,12 @@ impl<I: Iterator<Item = io::Result<Vec<u8>>>> PartReader<I> {
         match self.parts.next() {
             Some(part) => {
                 self.part = part?;
-                self.state = State::InFrame;
+                self.state = PartState::InFrame;
             }
-            None if self.state == State::Start => {
+            None if self.state == PartState::Start => {
                 return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a stream has no parts"));
             }
-            None => self.state = State::End,
+            None => self.state = PartState::End,
         }
         Ok(())
     }
@@ -221,8 +221,8 @@ impl<I: Iterator<Item = io::Result<Vec<u8>>>> PartReader<I> {
         let wanted = self.context.decompress_stream(&mut output, &mut input).map_err(zstd_error)?;
         self.position = input.pos();
         let len = output.pos();
-        self.state = if wanted == 0 { State::BetweenFrames } else { State::InFrame };
-        if at_end && len == 0 && self.state == State::InFrame {
+        self.state = if wanted == 0 { PartState::BetweenFrames } else { PartState::InFrame };
+        if at_end && len == 0 && self.state == PartState::InFrame {
             return Err(io::Error::new(
                 io::ErrorKind::UnexpectedEof,
                 "a part ends inside a zstd frame",
@@ -235,13 +235,13 @@ impl<I: Iterator<Item = io::Result<Vec<u8>>>> PartReader<I> {
         loop {
             let at_end = self.position == self.part.len();
             match self.state {
-                State::End => return Ok(0),
-                State::Failed => {
+                PartState::End => return Ok(0),
+                PartState::Failed => {
                     return Err(io::Error::other("an earlier read of this stream failed"));
                 }
-                State::Start => self.next_part()?,
-                State::BetweenFrames if at_end => self.next_part()?,
-                State::BetweenFrames | State::InFrame => {
+                PartState::Start => self.next_part()?,
+                PartState::BetweenFrames if at_end => self.next_part()?,
+                PartState::BetweenFrames | PartState::InFrame => {
                     let len = self.decode(to)?;
                     if len > 0 {
                         return Ok(len);
@@ -263,7 +263,7 @@ impl<I: Iterator<Item = io::Result<Vec<u8>>>> Read for PartReader<I> {
         }
         let result = self.read_some(to);
         if result.is_err() {
-            self.state = State::Failed;
+            self.state = PartState::Failed;
         }
         result
     }

@@ -13,7 +13,7 @@ use crate::object::Sha256;
 
 /// Where the bytes of one object lie.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct ObjectPlace {
     /// The pack's kind.
     pub kind: PackKind,
     /// The pack's name.
@@ -34,15 +34,15 @@ const FRAME_BYTES: usize = 32 << 20;
 /// A cache of the frames that were read last. The next object often lies in the same frame or
 /// beside it.
 #[derive(Debug, Default)]
-pub struct Frames(Mutex<VecDeque<Read>>);
+pub struct Frames(Mutex<VecDeque<ReadFrame>>);
 
 /// A frame's pack, the frame's offset in the pack, and its plain bytes.
-type Read = (Sha256, u64, Arc<Vec<u8>>);
+type ReadFrame = (Sha256, u64, Arc<Vec<u8>>);
 
 impl Frames {
     /// Reads one object by a ranged read. Does not verify its bytes: the caller checks them against
     /// the object's id, or against a commit's SHA-256.
-    pub fn read_object(&self, repository: &Repository, place: &Place) -> Result<Vec<u8>> {
+    pub fn read_object(&self, repository: &Repository, place: &ObjectPlace) -> Result<Vec<u8>> {
         let key = names::pack(place.kind, &place.pack, repository.seal());
         let plain = match self.kept(place) {
             Some(plain) => plain,
@@ -58,20 +58,25 @@ impl Frames {
         plain.get(start..end).map(<[u8]>::to_vec).ok_or_else(outside)
     }
 
-    fn kept(&self, place: &Place) -> Option<Arc<Vec<u8>>> {
+    fn kept(&self, place: &ObjectPlace) -> Option<Arc<Vec<u8>>> {
         let frames = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_wanted =
-            |(pack, offset, _): &&Read| (*pack, *offset) == (place.pack, place.frame.offset);
+            |(pack, offset, _): &&ReadFrame| (*pack, *offset) == (place.pack, place.frame.offset);
         frames.iter().find(is_wanted).map(|(_, _, plain)| Arc::clone(plain))
     }
 
-    fn read(&self, repository: &Repository, key: &Key, place: &Place) -> Result<Arc<Vec<u8>>> {
+    fn read(
+        &self,
+        repository: &Repository,
+        key: &Key,
+        place: &ObjectPlace,
+    ) -> Result<Arc<Vec<u8>>> {
         let range = place.frame.offset..place.frame.offset + place.frame.len;
         let plain = pack::read_frame(&repository.open_range(key, range)?, &place.frame)?;
         let plain = Arc::new(plain);
         let mut frames = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         frames.push_back((place.pack, place.frame.offset, Arc::clone(&plain)));
-        let bytes = |frames: &VecDeque<Read>| -> usize {
+        let bytes = |frames: &VecDeque<ReadFrame>| -> usize {
             frames.iter().map(|(_, _, plain)| plain.len()).sum()
         };
         while frames.len() > FRAMES || bytes(&frames) > FRAME_BYTES {

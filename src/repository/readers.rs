@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 
 /// Who can open what a snapshot names.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Readers {
+pub struct Audience {
     /// The recipients that new files are sealed to.
     pub recipients: Vec<String>,
     /// Present and earlier recipients that open only a part of it.
     pub partly: Vec<String>,
 }
 
-impl Readers {
+impl Audience {
     /// The readers after a run that seals to `now` and builds on everything in `before`. A
     /// recipient opens everything only if it is in `now` and opens everything in each of `before`.
     pub fn after<'a>(before: impl IntoIterator<Item = &'a Self>, now: &[String]) -> Self {
@@ -72,30 +72,31 @@ mod tests {
         words.split(',').filter(|word| !word.is_empty()).map(ToOwned::to_owned).collect()
     }
 
-    fn readers(recipients: &str, partly: &str) -> Readers {
-        Readers { recipients: texts(recipients), partly: texts(partly) }
+    fn readers(recipients: &str, partly: &str) -> Audience {
+        Audience { recipients: texts(recipients), partly: texts(partly) }
     }
 
     #[test]
     fn who_comes_and_goes_opens_a_part() {
-        let first = Readers::after([], &texts("a,b"));
+        let first = Audience::after([], &texts("a,b"));
         assert_eq!(first, readers("a,b", ""));
-        let same = Readers::after([&first], &texts("a,b"));
+        let same = Audience::after([&first], &texts("a,b"));
         assert_eq!(same, first);
-        let more = Readers::after([&same], &texts("a,b,c"));
+        let more = Audience::after([&same], &texts("a,b,c"));
         assert_eq!(more, readers("a,b,c", "c"));
         assert_eq!(more.of_all().collect::<Vec<_>>(), ["a", "b"]);
-        let turned = Readers::after([&more], &texts("c"));
+        let turned = Audience::after([&more], &texts("c"));
         assert_eq!(turned, readers("c", "c,a,b"));
         assert_eq!(turned.of_all().count(), 0);
         assert_eq!(turned.of_before().collect::<Vec<_>>(), ["a", "b"]);
-        let back = Readers::after([&turned], &texts("a,c"));
+        let back = Audience::after([&turned], &texts("a,c"));
         assert_eq!(back, readers("a,c", "a,c,b"));
         // A run that did not end has stored for others.
-        let both = Readers::after([&first, &readers("b,d", "d,a")], &texts("b,d"));
+        let both = Audience::after([&first, &readers("b,d", "d,a")], &texts("b,d"));
         assert_eq!(both, readers("b,d", "d,a"));
-        assert_eq!(Readers::after([], &[]), Readers::default());
-        let commented = Readers::after([&readers("ssh-rsa AAA me", "")], &texts("ssh-rsa AAA you"));
+        assert_eq!(Audience::after([], &[]), Audience::default());
+        let commented =
+            Audience::after([&readers("ssh-rsa AAA me", "")], &texts("ssh-rsa AAA you"));
         assert_eq!(commented.partly, Vec::<String>::new());
     }
 }

@@ -77,7 +77,7 @@ pub fn put_heartbeat(
 
 /// A run with an intent, as a listing shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Seen {
+pub struct ListedRun {
     /// Its name.
     pub snapshot: SnapshotId,
     /// When its first file was stored, by the storage's clock.
@@ -87,15 +87,15 @@ pub struct Seen {
 }
 
 /// Every run with an intent or heartbeat, in order of names. Only lists, reads nothing.
-pub fn seen(backend: &dyn Backend) -> Result<Vec<Seen>, Error> {
-    let mut runs: BTreeMap<SnapshotId, Seen> = BTreeMap::new();
+pub fn seen(backend: &dyn Backend) -> Result<Vec<ListedRun>, Error> {
+    let mut runs: BTreeMap<SnapshotId, ListedRun> = BTreeMap::new();
     for entry in backend.list(names::RUNS) {
         let entry = entry?;
         let Some(snapshot) = names::parse_run(&entry.key) else {
             continue;
         };
         let time = Timestamp::from_system(entry.modified);
-        let run = runs.entry(snapshot).or_insert(Seen { snapshot, first: time, last: time });
+        let run = runs.entry(snapshot).or_insert(ListedRun { snapshot, first: time, last: time });
         run.first = run.first.min(time);
         run.last = run.last.max(time);
     }
@@ -104,13 +104,13 @@ pub fn seen(backend: &dyn Backend) -> Result<Vec<Seen>, Error> {
 
 /// Keeps the runs that have no marker and are newer than every snapshot of their host: they still
 /// run, or died. List runs before markers: then a run that ends in between has its marker.
-pub fn unfinished(seen: Vec<Seen>, markers: &Markers) -> Vec<Seen> {
+pub fn unfinished(seen: Vec<ListedRun>, markers: &Markers) -> Vec<ListedRun> {
     let ended = markers.voids.iter();
     let ended: BTreeSet<SnapshotId> = ended
         .chain(markers.bad.iter().map(|bad| &bad.key))
         .filter_map(names::parse_marker)
         .collect();
-    let is_open = |run: &Seen| {
+    let is_open = |run: &ListedRun| {
         let of_host = markers.snapshots.iter().map(Snapshot::id);
         let newest = of_host.filter(|snapshot| snapshot.host() == run.snapshot.host()).max();
         !ended.contains(&run.snapshot) && newest.is_none_or(|newest| newest < run.snapshot)

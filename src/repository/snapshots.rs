@@ -113,7 +113,7 @@ impl Markers {
 }
 
 /// The result of reading a stored marker.
-enum Found {
+enum ReadMarker {
     Snapshot(Box<Snapshot>),
     Void,
     Bad(String),
@@ -129,9 +129,9 @@ impl Repository {
         let entries = entries.map(|entry| Ok(entry?));
         pool::run(self.connections(), entries, read, |(found, key)| {
             match found? {
-                Some(Found::Snapshot(snapshot)) => markers.snapshots.push(*snapshot),
-                Some(Found::Void) => markers.voids.push(key),
-                Some(Found::Bad(problem)) => markers.bad.push(BadMarker { key, problem }),
+                Some(ReadMarker::Snapshot(snapshot)) => markers.snapshots.push(*snapshot),
+                Some(ReadMarker::Void) => markers.voids.push(key),
+                Some(ReadMarker::Bad(problem)) => markers.bad.push(BadMarker { key, problem }),
                 None => {}
             }
             Ok(())
@@ -159,11 +159,11 @@ impl Repository {
         let known = OnceLock::new();
         for entry in entries {
             match self.read_marker(&entry, &known)? {
-                Some(Found::Snapshot(snapshot)) if snapshot.signed_by.key() == host => {
+                Some(ReadMarker::Snapshot(snapshot)) if snapshot.signed_by.key() == host => {
                     return Ok((Some(*snapshot), bad));
                 }
-                Some(Found::Bad(problem)) => bad.push(BadMarker { key: entry.key, problem }),
-                Some(Found::Snapshot(_) | Found::Void) | None => {}
+                Some(ReadMarker::Bad(problem)) => bad.push(BadMarker { key: entry.key, problem }),
+                Some(ReadMarker::Snapshot(_) | ReadMarker::Void) | None => {}
             }
         }
         Ok((None, bad))
@@ -177,7 +177,7 @@ impl Repository {
             Err(error) => return Err(error.into()),
         };
         Ok(match self.read_marker(&entry, &OnceLock::new())? {
-            Some(Found::Snapshot(snapshot)) => Some(*snapshot),
+            Some(ReadMarker::Snapshot(snapshot)) => Some(*snapshot),
             _ => None,
         })
     }
@@ -196,7 +196,7 @@ impl Repository {
         entries.sort_unstable_by(|a, b| b.key.cmp(&a.key));
         let known = OnceLock::new();
         for entry in entries.iter().take(MOST) {
-            if let Some(Found::Snapshot(snapshot)) = self.read_marker(entry, &known)?
+            if let Some(ReadMarker::Snapshot(snapshot)) = self.read_marker(entry, &known)?
                 && snapshot.signed_by.is_pinned()
             {
                 return Ok(Some(snapshot.marker.seal()));
@@ -210,21 +210,21 @@ impl Repository {
         &self,
         entry: &Entry,
         known: &OnceLock<Vec<VerifyingKey>>,
-    ) -> Result<Option<Found>> {
+    ) -> Result<Option<ReadMarker>> {
         let bytes = match bounded::get_listed(&*self.backend, entry, marker::MAX_BYTES as u64) {
             Ok(Some(bytes)) => bytes,
-            Ok(None) => return Ok(Some(Found::Bad("is too long for a marker".into()))),
+            Ok(None) => return Ok(Some(ReadMarker::Bad("is too long for a marker".into()))),
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             // One marker that cannot be read must not hide the others.
             Err(error) if !self.is_out_of_reach(&error) => {
-                return Ok(Some(Found::Bad("cannot be read".into())));
+                return Ok(Some(ReadMarker::Bad("cannot be read".into())));
             }
             Err(error) => return Err(error.into()),
         };
         if let Some(first) = bytes.split(|&byte| byte == b'\n').next()
             && Marker::parse(&String::from_utf8_lossy(first)) == Err(MarkerError::Void)
         {
-            return Ok(Some(Found::Void));
+            return Ok(Some(ReadMarker::Void));
         }
         Ok(Some(self.judge(entry, &bytes, known)?))
     }
@@ -234,7 +234,7 @@ impl Repository {
         entry: &Entry,
         bytes: &[u8],
         known: &OnceLock<Vec<VerifyingKey>>,
-    ) -> Result<Found> {
+    ) -> Result<ReadMarker> {
         let (opened, pinned) = match note::open(bytes, &self.pinned) {
             Ok(opened) => (opened, true),
             Err(first) => {
@@ -244,23 +244,23 @@ impl Repository {
                 }
                 match note::open(bytes, known.get().map(Vec::as_slice).unwrap_or_default()) {
                     Ok(opened) => (opened, false),
-                    Err(_) => return Ok(Found::Bad(first.to_string())),
+                    Err(_) => return Ok(ReadMarker::Bad(first.to_string())),
                 }
             }
         };
         let marker = match Marker::parse(&opened.text) {
             Ok(marker) => marker,
-            Err(error) => return Ok(Found::Bad(error.to_string())),
+            Err(error) => return Ok(ReadMarker::Bad(error.to_string())),
         };
         if marker.repository != self.id.as_str() {
-            return Ok(Found::Bad("belongs to another repository".into()));
+            return Ok(ReadMarker::Bad("belongs to another repository".into()));
         }
         if names::marker(marker.snapshot) != entry.key {
-            return Ok(Found::Bad(format!("says that it is {}", marker.snapshot)));
+            return Ok(ReadMarker::Bad(format!("says that it is {}", marker.snapshot)));
         }
         let signed_by =
             if pinned { SignedBy::Pinned(opened.key) } else { SignedBy::Unpinned(opened.key) };
-        Ok(Found::Snapshot(Box::new(Snapshot {
+        Ok(ReadMarker::Snapshot(Box::new(Snapshot {
             marker,
             sha256: Sha256::of(bytes),
             signed_by,

@@ -23,7 +23,7 @@ pub enum Broken<E> {
 
 /// Length and SHA-256 of what was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Seen {
+pub struct StreamDigest {
     /// Number of plain bytes that were read.
     pub len: u64,
     /// Their SHA-256.
@@ -36,7 +36,7 @@ pub fn read<T, E>(
     repository: &Repository,
     parts: &[Part],
     read: impl FnOnce(&mut dyn Read) -> Result<T, E>,
-) -> Result<(T, Seen), Broken<E>> {
+) -> Result<(T, StreamDigest), Broken<E>> {
     let failure = RefCell::new(None);
     let bytes = parts.iter().map(|part| {
         let sealed = repository.read_named(&Named {
@@ -71,8 +71,8 @@ impl<R: Read> Hashing<R> {
         Self { inner, len: 0, sha256: sha2::Sha256::new() }
     }
 
-    fn finish(self) -> Seen {
-        Seen { len: self.len, sha256: Sha256::new(self.sha256.finalize().into()) }
+    fn finish(self) -> StreamDigest {
+        StreamDigest { len: self.len, sha256: Sha256::new(self.sha256.finalize().into()) }
     }
 }
 

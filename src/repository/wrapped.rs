@@ -20,7 +20,7 @@ pub struct Wrapped {
 
 /// The state of a passphrase-protected key in the repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Condition {
+pub enum WrappedCondition {
     /// The same bytes as this host's copy.
     Good,
     /// No file.
@@ -40,11 +40,11 @@ impl Wrapped {
     }
 
     /// Compares the repository's file with this copy.
-    pub fn look(&self, backend: &dyn Backend) -> Result<Condition> {
+    pub fn look(&self, backend: &dyn Backend) -> Result<WrappedCondition> {
         match bounded::get(backend, &self.key, MAX_IDENTITY_BYTES) {
-            Ok(found) if found.as_ref() == Some(&self.bytes) => Ok(Condition::Good),
-            Ok(_) => Ok(Condition::Altered),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Condition::Missing),
+            Ok(found) if found.as_ref() == Some(&self.bytes) => Ok(WrappedCondition::Good),
+            Ok(_) => Ok(WrappedCondition::Altered),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(WrappedCondition::Missing),
             Err(error) => Err(error.into()),
         }
     }

@@ -2,9 +2,9 @@
 //! and what was observed with real clients.
 
 use super::commits::ASIDE;
-use super::notes::Notes;
-use super::page::Page;
-use super::report::StoreCount;
+use super::notes::RestoreNotes;
+use super::page::NotesPage;
+use super::report::StoreCommitCount;
 use super::{Scope, notes};
 use crate::source::databases::SEAFILE;
 
@@ -13,9 +13,9 @@ const MAX_FILES: usize = 1000;
 /// How many libraries are written out in one list.
 const MAX_LIBRARIES: usize = 100;
 
-impl Notes<'_> {
+impl RestoreNotes<'_> {
     /// Writes the whole section.
-    pub(super) fn clients(&self, page: &mut Page) {
+    pub(super) fn clients(&self, page: &mut NotesPage) {
         page.title("Keep sync clients out until you have checked everything");
         page.paragraph(&format!(
             "The state here is of {}. Sync clients may hold newer files, and may be the last to hold them. Keep the \
@@ -33,7 +33,7 @@ impl Notes<'_> {
         observed(page);
     }
 
-    fn what_was_done(&self, page: &mut Page) {
+    fn what_was_done(&self, page: &mut NotesPage) {
         if !self.report.databases.iter().any(|role| role == SEAFILE) {
             page.paragraph(&format!(
                 "THE DATABASE WITH THE HEADS OF ALL LIBRARIES IS LOST, and was not restored. The commits here are those \
@@ -55,7 +55,7 @@ impl Notes<'_> {
         }
     }
 
-    fn data_alone(&self, page: &mut Page) {
+    fn data_alone(&self, page: &mut NotesPage) {
         page.paragraph(&format!(
             "NO DATABASES were restored. The commits here are those that the databases of snapshot {} lead to. Use \
              these databases and no others: with OLDER databases, clients set their users' files back without a word.",
@@ -64,7 +64,7 @@ impl Notes<'_> {
     }
 
     /// Writes about commits that were moved aside, and commits that are in place without proof.
-    fn commits(&self, page: &mut Page) {
+    fn commits(&self, page: &mut NotesPage) {
         if !self.report.set_aside.is_empty() {
             page.paragraph(&format!(
                 "Commits that no pointer leads to were moved to {ASIDE}/. They may be newer states of these \
@@ -83,7 +83,7 @@ impl Notes<'_> {
         }
     }
 
-    fn stores(&self, page: &mut Page, counts: &[StoreCount]) {
+    fn stores(&self, page: &mut NotesPage, counts: &[StoreCommitCount]) {
         for count in counts.iter().take(MAX_LIBRARIES) {
             let commits = match count.commits {
                 1 => "1 commit".to_owned(),
@@ -98,9 +98,9 @@ impl Notes<'_> {
     }
 }
 
-impl Notes<'_> {
+impl RestoreNotes<'_> {
     /// Lists the files that are hit by what the repository lost.
-    pub(super) fn lost_files(&self, page: &mut Page) {
+    pub(super) fn lost_files(&self, page: &mut NotesPage) {
         let files = &self.report.lost_files;
         if files.is_empty() {
             return;
@@ -120,7 +120,7 @@ impl Notes<'_> {
     }
 }
 
-fn databases_alone(page: &mut Page) {
+fn databases_alone(page: &mut NotesPage) {
     page.paragraph(
         "ONLY DATABASES were restored. Never put them over a seafile-data that went on since: that is the state in \
          which clients set their users' files back without a word. A restore of everything, into a folder of its own, \
@@ -128,7 +128,7 @@ fn databases_alone(page: &mut Page) {
     );
 }
 
-fn observed(page: &mut Page) {
+fn observed(page: &mut NotesPage) {
     page.paragraph(
         "Observed with Seafile 11.0.13 (file servers in C and in Go, SQLite and MariaDB) and the sync client 8.0.10, \
          plain and encrypted libraries:",

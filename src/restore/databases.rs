@@ -10,10 +10,10 @@ use rustix::fs::Mode;
 
 use super::commits;
 use super::error::Error;
-use super::folders::{self, NewFile};
-use super::report::{Lost, LostKind};
-use super::stream::{self, Broken};
-use super::target::Target;
+use super::folders::{self, NewTargetFile};
+use super::report::{LossKind, RestoreLoss};
+use super::stream::{self, RestoreStreamError};
+use super::target::RestoreTarget;
 use crate::repository::Repository;
 use crate::repository::manifest::{self, Database, Manifest};
 
@@ -26,20 +26,20 @@ const DEFAULT_MODE: u32 = 0o600;
 pub fn restore(
     repository: &Repository,
     manifest: &Manifest,
-    target: &Target,
-) -> Result<(Vec<String>, Vec<Lost>), Error> {
+    target: &RestoreTarget,
+) -> Result<(Vec<String>, Vec<RestoreLoss>), Error> {
     let (mut roles, mut lost) = (Vec::new(), Vec::new());
     for database in &manifest.databases {
         match restore_one(repository, database, target) {
             Ok(()) => roles.push(database.role.clone()),
-            Err(Broken::Lost(problem)) => lost.push(Lost {
-                kind: LostKind::Database,
+            Err(RestoreStreamError::Lost(problem)) => lost.push(RestoreLoss {
+                kind: LossKind::Database,
                 name: database.role.clone(),
                 problem,
                 objects: None,
                 libraries: Vec::new(),
             }),
-            Err(Broken::Fatal(error)) => return Err(error),
+            Err(RestoreStreamError::Fatal(error)) => return Err(error),
         }
     }
     Ok((roles, lost))
@@ -51,7 +51,7 @@ pub fn set_aside_older(
     manifest: &Manifest,
     earlier: &[Manifest],
     restored: &[String],
-    target: &Target,
+    target: &RestoreTarget,
 ) -> Result<Vec<String>, Error> {
     let places = |manifest: &Manifest, is_wanted: &dyn Fn(&Database) -> bool| -> BTreeSet<String> {
         let wanted = manifest.databases.iter().filter(|one| is_wanted(one));
@@ -85,11 +85,11 @@ pub fn set_aside_older(
 fn restore_one(
     repository: &Repository,
     database: &Database,
-    target: &Target,
-) -> Result<(), Broken> {
-    let path = place(database).map_err(Broken::Lost)?;
+    target: &RestoreTarget,
+) -> Result<(), RestoreStreamError> {
+    let path = place(database).map_err(RestoreStreamError::Lost)?;
     let path = path.as_ref();
-    let failed = |source| Broken::Fatal(target.failed(path)(source));
+    let failed = |source| RestoreStreamError::Fatal(target.failed(path)(source));
     let (parent, name) = folders::split(path);
     let folder = target.folders().enter(parent).map_err(failed)?;
     let mut file = target.folders().new_file(folder.as_fd(), name, DEFAULT_MODE).map_err(failed)?;
@@ -97,7 +97,7 @@ fn restore_one(
         copy(stream, &mut file, database.size, failed)
     })?;
     if seen.sha256 != database.sha256 {
-        return Err(Broken::Lost("its bytes are not those that were dumped".into()));
+        return Err(RestoreStreamError::Lost("its bytes are not those that were dumped".into()));
     }
     let mode = Mode::from_raw_mode(database.mode.unwrap_or(DEFAULT_MODE) & 0o777);
     rustix::fs::fchmod(file.file(), mode).map_err(|error| failed(error.into()))?;
@@ -131,10 +131,10 @@ pub fn place(database: &Database) -> Result<Cow<'_, str>, String> {
 /// Copies at most `size` bytes: a longer stream is not what was dumped.
 fn copy(
     stream: &mut dyn Read,
-    file: &mut NewFile<'_>,
+    file: &mut NewTargetFile<'_>,
     size: u64,
-    failed: impl Fn(io::Error) -> Broken,
-) -> Result<(), Broken> {
+    failed: impl Fn(io::Error) -> RestoreStreamError,
+) -> Result<(), RestoreStreamError> {
     let mut buffer = vec![0; 256 << 10];
     let mut left = size;
     loop {
@@ -142,11 +142,11 @@ fn copy(
             Ok(0) => return Ok(()),
             Ok(len) => len,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(Broken::Lost(error.to_string())),
+            Err(error) => return Err(RestoreStreamError::Lost(error.to_string())),
         };
-        left = left
-            .checked_sub(len as u64)
-            .ok_or_else(|| Broken::Lost("it is longer than the manifest says".into()))?;
+        left = left.checked_sub(len as u64).ok_or_else(|| {
+            RestoreStreamError::Lost("it is longer than the manifest says".into())
+        })?;
         file.file().write_all(&buffer[..len]).map_err(&failed)?;
     }
 }

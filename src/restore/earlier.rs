@@ -18,7 +18,7 @@ use super::error::{self, Error};
 use super::folders::{self, TEMPORARY};
 use super::mark::{STANDBY, UNFINISHED};
 use super::notes::NOTES;
-use super::target::Target;
+use super::target::RestoreTarget;
 use super::{commits, databases, ordinary};
 use crate::causes::chain;
 use crate::repository::manifest::Manifest;
@@ -33,14 +33,14 @@ const MOST_NAMED: usize = 50;
 
 /// What is known of earlier snapshots.
 #[derive(Debug, Default)]
-pub struct Earlier {
+pub struct EarlierSnapshots {
     /// The manifests that can be read.
     pub manifests: Vec<Manifest>,
     /// One line for each manifest or tar that cannot be read.
     pub unreadable: Vec<String>,
 }
 
-impl Earlier {
+impl EarlierSnapshots {
     /// Reads the manifests of these snapshots. A manifest that is lost, or that no key at hand
     /// opens, becomes a line. If the destination fails, that is an error.
     pub fn read(repository: &Repository, snapshots: &[SnapshotId]) -> Result<Self, Error> {
@@ -65,7 +65,7 @@ impl Earlier {
 
     /// Removes the ordinary files of snapshots that can be read. A tar that cannot be read adds a
     /// line.
-    pub fn clear(&mut self, repository: &Repository, target: &Target) -> Result<(), Error> {
+    pub fn clear(&mut self, repository: &Repository, target: &RestoreTarget) -> Result<(), Error> {
         let lost = ordinary::clear_earlier(repository, &self.manifests, target)?;
         let lines = lost.into_iter().map(|(label, problem)| {
             format!(
@@ -84,7 +84,7 @@ impl Earlier {
         repository: &Repository,
         manifest: &Manifest,
         restored: &[String],
-        target: &Target,
+        target: &RestoreTarget,
     ) -> Result<Vec<String>, Error> {
         if self.unreadable.is_empty() {
             return Ok(Vec::new());
@@ -136,7 +136,7 @@ fn problem(repository: &Repository, error: repository::Error) -> Result<String, 
 
 /// The paths of files and links in a folder that are not in `known`.
 fn strange(
-    target: &Target,
+    target: &RestoreTarget,
     folder: &str,
     is_deep: bool,
     known: &BTreeSet<PathBuf>,

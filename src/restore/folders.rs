@@ -30,7 +30,7 @@ const NEW_FILE: OFlags = OFlags::WRONLY
 
 /// The target's folders. Shared by all workers.
 #[derive(Debug)]
-pub struct Folders {
+pub struct TargetFolders {
     root: OwnedFd,
     /// The owner that everything gets; `None`: owners are not changed.
     owner: Option<Owner>,
@@ -38,7 +38,7 @@ pub struct Folders {
     is_ours: bool,
 }
 
-impl Folders {
+impl TargetFolders {
     /// Opens the target, which exists. Links on the way to it are followed.
     pub fn open(target: &Path, owner: Option<Owner>) -> io::Result<Self> {
         let flags = FOLDER.difference(OFlags::NOFOLLOW);
@@ -147,7 +147,7 @@ impl Folders {
         folder: BorrowedFd<'a>,
         name: &'a str,
         mode: u32,
-    ) -> io::Result<NewFile<'a>> {
+    ) -> io::Result<NewTargetFile<'a>> {
         let temporary = format!("{TEMPORARY}{name}");
         let mode = Mode::from_raw_mode(mode);
         let file = match rustix::fs::openat(folder, &temporary, NEW_FILE, mode) {
@@ -157,7 +157,7 @@ impl Folders {
             }
             other => other?,
         };
-        let file = NewFile { folder, name, temporary: Some(temporary), file: file.into() };
+        let file = NewTargetFile { folder, name, temporary: Some(temporary), file: file.into() };
         self.give_new(&file.file)?;
         Ok(file)
     }
@@ -235,14 +235,14 @@ pub fn remove(folder: BorrowedFd<'_>, name: &str) -> io::Result<()> {
 
 /// A file that is being written. If it is dropped unfinished, it is removed.
 #[derive(Debug)]
-pub struct NewFile<'a> {
+pub struct NewTargetFile<'a> {
     folder: BorrowedFd<'a>,
     name: &'a str,
     temporary: Option<String>,
     file: File,
 }
 
-impl NewFile<'_> {
+impl NewTargetFile<'_> {
     /// The open file, to write to.
     pub fn file(&mut self) -> &mut File {
         &mut self.file
@@ -270,7 +270,7 @@ impl NewFile<'_> {
     }
 }
 
-impl Drop for NewFile<'_> {
+impl Drop for NewTargetFile<'_> {
     fn drop(&mut self) {
         if let Some(temporary) = &self.temporary {
             // An error is being reported already. A restore that goes on removes the file.

@@ -9,15 +9,15 @@ use crate::repository::manifest::{Damage, Manifest};
 use crate::seafile::folders::ObjectFolders;
 use crate::snapshot;
 use crate::time::Timestamp;
-use crate::walk::{self, Group, Needed, NeededBy, NothingKnown, Walk};
+use crate::walk::{self, LibraryGroup, NeedPlace, NeededBy, NothingKnown, Walk};
 
 /// For each damaged object without a path, where it shows, in words for people.
-pub type Places = HashMap<(LibraryId, Object), String>;
+pub type DamagePlaces = HashMap<(LibraryId, Object), String>;
 
 /// Finds the places of damage that has no path. Libraries that cannot be walked are left out: the
 /// damaged object is named anyway.
-pub fn places(folders: &ObjectFolders, manifest: &Manifest) -> Places {
-    let mut places = Places::new();
+pub fn places(folders: &ObjectFolders, manifest: &Manifest) -> DamagePlaces {
+    let mut places = DamagePlaces::new();
     let pathless = |damage: &&Damage| damage.paths.is_empty();
     let hit: HashSet<LibraryId> =
         manifest.damage.iter().filter(pathless).map(|damage| damage.library).collect();
@@ -40,10 +40,10 @@ pub fn places(folders: &ObjectFolders, manifest: &Manifest) -> Places {
 
 fn of_group(
     folders: &ObjectFolders,
-    group: &Group<'_>,
+    group: &LibraryGroup<'_>,
     libraries: &[&LibraryPointers],
     damaged: &HashSet<Object>,
-    places: &mut Places,
+    places: &mut DamagePlaces,
 ) {
     let walk = Walk::new(folders, &NothingKnown);
     let Ok(closure) = walk.closure(group, damaged, &HashSet::new()) else {
@@ -58,7 +58,7 @@ fn of_group(
     }
 }
 
-fn text(needed: &Needed) -> String {
+fn text(needed: &NeedPlace) -> String {
     let time = needed.time.and_then(Timestamp::from_seconds);
     let time = time.map_or(String::new(), |time| format!(" of {time}"));
     let path = needed.path.as_deref().unwrap_or_default();

@@ -14,10 +14,10 @@ use sha2::Digest as _;
 use super::Owner;
 use super::databases::SQL_FOLDER;
 use super::error::Error;
-use super::folders::{self, Folders};
-use super::mark::{Mark, STANDBY, UNFINISHED};
-use super::stream::{self, Broken};
-use super::target::{Target, put_text_in};
+use super::folders::{self, TargetFolders};
+use super::mark::{RestoreMark, STANDBY, UNFINISHED};
+use super::stream::{self, RestoreStreamError};
+use super::target::{RestoreTarget, put_text_in};
 use crate::object::Sha256;
 use crate::repository::Repository;
 use crate::repository::manifest::{Database, Manifest};
@@ -42,8 +42,8 @@ pub fn read_dump<T>(
 ) -> Result<Option<T>, Error> {
     match stream::read(repository, &database.parts, |stream| Ok(read(stream))) {
         Ok((read, seen)) if seen.sha256 == database.sha256 => Ok(Some(read)),
-        Ok(_) | Err(Broken::Lost(_)) => Ok(None),
-        Err(Broken::Fatal(error)) => Err(error),
+        Ok(_) | Err(RestoreStreamError::Lost(_)) => Ok(None),
+        Err(RestoreStreamError::Fatal(error)) => Err(error),
     }
 }
 
@@ -61,9 +61,9 @@ pub fn configuration(
             continue;
         }
         let done = stream::read(repository, &group.parts, |stream| {
-            unpacker.unpack(stream).map_err(|error| Broken::Lost(error.to_string()))
+            unpacker.unpack(stream).map_err(|error| RestoreStreamError::Lost(error.to_string()))
         });
-        if let Err(Broken::Fatal(error)) = done {
+        if let Err(RestoreStreamError::Fatal(error)) = done {
             return Err(error);
         }
     }
@@ -198,7 +198,7 @@ pub struct ImportRecord {
 /// The databases that were loaded from a target so far; none if the record cannot be read.
 pub fn records(target: &Path) -> Vec<ImportRecord> {
     let read = || -> io::Result<Vec<u8>> {
-        let folders = Folders::open(target, None)?;
+        let folders = TargetFolders::open(target, None)?;
         let folder = folders.find(SQL_FOLDER)?.ok_or(io::ErrorKind::NotFound)?;
         let file = folders::open_file(folder.as_fd(), RECORD)?;
         let mut bytes = Vec::new();
@@ -212,7 +212,7 @@ pub fn records(target: &Path) -> Vec<ImportRecord> {
 /// The databases that the unfinished restore of this snapshot in a target has loaded so far.
 pub fn loaded_so_far(target: &Path, snapshot: SnapshotId) -> Vec<ImportRecord> {
     // If the mark cannot be read, the restore refuses it.
-    let mark = Mark::read(target, UNFINISHED).ok().flatten();
+    let mark = RestoreMark::read(target, UNFINISHED).ok().flatten();
     if mark.is_some_and(|mark| mark.is_waiting && mark.is_at(snapshot)) {
         records(target)
     } else {
@@ -222,7 +222,7 @@ pub fn loaded_so_far(target: &Path, snapshot: SnapshotId) -> Vec<ImportRecord> {
 
 /// Removes the record of what was loaded from a target, durably: somebody may have used those
 /// databases since.
-pub(super) fn forget(target: &Target) -> Result<(), Error> {
+pub(super) fn forget(target: &RestoreTarget) -> Result<(), Error> {
     let path = format!("{SQL_FOLDER}/{RECORD}");
     let forget = || -> io::Result<()> {
         let Some(folder) = target.folders().find(SQL_FOLDER)? else {
@@ -243,7 +243,7 @@ pub fn record(target: &Path, record: ImportRecord) -> Result<(), Error> {
     all.push(record);
     let text = serde_json::to_string_pretty(&all).map_err(|error| failed(error.into()))?;
     let owner = owner_of(target).map_err(failed)?;
-    let folders = Folders::open(target, owner).map_err(failed)?;
+    let folders = TargetFolders::open(target, owner).map_err(failed)?;
     put_text_in(&folders, SQL_FOLDER, RECORD, &text).map_err(failed)
 }
 

@@ -5,15 +5,15 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::error::{Error, loss};
-use super::report::{Lost, LostKind};
-use super::survey::{Survey, Wanted};
+use super::report::{LossKind, RestoreLoss};
+use super::survey::{IndexSurvey, WantedStores};
 use crate::object::Sha256;
 use crate::repository::bounded::MAX_STORED_BYTES;
 use crate::repository::index::List;
 use crate::repository::manifest::Manifest;
 use crate::repository::marker::Named;
 use crate::repository::names::{self, PackKind};
-use crate::repository::pack::{self, Contents, Place};
+use crate::repository::pack::{self, Contents, MemberPlace};
 use crate::repository::remains::Remains;
 use crate::repository::segment::Line;
 use crate::repository::{self, Repository, Snapshot, reader};
@@ -24,19 +24,19 @@ const BATCH_MEMBERS: usize = 300_000;
 
 /// Every list of a snapshot that can be read.
 #[derive(Debug)]
-pub struct Index<'a> {
+pub struct RestoreIndex<'a> {
     repository: &'a Repository,
-    lists: Vec<Listed>,
+    lists: Vec<ListWithLines>,
     /// How many members the kept lines have.
     kept: usize,
     /// Lists and packs that could not be read.
-    pub lost: Vec<Lost>,
+    pub lost: Vec<RestoreLoss>,
     /// What the administrator should know.
     pub warnings: Vec<String>,
 }
 
 #[derive(Debug)]
-struct Listed {
+struct ListWithLines {
     list: List,
     /// `None`: read again when needed.
     lines: Option<Arc<Vec<Line>>>,
@@ -44,16 +44,16 @@ struct Listed {
     has_links: bool,
 }
 
-impl<'a> Index<'a> {
+impl<'a> RestoreIndex<'a> {
     /// Reads all lists and their segments once.
     pub fn read(
         repository: &'a Repository,
         snapshot: &Snapshot,
         manifest: &Manifest,
-    ) -> Result<(Self, Survey), Error> {
+    ) -> Result<(Self, IndexSurvey), Error> {
         let mut index =
             Self { repository, lists: Vec::new(), kept: 0, lost: Vec::new(), warnings: Vec::new() };
-        let mut survey = Survey::new(Wanted::of(manifest));
+        let mut survey = IndexSurvey::new(WantedStores::of(manifest));
         for named in &snapshot.marker.lists {
             index.read_list(named, &mut survey)?;
         }
@@ -68,12 +68,12 @@ impl<'a> Index<'a> {
         Ok((index, survey))
     }
 
-    fn read_list(&mut self, named: &Named, survey: &mut Survey) -> Result<(), Error> {
+    fn read_list(&mut self, named: &Named, survey: &mut IndexSurvey) -> Result<(), Error> {
         let list = match List::read(self.repository, named) {
             Ok(list) => list,
             Err(error) => {
                 let problem = loss(self.repository, error)?;
-                self.lose(LostKind::List, named.key.to_string(), problem);
+                self.lose(LossKind::List, named.key.to_string(), problem);
                 return Ok(());
             }
         };
@@ -89,8 +89,8 @@ impl<'a> Index<'a> {
         if keep {
             self.kept += members;
         }
-        let is_link = |member: &pack::Member| matches!(member.place, Place::Link { .. });
-        self.lists.push(Listed {
+        let is_link = |member: &pack::Member| matches!(member.place, MemberPlace::Link { .. });
+        self.lists.push(ListWithLines {
             list,
             members,
             has_links: lines.iter().any(|line| line.contents.members.iter().any(is_link)),
@@ -113,15 +113,15 @@ impl<'a> Index<'a> {
                 Err(error) => {
                     let problem = loss(self.repository, error)?;
                     let key = names::pack(*kind, name, self.repository.seal());
-                    self.lose(LostKind::Pack, key.to_string(), problem);
+                    self.lose(LossKind::Pack, key.to_string(), problem);
                 }
             }
         }
         Ok(lines)
     }
 
-    fn lose(&mut self, kind: LostKind, name: String, problem: String) {
-        self.lost.push(Lost { kind, name, problem, objects: None, libraries: Vec::new() });
+    fn lose(&mut self, kind: LossKind, name: String, problem: String) {
+        self.lost.push(RestoreLoss { kind, name, problem, objects: None, libraries: Vec::new() });
     }
 
     /// The repository that holds the packs.

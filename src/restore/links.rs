@@ -8,18 +8,18 @@ use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
 use super::error::Error;
-use super::folders::{self, Folders};
-use super::packs::{Job, There};
+use super::folders::{self, TargetFolders};
+use super::packs::{RestoreJob, TargetContent};
 use super::places::ObjectPlaces;
 use super::writer::{OBJECT_MODE, is_whole};
 use crate::object::{Object, Store};
 use crate::repository::manifest::Counts;
-use crate::repository::pack::Place;
+use crate::repository::pack::MemberPlace;
 use crate::repository::segment::Line;
 
 /// How many links were made, were there, or are lost.
 #[derive(Debug, Default)]
-pub struct Linked {
+pub struct LinkCounts {
     /// Links made.
     pub links: u64,
     /// Copies made where the file system takes no link.
@@ -33,12 +33,12 @@ pub struct Linked {
 }
 
 /// Makes every wanted link, in the order of the lists: a link may lead to an earlier link.
-pub fn make(job: Job<'_>) -> Result<Linked, Error> {
-    let mut linker = Linker {
+pub fn make(job: RestoreJob<'_>) -> Result<LinkCounts, Error> {
+    let mut linker = HardLinker {
         job,
         objects: ObjectPlaces::new(job.target.folders()),
         targets: ObjectPlaces::new(job.target.folders()),
-        linked: Linked::default(),
+        linked: LinkCounts::default(),
     };
     for list in 0..job.index.len() {
         if job.index.has_links(list) {
@@ -49,25 +49,25 @@ pub fn make(job: Job<'_>) -> Result<Linked, Error> {
     Ok(linker.linked)
 }
 
-struct Linker<'a> {
-    job: Job<'a>,
+struct HardLinker<'a> {
+    job: RestoreJob<'a>,
     objects: ObjectPlaces<'a>,
     targets: ObjectPlaces<'a>,
-    linked: Linked,
+    linked: LinkCounts,
 }
 
-enum Outcome {
+enum LinkOutcome {
     Linked,
     Copied,
     Present,
     Lost,
 }
 
-impl Linker<'_> {
+impl HardLinker<'_> {
     fn line(&mut self, line: &Line) -> Result<(), Error> {
         for member in &line.contents.members {
             let object = member.name.object;
-            if let Place::Link { target } = member.place
+            if let MemberPlace::Link { target } = member.place
                 && let Some(target) = self.job.survey.link_target(&object, target)
                 && target != object
             {
@@ -79,35 +79,37 @@ impl Linker<'_> {
         Ok(())
     }
 
-    fn count(&mut self, object: &Object, outcome: &Outcome) {
+    fn count(&mut self, object: &Object, outcome: &LinkOutcome) {
         match outcome {
-            Outcome::Linked => self.linked.links += 1,
-            Outcome::Copied => self.linked.copies += 1,
-            Outcome::Present => self.linked.present.add(object.kind, 0),
-            Outcome::Lost => {
+            LinkOutcome::Linked => self.linked.links += 1,
+            LinkOutcome::Copied => self.linked.copies += 1,
+            LinkOutcome::Present => self.linked.present.add(object.kind, 0),
+            LinkOutcome::Lost => {
                 self.linked.lost += 1;
                 self.linked.lost_stores.insert(object.store);
             }
         }
     }
 
-    fn link(&mut self, object: &Object, target: &Object) -> io::Result<Outcome> {
+    fn link(&mut self, object: &Object, target: &Object) -> io::Result<LinkOutcome> {
         let folders = self.job.target.folders();
         let (folder, name) = self.objects.make(object)?;
-        if self.job.there == There::Unproved && is_whole(folders, folder, &name, object, None)? {
-            return Ok(Outcome::Present);
+        if self.job.there == TargetContent::Unproved
+            && is_whole(folders, folder, &name, object, None)?
+        {
+            return Ok(LinkOutcome::Present);
         }
-        if self.job.there == There::Completed && folders::stat(folder, &name)?.is_some() {
-            return Ok(Outcome::Present);
+        if self.job.there == TargetContent::Completed && folders::stat(folder, &name)?.is_some() {
+            return Ok(LinkOutcome::Present);
         }
         let from = self.targets.find(target)?;
         let Some((from, from_name)) = from else {
             return lost_unless_there(folder, &name);
         };
         match rustix::fs::linkat(from, &from_name, folder, &name, AtFlags::empty()) {
-            Ok(()) => Ok(Outcome::Linked),
+            Ok(()) => Ok(LinkOutcome::Linked),
             // Its own bytes were in another pack.
-            Err(Errno::EXIST) => Ok(Outcome::Present),
+            Err(Errno::EXIST) => Ok(LinkOutcome::Present),
             Err(Errno::NOENT) => lost_unless_there(folder, &name),
             Err(Errno::MLINK | Errno::XDEV | Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS) => {
                 copy(folders, (from, &from_name), (folder, &name))
@@ -117,18 +119,18 @@ impl Linker<'_> {
     }
 }
 
-fn lost_unless_there(folder: BorrowedFd<'_>, name: &str) -> io::Result<Outcome> {
+fn lost_unless_there(folder: BorrowedFd<'_>, name: &str) -> io::Result<LinkOutcome> {
     let there = folders::stat(folder, name)?.is_some();
-    Ok(if there { Outcome::Present } else { Outcome::Lost })
+    Ok(if there { LinkOutcome::Present } else { LinkOutcome::Lost })
 }
 
 fn copy(
-    folders: &Folders,
+    folders: &TargetFolders,
     (from, from_name): (BorrowedFd<'_>, &str),
     (folder, name): (BorrowedFd<'_>, &str),
-) -> io::Result<Outcome> {
+) -> io::Result<LinkOutcome> {
     let mut bytes = Vec::new();
     folders::open_file(from, from_name)?.read_to_end(&mut bytes)?;
     let is_new = folders.put_object(folder, name, OBJECT_MODE, &bytes)?;
-    Ok(if is_new { Outcome::Copied } else { Outcome::Present })
+    Ok(if is_new { LinkOutcome::Copied } else { LinkOutcome::Present })
 }

@@ -4,28 +4,32 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::error::Error;
 use super::folders;
-use super::links::Linked;
-use super::packs::{Job, Trouble};
+use super::links::LinkCounts;
+use super::packs::{PackTrouble, RestoreJob};
 use super::places::ObjectPlaces;
-use super::report::{Lost, LostKind};
+use super::report::{LossKind, RestoreLoss};
 use crate::object::Store;
 use crate::repository::manifest::Manifest;
 use crate::repository::names;
-use crate::repository::pack::Place;
+use crate::repository::pack::MemberPlace;
 use crate::repository::segment::Line;
 
 /// What bad packs cost.
 #[derive(Debug, Default)]
-pub struct Losses {
+pub struct PackLosses {
     /// Packs with objects that are nowhere else.
-    pub lost: Vec<Lost>,
+    pub lost: Vec<RestoreLoss>,
     /// Lines about bad packs because of which nothing is missing.
     pub warnings: Vec<String>,
 }
 
 /// Counts what each bad pack cost. Objects that an older pack had are no loss.
-pub fn count(job: Job<'_>, manifest: &Manifest, troubles: &[Trouble]) -> Result<Losses, Error> {
-    let mut losses = Losses::default();
+pub fn count(
+    job: RestoreJob<'_>,
+    manifest: &Manifest,
+    troubles: &[PackTrouble],
+) -> Result<PackLosses, Error> {
+    let mut losses = PackLosses::default();
     for ((list, line), problem) in by_pack(troubles) {
         let lines = job.index.lines(list)?;
         let line = &lines[line];
@@ -35,8 +39,8 @@ pub fn count(job: Job<'_>, manifest: &Manifest, troubles: &[Trouble]) -> Result<
         if objects == 0 {
             losses.warnings.push(format!("{problem}: nothing is missing because of it"));
         } else {
-            losses.lost.push(Lost {
-                kind: LostKind::Pack,
+            losses.lost.push(RestoreLoss {
+                kind: LossKind::Pack,
                 name,
                 problem,
                 objects: Some(objects),
@@ -48,9 +52,9 @@ pub fn count(job: Job<'_>, manifest: &Manifest, troubles: &[Trouble]) -> Result<
 }
 
 /// Links whose bytes are lost, if there are any.
-pub fn of_links(manifest: &Manifest, linked: &Linked) -> Option<Lost> {
-    (linked.lost > 0).then(|| Lost {
-        kind: LostKind::Links,
+pub fn of_links(manifest: &Manifest, linked: &LinkCounts) -> Option<RestoreLoss> {
+    (linked.lost > 0).then(|| RestoreLoss {
+        kind: LossKind::Links,
         name: format!("{} links", linked.lost),
         problem: "what they lead to is lost".into(),
         objects: Some(linked.lost),
@@ -58,7 +62,7 @@ pub fn of_links(manifest: &Manifest, linked: &Linked) -> Option<Lost> {
     })
 }
 
-fn by_pack(troubles: &[Trouble]) -> BTreeMap<(usize, usize), String> {
+fn by_pack(troubles: &[PackTrouble]) -> BTreeMap<(usize, usize), String> {
     let mut packs: BTreeMap<_, Vec<&str>> = BTreeMap::new();
     for trouble in troubles {
         let pack = packs.entry((trouble.list, trouble.line)).or_default();
@@ -71,12 +75,12 @@ fn by_pack(troubles: &[Trouble]) -> BTreeMap<(usize, usize), String> {
     packs.into_iter().map(|(pack, problems)| (pack, text(problems))).collect()
 }
 
-fn missing(job: Job<'_>, line: &Line) -> Result<(u64, BTreeSet<Store>), Error> {
+fn missing(job: RestoreJob<'_>, line: &Line) -> Result<(u64, BTreeSet<Store>), Error> {
     let mut places = ObjectPlaces::new(job.target.folders());
     let mut count = 0;
     let mut stores = BTreeSet::new();
     for member in &line.contents.members {
-        if let Place::Data { .. } = member.place
+        if let MemberPlace::Data { .. } = member.place
             && !member.name.damaged
             && let Some(object) = job.survey.destination(&member.name.object)
         {

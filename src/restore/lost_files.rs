@@ -13,7 +13,7 @@ use crate::object::{LibraryId, Object};
 use crate::repository::manifest::{Damage, Manifest};
 use crate::seafile::folders::ObjectFolders;
 use crate::snapshot;
-use crate::walk::{self, Group, Needed, NeededBy, NothingKnown, Walk, WalkError};
+use crate::walk::{self, LibraryGroup, NeedPlace, NeededBy, NothingKnown, Walk, WalkError};
 
 /// The most paths of one object that are named.
 const MOST_PATHS: usize = 100;
@@ -37,7 +37,7 @@ pub fn find(
 ) -> io::Result<LostFiles> {
     let mut with_heads = snapshot::pointers(manifest).libraries;
     with_heads.retain(|library| !library.heads.is_empty());
-    let mut search = Search {
+    let mut search = LostFileSearch {
         folders,
         before: manifest.damage.iter().map(Damage::object).collect(),
         found: BTreeMap::new(),
@@ -60,7 +60,7 @@ pub fn find(
     Ok(LostFiles { files: files.collect(), is_cut: search.is_cut })
 }
 
-struct Search<'a> {
+struct LostFileSearch<'a> {
     folders: &'a ObjectFolders,
     /// Objects that were lost when the backup was made.
     before: HashSet<Object>,
@@ -69,10 +69,10 @@ struct Search<'a> {
     is_cut: bool,
 }
 
-type Failure = WalkError<std::convert::Infallible>;
+type LostFileError = WalkError<std::convert::Infallible>;
 
-impl Search<'_> {
-    fn group(&mut self, group: &Group<'_>) -> Result<(), Failure> {
+impl LostFileSearch<'_> {
+    fn group(&mut self, group: &LibraryGroup<'_>) -> Result<(), LostFileError> {
         let walk = Walk::new(self.folders, &NothingKnown);
         let outcome = walk.group(group)?;
         let lost: HashSet<Object> = outcome
@@ -102,7 +102,7 @@ impl Search<'_> {
     }
 
     /// Adds the file that needs an object which no path of the newest state needs.
-    fn needed(&mut self, library: LibraryId, object: &Object, needed: Needed) {
+    fn needed(&mut self, library: LibraryId, object: &Object, needed: NeedPlace) {
         match (needed.by, needed.path) {
             (NeededBy::Base, _) => {}
             (NeededBy::NewestState, None) => self.add(library, "/".into(), None),

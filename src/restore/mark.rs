@@ -15,7 +15,7 @@ use rustix::fs::{Mode, OFlags};
 
 use super::Scope;
 use super::error::Error;
-use super::folders::Folders;
+use super::folders::TargetFolders;
 use crate::repository::Repository;
 use crate::repository::configuration::RepositoryId;
 use crate::repository::names::SnapshotId;
@@ -36,7 +36,7 @@ const WAITS: &str = "commits wait until the databases are loaded";
 
 /// What the lines for seawall say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Mark {
+pub struct RestoreMark {
     /// The repository's id.
     pub repository: Option<String>,
     /// The snapshot with which the restore began, and those with which it went on, in this order.
@@ -49,7 +49,7 @@ pub struct Mark {
     pub is_waiting: bool,
 }
 
-impl Mark {
+impl RestoreMark {
     fn parse(text: &str) -> Self {
         let mut mark = Self::default();
         let (_, lines) = text.rsplit_once("\n\n").unwrap_or(("", text));
@@ -156,7 +156,7 @@ fn of_repository(repository: &RepositoryId) -> String {
 }
 
 /// Opens the unfinished file, to be locked, read and appended to.
-pub fn open(folders: &Folders) -> io::Result<File> {
+pub fn open(folders: &TargetFolders) -> io::Result<File> {
     let flags =
         OFlags::RDWR | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let root = folders.root();
@@ -198,15 +198,15 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         let text = format!("Words.\nsnapshot of words\n\nsnapshot {A}\nrepository 1\nscope data\n");
         file.write_all(text.as_bytes()).unwrap();
-        let mark = Mark::of(&mut file).unwrap();
+        let mark = RestoreMark::of(&mut file).unwrap();
         assert_eq!(mark.snapshots, [A.parse().unwrap()]);
         assert_eq!((mark.scope, mark.loads_databases), (Scope::Data, false));
         assert_eq!(mark.lacking(A.parse().unwrap(), false), "");
         append_waiting(&file).unwrap();
-        assert!(Mark::of(&mut file).unwrap().is_waiting);
+        assert!(RestoreMark::of(&mut file).unwrap().is_waiting);
         file.write_all(&B.as_bytes()[..9]).unwrap();
         append(&file, &mark.lacking(B.parse().unwrap(), true)).unwrap();
-        let mark = Mark::of(&mut file).unwrap();
+        let mark = RestoreMark::of(&mut file).unwrap();
         assert_eq!(mark.snapshots, [A.parse().unwrap(), B.parse().unwrap()]);
         // Everything else is in place of the first snapshot, but not of the second.
         assert_eq!((mark.loads_databases, mark.is_waiting), (true, false));
@@ -216,7 +216,7 @@ mod tests {
     /// Files that earlier versions left name no scope.
     #[test]
     fn without_a_word_it_is_everything() {
-        let mark = Mark::parse(&format!("snapshot {A}\nrepository 1\n"));
+        let mark = RestoreMark::parse(&format!("snapshot {A}\nrepository 1\n"));
         assert_eq!(mark.scope, Scope::Everything);
         assert_eq!(mark.title(), format!("snapshot {A}, repository 1"));
     }

@@ -6,7 +6,7 @@
 //! object only by its own id. Losses in the repository do not stop a restore: they are counted and
 //! reported. A failure to read or write stops it. The same call goes on from there.
 //!
-//! A caller that loads databases into a server does it between [`fill`] and [`Waiting::finish`]. So
+//! A caller that loads databases into a server does it between [`fill`] and [`WaitingRestore::finish`]. So
 //! no head on the server is older than the commits beside it.
 //!
 //! Not here: restoring into a folder with content, single libraries and files, database servers.
@@ -54,17 +54,19 @@ pub use import::{
     must_be_restored, read_dump, read_restored, record, records, restored_from,
 };
 pub use mark::{STANDBY, UNFINISHED};
-pub use next::Commands;
+pub use next::NextCommands;
 pub use notes::NOTES;
-pub use report::{Files, Lost, LostFile, LostKind, Needs, Report, StoreCount};
-pub use steps::{Imports, LoadedDatabase, note_imports};
-pub use waiting::{Waiting, waiting};
+pub use report::{
+    LossKind, LostFile, OrdinaryFileCounts, Report, RestoreLoss, RestoreNeeds, StoreCommitCount,
+};
+pub use steps::{ImportNotes, LoadedDatabase, note_imports};
+pub use waiting::{WaitingRestore, waiting};
 
 use crate::object::Sha256;
 use crate::repository::manifest::Manifest;
 use crate::repository::names::{self, SnapshotId};
 use crate::repository::{Repository, Snapshot, index as stored_index};
-use running::Restore;
+use running::RunningRestore;
 
 /// The most workers unless the user asks for more: each holds a pack.
 const USUAL_WORKERS: usize = 4;
@@ -138,10 +140,10 @@ pub struct Options {
     pub standby: bool,
     /// The standby may go back to an older snapshot than the one that it was completed to.
     pub older: bool,
-    /// The caller loads databases into a server between [`fill`] and [`Waiting::finish`].
+    /// The caller loads databases into a server between [`fill`] and [`WaitingRestore::finish`].
     pub loads_databases: bool,
     /// The commands that the notes name; `None`: without options that only the caller knows.
-    pub commands: Option<Commands>,
+    pub commands: Option<NextCommands>,
 }
 
 impl Options {
@@ -179,13 +181,13 @@ pub fn run(
 }
 
 /// Restores everything except commits, which wait where Seafile does not find them until
-/// [`Waiting::finish`]. After a dry run nothing waits.
+/// [`WaitingRestore::finish`]. After a dry run nothing waits.
 pub fn fill(
     repository: &Repository,
     snapshot: &Snapshot,
     options: &Options,
     progress: &dyn Fn(&str),
-) -> Result<(Report, Option<Waiting>), Error> {
+) -> Result<(Report, Option<WaitingRestore>), Error> {
     let (state, mark) = target::look(repository, snapshot, options)?;
     let earlier = if options.standby && state.has_content() {
         target::earlier(&options.target, mark.as_ref())?
@@ -205,7 +207,7 @@ pub fn fill(
     let manifest = stored_index::read_manifest(repository, &snapshot.marker)?;
     must_open(repository, snapshot, &manifest)?;
     let owner = target::owner(options.owner, state, &manifest)?;
-    let restore = Restore {
+    let restore = RunningRestore {
         repository,
         snapshot,
         manifest,

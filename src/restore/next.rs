@@ -15,7 +15,7 @@ pub(super) const SERVER_OPTIONS: &str =
 
 /// Commands about one restored folder, each whole and quoted for a shell.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Commands {
+pub struct NextCommands {
     /// Verifies the folder by the databases in it.
     pub verify: String,
     /// Verifies it by what the snapshot says of its libraries.
@@ -28,7 +28,7 @@ pub struct Commands {
     pub doctor: String,
 }
 
-impl Commands {
+impl NextCommands {
     /// Makes the commands. `reach` has the options that name the repository, and begins with a
     /// space.
     pub fn new(snapshot: &Snapshot, target: &Path, reach: &str) -> Self {
@@ -53,7 +53,7 @@ impl Commands {
 
 /// How a restored folder is verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verified {
+pub(super) enum VerifyMethod {
     /// By the databases that lie in it.
     ByDatabases,
     /// By the snapshot: the databases are not in place, or not yet.
@@ -63,16 +63,16 @@ pub(super) enum Verified {
 }
 
 /// How a folder with this part of a snapshot, and these databases, is verified.
-pub(super) fn verified(scope: Scope, manifest: &Manifest, restored: &[String]) -> Verified {
+pub(super) fn verified(scope: Scope, manifest: &Manifest, restored: &[String]) -> VerifyMethod {
     if scope == Scope::Databases {
-        return Verified::Not;
+        return VerifyMethod::Not;
     }
     let is_in_place = manifest.databases.iter().any(|database| {
         database.role == SEAFILE
             && database.engine == manifest::SQLITE
             && restored.contains(&database.role)
     });
-    if is_in_place { Verified::ByDatabases } else { Verified::BySnapshot }
+    if is_in_place { VerifyMethod::ByDatabases } else { VerifyMethod::BySnapshot }
 }
 
 /// Whether databases were restored as SQL text, to be loaded.
@@ -87,13 +87,13 @@ pub(super) fn next(
     scope: Scope,
     manifest: &Manifest,
     restored: &[String],
-    commands: &Commands,
+    commands: &NextCommands,
 ) -> Vec<String> {
     let mut next = Vec::new();
     match verified(scope, manifest, restored) {
-        Verified::ByDatabases => next.push(commands.verify.clone()),
-        Verified::BySnapshot => next.push(commands.verify_by_snapshot.clone()),
-        Verified::Not => {}
+        VerifyMethod::ByDatabases => next.push(commands.verify.clone()),
+        VerifyMethod::BySnapshot => next.push(commands.verify_by_snapshot.clone()),
+        VerifyMethod::Not => {}
     }
     if has_sql(manifest, restored) {
         next.push(format!("{} {SERVER_OPTIONS}", commands.import));

@@ -3,13 +3,13 @@
 
 use std::fmt::Write as _;
 
-use super::history::Places;
-use super::next::{Commands, has_sql, verified};
+use super::history::DamagePlaces;
+use super::next::{NextCommands, has_sql, verified};
 use super::old_host;
-use super::page::{Page, plain};
-use super::report::{Lost, Report};
+use super::page::{NotesPage, plain};
+use super::report::{Report, RestoreLoss};
 use super::{Options, Scope, steps};
-use crate::repository::manifest::{Damage, Library, LibraryState, Manifest};
+use crate::repository::manifest::{Damage, Library, LibraryUse, Manifest};
 use crate::repository::{Repository, Snapshot};
 use crate::time::Timestamp;
 use crate::units::count;
@@ -21,7 +21,7 @@ pub const NOTES: &str = "RESTORE-NOTES.txt";
 const MAX_LINES: usize = 200;
 
 /// What the notes are made from.
-pub struct Notes<'a> {
+pub struct RestoreNotes<'a> {
     /// The repository that the restore read.
     pub repository: &'a Repository,
     /// The snapshot that was restored.
@@ -33,19 +33,19 @@ pub struct Notes<'a> {
     /// What was done.
     pub report: &'a Report,
     /// Configuration that names the old host.
-    pub old_host: &'a [old_host::Line],
+    pub old_host: &'a [old_host::OldHostLine],
     /// Files that were backed up besides the installation.
     pub extra: &'a [String],
     /// Where damage shows that has no path in the newest state.
-    pub history: &'a Places,
+    pub history: &'a DamagePlaces,
     /// What to run next.
-    pub commands: &'a Commands,
+    pub commands: &'a NextCommands,
 }
 
-impl Notes<'_> {
+impl RestoreNotes<'_> {
     /// The whole text.
     pub fn text(&self) -> String {
-        let mut page = Page::default();
+        let mut page = NotesPage::default();
         self.head(&mut page);
         self.missing(&mut page);
         self.clients(&mut page);
@@ -63,7 +63,7 @@ impl Notes<'_> {
         page.finish()
     }
 
-    fn head(&self, page: &mut Page) {
+    fn head(&self, page: &mut NotesPage) {
         let Manifest { source, .. } = self.manifest;
         let signed_by = self.snapshot.signed_by.key();
         page.line("NOTES ON THIS RESTORE");
@@ -92,7 +92,7 @@ impl Notes<'_> {
         page.line("");
     }
 
-    fn missing(&self, page: &mut Page) {
+    fn missing(&self, page: &mut NotesPage) {
         let Report { lost, damage, salvaged, warnings, .. } = self.report;
         page.title("What is missing");
         if lost.is_empty() && *damage == 0 && warnings.is_empty() {
@@ -149,7 +149,7 @@ impl Notes<'_> {
         }
     }
 
-    fn lost_text(&self, lost: &Lost) -> String {
+    fn lost_text(&self, lost: &RestoreLoss) -> String {
         let count = match lost.objects {
             Some(lost) => format!(", {}", count(lost, "object", "objects")),
             None => String::new(),
@@ -171,7 +171,7 @@ impl Notes<'_> {
         }
     }
 
-    fn damaged_paths(&self, page: &mut Page) {
+    fn damaged_paths(&self, page: &mut NotesPage) {
         let mut lines = self.manifest.damage.iter().flat_map(|damage| {
             let library = self.name_of(&damage.library.to_string());
             let object = self.without_path(&library, damage);
@@ -200,7 +200,7 @@ impl Notes<'_> {
         format!("{library}: {known}{} ({})", damage.object(), damage.reason)
     }
 
-    fn libraries(&self, page: &mut Page) {
+    fn libraries(&self, page: &mut NotesPage) {
         page.title("Libraries, and from when on users have to look");
         page.paragraph(
             "The time is that of the newest change in the backup (UTC). Whatever a user changed \
@@ -226,21 +226,21 @@ impl Notes<'_> {
         if let Some(owner) = &library.owner {
             let _ = write!(text, ", {}", plain(owner));
         }
-        if library.state == LibraryState::Trash {
+        if library.state == LibraryUse::Trash {
             text.push_str(", in the trash");
         }
         if library.origin.is_some() {
             text.push_str(", part of another library");
         }
         let id = library.id.to_string();
-        let is_hit = |lost: &Lost| lost.libraries.contains(&id);
+        let is_hit = |lost: &RestoreLoss| lost.libraries.contains(&id);
         if library.damage > 0 || self.report.lost.iter().any(is_hit) {
             text.push_str(", DAMAGED");
         }
         text
     }
 
-    fn new_host(&self, page: &mut Page) {
+    fn new_host(&self, page: &mut NotesPage) {
         page.title("What to change on a new host");
         if self.old_host.is_empty() {
             page.paragraph("No line of the restored configuration names a host, port or path.");
@@ -273,7 +273,7 @@ impl Notes<'_> {
     }
 
     /// Lists what was backed up from elsewhere, such as docker's `.env` and compose file.
-    fn extra(&self, page: &mut Page) {
+    fn extra(&self, page: &mut NotesPage) {
         if self.extra.is_empty() {
             return;
         }
@@ -292,7 +292,7 @@ impl Notes<'_> {
         page.line("");
     }
 
-    fn owner(&self, page: &mut Page) {
+    fn owner(&self, page: &mut NotesPage) {
         page.title("Owner");
         let text = match self.report.owner {
             Some(owner) => format!("Everything here belongs to user {}", owner.uid),
@@ -311,7 +311,7 @@ impl Notes<'_> {
         page.line("");
     }
 
-    fn next(&self, page: &mut Page) {
+    fn next(&self, page: &mut NotesPage) {
         let scope = self.options.scope;
         let how = verified(scope, self.manifest, &self.report.databases);
         let has_sql = has_sql(self.manifest, &self.report.databases);

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::io::{self, Read as _};
 use std::os::fd::AsFd as _;
 
-use super::folders::{self, Folders};
+use super::folders::{self, TargetFolders};
 
 /// The most bytes of a file that are looked at.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -27,7 +27,7 @@ const PLACES: [&str; 14] = [
 
 /// A line to look at.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
+pub struct OldHostLine {
     /// The file, inside the installation.
     pub file: String,
     /// The line's number, from 1.
@@ -37,7 +37,7 @@ pub struct Line {
 }
 
 /// Every line that names a place, in all configuration files of the target.
-pub fn lines(folders: &Folders, names: &[&str]) -> Vec<Line> {
+pub fn lines(folders: &TargetFolders, names: &[&str]) -> Vec<OldHostLine> {
     let mut found = Vec::new();
     for file in files(folders) {
         if let Ok(text) = read(folders, &file) {
@@ -48,7 +48,7 @@ pub fn lines(folders: &Folders, names: &[&str]) -> Vec<Line> {
 }
 
 /// Files that were backed up besides the installation, by their paths in the target.
-pub fn extra(folders: &Folders) -> Vec<String> {
+pub fn extra(folders: &TargetFolders) -> Vec<String> {
     let mut found = Vec::new();
     for (folder, names) in below_extra(folders) {
         found.extend(names.iter().map(|name| format!("{folder}/{name}")));
@@ -58,7 +58,7 @@ pub fn extra(folders: &Folders) -> Vec<String> {
 }
 
 /// Folders below `extra`, each with the names of its files.
-fn below_extra(folders: &Folders) -> Vec<(String, Vec<String>)> {
+fn below_extra(folders: &TargetFolders) -> Vec<(String, Vec<String>)> {
     let mut found = Vec::new();
     let mut pending = vec!["extra".to_owned()];
     while let Some(folder) = pending.pop().filter(|_| found.len() < MAX_FOLDERS) {
@@ -69,7 +69,7 @@ fn below_extra(folders: &Folders) -> Vec<(String, Vec<String>)> {
     found
 }
 
-fn files(folders: &Folders) -> BTreeSet<String> {
+fn files(folders: &TargetFolders) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for folder in ["", "conf", "ccnet", "seafile-data", "pro-data"] {
         let inside = |name: &String| {
@@ -91,7 +91,7 @@ fn is_configuration(name: &str) -> bool {
 }
 
 /// Folders and files in a folder; none if it cannot be read.
-fn names_in(folders: &Folders, path: &str) -> (Vec<String>, Vec<String>) {
+fn names_in(folders: &TargetFolders, path: &str) -> (Vec<String>, Vec<String>) {
     let (mut below, mut files) = (Vec::new(), Vec::new());
     let entries =
         folders.find(path).ok().flatten().and_then(|folder| rustix::fs::Dir::new(folder).ok());
@@ -106,7 +106,7 @@ fn names_in(folders: &Folders, path: &str) -> (Vec<String>, Vec<String>) {
     (below, files)
 }
 
-fn read(folders: &Folders, path: &str) -> io::Result<String> {
+fn read(folders: &TargetFolders, path: &str) -> io::Result<String> {
     let (folder, name) = folders::split(path);
     let folder = folders.find(folder)?.ok_or(io::ErrorKind::NotFound)?;
     let mut bytes = Vec::new();
@@ -114,11 +114,11 @@ fn read(folders: &Folders, path: &str) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-fn lines_of(file: &str, text: &str, names: &[&str]) -> Vec<Line> {
+fn lines_of(file: &str, text: &str, names: &[&str]) -> Vec<OldHostLine> {
     let numbered = text.lines().enumerate();
     numbered
         .filter_map(|(index, line)| {
-            Some(Line {
+            Some(OldHostLine {
                 file: file.to_owned(),
                 number: index + 1,
                 text: shown(line.trim(), names)?,

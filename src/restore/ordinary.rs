@@ -13,9 +13,9 @@ use rustix::io::Errno;
 use super::Owner;
 use super::error::Error;
 use super::folders::TEMPORARY;
-use super::report::{Files, Lost, LostKind};
-use super::stream::{self, Broken};
-use super::target::Target;
+use super::report::{LossKind, OrdinaryFileCounts, RestoreLoss};
+use super::stream::{self, RestoreStreamError};
+use super::target::RestoreTarget;
 use crate::causes::chain;
 use crate::repository::Repository;
 use crate::repository::manifest::{FileGroup, Manifest};
@@ -23,11 +23,11 @@ use crate::unpack::{self, UnpackOptions, Unpacker};
 
 /// The result of restoring ordinary files.
 #[derive(Debug, Default)]
-pub struct Restored {
+pub struct RestoredFiles {
     /// What was extracted.
-    pub files: Files,
+    pub files: OrdinaryFileCounts,
     /// Groups that could not be read to their end.
-    pub lost: Vec<Lost>,
+    pub lost: Vec<RestoreLoss>,
     /// What the administrator should know.
     pub warnings: Vec<String>,
 }
@@ -36,15 +36,15 @@ pub struct Restored {
 pub fn restore(
     repository: &Repository,
     manifest: &Manifest,
-    target: &Target,
+    target: &RestoreTarget,
     owner: Option<Owner>,
     resumed: bool,
-) -> Result<Restored, Error> {
+) -> Result<RestoredFiles, Error> {
     let options = UnpackOptions {
         owner: owner.map(|owner| (owner.uid, owner.gid.unwrap_or(u32::MAX))),
         ..UnpackOptions::default()
     };
-    let mut restored = Restored::default();
+    let mut restored = RestoredFiles::default();
     let mut unpacker = Unpacker::new(target.path(), &options)?;
     for group in &manifest.files {
         if resumed {
@@ -53,14 +53,14 @@ pub fn restore(
         }
         match restore_group(repository, group, &mut unpacker) {
             Ok(()) => restored.files.groups += 1,
-            Err(Broken::Lost(problem)) => restored.lost.push(Lost {
-                kind: LostKind::Files,
+            Err(RestoreStreamError::Lost(problem)) => restored.lost.push(RestoreLoss {
+                kind: LossKind::Files,
                 name: group.label.clone(),
                 problem,
                 objects: None,
                 libraries: Vec::new(),
             }),
-            Err(Broken::Fatal(error)) => return Err(error),
+            Err(RestoreStreamError::Fatal(error)) => return Err(error),
         }
     }
     let all = unpacker.finish()?;
@@ -69,8 +69,8 @@ pub fn restore(
     restored.files.folders = all.folders;
     restored.files.links = all.links;
     let refused = all.refused_links.into_iter();
-    restored.lost.extend(refused.map(|(path, refusal)| Lost {
-        kind: LostKind::Files,
+    restored.lost.extend(refused.map(|(path, refusal)| RestoreLoss {
+        kind: LossKind::Files,
         name: path.display().to_string(),
         problem: format!("this link was not made: {refusal}"),
         objects: None,
@@ -88,19 +88,19 @@ fn restore_group(
     repository: &Repository,
     group: &FileGroup,
     unpacker: &mut Unpacker,
-) -> Result<(), Broken> {
+) -> Result<(), RestoreStreamError> {
     let ((), seen) = stream::read(repository, &group.parts, |stream| {
         unpacker.unpack(stream).map_err(|error| match error {
             unpack::Error::Refused { .. } | unpack::Error::Read { .. } => {
-                Broken::Lost(chain(&error))
+                RestoreStreamError::Lost(chain(&error))
             }
-            other => Broken::Fatal(other.into()),
+            other => RestoreStreamError::Fatal(other.into()),
         })
     })?;
     if seen.sha256 == group.sha256 {
         Ok(())
     } else {
-        Err(Broken::Lost("its bytes are not those that were stored".into()))
+        Err(RestoreStreamError::Lost("its bytes are not those that were stored".into()))
     }
 }
 
@@ -110,7 +110,7 @@ fn restore_group(
 pub fn clear_earlier(
     repository: &Repository,
     earlier: &[Manifest],
-    target: &Target,
+    target: &RestoreTarget,
 ) -> Result<Vec<(String, String)>, Error> {
     let (mut folders, mut lost) = (BTreeSet::new(), Vec::new());
     for group in earlier.iter().flat_map(|manifest| &manifest.files) {
@@ -139,14 +139,14 @@ pub fn members(repository: &Repository, manifest: &Manifest) -> Result<BTreeSet<
         });
         match read {
             // Files behind a lost part were not restored.
-            Ok(_) | Err(Broken::Lost(_)) => {}
-            Err(Broken::Fatal(error)) => return Err(error),
+            Ok(_) | Err(RestoreStreamError::Lost(_)) => {}
+            Err(RestoreStreamError::Fatal(error)) => return Err(error),
         }
     }
     Ok(members)
 }
 
-fn remove_folder(target: &Target, path: &Path) -> io::Result<()> {
+fn remove_folder(target: &RestoreTarget, path: &Path) -> io::Result<()> {
     let folder = find(target, path.parent().unwrap_or(Path::new("")))?;
     let (Some(folder), Some(name)) = (folder, path.file_name()) else {
         return Ok(());
@@ -166,7 +166,7 @@ fn remove_folder(target: &Target, path: &Path) -> io::Result<()> {
 fn clear(
     repository: &Repository,
     group: &FileGroup,
-    target: &Target,
+    target: &RestoreTarget,
 ) -> Result<(BTreeSet<PathBuf>, Option<String>), Error> {
     let (mut folders, mut members) = (BTreeSet::new(), BTreeSet::new());
     let cleared = stream::read(repository, &group.parts, |stream| {
@@ -175,7 +175,8 @@ fn clear(
                 members.insert(path);
                 return Ok(());
             }
-            let failed = |source| Broken::Fatal(target.failed(&path.to_string_lossy())(source));
+            let failed =
+                |source| RestoreStreamError::Fatal(target.failed(&path.to_string_lossy())(source));
             remove(target, &path).map_err(failed)?;
             folders.insert(path.parent().unwrap_or(Path::new("")).to_owned());
             Ok(())
@@ -183,8 +184,8 @@ fn clear(
     });
     let problem = match cleared {
         Ok(_) => None,
-        Err(Broken::Lost(problem)) => Some(problem),
-        Err(Broken::Fatal(error)) => return Err(error),
+        Err(RestoreStreamError::Lost(problem)) => Some(problem),
+        Err(RestoreStreamError::Fatal(error)) => return Err(error),
     };
     for folder in folders {
         clear_temporaries(target, &folder).map_err(target.failed(&folder.to_string_lossy()))?;
@@ -195,9 +196,9 @@ fn clear(
 /// Calls `visit` with the path of each member, and whether it is a folder.
 fn each_member(
     stream: &mut dyn Read,
-    mut visit: impl FnMut(PathBuf, bool) -> Result<(), Broken>,
-) -> Result<(), Broken> {
-    let lost = |error: io::Error| Broken::Lost(error.to_string());
+    mut visit: impl FnMut(PathBuf, bool) -> Result<(), RestoreStreamError>,
+) -> Result<(), RestoreStreamError> {
+    let lost = |error: io::Error| RestoreStreamError::Lost(error.to_string());
     let mut archive = tar::Archive::new(stream);
     for entry in archive.entries().map_err(lost)? {
         let entry = entry.map_err(lost)?;
@@ -208,7 +209,7 @@ fn each_member(
 }
 
 /// Opens a folder if it is there. `None` also for a path that leads elsewhere.
-fn find(target: &Target, path: &Path) -> io::Result<Option<OwnedFd>> {
+fn find(target: &RestoreTarget, path: &Path) -> io::Result<Option<OwnedFd>> {
     let mut folder = target.folders().root().try_clone_to_owned()?;
     for part in path.components() {
         let Component::Normal(name) = part else {
@@ -228,7 +229,7 @@ fn open(folder: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Result<OwnedFd> {
     rustix::fs::openat(folder, name, flags, rustix::fs::Mode::empty())
 }
 
-fn remove(target: &Target, path: &Path) -> io::Result<()> {
+fn remove(target: &RestoreTarget, path: &Path) -> io::Result<()> {
     let folder = find(target, path.parent().unwrap_or(Path::new("")))?;
     let (Some(folder), Some(name)) = (folder, path.file_name()) else {
         return Ok(());
@@ -241,7 +242,7 @@ fn remove(target: &Target, path: &Path) -> io::Result<()> {
 }
 
 /// Removes files that were not whole when the restore stopped.
-fn clear_temporaries(target: &Target, path: &Path) -> io::Result<()> {
+fn clear_temporaries(target: &RestoreTarget, path: &Path) -> io::Result<()> {
     let Some(folder) = find(target, path)? else {
         return Ok(());
     };

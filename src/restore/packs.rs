@@ -13,18 +13,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::error::Error;
-use super::index::Index;
-use super::survey::Survey;
-use super::target::Target;
-use super::writer::Writer;
+use super::index::RestoreIndex;
+use super::survey::IndexSurvey;
+use super::target::RestoreTarget;
+use super::writer::ObjectWriter;
 use crate::object::Object;
 use crate::repository::manifest::Counts;
-use crate::repository::pack::Place;
+use crate::repository::pack::MemberPlace;
 use crate::repository::segment::Line;
 
 /// What may be in the target already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum There {
+pub enum TargetContent {
     /// Nothing.
     Nothing,
     /// Objects that an unfinished restore left: each is believed once it is proved.
@@ -37,21 +37,21 @@ pub enum There {
 
 /// What the workers share.
 #[derive(Clone, Copy)]
-pub struct Job<'a> {
+pub struct RestoreJob<'a> {
     /// Where packs are, and what they hold.
-    pub index: &'a Index<'a>,
+    pub index: &'a RestoreIndex<'a>,
     /// Which objects are wanted.
-    pub survey: &'a Survey,
+    pub survey: &'a IndexSurvey,
     /// Where they are written.
-    pub target: &'a Target,
+    pub target: &'a RestoreTarget,
     /// What may be there already.
-    pub there: There,
+    pub there: TargetContent,
     /// Blocks may have ids that prove nothing.
     pub random_block_ids: bool,
 }
 
 /// One pack, and which of its members to write.
-pub struct Task {
+pub struct PackTask {
     /// The list that names it.
     pub list: usize,
     /// The position of its line among those of the list.
@@ -62,7 +62,7 @@ pub struct Task {
     pub members: Vec<u32>,
 }
 
-impl Task {
+impl PackTask {
     /// The pack's line.
     pub fn line(&self) -> &Line {
         &self.lines[self.line]
@@ -71,7 +71,7 @@ impl Task {
 
 /// A problem with a pack.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trouble {
+pub struct PackTrouble {
     /// The list that names it.
     pub list: usize,
     /// The position of its line among those of the list.
@@ -82,7 +82,7 @@ pub struct Trouble {
 
 /// What workers did.
 #[derive(Debug, Default)]
-pub struct Done {
+pub struct RestoredObjects {
     /// Objects written.
     pub written: Counts,
     /// Objects that were there already.
@@ -92,10 +92,10 @@ pub struct Done {
     /// Objects that came from bad packs.
     pub remains: Counts,
     /// Problems with packs.
-    pub troubles: Vec<Trouble>,
+    pub troubles: Vec<PackTrouble>,
 }
 
-impl Done {
+impl RestoredObjects {
     fn join(&mut self, other: Self) {
         self.written.join(other.written);
         self.present.join(other.present);
@@ -106,9 +106,13 @@ impl Done {
 }
 
 /// Restores every object that has bytes of its own.
-pub fn restore(job: Job<'_>, workers: usize, progress: &dyn Fn(&str)) -> Result<Done, Error> {
-    let mut done = Done::default();
-    let mut counter = Counter { all: job.survey.needs.packs, seen: 0, progress };
+pub fn restore(
+    job: RestoreJob<'_>,
+    workers: usize,
+    progress: &dyn Fn(&str),
+) -> Result<RestoredObjects, Error> {
+    let mut done = RestoredObjects::default();
+    let mut counter = PackProgress { all: job.survey.needs.packs, seen: 0, progress };
     for batch in job.index.batches() {
         let tasks = tasks(job, batch, &HashSet::new())?;
         done.join(run_workers(job, workers, tasks, &mut counter)?);
@@ -122,14 +126,14 @@ pub fn restore(job: Job<'_>, workers: usize, progress: &dyn Fn(&str)) -> Result<
 
 /// Searches other packs for what a bad pack should have given: an older one may have it too.
 fn search_elsewhere(
-    job: Job<'_>,
+    job: RestoreJob<'_>,
     workers: usize,
-    troubles: &[Trouble],
-    counter: &mut Counter<'_>,
-) -> Result<Done, Error> {
+    troubles: &[PackTrouble],
+    counter: &mut PackProgress<'_>,
+) -> Result<RestoredObjects, Error> {
     let bad: HashSet<_> = troubles.iter().map(|trouble| (trouble.list, trouble.line)).collect();
-    let job = Job { there: There::Ours, ..job };
-    let mut done = Done::default();
+    let job = RestoreJob { there: TargetContent::Ours, ..job };
+    let mut done = RestoredObjects::default();
     counter.seen = 0;
     for batch in job.index.batches() {
         let tasks = tasks(job, batch, &bad)?;
@@ -139,13 +143,13 @@ fn search_elsewhere(
 }
 
 /// Reports the progress now and then.
-struct Counter<'a> {
+struct PackProgress<'a> {
     all: u64,
     seen: u64,
     progress: &'a dyn Fn(&str),
 }
 
-impl Counter<'_> {
+impl PackProgress<'_> {
     fn next(&mut self) {
         let step = (self.all / 50).max(1);
         if self.seen.is_multiple_of(step) {
@@ -157,10 +161,10 @@ impl Counter<'_> {
 
 /// The packs of a batch. If an object is there twice, only its last place counts.
 fn tasks(
-    job: Job<'_>,
+    job: RestoreJob<'_>,
     batch: Range<usize>,
     without: &HashSet<(usize, usize)>,
-) -> Result<Vec<Task>, Error> {
+) -> Result<Vec<PackTask>, Error> {
     let mut seen = HashSet::new();
     let mut tasks = Vec::new();
     for list in batch.rev() {
@@ -169,9 +173,9 @@ fn tasks(
             if without.contains(&(list, line)) {
                 continue;
             }
-            let is_new = |object| job.there == There::Ours || seen.insert(object);
+            let is_new = |object| job.there == TargetContent::Ours || seen.insert(object);
             let members = members(job.survey, &lines[line], is_new);
-            tasks.push(Task { list, line, lines: Arc::clone(&lines), members });
+            tasks.push(PackTask { list, line, lines: Arc::clone(&lines), members });
         }
     }
     // The longest tasks come first, so that no worker is left alone with one at the end.
@@ -179,10 +183,10 @@ fn tasks(
     Ok(tasks)
 }
 
-fn members(survey: &Survey, line: &Line, mut is_new: impl FnMut(Object) -> bool) -> Vec<u32> {
+fn members(survey: &IndexSurvey, line: &Line, mut is_new: impl FnMut(Object) -> bool) -> Vec<u32> {
     let mut members = Vec::new();
     for (number, member) in (0..).zip(&line.contents.members) {
-        if matches!(member.place, Place::Data { .. })
+        if matches!(member.place, MemberPlace::Data { .. })
             && !member.name.damaged
             && let Some(destination) = survey.destination(&member.name.object)
             && is_new(destination)
@@ -194,11 +198,11 @@ fn members(survey: &Survey, line: &Line, mut is_new: impl FnMut(Object) -> bool)
 }
 
 fn run_workers(
-    job: Job<'_>,
+    job: RestoreJob<'_>,
     workers: usize,
-    tasks: Vec<Task>,
-    counter: &mut Counter<'_>,
-) -> Result<Done, Error> {
+    tasks: Vec<PackTask>,
+    counter: &mut PackProgress<'_>,
+) -> Result<RestoredObjects, Error> {
     let stop = AtomicBool::new(false);
     let (sender, receiver) = bounded(1);
     std::thread::scope(|scope| {
@@ -211,7 +215,7 @@ fn run_workers(
         drop(receiver);
         feed(tasks, &sender, &stop, counter);
         drop(sender);
-        let mut done = Ok(Done::default());
+        let mut done = Ok(RestoredObjects::default());
         for thread in threads {
             let result = thread.join().unwrap_or(Err(Error::Worker));
             done = match (done, result) {
@@ -226,7 +230,12 @@ fn run_workers(
     })
 }
 
-fn feed(tasks: Vec<Task>, sender: &Sender<Task>, stop: &AtomicBool, counter: &mut Counter<'_>) {
+fn feed(
+    tasks: Vec<PackTask>,
+    sender: &Sender<PackTask>,
+    stop: &AtomicBool,
+    counter: &mut PackProgress<'_>,
+) {
     for task in tasks {
         counter.next();
         // If sending fails, every worker has ended, and one of them says why.
@@ -236,8 +245,12 @@ fn feed(tasks: Vec<Task>, sender: &Sender<Task>, stop: &AtomicBool, counter: &mu
     }
 }
 
-fn work(job: Job<'_>, tasks: &Receiver<Task>, stop: &AtomicBool) -> Result<Done, Error> {
-    let mut writer = Writer::new(job);
+fn work(
+    job: RestoreJob<'_>,
+    tasks: &Receiver<PackTask>,
+    stop: &AtomicBool,
+) -> Result<RestoredObjects, Error> {
+    let mut writer = ObjectWriter::new(job);
     for task in tasks {
         if stop.load(Ordering::Relaxed) {
             break;

@@ -9,11 +9,11 @@ pub fn plain(text: &str) -> String {
 
 /// A page that wraps the text written on it.
 #[derive(Debug, Default)]
-pub struct Page {
+pub struct NotesPage {
     text: String,
 }
 
-impl Page {
+impl NotesPage {
     /// The whole text.
     pub fn finish(self) -> String {
         self.text
@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn text_is_wrapped_and_indented() {
-        let mut page = Page::default();
+        let mut page = NotesPage::default();
         page.item(&"word ".repeat(30));
         page.paragraph("short");
         let text = page.finish();
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn a_word_that_is_too_long_stands_alone() {
-        let mut page = Page::default();
+        let mut page = NotesPage::default();
         page.paragraph(&format!("a {} b", "x".repeat(100)));
         assert_eq!(page.finish().lines().count(), 4);
     }

@@ -5,13 +5,13 @@ use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use super::commits::{staged_path, take_out};
-use super::folders::{self, Folders};
+use super::folders::{self, TargetFolders};
 use crate::object::{Kind, Object};
 
 /// Finds the folders of objects; remembers the one that was used last, since objects come sorted.
 #[derive(Debug)]
 pub struct ObjectPlaces<'a> {
-    folders: &'a Folders,
+    folders: &'a TargetFolders,
     /// The folder of the store and kind that was used last, with its path.
     store: Option<(String, OwnedFd)>,
     /// The folder in it, by the first two digits of the id.
@@ -20,7 +20,7 @@ pub struct ObjectPlaces<'a> {
 
 impl<'a> ObjectPlaces<'a> {
     /// Finds places in these folders.
-    pub fn new(folders: &'a Folders) -> Self {
+    pub fn new(folders: &'a TargetFolders) -> Self {
         Self { folders, store: None, folder: None }
     }
 

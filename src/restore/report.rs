@@ -14,7 +14,7 @@ use crate::time::Timestamp;
 /// The kind of thing that was lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum LostKind {
+pub enum LossKind {
     /// A list: nothing says any more which packs it named.
     List,
     /// A pack, or some objects of it.
@@ -27,7 +27,7 @@ pub enum LostKind {
     Files,
 }
 
-impl LostKind {
+impl LossKind {
     /// The word for people.
     pub const fn word(self) -> &'static str {
         match self {
@@ -42,9 +42,9 @@ impl LostKind {
 
 /// Something that the repository should have had, and lost.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Lost {
+pub struct RestoreLoss {
     /// What it was.
-    pub kind: LostKind,
+    pub kind: LossKind,
     /// Its name: a key, a role, a folder.
     pub name: String,
     /// What is wrong with it.
@@ -84,14 +84,14 @@ impl LostFile {
 
 /// A number of commits of one library.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct StoreCount {
+pub struct StoreCommitCount {
     /// The library's id, or `shared` for the store of Seafile 1 and 2.
     pub library: String,
     /// The number of commits.
     pub commits: u64,
 }
 
-impl StoreCount {
+impl StoreCommitCount {
     pub(super) fn of((store, commits): (Store, u64)) -> Self {
         Self { library: store.to_string(), commits }
     }
@@ -99,7 +99,7 @@ impl StoreCount {
 
 /// Counts of ordinary files.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Files {
+pub struct OrdinaryFileCounts {
     /// Groups that were restored whole.
     pub groups: u64,
     /// Regular files.
@@ -114,7 +114,7 @@ pub struct Files {
 
 /// What will be written, as far as the index tells.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Needs {
+pub struct RestoreNeeds {
     /// Bytes of all files.
     pub bytes: u64,
     /// Bytes that they take in blocks of 4 KiB.
@@ -150,7 +150,7 @@ pub struct Report {
     /// The owner of what was restored; `None`: the user who ran the restore.
     pub owner: Option<Owner>,
     /// What the restore takes.
-    pub needs: Needs,
+    pub needs: RestoreNeeds,
     /// Objects that were written.
     pub objects: Counts,
     /// Objects that an unfinished restore had left, whole.
@@ -162,16 +162,16 @@ pub struct Report {
     /// Blocks whose id proves nothing (Pro's `skip_block_hash`).
     pub unverifiable: u64,
     /// Commits that no restored pointer leads to: they are in the folder [`super::ASIDE`].
-    pub set_aside: Vec<StoreCount>,
+    pub set_aside: Vec<StoreCommitCount>,
     /// Commits that are in place although nothing proves that a pointer leads to them: a head or a
     /// part of the history is lost.
-    pub unproved: Vec<StoreCount>,
+    pub unproved: Vec<StoreCommitCount>,
     /// Roles of the databases that were put in place.
     pub databases: Vec<String>,
     /// Ordinary files.
-    pub files: Files,
+    pub files: OrdinaryFileCounts,
     /// What the repository should have had, and lost.
-    pub lost: Vec<Lost>,
+    pub lost: Vec<RestoreLoss>,
     /// Files that are hit by these losses, as far as they can be named.
     pub lost_files: Vec<LostFile>,
     /// More files are hit than `lost_files` names.

@@ -3,18 +3,18 @@
 use std::collections::BTreeSet;
 
 use super::commits;
-use super::earlier::Earlier;
+use super::earlier::EarlierSnapshots;
 use super::error::Error;
 use super::import::{self, ImportRecord};
-use super::index::Index;
-use super::mark::Mark;
-use super::next::Commands;
-use super::notes::{NOTES, Notes};
-use super::packs::{Job, There};
-use super::report::{Files, Needs, Report, StoreCount};
-use super::survey::Survey;
-use super::target::{State, Target};
-use super::waiting::Waiting;
+use super::index::RestoreIndex;
+use super::mark::RestoreMark;
+use super::next::NextCommands;
+use super::notes::{NOTES, RestoreNotes};
+use super::packs::{RestoreJob, TargetContent};
+use super::report::{OrdinaryFileCounts, Report, RestoreNeeds, StoreCommitCount};
+use super::survey::IndexSurvey;
+use super::target::{RestoreTarget, TargetState};
+use super::waiting::WaitingRestore;
 use super::{Options, Owner};
 use super::{
     databases, history, links, losses, lost_files, next, old_host, ordinary, packs, space,
@@ -25,15 +25,15 @@ use crate::repository::{Repository, Snapshot};
 use crate::seafile::folders::ObjectFolders;
 
 /// A restore in progress.
-pub(super) struct Restore<'a> {
+pub(super) struct RunningRestore<'a> {
     pub repository: &'a Repository,
     pub snapshot: &'a Snapshot,
     pub manifest: Manifest,
     pub options: &'a Options,
     pub owner: Option<Owner>,
-    pub state: State,
+    pub state: TargetState,
     /// What the mark of an unfinished restore says.
-    pub mark: Option<Mark>,
+    pub mark: Option<RestoreMark>,
     /// Snapshots of which the standby may have files.
     pub earlier: Vec<SnapshotId>,
     /// The later snapshot among them, if the standby goes back.
@@ -41,11 +41,12 @@ pub(super) struct Restore<'a> {
     pub progress: &'a dyn Fn(&str),
 }
 
-impl Restore<'_> {
-    pub(super) fn fill(&self) -> Result<(Report, Option<Waiting>), Error> {
+impl RunningRestore<'_> {
+    pub(super) fn fill(&self) -> Result<(Report, Option<WaitingRestore>), Error> {
         let mut report = self.empty_report();
         let objects = if self.options.scope.has_data() {
-            let (mut index, survey) = Index::read(self.repository, self.snapshot, &self.manifest)?;
+            let (mut index, survey) =
+                RestoreIndex::read(self.repository, self.snapshot, &self.manifest)?;
             report.lost.append(&mut index.lost);
             report.warnings.append(&mut index.warnings);
             report.salvaged = survey.salvaged;
@@ -58,12 +59,12 @@ impl Restore<'_> {
         report.warnings.extend(self.loaded_elsewhere());
         let earlier = self.earlier.iter().copied();
         let earlier: Vec<SnapshotId> = earlier.filter(|id| *id != self.snapshot.id()).collect();
-        let mut earlier = Earlier::read(self.repository, &earlier)?;
+        let mut earlier = EarlierSnapshots::read(self.repository, &earlier)?;
         if self.options.dry_run {
             report.warnings.append(&mut earlier.unreadable);
             return Ok((report, None));
         }
-        let target = Target::prepare(
+        let target = RestoreTarget::prepare(
             self.state,
             self.mark.as_ref(),
             self.owner,
@@ -94,7 +95,7 @@ impl Restore<'_> {
         let standby = self.options.standby;
         let standby = standby.then(|| (self.repository.id().clone(), self.snapshot.id()));
         let has_older = self.state.has_content() || self.options.loads_databases;
-        Ok((report, Some(Waiting::new(target, has_older, standby))))
+        Ok((report, Some(WaitingRestore::new(target, has_older, standby))))
     }
 
     fn empty_report(&self) -> Report {
@@ -105,10 +106,10 @@ impl Restore<'_> {
             target: self.options.target.clone(),
             dry_run: self.options.dry_run,
             resumed: self.state.is_unfinished(),
-            completed: matches!(self.state, State::Standby { .. }),
+            completed: matches!(self.state, TargetState::Standby { .. }),
             went_back_from: self.went_back,
             owner: self.owner,
-            needs: Needs::default(),
+            needs: RestoreNeeds::default(),
             objects: Counts::default(),
             present: Counts::default(),
             hard_links: 0,
@@ -117,7 +118,7 @@ impl Restore<'_> {
             set_aside: Vec::new(),
             unproved: Vec::new(),
             databases: Vec::new(),
-            files: Files::default(),
+            files: OrdinaryFileCounts::default(),
             lost: Vec::new(),
             lost_files: Vec::new(),
             lost_files_cut: false,
@@ -130,8 +131,8 @@ impl Restore<'_> {
         }
     }
 
-    fn needs(&self, survey: Option<&Survey>) -> Needs {
-        let mut needs = survey.map_or_else(Needs::default, |survey| survey.needs);
+    fn needs(&self, survey: Option<&IndexSurvey>) -> RestoreNeeds {
+        let mut needs = survey.map_or_else(RestoreNeeds::default, |survey| survey.needs);
         if self.options.scope.has_databases() {
             for database in &self.manifest.databases {
                 needs.add_file(database.size);
@@ -146,28 +147,28 @@ impl Restore<'_> {
         needs
     }
 
-    fn check_space(&self, needs: &Needs) -> Result<(), Error> {
+    fn check_space(&self, needs: &RestoreNeeds) -> Result<(), Error> {
         let target = &self.options.target;
         let present =
-            if self.state.has_content() { space::present(target) } else { Needs::default() };
+            if self.state.has_content() { space::present(target) } else { RestoreNeeds::default() };
         space::check(target, needs, &present, space::free(target)?)
     }
 
     fn objects(
         &self,
-        index: &Index<'_>,
-        survey: &Survey,
-        target: &Target,
+        index: &RestoreIndex<'_>,
+        survey: &IndexSurvey,
+        target: &RestoreTarget,
         report: &mut Report,
     ) -> Result<(), Error> {
-        let job = Job {
+        let job = RestoreJob {
             index,
             survey,
             target,
             there: match self.state {
-                State::Unfinished { .. } => There::Unproved,
-                State::Standby { .. } => There::Completed,
-                State::Absent | State::Empty { .. } => There::Nothing,
+                TargetState::Unfinished { .. } => TargetContent::Unproved,
+                TargetState::Standby { .. } => TargetContent::Completed,
+                TargetState::Absent | TargetState::Empty { .. } => TargetContent::Nothing,
             },
             random_block_ids: self.manifest.source.random_block_ids,
         };
@@ -188,12 +189,17 @@ impl Restore<'_> {
         report.warnings.extend(losses.warnings);
         (self.progress)("looking which commits the databases lead to");
         let settled = commits::settle(job, &self.manifest)?;
-        report.set_aside = settled.set_aside.into_iter().map(StoreCount::of).collect();
-        report.unproved = settled.unproved.into_iter().map(StoreCount::of).collect();
+        report.set_aside = settled.set_aside.into_iter().map(StoreCommitCount::of).collect();
+        report.unproved = settled.unproved.into_iter().map(StoreCommitCount::of).collect();
         Ok(())
     }
 
-    fn files(&self, target: &Target, earlier: &Earlier, report: &mut Report) -> Result<(), Error> {
+    fn files(
+        &self,
+        target: &RestoreTarget,
+        earlier: &EarlierSnapshots,
+        report: &mut Report,
+    ) -> Result<(), Error> {
         if self.options.scope.has_databases() {
             (self.progress)("restoring databases");
             let (roles, lost) = databases::restore(self.repository, &self.manifest, target)?;
@@ -247,7 +253,7 @@ impl Restore<'_> {
         servers.iter().map(line).collect()
     }
 
-    fn name_lost_files(&self, target: &Target, report: &mut Report) -> Result<(), Error> {
+    fn name_lost_files(&self, target: &RestoreTarget, report: &mut Report) -> Result<(), Error> {
         let hit = report.lost.iter().flat_map(|lost| &lost.libraries);
         let hit: std::collections::HashSet<String> = hit.cloned().collect();
         if hit.is_empty() {
@@ -261,16 +267,16 @@ impl Restore<'_> {
         Ok(())
     }
 
-    fn commands(&self) -> Commands {
-        let plain = || Commands::plain(self.repository, self.snapshot, &self.options.target);
+    fn commands(&self) -> NextCommands {
+        let plain = || NextCommands::plain(self.repository, self.snapshot, &self.options.target);
         self.options.commands.clone().unwrap_or_else(plain)
     }
 
-    fn write_notes(&self, target: &Target, report: &Report) -> Result<(), Error> {
+    fn write_notes(&self, target: &RestoreTarget, report: &Report) -> Result<(), Error> {
         let source = &self.manifest.source;
         let commands = self.commands();
         let old_host = old_host::lines(target.folders(), &[&source.host, &source.path]);
-        let notes = Notes {
+        let notes = RestoreNotes {
             repository: self.repository,
             snapshot: self.snapshot,
             manifest: &self.manifest,
@@ -286,7 +292,7 @@ impl Restore<'_> {
 }
 
 /// The target's folders of objects, including commits that wait.
-fn object_folders(target: &Target) -> Result<ObjectFolders, Error> {
+fn object_folders(target: &RestoreTarget) -> Result<ObjectFolders, Error> {
     let folders = commits::object_folders(target.path(), target.folders());
     folders.map_err(target.failed("seafile-data/storage"))
 }

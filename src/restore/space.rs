@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use super::error::Error;
-use super::report::Needs;
+use super::report::RestoreNeeds;
 
 /// The bytes that a file system allocates at a time, for this estimate. Network file systems may
 /// report more, but that is the size of their transfers.
@@ -13,14 +13,14 @@ const BLOCK_BYTES: u64 = 4096;
 
 /// What a file system has left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Free {
+pub struct FreeSpace {
     /// Bytes that we may take.
     pub bytes: u64,
     /// Files that we may make; `None` where they are not counted.
     pub inodes: Option<u64>,
 }
 
-impl Needs {
+impl RestoreNeeds {
     /// Counts a file.
     pub fn add_file(&mut self, bytes: u64) {
         self.bytes = self.bytes.saturating_add(bytes);
@@ -37,19 +37,24 @@ impl Needs {
 }
 
 /// What is free where the target is or will be.
-pub fn free(target: &Path) -> Result<Free, Error> {
+pub fn free(target: &Path) -> Result<FreeSpace, Error> {
     let there = target.ancestors().find(|path| path.exists());
     let path = there.filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let stat = rustix::fs::statvfs(path)
         .map_err(|error| Error::Write { path: path.to_owned(), source: error.into() })?;
-    Ok(Free {
+    Ok(FreeSpace {
         bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
         inodes: (stat.f_files > 0).then_some(stat.f_favail),
     })
 }
 
 /// Fails if the restore does not fit. `present`: what an unfinished restore took already.
-pub fn check(target: &Path, needs: &Needs, present: &Needs, free: Free) -> Result<(), Error> {
+pub fn check(
+    target: &Path,
+    needs: &RestoreNeeds,
+    present: &RestoreNeeds,
+    free: FreeSpace,
+) -> Result<(), Error> {
     let needed = needs.allocated.saturating_sub(present.allocated);
     if needed > free.bytes {
         return Err(Error::NoSpace { path: target.to_owned(), needed, available: free.bytes });
@@ -64,8 +69,8 @@ pub fn check(target: &Path, needs: &Needs, present: &Needs, free: Free) -> Resul
 }
 
 /// Counts what lies below a folder. Folders and files that cannot be read count as nothing.
-pub fn present(target: &Path) -> Needs {
-    let mut present = Needs::default();
+pub fn present(target: &Path) -> RestoreNeeds {
+    let mut present = RestoreNeeds::default();
     let mut folders = vec![target.to_owned()];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -88,8 +93,8 @@ pub fn present(target: &Path) -> Needs {
 mod tests {
     use super::*;
 
-    fn needs(files: &[u64]) -> Needs {
-        let mut needs = Needs::default();
+    fn needs(files: &[u64]) -> RestoreNeeds {
+        let mut needs = RestoreNeeds::default();
         for bytes in files {
             needs.add_file(*bytes);
         }
@@ -104,8 +109,8 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_refused_with_both_numbers() {
-        let (target, none) = (Path::new("/x"), Needs::default());
-        let free = |bytes, inodes| Free { bytes, inodes };
+        let (target, none) = (Path::new("/x"), RestoreNeeds::default());
+        let free = |bytes, inodes| FreeSpace { bytes, inodes };
         let needs = needs(&[5000, 1]);
         check(target, &needs, &none, free(3 * 4096, Some(2))).unwrap();
         check(target, &needs, &none, free(3 * 4096, None)).unwrap();
@@ -119,7 +124,7 @@ mod tests {
     #[test]
     fn what_is_there_already_is_not_needed_again() {
         let present = needs(&[5000]);
-        let free = Free { bytes: 4096, inodes: Some(1) };
+        let free = FreeSpace { bytes: 4096, inodes: Some(1) };
         check(Path::new("/x"), &needs(&[5000, 1]), &present, free).unwrap();
     }
 

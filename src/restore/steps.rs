@@ -9,10 +9,10 @@ use serde::Serialize;
 
 use super::databases::SQL_FOLDER;
 use super::error::Error;
-use super::folders::{self, Folders};
-use super::next::{Commands, SERVER_OPTIONS, Verified};
+use super::folders::{self, TargetFolders};
+use super::next::{NextCommands, SERVER_OPTIONS, VerifyMethod};
 use super::notes::NOTES;
-use super::page::{Page, plain};
+use super::page::{NotesPage, plain};
 use super::{Owner, Scope};
 use crate::place::shell;
 use crate::repository::manifest::{self, Database, Manifest};
@@ -47,7 +47,7 @@ pub struct LoadedDatabase {
 
 /// Which databases were loaded into a server, and the commands that go with it.
 #[derive(Debug, Clone)]
-pub struct Imports<'a> {
+pub struct ImportNotes<'a> {
     /// Account and address of the server.
     pub server: &'a str,
     /// The databases that are there.
@@ -68,7 +68,7 @@ pub struct Imports<'a> {
 
 /// Writes the part about databases that lie here as text, to be loaded into a server.
 pub(super) fn to_load(
-    page: &mut Page,
+    page: &mut NotesPage,
     manifest: &Manifest,
     restored: &[String],
     import: &str,
@@ -108,7 +108,7 @@ pub(super) fn to_load(
 }
 
 /// Writes the part about databases that were loaded.
-fn loaded(page: &mut Page, imports: &Imports<'_>) {
+fn loaded(page: &mut NotesPage, imports: &ImportNotes<'_>) {
     page.title(LOADED);
     page.paragraph(&format!("This restore loaded them into {}:", plain(imports.server)));
     for database in imports.loaded {
@@ -159,19 +159,25 @@ fn loaded(page: &mut Page, imports: &Imports<'_>) {
 }
 
 /// Writes what to do next, in order.
-pub(super) fn next(page: &mut Page, scope: Scope, how: Verified, commands: &Commands, sql: bool) {
+pub(super) fn next(
+    page: &mut NotesPage,
+    scope: Scope,
+    how: VerifyMethod,
+    commands: &NextCommands,
+    sql: bool,
+) {
     page.line(NEXT);
     page.line("");
     let mut steps: Vec<(String, &str)> = Vec::new();
     match how {
-        Verified::ByDatabases => {
+        VerifyMethod::ByDatabases => {
             steps.push((commands.verify.clone(), "it reads and checks every object again"));
         }
-        Verified::BySnapshot => steps.push((
+        VerifyMethod::BySnapshot => steps.push((
             commands.verify_by_snapshot.clone(),
             "it checks every object by what the snapshot says: no database is asked",
         )),
-        Verified::Not => {}
+        VerifyMethod::Not => {}
     }
     if sql {
         steps.push(("load the databases, as above".into(), ""));
@@ -201,7 +207,7 @@ fn last_steps(steps: &mut Vec<(String, &str)>, backup: &str) {
     steps.push((backup.to_owned(), remark));
 }
 
-fn numbered(page: &mut Page, steps: &[(String, &str)]) {
+fn numbered(page: &mut NotesPage, steps: &[(String, &str)]) {
     for (number, (step, remark)) in steps.iter().enumerate() {
         page.line(&format!("  {}. {step}", number + 1));
         if !remark.is_empty() {
@@ -215,7 +221,7 @@ fn numbered(page: &mut Page, steps: &[(String, &str)]) {
     );
 }
 
-fn next_after_import(page: &mut Page, imports: &Imports<'_>) {
+fn next_after_import(page: &mut NotesPage, imports: &ImportNotes<'_>) {
     page.line(NEXT);
     page.line("");
     let mut steps: Vec<(String, &str)> = Vec::new();
@@ -231,20 +237,20 @@ fn next_after_import(page: &mut Page, imports: &Imports<'_>) {
 
 /// Writes into the notes of a restored folder what was loaded where. A folder without notes gets
 /// none.
-pub fn note_imports(target: &Path, imports: &Imports<'_>) -> Result<(), Error> {
+pub fn note_imports(target: &Path, imports: &ImportNotes<'_>) -> Result<(), Error> {
     let failed = |source| Error::Write { path: target.join(NOTES), source };
-    let folders = Folders::open(target, None).map_err(failed)?;
+    let folders = TargetFolders::open(target, None).map_err(failed)?;
     let (text, owner) = match read_notes(&folders) {
         Ok(read) => read,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(failed(error)),
     };
     let text = with_imports(&text, imports);
-    let folders = Folders::open(target, owner).map_err(failed)?;
+    let folders = TargetFolders::open(target, owner).map_err(failed)?;
     super::target::put_text(&folders, NOTES, &text).map_err(failed)
 }
 
-fn read_notes(folders: &Folders) -> io::Result<(String, Option<Owner>)> {
+fn read_notes(folders: &TargetFolders) -> io::Result<(String, Option<Owner>)> {
     use std::os::unix::fs::MetadataExt as _;
     let file = folders::open_file(folders.root().as_fd(), NOTES)?;
     let metadata = file.metadata()?;
@@ -257,16 +263,16 @@ fn read_notes(folders: &Folders) -> io::Result<(String, Option<Owner>)> {
 }
 
 /// The notes with the parts about databases and next steps written again.
-fn with_imports(text: &str, imports: &Imports<'_>) -> String {
+fn with_imports(text: &str, imports: &ImportNotes<'_>) -> String {
     let lines: Vec<&str> = text.lines().collect();
     let at = |wanted: &[&str]| lines.iter().position(|line| wanted.contains(line));
     let next = at(&[NEXT]).unwrap_or(lines.len());
     let owner = at(&[OWNER]).unwrap_or(next);
     let databases = at(&[TO_LOAD, LOADED]).unwrap_or(owner).min(owner);
-    let mut page = Page::default();
+    let mut page = NotesPage::default();
     loaded(&mut page, imports);
     let loaded = page.finish();
-    let mut page = Page::default();
+    let mut page = NotesPage::default();
     next_after_import(&mut page, imports);
     let whole = |lines: &[&str]| match lines {
         [] => String::new(),
@@ -290,7 +296,7 @@ mod tests {
             before: Some("new__before_1".into()),
         };
         let lacking = ["ccnet".to_owned()];
-        let mut imports = Imports {
+        let mut imports = ImportNotes {
             server: "root@127.0.0.1:3307",
             loaded: &[database],
             lacking: &lacking,

@@ -6,17 +6,17 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::report::Needs;
+use super::report::RestoreNeeds;
 use crate::object::{Kind, LibraryId, Object, Store};
 use crate::repository::manifest::Manifest;
-use crate::repository::pack::{Contents, Place};
+use crate::repository::pack::{Contents, MemberPlace};
 use crate::repository::segment::Line;
 
 /// Which stores a snapshot's libraries use.
 #[derive(Debug, Clone, Default)]
-pub struct Wanted(HashSet<LibraryId>);
+pub struct WantedStores(HashSet<LibraryId>);
 
-impl Wanted {
+impl WantedStores {
     /// The stores of libraries, of their origins, and stores without a row that were copied.
     pub fn of(manifest: &Manifest) -> Self {
         let origins = manifest.libraries.iter().filter_map(|library| library.origin.as_ref());
@@ -42,10 +42,10 @@ impl Wanted {
 
 /// What the lines of an index add up to.
 #[derive(Debug, Default)]
-pub struct Survey {
-    wanted: Wanted,
+pub struct IndexSurvey {
+    wanted: WantedStores,
     /// What objects take in the target.
-    pub needs: Needs,
+    pub needs: RestoreNeeds,
     /// Members whose bytes were bad in the source. They are left out.
     pub salvaged: u64,
     /// Wanted links into unwanted stores: for each target the first such link.
@@ -56,9 +56,9 @@ pub struct Survey {
     folders: HashMap<(Store, Kind), u64>,
 }
 
-impl Survey {
+impl IndexSurvey {
     /// Begins without lines.
-    pub fn new(wanted: Wanted) -> Self {
+    pub fn new(wanted: WantedStores) -> Self {
         Self { wanted, ..Self::default() }
     }
 
@@ -70,9 +70,9 @@ impl Survey {
             let is_wanted = self.wanted.has(object.store);
             match member.place {
                 _ if member.name.damaged => self.salvaged += u64::from(is_wanted),
-                Place::Data { len, .. } if is_wanted => self.count(object, len),
-                Place::Data { .. } => {}
-                Place::Link { target } => self.take_link(object, target, is_wanted),
+                MemberPlace::Data { len, .. } if is_wanted => self.count(object, len),
+                MemberPlace::Data { .. } => {}
+                MemberPlace::Link { target } => self.take_link(object, target, is_wanted),
             }
         }
         self.needs.packs += 1;
@@ -111,7 +111,7 @@ impl Survey {
     /// Counts what is wanted only because a wanted link leads to it.
     pub fn take_moved(&mut self, line: &Line) {
         for member in &line.contents.members {
-            if let Place::Data { len, .. } = member.place
+            if let MemberPlace::Data { len, .. } = member.place
                 && !member.name.damaged
                 && self.moved.contains_key(&member.name.object)
             {
@@ -176,18 +176,18 @@ mod tests {
     }
 
     fn data(number: u8) -> Member {
-        let place = Place::Data { frame: 0, offset: 512, len: 5, sha256: None };
+        let place = MemberPlace::Data { frame: 0, offset: 512, len: 5, sha256: None };
         Member { name: MemberName::good(block(number)), place }
     }
 
     fn link(number: u8, target: u8) -> Member {
-        let place = Place::Link { target: store(target) };
+        let place = MemberPlace::Link { target: store(target) };
         Member { name: MemberName::good(block(number)), place }
     }
 
-    fn survey(wanted: &[u8], lines: &[Line]) -> Survey {
+    fn survey(wanted: &[u8], lines: &[Line]) -> IndexSurvey {
         let wanted = wanted.iter().map(|number| LibraryId::new([*number; 16]));
-        let mut survey = Survey::new(Wanted(wanted.collect()));
+        let mut survey = IndexSurvey::new(WantedStores(wanted.collect()));
         for line in lines {
             survey.take(line);
         }

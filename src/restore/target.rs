@@ -12,8 +12,8 @@ use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
 use super::error::Error;
-use super::folders::{self, Folders, NewFile, TEMPORARY};
-use super::mark::{self, Mark, STANDBY, UNFINISHED};
+use super::folders::{self, NewTargetFile, TEMPORARY, TargetFolders};
+use super::mark::{self, RestoreMark, STANDBY, UNFINISHED};
 use super::{Options, Owner, Scope};
 use crate::repository::configuration::RepositoryId;
 use crate::repository::manifest::Manifest;
@@ -22,7 +22,7 @@ use crate::repository::{Repository, Snapshot};
 
 /// What is at the target's path before anything is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub enum TargetState {
     /// Nothing.
     Absent,
     /// A folder without content.
@@ -42,7 +42,7 @@ pub enum State {
     },
 }
 
-impl State {
+impl TargetState {
     /// Whether a restore broke off there.
     pub fn is_unfinished(self) -> bool {
         matches!(self, Self::Unfinished { .. })
@@ -60,19 +60,19 @@ pub fn look(
     repository: &Repository,
     snapshot: &Snapshot,
     options: &Options,
-) -> Result<(State, Option<Mark>), Error> {
+) -> Result<(TargetState, Option<RestoreMark>), Error> {
     let path = options.target.as_path();
     let owner = match look_at_path(path)? {
-        State::Unfinished { owner } => owner,
+        TargetState::Unfinished { owner } => owner,
         state => return Ok((state, None)),
     };
     let is_standby = is_standby(path, repository)?;
-    let mark = Mark::read(path, UNFINISHED)?;
+    let mark = RestoreMark::read(path, UNFINISHED)?;
     if is_standby && options.standby {
         refuse_running(path)?;
     }
     match mark {
-        None if is_standby && options.standby => Ok((State::Standby { owner }, None)),
+        None if is_standby && options.standby => Ok((TargetState::Standby { owner }, None)),
         None if is_standby => Err(Error::IsStandby { path: path.to_owned() }),
         None => Err(Error::NotEmpty { path: path.to_owned() }),
         // A restore that goes on in a standby has to know that it is one. Otherwise commits of one
@@ -86,19 +86,23 @@ pub fn look(
                 || is_standby && options.standby =>
         {
             must_be_as_begun(&mark, options)?;
-            Ok((State::Unfinished { owner }, Some(mark)))
+            Ok((TargetState::Unfinished { owner }, Some(mark)))
         }
         Some(mark) => Err(Error::OtherUnfinished { path: path.to_owned(), of: mark.title() }),
     }
 }
 
 /// Tells absent, empty, and a folder with content, which is called unfinished here.
-fn look_at_path(path: &Path) -> Result<State, Error> {
+fn look_at_path(path: &Path) -> Result<TargetState, Error> {
     let failed = |source| Error::Write { path: path.to_owned(), source };
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return if path.is_symlink() { Err(not_a_folder(path)) } else { Ok(State::Absent) };
+            return if path.is_symlink() {
+                Err(not_a_folder(path))
+            } else {
+                Ok(TargetState::Absent)
+            };
         }
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
             return Err(not_a_folder(path));
@@ -110,20 +114,20 @@ fn look_at_path(path: &Path) -> Result<State, Error> {
     }
     let owner = (metadata.uid(), metadata.gid());
     if is_empty(path).map_err(failed)? {
-        return Ok(State::Empty { owner });
+        return Ok(TargetState::Empty { owner });
     }
-    Ok(State::Unfinished { owner })
+    Ok(TargetState::Unfinished { owner })
 }
 
 /// Whether a restore of this repository made a folder a standby.
 pub fn is_standby(path: &Path, repository: &Repository) -> Result<bool, Error> {
-    let mark = Mark::read(path, STANDBY)?;
+    let mark = RestoreMark::read(path, STANDBY)?;
     Ok(mark.is_some_and(|mark| mark.is_of(repository)))
 }
 
 /// Refuses to go on with another part of the snapshot. The end of that restore would remove the
 /// mark, and what the first restore had not done yet (its commits wait beside) would never come.
-fn must_be_as_begun(mark: &Mark, options: &Options) -> Result<(), Error> {
+fn must_be_as_begun(mark: &RestoreMark, options: &Options) -> Result<(), Error> {
     if mark.scope != options.scope {
         return Err(Error::OtherScope { path: options.target.clone(), began: mark.scope });
     }
@@ -171,8 +175,8 @@ pub fn refuse_running(path: &Path) -> Result<(), Error> {
 
 /// Snapshots of which a standby may hold ordinary files: the one to which it was completed, and
 /// those at which a restore broke off.
-pub fn earlier(path: &Path, mark: Option<&Mark>) -> Result<Vec<SnapshotId>, Error> {
-    let completed = Mark::read(path, STANDBY)?;
+pub fn earlier(path: &Path, mark: Option<&RestoreMark>) -> Result<Vec<SnapshotId>, Error> {
+    let completed = RestoreMark::read(path, STANDBY)?;
     let marks = completed.iter().chain(mark);
     let mut snapshots: Vec<SnapshotId> = marks.flat_map(|mark| mark.snapshots.clone()).collect();
     snapshots.sort_unstable();
@@ -184,7 +188,7 @@ pub fn earlier(path: &Path, mark: Option<&Mark>) -> Result<Vec<SnapshotId>, Erro
 /// nothing: Seafile's server does not run as root.
 pub fn owner(
     wanted: Option<Owner>,
-    state: State,
+    state: TargetState,
     manifest: &Manifest,
 ) -> Result<Option<Owner>, Error> {
     let me = rustix::process::geteuid();
@@ -197,10 +201,10 @@ pub fn owner(
         };
     }
     let existing = match state {
-        State::Absent => None,
-        State::Empty { owner } | State::Unfinished { owner } | State::Standby { owner } => {
-            Some(owner)
-        }
+        TargetState::Absent => None,
+        TargetState::Empty { owner }
+        | TargetState::Unfinished { owner }
+        | TargetState::Standby { owner } => Some(owner),
     };
     let existing = existing.filter(|(uid, _)| *uid != 0);
     let recorded = || manifest.databases.iter().find_map(|database| database.owner);
@@ -210,9 +214,9 @@ pub fn owner(
 
 /// The unfinished file, locked.
 #[derive(Debug)]
-struct Lock(File);
+struct TargetLock(File);
 
-impl Drop for Lock {
+impl Drop for TargetLock {
     fn drop(&mut self) {
         // To close the file is not enough while a process that was just started still has a copy of
         // it.
@@ -222,19 +226,19 @@ impl Drop for Lock {
 
 /// The target, opened and locked.
 #[derive(Debug)]
-pub struct Target {
+pub struct RestoreTarget {
     path: PathBuf,
-    folders: Folders,
+    folders: TargetFolders,
     /// Held until the restore ends: it keeps a second restore out.
-    lock: Lock,
+    lock: TargetLock,
 }
 
-impl Target {
+impl RestoreTarget {
     /// Makes or opens the folder and puts the unfinished file into it, which says what this restore
     /// does.
     pub fn prepare(
-        state: State,
-        seen: Option<&Mark>,
+        state: TargetState,
+        seen: Option<&RestoreMark>,
         owner: Option<Owner>,
         repository: &Repository,
         snapshot: &Snapshot,
@@ -242,12 +246,12 @@ impl Target {
     ) -> Result<Self, Error> {
         let path = options.target.as_path();
         let failed = |source| Error::Write { path: path.to_owned(), source };
-        if state == State::Absent {
+        if state == TargetState::Absent {
             let made = fs::DirBuilder::new().recursive(true).mode(0o755).create(path);
             made.map_err(failed)?;
         }
-        let folders = Folders::open(path, owner).map_err(failed)?;
-        if state == State::Absent {
+        let folders = TargetFolders::open(path, owner).map_err(failed)?;
+        if state == TargetState::Absent {
             folders.give(folders.root()).map_err(failed)?;
         }
         let (scope, loads) = (options.scope, options.loads_databases);
@@ -266,13 +270,17 @@ impl Target {
     }
 
     /// Opens a folder whose unfinished file said what is in `seen`.
-    pub fn open(path: &Path, owner: Option<Owner>, seen: &Mark) -> Result<Self, Error> {
-        let folders = Folders::open(path, owner)
+    pub fn open(path: &Path, owner: Option<Owner>, seen: &RestoreMark) -> Result<Self, Error> {
+        let folders = TargetFolders::open(path, owner)
             .map_err(|source| Error::Write { path: path.to_owned(), source })?;
         Self::lock(path, folders, Some(seen))
     }
 
-    fn lock(path: &Path, folders: Folders, seen: Option<&Mark>) -> Result<Self, Error> {
+    fn lock(
+        path: &Path,
+        folders: TargetFolders,
+        seen: Option<&RestoreMark>,
+    ) -> Result<Self, Error> {
         let failed = |source| Error::Write { path: path.join(UNFINISHED), source };
         let busy = || Error::Busy { path: path.to_owned() };
         let mut unfinished = mark::open(&folders).map_err(failed)?;
@@ -281,13 +289,13 @@ impl Target {
             Err(Errno::WOULDBLOCK) => return Err(busy()),
             Err(error) => return Err(failed(error.into())),
         }
-        let now = Mark::of(&mut unfinished).map_err(failed)?;
+        let now = RestoreMark::of(&mut unfinished).map_err(failed)?;
         let is_gone = unfinished.metadata().map_err(failed)?.nlink() == 0;
         // Another restore worked here since this one looked.
         if is_gone || seen.is_some_and(|seen| *seen != now) {
             return Err(busy());
         }
-        Ok(Self { path: path.to_owned(), folders, lock: Lock(unfinished) })
+        Ok(Self { path: path.to_owned(), folders, lock: TargetLock(unfinished) })
     }
 
     /// Writes into the unfinished file that everything is in place except commits, which wait for
@@ -295,7 +303,7 @@ impl Target {
     /// count any more.
     pub fn wait_for_databases(
         &self,
-        seen: Option<&Mark>,
+        seen: Option<&RestoreMark>,
         snapshot: SnapshotId,
     ) -> Result<(), Error> {
         if seen.is_some_and(|mark| mark.is_waiting && mark.is_at(snapshot)) {
@@ -312,7 +320,7 @@ impl Target {
     }
 
     /// Its folders.
-    pub fn folders(&self) -> &Folders {
+    pub fn folders(&self) -> &TargetFolders {
         &self.folders
     }
 
@@ -377,13 +385,13 @@ impl Target {
 }
 
 /// Puts a private text file at the top, over an older one.
-pub(super) fn put_text(folders: &Folders, name: &str, text: &str) -> io::Result<()> {
-    new_text(folders, name, text).and_then(NewFile::finish)
+pub(super) fn put_text(folders: &TargetFolders, name: &str, text: &str) -> io::Result<()> {
+    new_text(folders, name, text).and_then(NewTargetFile::finish)
 }
 
 /// Puts a private text file into a folder below, durable under its name.
 pub(super) fn put_text_in(
-    folders: &Folders,
+    folders: &TargetFolders,
     folder: &str,
     name: &str,
     text: &str,
@@ -397,7 +405,11 @@ pub(super) fn put_text_in(
 }
 
 /// A private file with this text, on disk but not under its name yet.
-fn new_text<'a>(folders: &'a Folders, name: &'a str, text: &str) -> io::Result<NewFile<'a>> {
+fn new_text<'a>(
+    folders: &'a TargetFolders,
+    name: &'a str,
+    text: &str,
+) -> io::Result<NewTargetFile<'a>> {
     let mut file = folders.new_file(folders.root(), name, 0o600)?;
     file.file().write_all(text.as_bytes())?;
     file.file().sync_all()?;
@@ -405,7 +417,7 @@ fn new_text<'a>(folders: &'a Folders, name: &'a str, text: &str) -> io::Result<N
 }
 
 /// Puts the unfinished file; `false` if another restore was first.
-fn put_first(folders: &Folders, text: &str) -> io::Result<bool> {
+fn put_first(folders: &TargetFolders, text: &str) -> io::Result<bool> {
     let is_first = new_text(folders, UNFINISHED, text)?.finish_new()?;
     rustix::fs::fsync(folders.root())?;
     Ok(is_first)

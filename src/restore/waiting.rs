@@ -8,8 +8,8 @@ use std::path::Path;
 use super::commits;
 use super::error::Error;
 use super::import::owner_of;
-use super::mark::{Mark, UNFINISHED};
-use super::target::{self, Target};
+use super::mark::{RestoreMark, UNFINISHED};
+use super::target::{self, RestoreTarget};
 use crate::repository::configuration::RepositoryId;
 use crate::repository::names::SnapshotId;
 use crate::repository::{Repository, Snapshot};
@@ -18,17 +18,17 @@ use crate::repository::{Repository, Snapshot};
 /// takes it up again.
 #[must_use = "the commits are not in their places yet"]
 #[derive(Debug)]
-pub struct Waiting {
-    target: Target,
+pub struct WaitingRestore {
+    target: RestoreTarget,
     /// Databases of another state may have been in the target before, or on a server.
     has_older: bool,
     /// For a standby: its repository, and the snapshot to which it is completed.
     standby: Option<(RepositoryId, SnapshotId)>,
 }
 
-impl Waiting {
+impl WaitingRestore {
     pub(super) const fn new(
-        target: Target,
+        target: RestoreTarget,
         has_older: bool,
         standby: Option<(RepositoryId, SnapshotId)>,
     ) -> Self {
@@ -58,8 +58,8 @@ pub fn waiting(
     folder: &Path,
     repository: &Repository,
     snapshot: &Snapshot,
-) -> Result<Option<Waiting>, Error> {
-    let Some(mark) = Mark::read(folder, UNFINISHED)? else {
+) -> Result<Option<WaitingRestore>, Error> {
+    let Some(mark) = RestoreMark::read(folder, UNFINISHED)? else {
         return Ok(None);
     };
     if !(mark.is_of(repository) && mark.is_at(snapshot.id())) {
@@ -74,7 +74,7 @@ pub fn waiting(
     }
     let owner =
         owner_of(folder).map_err(|source| Error::Write { path: folder.to_owned(), source })?;
-    let target = Target::open(folder, owner, &mark)?;
+    let target = RestoreTarget::open(folder, owner, &mark)?;
     let standby = is_standby.then(|| (repository.id().clone(), snapshot.id()));
-    Ok(Some(Waiting::new(target, true, standby)))
+    Ok(Some(WaitingRestore::new(target, true, standby)))
 }

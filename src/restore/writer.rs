@@ -6,12 +6,12 @@ use std::os::fd::BorrowedFd;
 use rustix::fs::FileType;
 
 use super::error::{Error, loss};
-use super::folders::{self, Folders};
-use super::packs::{Done, Job, Task, There, Trouble};
+use super::folders::{self, TargetFolders};
+use super::packs::{PackTask, PackTrouble, RestoreJob, RestoredObjects, TargetContent};
 use super::places::ObjectPlaces;
 use crate::object::{Kind, Object};
 use crate::proof::{Proof, prove, prove_id};
-use crate::repository::pack::{self, Member, Place};
+use crate::repository::pack::{self, Member, MemberPlace};
 use crate::repository::reader;
 use crate::repository::remains::Remains;
 use crate::repository::segment::Line;
@@ -20,24 +20,28 @@ use crate::repository::segment::Line;
 pub const OBJECT_MODE: u32 = 0o600;
 
 /// A worker that writes objects.
-pub struct Writer<'a> {
-    job: Job<'a>,
+pub struct ObjectWriter<'a> {
+    job: RestoreJob<'a>,
     places: ObjectPlaces<'a>,
     /// What it did so far.
-    pub done: Done,
+    pub done: RestoredObjects,
 }
 
 /// A member to write, and the object as which it is written.
-type Wanted<'t> = (Object, &'t Member);
+type WantedMember<'t> = (Object, &'t Member);
 
-impl<'a> Writer<'a> {
+impl<'a> ObjectWriter<'a> {
     /// Begins without work.
-    pub fn new(job: Job<'a>) -> Self {
-        Self { job, places: ObjectPlaces::new(job.target.folders()), done: Done::default() }
+    pub fn new(job: RestoreJob<'a>) -> Self {
+        Self {
+            job,
+            places: ObjectPlaces::new(job.target.folders()),
+            done: RestoredObjects::default(),
+        }
     }
 
     /// Writes the wanted members of a pack. A lost pack is no error.
-    pub fn pack(&mut self, task: &Task) -> Result<(), Error> {
+    pub fn pack(&mut self, task: &PackTask) -> Result<(), Error> {
         let wanted = self.missing(task)?;
         if wanted.is_empty() {
             return Ok(());
@@ -56,7 +60,7 @@ impl<'a> Writer<'a> {
 
     /// Writes the wanted members that are still good in a bad pack. The others are missing in the
     /// end, and are counted then.
-    fn remains(&mut self, task: &Task, wanted: &[Wanted<'_>]) -> Result<(), Error> {
+    fn remains(&mut self, task: &PackTask, wanted: &[WantedMember<'_>]) -> Result<(), Error> {
         let (repository, line) = (self.job.index.repository(), task.line());
         let remains = match Remains::fetch(repository, line.kind, &line.pack, line.size) {
             Ok(Some(remains)) => remains,
@@ -92,13 +96,13 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    fn trouble(&mut self, task: &Task, problem: String) {
-        let Task { list, line, .. } = *task;
-        self.done.troubles.push(Trouble { list, line, problem });
+    fn trouble(&mut self, task: &PackTask, problem: String) {
+        let PackTask { list, line, .. } = *task;
+        self.done.troubles.push(PackTrouble { list, line, problem });
     }
 
     /// The wanted members that are not in the target yet.
-    fn missing<'t>(&mut self, task: &'t Task) -> Result<Vec<Wanted<'t>>, Error> {
+    fn missing<'t>(&mut self, task: &'t PackTask) -> Result<Vec<WantedMember<'t>>, Error> {
         let members = &task.line().contents.members;
         let mut missing = Vec::with_capacity(task.members.len());
         for number in &task.members {
@@ -107,7 +111,7 @@ impl<'a> Writer<'a> {
                 continue;
             };
             if self.is_present(&object, member)? {
-                if self.job.there != There::Ours {
+                if self.job.there != TargetContent::Ours {
                     self.done.present.add(object.kind, len(member));
                 }
             } else {
@@ -119,17 +123,17 @@ impl<'a> Writer<'a> {
 
     /// Whether the object is in the target already, whole. What is not whole is removed.
     fn is_present(&mut self, object: &Object, member: &Member) -> Result<bool, Error> {
-        if self.job.there == There::Nothing {
+        if self.job.there == TargetContent::Nothing {
             return Ok(false);
         }
         let place = self.places.find(object);
         let present = place.and_then(|place| match (place, self.job.there) {
             (None, _) => Ok(false),
-            (Some((folder, name)), There::Unproved) => {
+            (Some((folder, name)), TargetContent::Unproved) => {
                 let folders = self.job.target.folders();
                 is_whole(folders, folder, &name, object, Some(len(member)))
             }
-            (Some((folder, name)), There::Completed) => {
+            (Some((folder, name)), TargetContent::Completed) => {
                 let folders = self.job.target.folders();
                 Ok(has_length(folder, &name, object, len(member))?
                     || is_whole(folders, folder, &name, object, Some(len(member)))?)
@@ -139,7 +143,12 @@ impl<'a> Writer<'a> {
         present.map_err(self.job.target.failed(&object.path()))
     }
 
-    fn members(&mut self, task: &Task, wanted: &[Wanted<'_>], bytes: &[u8]) -> Result<(), Error> {
+    fn members(
+        &mut self,
+        task: &PackTask,
+        wanted: &[WantedMember<'_>],
+        bytes: &[u8],
+    ) -> Result<(), Error> {
         for chunk in wanted.chunk_by(|a, b| frame_of(a.1) == frame_of(b.1)) {
             let plain = match frame(task.line(), frame_of(chunk[0].1), bytes) {
                 Ok(plain) => plain,
@@ -160,7 +169,7 @@ impl<'a> Writer<'a> {
 
     fn member(
         &mut self,
-        task: &Task,
+        task: &PackTask,
         object: &Object,
         member: &Member,
         plain: &[u8],
@@ -204,7 +213,7 @@ fn frame(line: &Line, number: u32, bytes: &[u8]) -> Result<Vec<u8>, pack::Error>
 
 /// Whether a file is the whole object. If so, it gets the right owner; otherwise it is removed.
 pub fn is_whole(
-    folders: &Folders,
+    folders: &TargetFolders,
     folder: BorrowedFd<'_>,
     name: &str,
     object: &Object,
@@ -243,14 +252,14 @@ fn has_length(folder: BorrowedFd<'_>, name: &str, object: &Object, len: u64) -> 
 
 fn frame_of(member: &Member) -> u32 {
     match member.place {
-        Place::Data { frame, .. } => frame,
-        Place::Link { .. } => u32::MAX,
+        MemberPlace::Data { frame, .. } => frame,
+        MemberPlace::Link { .. } => u32::MAX,
     }
 }
 
 fn len(member: &Member) -> u64 {
     match member.place {
-        Place::Data { len, .. } => len,
-        Place::Link { .. } => 0,
+        MemberPlace::Data { len, .. } => len,
+        MemberPlace::Link { .. } => 0,
     }
 }

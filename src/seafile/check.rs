@@ -11,7 +11,7 @@ use crate::object::{Kind, Object, ObjectId, Store};
 
 /// What a good object holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Content {
+pub enum ObjectContent {
     /// A commit.
     Commit(Box<Commit>),
     /// A folder or a file's list of blocks.
@@ -25,7 +25,7 @@ pub enum Content {
 
 /// Why bytes are not the object that they should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
+pub enum ObjectFault {
     /// The file has no bytes: the usual result of a power cut.
     #[error("the file is empty")]
     Empty,
@@ -52,7 +52,7 @@ pub enum Fault {
     },
 }
 
-impl Fault {
+impl ObjectFault {
     /// One stable word, for lists and exit reports.
     pub const fn word(&self) -> &'static str {
         match self {
@@ -77,7 +77,7 @@ impl Fault {
     }
 }
 
-impl From<FormatError> for Fault {
+impl From<FormatError> for ObjectFault {
     fn from(error: FormatError) -> Self {
         match error {
             FormatError::Empty => Self::Empty,
@@ -98,9 +98,9 @@ pub enum CommitWarning {
 
 /// Verifies an object's bytes against its name.
 ///
-/// With `skip_block_hash` (Pro), the ids of blocks are random: there [`Fault::WrongId`] of a block
+/// With `skip_block_hash` (Pro), the ids of blocks are random: there [`ObjectFault::WrongId`] of a block
 /// proves nothing.
-pub fn check(object: &Object, bytes: &[u8]) -> Result<Content, Fault> {
+pub fn check(object: &Object, bytes: &[u8]) -> Result<ObjectContent, ObjectFault> {
     match object.kind {
         Kind::Commit => check_commit(object.id, bytes),
         Kind::Fs => check_fs(object.id, bytes),
@@ -108,32 +108,29 @@ pub fn check(object: &Object, bytes: &[u8]) -> Result<Content, Fault> {
     }
 }
 
-fn check_commit(id: ObjectId, bytes: &[u8]) -> Result<Content, Fault> {
+fn check_commit(id: ObjectId, bytes: &[u8]) -> Result<ObjectContent, ObjectFault> {
     let commit = Commit::parse(bytes)?;
     if commit.id != id {
-        return Err(Fault::WrongCommitField { actual: commit.id });
+        return Err(ObjectFault::WrongCommitField { actual: commit.id });
     }
-    Ok(Content::Commit(Box::new(commit)))
+    Ok(ObjectContent::Commit(Box::new(commit)))
 }
 
-fn check_fs(id: ObjectId, bytes: &[u8]) -> Result<Content, Fault> {
+fn check_fs(id: ObjectId, bytes: &[u8]) -> Result<ObjectContent, ObjectFault> {
     let (object, actual) = fs::parse(bytes)?;
     same_id(id, actual)?;
-    Ok(Content::Fs(object))
+    Ok(ObjectContent::Fs(object))
 }
 
-fn check_block(id: ObjectId, bytes: &[u8]) -> Result<Content, Fault> {
-    same_id(id, sha1([bytes])).map_err(
-        |fault| {
-            if bytes.is_empty() { Fault::Empty } else { fault }
-        },
-    )?;
+fn check_block(id: ObjectId, bytes: &[u8]) -> Result<ObjectContent, ObjectFault> {
+    same_id(id, sha1([bytes]))
+        .map_err(|fault| if bytes.is_empty() { ObjectFault::Empty } else { fault })?;
     let len = bytes.len() as u64;
-    Ok(Content::Block { len })
+    Ok(ObjectContent::Block { len })
 }
 
-fn same_id(expected: ObjectId, actual: ObjectId) -> Result<(), Fault> {
-    if actual == expected { Ok(()) } else { Err(Fault::WrongId { actual }) }
+fn same_id(expected: ObjectId, actual: ObjectId) -> Result<(), ObjectFault> {
+    if actual == expected { Ok(()) } else { Err(ObjectFault::WrongId { actual }) }
 }
 
 /// What is unusual about a commit that [`check`] accepted.
@@ -173,7 +170,7 @@ pub fn block_lengths_fit(file: &FileObject, lengths: &[u64], encrypted: bool) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::seafile::folders::{Found, ObjectFolders, StoreEntry};
+    use crate::seafile::folders::{ObjectEntry, ObjectFolders, StoreEntry};
     use proptest::prelude::*;
     use std::collections::BTreeMap;
     use std::path::Path;
@@ -190,7 +187,7 @@ mod tests {
                     panic!("{entry:?}");
                 };
                 for found in folders.objects(kind, store) {
-                    let Found::Object(id) = found.unwrap() else {
+                    let ObjectEntry::Object(id) = found.unwrap() else {
                         continue;
                     };
                     objects.push(Object::new(store, kind, id));
@@ -208,11 +205,11 @@ mod tests {
             let bytes = folders.read(object).unwrap().unwrap();
             assert_eq!(folders.len(object).unwrap(), Some(bytes.len() as u64));
             match check(object, &bytes).unwrap_or_else(|fault| panic!("{object}: {fault:?}")) {
-                Content::Commit(commit) => {
+                ObjectContent::Commit(commit) => {
                     assert_eq!(commit_warnings(object, &commit), [], "{object}");
                     encrypted.insert(object.store, commit.encrypted);
                 }
-                Content::Fs(FsObject::File(file)) => {
+                ObjectContent::Fs(FsObject::File(file)) => {
                     let lengths: Option<Vec<u64>> = file
                         .blocks
                         .iter()
@@ -229,11 +226,11 @@ mod tests {
                         );
                     }
                 }
-                Content::Fs(FsObject::Folder(folder)) => {
+                ObjectContent::Fs(FsObject::Folder(folder)) => {
                     let known = |entry: &fs::FolderEntry| entry.is_file() != entry.is_folder();
                     assert!(folder.entries.iter().all(known), "{object}");
                 }
-                Content::Block { len } => assert_eq!(len, bytes.len() as u64),
+                ObjectContent::Block { len } => assert_eq!(len, bytes.len() as u64),
             }
         }
         assert!(encrypted.values().any(|&encrypted| encrypted));
@@ -251,7 +248,7 @@ mod tests {
         for object in objects.iter().step_by(3) {
             let bytes = folders.read(object).unwrap().unwrap();
             let good = check(object, &bytes).unwrap();
-            assert_eq!(check(object, b""), Err(Fault::Empty));
+            assert_eq!(check(object, b""), Err(ObjectFault::Empty));
             for end in [1, bytes.len() / 2, bytes.len() - 1] {
                 assert!(check(object, &bytes[..end]).is_err(), "{object} cut at {end}");
             }
@@ -278,15 +275,15 @@ mod tests {
 
     #[test]
     fn a_block_is_its_bytes() {
-        assert_eq!(check(&block(b"abc"), b"abc"), Ok(Content::Block { len: 3 }));
+        assert_eq!(check(&block(b"abc"), b"abc"), Ok(ObjectContent::Block { len: 3 }));
         let actual = "a9993e364706816aba3e25717850c26c9cd0d89d".parse().unwrap();
-        assert_eq!(check(&block(b"abd"), b"abc"), Err(Fault::WrongId { actual }));
+        assert_eq!(check(&block(b"abd"), b"abc"), Err(ObjectFault::WrongId { actual }));
     }
 
     #[test]
     fn an_empty_block_is_good_only_under_its_own_id() {
-        assert_eq!(check(&block(b""), b""), Ok(Content::Block { len: 0 }));
-        assert_eq!(check(&block(b"a"), b""), Err(Fault::Empty));
+        assert_eq!(check(&block(b""), b""), Ok(ObjectContent::Block { len: 0 }));
+        assert_eq!(check(&block(b"a"), b""), Err(ObjectFault::Empty));
     }
 
     fn example_commit() -> (Object, Vec<u8>) {
@@ -299,7 +296,7 @@ mod tests {
         let (mut object, bytes) = example_commit();
         let actual = object.id;
         object.id = ObjectId::new([7; 20]);
-        assert_eq!(check(&object, &bytes), Err(Fault::WrongCommitField { actual }));
+        assert_eq!(check(&object, &bytes), Err(ObjectFault::WrongCommitField { actual }));
     }
 
     #[test]
@@ -321,17 +318,17 @@ mod tests {
         let actual = ObjectId::new([0xab; 20]);
         let ab = "ab".repeat(20);
         for (fault, word, detail) in [
-            (Fault::Empty, "empty", None),
-            (Fault::TooLarge { limit_bytes: 9 }, "too-large", Some("9")),
+            (ObjectFault::Empty, "empty", None),
+            (ObjectFault::TooLarge { limit_bytes: 9 }, "too-large", Some("9")),
             (FormatError::Truncated.into(), "undecodable", Some("it ends too early")),
-            (Fault::WrongId { actual }, "wrong-id", Some(ab.as_str())),
-            (Fault::WrongCommitField { actual }, "wrong-commit-field", Some(ab.as_str())),
+            (ObjectFault::WrongId { actual }, "wrong-id", Some(ab.as_str())),
+            (ObjectFault::WrongCommitField { actual }, "wrong-commit-field", Some(ab.as_str())),
         ] {
             assert_eq!((fault.word(), fault.detail().as_deref()), (word, detail));
         }
         let large = FormatError::TooLarge { limit_bytes: 3 };
-        assert_eq!(Fault::from(large), Fault::TooLarge { limit_bytes: 3 });
-        assert_eq!(Fault::from(FormatError::Empty), Fault::Empty);
+        assert_eq!(ObjectFault::from(large), ObjectFault::TooLarge { limit_bytes: 3 });
+        assert_eq!(ObjectFault::from(FormatError::Empty), ObjectFault::Empty);
     }
 
     fn file(size: u64, blocks: usize) -> FileObject {

@@ -1,6 +1,6 @@
 //! A manifest's libraries in the terms of the databases.
 
-use crate::database::{Head, LibraryPointers, LibraryState, Origin, Pointers};
+use crate::database::{Head, LibraryPointers, LibraryState, Pointers, VirtualOrigin};
 use crate::repository::manifest::{self, Manifest};
 
 /// Turns a manifest's libraries into [`Pointers`]. They name no storage classes, because a restore
@@ -23,13 +23,13 @@ pub fn library(library: &manifest::Library) -> LibraryPointers {
     LibraryPointers {
         id: library.id,
         state: match library.state {
-            manifest::LibraryState::Live => LibraryState::Live,
-            manifest::LibraryState::Trash => LibraryState::Trashed { deleted_at: None },
+            manifest::LibraryUse::Live => LibraryState::Live,
+            manifest::LibraryUse::Trash => LibraryState::Trashed { deleted_at: None },
         },
         name: library.name.clone(),
         owner: library.owner.clone(),
         heads: library.heads.iter().map(head).collect(),
-        origin: library.origin.as_ref().map(|origin| Origin {
+        origin: library.origin.as_ref().map(|origin| VirtualOrigin {
             library: origin.library,
             path: origin.path.clone(),
             base_commit: origin.base_commit,

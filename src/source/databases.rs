@@ -11,7 +11,8 @@ use sha2::Digest as _;
 
 use super::pieces::Pieces;
 use crate::database::mysql::{
-    self, Address, Connection, DumpError, ErrorKind, InDatabase, Server, Snapshot, Tls,
+    self, DumpError, MySqlAddress, MySqlConnection, MySqlErrorKind, MySqlServer, MySqlSnapshot,
+    MySqlTls, UnreadableInDatabase,
 };
 use crate::database::{self, Pointers, SqliteCopy, SqliteSource};
 use crate::object::Sha256;
@@ -54,11 +55,11 @@ impl From<mysql::Error> for Error {
 
 /// Where a database is.
 #[derive(Debug, Clone)]
-pub enum Place {
+pub enum DatabasePlace {
     /// A file of the installation.
     File(SqliteFile),
     /// A database on a server, with its name there.
-    Server(Server, String),
+    Server(MySqlServer, String),
 }
 
 /// A copy in the spool, which is deleted when this is dropped.
@@ -66,7 +67,7 @@ pub struct Copy {
     /// `seafile`, `ccnet` …
     pub role: String,
     /// Where it comes from.
-    pub place: Place,
+    pub place: DatabasePlace,
     /// Its length in bytes; of a dump, before compression.
     pub len: u64,
     /// The SHA-256 of these bytes.
@@ -77,10 +78,10 @@ pub struct Copy {
     pub server: Option<String>,
     /// What distinguishes the server from others; `None` for a file.
     pub identity: Option<String>,
-    kept: Kept,
+    kept: KeptDump,
 }
 
-enum Kept {
+enum KeptDump {
     File(SqliteCopy),
     /// SQL text, compressed.
     Dump(tempfile::NamedTempFile),
@@ -104,8 +105,8 @@ impl Copy {
     /// Writes its bytes, decompressed.
     pub fn write_to(&self, out: &mut dyn Write) -> io::Result<()> {
         match &self.kept {
-            Kept::File(copy) => io::copy(&mut File::open(&copy.file)?, out)?,
-            Kept::Dump(file) => {
+            KeptDump::File(copy) => io::copy(&mut File::open(&copy.file)?, out)?,
+            KeptDump::Dump(file) => {
                 let file = BufReader::new(file.reopen()?);
                 io::copy(&mut zstd::Decoder::with_buffer(file)?, out)?
             }
@@ -123,7 +124,7 @@ pub fn files(installation: &Installation) -> &[SqliteFile] {
 }
 
 /// The installation's databases on servers: (role, server, name).
-pub fn on_servers(installation: &Installation) -> Vec<(String, Server, String)> {
+pub fn on_servers(installation: &Installation) -> Vec<(String, MySqlServer, String)> {
     let DatabaseKind::Mysql(MysqlSettings { databases, .. }) = &installation.database else {
         return Vec::new();
     };
@@ -135,7 +136,7 @@ pub fn on_servers(installation: &Installation) -> Vec<(String, Server, String)> 
 }
 
 /// How to reach a database on a server.
-pub(super) fn server_of(database: &MysqlDatabase) -> Server {
+pub(super) fn server_of(database: &MysqlDatabase) -> MySqlServer {
     let text = |setting: &Option<crate::seafile::discover::Setting<String>>| {
         setting.as_ref().map(|setting| setting.value.clone())
     };
@@ -148,20 +149,20 @@ pub(super) fn server_of(database: &MysqlDatabase) -> Server {
         let is_default = host == "localhost" && port == 3306;
         sockets.find(|socket| is_default && socket.exists())
     };
-    Server {
+    MySqlServer {
         address: match socket.or_else(usual) {
-            Some(socket) => Address::Socket(socket),
-            None => Address::Tcp { host, port },
+            Some(socket) => MySqlAddress::Socket(socket),
+            None => MySqlAddress::Tcp { host, port },
         },
         user: text(&database.user).unwrap_or_else(|| "seafile".to_owned()),
         password: database.password.as_ref().map(|password| password.value.clone()),
         tls: if database.use_ssl {
-            Tls::Required {
+            MySqlTls::Required {
                 ca_file: text(&database.ca_path).map(PathBuf::from),
                 skip_verify: database.skip_verify,
             }
         } else {
-            Tls::Off
+            MySqlTls::Off
         },
     }
 }
@@ -212,13 +213,13 @@ pub fn copy(installation: &Installation, spool: &Path) -> Result<Copies, Error> 
         }
         all.push(Copy {
             role: copy.role.clone(),
-            place: Place::File(file.clone()),
+            place: DatabasePlace::File(file.clone()),
             len: copy.len,
             sha256: copy.sha256,
             integrity: copy.integrity.clone(),
             server: None,
             identity: None,
-            kept: Kept::File(copy),
+            kept: KeptDump::File(copy),
         });
     }
     Ok(Copies {
@@ -231,12 +232,12 @@ pub fn copy(installation: &Installation, spool: &Path) -> Result<Copies, Error> 
 }
 
 /// A server and account, and its databases as (role, name).
-type Group<'a> = (&'a Server, Vec<(&'a str, &'a str)>);
+type ServerGroup<'a> = (&'a MySqlServer, Vec<(&'a str, &'a str)>);
 
 /// Groups databases by server. Two spellings or accounts of one server form one group, if the first
 /// account may read all its databases.
-fn group(on_servers: &[(String, Server, String)]) -> Result<Vec<Group<'_>>, Error> {
-    let mut groups: Vec<Group<'_>> = Vec::new();
+fn group(on_servers: &[(String, MySqlServer, String)]) -> Result<Vec<ServerGroup<'_>>, Error> {
+    let mut groups: Vec<ServerGroup<'_>> = Vec::new();
     for (role, server, name) in on_servers {
         let mut found = None;
         for (number, (known, _)) in groups.iter().enumerate() {
@@ -254,8 +255,8 @@ fn group(on_servers: &[(String, Server, String)]) -> Result<Vec<Group<'_>>, Erro
 }
 
 /// Whether `other` is the same server as `server` and its account can read this database.
-fn is_readable_by(other: &Server, server: &Server, name: &str) -> Result<bool, Error> {
-    let identity = |server: &Server| Connection::open(server)?.identity();
+fn is_readable_by(other: &MySqlServer, server: &MySqlServer, name: &str) -> Result<bool, Error> {
+    let identity = |server: &MySqlServer| MySqlConnection::open(server)?.identity();
     Ok(identity(other)? == identity(server)? && begin(other, &[name]).is_ok())
 }
 
@@ -265,7 +266,7 @@ pub enum SeafileDatabase {
     /// A file.
     File(SqliteSource),
     /// On a server, with its name there.
-    Server(Server, String),
+    Server(MySqlServer, String),
 }
 
 impl SeafileDatabase {
@@ -291,12 +292,12 @@ impl SeafileDatabase {
 
 /// Reads the pointers of a database on a server. Tables that cannot be read are left out as
 /// unknown.
-fn pointers_of(server: &Server, name: &str) -> Result<Pointers, database::Error> {
+fn pointers_of(server: &MySqlServer, name: &str) -> Result<Pointers, database::Error> {
     let mut unreadable = Vec::new();
     loop {
         match begin_without(server, &[name], &unreadable)?.pointers(name) {
             Err(database::Error::Server(error)) => match error.kind() {
-                ErrorKind::Unreadable(table) => unreadable.push((**table).clone()),
+                MySqlErrorKind::Unreadable(table) => unreadable.push((**table).clone()),
                 _ => return Err(error.into()),
             },
             result => return result,
@@ -305,19 +306,19 @@ fn pointers_of(server: &Server, name: &str) -> Result<Pointers, database::Error>
 }
 
 /// Begins a snapshot; tries again if an ALTER TABLE came between.
-fn begin(server: &Server, names: &[&str]) -> Result<Snapshot, mysql::Error> {
+fn begin(server: &MySqlServer, names: &[&str]) -> Result<MySqlSnapshot, mysql::Error> {
     begin_without(server, names, &[])
 }
 
 fn begin_without(
-    server: &Server,
+    server: &MySqlServer,
     names: &[&str],
-    unreadable: &[InDatabase],
-) -> Result<Snapshot, mysql::Error> {
+    unreadable: &[UnreadableInDatabase],
+) -> Result<MySqlSnapshot, mysql::Error> {
     let mut attempts = 1;
     loop {
-        match Snapshot::begin_without(server, names, unreadable) {
-            Err(error) if *error.kind() == ErrorKind::Changed && attempts < ATTEMPTS => {
+        match MySqlSnapshot::begin_without(server, names, unreadable) {
+            Err(error) if *error.kind() == MySqlErrorKind::Changed && attempts < ATTEMPTS => {
                 attempts += 1;
             }
             result => return result,
@@ -330,7 +331,7 @@ fn begin_without(
 /// `databases` has (name of the file, name of the database). Returns the paths and lengths in
 /// bytes, in that order, once all files are synced.
 pub fn keep_dumps(
-    server: &Server,
+    server: &MySqlServer,
     databases: &[(&str, &str)],
     folder: &Path,
 ) -> Result<Vec<(PathBuf, u64)>, database::Error> {
@@ -344,7 +345,7 @@ pub fn keep_dumps(
     let copies = copies.into_iter();
     let keep = |copy: Copy| {
         let path = folder.join(format!("{}.sql.zst", copy.role));
-        let Kept::Dump(file) = copy.kept else {
+        let KeptDump::Dump(file) = copy.kept else {
             unreachable!("what is on a server is dumped as text")
         };
         file.as_file().sync_all().map_err(failed)?;
@@ -368,7 +369,7 @@ struct Dumped {
 }
 
 fn dump_group(
-    server: &Server,
+    server: &MySqlServer,
     databases: &[(&str, &str)],
     spool: &Path,
 ) -> Result<Dumped, database::Error> {
@@ -380,22 +381,22 @@ fn dump_group(
             result => return result,
         };
         match error.kind() {
-            ErrorKind::Changed if attempts < ATTEMPTS => attempts += 1,
+            MySqlErrorKind::Changed if attempts < ATTEMPTS => attempts += 1,
             // Dump again without that table. Each attempt removes one table, so this ends.
-            ErrorKind::Unreadable(table) => unreadable.push((**table).clone()),
+            MySqlErrorKind::Unreadable(table) => unreadable.push((**table).clone()),
             _ => return Err(error.into()),
         }
     }
 }
 
 fn try_dump_group(
-    server: &Server,
+    server: &MySqlServer,
     databases: &[(&str, &str)],
-    unreadable: &[InDatabase],
+    unreadable: &[UnreadableInDatabase],
     spool: &Path,
 ) -> Result<Dumped, database::Error> {
     let names: Vec<&str> = databases.iter().map(|(_, name)| *name).collect();
-    let mut snapshot = Snapshot::begin_without(server, &names, unreadable)?;
+    let mut snapshot = MySqlSnapshot::begin_without(server, &names, unreadable)?;
     let mut dumped = Dumped {
         copies: Vec::new(),
         pointers: None,
@@ -418,8 +419,8 @@ fn try_dump_group(
 /// Dumps one database into the spool. A second thread hashes, compresses and writes, so that the
 /// server need not wait for the disk.
 fn dump(
-    snapshot: &Snapshot,
-    server: &Server,
+    snapshot: &MySqlSnapshot,
+    server: &MySqlServer,
     role: &str,
     name: &str,
     spool: &Path,
@@ -462,13 +463,13 @@ fn dump(
     })?;
     let copy = Copy {
         role: role.to_owned(),
-        place: Place::Server(server.clone(), name.to_owned()),
+        place: DatabasePlace::Server(server.clone(), name.to_owned()),
         len,
         sha256,
         integrity: snapshot.unreadable(name)?.iter().map(ToString::to_string).collect(),
         server: Some(snapshot.version().to_owned()),
         identity: Some(snapshot.identity()?),
-        kept: Kept::Dump(file),
+        kept: KeptDump::Dump(file),
     };
     Ok((copy, totals.notes))
 }

@@ -2,8 +2,10 @@
 //! which reading works. It tries the first one first, and keeps it if none works.
 
 use super::databases::server_of;
-use crate::database::mysql::{Connection, Error, ErrorKind};
-use crate::seafile::discover::{DatabaseKind, Installation, MysqlDatabase, Role, Setting, Warning};
+use crate::database::mysql::{Error, MySqlConnection, MySqlErrorKind};
+use crate::seafile::discover::{
+    DatabaseKind, DatabaseRole, DiscoverWarning, Installation, MysqlDatabase, Setting,
+};
 
 /// The most log-ins for one database: more would look like somebody who guesses passwords.
 const MOST_ATTEMPTS: usize = 6;
@@ -29,7 +31,7 @@ fn has_several(database: &MysqlDatabase) -> bool {
     host.unwrap_or_default() + password.unwrap_or_default() + database.name.others.len() > 0
 }
 
-fn settle_one(database: &mut MysqlDatabase) -> Vec<Warning> {
+fn settle_one(database: &mut MysqlDatabase) -> Vec<DiscoverWarning> {
     let mut tried = database.clone();
     let mut told = Vec::new();
     for _ in 0..MOST_ATTEMPTS {
@@ -39,11 +41,11 @@ fn settle_one(database: &mut MysqlDatabase) -> Vec<Warning> {
         };
         let role = tried.role.clone();
         let next = match error.kind() {
-            ErrorKind::Login => next(tried.password.as_mut(), role, "password"),
-            ErrorKind::Unreachable => next(tried.host.as_mut(), role, "host"),
+            MySqlErrorKind::Login => next(tried.password.as_mut(), role, "password"),
+            MySqlErrorKind::Unreachable => next(tried.host.as_mut(), role, "host"),
             // A denial may mean a wrong name: a server does not tell an account whether a database
             // exists that it may not see.
-            ErrorKind::NoDatabase | ErrorKind::Denied(_) => {
+            MySqlErrorKind::NoDatabase | MySqlErrorKind::Denied(_) => {
                 next(Some(&mut tried.name), role, "name")
             }
             _ => None,
@@ -57,11 +59,15 @@ fn settle_one(database: &mut MysqlDatabase) -> Vec<Warning> {
 }
 
 fn log_in(database: &MysqlDatabase) -> Result<(), Error> {
-    Connection::open(&server_of(database))?.use_database(&database.name.value)
+    MySqlConnection::open(&server_of(database))?.use_database(&database.name.value)
 }
 
 /// Replaces a reading that does not work by the next one; `None` if there is no other.
-fn next<T>(setting: Option<&mut Setting<T>>, role: Role, what: &'static str) -> Option<Warning> {
+fn next<T>(
+    setting: Option<&mut Setting<T>>,
+    role: DatabaseRole,
+    what: &'static str,
+) -> Option<DiscoverWarning> {
     let setting = setting?;
     if setting.others.is_empty() {
         return None;
@@ -71,5 +77,5 @@ fn next<T>(setting: Option<&mut Setting<T>>, role: Role, what: &'static str) -> 
     next.others = others;
     let at = next.from.clone();
     *setting = next;
-    Some(Warning::OtherReading { role, what, at })
+    Some(DiscoverWarning::OtherReading { role, what, at })
 }

@@ -6,7 +6,7 @@
 
 mod report;
 
-pub use report::{Bad, Clock, Host, Report, Retired, Run, Trouble};
+pub use report::{Bad, ClockCheck, HostStatus, Report, RetiredHost, StatusTrouble, UnfinishedRun};
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -64,7 +64,7 @@ pub fn run(repository: &Repository, options: &Options, now: Timestamp) -> Result
         max_age: options.max_age.map(|age| age.as_secs()),
         host: options.host.clone(),
         hosts,
-        retired: retired.iter().map(Retired::of).collect(),
+        retired: retired.iter().map(RetiredHost::of).collect(),
         without: without(repository, &chains, options),
         unfinished: unfinished
             .filter(|run| asked(&run.snapshot))
@@ -89,7 +89,7 @@ fn without(repository: &Repository, chains: &[Chain<'_>], options: &Options) -> 
     silent.into_iter().collect()
 }
 
-fn host(chain: &Chain<'_>, faults: &Faults, options: &Options, now: Timestamp) -> Host {
+fn host(chain: &Chain<'_>, faults: &Faults, options: &Options, now: Timestamp) -> HostStatus {
     let newest = chain.newest;
     let marker = &newest.marker;
     let name = chain.key().name();
@@ -98,7 +98,7 @@ fn host(chain: &Chain<'_>, faults: &Faults, options: &Options, now: Timestamp) -
     // Copying a repository or touching a marker makes it look younger, never older: the older time
     // counts.
     let age = if differ { by_storage.max(now.since(marker.finished)) } else { by_storage };
-    Host {
+    HostStatus {
         host: newest.id().host(),
         name: name.strip_prefix("seawall-").unwrap_or(name).to_owned(),
         key: chain.key().to_string(),
@@ -108,11 +108,11 @@ fn host(chain: &Chain<'_>, faults: &Faults, options: &Options, now: Timestamp) -
         stored: newest.stored,
         finished: marker.finished,
         clock: if differ {
-            Clock::Differ
+            ClockCheck::Differ
         } else if newest.stored.since(now) > CLOCKS_AGREE {
-            Clock::Ahead
+            ClockCheck::Ahead
         } else {
-            Clock::Agree
+            ClockCheck::Agree
         },
         age: age.as_secs(),
         late: options.max_age.is_some_and(|most| age > most),
@@ -128,8 +128,8 @@ fn apart(a: Timestamp, b: Timestamp) -> Duration {
     a.since(b).max(b.since(a))
 }
 
-fn run_of(run: &runs::Seen, now: Timestamp) -> Run {
-    Run {
+fn run_of(run: &runs::ListedRun, now: Timestamp) -> UnfinishedRun {
+    UnfinishedRun {
         snapshot: run.snapshot,
         host: run.snapshot.host(),
         began: now.since(run.first).as_secs(),

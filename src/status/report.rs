@@ -21,13 +21,13 @@ pub struct Report {
     /// The only host that was asked for.
     pub host: Option<String>,
     /// The newest snapshot of each chain, oldest name first.
-    pub hosts: Vec<Host>,
+    pub hosts: Vec<HostStatus>,
     /// Hosts whose chain another host continues. No new snapshot is expected of them.
-    pub retired: Vec<Retired>,
+    pub retired: Vec<RetiredHost>,
     /// Pinned keys that signed no snapshot.
     pub without: Vec<String>,
     /// Runs without a marker that are newer than the newest snapshot of their host.
-    pub unfinished: Vec<Run>,
+    pub unfinished: Vec<UnfinishedRun>,
     /// Files in `markers/` that are no markers.
     pub bad: Vec<Bad>,
 }
@@ -35,7 +35,7 @@ pub struct Report {
 /// Whether the clocks of a host, of the storage and of this machine agree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Clock {
+pub enum ClockCheck {
     /// They agree, as far as can be seen.
     Agree,
     /// The host's clock and the storage's are more than a day apart.
@@ -46,7 +46,7 @@ pub enum Clock {
 
 /// One chain: the snapshots that one host key signed.
 #[derive(Debug, Clone, Serialize)]
-pub struct Host {
+pub struct HostStatus {
     /// The end of its snapshots' names.
     pub host: String,
     /// The host's name, as in its key.
@@ -64,7 +64,7 @@ pub struct Host {
     /// When the run ended, by the host's clock. The signature covers it.
     pub finished: Timestamp,
     /// Whether these two times fit each other and this machine's clock.
-    pub clock: Clock,
+    pub clock: ClockCheck,
     /// Seconds since it was stored. If the clocks differ, seconds since the earlier of both times.
     #[serde(rename = "age_seconds")]
     pub age: u64,
@@ -83,7 +83,7 @@ pub struct Host {
     pub audited: Option<Timestamp>,
 }
 
-impl Host {
+impl HostStatus {
     /// Whether somebody should read its report.
     pub fn needs_reading(&self) -> bool {
         self.damage > self.accepted || !self.incomplete.is_empty() || self.bad_files > 0
@@ -92,7 +92,7 @@ impl Host {
 
 /// A host whose chain ended: the server moved, or got another key.
 #[derive(Debug, Clone, Serialize)]
-pub struct Retired {
+pub struct RetiredHost {
     /// The end of its snapshots' names.
     pub host: String,
     /// The host's name, as in its key.
@@ -105,7 +105,7 @@ pub struct Retired {
     pub by: String,
 }
 
-impl Retired {
+impl RetiredHost {
     pub(super) fn of(retired: &RetiredChain<'_>) -> Self {
         let key = retired.chain.key();
         let name = key.name();
@@ -121,7 +121,7 @@ impl Retired {
 
 /// A run without a marker.
 #[derive(Debug, Clone, Serialize)]
-pub struct Run {
+pub struct UnfinishedRun {
     /// The name of the snapshot that it would have made.
     pub snapshot: SnapshotId,
     /// Its host.
@@ -153,11 +153,11 @@ impl Bad {
 
 /// Why somebody has to look at the backups, worst first.
 #[derive(Debug, Clone, Copy)]
-pub enum Trouble<'a> {
+pub enum StatusTrouble<'a> {
     /// There is no snapshot at all, or none by some pinned key.
     None,
     /// The newest snapshot of this host is too old.
-    Late(&'a Host),
+    Late(&'a HostStatus),
     /// There is damage, an incomplete snapshot, or a bad marker. Exit status 3.
     Read,
 }
@@ -165,19 +165,19 @@ pub enum Trouble<'a> {
 impl Report {
     /// The worst trouble, if any. If several hosts are late, it names the one with the oldest
     /// newest snapshot.
-    pub fn trouble(&self) -> Option<Trouble<'_>> {
+    pub fn trouble(&self) -> Option<StatusTrouble<'_>> {
         if self.hosts.is_empty() || !self.without.is_empty() {
-            return Some(Trouble::None);
+            return Some(StatusTrouble::None);
         }
         if let Some(host) = self.oldest().filter(|host| host.late) {
-            return Some(Trouble::Late(host));
+            return Some(StatusTrouble::Late(host));
         }
-        let read = !self.bad.is_empty() || self.hosts.iter().any(Host::needs_reading);
-        read.then_some(Trouble::Read)
+        let read = !self.bad.is_empty() || self.hosts.iter().any(HostStatus::needs_reading);
+        read.then_some(StatusTrouble::Read)
     }
 
     /// The host whose newest snapshot is the oldest.
-    pub fn oldest(&self) -> Option<&Host> {
+    pub fn oldest(&self) -> Option<&HostStatus> {
         self.hosts.iter().max_by_key(|host| host.age)
     }
 }

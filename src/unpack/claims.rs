@@ -7,10 +7,10 @@ use std::path::PathBuf;
 
 use tar::{Entry, EntryType, PaxExtensions};
 
-use super::Limits;
+use super::TarLimits;
 use super::attributes::Attributes;
 use super::error::{Error, Refusal, refused};
-use super::members::{Extensions, Member, MemberKind};
+use super::members::{Extensions, MemberKind, TarMember};
 
 /// What a member's headers claim, before any check.
 #[derive(Default)]
@@ -28,8 +28,8 @@ struct Claims {
 pub(super) fn member<R: Read>(
     entry: &Entry<'_, R>,
     extensions: Extensions,
-    limits: &Limits,
-) -> Result<Member, Error> {
+    limits: &TarLimits,
+) -> Result<TarMember, Error> {
     let raw_name = PathBuf::from(OsString::from_vec(entry.path_bytes().into_owned()));
     let claims = claims(entry, extensions).map_err(|refusal| refused(&raw_name, refusal))?;
     let name = PathBuf::from(OsString::from_vec(claims.name.clone()));
@@ -110,8 +110,8 @@ fn parse_time(value: &[u8]) -> Result<(i64, u32), Refusal> {
 fn judge<R: Read>(
     entry: &Entry<'_, R>,
     claims: Claims,
-    limits: &Limits,
-) -> Result<Member, Refusal> {
+    limits: &TarLimits,
+) -> Result<TarMember, Refusal> {
     let len = entry.size();
     let kind = match entry.header().entry_type() {
         EntryType::Regular => MemberKind::File { len },
@@ -125,7 +125,7 @@ fn judge<R: Read>(
         MemberKind::Folder => claims.name.strip_suffix(b"/").unwrap_or(&claims.name),
         MemberKind::File { .. } | MemberKind::Link { .. } => &claims.name,
     };
-    Ok(Member {
+    Ok(TarMember {
         path: plain_path(name, limits)?,
         kind,
         attributes: Attributes {
@@ -147,7 +147,7 @@ fn owner(id: u64) -> Result<u32, Refusal> {
 }
 
 /// Accepts only a path that leads strictly downward.
-fn plain_path(name: &[u8], limits: &Limits) -> Result<PathBuf, Refusal> {
+fn plain_path(name: &[u8], limits: &TarLimits) -> Result<PathBuf, Refusal> {
     if name.len() > limits.path_bytes {
         return Err(Refusal::Long);
     }
@@ -159,7 +159,7 @@ fn plain_path(name: &[u8], limits: &Limits) -> Result<PathBuf, Refusal> {
     Ok(OsString::from_vec(name.to_vec()).into())
 }
 
-fn target(target: Vec<u8>, limits: &Limits) -> Result<PathBuf, Refusal> {
+fn target(target: Vec<u8>, limits: &TarLimits) -> Result<PathBuf, Refusal> {
     if target.len() > limits.path_bytes {
         return Err(Refusal::Long);
     }

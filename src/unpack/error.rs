@@ -46,7 +46,7 @@ pub enum Error {
 pub enum Refusal {
     /// A name that is absolute or empty, or has an empty, `.` or `..` part, or a NUL.
     Name,
-    /// A name or target beyond [`super::Limits::path_bytes`].
+    /// A name or target beyond [`super::TarLimits::path_bytes`].
     Long,
     /// A link's target is empty or has a NUL.
     Target,
@@ -60,9 +60,9 @@ pub enum Refusal {
     Extension,
     /// Its header has a number that no file system has.
     Number,
-    /// More members than [`super::Limits::members`].
+    /// More members than [`super::TarLimits::members`].
     Members,
-    /// More content than [`super::Limits::bytes`].
+    /// More content than [`super::TarLimits::bytes`].
     Bytes,
     /// Bytes after the end of the tar.
     AfterEnd,

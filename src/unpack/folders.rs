@@ -26,13 +26,13 @@ const NEW_FILE: OFlags = OFlags::WRONLY
 /// The target folder, and the folder that was used last: members come sorted, so most lie in the
 /// same one.
 #[derive(Debug)]
-pub(super) struct Folders {
+pub(super) struct UnpackFolders {
     target: OwnedFd,
     last: Option<(PathBuf, OwnedFd)>,
     made: BTreeSet<PathBuf>,
 }
 
-impl Folders {
+impl UnpackFolders {
     pub(super) fn open(target: &Path) -> io::Result<Self> {
         let flags = OPEN_FOLDER.difference(OFlags::NOFOLLOW);
         Ok(Self {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use tar::{Archive, Entry, EntryType};
 
-use super::Limits;
+use super::TarLimits;
 use super::attributes::Attributes;
 use super::claims::member;
 use super::error::{Error, Refusal, read_failed, refused};
@@ -19,7 +19,7 @@ const PAX_BYTES: usize = 64 << 10;
 /// A member that can be extracted: its path consists of plain names, and it is of one of three
 /// kinds.
 #[derive(Debug)]
-pub(super) struct Member {
+pub(super) struct TarMember {
     pub(super) path: PathBuf,
     pub(super) kind: MemberKind,
     pub(super) attributes: Attributes,
@@ -38,9 +38,9 @@ pub(super) enum MemberKind {
 /// A tar without an end mark is an error, even if it ends between two members.
 pub(super) fn read<R: Read>(
     tar: R,
-    limits: &Limits,
+    limits: &TarLimits,
     members: &mut u64,
-    mut each: impl FnMut(Member, &mut dyn Read) -> Result<(), Error>,
+    mut each: impl FnMut(TarMember, &mut dyn Read) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let mut archive = Archive::new(tar);
     let mut after = PathBuf::new();
@@ -98,7 +98,7 @@ impl Extensions {
     fn take<R: Read>(
         &mut self,
         entry: &mut Entry<'_, R>,
-        limits: &Limits,
+        limits: &TarLimits,
         after: &Path,
     ) -> Result<bool, Error> {
         let (slot, most) = match entry.header().entry_type() {

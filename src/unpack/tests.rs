@@ -242,7 +242,7 @@ impl Sandbox {
     /// Extracts, and sees to it that nothing beside the target was touched.
     fn unpack(&self, tar: &[u8]) -> Result<Unpacked, Error> {
         let options = UnpackOptions {
-            limits: Limits { bytes: 1 << 20, ..Limits::default() },
+            limits: TarLimits { bytes: 1 << 20, ..TarLimits::default() },
             ..UnpackOptions::default()
         };
         let result = unpack(tar, &self.target(), &options);
@@ -393,7 +393,7 @@ fn sizes_are_not_believed() {
         assert_eq!(sandbox.refusal(&alone).1, Refusal::Extension);
     }
     let options = UnpackOptions {
-        limits: Limits { members: 2, ..Limits::default() },
+        limits: TarLimits { members: 2, ..TarLimits::default() },
         ..UnpackOptions::default()
     };
     let file = |name: &[u8]| (header(name, EntryType::Regular, 0), &b""[..]);

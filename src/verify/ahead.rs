@@ -11,12 +11,14 @@
 use std::collections::HashSet;
 use std::convert::Infallible;
 
-use super::report::Ahead;
+use super::report::LibraryAhead;
 use crate::database::{Head, LibraryPointers, LibraryState, Pointers};
 use crate::object::{Kind, LibraryId, Object, ObjectId, Store};
 use crate::seafile::commit::Commit;
-use crate::seafile::folders::{Found, ObjectFolders};
-use crate::walk::{Ancestry, CommitNode, Group, NothingKnown, Reached, Walk, WalkError};
+use crate::seafile::folders::{ObjectEntry, ObjectFolders};
+use crate::walk::{
+    Ancestry, CommitNode, LibraryGroup, NothingKnown, ReachedObjects, Walk, WalkError,
+};
 
 /// How many commits of a library are tried, newest first, until one has a whole tree.
 const MOST_TRIED: usize = 20;
@@ -36,7 +38,7 @@ impl Beside {
     pub(super) fn of(
         source: &ObjectFolders,
         library: &LibraryPointers,
-        reached: &Reached,
+        reached: &ReachedObjects,
     ) -> Option<Self> {
         if library.state != LibraryState::Live {
             return None;
@@ -45,7 +47,7 @@ impl Beside {
         for store in source.places(Store::Library(library.id)) {
             // The walk, or the listing of leftovers, reports a folder that cannot be listed.
             for found in source.objects(Kind::Commit, store).flatten() {
-                let Found::Object(id) = found else {
+                let ObjectEntry::Object(id) = found else {
                     continue;
                 };
                 let object = Object::new(store, Kind::Commit, id);
@@ -95,7 +97,7 @@ impl Beside {
         &self,
         source: &ObjectFolders,
         now: &Pointers,
-    ) -> Result<Option<Ahead>, WalkError<Infallible>> {
+    ) -> Result<Option<LibraryAhead>, WalkError<Infallible>> {
         let Some(library) = now.library(self.library.id) else {
             return Ok(None);
         };
@@ -114,7 +116,7 @@ impl Beside {
         let objects = objects.filter(|object| commits.contains(&object.id));
         let files = objects.map(|object| (source.path(object), *object));
         let newest_time = self.commits.get(newest).map(|node| node.ctime);
-        Ok(Some(Ahead {
+        Ok(Some(LibraryAhead {
             library: library.id,
             library_name: super::describe::name(source, library),
             head: head.commit,
@@ -149,7 +151,7 @@ fn has_whole_tree(
         state: LibraryState::Trashed { deleted_at: None },
         ..library.clone()
     };
-    let group = Group { libraries: vec![&alone], ..Group::default() };
+    let group = LibraryGroup { libraries: vec![&alone], ..LibraryGroup::default() };
     let outcome = Walk::new(source, &NothingKnown).group(&group)?;
     let is_whole = outcome.damage().next().is_none();
     Ok(is_whole)
@@ -161,7 +163,7 @@ pub(super) fn lost_head(source: &ObjectFolders, library: LibraryId) -> Option<(O
     let mut commits = Ancestry::default();
     for store in source.places(Store::Library(library)) {
         for found in source.objects(Kind::Commit, store).flatten() {
-            if let Found::Object(id) = found
+            if let ObjectEntry::Object(id) = found
                 && let Some(commit) = read(source, &Object::new(store, Kind::Commit, id), library)
             {
                 commits.insert(id, CommitNode::of(&commit));

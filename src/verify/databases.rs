@@ -5,14 +5,16 @@ use std::path::Path;
 use super::report::DatabaseState;
 use super::{Error, rows};
 use crate::causes::chain;
-use crate::database::mysql::{self, Target};
+use crate::database::mysql::{self, LoadTarget};
 use crate::database::{self, Pointers, SqliteCopy, SqliteSource};
-use crate::seafile::discover::{DatabaseKind, Installation, MysqlDatabase, Origin, SqliteFile};
+use crate::seafile::discover::{
+    DatabaseKind, Installation, MysqlDatabase, SettingOrigin, SqliteFile,
+};
 use crate::source;
 use crate::source::databases::{SEAFILE, SeafileDatabase, files, on_servers};
 
 /// What was read from the databases.
-pub(super) struct Databases {
+pub(super) struct ReadDatabases {
     /// The pointers to the libraries' data.
     pub pointers: Pointers,
     /// Each database, with its problems.
@@ -22,7 +24,7 @@ pub(super) struct Databases {
 }
 
 /// Copies all databases, checks them, and reads the pointers. Deletes the copies.
-pub(super) fn read(installation: &Installation, spool: &Path) -> Result<Databases, Error> {
+pub(super) fn read(installation: &Installation, spool: &Path) -> Result<ReadDatabases, Error> {
     let seafile = SeafileDatabase::of(installation)?;
     let files = files(installation);
     let sources = source::sqlite_sources(files);
@@ -47,7 +49,7 @@ pub(super) fn read(installation: &Installation, spool: &Path) -> Result<Database
     if let Some(state) = states.iter_mut().find(|state| state.role == SEAFILE) {
         state.problems.extend(rows::problems(&pointers));
     }
-    Ok(Databases { pointers, states, seafile: Some(seafile) })
+    Ok(ReadDatabases { pointers, states, seafile: Some(seafile) })
 }
 
 /// The databases on servers. Only Seafile's own is read. For the others this only tells whether
@@ -57,7 +59,7 @@ fn on_the_servers(installation: &Installation) -> Result<Vec<DatabaseState>, Err
     for ((role, server, name), from) in
         on_servers(installation).into_iter().zip(origins(installation))
     {
-        let problems = match Target::examine(&server, &[&name]) {
+        let problems = match LoadTarget::examine(&server, &[&name]) {
             Ok(target) => target.databases.iter().filter_map(problem).collect(),
             // Without Seafile's own database nothing says which objects should be present.
             Err(error) if role == SEAFILE => return Err(database::Error::from(error).into()),
@@ -73,7 +75,7 @@ fn on_the_servers(installation: &Installation) -> Result<Vec<DatabaseState>, Err
     Ok(states)
 }
 
-fn problem(found: &mysql::Found) -> Option<String> {
+fn problem(found: &mysql::TargetDatabase) -> Option<String> {
     if !found.exists {
         Some("is not there, or this account may not see it".to_owned())
     } else if found.unfinished.is_some() {
@@ -94,7 +96,7 @@ fn origins(installation: &Installation) -> Vec<String> {
     let origin = |database: &MysqlDatabase| {
         let address = database.unix_socket.as_ref().or(database.host.as_ref());
         match address.map_or(&database.name.from, |address| &address.from) {
-            Origin::Line(path, _) => path.display().to_string(),
+            SettingOrigin::Line(path, _) => path.display().to_string(),
             other => other.to_string(),
         }
     };

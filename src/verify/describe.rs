@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::Error;
 use super::report::{
-    Damage, DamagedLibrary, HistoryIncomplete, LooseStore, MAX_DAMAGE, MAX_WARNINGS, Report,
-    Version,
+    DamagedLibrary, DamagedVersion, HistoryIncomplete, LibraryDamage, LooseStore, MAX_DAMAGE,
+    MAX_WARNINGS, Report,
 };
 use super::settle::Walked;
 use crate::database::{LibraryPointers, LibraryState, Pointers};
@@ -13,14 +13,14 @@ use crate::object::{Kind, Object, ObjectId, Store};
 use crate::seafile::commit::Commit;
 use crate::seafile::folders::{ObjectFolders, StoreEntry};
 use crate::walk::{
-    self, AffectedPaths, Closure, Finding, Need, Needed, NeededBy, NothingKnown, Trouble, Walk,
-    WalkError,
+    self, AffectedPaths, Closure, Need, NeedPlace, NeededBy, NothingKnown, ObjectDamage, Walk,
+    WalkError, WalkFinding,
 };
 
 /// Which of the group's damaged objects a library needs, and at which paths.
 #[derive(Default)]
 struct Affected {
-    needs: HashMap<Object, Needed>,
+    needs: HashMap<Object, NeedPlace>,
     paths: AffectedPaths,
 }
 
@@ -94,7 +94,7 @@ pub(super) fn group(
 
 /// Whether only the tree of a base commit needs an object, and the object lies outside of the
 /// shared folder. Then the origin has lost it, and this library can be merged without it.
-fn is_beside(library: &LibraryPointers, needed: &Needed) -> bool {
+fn is_beside(library: &LibraryPointers, needed: &NeedPlace) -> bool {
     let (NeededBy::Base, Some(path), Some(origin)) = (needed.by, &needed.path, &library.origin)
     else {
         return false;
@@ -124,7 +124,7 @@ pub(super) fn walk_error(error: WalkError<std::convert::Infallible>) -> Error {
     }
 }
 
-fn add(report: &mut Report, damage: Damage) {
+fn add(report: &mut Report, damage: LibraryDamage) {
     report.damaged += 1;
     let known = report.damaged_libraries.iter_mut();
     let known = known.rev().find(|known| known.library == damage.library);
@@ -152,10 +152,10 @@ fn add(report: &mut Report, damage: Damage) {
 fn damage(
     source: &ObjectFolders,
     library: &LibraryPointers,
-    finding: &Finding,
-    needed: &Needed,
+    finding: &WalkFinding,
+    needed: &NeedPlace,
     affected: &AffectedPaths,
-) -> Damage {
+) -> LibraryDamage {
     let object = finding.object;
     let in_newest_state = needed.by == NeededBy::NewestState;
     let mut paths = affected.paths.get(&object).cloned().unwrap_or_default();
@@ -164,7 +164,7 @@ fn damage(
     }
     paths.sort_unstable();
     paths.dedup();
-    Damage {
+    LibraryDamage {
         library: library.id,
         library_name: name(source, library),
         in_trash: is_in_trash(library),
@@ -175,7 +175,7 @@ fn damage(
         in_newest_state,
         paths,
         paths_cut: in_newest_state && object.kind != Kind::Commit && affected.is_cut(&object),
-        version: (!in_newest_state).then(|| Version {
+        version: (!in_newest_state).then(|| DamagedVersion {
             commit: needed.commit,
             time: needed.time,
             path: needed.path.clone(),
@@ -214,7 +214,7 @@ pub(super) fn of_rows(
     let object = Object::new(Store::Library(library.id), Kind::Commit, ObjectId::EMPTY);
     add(
         report,
-        Damage {
+        LibraryDamage {
             library: library.id,
             library_name: name(source, library),
             in_trash: is_in_trash(library),
@@ -235,10 +235,10 @@ fn history<'a>(
     report: &mut Report,
     source: &ObjectFolders,
     library: &LibraryPointers,
-    optional: impl Iterator<Item = &'a Finding>,
+    optional: impl Iterator<Item = &'a WalkFinding>,
 ) {
-    let (gone, bad): (Vec<&Finding>, Vec<&Finding>) =
-        optional.partition(|finding| finding.trouble == Trouble::Missing);
+    let (gone, bad): (Vec<&WalkFinding>, Vec<&WalkFinding>) =
+        optional.partition(|finding| finding.trouble == ObjectDamage::Missing);
     if !gone.is_empty() {
         report.history_incomplete.push(HistoryIncomplete {
             library: library.id,
@@ -247,7 +247,7 @@ fn history<'a>(
         });
     }
     let bad = bad.into_iter().take(MAX_WARNINGS);
-    report.warnings.extend(bad.map(|Finding { object, trouble, .. }| {
+    report.warnings.extend(bad.map(|WalkFinding { object, trouble, .. }| {
         format!("{object}, of history that library {} may lose: {trouble}", library.id)
     }));
 }

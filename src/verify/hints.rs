@@ -5,7 +5,7 @@ use super::ahead;
 use super::report::{DamagedLibrary, Report};
 use crate::database::{LibraryPointers, Pointers};
 use crate::object::{Kind, LibraryId, Object, ObjectId, Store};
-use crate::seafile::check::{self, Content};
+use crate::seafile::check::{self, ObjectContent};
 use crate::seafile::folders::ObjectFolders;
 use crate::walk::content_store;
 
@@ -80,7 +80,8 @@ fn lost_row(
     }
     let head = library.heads.first()?;
     let head = Object::new(Store::Library(library.id), Kind::Commit, head.commit);
-    let Content::Commit(commit) = check::check(&head, &source.read(&head).ok()??).ok()? else {
+    let ObjectContent::Commit(commit) = check::check(&head, &source.read(&head).ok()??).ok()?
+    else {
         return None;
     };
     let others = pointers.libraries.iter().filter(|other| {

@@ -8,8 +8,8 @@ use super::ahead::Beside;
 use super::report::{LeftoverSort, Leftovers, Unreached};
 use crate::object::{Kind, Object, Store};
 use crate::seafile::check;
-use crate::seafile::folders::{Found, ObjectFolders};
-use crate::walk::{self, Group, Reached};
+use crate::seafile::folders::{ObjectEntry, ObjectFolders};
+use crate::walk::{self, LibraryGroup, ReachedObjects};
 
 /// How many examples of one sort are kept.
 const MOST_EXAMPLES: usize = 3;
@@ -37,7 +37,12 @@ impl Inventory {
     }
 
     /// Lists the stores of a group. `reached` has the objects to which the group's pointers led.
-    pub(super) fn group(&mut self, source: &ObjectFolders, group: &Group<'_>, reached: &Reached) {
+    pub(super) fn group(
+        &mut self,
+        source: &ObjectFolders,
+        group: &LibraryGroup<'_>,
+        reached: &ReachedObjects,
+    ) {
         let libraries = group.libraries.iter();
         self.beside.extend(libraries.filter_map(|library| Beside::of(source, library, reached)));
         if self.lists_leftovers {
@@ -45,7 +50,12 @@ impl Inventory {
         }
     }
 
-    fn leftovers_of(&mut self, source: &ObjectFolders, group: &Group<'_>, reached: &Reached) {
+    fn leftovers_of(
+        &mut self,
+        source: &ObjectFolders,
+        group: &LibraryGroup<'_>,
+        reached: &ReachedObjects,
+    ) {
         let mut stores = BTreeSet::new();
         for library in &group.libraries {
             let content = walk::content_store(library);
@@ -60,13 +70,13 @@ impl Inventory {
         for (kind, store) in stores {
             for found in source.objects(kind, store) {
                 match found {
-                    Ok(Found::Object(id)) => {
+                    Ok(ObjectEntry::Object(id)) => {
                         let object = Object::new(store, kind, id);
                         if !reached.contains(&object) {
                             self.object(source, object);
                         }
                     }
-                    Ok(Found::Foreign(path)) => {
+                    Ok(ObjectEntry::Foreign(path)) => {
                         let folder = self.data_dir.join("storage").join(kind.folder());
                         let folder = match store {
                             Store::Library(library) => folder.join(library.to_string()),

@@ -19,8 +19,9 @@ mod settle;
 mod sight;
 
 pub use report::{
-    Ahead, Changed, Damage, DamagedLibrary, DatabaseState, HistoryIncomplete, LeftoverSort,
-    Leftovers, LooseStore, MAX_DAMAGE, MAX_WARNINGS, ObjectName, Report, Unreached, Version,
+    Changed, DamagedLibrary, DamagedVersion, DatabaseState, HistoryIncomplete, LeftoverSort,
+    Leftovers, LibraryAhead, LibraryDamage, LooseStore, MAX_DAMAGE, MAX_WARNINGS, ObjectName,
+    Report, Unreached,
 };
 
 use std::borrow::Cow;
@@ -32,15 +33,15 @@ use std::time::Duration;
 use crate::database::{self, LibraryPointers, Pointers};
 use crate::object::{LibraryId, Object};
 use crate::repository::manifest::{self, Manifest};
-use crate::seafile::discover::{Installation, Warning};
+use crate::seafile::discover::{DiscoverWarning, Installation};
 use crate::seafile::folders::ObjectFolders;
 use crate::snapshot;
 use crate::source::{self, databases as sources};
 use crate::units::count;
-use databases::Databases;
+use databases::ReadDatabases;
 use inventory::Inventory;
-use settle::{Walked, Walker};
-use sight::Reading;
+use settle::{SettlingWalker, Walked};
+use sight::BlockReading;
 
 /// The user's choices.
 #[derive(Debug, Clone)]
@@ -137,7 +138,7 @@ pub fn run_by_snapshot(
     progress: &dyn Fn(&str),
 ) -> Result<Report, Error> {
     let databases =
-        Databases { pointers: snapshot::pointers(manifest), states: Vec::new(), seafile: None };
+        ReadDatabases { pointers: snapshot::pointers(manifest), states: Vec::new(), seafile: None };
     let random = source::has_random_block_ids(installation) || manifest.source.random_block_ids;
     let known = manifest.damage.iter().map(manifest::Damage::object).collect();
     let no_spool = Path::new("");
@@ -146,7 +147,7 @@ pub fn run_by_snapshot(
 
 fn run_with(
     installation: &Installation,
-    databases: &Databases,
+    databases: &ReadDatabases,
     known: HashSet<Object>,
     random_block_ids: bool,
     spool: &Path,
@@ -154,10 +155,10 @@ fn run_with(
     progress: &dyn Fn(&str),
 ) -> Result<Report, Error> {
     let (folders, unknown_classes) = source::object_folders(installation, &databases.pointers);
-    let run = Run { options, spool, progress, folders: &folders, databases, known };
-    let mut walker = Walker {
+    let run = VerifyRun { options, spool, progress, folders: &folders, databases, known };
+    let mut walker = SettlingWalker {
         source: &folders,
-        reading: Reading { workers: options.workers, random_block_ids },
+        reading: BlockReading { workers: options.workers, random_block_ids },
         totals: settle::Totals::default(),
     };
     let mut inventory = Inventory::new(&installation.data_dir, options.leftovers);
@@ -172,26 +173,27 @@ fn run_with(
     }
     report.warnings.extend(unknown_classes);
     let missing = installation.warnings.iter();
-    let missing = missing.filter(|warning| matches!(warning, Warning::DatabaseMissing { .. }));
+    let missing =
+        missing.filter(|warning| matches!(warning, DiscoverWarning::DatabaseMissing { .. }));
     report.warnings.extend(missing.map(ToString::to_string));
     report.good = report.is_good();
     Ok(report)
 }
 
 /// The state of a running verification.
-struct Run<'a> {
+struct VerifyRun<'a> {
     options: &'a Options,
     spool: &'a Path,
     progress: &'a dyn Fn(&str),
     folders: &'a ObjectFolders,
-    databases: &'a Databases,
+    databases: &'a ReadDatabases,
     /// Objects that the snapshot already lists as lost.
     known: HashSet<Object>,
 }
 
 /// The result of all walks.
 #[derive(Default)]
-struct Found {
+struct WalkResults {
     groups: Vec<Walked>,
     /// Libraries that had no head at the first look and still have none.
     headless: Vec<LibraryPointers>,
@@ -201,12 +203,12 @@ struct Found {
     has_waited: bool,
 }
 
-impl Run<'_> {
+impl VerifyRun<'_> {
     fn walk(
         &self,
-        walker: &mut Walker<'_>,
+        walker: &mut SettlingWalker<'_>,
         inventory: Option<&mut Inventory>,
-    ) -> Result<Found, Error> {
+    ) -> Result<WalkResults, Error> {
         let pointers = &self.databases.pointers;
         let libraries = settle::with_heads(pointers);
         let mut headless: Vec<LibraryPointers> =
@@ -216,7 +218,7 @@ impl Run<'_> {
         let first =
             walker.walk_and_list(&walker.groups(&libraries), inventory).map_err(Error::Source)?;
         if headless.is_empty() && first.iter().all(|group| group.missing().next().is_none()) {
-            return Ok(Found { groups: first, ..Found::default() });
+            return Ok(WalkResults { groups: first, ..WalkResults::default() });
         }
         (self.progress)("something is missing: looking again");
         std::thread::sleep(self.options.second_look);
@@ -235,12 +237,12 @@ impl Run<'_> {
         headless.retain(|library| !changed.contains_key(&library.id));
         let mut groups = third.settled;
         groups.extend(third.again);
-        Ok(Found { groups, headless, changed, has_waited: true })
+        Ok(WalkResults { groups, headless, changed, has_waited: true })
     }
 
     /// Finds commits newer than the heads. A running server writes a commit before it moves the
     /// head, so this reads the heads again after a wait.
-    fn ahead(&self, inventory: &Inventory, has_waited: bool) -> Result<Vec<Ahead>, Error> {
+    fn ahead(&self, inventory: &Inventory, has_waited: bool) -> Result<Vec<LibraryAhead>, Error> {
         let beside = inventory.beside.iter();
         let beside: Vec<_> = beside.filter(|library| library.is_ahead()).collect();
         if beside.is_empty() {
@@ -254,8 +256,10 @@ impl Run<'_> {
         let mut found = Vec::new();
         for library in beside {
             let ahead = library.describe(self.folders, &now).map_err(describe::walk_error)?;
-            let ahead = ahead
-                .map(|ahead| Ahead { is_elsewhere: self.options.databases_elsewhere, ..ahead });
+            let ahead = ahead.map(|ahead| LibraryAhead {
+                is_elsewhere: self.options.databases_elsewhere,
+                ..ahead
+            });
             found.extend(ahead.map(|ahead| (library, ahead)));
         }
         if found.is_empty() {
@@ -276,7 +280,7 @@ impl Run<'_> {
         })
     }
 
-    fn describe(&self, walker: &Walker<'_>, found: &Found) -> Result<Report, Error> {
+    fn describe(&self, walker: &SettlingWalker<'_>, found: &WalkResults) -> Result<Report, Error> {
         let pointers = &self.databases.pointers;
         let mut report = Report {
             libraries: pointers.libraries.len() as u64,
@@ -290,7 +294,7 @@ impl Run<'_> {
             describe::group(&mut report, self.folders, group, limits)?;
         }
         rows::describe(&mut report, self.folders, pointers, &found.headless);
-        let order = |damage: &Damage| (damage.library, damage.object.kind, damage.object.id);
+        let order = |damage: &LibraryDamage| (damage.library, damage.object.kind, damage.object.id);
         report.damage.sort_by_key(order);
         let name = |id| {
             let library = pointers.library(id)?;

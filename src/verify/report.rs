@@ -27,16 +27,16 @@ pub struct Report {
     /// Each database, and whether it is sound.
     pub databases: Vec<DatabaseState>,
     /// What is missing or bad, by library.
-    pub damage: Vec<Damage>,
+    pub damage: Vec<LibraryDamage>,
     /// How many entries [`Self::damage`] would have without a limit.
     pub damaged: u64,
     /// Only with a snapshot's pointers: damage that the snapshot already lists. It does not count.
-    pub lost_before: Vec<Damage>,
+    pub lost_before: Vec<LibraryDamage>,
     /// All libraries that have damage. Every other library is whole.
     pub damaged_libraries: Vec<DamagedLibrary>,
     /// Libraries with commits newer than their head, to which clients would be set back. This is
     /// damage, except for running uploads.
-    pub ahead: Vec<Ahead>,
+    pub ahead: Vec<LibraryAhead>,
     /// What the damage as a whole suggests, and what to do about it.
     pub hints: Vec<String>,
     /// Libraries with history that Seafile has collected. No damage.
@@ -68,7 +68,7 @@ impl Report {
     }
 
     /// Libraries whose clients would be set back and lose newer files.
-    pub fn would_revert(&self) -> impl Iterator<Item = &Ahead> {
+    pub fn would_revert(&self) -> impl Iterator<Item = &LibraryAhead> {
         self.ahead.iter().filter(|ahead| !ahead.is_upload && !ahead.is_elsewhere)
     }
 
@@ -96,7 +96,7 @@ pub struct DatabaseState {
 
 /// An object that a library needs and that is missing or bad.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Damage {
+pub struct LibraryDamage {
     /// The library.
     pub library: LibraryId,
     /// Its name.
@@ -121,12 +121,12 @@ pub struct Damage {
     /// The limit was reached, so there may be more paths.
     pub paths_cut: bool,
     /// Which version needs it, if not the newest state.
-    pub version: Option<Version>,
+    pub version: Option<DamagedVersion>,
 }
 
 /// A version of a library that needs a damaged object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Version {
+pub struct DamagedVersion {
     /// The newest commit that needs it, or the damaged commit itself.
     pub commit: ObjectId,
     /// When it was made, in seconds since 1970; `None` for a commit that cannot be read.
@@ -139,7 +139,7 @@ pub struct Version {
 
 /// A library with commits that are newer than its head and to which no pointer leads.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Ahead {
+pub struct LibraryAhead {
     /// The library.
     pub library: LibraryId,
     /// Its name.

@@ -7,18 +7,18 @@
 use std::collections::HashSet;
 
 use super::inventory::Inventory;
-use super::sight::{self, BlockTrouble, Looked, Reading};
+use super::sight::{self, BlockReading, BlockTrouble, WalkedGroups};
 use crate::database::{LibraryPointers, Pointers};
 use crate::object::{LibraryId, Object, Store};
 use crate::seafile::folders::ObjectFolders;
-use crate::walk::{self, Finding, Group, Need, Outcome, Trouble};
+use crate::walk::{self, GroupOutcome, LibraryGroup, Need, ObjectDamage, WalkFinding};
 
 /// Libraries that were walked together, and what the walk found.
 pub(super) struct Walked {
     /// The libraries, as the walk saw them.
     pub libraries: Vec<LibraryPointers>,
     /// The findings of the walk, and bad blocks.
-    pub outcome: Outcome,
+    pub outcome: GroupOutcome,
 }
 
 /// How much all walks read.
@@ -31,34 +31,34 @@ pub(super) struct Totals {
 }
 
 /// Walks groups, and sums up what was read.
-pub(super) struct Walker<'a> {
+pub(super) struct SettlingWalker<'a> {
     /// Where objects lie.
     pub source: &'a ObjectFolders,
     /// How blocks are read.
-    pub reading: Reading,
+    pub reading: BlockReading,
     /// What was read so far.
     pub totals: Totals,
 }
 
-impl Walker<'_> {
+impl SettlingWalker<'_> {
     /// Sorts the libraries into groups. All of them must have a head.
-    pub(super) fn groups<'p>(&self, libraries: &'p [LibraryPointers]) -> Vec<Group<'p>> {
+    pub(super) fn groups<'p>(&self, libraries: &'p [LibraryPointers]) -> Vec<LibraryGroup<'p>> {
         let any = Store::Library(LibraryId::new([0; 16]));
         walk::groups(libraries, self.source.places(any).count() > 1)
     }
 
     /// Walks groups and reads their blocks.
-    pub(super) fn walk(&mut self, groups: &[Group<'_>]) -> std::io::Result<Vec<Walked>> {
+    pub(super) fn walk(&mut self, groups: &[LibraryGroup<'_>]) -> std::io::Result<Vec<Walked>> {
         self.walk_and_list(groups, None)
     }
 
     /// Walks groups, reads their blocks, and tells the inventory what the pointers reached.
     pub(super) fn walk_and_list(
         &mut self,
-        groups: &[Group<'_>],
+        groups: &[LibraryGroup<'_>],
         inventory: Option<&mut Inventory>,
     ) -> std::io::Result<Vec<Walked>> {
-        let Looked { outcomes, blocks, bytes, unverifiable } =
+        let WalkedGroups { outcomes, blocks, bytes, unverifiable } =
             sight::look(self.source, groups, self.reading, inventory)?;
         self.totals.bytes += bytes;
         self.totals.unverifiable += unverifiable;
@@ -87,7 +87,7 @@ impl Walker<'_> {
         let (again, mut settled): (Vec<Walked>, Vec<Walked>) = walked
             .into_iter()
             .partition(|walked| walked.missing().any(|object| self.is_there(&object)));
-        let groups: Vec<Group<'_>> = again.iter().map(Walked::group).collect();
+        let groups: Vec<LibraryGroup<'_>> = again.iter().map(Walked::group).collect();
         if !groups.is_empty() {
             settled.extend(self.walk(&groups)?);
         }
@@ -177,8 +177,8 @@ impl Rewalked {
 
 impl Walked {
     /// These libraries as a group, to walk again.
-    pub(super) fn group(&self) -> Group<'_> {
-        Group { libraries: self.libraries.iter().collect(), ..Group::default() }
+    pub(super) fn group(&self) -> LibraryGroup<'_> {
+        LibraryGroup { libraries: self.libraries.iter().collect(), ..LibraryGroup::default() }
     }
 
     /// The required objects that are missing.
@@ -188,8 +188,8 @@ impl Walked {
     }
 }
 
-fn is_missing(finding: &Finding) -> bool {
-    finding.need == Need::Required && finding.trouble == Trouble::Missing
+fn is_missing(finding: &WalkFinding) -> bool {
+    finding.need == Need::Required && finding.trouble == ObjectDamage::Missing
 }
 
 /// The libraries that have a head, and so can be walked.
@@ -215,7 +215,7 @@ fn assign(walked: &mut [Walked], (object, trouble): BlockTrouble) {
     let origin = |library: &&LibraryPointers| Store::Library(library.id) == object.store;
     let library = walked.libraries.iter().find(origin).or(walked.libraries.first());
     if let Some(library) = library.map(|library| library.id) {
-        walked.outcome.findings.push(Finding {
+        walked.outcome.findings.push(WalkFinding {
             object,
             library,
             // The worker does not know who needs it. The description decides later whether anything

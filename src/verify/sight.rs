@@ -10,22 +10,23 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::inventory::Inventory;
 use crate::object::Object;
-use crate::seafile::check::Fault;
+use crate::seafile::check::ObjectFault;
 use crate::seafile::folders::ObjectFolders;
 use crate::walk::{
-    self, BadObject, Group, Known, Need, Outcome, Rescue, Sight, Trouble, Walk, WalkError,
+    self, BadObject, GroupOutcome, KnownObject, LibraryGroup, Need, ObjectDamage, Rescue, Sight,
+    Walk, WalkError,
 };
 
 /// How many blocks may wait for a worker.
 const QUEUE: usize = 256;
 
 /// A block that existed when the walk looked, and that a worker found bad or gone.
-pub(super) type BlockTrouble = (Object, Trouble);
+pub(super) type BlockTrouble = (Object, ObjectDamage);
 
 /// The result of walking some groups.
-pub(super) struct Looked {
+pub(super) struct WalkedGroups {
     /// What the walk of each group found.
-    pub outcomes: Vec<Outcome>,
+    pub outcomes: Vec<GroupOutcome>,
     /// The bad blocks that workers found.
     pub blocks: Vec<BlockTrouble>,
     /// Bytes read.
@@ -36,7 +37,7 @@ pub(super) struct Looked {
 
 /// How blocks are read.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Reading {
+pub(super) struct BlockReading {
     /// How many threads.
     pub workers: usize,
     /// Pro's `skip_block_hash`: the id of a block proves nothing.
@@ -51,11 +52,11 @@ pub(super) struct Stopped;
 /// its stores, while it is known what the walk reached.
 pub(super) fn look(
     source: &ObjectFolders,
-    groups: &[Group<'_>],
-    reading: Reading,
+    groups: &[LibraryGroup<'_>],
+    reading: BlockReading,
     mut inventory: Option<&mut Inventory>,
-) -> io::Result<Looked> {
-    let readers = Readers {
+) -> io::Result<WalkedGroups> {
+    let readers = SharedReaders {
         source,
         random_block_ids: reading.random_block_ids,
         bytes: AtomicU64::new(0),
@@ -91,7 +92,7 @@ pub(super) fn look(
         WalkError::Source(error) => error,
         WalkError::Sight(Stopped) => io::Error::other("the threads that read blocks stopped"),
     })?;
-    Ok(Looked {
+    Ok(WalkedGroups {
         outcomes,
         blocks: readers.troubles.into_inner().unwrap_or_else(PoisonError::into_inner),
         bytes: readers.bytes.into_inner(),
@@ -100,7 +101,7 @@ pub(super) fn look(
 }
 
 /// What the walk and its workers share.
-struct Readers<'a> {
+struct SharedReaders<'a> {
     source: &'a ObjectFolders,
     random_block_ids: bool,
     bytes: AtomicU64,
@@ -114,7 +115,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Readers<'_> {
+impl SharedReaders<'_> {
     fn read_all(&self, blocks: Receiver<Object>) {
         for object in blocks {
             match self.judge(&object) {
@@ -130,7 +131,7 @@ impl Readers<'_> {
     }
 
     /// Reads and verifies a block; `None`: it is good, or its id proves nothing.
-    fn judge(&self, object: &Object) -> io::Result<Option<Trouble>> {
+    fn judge(&self, object: &Object) -> io::Result<Option<ObjectDamage>> {
         let read = walk::read_checked(self.source, object)?;
         let bytes = match &read {
             Ok((_, bytes)) => Some(bytes),
@@ -140,7 +141,7 @@ impl Readers<'_> {
         self.bytes.fetch_add(length, Ordering::Relaxed);
         Ok(match read {
             Ok(_) => None,
-            Err(BadObject { trouble: Trouble::Bad(Fault::WrongId { .. }), .. })
+            Err(BadObject { trouble: ObjectDamage::Bad(ObjectFault::WrongId { .. }), .. })
                 if self.random_block_ids =>
             {
                 self.unverifiable.fetch_add(1, Ordering::Relaxed);
@@ -153,14 +154,14 @@ impl Readers<'_> {
 
 /// The walk's side: it sends each block to the workers.
 struct VerifySight<'a> {
-    readers: &'a Readers<'a>,
+    readers: &'a SharedReaders<'a>,
     blocks: Sender<Object>,
 }
 
 impl Sight for VerifySight<'_> {
     type Error = Stopped;
 
-    fn known(&self, _: &Object) -> Result<Option<Known>, Stopped> {
+    fn known(&self, _: &Object) -> Result<Option<KnownObject>, Stopped> {
         Ok(None)
     }
 

@@ -7,11 +7,11 @@
 
 use std::collections::HashMap;
 
-use super::find::Found;
-use super::history::Rules;
-use super::{Asking, Rescue, Sight, Trouble, WalkError, Walker};
+use super::find::FoundObject;
+use super::history::HistoryRules;
+use super::{Asking, GroupWalker, ObjectDamage, Rescue, Sight, WalkError};
 use crate::object::{Kind, Object, ObjectId, Sha256, Store};
-use crate::seafile::check::{self, Content};
+use crate::seafile::check::{self, ObjectContent};
 use crate::seafile::commit::{Commit, CommitIdCheck};
 
 /// How many commits of a group are compared with all its folders, the newest of each library first.
@@ -36,15 +36,15 @@ pub(super) fn changed<S: Sight>(
     object: Object,
     commit: Box<Commit>,
     bytes: Vec<u8>,
-) -> Result<Found, WalkError<S::Error>> {
+) -> Result<FoundObject, WalkError<S::Error>> {
     let fits = |commit: &Commit| commit.id_check() != CommitIdCheck::Mismatch;
     let rescue = sight.rescue(&object).map_err(WalkError::Sight)?;
     let is_sealed = rescue == Rescue::Sealed;
     let stored = rescue.bytes().and_then(|stored| match check::check(&object, &stored) {
-        Ok(Content::Commit(stored)) => Some(stored),
+        Ok(ObjectContent::Commit(stored)) => Some(stored),
         _ => None,
     });
-    let (is_good, trouble) = (fits(&commit), Trouble::Changed);
+    let (is_good, trouble) = (fits(&commit), ObjectDamage::Changed);
     let is_mended = match &stored {
         Some(stored) if !fits(stored) => true,
         Some(stored) => {
@@ -54,24 +54,27 @@ pub(super) fn changed<S: Sight>(
         None => !is_sealed,
     };
     match stored {
-        _ if is_mended && is_good => {
-            Ok(Found::Good { object, content: Content::Commit(commit), bytes, known: false })
-        }
-        Some(stored) => Ok(Found::Rescued {
+        _ if is_mended && is_good => Ok(FoundObject::Good {
             object,
-            content: Content::Commit(stored),
+            content: ObjectContent::Commit(commit),
+            bytes,
+            known: false,
+        }),
+        Some(stored) => Ok(FoundObject::Rescued {
+            object,
+            content: ObjectContent::Commit(stored),
             trouble,
             bytes: Some(bytes),
         }),
         // The stored bytes cannot be read here, because they are encrypted. They stay, and these
         // are kept beside them.
-        None if is_good => Ok(Found::Rescued {
+        None if is_good => Ok(FoundObject::Rescued {
             object,
-            content: Content::Commit(commit),
+            content: ObjectContent::Commit(commit),
             trouble,
             bytes: Some(bytes),
         }),
-        None => Ok(Found::Nowhere { object, trouble, bytes: Some(bytes), stored: false }),
+        None => Ok(FoundObject::Nowhere { object, trouble, bytes: Some(bytes), stored: false }),
     }
 }
 
@@ -96,12 +99,12 @@ pub(super) fn is_changed(stored: Option<Sha256>, bytes: &[u8]) -> bool {
     stored.is_some_and(|stored| stored != Sha256::of(bytes))
 }
 
-impl<S: Sight> Walker<'_, S> {
+impl<S: Sight> GroupWalker<'_, S> {
     /// Remembers a commit whose id does not fit. Skips one that an earlier walk judged and did not
     /// find altered.
     pub(super) fn doubt(
         &mut self,
-        rules: &Rules,
+        rules: &HistoryRules,
         object: Object,
         asking: Asking,
         commit: &Commit,
@@ -141,7 +144,7 @@ impl<S: Sight> Walker<'_, S> {
                 ids.for_each(&mut judge);
             }
             for (Doubtful { object, asking, .. }, root) in found {
-                self.record(object, asking, Trouble::AlteredRoot(root), false);
+                self.record(object, asking, ObjectDamage::AlteredRoot(root), false);
                 self.tree(Object::new(store, Kind::Fs, root), asking)?;
             }
         }

@@ -7,11 +7,11 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{
-    Found, Group, Need, Objects, Sight, WalkError, base_commit, content_store, find, roots,
-    tree::children,
+    FoundObject, LibraryGroup, Need, Objects, Sight, WalkError, base_commit, content_store, find,
+    roots, tree::children,
 };
 use crate::object::{Kind, LibraryId, Object, Store};
-use crate::seafile::check::Content;
+use crate::seafile::check::ObjectContent;
 use crate::seafile::fs::FsObject;
 
 /// The commits, fs objects and bad blocks of a group, and whether each is closed.
@@ -28,7 +28,7 @@ impl Closure {
     }
 }
 
-struct Frame {
+struct ClosureFrame {
     object: Object,
     /// The children that decide whether `object` is closed.
     needed: Vec<Object>,
@@ -36,7 +36,7 @@ struct Frame {
     closed: bool,
 }
 
-struct Pass<'a, S> {
+struct ClosurePass<'a, S> {
     source: &'a dyn Objects,
     sight: &'a S,
     holes: Holes<'a>,
@@ -62,10 +62,10 @@ pub(super) struct Holes<'a> {
 pub(super) fn compute<S: Sight>(
     source: &dyn Objects,
     sight: &S,
-    group: &Group<'_>,
+    group: &LibraryGroup<'_>,
     holes: Holes<'_>,
 ) -> Result<Closure, WalkError<S::Error>> {
-    let mut pass = Pass {
+    let mut pass = ClosurePass {
         source,
         sight,
         holes,
@@ -95,7 +95,7 @@ pub(super) fn compute<S: Sight>(
     Ok(pass.closure)
 }
 
-impl<S: Sight> Pass<'_, S> {
+impl<S: Sight> ClosurePass<'_, S> {
     fn from(&mut self, root: Object) -> Result<(), WalkError<S::Error>> {
         let mut stack = Vec::new();
         self.enter(root, &mut stack)?;
@@ -117,7 +117,11 @@ impl<S: Sight> Pass<'_, S> {
     }
 
     /// Starts with an object, unless it is already decided.
-    fn enter(&mut self, object: Object, stack: &mut Vec<Frame>) -> Result<(), WalkError<S::Error>> {
+    fn enter(
+        &mut self,
+        object: Object,
+        stack: &mut Vec<ClosureFrame>,
+    ) -> Result<(), WalkError<S::Error>> {
         if self.closure.closed.contains_key(&object) {
             return Ok(());
         }
@@ -155,33 +159,36 @@ impl<S: Sight> Pass<'_, S> {
         Ok(())
     }
 
-    fn frame(&mut self, object: Object, bad: bool) -> Result<Frame, WalkError<S::Error>> {
-        let mut frame = Frame { object, needed: Vec::new(), next: 0, closed: !bad };
+    fn frame(&mut self, object: Object, bad: bool) -> Result<ClosureFrame, WalkError<S::Error>> {
+        let mut frame = ClosureFrame { object, needed: Vec::new(), next: 0, closed: !bad };
         match find(self.source, self.sight, object, self.need)? {
             // It appeared after the walk, which did not look below it. (A file may be bad only for
             // its length.)
-            Found::Good {
+            FoundObject::Good {
                 known: false,
-                content: Content::Commit(_) | Content::Fs(FsObject::Folder(_)),
+                content: ObjectContent::Commit(_) | ObjectContent::Fs(FsObject::Folder(_)),
                 ..
             } if bad => {}
-            Found::Good { content, .. } | Found::Rescued { content, .. } => match content {
-                Content::Commit(commit) => {
-                    let content = self.content.get(&object.store).copied().unwrap_or(object.store);
-                    let parents = commit.parents().map(|id| Object { id, ..object });
-                    if !commit.root.is_empty() {
-                        frame.needed.push(Object::new(content, Kind::Fs, commit.root));
+            FoundObject::Good { content, .. } | FoundObject::Rescued { content, .. } => {
+                match content {
+                    ObjectContent::Commit(commit) => {
+                        let content =
+                            self.content.get(&object.store).copied().unwrap_or(object.store);
+                        let parents = commit.parents().map(|id| Object { id, ..object });
+                        if !commit.root.is_empty() {
+                            frame.needed.push(Object::new(content, Kind::Fs, commit.root));
+                        }
+                        if self.parents_required(object.store, commit.ctime) {
+                            frame.needed.extend(parents);
+                        } else {
+                            self.beside.extend(parents);
+                        }
                     }
-                    if self.parents_required(object.store, commit.ctime) {
-                        frame.needed.extend(parents);
-                    } else {
-                        self.beside.extend(parents);
-                    }
+                    ObjectContent::Fs(fs) => frame.needed = children(object.store, &fs),
+                    ObjectContent::Block { .. } => {}
                 }
-                Content::Fs(fs) => frame.needed = children(object.store, &fs),
-                Content::Block { .. } => {}
-            },
-            Found::Nowhere { .. } => frame.closed = false,
+            }
+            FoundObject::Nowhere { .. } => frame.closed = false,
         }
         Ok(frame)
     }

@@ -2,15 +2,15 @@
 
 use std::io;
 
-use super::{Need, Objects, Rescue, Sight, Trouble, WalkError, altered};
+use super::{Need, ObjectDamage, Objects, Rescue, Sight, WalkError, altered};
 use crate::object::Object;
-use crate::seafile::check::{self, Content};
+use crate::seafile::check::{self, ObjectContent};
 
 /// An object that is missing, or whose bytes do not match its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadObject {
     /// What is wrong.
-    pub trouble: Trouble,
+    pub trouble: ObjectDamage,
     /// The bytes that are there instead; `None`: there are none, or they cannot be read.
     pub bytes: Option<Vec<u8>>,
 }
@@ -20,21 +20,21 @@ pub struct BadObject {
 pub fn read_checked(
     source: &dyn Objects,
     object: &Object,
-) -> io::Result<Result<(Content, Vec<u8>), BadObject>> {
+) -> io::Result<Result<(ObjectContent, Vec<u8>), BadObject>> {
     let bad = |trouble| BadObject { trouble, bytes: None };
     Ok(match source.read(object) {
         Ok(Some(bytes)) => match check::check(object, &bytes) {
             Ok(content) => Ok((content, bytes)),
-            Err(fault) => Err(BadObject { trouble: Trouble::Bad(fault), bytes: Some(bytes) }),
+            Err(fault) => Err(BadObject { trouble: ObjectDamage::Bad(fault), bytes: Some(bytes) }),
         },
-        Ok(None) => Err(bad(Trouble::Missing)),
+        Ok(None) => Err(bad(ObjectDamage::Missing)),
         Err(error) => Err(bad(unreadable(error)?)),
     })
 }
 
 /// Turns a failed read into trouble with that object. Returns the error if the whole source is out
 /// of reach.
-pub(super) fn unreadable(error: io::Error) -> io::Result<Trouble> {
+pub(super) fn unreadable(error: io::Error) -> io::Result<ObjectDamage> {
     match error.kind() {
         io::ErrorKind::NotConnected
         | io::ErrorKind::HostUnreachable
@@ -44,39 +44,39 @@ pub(super) fn unreadable(error: io::Error) -> io::Result<Trouble> {
         _ => {
             let reason = std::error::Error::source(&error)
                 .map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
-            Ok(Trouble::Unreadable(reason))
+            Ok(ObjectDamage::Unreadable(reason))
         }
     }
 }
 
 /// The result of looking for an object: the source has it, or only the repository has it and could
 /// be read, or it is nowhere to be read.
-pub(super) enum Found {
+pub(super) enum FoundObject {
     Good {
         object: Object,
-        content: Content,
+        content: ObjectContent,
         bytes: Vec<u8>,
         known: bool,
     },
     Rescued {
         object: Object,
-        content: Content,
-        trouble: Trouble,
+        content: ObjectContent,
+        trouble: ObjectDamage,
         /// The bytes in the source, if they are worth keeping: those of a changed commit.
         bytes: Option<Vec<u8>>,
     },
     Nowhere {
         object: Object,
-        trouble: Trouble,
+        trouble: ObjectDamage,
         bytes: Option<Vec<u8>>,
         /// Only optional history needs it, and the repository holds it.
         stored: bool,
     },
 }
 
-impl Found {
+impl FoundObject {
     /// The object's content, if the source or the repository gave it.
-    pub(super) fn content(&self) -> Option<&Content> {
+    pub(super) fn content(&self) -> Option<&ObjectContent> {
         match self {
             Self::Good { content, .. } | Self::Rescued { content, .. } => Some(content),
             Self::Nowhere { .. } => None,
@@ -92,8 +92,8 @@ pub(super) fn find<S: Sight>(
     sight: &S,
     object: Object,
     need: Need,
-) -> Result<Found, WalkError<S::Error>> {
-    let mut nowhere = (object, Trouble::Missing, None);
+) -> Result<FoundObject, WalkError<S::Error>> {
+    let mut nowhere = (object, ObjectDamage::Missing, None);
     let mut stored = false;
     for store in source.places(object.store) {
         let object = Object { store, ..object };
@@ -104,16 +104,16 @@ pub(super) fn find<S: Sight>(
                 Ok((content, bytes)) => {
                     let stored = entry.and_then(|entry| entry.sha256);
                     let content = match content {
-                        Content::Commit(commit) if altered::is_changed(stored, &bytes) => {
+                        ObjectContent::Commit(commit) if altered::is_changed(stored, &bytes) => {
                             return altered::changed(sight, object, commit, bytes);
                         }
                         content => content,
                     };
-                    return Ok(Found::Good { object, content, bytes, known });
+                    return Ok(FoundObject::Good { object, content, bytes, known });
                 }
                 Err(bad) => bad,
             };
-        let collected = need == Need::Optional && trouble == Trouble::Missing;
+        let collected = need == Need::Optional && trouble == ObjectDamage::Missing;
         stored |= known && need == Need::Optional;
         if known
             && !collected
@@ -121,16 +121,16 @@ pub(super) fn find<S: Sight>(
         {
             let content = check::check(&object, &bytes);
             if let Ok(content) = content {
-                return Ok(Found::Rescued { object, content, trouble, bytes: None });
+                return Ok(FoundObject::Rescued { object, content, trouble, bytes: None });
             }
         }
-        if nowhere.1 == Trouble::Missing && trouble != Trouble::Missing {
+        if nowhere.1 == ObjectDamage::Missing && trouble != ObjectDamage::Missing {
             nowhere = (object, trouble, bytes);
         }
     }
     let (mut object, trouble, bytes) = nowhere;
-    if trouble == Trouble::Missing {
+    if trouble == ObjectDamage::Missing {
         object.store = source.home(&object);
     }
-    Ok(Found::Nowhere { object, trouble, bytes, stored })
+    Ok(FoundObject::Nowhere { object, trouble, bytes, stored })
 }

@@ -6,17 +6,17 @@
 //! at each commit once for each need.
 
 use super::{
-    Asking, Fetched, Group, Need, Sight, WalkError, Walker, base_commit, content_store,
+    Asking, Fetched, GroupWalker, LibraryGroup, Need, Sight, WalkError, base_commit, content_store,
     only_head_required, roots,
 };
 use crate::database::LibraryPointers;
 use crate::object::{Kind, LibraryId, Object, ObjectId, Store};
-use crate::seafile::check::Content;
+use crate::seafile::check::ObjectContent;
 use crate::seafile::commit::Commit;
 
 /// How far this walk has looked at a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Seen {
+pub(super) enum CommitProgress {
     /// The walk follows its history.
     Followed,
     /// Only its tree was walked, because it is a base commit.
@@ -25,7 +25,7 @@ pub(super) enum Seen {
 
 /// A commit to walk next.
 #[derive(Debug, Clone, Copy)]
-struct Step {
+struct CommitStep {
     commit: Object,
     need: Need,
 }
@@ -45,7 +45,7 @@ impl Lineage {
 
 /// The rules by which the commits of one library are walked.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Rules {
+pub(super) struct HistoryRules {
     library: LibraryId,
     content: Store,
     valid_since: Option<i64>,
@@ -53,7 +53,7 @@ pub(super) struct Rules {
     encrypted: bool,
 }
 
-impl Rules {
+impl HistoryRules {
     /// The store that has the trees of its commits.
     pub(super) fn content(&self) -> Store {
         self.content
@@ -76,14 +76,17 @@ impl Rules {
     }
 }
 
-impl<S: Sight> Walker<'_, S> {
+impl<S: Sight> GroupWalker<'_, S> {
     /// Walks everything that is required in the whole group, then what is optional.
-    pub(super) fn libraries(&mut self, group: &Group<'_>) -> Result<(), WalkError<S::Error>> {
+    pub(super) fn libraries(
+        &mut self,
+        group: &LibraryGroup<'_>,
+    ) -> Result<(), WalkError<S::Error>> {
         let mut optional = Vec::new();
         for library in &group.libraries {
-            let rules = Rules::of(library);
-            let mut steps: Vec<Step> =
-                roots(library).map(|commit| Step { commit, need: Need::Required }).collect();
+            let rules = HistoryRules::of(library);
+            let mut steps: Vec<CommitStep> =
+                roots(library).map(|commit| CommitStep { commit, need: Need::Required }).collect();
             while let Some(step) = steps.pop() {
                 for next in self.commit(&rules, step)? {
                     match next.need {
@@ -108,23 +111,23 @@ impl<S: Sight> Walker<'_, S> {
     /// the start of its optional history; `None` if it was walked already or is closed.
     fn base(
         &mut self,
-        group: &Group<'_>,
+        group: &LibraryGroup<'_>,
         library: &LibraryPointers,
-    ) -> Result<Option<(Rules, Step)>, WalkError<S::Error>> {
+    ) -> Result<Option<(HistoryRules, CommitStep)>, WalkError<S::Error>> {
         let Some(commit) = base_commit(library) else {
             return Ok(None);
         };
         let origin = group.libraries.iter().find(|other| Store::Library(other.id) == commit.store);
-        let rules = Rules {
+        let rules = HistoryRules {
             library: library.id,
-            ..origin.map_or_else(|| Rules::of(library), |origin| Rules::of(origin))
+            ..origin.map_or_else(|| HistoryRules::of(library), |origin| HistoryRules::of(origin))
         };
-        let followed = Some((rules, Step { commit, need: Need::Optional }));
+        let followed = Some((rules, CommitStep { commit, need: Need::Optional }));
         if self.commits.contains_key(&commit) || self.is_closed(&commit)? {
             return Ok(None);
         }
-        self.commits.insert(commit, Seen::Tree);
-        self.tree_of(&rules, Step { commit, need: Need::Required })?;
+        self.commits.insert(commit, CommitProgress::Tree);
+        self.tree_of(&rules, CommitStep { commit, need: Need::Required })?;
         Ok(followed)
     }
 
@@ -134,9 +137,13 @@ impl<S: Sight> Walker<'_, S> {
     }
 
     /// Walks a commit and its tree, unless that was done. Returns its parents, each with its need.
-    fn commit(&mut self, rules: &Rules, step: Step) -> Result<Vec<Step>, WalkError<S::Error>> {
+    fn commit(
+        &mut self,
+        rules: &HistoryRules,
+        step: CommitStep,
+    ) -> Result<Vec<CommitStep>, WalkError<S::Error>> {
         let seen = self.commits.get(&step.commit).copied();
-        if seen == Some(Seen::Followed) {
+        if seen == Some(CommitProgress::Followed) {
             return Ok(Vec::new());
         }
         let known = self.sight.known(&step.commit).map_err(WalkError::Sight)?;
@@ -146,10 +153,10 @@ impl<S: Sight> Walker<'_, S> {
             self.outcome.passed_open |= known.is_some_and(|known| !known.closed);
             return Ok(Vec::new());
         }
-        self.commits.insert(step.commit, Seen::Followed);
+        self.commits.insert(step.commit, CommitProgress::Followed);
         let lineage = match seen {
             // Its tree was walked as a base commit's. Only its history is left.
-            Some(Seen::Tree) => self.parents_again(step.commit)?,
+            Some(CommitProgress::Tree) => self.parents_again(step.commit)?,
             _ => self.tree_of(rules, step)?,
         };
         let Some(Lineage { ctime, parents }) = lineage else {
@@ -159,18 +166,19 @@ impl<S: Sight> Walker<'_, S> {
             Need::Required => rules.parents_of_required(ctime),
             Need::Optional => Need::Optional,
         };
-        let parent = |id| Step { commit: Object::new(step.commit.store, Kind::Commit, id), need };
+        let parent =
+            |id| CommitStep { commit: Object::new(step.commit.store, Kind::Commit, id), need };
         Ok(parents.into_iter().map(parent).collect())
     }
 
     /// Fetches a commit and walks its tree; returns its time and parents.
     fn tree_of(
         &mut self,
-        rules: &Rules,
-        step: Step,
+        rules: &HistoryRules,
+        step: CommitStep,
     ) -> Result<Option<Lineage>, WalkError<S::Error>> {
         let asking = Asking { library: rules.library, need: step.need, encrypted: rules.encrypted };
-        let Some(Fetched { object, content: Content::Commit(commit) }) =
+        let Some(Fetched { object, content: ObjectContent::Commit(commit) }) =
             self.fetch(step.commit, asking)?
         else {
             return Ok(None);
@@ -185,8 +193,8 @@ impl<S: Sight> Walker<'_, S> {
 
     fn parents_again(&self, commit: Object) -> Result<Option<Lineage>, WalkError<S::Error>> {
         Ok(match super::find(self.source, self.sight, commit, Need::Required)? {
-            super::Found::Good { content: Content::Commit(commit), .. }
-            | super::Found::Rescued { content: Content::Commit(commit), .. } => {
+            super::FoundObject::Good { content: ObjectContent::Commit(commit), .. }
+            | super::FoundObject::Rescued { content: ObjectContent::Commit(commit), .. } => {
                 Some(Lineage::of(&commit))
             }
             _ => None,

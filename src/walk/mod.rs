@@ -28,27 +28,27 @@ pub use ancestry::{Ancestry, CommitNode, Reachable};
 pub use closure::Closure;
 use closure::Holes;
 pub use find::{BadObject, read_checked};
-use find::{Found, find};
-pub use needs::{Needed, NeededBy, needs};
+use find::{FoundObject, find};
+pub use needs::{NeedPlace, NeededBy, needs};
 pub use objects::Objects;
 pub use paths::{AffectedPaths, affected_paths};
-use seen::Seen;
-pub use sight::{Known, NothingKnown, Rescue, Sight};
+use seen::ObjectSet;
+pub use sight::{KnownObject, NothingKnown, Rescue, Sight};
 use threads::Threads;
-pub use trouble::{ALTERED_ROOT, Trouble};
+pub use trouble::{ALTERED_ROOT, ObjectDamage};
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 
 use crate::database::{LibraryPointers, LibraryState};
 use crate::object::{Kind, LibraryId, Object, ObjectId, Store};
-use crate::seafile::check::{self, CommitWarning, Content};
+use crate::seafile::check::{self, CommitWarning, ObjectContent};
 use crate::seafile::commit::Commit;
 
 /// Why a walk ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum WalkError<E> {
-    /// The whole source cannot be read. One missing or unreadable object is a [`Finding`] instead.
+    /// The whole source cannot be read. One missing or unreadable object is a [`WalkFinding`] instead.
     #[error("cannot read the source")]
     Source(#[source] io::Error),
     /// The sight failed: a broken catalog or destination, never damage.
@@ -67,7 +67,7 @@ pub enum Need {
 
 /// An object that a walk needed and found missing or bad.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
+pub struct WalkFinding {
     /// What is missing or bad.
     pub object: Object,
     /// The library whose walk found it first. Others may need it too: see [`needs()`].
@@ -75,7 +75,7 @@ pub struct Finding {
     /// Whether it has to be there.
     pub need: Need,
     /// What is wrong.
-    pub trouble: Trouble,
+    pub trouble: ObjectDamage,
     /// The repository holds it, so the backup is whole although the source is not.
     pub rescued: bool,
 }
@@ -95,7 +95,7 @@ pub enum Audit {
 
 /// Libraries that are walked together because they share a store of fs objects and blocks.
 #[derive(Debug, Clone, Default)]
-pub struct Group<'a> {
+pub struct LibraryGroup<'a> {
     /// Origins come before their virtual libraries.
     pub libraries: Vec<&'a LibraryPointers>,
     /// How closely to look at stored blocks. The walk stops at closed objects, so to have a whole
@@ -116,12 +116,12 @@ pub struct Doubts {
 
 /// Sorts libraries into groups that share a store. With `one` all libraries form one group, because
 /// the installation has folders that all of them share.
-pub fn groups(libraries: &[LibraryPointers], one: bool) -> Vec<Group<'_>> {
+pub fn groups(libraries: &[LibraryPointers], one: bool) -> Vec<LibraryGroup<'_>> {
     let origins: HashMap<LibraryId, LibraryId> = libraries
         .iter()
         .filter_map(|library| Some((library.id, library.origin.as_ref()?.library)))
         .collect();
-    let mut groups: BTreeMap<Option<LibraryId>, Group<'_>> = BTreeMap::new();
+    let mut groups: BTreeMap<Option<LibraryId>, LibraryGroup<'_>> = BTreeMap::new();
     for library in libraries {
         let first = first_origin(&origins, library.id);
         let group = groups.entry((!one).then_some(first)).or_default();
@@ -156,9 +156,9 @@ pub fn content_store(library: &LibraryPointers) -> Store {
 
 /// What the walk of one group found.
 #[derive(Debug, Default)]
-pub struct Outcome {
+pub struct GroupOutcome {
     /// What is missing or bad.
-    pub findings: Vec<Finding>,
+    pub findings: Vec<WalkFinding>,
     /// Odd commits that are no damage: (library, commit, what).
     pub warnings: Vec<(LibraryId, ObjectId, CommitWarning)>,
     /// How many objects were passed, without closed ones.
@@ -168,11 +168,11 @@ pub struct Outcome {
     /// The walk ended at history that an earlier walk had left open. Even without findings, not all
     /// that was passed is closed.
     pub passed_open: bool,
-    /// For each file with [`Trouble::Lengths`], its blocks that were found.
+    /// For each file with [`ObjectDamage::Lengths`], its blocks that were found.
     lengths_of: HashMap<Object, Vec<Object>>,
 }
 
-impl Outcome {
+impl GroupOutcome {
     /// The odd commits as text: one line for each library and oddity.
     pub fn warning_lines(&self) -> Vec<String> {
         let mut found: BTreeMap<(LibraryId, &str), Vec<ObjectId>> = BTreeMap::new();
@@ -208,24 +208,24 @@ impl Outcome {
             blocks.is_some_and(|blocks| blocks.iter().any(|block| bad.contains(block)))
         };
         self.findings.retain(|finding| {
-            finding.trouble != Trouble::Lengths || !has_bad_block(&finding.object)
+            finding.trouble != ObjectDamage::Lengths || !has_bad_block(&finding.object)
         });
     }
 
     /// Required objects that nobody has.
-    pub fn damage(&self) -> impl Iterator<Item = &Finding> {
+    pub fn damage(&self) -> impl Iterator<Item = &WalkFinding> {
         self.findings.iter().filter(|finding| finding.need == Need::Required && !finding.rescued)
     }
 }
 
 /// The objects to which the pointers led in one walk, including those that are missing.
 #[derive(Debug)]
-pub struct Reached {
-    seen: Seen,
-    commits: HashMap<Object, history::Seen>,
+pub struct ReachedObjects {
+    seen: ObjectSet,
+    commits: HashMap<Object, history::CommitProgress>,
 }
 
-impl Reached {
+impl ReachedObjects {
     /// Whether a pointer led to an object.
     pub fn contains(&self, object: &Object) -> bool {
         self.seen.contains(object) || self.commits.contains_key(object)
@@ -241,17 +241,17 @@ pub struct Walk<'a, S> {
 }
 
 /// The walk of one group.
-struct Walker<'a, S> {
+struct GroupWalker<'a, S> {
     source: &'a dyn Objects,
     sight: &'a S,
     threads: &'a Threads,
     doubts: &'a Doubts,
     audit: Audit,
     /// All objects passed in this walk except commits.
-    seen: Seen,
-    commits: HashMap<Object, history::Seen>,
+    seen: ObjectSet,
+    commits: HashMap<Object, history::CommitProgress>,
     doubtful: Vec<altered::Doubtful>,
-    outcome: Outcome,
+    outcome: GroupOutcome,
 }
 
 /// Which library asks for an object, and whether the object is required.
@@ -265,7 +265,7 @@ struct Asking {
 /// An object that was read from the source or rescued from the repository.
 struct Fetched {
     object: Object,
-    content: Content,
+    content: ObjectContent,
 }
 
 impl<'a, S: Sight> Walk<'a, S> {
@@ -281,36 +281,36 @@ impl<'a, S: Sight> Walk<'a, S> {
     }
 
     /// Walks the libraries of a group.
-    pub fn group(&self, group: &Group<'_>) -> Result<Outcome, WalkError<S::Error>> {
+    pub fn group(&self, group: &LibraryGroup<'_>) -> Result<GroupOutcome, WalkError<S::Error>> {
         self.group_reaching(group).map(|(outcome, _)| outcome)
     }
 
     /// Walks the libraries of a group, and says which objects the pointers lead to.
     pub fn group_reaching(
         &self,
-        group: &Group<'_>,
-    ) -> Result<(Outcome, Reached), WalkError<S::Error>> {
-        let mut walker = Walker {
+        group: &LibraryGroup<'_>,
+    ) -> Result<(GroupOutcome, ReachedObjects), WalkError<S::Error>> {
+        let mut walker = GroupWalker {
             source: self.source,
             sight: self.sight,
             threads: &self.threads,
             doubts: &self.doubts,
             audit: group.audit,
-            seen: Seen::default(),
+            seen: ObjectSet::default(),
             commits: HashMap::new(),
             doubtful: Vec::new(),
-            outcome: Outcome::default(),
+            outcome: GroupOutcome::default(),
         };
         walker.libraries(group)?;
-        let Walker { outcome, seen, commits, .. } = walker;
-        Ok((outcome, Reached { seen, commits }))
+        let GroupWalker { outcome, seen, commits, .. } = walker;
+        Ok((outcome, ReachedObjects { seen, commits }))
     }
 
     /// Computes which objects of a group are closed, after a walk that found something. `bad` are
     /// the objects that nobody has; `unfollowed` are those below which that walk did not go.
     pub fn closure(
         &self,
-        group: &Group<'_>,
+        group: &LibraryGroup<'_>,
         bad: &HashSet<Object>,
         unfollowed: &HashSet<Object>,
     ) -> Result<Closure, WalkError<S::Error>> {
@@ -318,7 +318,7 @@ impl<'a, S: Sight> Walk<'a, S> {
     }
 }
 
-impl<S: Sight> Walker<'_, S> {
+impl<S: Sight> GroupWalker<'_, S> {
     /// Reads an object and keeps it if it is new. `None`: it cannot be read; that is recorded.
     fn fetch(
         &mut self,
@@ -333,11 +333,11 @@ impl<S: Sight> Walker<'_, S> {
     fn had(
         &mut self,
         asked: Object,
-        found: Found,
+        found: FoundObject,
         asking: Asking,
     ) -> Result<Option<Fetched>, WalkError<S::Error>> {
         match found {
-            Found::Good { object, content, bytes, known } => {
+            FoundObject::Good { object, content, bytes, known } => {
                 self.outcome.visited += 1;
                 // It may lie in the folder that all libraries share, and another library's walk
                 // passed it.
@@ -349,7 +349,7 @@ impl<S: Sight> Walker<'_, S> {
                 }
                 Ok(Some(Fetched { object, content }))
             }
-            Found::Rescued { object, content, trouble, bytes } => {
+            FoundObject::Rescued { object, content, trouble, bytes } => {
                 self.outcome.visited += 1;
                 self.sight.visit(&object).map_err(WalkError::Sight)?;
                 if let Some(bytes) = bytes {
@@ -359,7 +359,7 @@ impl<S: Sight> Walker<'_, S> {
                 self.record(object, asking, trouble, true);
                 Ok(Some(Fetched { object, content }))
             }
-            Found::Nowhere { object, trouble, bytes, stored } => {
+            FoundObject::Nowhere { object, trouble, bytes, stored } => {
                 if let Some(bytes) = bytes {
                     self.sight.salvage(object, bytes).map_err(WalkError::Sight)?;
                 }
@@ -367,7 +367,7 @@ impl<S: Sight> Walker<'_, S> {
                     self.outcome.unfollowed.insert(object);
                     // Torn bytes are rot: the stored object stays in use. A missing one was
                     // collected.
-                    if trouble != Trouble::Missing {
+                    if trouble != ObjectDamage::Missing {
                         self.sight.visit(&object).map_err(WalkError::Sight)?;
                     }
                 }
@@ -377,9 +377,9 @@ impl<S: Sight> Walker<'_, S> {
         }
     }
 
-    fn record(&mut self, object: Object, asking: Asking, trouble: Trouble, rescued: bool) {
+    fn record(&mut self, object: Object, asking: Asking, trouble: ObjectDamage, rescued: bool) {
         let Asking { library, need, .. } = asking;
-        self.outcome.findings.push(Finding { object, library, need, trouble, rescued });
+        self.outcome.findings.push(WalkFinding { object, library, need, trouble, rescued });
     }
 
     /// Records what is odd about a commit. Returns whether its id does not fit its content.

@@ -5,18 +5,18 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use super::history::Rules;
+use super::history::HistoryRules;
 use super::paths::{content, find_bad, open_children};
 use super::{Closure, Need, Sight, WalkError, base_commit, content_store, roots};
 use crate::database::LibraryPointers;
 use crate::object::{Kind, Object, ObjectId};
-use crate::seafile::check::Content;
+use crate::seafile::check::ObjectContent;
 use crate::seafile::commit::Commit;
 use crate::seafile::folders::ObjectFolders;
 
 /// Where a library needs a bad object: the first place found on the way from its heads.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Needed {
+pub struct NeedPlace {
     /// Which part of the library needs it.
     pub by: NeededBy,
     /// The commit whose tree contains the object, or the bad commit itself.
@@ -48,8 +48,8 @@ pub fn needs<S: Sight>(
     library: &LibraryPointers,
     bad: &HashSet<Object>,
     closure: &Closure,
-) -> Result<HashMap<Object, Needed>, WalkError<S::Error>> {
-    let mut search = Search {
+) -> Result<HashMap<Object, NeedPlace>, WalkError<S::Error>> {
+    let mut search = NeedSearch {
         source,
         sight,
         bad,
@@ -65,21 +65,21 @@ pub fn needs<S: Sight>(
     Ok(search.needs)
 }
 
-struct Search<'a, S> {
+struct NeedSearch<'a, S> {
     source: &'a ObjectFolders,
     sight: &'a S,
     bad: &'a HashSet<Object>,
     closure: &'a Closure,
     library: &'a LibraryPointers,
     seen: HashSet<Object>,
-    needs: HashMap<Object, Needed>,
+    needs: HashMap<Object, NeedPlace>,
 }
 
-impl<S: Sight> Search<'_, S> {
+impl<S: Sight> NeedSearch<'_, S> {
     /// Looks at heads first, then at required ancestors: so the newest commit that needs an object
     /// is named.
     fn history(&mut self) -> Result<(), WalkError<S::Error>> {
-        let rules = Rules::of(self.library);
+        let rules = HistoryRules::of(self.library);
         let heads = roots(self.library).map(|head| (head, NeededBy::NewestState));
         let mut pending: VecDeque<(Object, NeededBy)> = heads.collect();
         while let Some((object, by)) = pending.pop_front() {
@@ -103,7 +103,7 @@ impl<S: Sight> Search<'_, S> {
         object: Object,
         by: NeededBy,
     ) -> Result<Option<Box<Commit>>, WalkError<S::Error>> {
-        let mut needed = Needed { by, commit: object.id, time: None, path: None };
+        let mut needed = NeedPlace { by, commit: object.id, time: None, path: None };
         if let Some(bad) = find_bad(self.source, self.bad, &object) {
             self.needs.entry(bad).or_insert(needed);
             return Ok(None);
@@ -111,7 +111,7 @@ impl<S: Sight> Search<'_, S> {
         if !self.closure.is_open(&object) {
             return Ok(None);
         }
-        let Some(Content::Commit(commit)) = content(self.source, self.sight, object)? else {
+        let Some(ObjectContent::Commit(commit)) = content(self.source, self.sight, object)? else {
             return Ok(None);
         };
         needed.time = Some(commit.ctime);
@@ -120,7 +120,7 @@ impl<S: Sight> Search<'_, S> {
         Ok(Some(commit))
     }
 
-    fn tree(&mut self, root: Object, needed: &Needed) -> Result<(), WalkError<S::Error>> {
+    fn tree(&mut self, root: Object, needed: &NeedPlace) -> Result<(), WalkError<S::Error>> {
         let mut pending = vec![(root, "/".to_owned())];
         while let Some((object, path)) = pending.pop() {
             if !self.closure.is_open(&object) || !self.seen.insert(object) {
@@ -129,7 +129,7 @@ impl<S: Sight> Search<'_, S> {
             if let Some(bad) = find_bad(self.source, self.bad, &object) {
                 self.needs
                     .entry(bad)
-                    .or_insert_with(|| Needed { path: Some(path.clone()), ..needed.clone() });
+                    .or_insert_with(|| NeedPlace { path: Some(path.clone()), ..needed.clone() });
             }
             if object.kind == Kind::Fs {
                 let children = open_children(self.source, self.sight, self.closure, object)?;

@@ -3,12 +3,12 @@
 use std::io;
 
 use crate::object::{Kind, Object, ObjectId, Store};
-use crate::seafile::folders::{Found, ObjectFolders, Places};
+use crate::seafile::folders::{CandidateStores, ObjectEntry, ObjectFolders};
 
 /// Objects by name, from an installation's folders or from a repository's packs.
 pub trait Objects: Sync {
     /// The stores in which an object of `store` may lie, best first.
-    fn places(&self, store: Store) -> Places;
+    fn places(&self, store: Store) -> CandidateStores;
 
     /// The store under which a missing object is reported: where its file should be. All libraries
     /// of Seafile 1 and 2 have one store, so an object that it lacks is one object, however many
@@ -28,7 +28,7 @@ pub trait Objects: Sync {
 }
 
 impl Objects for ObjectFolders {
-    fn places(&self, store: Store) -> Places {
+    fn places(&self, store: Store) -> CandidateStores {
         self.places(store)
     }
 
@@ -47,8 +47,8 @@ impl Objects for ObjectFolders {
     fn fs_ids(&self, store: Store) -> io::Result<Box<dyn Iterator<Item = ObjectId> + '_>> {
         let ids = self.objects(Kind::Fs, store);
         Ok(Box::new(ids.filter_map(|found| match found {
-            Ok(Found::Object(id)) => Some(id),
-            Ok(Found::Foreign(_)) | Err(_) => None,
+            Ok(ObjectEntry::Object(id)) => Some(id),
+            Ok(ObjectEntry::Foreign(_)) | Err(_) => None,
         })))
     }
 }

@@ -3,10 +3,10 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
-use super::{Closure, Found, Need, Objects, Sight, WalkError, content_store, find, roots};
+use super::{Closure, FoundObject, Need, Objects, Sight, WalkError, content_store, find, roots};
 use crate::database::LibraryPointers;
 use crate::object::{Kind, Object};
-use crate::seafile::check::Content;
+use crate::seafile::check::ObjectContent;
 use crate::seafile::fs::FsObject;
 
 /// The search gives up after so many open paths: one folder may stand at a great many paths.
@@ -43,13 +43,13 @@ pub fn affected_paths<S: Sight>(
     closure: &Closure,
     most: usize,
 ) -> Result<AffectedPaths, WalkError<S::Error>> {
-    let limits = Limits { paths: most, visits: MAX_VISITS };
+    let limits = PathLimits { paths: most, visits: MAX_VISITS };
     search(source, sight, library, bad, closure, limits)
 }
 
 /// Where a search for paths ends.
 #[derive(Debug, Clone, Copy)]
-struct Limits {
+struct PathLimits {
     /// How many paths are kept for each bad object.
     paths: usize,
     /// How many open paths are looked at.
@@ -62,13 +62,13 @@ fn search<S: Sight>(
     library: &LibraryPointers,
     bad: &HashSet<Object>,
     closure: &Closure,
-    limits: Limits,
+    limits: PathLimits,
 ) -> Result<AffectedPaths, WalkError<S::Error>> {
     let mut affected = AffectedPaths::default();
     let mut known: HashMap<Object, Vec<(Object, String)>> = HashMap::new();
     let mut pending = Vec::new();
     for head in roots(library) {
-        if let Some(Content::Commit(commit)) = content(source, sight, head)? {
+        if let Some(ObjectContent::Commit(commit)) = content(source, sight, head)? {
             let root = Object::new(content_store(library), Kind::Fs, commit.root);
             if closure.is_open(&root) {
                 pending.push((root, "/".to_owned()));
@@ -107,7 +107,7 @@ pub(super) fn open_children<S: Sight>(
 ) -> Result<Vec<(Object, String)>, WalkError<S::Error>> {
     let mut children = Vec::new();
     match content(source, sight, object)? {
-        Some(Content::Fs(FsObject::Folder(folder))) => {
+        Some(ObjectContent::Fs(FsObject::Folder(folder))) => {
             for entry in folder.entries {
                 let id = entry.id;
                 let child = Object { id, ..object };
@@ -117,7 +117,7 @@ pub(super) fn open_children<S: Sight>(
                 }
             }
         }
-        Some(Content::Fs(FsObject::File(file))) => {
+        Some(ObjectContent::Fs(FsObject::File(file))) => {
             for id in file.blocks {
                 let child = Object::new(object.store, Kind::Block, id);
                 if closure.is_open(&child) {
@@ -158,10 +158,10 @@ pub(super) fn content<S: Sight>(
     source: &dyn Objects,
     sight: &S,
     object: Object,
-) -> Result<Option<Content>, WalkError<S::Error>> {
+) -> Result<Option<ObjectContent>, WalkError<S::Error>> {
     Ok(match find(source, sight, object, Need::Required)? {
-        Found::Good { content, .. } | Found::Rescued { content, .. } => Some(content),
-        Found::Nowhere { .. } => None,
+        FoundObject::Good { content, .. } | FoundObject::Rescued { content, .. } => Some(content),
+        FoundObject::Nowhere { .. } => None,
     })
 }
 
@@ -169,9 +169,9 @@ pub(super) fn content<S: Sight>(
 mod tests {
     use super::*;
     use crate::database::read_pointers;
-    use crate::seafile::folders::Found as Listed;
+    use crate::seafile::folders::ObjectEntry;
     use crate::seafile::folders::ObjectFolders;
-    use crate::walk::{Group, NothingKnown, Walk};
+    use crate::walk::{LibraryGroup, NothingKnown, Walk};
     use std::path::Path;
 
     const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/haiwen/seafile-data");
@@ -188,15 +188,15 @@ mod tests {
         // Every block of the library is bad.
         let blocks = source.objects(Kind::Block, content_store(library));
         let blocks = blocks.map(|found| match found.unwrap() {
-            Listed::Object(id) => Object::new(content_store(library), Kind::Block, id),
-            other @ Listed::Foreign(_) => panic!("{other:?}"),
+            ObjectEntry::Object(id) => Object::new(content_store(library), Kind::Block, id),
+            other @ ObjectEntry::Foreign(_) => panic!("{other:?}"),
         });
         let bad: HashSet<Object> = blocks.collect();
-        let group = Group { libraries: vec![library], ..Group::default() };
+        let group = LibraryGroup { libraries: vec![library], ..LibraryGroup::default() };
         let walk = Walk::new(&source, &NothingKnown);
         let closure = walk.closure(&group, &bad, &HashSet::new()).unwrap();
         let search_within = |visits| {
-            let limits = Limits { paths: 100, visits };
+            let limits = PathLimits { paths: 100, visits };
             search(&source, &NothingKnown, library, &bad, &closure, limits).unwrap()
         };
         let all = search_within(MAX_VISITS);

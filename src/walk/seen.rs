@@ -8,11 +8,11 @@ use crate::object::{Kind, Object, ObjectId, Store};
 /// Objects that were passed. Each takes 17 bytes in tables that are at least half full, so up to 34
 /// bytes. A set of [`Object`] takes three times as much.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
+pub(super) struct ObjectSet {
     sets: HashMap<(Store, Kind), Ids>,
 }
 
-impl Seen {
+impl ObjectSet {
     /// Adds an object. Returns whether it is new.
     pub(super) fn insert(&mut self, object: Object) -> bool {
         let set = self.sets.entry((object.store, object.kind)).or_default();
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn objects_differ_by_every_part_of_their_name() {
-        let mut seen = Seen::default();
+        let mut seen = ObjectSet::default();
         let object = |store: u8, kind, id: [u8; 20]| {
             Object::new(Store::Library(LibraryId::new([store; 16])), kind, ObjectId::new(id))
         };

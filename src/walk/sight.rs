@@ -6,7 +6,7 @@ use crate::object::{Object, Sha256};
 
 /// What the caller knows about an object before the walk reads it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Known {
+pub struct KnownObject {
     /// Its length in bytes.
     pub length: u64,
     /// It and all that it points to are stored and verified: the walk stops here.
@@ -45,7 +45,7 @@ pub trait Sight: Sync {
 
     /// What is known about an object. `None`: nothing, so the walk reads it and keeps it if it is
     /// new.
-    fn known(&self, object: &Object) -> Result<Option<Known>, Self::Error>;
+    fn known(&self, object: &Object) -> Result<Option<KnownObject>, Self::Error>;
 
     /// The walk passed a known object that is not closed.
     fn visit(&self, object: &Object) -> Result<(), Self::Error>;
@@ -71,7 +71,7 @@ pub struct NothingKnown;
 impl Sight for NothingKnown {
     type Error = std::convert::Infallible;
 
-    fn known(&self, _: &Object) -> Result<Option<Known>, Self::Error> {
+    fn known(&self, _: &Object) -> Result<Option<KnownObject>, Self::Error> {
         Ok(None)
     }
 

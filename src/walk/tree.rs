@@ -3,10 +3,10 @@
 
 use rayon::prelude::*;
 
-use super::find::{BadObject, Found, find, read_checked, unreadable};
-use super::{Asking, Audit, Fetched, Need, Objects, Sight, Trouble, WalkError, Walker};
+use super::find::{BadObject, FoundObject, find, read_checked, unreadable};
+use super::{Asking, Audit, Fetched, GroupWalker, Need, ObjectDamage, Objects, Sight, WalkError};
 use crate::object::{Kind, Object, ObjectId, Store};
-use crate::seafile::check::{Content, Fault, block_lengths_fit};
+use crate::seafile::check::{ObjectContent, ObjectFault, block_lengths_fit};
 use crate::seafile::fs::FsObject;
 
 /// How many fs objects all threads together read at a time: their content is held in memory.
@@ -19,23 +19,23 @@ const ASK_EACH: usize = 32;
 const BLOCKS_EACH: usize = 64;
 
 /// An fs object that was looked for and, if it is a file, its blocks.
-struct Looked {
+struct LookedUpObject {
     asked: Object,
-    found: Found,
+    found: FoundObject,
     blocks: Vec<(Object, Block)>,
 }
 
 /// What was found of a block, in whichever store it lies.
 enum Block {
     /// It is stored, with its length, and what is wrong with it in the source, if anything.
-    Known(Object, u64, Option<Trouble>),
+    Known(Object, u64, Option<ObjectDamage>),
     /// It lies in the source, with its length, and is not stored yet.
     New(Object, u64),
     /// It cannot be read; the object names the place where it should lie.
-    Nowhere(Object, Trouble),
+    Nowhere(Object, ObjectDamage),
 }
 
-impl<S: Sight> Walker<'_, S> {
+impl<S: Sight> GroupWalker<'_, S> {
     /// Walks a root folder. Neighbours are looked up and read in parallel; one thread then takes in
     /// the results, in order.
     pub(super) fn tree(&mut self, root: Object, asking: Asking) -> Result<(), WalkError<S::Error>> {
@@ -76,7 +76,11 @@ impl<S: Sight> Walker<'_, S> {
     }
 
     /// Reads fs objects and finds their blocks. The result has the order of `wanted`.
-    fn look(&self, wanted: &[Object], need: Need) -> Result<Vec<Looked>, WalkError<S::Error>> {
+    fn look(
+        &self,
+        wanted: &[Object],
+        need: Need,
+    ) -> Result<Vec<LookedUpObject>, WalkError<S::Error>> {
         if let [one] = wanted {
             return Ok(vec![self.look_at(*one, need)?]);
         }
@@ -85,10 +89,10 @@ impl<S: Sight> Walker<'_, S> {
         self.threads.get()?.install(look)
     }
 
-    fn look_at(&self, asked: Object, need: Need) -> Result<Looked, WalkError<S::Error>> {
+    fn look_at(&self, asked: Object, need: Need) -> Result<LookedUpObject, WalkError<S::Error>> {
         let found = find(self.source, self.sight, asked, need)?;
         let blocks: Vec<Object> = match found.content() {
-            Some(Content::Fs(FsObject::File(file))) => {
+            Some(ObjectContent::Fs(FsObject::File(file))) => {
                 let ids = file.blocks.iter().filter(|id| !id.is_empty());
                 ids.map(|id| Object::new(asked.store, Kind::Block, *id)).collect()
             }
@@ -102,22 +106,22 @@ impl<S: Sight> Walker<'_, S> {
                 || blocks.par_iter().with_min_len(BLOCKS_EACH).map(find).collect::<Result<_, _>>();
             self.threads.get()?.install(find)?
         };
-        Ok(Looked { asked, found, blocks })
+        Ok(LookedUpObject { asked, found, blocks })
     }
 
     fn take(
         &mut self,
-        looked: Looked,
+        looked: LookedUpObject,
         asking: Asking,
         pending: &mut Vec<Object>,
     ) -> Result<(), WalkError<S::Error>> {
-        let Looked { asked, found, blocks } = looked;
+        let LookedUpObject { asked, found, blocks } = looked;
         match self.had(asked, found, asking)? {
-            Some(Fetched { content: Content::Fs(FsObject::Folder(folder)), .. }) => {
+            Some(Fetched { content: ObjectContent::Fs(FsObject::Folder(folder)), .. }) => {
                 let ids = folder.entries.iter().map(|entry| entry.id);
                 pending.extend(ids.map(|id| Object { id, ..asked }));
             }
-            Some(Fetched { object, content: Content::Fs(FsObject::File(file)) }) => {
+            Some(Fetched { object, content: ObjectContent::Fs(FsObject::File(file)) }) => {
                 let wanted = blocks.len();
                 let mut there = Vec::new();
                 let mut lengths = Vec::new();
@@ -131,7 +135,7 @@ impl<S: Sight> Walker<'_, S> {
                 if lengths.len() == wanted && !block_lengths_fit(&file, &lengths, asking.encrypted)
                 {
                     self.outcome.lengths_of.insert(object, there);
-                    self.record(object, asking, Trouble::Lengths, false);
+                    self.record(object, asking, ObjectDamage::Lengths, false);
                 }
             }
             _ => {}
@@ -150,7 +154,8 @@ impl<S: Sight> Walker<'_, S> {
         match found {
             Block::Known(object, length, trouble) => {
                 // The repository need not keep a block that Seafile collected with its history.
-                let collected = asking.need == Need::Optional && trouble == Some(Trouble::Missing);
+                let collected =
+                    asking.need == Need::Optional && trouble == Some(ObjectDamage::Missing);
                 if first && self.audit != Audit::No && !collected {
                     self.outcome.visited += 1;
                     self.sight.visit(&object).map_err(WalkError::Sight)?;
@@ -179,7 +184,7 @@ impl<S: Sight> Walker<'_, S> {
     }
 
     fn find_block(&self, block: Object) -> Result<Block, WalkError<S::Error>> {
-        let mut nowhere = (block, Trouble::Missing);
+        let mut nowhere = (block, ObjectDamage::Missing);
         for store in self.source.places(block.store) {
             let object = Object { store, ..block };
             if let Some(known) = self.sight.known(&object).map_err(WalkError::Sight)? {
@@ -200,7 +205,7 @@ impl<S: Sight> Walker<'_, S> {
             }
         }
         let (mut object, trouble) = nowhere;
-        if trouble == Trouble::Missing {
+        if trouble == ObjectDamage::Missing {
             object.store = self.source.home(&object);
         }
         Ok(Block::Nowhere(object, trouble))
@@ -213,8 +218,8 @@ impl<S: Sight> Walker<'_, S> {
         block: &Object,
         length: u64,
         read: bool,
-    ) -> Result<Option<Trouble>, WalkError<S::Error>> {
-        let mut worst = Trouble::Missing;
+    ) -> Result<Option<ObjectDamage>, WalkError<S::Error>> {
+        let mut worst = ObjectDamage::Missing;
         for store in self.source.places(block.store) {
             let object = Object { store, ..*block };
             let trouble = match self.source.len(&object) {
@@ -235,15 +240,14 @@ impl<S: Sight> Walker<'_, S> {
         &self,
         object: &Object,
         length: u64,
-    ) -> Result<Option<Trouble>, WalkError<S::Error>> {
+    ) -> Result<Option<ObjectDamage>, WalkError<S::Error>> {
         let read = read_checked(self.source, object).map_err(WalkError::Source)?;
         Ok(match read {
             Ok(_) => None,
-            Err(BadObject { trouble: Trouble::Bad(Fault::WrongId { .. }), bytes: Some(bytes) })
-                if self.doubts.random_block_ids && bytes.len() as u64 == length =>
-            {
-                None
-            }
+            Err(BadObject {
+                trouble: ObjectDamage::Bad(ObjectFault::WrongId { .. }),
+                bytes: Some(bytes),
+            }) if self.doubts.random_block_ids && bytes.len() as u64 == length => None,
             Err(bad) => Some(bad.trouble),
         })
     }

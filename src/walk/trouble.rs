@@ -1,15 +1,15 @@
 //! What can be wrong with an object of the source.
 
 use crate::object::ObjectId;
-use crate::seafile::check::Fault;
+use crate::seafile::check::ObjectFault;
 
 /// What is wrong with an object in the source.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Trouble {
+pub enum ObjectDamage {
     /// There is no such file.
     Missing,
     /// There is a file, but its bytes are not those of the object.
-    Bad(Fault),
+    Bad(ObjectFault),
     /// The blocks of a file do not add up to its size.
     Lengths,
     /// A commit's bytes differ from the stored ones, and the source was not repaired: the stored
@@ -21,10 +21,10 @@ pub enum Trouble {
     Unreadable(String),
 }
 
-/// The word for [`Trouble::AlteredRoot`].
+/// The word for [`ObjectDamage::AlteredRoot`].
 pub const ALTERED_ROOT: &str = "altered-root";
 
-impl Trouble {
+impl ObjectDamage {
     /// One stable word, for manifests and JSON.
     pub fn word(&self) -> &'static str {
         match self {
@@ -38,11 +38,11 @@ impl Trouble {
     }
 }
 
-impl std::fmt::Display for Trouble {
+impl std::fmt::Display for ObjectDamage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Missing => f.write_str("is missing"),
-            Self::Bad(fault @ Fault::Undecodable(error)) => write!(f, "{fault} ({error})"),
+            Self::Bad(fault @ ObjectFault::Undecodable(error)) => write!(f, "{fault} ({error})"),
             Self::Bad(fault) => write!(f, "{fault}"),
             Self::Lengths => f.write_str("its blocks do not add up to its size"),
             Self::Changed => f.write_str("was changed since it was stored"),

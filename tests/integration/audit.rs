@@ -3,8 +3,8 @@
 use std::fs;
 use std::sync::Arc;
 
-use seawall::backup::{Report, Share};
-use seawall::check::{self, Level};
+use seawall::backup::{AuditShare, Report};
+use seawall::check::{self, CheckLevel};
 use seawall::object::Object;
 use seawall::repository::manifest::Damage;
 use seawall_backends::{MemoryBackend, Operation, RecordingBackend};
@@ -16,8 +16,8 @@ use crate::support::{DOCUMENTS, Source, World};
 
 const UNICODE: &str = "830ac5d7-2294-4f9c-ae5f-81500eb54e68";
 
-fn all(read: bool) -> Share {
-    Share { parts: 1, of: 1, read }
+fn all(read: bool) -> AuditShare {
+    AuditShare { parts: 1, of: 1, read }
 }
 
 fn a_block(source: &Source, library: &str) -> Object {
@@ -214,7 +214,7 @@ fn history_that_was_collected_is_neither_damage_nor_read_from_the_repository() {
         assert!(!report.needs_reading(), "{:?}", report.warnings());
         assert_eq!(reads_of_packs(&recording), 0, "{full}");
     }
-    let options = check::Options { level: Level::Deep, ..check::Options::default() };
+    let options = check::Options { level: CheckLevel::Deep, ..check::Options::default() };
     let report = check::run(&world.repository, &options, &|_| {}).unwrap();
     assert!(report.is_good(), "{:?}", report.problems);
 }

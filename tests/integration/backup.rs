@@ -13,12 +13,12 @@ use seawall::object::{Kind, Object, Sha256, Store};
 use seawall::repository::index::{self, List};
 use seawall::repository::marker::Marker;
 use seawall::repository::names;
-use seawall::repository::pack::{self, Place};
+use seawall::repository::pack::{self, MemberPlace};
 use seawall::repository::{Repository, reader};
 use seawall::time::Clock;
 use seawall_backends::{
-    Backend, ErrorKind, Fault, FaultyBackend, Key, LocalBackend, MemoryBackend, Operation, Plan,
-    RecordingBackend, Verb,
+    Backend, ErrorKind, Fault, FaultPlan, FaultyBackend, Key, LocalBackend, MemoryBackend,
+    Operation, RecordingBackend, Verb,
 };
 
 use crate::support::{DOCUMENTS, Source, World, files_below};
@@ -44,11 +44,11 @@ pub fn stored_objects(repository: &Repository, marker: &Marker) -> HashMap<Objec
             for member in contents.members.iter().filter(|member| !member.name.damaged) {
                 let object = member.name.object;
                 let bytes = match &member.place {
-                    Place::Data { frame, offset, len, .. } => {
+                    MemberPlace::Data { frame, offset, len, .. } => {
                         let start = *offset as usize;
                         frames[*frame as usize][start..start + *len as usize].to_vec()
                     }
-                    Place::Link { target } => {
+                    MemberPlace::Link { target } => {
                         // Its target is earlier: in this pack, or in one that is listed before.
                         objects[&Object { store: *target, ..object }].clone()
                     }
@@ -123,7 +123,7 @@ fn the_small_installation_is_stored_byte_for_byte() {
         report.marker.lists.iter().map(|named| List::read(&world.repository, named).unwrap());
     let lines = lists.flat_map(|list| list.read_segment(&world.repository).unwrap().1);
     let members = lines.flat_map(|line| line.contents.members);
-    let links = members.filter(|member| matches!(member.place, Place::Link { .. })).count();
+    let links = members.filter(|member| matches!(member.place, MemberPlace::Link { .. })).count();
     assert!(links > 50, "{links}");
 }
 
@@ -248,7 +248,7 @@ fn die_and_resume(operation: u64, effect: bool) -> bool {
     // The first two calls open the repository.
     world.through(Arc::new(FaultyBackend::new(
         memory.clone(),
-        Plan::new().at(operation + 2, fault),
+        FaultPlan::new().at(operation + 2, fault),
     )));
     let died = world.try_backup(&source).is_err();
     let stored = |world: &World| -> BTreeSet<String> {
@@ -290,7 +290,8 @@ fn stored_but_not_closed_does_not_stop_the_walk() {
     let source = Source::example();
     let memory = MemoryBackend::default();
     let mut world = World::on(Arc::new(memory.clone()));
-    let plan = Plan::new().always(Verb::Put, "data/blocks", Fault::FailBefore(ErrorKind::Other));
+    let plan =
+        FaultPlan::new().always(Verb::Put, "data/blocks", Fault::FailBefore(ErrorKind::Other));
     world.through(Arc::new(FaultyBackend::new(memory.clone(), plan)));
     assert!(world.try_backup(&source).is_err());
     world.through(Arc::new(memory));
@@ -418,7 +419,8 @@ fn a_full_destination_loses_nothing() {
     let open = || LocalBackend::create(folder.path().join("r")).unwrap();
     let mut world = World::on(Arc::new(open()));
     for prefix in ["databases", "data/blocks", "data/files", "data/index", "markers"] {
-        let plan = Plan::new().always(Verb::Put, prefix, Fault::FailBefore(ErrorKind::NoSpace));
+        let plan =
+            FaultPlan::new().always(Verb::Put, prefix, Fault::FailBefore(ErrorKind::NoSpace));
         world.through(Arc::new(FaultyBackend::new(open(), plan)));
         let error = world.try_backup(&source).unwrap_err();
         assert!(error.hint().unwrap().contains("make room"), "{error:?}");
@@ -580,7 +582,7 @@ fn after_a_failed_run_the_packs_are_listed() {
     world.backup(&source);
     assert!(!lists_packs(), "once a day is enough");
     let plan =
-        Plan::new().always(Verb::Put, "data/manifests", Fault::FailBefore(ErrorKind::NoSpace));
+        FaultPlan::new().always(Verb::Put, "data/manifests", Fault::FailBefore(ErrorKind::NoSpace));
     world.through(Arc::new(FaultyBackend::new(memory, plan)));
     assert!(world.try_backup(&source).is_err());
     recording.take();
@@ -598,7 +600,7 @@ fn a_put_that_failed_stores_nothing_by_the_catalogs_account() {
     for folder in ["data/blocks", "data/trees"] {
         let memory = MemoryBackend::default();
         let mut world = World::on(Arc::new(memory.clone()));
-        let plan = Plan::new().always(Verb::Put, folder, Fault::FailBefore(ErrorKind::Other));
+        let plan = FaultPlan::new().always(Verb::Put, folder, Fault::FailBefore(ErrorKind::Other));
         world.through(Arc::new(FaultyBackend::new(memory.clone(), plan)));
         assert!(world.try_backup(&source).is_err());
         let catalog = || {
@@ -645,7 +647,8 @@ fn a_links_target_is_listed_before_the_link() {
     let memory = MemoryBackend::default();
     let mut world = World::on(Arc::new(memory.clone()));
     // Packs are stored, and the run dies before a segment names them.
-    let plan = Plan::new().always(Verb::Put, "data/index", Fault::FailBefore(ErrorKind::Other));
+    let plan =
+        FaultPlan::new().always(Verb::Put, "data/index", Fault::FailBefore(ErrorKind::Other));
     world.through(Arc::new(FaultyBackend::new(memory.clone(), plan)));
     assert!(world.try_backup(&source).is_err());
     // A copy of a library: all its blocks are links into these packs.
@@ -693,7 +696,7 @@ fn what_a_run_left_half_written_is_removed_by_the_next() {
     world.backup(&source);
     assert!(half.exists());
     // The run died while it put its intent.
-    let plan = Plan::new().always(Verb::Put, names::RUNS, Fault::DieBefore);
+    let plan = FaultPlan::new().always(Verb::Put, names::RUNS, Fault::DieBefore);
     let local = LocalBackend::open(&folder).unwrap();
     world.through(Arc::new(FaultyBackend::new(local, plan)));
     world.try_backup(&source).unwrap_err();

@@ -16,7 +16,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use seawall::check::{self, Level, Options, ProblemKind, Report};
+use seawall::check::{self, CheckLevel, Options, ProblemKind, Report};
 use seawall::repository::note::VerifyingKey;
 use seawall::repository::{Error, Repository};
 use seawall_backends::LocalBackend;
@@ -66,7 +66,7 @@ impl Copy {
         open_to_read(backend, trusted)
     }
 
-    fn check(&self, level: Level) -> Report {
+    fn check(&self, level: CheckLevel) -> Report {
         let repository = self.open(&[world().host_key().verifying()]).unwrap();
         checked(&repository, level)
     }
@@ -99,7 +99,7 @@ fn overwrite(path: &Path, bytes: &[u8]) {
     std::io::Write::write_all(&mut fs::File::create_new(path).unwrap(), bytes).unwrap();
 }
 
-fn checked(repository: &Repository, level: Level) -> Report {
+fn checked(repository: &Repository, level: CheckLevel) -> Report {
     let options = Options { level, workers: 3, ..Options::default() };
     check::run(repository, &options, &|_| {}).unwrap()
 }
@@ -111,7 +111,7 @@ fn problems(report: &Report) -> Vec<(String, ProblemKind)> {
 #[test]
 fn a_good_repository_is_good() {
     let copy = Copy::new();
-    for level in [Level::Names, Level::Data, Level::Deep] {
+    for level in [CheckLevel::Names, CheckLevel::Data, CheckLevel::Deep] {
         let report = copy.check(level);
         assert!(report.is_good(), "{:#?}", report.problems);
         assert_eq!(report.snapshots, 3);
@@ -122,7 +122,7 @@ fn a_good_repository_is_good() {
         let stored = copy.keys("", |key| key.starts_with("data") || key.starts_with("databases"));
         let intents = copy.keys("data/runs", |_| true);
         assert_eq!(report.things, (stored.len() - intents.len()) as u64);
-        if level == Level::Names {
+        if level == CheckLevel::Names {
             assert!(report.bytes_read < report.bytes / 2);
         } else {
             assert_eq!(report.bytes_read, report.bytes);
@@ -165,7 +165,7 @@ fn what_nothing_names_is_information() {
     copy.write("data/runs/prune-x", b"seawall tombstone 1\n");
     copy.write(&format!("data/forgotten/{snapshot}"), b"seawall snapshot 1\n");
     copy.write("markers/2021-01-01T00-00-00Z-0000", b"seawall void 1\n");
-    let report = copy.check(Level::Data);
+    let report = copy.check(CheckLevel::Data);
     assert!(report.is_good(), "{:#?}", report.problems);
     let information = report.information;
     let amount = information.unnamed.unwrap();
@@ -211,7 +211,7 @@ fn one_snapshot_can_be_checked_alone() {
 #[test]
 fn a_repository_without_snapshots_is_not_good() {
     let world = World::local();
-    let report = checked(&world.repository, Level::Data);
+    let report = checked(&world.repository, CheckLevel::Data);
     assert!(!report.is_good() && report.problems.is_empty());
     assert_eq!((report.snapshots, report.things), (0, 0));
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use seawall::backup::Report;
-use seawall::check::{self, Level};
+use seawall::check::{self, CheckLevel};
 use seawall::object::Object;
 use seawall::repository::Snapshot;
 use seawall::seafile::discover::{Environment, discover};
@@ -113,7 +113,7 @@ fn full(world: &mut World, source: &Source) -> Report {
 }
 
 fn assert_good(world: &World) {
-    let options = check::Options { level: Level::Deep, ..check::Options::default() };
+    let options = check::Options { level: CheckLevel::Deep, ..check::Options::default() };
     let report = check::run(&world.repository, &options, &|_| {}).unwrap();
     assert!(report.is_good(), "{:?}", report.problems);
 }

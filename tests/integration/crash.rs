@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use seawall::backup::{self, Context, Options, Report};
-use seawall::check::{self, Level};
+use seawall::check::{self, CheckLevel};
 use seawall::host::state::StateFolder;
 use seawall::host::{self, Writing};
 use seawall::object::{Object, Sha256};
@@ -134,7 +134,7 @@ impl Stage {
     /// Every marker that there is holds, to the last byte.
     fn assert_good(&self, about: &str) {
         let options =
-            check::Options { level: Level::Data, workers: 1, ..check::Options::default() };
+            check::Options { level: CheckLevel::Data, workers: 1, ..check::Options::default() };
         let mut report = check::run(&self.reader(), &options, &|_| {}).unwrap();
         let lost = self.lost.as_deref();
         report.problems.retain(|problem| Some(problem.key.as_str()) != lost);

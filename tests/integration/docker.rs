@@ -268,7 +268,7 @@ fn the_compose_files_open_the_database_to_this_host_only() {
     assert_eq!(services[0].name, "db");
     assert!(port.contains("- \"127.0.0.1:3306:3306\""));
     let socket = compose::services(&read("seawall-socket.yml")).unwrap();
-    let [compose::Mount::Short(mount)] = &socket[0].mounts[..] else { panic!("{socket:?}") };
+    let [compose::ComposeMount::Short(mount)] = &socket[0].mounts[..] else { panic!("{socket:?}") };
     assert_eq!(mount.text, "/opt/seafile-mysql/run:/run/mysqld");
 }
 

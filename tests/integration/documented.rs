@@ -1,6 +1,6 @@
 //! What the pages in docs/ say, held against the code.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -294,4 +294,38 @@ fn no_test_waits_for_a_process_without_a_limit() {
         }
     }
     assert!(looked_at > 100, "{looked_at}");
+}
+
+/// One word is one thing: a type's name greps as one. What every verb and layer has may share its name.
+#[test]
+fn few_types_share_their_name_with_another() {
+    const SHARED: [&str; 5] = ["Arguments", "Error", "Options", "Report", "Result"];
+    const MOST_PERCENT: usize = 5;
+    let mut files: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
+    for (path, text) in sources("src").into_iter().chain(sources("backends/src")) {
+        for line in without_tests(&path, &text).lines() {
+            let item = line.trim_start();
+            let item = match item.strip_prefix("pub") {
+                Some(rest) => rest.split_once(' ').map_or("", |(_, rest)| rest),
+                None => item,
+            };
+            let Some((keyword, rest)) = item.split_once(' ') else { continue };
+            // A `type` that is indented belongs to a trait.
+            let is_type = match keyword {
+                "struct" | "enum" | "trait" | "union" => true,
+                "type" => !line.starts_with(' '),
+                _ => false,
+            };
+            let is_name = |char: &char| char.is_alphanumeric() || *char == '_';
+            let name: String = rest.chars().take_while(is_name).collect();
+            if is_type && !SHARED.contains(&name.as_str()) {
+                files.entry(name).or_default().push(path.clone());
+            }
+        }
+    }
+    let all: usize = files.values().map(Vec::len).sum();
+    files.retain(|_, paths| paths.len() > 1);
+    let shared: usize = files.values().map(Vec::len).sum();
+    assert!(all > 700, "{all}");
+    assert!(shared * 100 <= all * MOST_PERCENT, "{shared} of {all}: {files:#?}");
 }

@@ -12,9 +12,9 @@ use std::process::Command;
 use seawall::object::{Kind, Object, Store};
 use seawall::repository::index::List;
 use seawall::repository::marker::Marker;
-use seawall::repository::pack::Place as Within;
+use seawall::repository::pack::MemberPlace;
 use seawall::repository::{Repository, names, reader};
-use seawall::seafile::check::{Content, check};
+use seawall::seafile::check::{ObjectContent, check};
 use seawall::seafile::fs::FsObject;
 use seawall_test_servers::wait;
 
@@ -232,14 +232,14 @@ fn the_page_restores_what_is_encrypted() {
 }
 
 /// Where each object lies, and how large that pack is.
-fn places(repository: &Repository, marker: &Marker) -> HashMap<Object, (reader::Place, u64)> {
+fn places(repository: &Repository, marker: &Marker) -> HashMap<Object, (reader::ObjectPlace, u64)> {
     let lists = marker.lists.iter().map(|named| List::read(repository, named).unwrap());
     let lines: Vec<_> = lists.flat_map(|list| list.read_segment(repository).unwrap().1).collect();
     let mut places = HashMap::new();
     for line in &lines {
         for member in &line.contents.members {
-            if let Within::Data { frame, offset, len, .. } = member.place {
-                let place = reader::Place {
+            if let MemberPlace::Data { frame, offset, len, .. } = member.place {
+                let place = reader::ObjectPlace {
                     kind: line.kind,
                     pack: line.pack,
                     frame: line.contents.frames[frame as usize],
@@ -312,12 +312,12 @@ fn an_object_out_of_an_encrypted_pack_takes_a_little_of_it() {
     let (library, head) = library.trim().split_once(' ').unwrap();
     let store = Store::Library(library.parse().unwrap());
     let (_, commit) = read(Object::new(store, Kind::Commit, head.parse().unwrap()));
-    let Content::Commit(commit) = commit else { panic!("{commit:?}") };
+    let ObjectContent::Commit(commit) = commit else { panic!("{commit:?}") };
     let mut id = commit.root;
     let file = loop {
         match read(Object::new(store, Kind::Fs, id)).1 {
-            Content::Fs(FsObject::Folder(folder)) => id = folder.entries[0].id,
-            Content::Fs(FsObject::File(file)) => break file,
+            ObjectContent::Fs(FsObject::Folder(folder)) => id = folder.entries[0].id,
+            ObjectContent::Fs(FsObject::File(file)) => break file,
             other => panic!("{other:?}"),
         }
     };

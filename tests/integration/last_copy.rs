@@ -80,7 +80,7 @@ fn three_blocks(source: &Source) -> (Object, Vec<Object>) {
         let inside = file.strip_prefix(&source.path).unwrap().to_str().unwrap();
         let object = Object::from_path(inside).unwrap();
         let bytes = fs::read(&file).unwrap();
-        if let Ok(check::Content::Fs(FsObject::File(content))) = check::check(&object, &bytes)
+        if let Ok(check::ObjectContent::Fs(FsObject::File(content))) = check::check(&object, &bytes)
             && content.blocks.len() == 3
         {
             let block = |id| Object::new(object.store, Kind::Block, id);
@@ -93,7 +93,7 @@ fn three_blocks(source: &Source) -> (Object, Vec<Object>) {
 /// The repository's own walk finds what the newest manifest says, and nothing else.
 fn assert_deep_check(world: &World) {
     let options = seawall::check::Options {
-        level: seawall::check::Level::Deep,
+        level: seawall::check::CheckLevel::Deep,
         snapshot: Some("latest".to_owned()),
         ..seawall::check::Options::default()
     };

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use seawall::object::Object;
 use seawall::repository::names::PackKind;
-use seawall::repository::pack::Place;
+use seawall::repository::pack::MemberPlace;
 use seawall::repository::segment::Line;
-use seawall::restore::{LostKind, Options, Report};
+use seawall::restore::{LossKind, Options, Report};
 use seawall::seafile::discover::{Environment, discover};
 use seawall::verify;
 
@@ -61,7 +61,7 @@ fn in_frame_at(line: &Line, at: u64) -> BTreeSet<Object> {
     let members = line.contents.members.iter();
     members
         .filter(
-            |member| matches!(member.place, Place::Data { frame, .. } if frame as usize == number),
+            |member| matches!(member.place, MemberPlace::Data { frame, .. } if frame as usize == number),
         )
         .map(|member| member.name.object)
         .collect()
@@ -112,7 +112,7 @@ fn a_flipped_byte_costs_no_more_than_what_it_hits() {
         );
         let direct: BTreeSet<Object> = missing.intersection(&hit).copied().collect();
         assert!(!direct.is_empty());
-        let packs: Vec<_> = report.lost.iter().filter(|lost| lost.kind == LostKind::Pack).collect();
+        let packs: Vec<_> = report.lost.iter().filter(|lost| lost.kind == LossKind::Pack).collect();
         assert_eq!(packs.len(), 1, "{:?}", report.lost);
         assert_eq!(packs[0].objects, Some(direct.len() as u64));
         assert!(report.remains.objects() > 0);

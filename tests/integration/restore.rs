@@ -13,12 +13,12 @@ use seawall::repository::index::{self, List};
 use seawall::repository::marker::{Marker, Named};
 use seawall::repository::names::{self, PackKind};
 use seawall::repository::note;
-use seawall::repository::pack::{MemberName, PackBuilder, PackOptions, Place};
+use seawall::repository::pack::{MemberName, MemberPlace, PackBuilder, PackOptions};
 use seawall::repository::segment::{Header, Line, SegmentWriter};
 use seawall::repository::{self, Snapshot};
-use seawall::restore::{self, Error, LostKind, NOTES, Options, Owner, Report, Scope, UNFINISHED};
+use seawall::restore::{self, Error, LossKind, NOTES, Options, Owner, Report, Scope, UNFINISHED};
 use seawall_backends::{
-    Backend, Fault, FaultyBackend, Key, LocalBackend, Operation, Plan, RecordingBackend, Verb,
+    Backend, Fault, FaultPlan, FaultyBackend, Key, LocalBackend, Operation, RecordingBackend, Verb,
 };
 
 use crate::backup::stored_objects;
@@ -192,11 +192,11 @@ fn a_link(world: &World) -> (Object, Object) {
     let lines = lines(world);
     let mut members = lines.iter().flat_map(|line| &line.contents.members);
     let found = members.find_map(|member| match member.place {
-        Place::Link { target } => {
+        MemberPlace::Link { target } => {
             let object = member.name.object;
             Some((object, Object { store: target, ..object }))
         }
-        Place::Data { .. } => None,
+        MemberPlace::Data { .. } => None,
     });
     found.unwrap()
 }
@@ -394,13 +394,13 @@ fn assert_loses_only(
     let target = world.path("target");
     let report = restored(world, &target);
     assert!(report.needs_reading());
-    let packs: Vec<_> = report.lost.iter().filter(|lost| lost.kind == LostKind::Pack).collect();
+    let packs: Vec<_> = report.lost.iter().filter(|lost| lost.kind == LossKind::Pack).collect();
     assert_eq!(packs.len(), 1, "{:#?}", report.lost);
     assert!(packs[0].name.contains(&line.pack.to_string()));
     let count = packs[0].objects.unwrap();
     assert!(is_expected(count), "{count}");
     assert!(!packs[0].libraries.is_empty());
-    let links = report.lost.iter().find(|lost| lost.kind == LostKind::Links);
+    let links = report.lost.iter().find(|lost| lost.kind == LossKind::Links);
     let lost = count + links.and_then(|lost| lost.objects).unwrap_or(0);
     let all: usize = lines(world).iter().map(members).sum();
     assert_eq!(objects_in(&target).len() as u64, all as u64 - lost);
@@ -412,11 +412,10 @@ fn assert_loses_only(
 }
 
 fn data_members(line: &Line) -> u64 {
-    let data = line
-        .contents
-        .members
-        .iter()
-        .filter(|member| matches!(member.place, Place::Data { .. }) && !member.name.damaged);
+    let data =
+        line.contents.members.iter().filter(|member| {
+            matches!(member.place, MemberPlace::Data { .. }) && !member.name.damaged
+        });
     data.count() as u64
 }
 
@@ -426,7 +425,7 @@ fn a_missing_pack_is_told_and_the_rest_restored() {
     let (_, with_bytes) = a_link(&world);
     let holds = |line: &Line| {
         line.contents.members.iter().any(|member| {
-            member.name.object == with_bytes && matches!(member.place, Place::Data { .. })
+            member.name.object == with_bytes && matches!(member.place, MemberPlace::Data { .. })
         })
     };
     let line = lines(&world).into_iter().find(holds).unwrap();
@@ -434,7 +433,7 @@ fn a_missing_pack_is_told_and_the_rest_restored() {
     let all = data_members(&line);
     let report = assert_loses_only(&source, &world, &line, |count| count == all);
     assert!(
-        report.lost.iter().any(|lost| lost.kind == LostKind::Links),
+        report.lost.iter().any(|lost| lost.kind == LossKind::Links),
         "shared blocks are lost twice"
     );
 }
@@ -471,11 +470,11 @@ fn a_pack_that_cannot_be_read_is_lost_but_a_dead_destination_stops_everything() 
     let key = names::pack(line.kind, &line.pack, world.repository.seal());
     let inner = Arc::clone(&world.backend);
     let bad_sector = Fault::FailBefore(seawall_backends::ErrorKind::Other);
-    let plan = Plan::new().always(Verb::Get, key.as_str(), bad_sector);
+    let plan = FaultPlan::new().always(Verb::Get, key.as_str(), bad_sector);
     world.through(Arc::new(FaultyBackend::new(Arc::clone(&inner), plan)));
     let report = restored(&world, &world.path("one"));
-    assert_eq!(report.lost[0].kind, LostKind::Pack);
-    let plan = Plan::new().always(Verb::Get, key.as_str(), Fault::DieBefore);
+    assert_eq!(report.lost[0].kind, LossKind::Pack);
+    let plan = FaultPlan::new().always(Verb::Get, key.as_str(), Fault::DieBefore);
     world.through(Arc::new(FaultyBackend::new(inner, plan)));
     let error = try_restore(&world, &Options::new(world.path("two"))).unwrap_err();
     assert!(matches!(error, Error::Repository(_)), "{error}");
@@ -509,7 +508,7 @@ fn without_a_segment_a_missing_pack_is_still_one_pack() {
     });
     fs::remove_file(pack_path(&world, &line)).unwrap();
     let report = restored(&world, &world.path("target"));
-    let packs: Vec<_> = report.lost.iter().filter(|lost| lost.kind == LostKind::Pack).collect();
+    let packs: Vec<_> = report.lost.iter().filter(|lost| lost.kind == LossKind::Pack).collect();
     assert_eq!((packs.len(), packs[0].objects), (1, None));
     assert!(packs[0].name.contains(&line.pack.to_string()));
 }
@@ -520,7 +519,7 @@ fn a_missing_list_is_told() {
     let marker = latest(&world).marker;
     fs::remove_file(world.repository_path().join(marker.lists[0].key.as_str())).unwrap();
     let report = restored(&world, &world.path("target"));
-    assert_eq!(report.lost[0].kind, LostKind::List);
+    assert_eq!(report.lost[0].kind, LossKind::List);
     assert!(report.needs_reading());
     assert_same_files(&source.path, &world.path("target"));
 }
@@ -557,7 +556,7 @@ fn a_lost_dump_and_a_lost_group_are_told_and_the_rest_restored() {
     let target = world.path("target");
     let report = restored(&world, &target);
     let lost: Vec<_> = report.lost.iter().map(|lost| (lost.kind, lost.name.as_str())).collect();
-    assert_eq!(lost, [(LostKind::Database, "usermgr"), (LostKind::Files, "conf")]);
+    assert_eq!(lost, [(LossKind::Database, "usermgr"), (LossKind::Files, "conf")]);
     assert!(!target.join("ccnet/PeerMgr/usermgr.db").exists());
     assert!(!target.join("conf/seafile.conf").exists());
     assert!(target.join("ccnet/GroupMgr/groupmgr.db").exists());
@@ -573,7 +572,7 @@ fn is_temporary(path: &Path) -> bool {
 fn a_restore_that_died_goes_on() {
     let (source, mut world) = backed_up();
     let inner = Arc::clone(&world.backend);
-    let counting = Arc::new(FaultyBackend::new(Arc::clone(&inner), Plan::new()));
+    let counting = Arc::new(FaultyBackend::new(Arc::clone(&inner), FaultPlan::new()));
     world.through(Arc::clone(&counting) as Arc<dyn Backend>);
     let snapshot = latest(&world);
     let first = counting.count();
@@ -588,7 +587,7 @@ fn a_restore_that_died_goes_on() {
     let mut resumed = 0;
     for number in 0..calls {
         let target = folder.path().join(number.to_string());
-        let plan = Plan::new().at(first + number, Fault::DieBefore);
+        let plan = FaultPlan::new().at(first + number, Fault::DieBefore);
         world.through(Arc::new(FaultyBackend::new(Arc::clone(&inner), plan)));
         latest(&world);
         restore::run(&world.repository, &snapshot, &options(target.clone()), &|_| {}).unwrap_err();

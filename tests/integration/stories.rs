@@ -12,7 +12,7 @@ use seawall::object::{Kind, Object};
 use seawall::repository::index::List;
 use seawall::repository::names;
 use seawall_backends::{
-    Backend, ErrorKind, Fault, FaultyBackend, Key, LocalBackend, MemoryBackend, Plan, Verb,
+    Backend, ErrorKind, Fault, FaultPlan, FaultyBackend, Key, LocalBackend, MemoryBackend, Verb,
 };
 
 use crate::backup::stored_objects;
@@ -130,7 +130,8 @@ fn a_lost_pack_is_not_named_after_a_run_that_died() {
     let pack = files_below(&place.join("data/trees")).pop().unwrap();
     fs::remove_file(&pack).unwrap();
     world.options.list = true;
-    let plan = Plan::new().always(Verb::Put, "data/trees", Fault::FailBefore(ErrorKind::NoSpace));
+    let plan =
+        FaultPlan::new().always(Verb::Put, "data/trees", Fault::FailBefore(ErrorKind::NoSpace));
     world.through(Arc::new(FaultyBackend::new(open(), plan)));
     assert!(world.try_backup(&source).is_err());
     world.through(Arc::new(open()));
@@ -548,7 +549,7 @@ fn a_catalog_that_was_half_learnt_is_not_believed() {
     fs::remove_file(world.repository.state().catalog_path()).unwrap();
     let whole = Arc::clone(&world.backend);
     let list = second.marker.lists[1].key.as_str();
-    let plan = Plan::new().always(Verb::Get, list, Fault::DieBefore);
+    let plan = FaultPlan::new().always(Verb::Get, list, Fault::DieBefore);
     world.through(Arc::new(FaultyBackend::new(Arc::clone(&whole), plan)));
     world.try_backup(&source).unwrap_err();
     for marker in files_below(&world.repository_path().join("markers")) {
@@ -558,7 +559,7 @@ fn a_catalog_that_was_half_learnt_is_not_believed() {
     let report = world.backup(&source);
     assert_eq!(report.marker.sequence, 1);
     let options = seawall::check::Options {
-        level: seawall::check::Level::Deep,
+        level: seawall::check::CheckLevel::Deep,
         ..seawall::check::Options::default()
     };
     let checked = seawall::check::run(&world.repository, &options, &|_| {}).unwrap();

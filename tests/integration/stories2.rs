@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use seawall::backup::Report;
-use seawall::check::{self, Level};
+use seawall::check::{self, CheckLevel};
 use seawall::repository::runs;
 use seawall_backends::{
-    Backend as _, ErrorKind, Fault, FaultyBackend, Key, LocalBackend, Plan, Verb,
+    Backend as _, ErrorKind, Fault, FaultPlan, FaultyBackend, Key, LocalBackend, Verb,
 };
 
 use crate::support::{Source, Told, World, files_below, run};
@@ -44,14 +44,14 @@ fn at(world: &World, key: &Key) -> PathBuf {
     world.repository_path().join(key.as_str())
 }
 
-fn through(world: &mut World, plan: Plan) {
+fn through(world: &mut World, plan: FaultPlan) {
     let local = LocalBackend::open(world.repository_path()).unwrap();
     world.through(Arc::new(FaultyBackend::new(local, plan)));
 }
 
 fn deep(world: &World, snapshot: &str) -> check::Report {
     let options = check::Options {
-        level: Level::Deep,
+        level: CheckLevel::Deep,
         snapshot: Some(snapshot.into()),
         ..check::Options::default()
     };
@@ -67,7 +67,7 @@ fn assert_newest_is_whole(world: &World) {
 fn an_adoption_that_died_and_a_base_that_went_leave_nothing_behind() {
     let (source, mut world, [_, second]) = two_lists();
     fs::remove_file(world.repository.state().catalog_path()).unwrap();
-    let plan = Plan::new().always(
+    let plan = FaultPlan::new().always(
         Verb::Get,
         second.marker.lists[1].key.as_str(),
         Fault::FailBefore(ErrorKind::Transient),
@@ -77,7 +77,7 @@ fn an_adoption_that_died_and_a_base_that_went_leave_nothing_behind() {
     for marker in files_below(&world.repository_path().join("markers")) {
         fs::remove_file(marker).unwrap();
     }
-    through(&mut world, Plan::new());
+    through(&mut world, FaultPlan::new());
     world.backup(&source);
     assert_newest_is_whole(&world);
 }
@@ -101,9 +101,9 @@ fn a_list_that_was_lost_is_told_although_the_run_that_noticed_died() {
     fs::remove_file(at(&world, key)).unwrap();
     fs::remove_file(world.repository.state().catalog_path()).unwrap();
     let full = Fault::FailBefore(ErrorKind::NoSpace);
-    through(&mut world, Plan::new().always(Verb::Put, "markers", full));
+    through(&mut world, FaultPlan::new().always(Verb::Put, "markers", full));
     assert!(world.try_backup(&source).is_err());
-    through(&mut world, Plan::new());
+    through(&mut world, FaultPlan::new());
     let report = world.backup(&source);
     let told = report.alarms.iter().any(|line| line.contains(key.as_str()));
     assert!(told, "{:?}", report.alarms);
@@ -111,8 +111,8 @@ fn a_list_that_was_lost_is_told_although_the_run_that_noticed_died() {
 }
 
 /// A bad sector: this one thing cannot be read, everything else can.
-fn with_bad_sector(key: &Key) -> Plan {
-    Plan::new().always(Verb::Get, key.as_str(), Fault::FailBefore(ErrorKind::Other))
+fn with_bad_sector(key: &Key) -> FaultPlan {
+    FaultPlan::new().always(Verb::Get, key.as_str(), Fault::FailBefore(ErrorKind::Other))
 }
 
 #[test]

@@ -125,7 +125,7 @@ pub fn run(program: &str, arguments: &[&str]) -> String {
 
 /// The lock of a state folder. Another test's child process may hold a copy of an old one for a moment,
 /// until it execs.
-pub fn locked(state: &StateFolder) -> state::Lock {
+pub fn locked(state: &StateFolder) -> state::StateLock {
     let mut lock = None;
     wait::until("the state folder's lock is free", || {
         lock = state.lock().ok();

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use seawall::object::{Kind, Object, Store};
 use seawall::seafile::discover::Installation;
-use seawall::verify::{self, Damage, Options, Report};
+use seawall::verify::{self, LibraryDamage, Options, Report};
 
 use crate::support::{DOCUMENTS, Source, files_below, tree};
 use contents::{Contents, alter, path, put};
@@ -38,7 +38,7 @@ fn verify_as(installation: &Installation, progress: &dyn Fn(&str)) -> Report {
     report
 }
 
-fn object(damage: &Damage) -> Object {
+fn object(damage: &LibraryDamage) -> Object {
     Object::new(damage.object.store, damage.object.kind, damage.object.id)
 }
 
@@ -125,7 +125,7 @@ fn a_destroyed_library_is_found_wherever_its_row_is() {
             );
         }
         let report = verify(&source);
-        let heads: Vec<&Damage> =
+        let heads: Vec<&LibraryDamage> =
             report.damage.iter().filter(|damage| damage.library.to_string() == library).collect();
         assert!(!heads.is_empty() && heads[0].object.kind == Kind::Commit, "{:#?}", report.damage);
     }

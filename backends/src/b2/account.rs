@@ -17,15 +17,15 @@ use serde_json::json;
 use super::answers::{LoggedIn, UploadUrl, accepted, is_expired, parsed};
 use super::bad_answer;
 use crate::destination::invalid;
-use crate::http::Client;
+use crate::http::WebClient;
 use crate::{Error, ErrorKind, Options, Result};
 
 const ID: &str = "B2_APPLICATION_KEY_ID";
 const KEY: &str = "B2_APPLICATION_KEY";
 
 /// A key of an account.
-pub(super) struct Account {
-    client: Client,
+pub(super) struct B2Account {
+    client: WebClient,
     login: String,
     key_id: String,
     key: SecretString,
@@ -48,15 +48,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl fmt::Debug for Account {
+impl fmt::Debug for B2Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Account").finish_non_exhaustive()
     }
 }
 
-impl Account {
+impl B2Account {
     /// Errors: `Invalid`.
-    pub(super) fn new(login: &str, options: &Options, client: Client) -> Result<Self> {
+    pub(super) fn new(login: &str, options: &Options, client: WebClient) -> Result<Self> {
         let variable = |name: &str| (options.variable)(name).filter(|value| !value.is_empty());
         let (Some(key_id), Some(key)) = (variable(ID), variable(KEY)) else {
             return Err(invalid(format!("no credentials are given: {ID} and {KEY}"))

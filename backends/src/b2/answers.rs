@@ -33,13 +33,13 @@ pub(super) struct UploadUrl {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Page {
-    pub(super) files: Vec<Stored>,
+    pub(super) files: Vec<B2Version>,
     pub(super) next_file_name: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Stored {
+pub(super) struct B2Version {
     pub(super) file_name: String,
     pub(super) action: String,
     pub(super) content_length: u64,
@@ -50,13 +50,13 @@ pub(super) struct Stored {
 /// B2 refused.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Refused {
+pub(super) struct B2Refusal {
     status: u16,
     code: String,
     message: String,
 }
 
-impl fmt::Display for Refused {
+impl fmt::Display for B2Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = format!("{} {}: {}", self.status, self.code, self.message);
         let plain = text.chars().map(|c| if c.is_control() { ' ' } else { c });
@@ -64,14 +64,14 @@ impl fmt::Display for Refused {
     }
 }
 
-impl std::error::Error for Refused {}
+impl std::error::Error for B2Refusal {}
 
 /// An answer, or what it means that it says no.
 pub(super) fn accepted(answer: Response<Bytes>) -> Result<Response<Bytes>> {
     if answer.status().is_success() {
         return Ok(answer);
     }
-    let mut refused: Refused = serde_json::from_slice(answer.body()).unwrap_or_default();
+    let mut refused: B2Refusal = serde_json::from_slice(answer.body()).unwrap_or_default();
     // The answer to a HEAD says no more than this.
     refused.status = answer.status().as_u16();
     Err(refused.explained())
@@ -84,7 +84,7 @@ pub(super) fn parsed<T: DeserializeOwned>(answer: &Response<Bytes>) -> Result<T>
 
 /// Whether a token has to be fetched anew.
 pub(super) fn is_expired(error: &Error) -> bool {
-    find::<Refused>(error).is_some_and(|refused| {
+    find::<B2Refusal>(error).is_some_and(|refused| {
         // The answer to a HEAD has no code.
         refused.status == 401
             && matches!(refused.code.as_str(), "expired_auth_token" | "bad_auth_token" | "")
@@ -93,11 +93,11 @@ pub(super) fn is_expired(error: &Error) -> bool {
 
 /// Whether a name is not there, to somebody who removes it.
 pub(super) fn is_gone(error: &Error) -> bool {
-    find::<Refused>(error)
+    find::<B2Refusal>(error)
         .is_some_and(|refused| matches!(refused.code.as_str(), "already_hidden" | "no_such_file"))
 }
 
-impl Refused {
+impl B2Refusal {
     /// Codes: the pages of each call.
     fn explained(self) -> Error {
         let (kind, hint) = match (self.code.as_str(), self.status) {

@@ -10,7 +10,7 @@ use crate::{Entry, Result};
 const MOST: usize = 1000;
 
 /// A listing, lazily.
-pub(super) struct Pages<'a> {
+pub(super) struct B2Pages<'a> {
     backend: &'a B2Backend,
     /// Empty, or with a slash at its end.
     below: String,
@@ -20,7 +20,7 @@ pub(super) struct Pages<'a> {
     is_over: bool,
 }
 
-impl<'a> Pages<'a> {
+impl<'a> B2Pages<'a> {
     pub(super) fn new(backend: &'a B2Backend, prefix: &str) -> Self {
         let slash = if prefix.is_empty() { "" } else { "/" };
         Self {
@@ -47,7 +47,7 @@ impl<'a> Pages<'a> {
     }
 }
 
-impl Iterator for Pages<'_> {
+impl Iterator for B2Pages<'_> {
     type Item = Result<Entry>;
 
     fn next(&mut self) -> Option<Self::Item> {

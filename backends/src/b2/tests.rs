@@ -9,7 +9,7 @@ use seawall_test_servers::web::{Answer, Request};
 
 use super::*;
 use crate::conformance::Fresh;
-use crate::{Destination, RetryPolicy, RetryingBackend};
+use crate::{ParsedUrl, RetryPolicy, RetryingBackend};
 
 fn try_open(server: &B2, id: &str, secret: &'static str) -> Result<B2Backend> {
     let options = Options {
@@ -23,7 +23,7 @@ fn try_open(server: &B2, id: &str, secret: &'static str) -> Result<B2Backend> {
         ..Options::default()
     };
     let url = format!("b2://bucket/of%20x?bucket-id={id}");
-    let Destination::Remote(remote) = Destination::parse(&url)? else {
+    let ParsedUrl::Remote(remote) = ParsedUrl::parse(&url)? else {
         panic!("{url} is no folder");
     };
     B2Backend::open_at(&server.login(), &remote, &options)

@@ -14,10 +14,10 @@ use crate::runtime::block_on;
 /// Longer than a test waits for an answer.
 const LONG: Duration = Duration::from_secs(5);
 
-fn client(change: impl FnOnce(&mut Options)) -> Client {
+fn client(change: impl FnOnce(&mut Options)) -> WebClient {
     let mut options = Options { stalled_after: Duration::from_millis(300), ..Options::default() };
     change(&mut options);
-    Client::new(&options, NonZeroUsize::new(3).unwrap()).unwrap()
+    WebClient::new(&options, NonZeroUsize::new(3).unwrap()).unwrap()
 }
 
 fn request(method: &str, port: u16, body: Vec<u8>) -> Request<Bytes> {
@@ -29,12 +29,12 @@ fn request(method: &str, port: u16, body: Vec<u8>) -> Request<Bytes> {
         .unwrap()
 }
 
-fn send(client: &Client, method: &str, port: u16) -> Result<Response<Bytes>, Trouble> {
+fn send(client: &WebClient, method: &str, port: u16) -> Result<Response<Bytes>, HttpTrouble> {
     block_on(client.send(request(method, port, Vec::new()))).unwrap()
 }
 
 /// What a GET of this port fails with: its kind, and all that it says.
-fn fails(client: &Client, port: u16) -> (ErrorKind, String) {
+fn fails(client: &WebClient, port: u16) -> (ErrorKind, String) {
     let trouble = send(client, "GET", port).unwrap_err();
     let error = trouble.explained();
     let text = format!("{trouble:?} {trouble} {error:?} {:?}", error.hint());
@@ -117,7 +117,7 @@ fn an_answer_without_end_is_refused() {
         };
         let gathered = block_on(gathered).unwrap();
         assert_eq!(gathered.is_ok(), is_whole, "{gathered:?}");
-        let is_long = matches!(gathered, Err(What::TooLong(9)));
+        let is_long = matches!(gathered, Err(HttpTroubleKind::TooLong(9)));
         assert_eq!(is_long, !is_whole, "{gathered:?}");
     }
 }
@@ -209,7 +209,7 @@ fn files_without_certificates_are_refused() {
     let path = folder.path().join("ca.pem");
     let refused = || {
         let options = Options { ca_file: Some(path.clone()), ..Options::default() };
-        let error = Client::new(&options, NonZeroUsize::MIN).unwrap_err();
+        let error = WebClient::new(&options, NonZeroUsize::MIN).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid);
         assert!(error.hint().unwrap().contains("BEGIN CERTIFICATE"));
         let text = std::error::Error::source(&error).unwrap().to_string();

@@ -9,14 +9,14 @@ use crate::{Error, ErrorKind};
 
 /// Why a request has no answer.
 #[derive(Debug)]
-pub(crate) struct Trouble {
+pub(crate) struct HttpTrouble {
     /// The server's name, and its port where that was given.
     pub(super) host: String,
-    pub(super) what: What,
+    pub(super) what: HttpTroubleKind,
 }
 
 #[derive(Debug)]
-pub(super) enum What {
+pub(super) enum HttpTroubleKind {
     /// No byte moved for this time.
     Stalled(Duration),
     /// The server's certificate is not believed.
@@ -31,7 +31,7 @@ pub(super) enum What {
     TooLong(u64),
 }
 
-impl What {
+impl HttpTroubleKind {
     /// Takes the innermost text: reqwest's own texts show the URL and hide what happened.
     pub(super) fn of(error: reqwest::Error) -> Self {
         let error = error.without_url();
@@ -47,25 +47,25 @@ impl What {
     }
 }
 
-impl Trouble {
+impl HttpTrouble {
     /// What it means, and what to do about it.
     pub(crate) fn explained(&self) -> Error {
         let (kind, hint) = match self.what {
-            What::Stalled(_) | What::Line(_) => (ErrorKind::Transient, None),
-            What::Connect(_) => (
+            HttpTroubleKind::Stalled(_) | HttpTroubleKind::Line(_) => (ErrorKind::Transient, None),
+            HttpTroubleKind::Connect(_) => (
                 ErrorKind::Transient,
                 Some(
                     "is the name right, and does a server listen there? Then run the same again: nothing that was stored is lost",
                 ),
             ),
-            What::Certificate(_) => (
+            HttpTroubleKind::Certificate(_) => (
                 ErrorKind::Invalid,
                 Some("if it is right, give the authority's certificate with --ca-file FILE"),
             ),
-            What::Tls(_) => {
+            HttpTroubleKind::Tls(_) => {
                 (ErrorKind::Invalid, Some("check host and port: is it HTTPS that is spoken there?"))
             }
-            What::TooLong(_) => (ErrorKind::Other, None),
+            HttpTroubleKind::TooLong(_) => (ErrorKind::Other, None),
         };
         let error = Error::new(kind).with_source(self.to_string());
         match hint {
@@ -75,21 +75,23 @@ impl Trouble {
     }
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for HttpTrouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.host)?;
         match &self.what {
-            What::Stalled(time) => write!(f, "nothing moved for {} seconds", time.as_secs()),
-            What::Certificate(why) => write!(f, "the certificate is not trusted: {why}"),
-            What::Tls(text) => write!(f, "no encryption: {text}"),
-            What::Connect(text) => write!(f, "no connection: {text}"),
-            What::Line(text) => f.write_str(text),
-            What::TooLong(most) => write!(f, "the answer is longer than {most} bytes"),
+            HttpTroubleKind::Stalled(time) => {
+                write!(f, "nothing moved for {} seconds", time.as_secs())
+            }
+            HttpTroubleKind::Certificate(why) => write!(f, "the certificate is not trusted: {why}"),
+            HttpTroubleKind::Tls(text) => write!(f, "no encryption: {text}"),
+            HttpTroubleKind::Connect(text) => write!(f, "no connection: {text}"),
+            HttpTroubleKind::Line(text) => f.write_str(text),
+            HttpTroubleKind::TooLong(most) => write!(f, "the answer is longer than {most} bytes"),
         }
     }
 }
 
-impl StdError for Trouble {}
+impl StdError for HttpTrouble {}
 
 /// The first error of a type among an error and its causes, those inside of I/O errors too.
 pub(crate) fn find<'e, T: StdError + 'static>(

@@ -25,7 +25,7 @@ pub(super) struct Folder {
 
 /// What a name in a folder stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Holds {
+pub(super) enum LocalName {
     Nothing,
     File {
         len: u64,
@@ -62,7 +62,7 @@ impl Folder {
             Err(Errno::NOENT) => Ok(None),
             // Which of the two a symbolic link gives is the kernel's choice.
             Err(Errno::NOTDIR | Errno::LOOP) => match self.holds(name)? {
-                Holds::Other => Err(not_followed(name)),
+                LocalName::Other => Err(not_followed(name)),
                 _ => Ok(None),
             },
             Err(error) => Err(error.into()),
@@ -104,17 +104,17 @@ impl Folder {
     }
 
     /// What a name in this folder stands for.
-    pub(super) fn holds(&self, name: &str) -> io::Result<Holds> {
+    pub(super) fn holds(&self, name: &str) -> io::Result<LocalName> {
         match rustix::fs::statat(&*self.handle, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(match FileType::from_raw_mode(stat.st_mode) {
-                FileType::RegularFile => Holds::File {
+                FileType::RegularFile => LocalName::File {
                     len: u64::try_from(stat.st_size).unwrap_or_default(),
                     modified: modified(&stat),
                 },
-                FileType::Directory => Holds::Folder,
-                _ => Holds::Other,
+                FileType::Directory => LocalName::Folder,
+                _ => LocalName::Other,
             }),
-            Err(Errno::NOENT) => Ok(Holds::Nothing),
+            Err(Errno::NOENT) => Ok(LocalName::Nothing),
             Err(error) => Err(error.into()),
         }
     }

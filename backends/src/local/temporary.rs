@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
-use super::folder::{self, Folder, Holds};
+use super::folder::{self, Folder, LocalName};
 use super::quirks::{self, NoExclusiveNames};
 pub(super) use crate::temporary::is_name;
 use crate::temporary::random_name;
@@ -26,7 +26,7 @@ const PAUSE: Duration = Duration::from_millis(1);
 
 /// How a file gets its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Publishing {
+pub(super) enum LocalPublishing {
     /// By a rename that replaces nothing; where the file system has none, by a hard link.
     Rename,
     /// By a hard link at once: what a file system without such a rename comes to.
@@ -36,14 +36,14 @@ pub(super) enum Publishing {
 
 /// A file without a name that anybody looks for; it goes away with this value unless published.
 #[derive(Debug)]
-pub(super) struct Temporary<'a> {
+pub(super) struct LocalTemporary<'a> {
     folder: &'a Folder,
     name: String,
     file: File,
     renamed: bool,
 }
 
-impl<'a> Temporary<'a> {
+impl<'a> LocalTemporary<'a> {
     /// Writes a new file that survives a power cut, though its name may not.
     pub(super) fn write(folder: &'a Folder, body: &[u8]) -> io::Result<Self> {
         let (name, file) = new_locked(folder, PATIENCE, &mut |_| ())?;
@@ -55,11 +55,11 @@ impl<'a> Temporary<'a> {
     }
 
     /// Gives it its name; false, and the file is gone, if that is taken.
-    pub(super) fn publish(mut self, name: &str, by: Publishing) -> io::Result<bool> {
+    pub(super) fn publish(mut self, name: &str, by: LocalPublishing) -> io::Result<bool> {
         let renamed = match by {
-            Publishing::Rename => self.folder.rename_new(&self.name, name),
+            LocalPublishing::Rename => self.folder.rename_new(&self.name, name),
             #[cfg(test)]
-            Publishing::Link => Err(Errno::INVAL),
+            LocalPublishing::Link => Err(Errno::INVAL),
         };
         match renamed {
             Ok(()) => {
@@ -90,7 +90,7 @@ impl<'a> Temporary<'a> {
 
     /// What is left where nothing refuses a name that is taken: two writers at one moment may both pass.
     fn look_and_rename(&mut self, name: &str) -> io::Result<bool> {
-        if self.folder.holds(name)? != Holds::Nothing {
+        if self.folder.holds(name)? != LocalName::Nothing {
             return Ok(false);
         }
         self.folder.rename(&self.name, name)?;
@@ -99,7 +99,7 @@ impl<'a> Temporary<'a> {
     }
 }
 
-impl Drop for Temporary<'_> {
+impl Drop for LocalTemporary<'_> {
     fn drop(&mut self) {
         if !self.renamed {
             // What cannot be removed now is removed as stale later.

@@ -161,13 +161,13 @@ fn files_and_folders_are_private_and_nothing_else_stays() {
 fn a_temporary_goes_away_unless_published() {
     let (folder, backend) = fresh();
     plant(folder.path().join("taken"), b"old");
-    for by in [Publishing::Rename, Publishing::Link] {
-        let temporary = Temporary::write(&backend.root, b"new").unwrap();
+    for by in [LocalPublishing::Rename, LocalPublishing::Link] {
+        let temporary = LocalTemporary::write(&backend.root, b"new").unwrap();
         assert_eq!(names_on_disk(folder.path()).len(), 2);
         drop(temporary);
-        let temporary = Temporary::write(&backend.root, b"new").unwrap();
+        let temporary = LocalTemporary::write(&backend.root, b"new").unwrap();
         assert!(!temporary.publish("taken", by).unwrap());
-        let temporary = Temporary::write(&backend.root, b"new").unwrap();
+        let temporary = LocalTemporary::write(&backend.root, b"new").unwrap();
         temporary.publish("no/folder", by).unwrap_err();
         assert_eq!(names_on_disk(folder.path()), ["taken".to_owned()].into());
         assert_eq!(fs::read(folder.path().join("taken")).unwrap(), b"old");
@@ -177,10 +177,10 @@ fn a_temporary_goes_away_unless_published() {
 #[test]
 fn a_link_whose_answer_was_lost_is_the_own() {
     let (folder, backend) = fresh();
-    let temporary = Temporary::write(&backend.root, b"x").unwrap();
+    let temporary = LocalTemporary::write(&backend.root, b"x").unwrap();
     let name = names_on_disk(folder.path()).pop_first().unwrap();
     backend.root.link(&name, "a").unwrap();
-    assert!(temporary.publish("a", Publishing::Link).unwrap());
+    assert!(temporary.publish("a", LocalPublishing::Link).unwrap());
     assert_eq!(names_on_disk(folder.path()), ["a".to_owned()].into());
 }
 
@@ -207,7 +207,7 @@ fn stale_temporaries_are_removed_and_nothing_else() {
     plant(path(STALE), b"half");
     plant(path("a/b").join(STALE), b"half");
     let inner = backend.root.descend("a/b").unwrap().unwrap();
-    let living = Temporary::write(&inner, b"half").unwrap();
+    let living = LocalTemporary::write(&inner, b"half").unwrap();
     let others = [
         ".hidden",
         ".seawall-1.tmp",
@@ -227,7 +227,7 @@ fn stale_temporaries_are_removed_and_nothing_else() {
     assert!(others.iter().all(|name| path(name).exists()));
     assert!(path("a/b/c").exists());
     // The writer who lives was not disturbed.
-    assert!(living.publish("d", Publishing::Rename).unwrap());
+    assert!(living.publish("d", LocalPublishing::Rename).unwrap());
     assert_eq!(fs::read(path("a/b/d")).unwrap(), b"half");
 }
 

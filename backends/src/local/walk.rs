@@ -5,23 +5,23 @@ use std::time::SystemTime;
 
 use rustix::fs::{Dir, DirEntry, FileType};
 
-use super::folder::{Folder, Holds};
+use super::folder::{Folder, LocalName};
 use crate::key::is_segment;
 use crate::{Entry, Error, Key, Result};
 
 /// Files in every folder that keys can be in, lazily: what it keeps is one open folder and the
 /// names of folders to come. Symbolic links are passed over.
 #[derive(Debug)]
-pub(super) struct Walk {
+pub(super) struct LocalWalk {
     root: Folder,
     wanted: fn(&str) -> bool,
     pending: Vec<String>,
-    current: Option<Reading>,
+    current: Option<OpenFolder>,
 }
 
 /// The folder that is being read.
 #[derive(Debug)]
-struct Reading {
+struct OpenFolder {
     path: String,
     folder: Folder,
     names: Dir,
@@ -29,7 +29,7 @@ struct Reading {
 
 /// A file with a wanted name.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct LocalFile {
     pub(super) folder: Folder,
     pub(super) name: String,
     pub(super) len: u64,
@@ -37,14 +37,14 @@ pub(super) struct Found {
     path: String,
 }
 
-impl Found {
+impl LocalFile {
     /// As a listing shows it, if its path can be a key.
     pub(super) fn into_entry(self) -> Option<Entry> {
         Some(Entry { key: Key::parse(&self.path).ok()?, len: self.len, modified: self.modified })
     }
 }
 
-impl Walk {
+impl LocalWalk {
     /// Files below the folder `prefix` whose names are wanted.
     pub(super) fn new(root: &Folder, prefix: &str, wanted: fn(&str) -> bool) -> Self {
         let pending = if has_room(prefix) { vec![prefix.to_owned()] } else { Vec::new() };
@@ -52,22 +52,22 @@ impl Walk {
     }
 
     /// Opens a folder; one that went away is passed over.
-    fn enter(&self, path: String) -> io::Result<Option<Reading>> {
+    fn enter(&self, path: String) -> io::Result<Option<OpenFolder>> {
         let Some(folder) = self.root.descend(&path)? else {
             return Ok(None);
         };
         let names = folder.names()?;
-        Ok(Some(Reading { path, folder, names }))
+        Ok(Some(OpenFolder { path, folder, names }))
     }
 
     /// Takes note of a folder, or says what a wanted file is.
-    fn look_at(&mut self, entry: &DirEntry) -> Option<Result<Found>> {
+    fn look_at(&mut self, entry: &DirEntry) -> Option<Result<LocalFile>> {
         let reading = self.current.as_ref()?;
         let name = entry.file_name().to_str().ok()?;
         let path = join(&reading.path, name);
         let wanted = (self.wanted)(name);
         let holds = match entry.file_type() {
-            FileType::Directory => Holds::Folder,
+            FileType::Directory => LocalName::Folder,
             FileType::RegularFile if !wanted => return None,
             FileType::RegularFile | FileType::Unknown if wanted || is_segment(name) => {
                 match reading.folder.holds(name) {
@@ -78,14 +78,14 @@ impl Walk {
             _ => return None,
         };
         match holds {
-            Holds::File { len, modified } if wanted => Some(Ok(Found {
+            LocalName::File { len, modified } if wanted => Some(Ok(LocalFile {
                 folder: reading.folder.clone(),
                 name: name.to_owned(),
                 len,
                 modified,
                 path,
             })),
-            Holds::Folder => {
+            LocalName::Folder => {
                 if is_segment(name) && has_room(&path) {
                     self.pending.push(path);
                 }
@@ -96,8 +96,8 @@ impl Walk {
     }
 }
 
-impl Iterator for Walk {
-    type Item = Result<Found>;
+impl Iterator for LocalWalk {
+    type Item = Result<LocalFile>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {

@@ -3,17 +3,17 @@
 
 use opendal::ErrorKind as Theirs;
 
-use super::services::Service;
+use super::services::OpendalService;
 use super::transport::Told;
-use crate::http::{Trouble, find};
+use crate::http::{HttpTrouble, find};
 use crate::{Error, ErrorKind};
 
 /// As much of a server's own words as a message repeats.
 const SHOWN: usize = 200;
 
 /// What an error means, and what to do about it.
-pub(super) fn explained(error: &opendal::Error, service: Service) -> Error {
-    if let Some(trouble) = find::<Trouble>(error) {
+pub(super) fn explained(error: &opendal::Error, service: OpendalService) -> Error {
+    if let Some(trouble) = find::<HttpTrouble>(error) {
         return trouble.explained();
     }
     if let Some(told) = find(error) {
@@ -47,7 +47,7 @@ fn kind(error: &opendal::Error) -> ErrorKind {
     }
 }
 
-fn of_told(told: &Told, service: Service) -> Error {
+fn of_told(told: &Told, service: OpendalService) -> Error {
     let (kind, hint) = match told {
         Told::Status(status) => match status.as_u16() {
             401 => (ErrorKind::PermissionDenied, Some(service.credentials_hint())),

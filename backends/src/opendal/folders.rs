@@ -22,12 +22,12 @@ const STALE_AFTER: Duration = Duration::from_hours(24);
 
 /// What is known of a server's folders.
 #[derive(Debug, Default)]
-pub(super) struct Folders {
+pub(super) struct OpendalFolders {
     /// Those that were there when somebody looked.
     known: Mutex<HashSet<String>>,
 }
 
-impl Folders {
+impl OpendalFolders {
     fn known(&self) -> MutexGuard<'_, HashSet<String>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -142,13 +142,13 @@ fn names_in(calls: &Calls, folder: &str) -> Result<Vec<(String, Metadata)>> {
 }
 
 /// A listing, lazily, folder by folder. One that cannot be read is an error, and the listing goes on.
-pub(super) struct Walk<'a> {
+pub(super) struct OpendalWalk<'a> {
     calls: &'a Calls,
     folders: Vec<String>,
     found: VecDeque<Result<Entry>>,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> OpendalWalk<'a> {
     pub(super) fn new(calls: &'a Calls, prefix: &str) -> Self {
         Self { calls, folders: vec![prefix.to_owned()], found: VecDeque::new() }
     }
@@ -171,7 +171,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-impl Iterator for Walk<'_> {
+impl Iterator for OpendalWalk<'_> {
     type Item = Result<Entry>;
 
     fn next(&mut self) -> Option<Self::Item> {

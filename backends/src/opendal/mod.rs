@@ -22,13 +22,13 @@ use crate::destination::Remote;
 use crate::key::check_prefix;
 use crate::options::Absent;
 use crate::{
-    Backend, Entry, Error, ErrorKind, Finding, Key, Options, Properties, Result, Weight, Writes,
-    range, runtime,
+    Backend, Entry, Error, ErrorKind, Key, Options, Properties, Result, SettingFinding, Weight,
+    Writes, range, runtime,
 };
 
 use self::errors::explained;
-use self::folders::Folders;
-use self::services::{Configured, Service, configured};
+use self::folders::OpendalFolders;
+use self::services::{Configured, OpendalService, configured};
 use self::transport::Transport;
 
 mod errors;
@@ -46,14 +46,14 @@ const CONNECTIONS: NonZeroUsize = NonZeroUsize::new(4).expect("four is not zero"
 pub struct OpendalBackend {
     calls: Calls,
     /// Where there are folders.
-    folders: Option<Folders>,
+    folders: Option<OpendalFolders>,
     properties: Properties,
 }
 
 /// A service, and how it is called.
 struct Calls {
     operator: Operator,
-    service: Service,
+    service: OpendalService,
     transport: Transport,
 }
 
@@ -89,11 +89,11 @@ impl OpendalBackend {
         let Configured { operator, service, writes } = configured(remote, options, &transport)?;
         let backend = Self {
             calls: Calls { operator, service, transport },
-            folders: service.has_folders().then(Folders::default),
+            folders: service.has_folders().then(OpendalFolders::default),
             properties: Properties { writes, connections },
         };
         match &backend.folders {
-            Some(_) => Folders::open_root(&backend.calls, absent)?,
+            Some(_) => OpendalFolders::open_root(&backend.calls, absent)?,
             None => backend.look_into_bucket()?,
         }
         Ok(backend)
@@ -190,8 +190,8 @@ impl Backend for OpendalBackend {
             return Box::new(std::iter::once(Err(error)));
         }
         match &self.folders {
-            Some(_) => Box::new(folders::Walk::new(&self.calls, prefix)),
-            None => Box::new(Pages::new(&self.calls, prefix)),
+            Some(_) => Box::new(folders::OpendalWalk::new(&self.calls, prefix)),
+            None => Box::new(OpendalPages::new(&self.calls, prefix)),
         }
     }
 
@@ -222,22 +222,22 @@ impl Backend for OpendalBackend {
         self.properties
     }
 
-    fn examine(&self) -> Vec<Finding> {
+    fn examine(&self) -> Vec<SettingFinding> {
         let overwriting = match self.properties.writes {
-            Writes::CreateOnly => Finding {
+            Writes::CreateOnly => SettingFinding {
                 about: "overwriting",
                 weight: Weight::Good,
                 text: "this service refuses to overwrite, whoever races".to_owned(),
                 next: None,
             },
-            Writes::Unproven => Finding {
+            Writes::Unproven => SettingFinding {
                 about: "overwriting",
                 weight: Weight::Note,
                 text: "whether this endpoint refuses to overwrite is only known by trying"
                     .to_owned(),
                 next: None,
             },
-            Writes::Weak => Finding {
+            Writes::Weak => SettingFinding {
                 about: "overwriting",
                 weight: Weight::Note,
                 text: "this kind of destination overwrites: of two hosts that write one name at one moment both may succeed".to_owned(),
@@ -245,13 +245,13 @@ impl Backend for OpendalBackend {
             },
         };
         let kept = match self.calls.service {
-            Service::Webdav => Finding {
+            OpendalService::Webdav => SettingFinding {
                 about: "durability",
                 weight: Weight::Note,
                 text: "WebDAV cannot tell whether the server synced what it took: what was written last may be lost in its power cut".to_owned(),
                 next: Some("run check after a power cut of the server".to_owned()),
             },
-            Service::Azblob | Service::Gcs => Finding {
+            OpendalService::Azblob | OpendalService::Gcs => SettingFinding {
                 about: "versions",
                 weight: Weight::Note,
                 text: "whether deleted things are kept, versioned or moved to a colder class was not asked".to_owned(),
@@ -263,14 +263,14 @@ impl Backend for OpendalBackend {
 }
 
 /// A listing of a service without folders.
-struct Pages<'a> {
+struct OpendalPages<'a> {
     calls: &'a Calls,
     prefix: String,
     lister: Option<Lister>,
     is_over: bool,
 }
 
-impl<'a> Pages<'a> {
+impl<'a> OpendalPages<'a> {
     fn new(calls: &'a Calls, prefix: &str) -> Self {
         Self { calls, prefix: prefix.to_owned(), lister: None, is_over: false }
     }
@@ -289,7 +289,7 @@ impl<'a> Pages<'a> {
     }
 }
 
-impl Iterator for Pages<'_> {
+impl Iterator for OpendalPages<'_> {
     type Item = Result<Entry>;
 
     fn next(&mut self) -> Option<Self::Item> {

@@ -17,13 +17,13 @@ const GOOGLE_TOKEN: &str = "GOOGLE_OAUTH_ACCESS_TOKEN";
 
 /// Which service it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Service {
+pub(super) enum OpendalService {
     Azblob,
     Gcs,
     Webdav,
 }
 
-impl Service {
+impl OpendalService {
     /// Whether there are folders, and not only keys with slashes.
     pub(super) fn has_folders(self) -> bool {
         self == Self::Webdav
@@ -48,7 +48,7 @@ impl Service {
 /// A service that can be called.
 pub(super) struct Configured {
     pub(super) operator: Operator,
-    pub(super) service: Service,
+    pub(super) service: OpendalService,
     pub(super) writes: Writes,
 }
 
@@ -70,9 +70,9 @@ pub(super) fn configured(
     Ok(Configured { operator: operator.with_context(context), service, writes })
 }
 
-type Made = (Operator, Service, Writes);
+type Made = (Operator, OpendalService, Writes);
 
-fn operator(builder: impl Builder, service: Service) -> Result<Operator> {
+fn operator(builder: impl Builder, service: OpendalService) -> Result<Operator> {
     Operator::new(builder).map_err(|error| explained(&error, service))
 }
 
@@ -98,7 +98,7 @@ fn azblob(remote: &Remote, options: &Options) -> Result<Made> {
     } else {
         return Err(missing("AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN"));
     }
-    Ok((operator(builder, Service::Azblob)?, Service::Azblob, writes))
+    Ok((operator(builder, OpendalService::Azblob)?, OpendalService::Azblob, writes))
 }
 
 fn gcs(remote: &Remote, options: &Options) -> Result<Made> {
@@ -119,7 +119,7 @@ fn gcs(remote: &Remote, options: &Options) -> Result<Made> {
         }
         builder = builder.credential_path(&path).disable_vm_metadata();
     }
-    Ok((operator(builder, Service::Gcs)?, Service::Gcs, writes))
+    Ok((operator(builder, OpendalService::Gcs)?, OpendalService::Gcs, writes))
 }
 
 fn webdav(remote: &Remote, options: &Options) -> Result<Made> {
@@ -147,7 +147,7 @@ fn webdav(remote: &Remote, options: &Options) -> Result<Made> {
         };
         builder = builder.username(user).password(password.expose_secret());
     }
-    Ok((operator(builder, Service::Webdav)?, Service::Webdav, Writes::Weak))
+    Ok((operator(builder, OpendalService::Webdav)?, OpendalService::Webdav, Writes::Weak))
 }
 
 /// Where the requests go. Both services document that a write with a condition is decided by

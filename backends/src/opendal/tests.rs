@@ -10,7 +10,7 @@ use seawall_test_servers::rclone::Rclone;
 
 use super::*;
 use crate::conformance::Fresh;
-use crate::{Destination, RetryPolicy, RetryingBackend};
+use crate::{ParsedUrl, RetryPolicy, RetryingBackend};
 
 mod clouds;
 
@@ -27,7 +27,7 @@ fn number() -> usize {
 }
 
 fn try_open(url: &str, options: &Options, absent: Absent) -> Result<OpendalBackend> {
-    let Destination::Remote(remote) = Destination::parse(url)? else {
+    let ParsedUrl::Remote(remote) = ParsedUrl::parse(url)? else {
         panic!("{url} is no folder");
     };
     OpendalBackend::open(&remote, options, absent)

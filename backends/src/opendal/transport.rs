@@ -13,7 +13,7 @@ use opendal::raw::Timestamp;
 use opendal::{Buffer, HttpBody, HttpTransport};
 
 use super::multistatus;
-use crate::http::Client;
+use crate::http::WebClient;
 use crate::{Options, Result};
 
 /// An answer that a service of opendal could not tell from others.
@@ -60,15 +60,15 @@ fn failed(error: impl StdError + Send + Sync + 'static) -> opendal::Error {
 /// A client, shared by everybody who holds a clone.
 #[derive(Clone)]
 pub(super) struct Transport {
-    client: Client,
+    client: WebClient,
     /// What the server's clock showed last.
     server_time: Arc<Mutex<Option<SystemTime>>>,
 }
 
 impl Transport {
-    /// At most so many requests at a time. Errors: as [`Client::new`].
+    /// At most so many requests at a time. Errors: as [`WebClient::new`].
     pub(super) fn new(options: &Options, requests: NonZeroUsize) -> Result<Self> {
-        Ok(Self { client: Client::new(options, requests)?, server_time: Arc::default() })
+        Ok(Self { client: WebClient::new(options, requests)?, server_time: Arc::default() })
     }
 
     /// What the server's clock showed in its last answer.

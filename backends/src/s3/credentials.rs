@@ -32,11 +32,11 @@ pub(super) enum Credentials {
     /// Two keys, and a token perhaps.
     Fixed(Arc<AwsCredential>),
     /// The chain.
-    Chain { provider: Option<SharedCredentialsProvider>, known: Mutex<Option<Known>> },
+    Chain { provider: Option<SharedCredentialsProvider>, known: Mutex<Option<KnownCredentials>> },
 }
 
 /// Credentials of the chain.
-pub(super) struct Known {
+pub(super) struct KnownCredentials {
     credential: Arc<AwsCredential>,
     expires: Option<SystemTime>,
 }
@@ -112,7 +112,8 @@ impl Credentials {
             secret_key: found.secret_access_key().to_owned(),
             token: found.session_token().map(str::to_owned),
         });
-        *known = Some(Known { credential: Arc::clone(&credential), expires: found.expiry() });
+        *known =
+            Some(KnownCredentials { credential: Arc::clone(&credential), expires: found.expiry() });
         Ok(credential)
     }
 }

@@ -5,14 +5,14 @@ use object_store::client::HttpError;
 
 use super::answer::Answer;
 use super::credentials::NoCredentials;
-use super::http::Refused;
-use super::place::Place;
-use crate::http::{Trouble, find, innermost};
+use super::http::S3Refusal;
+use super::place::BucketPlace;
+use crate::http::{HttpTrouble, find, innermost};
 use crate::{Error, ErrorKind};
 
 /// What went wrong, in our terms.
-pub(super) fn failed(error: &object_store::Error, place: &Place) -> Error {
-    if let Some(refused) = find::<Refused>(error) {
+pub(super) fn failed(error: &object_store::Error, place: &BucketPlace) -> Error {
+    if let Some(refused) = find::<S3Refusal>(error) {
         return of_answer(refused, place);
     }
     if let Some(NoCredentials(text)) = find(error) {
@@ -22,7 +22,7 @@ pub(super) fn failed(error: &object_store::Error, place: &Place) -> Error {
                 "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile with ?profile=…",
             );
     }
-    if let Some(trouble) = find::<Trouble>(error) {
+    if let Some(trouble) = find::<HttpTrouble>(error) {
         return trouble.explained();
     }
     let kind = match (error, find::<HttpError>(error)) {
@@ -77,13 +77,13 @@ pub(super) fn innermost_text(error: &Error) -> String {
 }
 
 /// The bucket is not there.
-pub(super) fn no_bucket(place: &Place) -> Error {
+pub(super) fn no_bucket(place: &BucketPlace) -> Error {
     Error::new(ErrorKind::Invalid)
         .with_source(format!("{} has no bucket {}", place.server(), place.bucket))
         .with_hint("make the bucket first, with its own tools: seawall makes none")
 }
 
-fn other_region(region: Option<&str>, place: &Place) -> Error {
+fn other_region(region: Option<&str>, place: &BucketPlace) -> Error {
     let here = &place.region;
     match region.filter(|region| region != here) {
         Some(region) => Error::new(ErrorKind::Invalid)
@@ -104,7 +104,7 @@ fn other_region(region: Option<&str>, place: &Place) -> Error {
 
 /// Codes: <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html#ErrorCodeList>;
 /// `XMinio…` are those of `MinIO`, `QuotaExceeded` is Ceph's and others'.
-fn of_answer(refused: &Refused, place: &Place) -> Error {
+fn of_answer(refused: &S3Refusal, place: &BucketPlace) -> Error {
     let (status, answer) = (refused.status, &refused.answer);
     let region = answer.region.as_deref().or(refused.region.as_deref());
     let kind = match (answer.code.as_str(), status.as_u16()) {

@@ -8,10 +8,10 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::S3Backend;
-use super::http::Refused;
+use super::http::S3Refusal;
 use crate::http::{find, innermost};
 use crate::runtime::block_on;
-use crate::{Finding, Weight};
+use crate::{SettingFinding, Weight};
 
 /// The longest answer that is read, in bytes.
 const MAX_ANSWER_BYTES: usize = 1 << 20;
@@ -80,18 +80,18 @@ struct Noncurrent {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 struct Uploads {
-    upload: Vec<Upload>,
+    upload: Vec<UnfinishedUpload>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-struct Upload {
+struct UnfinishedUpload {
     initiated: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-struct Lock {
+struct ObjectLock {
     object_lock_enabled: String,
     rule: Option<LockRule>,
 }
@@ -111,7 +111,7 @@ struct Retention {
 }
 
 /// What came of a question.
-enum Asked<T> {
+enum BucketAnswer<T> {
     Answered(T),
     /// The server says that nothing is set.
     Unset,
@@ -120,13 +120,14 @@ enum Asked<T> {
 }
 
 /// Asks for everything.
-pub(super) fn examine(backend: &S3Backend) -> Vec<Finding> {
+pub(super) fn examine(backend: &S3Backend) -> Vec<SettingFinding> {
     let prefix = &backend.place.prefix;
     let versioning = ask::<Versioning>(backend, "versioning");
     let lifecycle = ask::<Lifecycle>(backend, "lifecycle");
     let uploads = ask::<Uploads>(backend, "uploads");
-    let lock = ask::<Lock>(backend, "object-lock");
-    let is_versioned = matches!(&versioning, Asked::Answered(found) if found.status == "Enabled");
+    let lock = ask::<ObjectLock>(backend, "object-lock");
+    let is_versioned =
+        matches!(&versioning, BucketAnswer::Answered(found) if found.status == "Enabled");
     let mut findings = vec![of_versioning(&versioning, &lifecycle)];
     findings.extend(of_lifecycle(&lifecycle, prefix));
     findings.push(of_lock(&lock, is_versioned));
@@ -135,20 +136,20 @@ pub(super) fn examine(backend: &S3Backend) -> Vec<Finding> {
 }
 
 /// Reads one of the bucket's settings.
-fn ask<T: DeserializeOwned>(backend: &S3Backend, what: &str) -> Asked<T> {
+fn ask<T: DeserializeOwned>(backend: &S3Backend, what: &str) -> BucketAnswer<T> {
     match block_on(request(backend, what)) {
         Ok(Ok(body)) => match quick_xml::de::from_str(&body) {
-            Ok(found) => Asked::Answered(found),
-            Err(_) => Asked::Unknown("the answer cannot be read".to_owned()),
+            Ok(found) => BucketAnswer::Answered(found),
+            Err(_) => BucketAnswer::Unknown("the answer cannot be read".to_owned()),
         },
-        Ok(Err(error)) => match find::<Refused>(&*error) {
-            Some(refused) if refused.status == 404 => Asked::Unset,
+        Ok(Err(error)) => match find::<S3Refusal>(&*error) {
+            Some(refused) if refused.status == 404 => BucketAnswer::Unset,
             Some(refused) if refused.status == 403 => {
-                Asked::Unknown("these credentials may not ask".to_owned())
+                BucketAnswer::Unknown("these credentials may not ask".to_owned())
             }
-            _ => Asked::Unknown(innermost(&*error).to_string()),
+            _ => BucketAnswer::Unknown(innermost(&*error).to_string()),
         },
-        Err(error) => Asked::Unknown(error.to_string()),
+        Err(error) => BucketAnswer::Unknown(error.to_string()),
     }
 }
 
@@ -172,14 +173,27 @@ async fn request(
     Ok(String::from_utf8_lossy(&body).into_owned())
 }
 
-fn finding(about: &'static str, weight: Weight, text: impl Into<String>, next: &str) -> Finding {
-    Finding { about, weight, text: text.into(), next: (!next.is_empty()).then(|| next.to_owned()) }
+fn finding(
+    about: &'static str,
+    weight: Weight,
+    text: impl Into<String>,
+    next: &str,
+) -> SettingFinding {
+    SettingFinding {
+        about,
+        weight,
+        text: text.into(),
+        next: (!next.is_empty()).then(|| next.to_owned()),
+    }
 }
 
-fn of_versioning(versioning: &Asked<Versioning>, lifecycle: &Asked<Lifecycle>) -> Finding {
+fn of_versioning(
+    versioning: &BucketAnswer<Versioning>,
+    lifecycle: &BucketAnswer<Lifecycle>,
+) -> SettingFinding {
     const ABOUT: &str = "versioning";
     match versioning {
-        Asked::Answered(found) if found.status == "Enabled" => {
+        BucketAnswer::Answered(found) if found.status == "Enabled" => {
             let expires = |rule: &Rule| {
                 rule.status == "Enabled"
                     && rule
@@ -188,7 +202,7 @@ fn of_versioning(versioning: &Asked<Versioning>, lifecycle: &Asked<Lifecycle>) -
                         .is_some_and(|noncurrent| noncurrent.noncurrent_days.is_some())
             };
             match lifecycle {
-                Asked::Answered(found) if found.rule.iter().any(expires) => finding(
+                BucketAnswer::Answered(found) if found.rule.iter().any(expires) => finding(
                     ABOUT,
                     Weight::Good,
                     "on; versions that are not current expire by a rule",
@@ -202,17 +216,17 @@ fn of_versioning(versioning: &Asked<Versioning>, lifecycle: &Asked<Lifecycle>) -
                 ),
             }
         }
-        Asked::Answered(_) | Asked::Unset => finding(ABOUT, Weight::Good, "off", ""),
-        Asked::Unknown(why) => finding(ABOUT, Weight::Note, format!("not known: {why}"), ""),
+        BucketAnswer::Answered(_) | BucketAnswer::Unset => finding(ABOUT, Weight::Good, "off", ""),
+        BucketAnswer::Unknown(why) => finding(ABOUT, Weight::Note, format!("not known: {why}"), ""),
     }
 }
 
-fn of_lifecycle(lifecycle: &Asked<Lifecycle>, prefix: &str) -> Vec<Finding> {
+fn of_lifecycle(lifecycle: &BucketAnswer<Lifecycle>, prefix: &str) -> Vec<SettingFinding> {
     const ABOUT: &str = "lifecycle";
     let rules = match lifecycle {
-        Asked::Answered(found) => &found.rule,
-        Asked::Unset => return vec![finding(ABOUT, Weight::Good, "no rules", "")],
-        Asked::Unknown(why) => {
+        BucketAnswer::Answered(found) => &found.rule,
+        BucketAnswer::Unset => return vec![finding(ABOUT, Weight::Good, "no rules", "")],
+        BucketAnswer::Unknown(why) => {
             return vec![finding(ABOUT, Weight::Note, format!("not known: {why}"), "")];
         }
     };
@@ -278,10 +292,10 @@ fn is_archive(class: &str) -> bool {
     matches!(class, "GLACIER" | "DEEP_ARCHIVE")
 }
 
-fn of_lock(lock: &Asked<Lock>, is_versioned: bool) -> Finding {
+fn of_lock(lock: &BucketAnswer<ObjectLock>, is_versioned: bool) -> SettingFinding {
     const ABOUT: &str = "object lock";
     match lock {
-        Asked::Answered(found) if found.object_lock_enabled == "Enabled" => {
+        BucketAnswer::Answered(found) if found.object_lock_enabled == "Enabled" => {
             let rule = found.rule.as_ref();
             let retention = rule.and_then(|rule| rule.default_retention.as_ref());
             match retention {
@@ -300,7 +314,7 @@ fn of_lock(lock: &Asked<Lock>, is_versioned: bool) -> Finding {
                 ),
             }
         }
-        Asked::Answered(_) | Asked::Unset => {
+        BucketAnswer::Answered(_) | BucketAnswer::Unset => {
             let text = if is_versioned {
                 "off: whoever may delete versions can remove backups"
             } else {
@@ -313,12 +327,12 @@ fn of_lock(lock: &Asked<Lock>, is_versioned: bool) -> Finding {
                 "give this host credentials that cannot delete, or a bucket with Object Lock",
             )
         }
-        Asked::Unknown(why) => finding(ABOUT, Weight::Note, format!("not known: {why}"), ""),
+        BucketAnswer::Unknown(why) => finding(ABOUT, Weight::Note, format!("not known: {why}"), ""),
     }
 }
 
-fn of_uploads(uploads: &Asked<Uploads>) -> Option<Finding> {
-    let Asked::Answered(Uploads { upload }) = uploads else {
+fn of_uploads(uploads: &BucketAnswer<Uploads>) -> Option<SettingFinding> {
+    let BucketAnswer::Answered(Uploads { upload }) = uploads else {
         return None;
     };
     let oldest = upload.iter().map(|upload| upload.initiated.as_str()).min()?;
@@ -338,16 +352,16 @@ fn of_uploads(uploads: &Asked<Uploads>) -> Option<Finding> {
 mod tests {
     use super::*;
 
-    fn lifecycle(rules: &str) -> Asked<Lifecycle> {
+    fn lifecycle(rules: &str) -> BucketAnswer<Lifecycle> {
         let text = format!(
             r#"<LifecycleConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{rules}</LifecycleConfiguration>"#
         );
-        Asked::Answered(quick_xml::de::from_str(&text).unwrap())
+        BucketAnswer::Answered(quick_xml::de::from_str(&text).unwrap())
     }
 
     fn worst(rules: &str, prefix: &str) -> Weight {
         let findings = of_lifecycle(&lifecycle(rules), prefix);
-        let is_bad = |finding: &Finding| finding.weight == Weight::Bad;
+        let is_bad = |finding: &SettingFinding| finding.weight == Weight::Bad;
         if findings.iter().any(is_bad) { Weight::Bad } else { findings[0].weight }
     }
 
@@ -386,28 +400,31 @@ mod tests {
 
     #[test]
     fn versions_that_never_expire_are_told() {
-        let on = || Asked::Answered(Versioning { status: "Enabled".to_owned() });
-        assert_eq!(of_versioning(&on(), &Asked::Unset).weight, Weight::Note);
+        let on = || BucketAnswer::Answered(Versioning { status: "Enabled".to_owned() });
+        assert_eq!(of_versioning(&on(), &BucketAnswer::Unset).weight, Weight::Note);
         let rule = lifecycle(
             "<Rule><Status>Enabled</Status><NoncurrentVersionExpiration><NoncurrentDays>30</NoncurrentDays></NoncurrentVersionExpiration></Rule>",
         );
         assert_eq!(of_versioning(&on(), &rule).weight, Weight::Good);
-        assert_eq!(of_versioning(&Asked::Unset, &rule).weight, Weight::Good);
+        assert_eq!(of_versioning(&BucketAnswer::Unset, &rule).weight, Weight::Good);
     }
 
     #[test]
     fn unfinished_uploads_are_told() {
         let xml = "<ListMultipartUploadsResult><Upload><Key>x</Key><Initiated>2026-01-02T00:00:00Z</Initiated></Upload></ListMultipartUploadsResult>";
-        let found = of_uploads(&Asked::Answered(quick_xml::de::from_str(xml).unwrap())).unwrap();
+        let found =
+            of_uploads(&BucketAnswer::Answered(quick_xml::de::from_str(xml).unwrap())).unwrap();
         assert!(found.text.contains("2026-01-02"), "{}", found.text);
         let none = "<ListMultipartUploadsResult></ListMultipartUploadsResult>";
-        assert!(of_uploads(&Asked::Answered(quick_xml::de::from_str(none).unwrap())).is_none());
+        assert!(
+            of_uploads(&BucketAnswer::Answered(quick_xml::de::from_str(none).unwrap())).is_none()
+        );
     }
 
     #[test]
     fn locks() {
         let of = |xml: &str| {
-            let lock = Asked::Answered(quick_xml::de::from_str(xml).unwrap());
+            let lock = BucketAnswer::Answered(quick_xml::de::from_str(xml).unwrap());
             of_lock(&lock, true)
         };
         let found = of(
@@ -419,6 +436,6 @@ mod tests {
             "<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled></ObjectLockConfiguration>",
         );
         assert_eq!(found.weight, Weight::Note);
-        assert_eq!(of_lock(&Asked::Unset, false).weight, Weight::Note);
+        assert_eq!(of_lock(&BucketAnswer::Unset, false).weight, Weight::Note);
     }
 }

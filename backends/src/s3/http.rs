@@ -12,23 +12,23 @@ use object_store::client::{
 };
 
 use super::answer::Answer;
-use crate::http::Client;
+use crate::http::WebClient;
 
 /// Makes requests; clones share everything.
 #[derive(Debug, Clone)]
-pub(super) struct Service(pub(super) Client);
+pub(super) struct S3HttpService(pub(super) WebClient);
 
 /// The server refused. The library keeps status and body of such an answer to itself, so it is made
 /// an error here, which its errors lead to.
 #[derive(Debug)]
-pub(super) struct Refused {
+pub(super) struct S3Refusal {
     pub(super) status: StatusCode,
     pub(super) answer: Answer,
     /// Where the bucket is, by a header: a HEAD has no body.
     pub(super) region: Option<String>,
 }
 
-impl fmt::Display for Refused {
+impl fmt::Display for S3Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.answer.text() {
             Some(text) => f.write_str(&text),
@@ -37,10 +37,10 @@ impl fmt::Display for Refused {
     }
 }
 
-impl std::error::Error for Refused {}
+impl std::error::Error for S3Refusal {}
 
 #[async_trait]
-impl HttpService for Service {
+impl HttpService for S3HttpService {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let (parts, body) = request.into_parts();
         // It is in memory, and what is one piece is not copied: only this type can tell.
@@ -57,7 +57,7 @@ impl HttpService for Service {
             return Ok(answer.map(HttpResponseBody::from));
         }
         let region = answer.headers().get("x-amz-bucket-region");
-        let refused = Refused {
+        let refused = S3Refusal {
             status: answer.status(),
             answer: Answer::parse(&String::from_utf8_lossy(answer.body())),
             region: region.and_then(|region| Some(region.to_str().ok()?.to_owned())),
@@ -66,7 +66,7 @@ impl HttpService for Service {
     }
 }
 
-impl HttpConnector for Service {
+impl HttpConnector for S3HttpService {
     fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
         Ok(HttpClient::new(self.clone()))
     }

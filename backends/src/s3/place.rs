@@ -23,7 +23,7 @@ pub(super) struct Given {
 
 /// Where a repository is.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct BucketPlace {
     pub(super) bucket: String,
     /// Segments joined by slashes; empty for the whole bucket.
     pub(super) prefix: String,
@@ -76,7 +76,7 @@ impl Given {
     /// With the region of the profile, if the URL has none.
     ///
     /// Errors: `Invalid`.
-    pub(super) fn complete(self, of_profile: Option<String>) -> Result<Place> {
+    pub(super) fn complete(self, of_profile: Option<String>) -> Result<BucketPlace> {
         let region = self.region.or(of_profile);
         let region = match (&self.endpoint, region) {
             (_, Some(region)) => region,
@@ -99,11 +99,11 @@ impl Given {
             None => Url::parse(&format!("https://s3.{region}.{}", domain(&region)))
                 .map_err(|error| invalid(format!("the region makes no address: {error}")))?,
         };
-        Ok(Place { bucket: self.bucket, prefix: self.prefix, region, is_virtual, endpoint })
+        Ok(BucketPlace { bucket: self.bucket, prefix: self.prefix, region, is_virtual, endpoint })
     }
 }
 
-impl Place {
+impl BucketPlace {
     /// The address that the bucket's own requests go to, without a slash at its end.
     pub(super) fn bucket_url(&self) -> String {
         let endpoint = self.store_endpoint();
@@ -161,17 +161,17 @@ mod tests {
     use std::error::Error as _;
 
     use super::*;
-    use crate::{Destination, ErrorKind};
+    use crate::{ErrorKind, ParsedUrl};
 
     fn given(url: &str, plain_http: bool) -> Result<Given> {
-        let Destination::Remote(remote) = Destination::parse(url)? else {
+        let ParsedUrl::Remote(remote) = ParsedUrl::parse(url)? else {
             panic!("{url} is no folder");
         };
         let options = Options { plain_http, ..Options::default() };
         Given::parse(&remote, &options)
     }
 
-    fn place(url: &str) -> Place {
+    fn place(url: &str) -> BucketPlace {
         given(url, true).unwrap().complete(None).unwrap()
     }
 

@@ -10,7 +10,7 @@ use seawall_test_servers::seaweedfs::{self, SeaweedFs};
 
 use super::*;
 use crate::conformance::Fresh;
-use crate::{Destination, LookingBackend, RetryPolicy, RetryingBackend};
+use crate::{LookingBackend, ParsedUrl, RetryPolicy, RetryingBackend};
 
 mod odd;
 mod settings;
@@ -29,7 +29,7 @@ fn try_open(url: &str, keys: (&str, &str), change: impl FnOnce(&mut Options)) ->
         ..Options::default()
     };
     change(&mut options);
-    let Destination::Remote(remote) = Destination::parse(url)? else {
+    let ParsedUrl::Remote(remote) = ParsedUrl::parse(url)? else {
         panic!("{url} is no folder");
     };
     S3Backend::open(&remote, &options)

@@ -29,7 +29,7 @@ const WINDOW: u32 = 16 * 1024 * 1024;
 
 /// How to get to a server.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(super) struct SshLine {
     /// The machines on the way; the server is the last.
     pub(super) hops: Vec<Arc<Hop>>,
     pub(super) secrets: Secrets,
@@ -47,7 +47,7 @@ pub(super) struct Connection {
     pub(super) software: String,
 }
 
-impl Line {
+impl SshLine {
     /// Connects, once.
     ///
     /// Errors: `Transient` where the network or the server may be back soon, `Invalid` for a host key
@@ -115,7 +115,7 @@ impl Line {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let seen = Arc::new(Mutex::new(Seen::default()));
+        let seen = Arc::new(Mutex::new(SeenMachine::default()));
         let watcher = Watcher {
             hop: Arc::clone(hop),
             is_behind_another: self.hops.first().is_some_and(|first| !Arc::ptr_eq(first, hop)),
@@ -252,13 +252,13 @@ impl fmt::Debug for Connection {
 
 /// What was seen of a machine.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
+pub(super) struct SeenMachine {
     software: String,
     /// What it said when it hung up.
     last_words: Option<String>,
 }
 
-impl Seen {
+impl SeenMachine {
     /// Whether it hung up on purpose, and said so.
     pub(super) fn hung_up(&self) -> bool {
         self.last_words.is_some()
@@ -269,7 +269,7 @@ impl Seen {
 pub(super) struct Watcher {
     hop: Arc<Hop>,
     is_behind_another: bool,
-    seen: Arc<Mutex<Seen>>,
+    seen: Arc<Mutex<SeenMachine>>,
     life: Arc<Life>,
 }
 
@@ -348,7 +348,7 @@ impl client::Handler for Watcher {
 }
 
 impl Watcher {
-    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
+    fn seen(&self) -> std::sync::MutexGuard<'_, SeenMachine> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -1,9 +1,9 @@
 //! What a person should know of an SFTP server.
 
 use super::Server;
-use super::publish::Publishing;
+use super::publish::SftpPublishing;
 use super::session::Session;
-use crate::{Error, Finding, Result, Weight};
+use crate::{Error, Result, SettingFinding, Weight};
 
 /// Below this much free space a backup of any size is in danger.
 const LITTLE_BYTES: u64 = 1 << 30;
@@ -11,23 +11,23 @@ const LITTLE_BYTES: u64 = 1 << 30;
 const LITTLE_PART: u64 = 20;
 
 /// Asks the server.
-pub(super) async fn examine(server: &Server, session: &Session) -> Result<Vec<Finding>> {
+pub(super) async fn examine(server: &Server, session: &Session) -> Result<Vec<SettingFinding>> {
     let software = server.pool.software();
     let offers = session.offers;
-    let mut findings = vec![Finding {
+    let mut findings = vec![SettingFinding {
         about: "server",
         weight: Weight::Note,
         text: format!("{} is {software}", server.pool.name()),
         next: None,
     }];
     findings.push(match server.publishing(session) {
-        Publishing::Rename => Finding {
+        SftpPublishing::Rename => SettingFinding {
             about: "overwriting",
             weight: Weight::Good,
             text: "this server refuses to rename over a name that is taken, where its file system has hard links".to_owned(),
             next: None,
         },
-        Publishing::LinkOrRename => Finding {
+        SftpPublishing::LinkOrRename => SettingFinding {
             about: "overwriting",
             weight: Weight::Note,
             text: "what this server does with a name that is taken is only known by trying".to_owned(),
@@ -35,14 +35,14 @@ pub(super) async fn examine(server: &Server, session: &Session) -> Result<Vec<Fi
         },
     });
     findings.push(if offers.sync {
-        Finding {
+        SettingFinding {
             about: "durability",
             weight: Weight::Good,
             text: "what is written is synced (fsync@openssh.com)".to_owned(),
             next: None,
         }
     } else {
-        Finding {
+        SettingFinding {
             about: "durability",
             weight: Weight::Note,
             text: "the server does not sync on demand: what was written last may be lost in its power cut".to_owned(),
@@ -50,14 +50,14 @@ pub(super) async fn examine(server: &Server, session: &Session) -> Result<Vec<Fi
         }
     });
     findings.push(if offers.replacing_rename {
-        Finding {
+        SettingFinding {
             about: "append-only",
             weight: Weight::Note,
             text: "who has this login can remove and replace what is stored".to_owned(),
             next: Some("see the documentation of append-only SFTP (internal-sftp -P …), and snapshots of the server's file system".to_owned()),
         }
     } else {
-        Finding {
+        SettingFinding {
             about: "append-only",
             weight: Weight::Note,
             text: "the server does not offer posix-rename: it may forbid more than that, which only a try would show".to_owned(),
@@ -68,12 +68,12 @@ pub(super) async fn examine(server: &Server, session: &Session) -> Result<Vec<Fi
     Ok(findings)
 }
 
-async fn space(server: &Server, session: &Session) -> Result<Finding> {
+async fn space(server: &Server, session: &Session) -> Result<SettingFinding> {
     let folder = server.place.folder();
     let asked = session.space(folder).await;
     let space = asked.map_err(|failed| failed.into_error(folder))?;
     let Some(space) = space else {
-        return Ok(Finding {
+        return Ok(SettingFinding {
             about: "space",
             weight: Weight::Note,
             text: "the server does not tell how much space is left".to_owned(),
@@ -83,7 +83,7 @@ async fn space(server: &Server, session: &Session) -> Result<Finding> {
     let all = space.blocks.saturating_mul(space.fragment_size);
     let free = space.blocks_avail.saturating_mul(space.fragment_size);
     let is_little = free < LITTLE_BYTES || free < all / LITTLE_PART;
-    Ok(Finding {
+    Ok(SettingFinding {
         about: "space",
         weight: if is_little { Weight::Bad } else { Weight::Good },
         text: format!("{} of {} are free", shown(free), shown(all)),
@@ -101,10 +101,10 @@ fn shown(bytes: u64) -> String {
 }
 
 /// What could not be asked.
-pub(super) fn not_asked(error: &Error) -> Finding {
+pub(super) fn not_asked(error: &Error) -> SettingFinding {
     use std::error::Error as _;
     let source = error.source().map(ToString::to_string).unwrap_or_default();
-    Finding {
+    SettingFinding {
         about: "server",
         weight: Weight::Bad,
         text: format!("the server could not be asked: {source}"),

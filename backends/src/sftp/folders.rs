@@ -4,22 +4,27 @@ use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::errors::{Code, Failed};
-use super::place::Place;
-use super::session::{Holds, Session};
+use super::place::SftpFolder;
+use super::session::{Session, SftpPathKind};
 use crate::destination::invalid;
 use crate::{ErrorKind, Result};
 
 /// Folders that are known to be there, and to survive a power cut.
 #[derive(Debug, Default)]
-pub(super) struct Folders {
+pub(super) struct DurableFolders {
     known: Mutex<HashSet<String>>,
 }
 
-impl Folders {
+impl DurableFolders {
     /// Sees that a folder of the repository, and those above it, are there.
     ///
     /// Errors: `Invalid` if something else has the name, and as the server says.
-    pub(super) async fn see_to(&self, session: &Session, place: &Place, path: &str) -> Result<()> {
+    pub(super) async fn see_to(
+        &self,
+        session: &Session,
+        place: &SftpFolder,
+        path: &str,
+    ) -> Result<()> {
         let missing = self.unknown(path);
         if missing.is_empty() {
             return Ok(());
@@ -29,9 +34,9 @@ impl Folders {
         let looked = looked.map_err(|failed| failed.into_error(&place.at(path)))?;
         for ((path, full), holds) in missing.iter().zip(&paths).zip(looked) {
             match holds {
-                Holds::Folder => {}
-                Holds::Nothing => make(session, full).await?,
-                Holds::File { .. } | Holds::Other => return Err(no_folder(full)),
+                SftpPathKind::Folder => {}
+                SftpPathKind::Nothing => make(session, full).await?,
+                SftpPathKind::File { .. } | SftpPathKind::Other => return Err(no_folder(full)),
             }
             // Also one that was there: who made it may have crashed before this.
             let above = path.rsplit_once('/').map_or("", |(above, _)| above);
@@ -72,9 +77,9 @@ pub(super) async fn make(session: &Session, full: &str) -> Result<()> {
         return Ok(());
     };
     match session.look(full).await {
-        Ok(Holds::Folder) => Ok(()),
-        Ok(Holds::File { .. } | Holds::Other) => Err(no_folder(full)),
-        Ok(Holds::Nothing) => Err(super::space::explain(session, full, 0, failed).await),
+        Ok(SftpPathKind::Folder) => Ok(()),
+        Ok(SftpPathKind::File { .. } | SftpPathKind::Other) => Err(no_folder(full)),
+        Ok(SftpPathKind::Nothing) => Err(super::space::explain(session, full, 0, failed).await),
         Err(unknown) => Err(unknown.into_error(full)),
     }
 }
@@ -117,17 +122,17 @@ fn no_folder(full: &str) -> crate::Error {
 }
 
 /// Makes the repository's own folder, and those above it.
-pub(super) async fn make_place(session: &Session, place: &Place) -> Result<()> {
+pub(super) async fn make_place(session: &Session, place: &SftpFolder) -> Result<()> {
     let mut above = "";
     for folder in place.ancestors() {
         let looked = session.look_through(folder).await;
         match looked.map_err(|failed| failed.into_error(folder))? {
-            Holds::Folder => {}
-            Holds::Nothing => {
+            SftpPathKind::Folder => {}
+            SftpPathKind::Nothing => {
                 make(session, folder).await?;
                 sync(session, if above.is_empty() { parent(folder) } else { above }).await?;
             }
-            Holds::File { .. } | Holds::Other => return Err(no_folder(folder)),
+            SftpPathKind::File { .. } | SftpPathKind::Other => return Err(no_folder(folder)),
         }
         above = folder;
     }
@@ -141,14 +146,14 @@ fn parent(folder: &str) -> &'static str {
 /// Sees that the repository's own folder is there.
 ///
 /// Errors: `NotFound`, `Invalid` if it is no folder, and as the server says.
-pub(super) async fn see_place(session: &Session, place: &Place) -> Result<()> {
+pub(super) async fn see_place(session: &Session, place: &SftpFolder) -> Result<()> {
     let folder = place.folder();
     let looked = session.look_through(folder).await;
     match looked.map_err(|failed| failed.into_error(folder))? {
-        Holds::Folder => Ok(()),
-        Holds::Nothing => Err(crate::Error::new(ErrorKind::NotFound)
+        SftpPathKind::Folder => Ok(()),
+        SftpPathKind::Nothing => Err(crate::Error::new(ErrorKind::NotFound)
             .with_source(format!("there is no folder {folder} on the server"))
             .with_hint("is the path right? one below the home folder begins with /~/")),
-        Holds::File { .. } | Holds::Other => Err(no_folder(folder)),
+        SftpPathKind::File { .. } | SftpPathKind::Other => Err(no_folder(folder)),
     }
 }

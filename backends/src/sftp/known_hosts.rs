@@ -24,7 +24,7 @@ pub struct KnownHosts {
 
 #[derive(Debug, Clone)]
 struct Line {
-    at: Place,
+    at: KnownHostsLine,
     is_revoked: bool,
     hosts: HostPatterns,
     key: PublicKey,
@@ -32,7 +32,7 @@ struct Line {
 
 /// A line of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct KnownHostsLine {
     /// The file.
     pub file: PathBuf,
     /// The line's number, from 1.
@@ -47,9 +47,9 @@ pub enum Verdict {
     /// The host is not known, or by keys of other kinds only: these.
     Unknown(Vec<Algorithm>),
     /// The host is known by another key of this kind, with this fingerprint.
-    Changed(Place, String),
+    Changed(KnownHostsLine, String),
     /// It was taken back.
-    Revoked(Place),
+    Revoked(KnownHostsLine),
 }
 
 impl KnownHosts {
@@ -57,7 +57,7 @@ impl KnownHosts {
     pub fn read(&mut self, file: impl Into<PathBuf>, text: &str) {
         let file = file.into();
         for (index, line) in text.lines().enumerate() {
-            let at = Place { file: file.clone(), line: index + 1 };
+            let at = KnownHostsLine { file: file.clone(), line: index + 1 };
             self.lines.extend(parse(at, line));
         }
     }
@@ -113,7 +113,7 @@ pub(super) fn fingerprint(key: &PublicKey) -> String {
     key.fingerprint(HashAlg::Sha256).to_string()
 }
 
-fn parse(at: Place, line: &str) -> Option<Line> {
+fn parse(at: KnownHostsLine, line: &str) -> Option<Line> {
     let mut words = line.split_ascii_whitespace();
     let mut word = words.next()?;
     let is_revoked = word == "@revoked";
@@ -160,8 +160,8 @@ mod tests {
         known.judge(host, port, &PublicKey::from_openssh(ED).unwrap())
     }
 
-    fn line(line: usize) -> Place {
-        Place { file: "/f".into(), line }
+    fn line(line: usize) -> KnownHostsLine {
+        KnownHostsLine { file: "/f".into(), line }
     }
 
     fn unknown() -> Verdict {

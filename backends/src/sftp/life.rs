@@ -24,14 +24,14 @@ pub(super) struct Life {
     /// Whether the server was seen not to sync a folder; shared by all connections to it.
     unsynced_folders: Arc<AtomicBool>,
     ended: watch::Sender<bool>,
-    state: Mutex<State>,
+    state: Mutex<LifeState>,
     /// The most requests that were under way at once.
     peak: AtomicUsize,
     is_over: AtomicBool,
 }
 
 #[derive(Debug)]
-struct State {
+struct LifeState {
     waiting: usize,
     moved: Instant,
     reason: Option<String>,
@@ -53,7 +53,7 @@ impl Life {
             stalled_after,
             unsynced_folders,
             ended: watch::Sender::new(false),
-            state: Mutex::new(State { waiting: 0, moved: Instant::now(), reason: None }),
+            state: Mutex::new(LifeState { waiting: 0, moved: Instant::now(), reason: None }),
             peak: AtomicUsize::new(0),
             is_over: AtomicBool::new(false),
         });
@@ -119,7 +119,7 @@ impl Life {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, LifeState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use super::Server;
 use super::errors::Failed;
 use super::publish::join;
-use super::session::{Holds, Name, Session};
+use super::session::{Name, Session, SftpPathKind};
 use crate::key::is_segment;
 use crate::{Entry, Error, Key, Result, runtime};
 
@@ -20,25 +20,25 @@ const AHEAD: usize = 64;
 
 /// A file that was found.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct SftpFile {
     /// Below the repository's folder.
     pub(super) path: String,
-    pub(super) holds: Holds,
+    pub(super) holds: SftpPathKind,
 }
 
 /// What a folder holds, as far as it is wanted.
-struct Read {
-    files: Vec<Result<Found>>,
+struct FolderContent {
+    files: Vec<Result<SftpFile>>,
     folders: Vec<String>,
 }
 
 /// Files below a folder, in the order in which folders were read.
-pub(super) struct Listing {
-    batches: mpsc::Receiver<Vec<Result<Found>>>,
-    current: std::vec::IntoIter<Result<Found>>,
+pub(super) struct SftpListing {
+    batches: mpsc::Receiver<Vec<Result<SftpFile>>>,
+    current: std::vec::IntoIter<Result<SftpFile>>,
 }
 
-impl Listing {
+impl SftpListing {
     /// Begins to list the files below the folder `prefix` whose names are wanted.
     pub(super) fn begin(server: &Arc<Server>, prefix: &str, wanted: fn(&str) -> bool) -> Self {
         let (sender, batches) = mpsc::channel(AHEAD);
@@ -55,8 +55,8 @@ impl Listing {
     }
 }
 
-impl Iterator for Listing {
-    type Item = Result<Found>;
+impl Iterator for SftpListing {
+    type Item = Result<SftpFile>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
@@ -68,10 +68,10 @@ impl Iterator for Listing {
     }
 }
 
-impl Found {
+impl SftpFile {
     /// As a listing shows it, if its path can be a key.
     pub(super) fn into_entry(self) -> Option<Entry> {
-        let Holds::File { len, modified } = self.holds else {
+        let SftpPathKind::File { len, modified } = self.holds else {
             return None;
         };
         Some(Entry { key: Key::parse(&self.path).ok()?, len, modified })
@@ -83,7 +83,7 @@ async fn walk(
     server: Arc<Server>,
     prefix: String,
     wanted: fn(&str) -> bool,
-    sender: mpsc::Sender<Vec<Result<Found>>>,
+    sender: mpsc::Sender<Vec<Result<SftpFile>>>,
 ) {
     let mut pending = Vec::new();
     if has_room(&prefix) {
@@ -120,13 +120,17 @@ async fn walk(
 /// Reads a folder. An error about it is among the files.
 ///
 /// Errors: there is no session to read it with.
-async fn read(server: &Arc<Server>, path: String, wanted: fn(&str) -> bool) -> Result<Read> {
+async fn read(
+    server: &Arc<Server>,
+    path: String,
+    wanted: fn(&str) -> bool,
+) -> Result<FolderContent> {
     let lease = match server.pool.lease().await {
         Ok(lease) => lease,
         Err(error) => return Err(about(&path, error)),
     };
     let read = lease.run(read_folder(server, &lease, &path, wanted)).await;
-    Ok(read.unwrap_or_else(|error| Read {
+    Ok(read.unwrap_or_else(|error| FolderContent {
         files: vec![Err(about(&path, error))],
         folders: Vec::new(),
     }))
@@ -137,12 +141,12 @@ async fn read_folder(
     session: &Session,
     path: &str,
     wanted: fn(&str) -> bool,
-) -> Result<Read> {
+) -> Result<FolderContent> {
     let full = server.place.at(path);
     let failed = |failed: Failed| failed.into_error(&full);
     // One that went away holds nothing.
     let names = session.names(&full).await.map_err(failed)?;
-    let mut read = Read { files: Vec::new(), folders: Vec::new() };
+    let mut read = FolderContent { files: Vec::new(), folders: Vec::new() };
     for Name { name, holds } in names.unwrap_or_default() {
         if !wanted(&name) && !is_segment(&name) {
             continue;
@@ -154,8 +158,10 @@ async fn read_folder(
             None => session.look(&server.place.at(&path)).await.map_err(failed)?,
         };
         match holds {
-            Holds::File { .. } if wanted(&name) => read.files.push(Ok(Found { path, holds })),
-            Holds::Folder if is_segment(&name) && has_room(&path) => read.folders.push(path),
+            SftpPathKind::File { .. } if wanted(&name) => {
+                read.files.push(Ok(SftpFile { path, holds }));
+            }
+            SftpPathKind::Folder if is_segment(&name) && has_room(&path) => read.folders.push(path),
             _ => {}
         }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use russh::MethodKind;
 use russh::client::{AuthResult, Handle};
 
-use super::connection::{Seen, Watcher};
+use super::connection::{SeenMachine, Watcher};
 use super::errors::lost;
 use super::route::Hop;
 use crate::{Error, ErrorKind, Result};
@@ -30,7 +30,7 @@ struct Attempt<'a> {
     handle: &'a mut Handle<Watcher>,
     hop: &'a Hop,
     secrets: &'a Secrets,
-    seen: &'a Mutex<Seen>,
+    seen: &'a Mutex<SeenMachine>,
     /// What the server takes, as far as it said.
     methods: Vec<MethodKind>,
     /// What was tried, for the message.
@@ -47,7 +47,7 @@ pub(super) async fn log_in(
     handle: &mut Handle<Watcher>,
     hop: &Hop,
     secrets: &Secrets,
-    seen: &Mutex<Seen>,
+    seen: &Mutex<SeenMachine>,
 ) -> Result<()> {
     let mut attempt = Attempt {
         handle,

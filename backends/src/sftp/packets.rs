@@ -46,7 +46,7 @@ const FAILURE: u32 = 4;
 pub(super) struct Packets<S> {
     inner: S,
     incoming: Incoming,
-    outgoing: Outgoing,
+    outgoing: OutgoingPackets,
 }
 
 /// What the server sends.
@@ -64,7 +64,7 @@ struct Incoming {
 
 /// What the library sends. It writes one packet at a time.
 #[derive(Default)]
-struct Outgoing {
+struct OutgoingPackets {
     /// A rewritten beginning, how much of it was sent, and of how many bytes it is made.
     head: Vec<u8>,
     sent: usize,
@@ -75,7 +75,7 @@ struct Outgoing {
 
 impl<S> Packets<S> {
     pub(super) fn new(inner: S) -> Self {
-        Self { inner, incoming: Incoming::default(), outgoing: Outgoing::default() }
+        Self { inner, incoming: Incoming::default(), outgoing: OutgoingPackets::default() }
     }
 }
 
@@ -203,7 +203,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Packets<S> {
     }
 }
 
-impl Outgoing {
+impl OutgoingPackets {
     /// Looks at the beginning of a packet.
     fn begin(&mut self, packet: &[u8]) -> io::Result<()> {
         let Some((len, kind)) = head(packet) else {

@@ -5,11 +5,11 @@ use crate::{Key, Result};
 
 /// A folder of the server: absolute, or relative to where a session begins, which is the home.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct SftpFolder {
     folder: String,
 }
 
-impl Place {
+impl SftpFolder {
     /// The folder of a URL: `/x` is absolute, `/~/x` below the home, `/~` the home itself.
     ///
     /// Errors: `Invalid`.
@@ -76,12 +76,12 @@ impl Place {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Destination, ErrorKind};
+    use crate::{ErrorKind, ParsedUrl};
 
     fn remote(url: &str) -> Remote {
-        match Destination::parse(url).unwrap() {
-            Destination::Remote(remote) => remote,
-            Destination::Folder(_) => panic!("{url} is no folder"),
+        match ParsedUrl::parse(url).unwrap() {
+            ParsedUrl::Remote(remote) => remote,
+            ParsedUrl::Folder(_) => panic!("{url} is no folder"),
         }
     }
 
@@ -97,7 +97,7 @@ mod tests {
             ("sftp://h/~//a", "a", "a/k/x"),
             ("sftp://h/a%20b/~c", "/a b/~c", "/a b/~c/k/x"),
         ] {
-            let place = Place::of(&remote(url)).unwrap();
+            let place = SftpFolder::of(&remote(url)).unwrap();
             assert_eq!(place.folder(), folder, "{url}");
             assert_eq!(place.of_key(&Key::parse("k/x").unwrap()), key, "{url}");
             assert_eq!(place.at(""), folder, "{url}");
@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn other_homes_and_no_folder_are_refused() {
         for url in ["sftp://h/~user", "sftp://h/~user/x", "sftp://h"] {
-            let error = Place::of(&remote(url)).unwrap_err();
+            let error = SftpFolder::of(&remote(url)).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Invalid, "{url}");
             assert!(error.hint().unwrap().contains("sftp://host/~/path"));
         }
@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn ancestors_begin_at_the_top() {
         let ancestors = |url: &str| {
-            let place = Place::of(&remote(url)).unwrap();
+            let place = SftpFolder::of(&remote(url)).unwrap();
             place.ancestors().join(" ")
         };
         assert_eq!(ancestors("sftp://h/a/b/c"), "/a /a/b /a/b/c");

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex as AsyncMutex;
 
-use super::connection::{Connection, Line};
+use super::connection::{Connection, SshLine};
 use super::errors::retold;
 use super::session::Session;
 use crate::{Error, ErrorKind, Result};
@@ -23,8 +23,8 @@ const REFUSED_FOR: Duration = Duration::from_mins(1);
 /// All connections to one server.
 #[derive(Debug)]
 pub(super) struct Pool {
-    line: Line,
-    connections: Vec<AsyncMutex<Place>>,
+    line: SshLine,
+    connections: Vec<AsyncMutex<ConnectionSlot>>,
     lanes: Vec<Lane>,
     choosing: Mutex<()>,
     software: Mutex<String>,
@@ -32,7 +32,7 @@ pub(super) struct Pool {
 
 /// A place for one connection.
 #[derive(Debug, Default)]
-struct Place {
+struct ConnectionSlot {
     connection: Option<Arc<Connection>>,
     /// When connecting failed last, and how.
     failed: Option<(Instant, Error)>,
@@ -59,7 +59,7 @@ pub(super) struct Lease {
 
 impl Pool {
     /// Up to so many connections.
-    pub(super) fn new(line: Line, connections: usize) -> Arc<Self> {
+    pub(super) fn new(line: SshLine, connections: usize) -> Arc<Self> {
         let place = |number: usize| Lane {
             connection: number % connections,
             session: Mutex::default(),
@@ -99,7 +99,7 @@ impl Pool {
 
     /// A session to use.
     ///
-    /// Errors: as [`Line::connect`], if there is none to share.
+    /// Errors: as [`SshLine::connect`], if there is none to share.
     pub(super) async fn lease(self: &Arc<Self>) -> Result<Lease> {
         let asked = Instant::now();
         for _ in 0..=self.lanes.len() {

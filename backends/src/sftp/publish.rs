@@ -15,9 +15,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_util::future;
 
 use super::errors::{Code, Failed, lost};
-use super::folders::{self, Folders};
-use super::place::Place;
-use super::session::{Handle, Holds, Removed, Session};
+use super::folders::{self, DurableFolders};
+use super::place::SftpFolder;
+use super::session::{Handle, Removed, Session, SftpPathKind};
 use super::{space, temporary, transfer};
 use crate::destination::invalid;
 use crate::limit::Pace;
@@ -25,14 +25,14 @@ use crate::{Error, ErrorKind, Key, Result};
 
 /// How a server is made to refuse a name that is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Publishing {
+pub(super) enum SftpPublishing {
     /// By the plain rename, which refuses it.
     Rename,
     /// By a hard link, or a rename of which nothing is known.
     LinkOrRename,
 }
 
-impl Publishing {
+impl SftpPublishing {
     /// What suits a server. The subsystem behind an OpenSSH server may be another one, which does not
     /// offer what OpenSSH's own does.
     pub(super) fn of(software: &str, session: &Session) -> Self {
@@ -46,16 +46,16 @@ impl Publishing {
 
 /// What a put needs besides the session.
 pub(super) struct Publisher<'a> {
-    pub(super) place: &'a Place,
-    pub(super) folders: &'a Folders,
-    pub(super) publishing: Publishing,
+    pub(super) place: &'a SftpFolder,
+    pub(super) folders: &'a DurableFolders,
+    pub(super) publishing: SftpPublishing,
     pub(super) pace: &'a Pace,
     /// Whether this server was seen to keep temporary files: it lets nobody remove.
     pub(super) keeps: &'a AtomicBool,
 }
 
 /// A temporary file that is there until it is published or removed.
-struct Temporary<'a> {
+struct SftpTemporary<'a> {
     path: String,
     file: Option<Handle<'a>>,
     /// The open folder, to be synced at the end.
@@ -68,17 +68,17 @@ impl Publisher<'_> {
         let (path, _) = key.folder_and_name();
         self.folders.see_to(session, self.place, path).await?;
         let target = self.place.of_key(key);
-        if self.keeps.load(Ordering::Relaxed) && self.publishing == Publishing::Rename {
+        if self.keeps.load(Ordering::Relaxed) && self.publishing == SftpPublishing::Rename {
             // Not beside the opening of a file that would stay.
             let looked = session.look(&target).await;
             match looked.map_err(|failed| failed.into_error(&target))? {
-                Holds::Nothing => {}
+                SftpPathKind::Nothing => {}
                 taken => return Err(refused(&target, taken)),
             }
         }
         let (looked, mut temporary) = self.begin(session, path, &target).await?;
         let stored = match looked {
-            Holds::Nothing => self.fill(session, &mut temporary, &target, body).await,
+            SftpPathKind::Nothing => self.fill(session, &mut temporary, &target, body).await,
             taken => Err(refused(&target, taken)),
         };
         let left = match &stored {
@@ -100,17 +100,17 @@ impl Publisher<'_> {
         session: &'s Session,
         path: &str,
         target: &str,
-    ) -> Result<(Holds, Temporary<'s>)> {
+    ) -> Result<(SftpPathKind, SftpTemporary<'s>)> {
         let folder = self.place.at(path);
         let name = temporary::random_name()?;
         let new = self.place.at(&join(path, &name));
         let look = async {
             match self.publishing {
-                Publishing::Rename => session.look(target).await,
-                Publishing::LinkOrRename => match session.look(target).await {
+                SftpPublishing::Rename => session.look(target).await,
+                SftpPublishing::LinkOrRename => match session.look(target).await {
                     // What the server does about a file is for it to show; rclone puts the new
                     // file in the place of a folder too, with all that is in it.
-                    Ok(Holds::File { .. }) => Ok(Holds::Nothing),
+                    Ok(SftpPathKind::File { .. }) => Ok(SftpPathKind::Nothing),
                     other => other,
                 },
             }
@@ -120,7 +120,7 @@ impl Publisher<'_> {
         };
         let (looked, opened, opened_folder) =
             future::join3(look, session.open_new(&new), open_folder).await;
-        let mut temporary = Temporary {
+        let mut temporary = SftpTemporary {
             path: new,
             file: None,
             // One that cannot be opened cannot be synced.
@@ -162,7 +162,7 @@ impl Publisher<'_> {
     async fn fill<'s>(
         &self,
         session: &'s Session,
-        temporary: &mut Temporary<'s>,
+        temporary: &mut SftpTemporary<'s>,
         target: &str,
         body: &[u8],
     ) -> Result<bool> {
@@ -181,11 +181,11 @@ impl Publisher<'_> {
         }
         let (published, is_renamed) = match self.publishing {
             // One after the other on the server, and both at once on the line.
-            Publishing::Rename => {
+            SftpPublishing::Rename => {
                 let renaming = session.rename(from, target);
                 (future::join(session.close(file), renaming).await.1, true)
             }
-            Publishing::LinkOrRename => {
+            SftpPublishing::LinkOrRename => {
                 // Some disks are full only now.
                 if let Err(failed) = session.close(file).await {
                     return Err(space::explain(session, from, body.len(), failed).await);
@@ -204,7 +204,7 @@ impl Publisher<'_> {
     async fn end(
         &self,
         session: &Session,
-        temporary: Temporary<'_>,
+        temporary: SftpTemporary<'_>,
         is_left: bool,
         linked: Option<&str>,
     ) -> Result<()> {
@@ -255,8 +255,8 @@ async fn why_not(session: &Session, from: &str, target: &str, failed: Failed) ->
         Failed::Lost(_) => failed.into_error(target),
         Failed::Refused(code, _) if code.is_denied() => failed.into_error(target),
         Failed::Refused(..) => match session.look(target).await {
-            Ok(Holds::Nothing) => match session.look(from).await {
-                Ok(Holds::Nothing) => lost(&format!("{from}: the file went away")),
+            Ok(SftpPathKind::Nothing) => match session.look(from).await {
+                Ok(SftpPathKind::Nothing) => lost(&format!("{from}: the file went away")),
                 Ok(_) => failed.into_error(target),
                 Err(failed) => failed.into_error(target),
             },
@@ -267,11 +267,11 @@ async fn why_not(session: &Session, from: &str, target: &str, failed: Failed) ->
 }
 
 /// What stands where a key should.
-fn refused(target: &str, taken: Holds) -> Error {
+fn refused(target: &str, taken: SftpPathKind) -> Error {
     match taken {
-        Holds::File { .. } => Error::new(ErrorKind::AlreadyExists),
-        Holds::Folder => invalid(format!("{target} is a folder")),
-        Holds::Nothing | Holds::Other => {
+        SftpPathKind::File { .. } => Error::new(ErrorKind::AlreadyExists),
+        SftpPathKind::Folder => invalid(format!("{target} is a folder")),
+        SftpPathKind::Nothing | SftpPathKind::Other => {
             invalid(format!("{target} is neither a file nor a folder"))
         }
     }

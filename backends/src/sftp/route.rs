@@ -48,7 +48,7 @@ pub(super) struct Identity {
 
 /// A machine as a person names it; what is not given comes from the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Named {
+struct NamedMachine {
     user: Option<String>,
     host: String,
     port: Option<u16>,
@@ -59,7 +59,8 @@ struct Named {
 /// Errors: `Invalid`, `PermissionDenied` or `Other` for a file that cannot be read.
 pub(super) fn find(remote: &Remote, options: &Options) -> Result<Vec<Hop>> {
     let finder = Finder { options, home: Home::new(&options.variable) };
-    let named = Named { user: remote.user.clone(), host: remote.host.clone(), port: remote.port };
+    let named =
+        NamedMachine { user: remote.user.clone(), host: remote.host.clone(), port: remote.port };
     let mut hops = Vec::new();
     finder.add(&named, &mut hops, 0)?;
     if let Some(last) = hops.last_mut() {
@@ -74,7 +75,7 @@ struct Finder<'a> {
 }
 
 impl Finder<'_> {
-    fn add(&self, named: &Named, hops: &mut Vec<Hop>, depth: usize) -> Result<()> {
+    fn add(&self, named: &NamedMachine, hops: &mut Vec<Hop>, depth: usize) -> Result<()> {
         let settings = self.settings(&named.host)?;
         if let Some(proxy) = &settings.proxy {
             if depth == MAX_HOPS {
@@ -162,7 +163,7 @@ impl Finder<'_> {
         })
     }
 
-    fn hop(&self, named: &Named, settings: &Settings) -> Result<Hop> {
+    fn hop(&self, named: &NamedMachine, settings: &Settings) -> Result<Hop> {
         let revoked = settings.revoked_host_keys.as_ref();
         if let Some(file) = revoked.filter(|file| !file.eq_ignore_ascii_case("none")) {
             return Err(invalid(format!(
@@ -281,7 +282,7 @@ impl Finder<'_> {
 }
 
 /// `[user@]host[:port]`, also behind `ssh://`; an IPv6 address in brackets.
-fn parse_named(text: &str) -> Option<Named> {
+fn parse_named(text: &str) -> Option<NamedMachine> {
     let text = text.strip_prefix("ssh://").unwrap_or(text);
     let text = text.trim_end_matches('/');
     let (user, rest) = match text.rsplit_once('@') {
@@ -307,7 +308,7 @@ fn parse_named(text: &str) -> Option<Named> {
     if host.is_empty() || user.as_deref() == Some("") {
         return None;
     }
-    Some(Named { user, host: host.to_owned(), port })
+    Some(NamedMachine { user, host: host.to_owned(), port })
 }
 
 impl Hop {

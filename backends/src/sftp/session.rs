@@ -72,9 +72,9 @@ struct Moved {
 }
 
 /// A request of a session, until this is dropped.
-struct Asked<'a>(&'a Session);
+struct PendingRequest<'a>(&'a Session);
 
-impl Drop for Asked<'_> {
+impl Drop for PendingRequest<'_> {
     fn drop(&mut self) {
         self.0.moved().waiting -= 1;
     }
@@ -88,7 +88,7 @@ pub(super) struct Handle<'a> {
 
 /// What a path is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Holds {
+pub(super) enum SftpPathKind {
     Nothing,
     File {
         len: u64,
@@ -112,7 +112,7 @@ pub(super) enum Removed {
 pub(super) struct Name {
     pub(super) name: String,
     /// None: the server does not say.
-    pub(super) holds: Option<Holds>,
+    pub(super) holds: Option<SftpPathKind>,
 }
 
 impl Session {
@@ -235,13 +235,13 @@ impl Session {
         }
     }
 
-    fn ask(&self) -> Asked<'_> {
+    fn ask(&self) -> PendingRequest<'_> {
         let mut moved = self.moved();
         if moved.waiting == 0 {
             moved.last = Instant::now();
         }
         moved.waiting += 1;
-        Asked(self)
+        PendingRequest(self)
     }
 
     fn moved(&self) -> MutexGuard<'_, Moved> {
@@ -311,12 +311,12 @@ impl Session {
     }
 
     /// What a path is; symbolic links are not followed.
-    pub(super) async fn look(&self, path: &str) -> Result<Holds, Failed> {
+    pub(super) async fn look(&self, path: &str) -> Result<SftpPathKind, Failed> {
         seen(self.call(self.raw.lstat(path)).await)
     }
 
     /// What a path is, or what it leads to.
-    pub(super) async fn look_through(&self, path: &str) -> Result<Holds, Failed> {
+    pub(super) async fn look_through(&self, path: &str) -> Result<SftpPathKind, Failed> {
         seen(self.call(self.raw.stat(path)).await)
     }
 
@@ -401,7 +401,7 @@ impl Session {
             Err(failed @ Failed::Lost(_)) => return Err(failed),
             // OpenSSH says that nothing is there if it is a file; others have other words.
             Err(failed) => match self.look(path).await {
-                Ok(Holds::Nothing | Holds::File { .. }) => return Ok(None),
+                Ok(SftpPathKind::Nothing | SftpPathKind::File { .. }) => return Ok(None),
                 Ok(_) => return Err(failed),
                 Err(unknown) => return Err(unknown),
             },
@@ -426,7 +426,7 @@ impl Session {
     }
 
     /// Several requests at a time of which each stands for itself.
-    pub(super) async fn look_at_all(&self, paths: &[String]) -> Result<Vec<Holds>, Failed> {
+    pub(super) async fn look_at_all(&self, paths: &[String]) -> Result<Vec<SftpPathKind>, Failed> {
         let looks = paths.iter().map(|path| self.look(path));
         future::join_all(looks).await.into_iter().collect()
     }
@@ -473,27 +473,27 @@ fn with_mode(mode: u32) -> FileAttributes {
     FileAttributes { permissions: Some(mode), ..FileAttributes::empty() }
 }
 
-fn seen(answer: Result<russh_sftp::protocol::Attrs, Failed>) -> Result<Holds, Failed> {
+fn seen(answer: Result<russh_sftp::protocol::Attrs, Failed>) -> Result<SftpPathKind, Failed> {
     match answer {
         // Without a type it is nothing that could be trusted to be a file.
-        Ok(attrs) => Ok(holds(&attrs.attrs).unwrap_or(Holds::Other)),
-        Err(failed) if failed.is_absent() => Ok(Holds::Nothing),
+        Ok(attrs) => Ok(holds(&attrs.attrs).unwrap_or(SftpPathKind::Other)),
+        Err(failed) if failed.is_absent() => Ok(SftpPathKind::Nothing),
         Err(failed) => Err(failed),
     }
 }
 
 /// What attributes say; None without a type.
-fn holds(attrs: &FileAttributes) -> Option<Holds> {
+fn holds(attrs: &FileAttributes) -> Option<SftpPathKind> {
     const TYPE: u32 = 0o170_000;
     const FOLDER: u32 = 0o040_000;
     const FILE: u32 = 0o100_000;
     Some(match attrs.permissions? & TYPE {
         0 => return None,
-        FOLDER => Holds::Folder,
-        FILE => Holds::File {
+        FOLDER => SftpPathKind::Folder,
+        FILE => SftpPathKind::File {
             len: attrs.size?,
             modified: UNIX_EPOCH + Duration::from_secs(attrs.mtime?.into()),
         },
-        _ => Holds::Other,
+        _ => SftpPathKind::Other,
     })
 }

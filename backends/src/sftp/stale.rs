@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
-use super::listing::{Found, Listing};
-use super::session::{Holds, Session};
+use super::listing::{SftpFile, SftpListing};
+use super::session::{Session, SftpPathKind};
 use super::{Server, temporary};
 use crate::{Error, ErrorKind, Result};
 
@@ -18,7 +18,7 @@ const STALE_AFTER: Duration = Duration::from_hours(24);
 /// Removes what is stale, and says how many files it removed.
 pub(super) fn remove(server: &Arc<Server>) -> Result<u64> {
     let mut found = Vec::new();
-    for file in Listing::begin(server, "", temporary::is_name) {
+    for file in SftpListing::begin(server, "", temporary::is_name) {
         match file {
             Ok(file) => found.push(file),
             // What may not be read may not be removed either.
@@ -32,7 +32,7 @@ pub(super) fn remove(server: &Arc<Server>) -> Result<u64> {
     server.run(async |session| remove_old(server, session, &found).await)
 }
 
-async fn remove_old(server: &Server, session: &Session, found: &[Found]) -> Result<u64> {
+async fn remove_old(server: &Server, session: &Session, found: &[SftpFile]) -> Result<u64> {
     let Some(now) = clock(server, session).await? else {
         return Ok(0);
     };
@@ -49,9 +49,9 @@ async fn remove_old(server: &Server, session: &Session, found: &[Found]) -> Resu
     Ok(removed)
 }
 
-fn is_stale(holds: Holds, now: SystemTime) -> bool {
+fn is_stale(holds: SftpPathKind, now: SystemTime) -> bool {
     match holds {
-        Holds::File { modified, .. } => {
+        SftpPathKind::File { modified, .. } => {
             now.duration_since(modified).is_ok_and(|age| age >= STALE_AFTER)
         }
         _ => false,
@@ -82,7 +82,7 @@ async fn clock(server: &Server, session: &Session) -> Result<Option<SystemTime>>
         return about(failed);
     }
     match looked {
-        Ok(Holds::File { modified, .. }) => Ok(Some(modified)),
+        Ok(SftpPathKind::File { modified, .. }) => Ok(Some(modified)),
         Ok(_) => {
             Err(Error::new(ErrorKind::Transient).with_source(format!("{path}: the file went away")))
         }

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::conformance::{self, CASES, Fresh};
-use crate::{Destination, LookingBackend, RetryPolicy, RetryingBackend, probe};
+use crate::{LookingBackend, ParsedUrl, RetryPolicy, RetryingBackend, probe};
 
 mod append_only;
 mod line;
@@ -57,7 +57,7 @@ impl Access {
     }
 
     fn try_open(&self, absent: Absent) -> Result<SftpBackend> {
-        let Destination::Remote(remote) = Destination::parse(&self.url)? else {
+        let ParsedUrl::Remote(remote) = ParsedUrl::parse(&self.url)? else {
             panic!("{} is no folder", self.url);
         };
         SftpBackend::open(&remote, &self.options, absent)
@@ -138,11 +138,11 @@ mod openssh {
 
 /// What is done with a server of which nothing is known, but that can make hard links.
 mod openssh_by_links {
-    use super::{Clients, OnceLock, Publishing, SftpBackend, plain};
+    use super::{Clients, OnceLock, SftpBackend, SftpPublishing, plain};
     static CLIENTS: OnceLock<Clients> = OnceLock::new();
     crate::conformance_tests!(|| {
         let clients = CLIENTS.get_or_init(|| Clients::of(plain()));
-        clients.fresh_as(|client| SftpBackend::published(client, Publishing::LinkOrRename))
+        clients.fresh_as(|client| SftpBackend::published(client, SftpPublishing::LinkOrRename))
     });
 }
 

@@ -6,7 +6,7 @@ use std::ops::Range;
 use proptest::prelude::*;
 
 use crate::{
-    Backend, Entry, ErrorKind, Fault, FaultyBackend, Key, LocalBackend, MemoryBackend, Plan,
+    Backend, Entry, ErrorKind, Fault, FaultPlan, FaultyBackend, Key, LocalBackend, MemoryBackend,
     Result, RetryPolicy, RetryingBackend,
 };
 
@@ -137,8 +137,8 @@ proptest! {
 }
 
 /// A plan of calls that fail in passing, before their effect or after it.
-fn failing_in_passing(faults: &BTreeMap<u64, bool>) -> Plan {
-    faults.iter().fold(Plan::new(), |plan, (number, is_after)| {
+fn failing_in_passing(faults: &BTreeMap<u64, bool>) -> FaultPlan {
+    faults.iter().fold(FaultPlan::new(), |plan, (number, is_after)| {
         let fault = if *is_after {
             Fault::FailAfter(ErrorKind::Transient)
         } else {

@@ -3,14 +3,14 @@
 
 use crossbeam_channel::Sender;
 
-use super::{FRAME_BYTES, PACK_BYTES, Result, Shared, lock};
+use super::{FRAME_BYTES, PACK_BYTES, PipelineShared, Result, lock};
 use crate::object::{Kind, Object, Store};
 use crate::repository::names::PackKind;
 use crate::repository::pack::{self, MemberName, Pack, PackBuilder, PackOptions};
 
 /// A pack that is being built.
-pub(super) struct Open<'a> {
-    shared: &'a Shared,
+pub(super) struct OpenPack<'a> {
+    shared: &'a PipelineShared,
     kind: PackKind,
     packs: &'a Sender<(PackKind, Pack)>,
     builder: PackBuilder,
@@ -18,16 +18,16 @@ pub(super) struct Open<'a> {
     bytes: u64,
 }
 
-impl<'a> Open<'a> {
+impl<'a> OpenPack<'a> {
     pub(super) fn new(
-        shared: &'a Shared,
+        shared: &'a PipelineShared,
         kind: PackKind,
         packs: &'a Sender<(PackKind, Pack)>,
     ) -> Result<Self> {
         Ok(Self { shared, kind, packs, builder: Self::builder(shared)?, bytes: 0 })
     }
 
-    fn builder(shared: &Shared) -> Result<PackBuilder> {
+    fn builder(shared: &PipelineShared) -> Result<PackBuilder> {
         Ok(PackBuilder::new(PackOptions { level: shared.level, frame_bytes: FRAME_BYTES })?)
     }
 

@@ -26,7 +26,7 @@ use crate::repository::{Repository, Result};
 use spool::PackNumber;
 
 /// The state of a running deep check.
-struct Pass<'a> {
+struct DeepPass<'a> {
     repository: &'a Repository,
     snapshots: &'a [&'a Snapshot],
     workers: usize,
@@ -53,7 +53,7 @@ pub(super) fn run(
     problems: &mut Problems,
     progress: &dyn Fn(&str),
 ) -> Result<(Amount, Deep)> {
-    let mut pass = Pass {
+    let mut pass = DeepPass {
         repository,
         snapshots,
         workers: options.workers,
@@ -79,7 +79,7 @@ pub(super) fn run(
     Ok((pass.read, pass.deep))
 }
 
-impl Pass<'_> {
+impl DeepPass<'_> {
     /// Reports a problem with a stored thing, for all snapshots that need it.
     fn bad(&mut self, key: &Key, kind: ProblemKind, detail: String) {
         let snapshots = self.needs.get(key).map(|thing| self.needs.snapshots(thing));

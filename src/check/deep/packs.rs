@@ -5,21 +5,21 @@ use std::ops::Range;
 
 use seawall_backends::{self as backends, Key};
 
-use super::Pass;
+use super::DeepPass;
 use super::spool::{Link, PackNumber};
 use crate::check::data::{ALTERED, Meter, Patience};
-use crate::check::needs::Reading;
+use crate::check::needs::NeedReading;
 use crate::check::report::ProblemKind;
 use crate::object::{Kind, Object, Sha256};
 use crate::proof::{self, Proof};
 use crate::repository::names::{self, PackKind};
-use crate::repository::pack::{self, Contents, HeaderCheck, Member, Place};
+use crate::repository::pack::{self, Contents, HeaderCheck, Member, MemberPlace};
 use crate::repository::pool;
 use crate::repository::segment::Line;
 use crate::repository::{Error, Repository, Result};
 
 /// A pack to decode.
-struct Task {
+struct DecodeTask {
     number: PackNumber,
     line: Line,
 }
@@ -29,12 +29,12 @@ struct Decoded {
     number: PackNumber,
     line: Line,
     /// `None`: the bytes are not those of the pack. An error: it could not be fetched.
-    found: backends::Result<Option<Found>>,
+    found: backends::Result<Option<DecodedPack>>,
 }
 
 /// What a pack holds, and what is wrong with it.
 #[derive(Default)]
-struct Found {
+struct DecodedPack {
     problems: Vec<String>,
     good: Vec<Good>,
     unverifiable: u64,
@@ -49,7 +49,7 @@ struct Good {
     bytes: Option<Vec<u8>>,
 }
 
-impl Pass<'_> {
+impl DeepPass<'_> {
     /// Decodes all packs that are present and have no problem yet, each once.
     pub(super) fn packs(&mut self) -> Result<()> {
         let (spool, repository) = (self.spool, self.repository);
@@ -71,7 +71,7 @@ impl Pass<'_> {
         let mut meter = Meter::new(total, self.progress);
         let task = |number| {
             let line = spool.line(number)?;
-            Ok(Task { number, line })
+            Ok(DecodeTask { number, line })
         };
         pool::run(
             self.workers.min(numbers.len()),
@@ -102,9 +102,9 @@ impl Pass<'_> {
             }
         };
         if let Some(thing) = self.needs.get_mut(&key)
-            && thing.reading == Reading::None
+            && thing.reading == NeedReading::None
         {
-            thing.reading = Reading::Good;
+            thing.reading = NeedReading::Good;
             self.read.add(line.size);
             self.deep.packs += 1;
         }
@@ -118,7 +118,7 @@ impl Pass<'_> {
             self.spool.add_bytes(number, ordinal, &object, len, bytes.as_deref())?;
         }
         for (ordinal, member) in (0..).zip(&line.contents.members) {
-            if let Place::Link { target } = member.place {
+            if let MemberPlace::Link { target } = member.place {
                 self.deep.links += 1;
                 let object = member.name.object;
                 let link = Link { ordinal, object, target };
@@ -129,14 +129,14 @@ impl Pass<'_> {
     }
 }
 
-impl Pass<'_> {
+impl DeepPass<'_> {
     /// Records a pack that could not be fetched or has other bytes. It is not read again.
     fn bad_pack(&mut self, number: PackNumber, key: &Key, kind: ProblemKind, detail: String) {
         self.bad_packs.insert(number);
         if let Some(thing) = self.needs.get_mut(key)
-            && thing.reading == Reading::None
+            && thing.reading == NeedReading::None
         {
-            thing.reading = Reading::Bad(kind, detail.clone());
+            thing.reading = NeedReading::Bad(kind, detail.clone());
             self.bad(key, kind, detail);
         }
     }
@@ -151,8 +151,8 @@ fn summary(problems: &[String]) -> Option<String> {
     }
 }
 
-fn decode(repository: &Repository, task: Task, random_block_ids: bool) -> Decoded {
-    let Task { number, line } = task;
+fn decode(repository: &Repository, task: DecodeTask, random_block_ids: bool) -> Decoded {
+    let DecodeTask { number, line } = task;
     let key = names::pack(line.kind, &line.pack, repository.seal());
     let found = repository.backend().get(&key, None).map(|stored| {
         let is_it = Sha256::of(&stored) == line.pack;
@@ -165,14 +165,14 @@ fn decode(repository: &Repository, task: Task, random_block_ids: bool) -> Decode
 }
 
 /// The finding for a pack that could not be decrypted.
-fn unopened(error: &Error) -> Found {
-    Found { problems: vec![crate::causes::chain(error)], ..Found::default() }
+fn unopened(error: &Error) -> DecodedPack {
+    DecodedPack { problems: vec![crate::causes::chain(error)], ..DecodedPack::default() }
 }
 
 /// Examines the bytes of a pack where the index says that its members are, because a restore goes
 /// by the index.
-fn look(bytes: &[u8], line: &Line, random_block_ids: bool) -> Found {
-    let mut found = Found::default();
+fn look(bytes: &[u8], line: &Line, random_block_ids: bool) -> DecodedPack {
+    let mut found = DecodedPack::default();
     let contents = &line.contents;
     let agrees = match pack::read_contents(bytes) {
         Ok((own, _)) if own == *contents => true,
@@ -224,8 +224,8 @@ fn by_frame(contents: &Contents) -> Vec<(usize, Range<usize>)> {
     (0..contents.frames.len())
         .map(|frame| {
             let is_later = |member: &Member| match member.place {
-                Place::Data { frame: its, .. } => its as usize > frame,
-                Place::Link { .. } => false,
+                MemberPlace::Data { frame: its, .. } => its as usize > frame,
+                MemberPlace::Link { .. } => false,
             };
             let rest = contents.members.get(start..).unwrap_or_default();
             let len = rest.iter().position(is_later).unwrap_or(rest.len());
@@ -249,7 +249,7 @@ fn frame_bytes(bytes: &[u8], contents: &Contents, frame: usize) -> pack::Result<
 
 /// Compares one member with its name.
 fn prove(
-    found: &mut Found,
+    found: &mut DecodedPack,
     contents: &Contents,
     ordinal: usize,
     plain: &[u8],
@@ -258,7 +258,7 @@ fn prove(
     let Some(member) = contents.members.get(ordinal) else {
         return;
     };
-    if matches!(member.place, Place::Link { .. }) {
+    if matches!(member.place, MemberPlace::Link { .. }) {
         return;
     }
     let bytes = match pack::member_bytes(plain, member) {
@@ -305,9 +305,9 @@ fn difference(own: &Contents, index: &Contents) -> String {
 
 fn describe(member: &Member) -> String {
     match member.place {
-        Place::Data { frame, offset, len, .. } => {
+        MemberPlace::Data { frame, offset, len, .. } => {
             format!("{} (frame {frame}, offset {offset}, {len} bytes)", member.name)
         }
-        Place::Link { target } => format!("{} (link into {target})", member.name),
+        MemberPlace::Link { target } => format!("{} (link into {target})", member.name),
     }
 }

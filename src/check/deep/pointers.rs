@@ -68,7 +68,7 @@ fn different_fields(said: &LibraryPointers, is: &LibraryPointers) -> Vec<String>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::database::{Head, Origin};
+    use crate::database::{Head, VirtualOrigin};
 
     fn library() -> LibraryPointers {
         LibraryPointers {
@@ -98,8 +98,11 @@ mod tests {
             },
             |library| library.state = LibraryState::Trashed { deleted_at: None },
             |library| {
-                library.origin =
-                    Some(Origin { library: library.id, path: "/".into(), base_commit: None });
+                library.origin = Some(VirtualOrigin {
+                    library: library.id,
+                    path: "/".into(),
+                    base_commit: None,
+                });
             },
             |library| library.valid_since = Some(4),
             |library| library.encrypted = Some(true),

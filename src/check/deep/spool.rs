@@ -47,16 +47,16 @@ pub(super) type PackNumber = u32;
 
 /// Where an object was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct SpooledPlace {
     pub pack: PackNumber,
     /// Its position among the pack's members.
     pub ordinal: u32,
-    pub what: What,
+    pub what: SpooledContent,
 }
 
 /// What was found there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum What {
+pub(super) enum SpooledContent {
     /// Bytes that match the name. `content` is the number of the stored bytes, for commits and fs
     /// objects.
     Bytes { len: u64, content: Option<i64> },
@@ -253,7 +253,7 @@ impl Spool {
     }
 
     /// Every place where an object was found.
-    pub(super) fn find(&self, object: &Object) -> Result<Vec<Place>> {
+    pub(super) fn find(&self, object: &Object) -> Result<Vec<SpooledPlace>> {
         self.with(|connection| {
             connection
                 .prepare_cached(
@@ -270,10 +270,13 @@ impl Spool {
                         let target: Option<Vec<u8>> = row.get(3)?;
                         let len: i64 = row.get(2)?;
                         let what = match target {
-                            Some(store) => What::Link(parse_store(&store)),
-                            None => What::Bytes { len: len.unsigned_abs(), content: row.get(4)? },
+                            Some(store) => SpooledContent::Link(parse_store(&store)),
+                            None => SpooledContent::Bytes {
+                                len: len.unsigned_abs(),
+                                content: row.get(4)?,
+                            },
                         };
-                        Ok(Place { pack: row.get(0)?, ordinal: row.get(1)?, what })
+                        Ok(SpooledPlace { pack: row.get(0)?, ordinal: row.get(1)?, what })
                     },
                 )?
                 .collect()

@@ -7,11 +7,11 @@ use std::path::Path;
 use seawall_backends::Key;
 
 use super::spool::failed;
-use super::{Pass, pointers};
+use super::{DeepPass, pointers};
 use crate::causes::chain;
 use crate::check::data::Patience;
 use crate::check::naming::trouble;
-use crate::check::needs::Reading;
+use crate::check::needs::NeedReading;
 use crate::check::report::ProblemKind;
 use crate::database::mysql::DumpText;
 use crate::database::{self, Pointers};
@@ -19,10 +19,10 @@ use crate::object::Sha256;
 use crate::repository::manifest::{self, Database, FileGroup, Manifest, Part};
 use crate::repository::names::{self, SnapshotId};
 use crate::repository::pool;
-use crate::repository::stream::{self, Broken, Seen};
+use crate::repository::stream::{self, Broken, StreamDigest};
 use crate::repository::{Error, Repository, Result};
 use crate::source::databases::SEAFILE;
-use crate::unpack::{self, Limits};
+use crate::unpack::{self, TarLimits};
 
 /// What some parts form together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,13 +32,13 @@ enum Stream {
 }
 
 /// A stream, and the snapshots whose manifests describe it so.
-struct Task {
+struct StreamTask {
     stream: Stream,
     snapshots: Vec<SnapshotId>,
 }
 
 /// Why a stream is not what its manifest says.
-enum Fault {
+enum StreamFault {
     /// Its parts are good, but together they are not what the manifest says.
     Content(String),
     /// One of its parts could not be read.
@@ -81,10 +81,10 @@ impl Stream {
     }
 }
 
-impl Pass<'_> {
+impl DeepPass<'_> {
     /// Decodes every stream whose parts are all present.
     pub(super) fn streams(&mut self) -> Result<()> {
-        let mut by_first: HashMap<Option<Key>, Vec<Task>> = HashMap::new();
+        let mut by_first: HashMap<Option<Key>, Vec<StreamTask>> = HashMap::new();
         for snapshot in self.snapshots {
             let Some(manifest) = self.spool.manifest(snapshot.id())? else {
                 continue;
@@ -103,17 +103,18 @@ impl Pass<'_> {
                 let known = by_first.entry(first).or_default();
                 match known.iter_mut().find(|task| task.stream == stream) {
                     Some(task) => task.snapshots.push(snapshot.id()),
-                    None => known.push(Task { stream, snapshots: vec![snapshot.id()] }),
+                    None => known.push(StreamTask { stream, snapshots: vec![snapshot.id()] }),
                 }
             }
         }
-        let is_there = |task: &Task| {
+        let is_there = |task: &StreamTask| {
             task.stream.parts().iter().all(|part| {
                 let thing = self.needs.get(&part.key);
                 thing.is_some_and(|thing| thing.trouble().is_none())
             })
         };
-        let mut tasks: Vec<Task> = by_first.into_values().flatten().filter(is_there).collect();
+        let mut tasks: Vec<StreamTask> =
+            by_first.into_values().flatten().filter(is_there).collect();
         tasks.sort_by(|a, b| a.stream.parts()[0].key.cmp(&b.stream.parts()[0].key));
         let (repository, folder) = (self.repository, self.spool.folder());
         let mut patience = Patience::default();
@@ -136,13 +137,13 @@ impl Pass<'_> {
 
     fn take_stream(
         &mut self,
-        task: &Task,
-        found: std::result::Result<Option<Pointers>, Fault>,
+        task: &StreamTask,
+        found: std::result::Result<Option<Pointers>, StreamFault>,
         patience: &mut Patience,
     ) -> Result<()> {
         match found {
-            Err(Fault::Spool(error)) => return Err(error),
-            Err(Fault::Part(error)) => return self.bad_part(task, error, patience),
+            Err(StreamFault::Spool(error)) => return Err(error),
+            Err(StreamFault::Part(error)) => return self.bad_part(task, error, patience),
             Ok(pointers) => {
                 self.count(task);
                 match &task.stream {
@@ -153,7 +154,7 @@ impl Pass<'_> {
                     self.compare_pointers(task, &pointers)?;
                 }
             }
-            Err(Fault::Content(problem)) => {
+            Err(StreamFault::Content(problem)) => {
                 self.count(task);
                 if let Some(first) = task.stream.parts().first() {
                     let detail = format!("{}: {problem}", task.stream.name());
@@ -166,18 +167,18 @@ impl Pass<'_> {
     }
 
     /// Marks the parts of a stream as read and good.
-    fn count(&mut self, task: &Task) {
+    fn count(&mut self, task: &StreamTask) {
         for part in task.stream.parts() {
             if let Some(thing) = self.needs.get_mut(&part.key)
-                && thing.reading == Reading::None
+                && thing.reading == NeedReading::None
             {
-                thing.reading = Reading::Good;
+                thing.reading = NeedReading::Good;
                 self.read.add(part.size);
             }
         }
     }
 
-    fn bad_part(&mut self, task: &Task, error: Error, patience: &mut Patience) -> Result<()> {
+    fn bad_part(&mut self, task: &StreamTask, error: Error, patience: &mut Patience) -> Result<()> {
         let (key, kind, detail) = match error {
             Error::Backend(error) => {
                 let key = error.key().cloned();
@@ -197,16 +198,16 @@ impl Pass<'_> {
             return Ok(());
         };
         if let Some(thing) = self.needs.get_mut(&key)
-            && thing.reading == Reading::None
+            && thing.reading == NeedReading::None
         {
-            thing.reading = Reading::Bad(kind, detail.clone());
+            thing.reading = NeedReading::Bad(kind, detail.clone());
             self.bad(&key, kind, detail);
         }
         Ok(())
     }
 
     /// Compares the pointers of a dumped database with every manifest that names the dump.
-    fn compare_pointers(&mut self, task: &Task, pointers: &Pointers) -> Result<()> {
+    fn compare_pointers(&mut self, task: &StreamTask, pointers: &Pointers) -> Result<()> {
         for &snapshot in &task.snapshots {
             if let Some(manifest) = self.spool.manifest(snapshot)? {
                 for difference in pointers::differences(&manifest, pointers) {
@@ -223,7 +224,7 @@ fn examine(
     repository: &Repository,
     folder: &Path,
     stream: &Stream,
-) -> std::result::Result<Option<Pointers>, Fault> {
+) -> std::result::Result<Option<Pointers>, StreamFault> {
     match stream {
         Stream::Dump(database) => examine_dump(repository, folder, database),
         Stream::Files(group) => examine_files(repository, group).map(|()| None),
@@ -234,8 +235,8 @@ fn examine_dump(
     repository: &Repository,
     folder: &Path,
     dump: &Database,
-) -> std::result::Result<Option<Pointers>, Fault> {
-    let spool_failed = |error: io::Error| Fault::Spool(failed(folder)(error));
+) -> std::result::Result<Option<Pointers>, StreamFault> {
+    let spool_failed = |error: io::Error| StreamFault::Spool(failed(folder)(error));
     let mut file =
         tempfile::Builder::new().prefix("dump-").tempfile_in(folder).map_err(spool_failed)?;
     let copied = stream::read(repository, &dump.parts, |stream| {
@@ -255,14 +256,14 @@ fn examine_dump(
         // A database that was damaged in the source is stored as it was.
         && dump.integrity.is_empty()
     {
-        return Err(Fault::Content(format!("is no sound database: {first}")));
+        return Err(StreamFault::Content(format!("is no sound database: {first}")));
     }
     if dump.role != SEAFILE {
         return Ok(None);
     }
     match database::read_pointers(file.path()) {
         Ok(pointers) => Ok(Some(pointers)),
-        Err(error) => Err(Fault::Content(chain(&error))),
+        Err(error) => Err(StreamFault::Content(chain(&error))),
     }
 }
 
@@ -270,22 +271,25 @@ fn examine_dump(
 fn examine_text(
     file: &mut dyn BufRead,
     is_seafile: bool,
-) -> std::result::Result<Option<Pointers>, Fault> {
-    let text = DumpText::read(file).map_err(|error| Fault::Content(chain(&error)))?;
+) -> std::result::Result<Option<Pointers>, StreamFault> {
+    let text = DumpText::read(file).map_err(|error| StreamFault::Content(chain(&error)))?;
     if !text.is_complete() {
         let text = "its last line does not say that it is whole";
-        return Err(Fault::Content(text.into()));
+        return Err(StreamFault::Content(text.into()));
     }
     let pointers = is_seafile.then(|| text.pointers()).transpose();
-    pointers.map_err(|error| Fault::Content(chain(&error)))
+    pointers.map_err(|error| StreamFault::Content(chain(&error)))
 }
 
-fn examine_files(repository: &Repository, group: &FileGroup) -> std::result::Result<(), Fault> {
+fn examine_files(
+    repository: &Repository,
+    group: &FileGroup,
+) -> std::result::Result<(), StreamFault> {
     let mut members = 0;
     let inspected = stream::read(repository, &group.parts, |stream| {
-        let limits = Limits { bytes: group.size, ..Limits::default() };
-        members =
-            unpack::inspect(stream, &limits).map_err(|error| Fault::Content(chain(&error)))?;
+        let limits = TarLimits { bytes: group.size, ..TarLimits::default() };
+        members = unpack::inspect(stream, &limits)
+            .map_err(|error| StreamFault::Content(chain(&error)))?;
         Ok(())
     });
     same(whole(inspected)?, group.size, &group.sha256)?;
@@ -293,19 +297,21 @@ fn examine_files(repository: &Repository, group: &FileGroup) -> std::result::Res
         Ok(())
     } else {
         let should = group.members;
-        Err(Fault::Content(format!("has {members} members and should have {should}")))
+        Err(StreamFault::Content(format!("has {members} members and should have {should}")))
     }
 }
 
-fn whole(read: std::result::Result<((), Seen), Broken<Fault>>) -> std::result::Result<Seen, Fault> {
+fn whole(
+    read: std::result::Result<((), StreamDigest), Broken<StreamFault>>,
+) -> std::result::Result<StreamDigest, StreamFault> {
     match read {
         Ok(((), seen)) => Ok(seen),
-        Err(Broken::Part(error)) => Err(Fault::Part(error)),
+        Err(Broken::Part(error)) => Err(StreamFault::Part(error)),
         Err(Broken::Reader(fault)) => Err(fault),
     }
 }
 
-fn same(seen: Seen, size: u64, sha256: &Sha256) -> std::result::Result<(), Fault> {
+fn same(seen: StreamDigest, size: u64, sha256: &Sha256) -> std::result::Result<(), StreamFault> {
     let problem = if seen.len != size {
         format!("has {} bytes and should have {size}", seen.len)
     } else if seen.sha256 != *sha256 {
@@ -313,7 +319,7 @@ fn same(seen: Seen, size: u64, sha256: &Sha256) -> std::result::Result<(), Fault
     } else {
         return Ok(());
     };
-    Err(Fault::Content(problem))
+    Err(StreamFault::Content(problem))
 }
 
 /// Copies a stream. Fails beyond `size` bytes, so that a hostile stream cannot fill the disk.
@@ -321,8 +327,8 @@ fn copy(
     stream: &mut dyn Read,
     file: &mut dyn Write,
     size: u64,
-    spool_failed: impl Fn(io::Error) -> Fault,
-) -> std::result::Result<(), Fault> {
+    spool_failed: impl Fn(io::Error) -> StreamFault,
+) -> std::result::Result<(), StreamFault> {
     let mut buffer = vec![0; 256 << 10];
     let mut left = size;
     loop {
@@ -330,10 +336,10 @@ fn copy(
             Ok(0) => return Ok(()),
             Ok(len) => len,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(Fault::Content(error.to_string())),
+            Err(error) => return Err(StreamFault::Content(error.to_string())),
         };
         left = left.checked_sub(len as u64).ok_or_else(|| {
-            Fault::Content(format!("is longer than the {size} bytes that it should have"))
+            StreamFault::Content(format!("is longer than the {size} bytes that it should have"))
         })?;
         file.write_all(&buffer[..len]).map_err(&spool_failed)?;
     }

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::{Mutex, PoisonError};
 
-use super::spool::{Link, PackNumber, Place, Spool, What};
+use super::spool::{Link, PackNumber, Spool, SpooledContent, SpooledPlace};
 use crate::object::{Object, ObjectId, Store};
 use crate::repository::{Error, Result};
-use crate::seafile::folders::Places;
+use crate::seafile::folders::CandidateStores;
 use crate::walk::Objects;
 
 /// The packs of a snapshot in the order of its lists, and what was found in them.
@@ -59,13 +59,17 @@ impl<'a> View<'a> {
         self.has_shared
     }
 
-    fn moment(&self, place: &Place) -> Option<Moment> {
+    fn moment(&self, place: &SpooledPlace) -> Option<Moment> {
         let position = self.positions.get(&place.pack)?;
         Some((*position, place.ordinal))
     }
 
     /// The last place of an object before a moment, or of all if there is no moment.
-    fn last(&self, object: &Object, before: Option<Moment>) -> Result<Option<(Moment, Place)>> {
+    fn last(
+        &self,
+        object: &Object,
+        before: Option<Moment>,
+    ) -> Result<Option<(Moment, SpooledPlace)>> {
         let places = self.spool.find(object)?;
         let earlier = places.into_iter().filter_map(|place| {
             let moment = self.moment(&place)?;
@@ -75,9 +79,13 @@ impl<'a> View<'a> {
     }
 
     /// Where an object's bytes are. Follows links; each leads to an earlier moment, so this ends.
-    fn resolve(&self, mut object: Object, mut before: Option<Moment>) -> Result<Option<What>> {
+    fn resolve(
+        &self,
+        mut object: Object,
+        mut before: Option<Moment>,
+    ) -> Result<Option<SpooledContent>> {
         while let Some((moment, place)) = self.last(&object, before)? {
-            let What::Link(store) = place.what else {
+            let SpooledContent::Link(store) = place.what else {
                 return Ok(Some(place.what));
             };
             object.store = store;
@@ -97,8 +105,8 @@ impl<'a> View<'a> {
     fn bytes_of(&self, object: &Object) -> io::Result<Option<(u64, Option<i64>)>> {
         let found = self.keep(self.resolve(*object, None))?;
         Ok(found.and_then(|what| match what {
-            What::Bytes { len, content } => Some((len, content)),
-            What::Link(_) => None,
+            SpooledContent::Bytes { len, content } => Some((len, content)),
+            SpooledContent::Link(_) => None,
         }))
     }
 
@@ -119,7 +127,7 @@ impl<'a> View<'a> {
 }
 
 impl Objects for View<'_> {
-    fn places(&self, store: Store) -> Places {
+    fn places(&self, store: Store) -> CandidateStores {
         let shared = self.has_shared && store != Store::Shared;
         std::iter::once(store).chain(shared.then_some(Store::Shared))
     }

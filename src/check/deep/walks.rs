@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::convert::Infallible;
 use std::sync::{PoisonError, RwLock};
 
-use super::Pass;
+use super::DeepPass;
 use super::spool::{PackNumber, failed};
 use super::view::View;
 use crate::check::report::ProblemKind;
@@ -20,8 +20,8 @@ use crate::repository::names::{self, SnapshotId};
 use crate::repository::snapshots::Snapshot;
 use crate::repository::{Error, Result};
 use crate::walk::{
-    self, Finding, Group, Known, Need, Objects as _, Outcome, Rescue, Sight, Walk, WalkError,
-    affected_paths, content_store, groups,
+    self, GroupOutcome, KnownObject, LibraryGroup, Need, Objects as _, Rescue, Sight, Walk,
+    WalkError, WalkFinding, affected_paths, content_store, groups,
 };
 
 /// The most unresolved objects that are named.
@@ -38,20 +38,20 @@ struct Proved {
     /// was walked.
     marks: HashMap<Object, bool>,
     /// The rules by which the commits of a library's store were walked.
-    rules: HashMap<LibraryId, Rules>,
+    rules: HashMap<LibraryId, DeepRules>,
     /// Objects of optional history that are missing or bad.
     gone: HashSet<Object>,
 }
 
 /// What decides whether a commit is closed, besides the packs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Rules {
+struct DeepRules {
     content: Store,
     encrypted: Option<bool>,
     valid_since: Option<i64>,
 }
 
-impl Rules {
+impl DeepRules {
     fn of(library: &LibraryPointers) -> Self {
         Self {
             content: content_store(library),
@@ -73,13 +73,13 @@ impl Proved {
     /// Forgets everything if a library has changed in a way that may invalidate its marks.
     fn take_rules(&mut self, libraries: &[LibraryPointers]) {
         let holds = |library: &LibraryPointers| match self.rules.get(&library.id) {
-            Some(earlier) => Rules::of(library).follows(earlier),
+            Some(earlier) => DeepRules::of(library).follows(earlier),
             None => !self.rules_of_others_cover(library.id),
         };
         if !libraries.iter().all(holds) {
             *self = Self::default();
         }
-        let rules = libraries.iter().map(|library| (library.id, Rules::of(library)));
+        let rules = libraries.iter().map(|library| (library.id, DeepRules::of(library)));
         self.rules.extend(rules);
     }
 
@@ -109,12 +109,12 @@ struct DeepSight<'a> {
 impl Sight for DeepSight<'_> {
     type Error = Infallible;
 
-    fn known(&self, object: &Object) -> std::result::Result<Option<Known>, Infallible> {
+    fn known(&self, object: &Object) -> std::result::Result<Option<KnownObject>, Infallible> {
         // An object that this walk has passed is judged by this walk's findings.
         let passed = self.passed.read().unwrap_or_else(PoisonError::into_inner);
         let is_passed = passed.contains(object);
         let mark = self.proved.marks.get(object).filter(|_| !is_passed);
-        Ok(mark.map(|&closed| Known {
+        Ok(mark.map(|&closed| KnownObject {
             // The walk reads the length only of blocks, which have no marks.
             length: 0,
             closed,
@@ -162,7 +162,7 @@ struct Unresolved {
     more: BTreeMap<SnapshotId, u64>,
 }
 
-impl Pass<'_> {
+impl DeepPass<'_> {
     /// Walks all snapshots, those of one host one after the other.
     pub(super) fn walks(&mut self) -> Result<()> {
         let mut snapshots = self.snapshots.to_vec();
@@ -268,7 +268,7 @@ impl Pass<'_> {
     fn group(
         &mut self,
         at: &At<'_>,
-        group: &Group<'_>,
+        group: &LibraryGroup<'_>,
         proved: &mut Proved,
         unresolved: &mut Unresolved,
     ) -> Result<()> {
@@ -322,7 +322,7 @@ impl Pass<'_> {
 }
 
 /// Required objects that are missing and that the manifest does not list as lost.
-fn unlisted<'a>(outcome: &'a Outcome, at: &At<'_>) -> Vec<&'a Finding> {
+fn unlisted<'a>(outcome: &'a GroupOutcome, at: &At<'_>) -> Vec<&'a WalkFinding> {
     // The manifest names an object by the store in which the source should have it.
     let is_listed = |object: &Object| {
         let mut places = at.view.places(object.store);
@@ -339,7 +339,7 @@ type Described = ((LibraryId, Object), String);
 struct Look<'a> {
     view: &'a View<'a>,
     sight: &'a DeepSight<'a>,
-    group: &'a Group<'a>,
+    group: &'a LibraryGroup<'a>,
     closure: &'a walk::Closure,
 }
 
@@ -347,7 +347,7 @@ impl Look<'_> {
     /// Describes missing objects by library, object and paths.
     fn describe(
         &self,
-        findings: &[&Finding],
+        findings: &[&WalkFinding],
     ) -> std::result::Result<Vec<Described>, WalkError<Infallible>> {
         if findings.is_empty() {
             return Ok(Vec::new());
@@ -361,8 +361,8 @@ impl Look<'_> {
                 paths.entry(object).or_default().extend(found);
             }
         }
-        let describe = |finding: &&Finding| {
-            let Finding { object, library, .. } = finding;
+        let describe = |finding: &&WalkFinding| {
+            let WalkFinding { object, library, .. } = finding;
             let mut paths = paths.get(object).cloned().unwrap_or_default();
             paths.sort_unstable();
             paths.dedup();

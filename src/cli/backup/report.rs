@@ -5,13 +5,13 @@ use std::sync::atomic::Ordering;
 use serde::Serialize;
 
 use super::storage;
-use crate::backup::{Compacted, Report, RolledBack};
+use crate::backup::{Compacted, DatabaseRollback, Report};
 use crate::cli::damage::is_altered;
 use crate::cli::output::{self, Output, bytes, count};
 use crate::cli::{commands, destination};
 use crate::host::Writing;
 use crate::object::{LibraryId, Store};
-use crate::repository::manifest::{Damage, LibraryState, Manifest, SOURCE_GONE, count_objects};
+use crate::repository::manifest::{Damage, LibraryUse, Manifest, SOURCE_GONE, count_objects};
 use crate::repository::names;
 
 /// The result for programs.
@@ -39,7 +39,7 @@ pub(super) struct Summary<'a> {
     /// Every pointer in the databases was followed to a verified object in the repository.
     proved: bool,
     /// Heads that did not go forward, and libraries that lost their rows, since the last snapshot.
-    rolled_back: &'a RolledBack,
+    rolled_back: &'a DatabaseRollback,
     /// Everything in the source is gone: what was seen.
     source_gone: Option<&'a str>,
     packs_retired: Option<u64>,
@@ -209,7 +209,7 @@ fn reasons_to_read(report: &Report) -> Option<String> {
         .map(|_| "THE SOURCE IS GONE: is its disk mounted?".to_owned())
         .chain(reasons)
         .collect();
-    let RolledBack { heads, vanished } = &report.rolled_back;
+    let DatabaseRollback { heads, vanished } = &report.rolled_back;
     if !heads.is_empty() {
         let heads = count(heads.len() as u64, "head", "heads");
         reasons.push(format!("{heads} did not go forward"));
@@ -240,7 +240,7 @@ fn source_line(manifest: &Manifest) -> String {
         manifest.source.seafile_version.as_deref().unwrap_or("of unknown version"),
         count(libraries.len() as u64, "library", "libraries"),
         number(&|library| library.origin.is_some()),
-        number(&|library| library.state == LibraryState::Trash),
+        number(&|library| library.state == LibraryUse::Trash),
     )
 }
 

@@ -16,7 +16,7 @@ use crate::time::Clock;
 
 /// A bad stored file that some snapshots need.
 #[derive(Serialize)]
-pub(super) struct Fault {
+pub(super) struct StoredFault {
     key: String,
     /// Snapshots that lack what it held.
     snapshots: Vec<SnapshotId>,
@@ -27,7 +27,7 @@ pub(super) struct Fault {
 }
 
 /// What the records name and a snapshot needs.
-pub(super) fn read(joined: &Writing) -> Result<Vec<Fault>, CommandError> {
+pub(super) fn read(joined: &Writing) -> Result<Vec<StoredFault>, CommandError> {
     let markers = joined.markers()?;
     let faults = Faults::read(joined, &markers.snapshots)?;
     let (living, _) = markers.living_and_retired();
@@ -35,7 +35,7 @@ pub(super) fn read(joined: &Writing) -> Result<Vec<Fault>, CommandError> {
     let accepted = joined.state().accepted_faults()?;
     let now = Clock::system().now();
     let by_key = faults.by_key().into_iter();
-    let fault = by_key.map(|(key, snapshots)| Fault {
+    let fault = by_key.map(|(key, snapshots)| StoredFault {
         healed: !snapshots.iter().any(|snapshot| newest.contains(snapshot)),
         accepted: accepted.holds(key, now),
         key: key.to_string(),
@@ -44,7 +44,7 @@ pub(super) fn read(joined: &Writing) -> Result<Vec<Fault>, CommandError> {
     Ok(fault.collect())
 }
 
-pub(super) fn print(faults: &[Fault], output: Output) {
+pub(super) fn print(faults: &[StoredFault], output: Output) {
     for fault in faults {
         let state = match (fault.healed, fault.accepted) {
             (false, _) => "BAD, the next backup stores anew what the source has of it",
@@ -65,7 +65,8 @@ pub(super) fn change(
 ) -> Result<Status, CommandError> {
     let faults = read(joined)?;
     let mut accepted = joined.state().accepted_faults()?;
-    let (healed, open): (Vec<&Fault>, Vec<&Fault>) = faults.iter().partition(|fault| fault.healed);
+    let (healed, open): (Vec<&StoredFault>, Vec<&StoredFault>) =
+        faults.iter().partition(|fault| fault.healed);
     let mut changed = 0;
     for fault in &healed {
         let key = seawall_backends::Key::parse(&fault.key).map_err(anyhow::Error::from)?;

@@ -7,14 +7,16 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use super::refusals::other_heads;
-use super::{Imported, Plan, Planned};
+use super::{ImportPlan, Imported, Planned};
 use crate::cli::CommandError;
 use crate::cli::output::{Output, bytes, count, shown};
-use crate::database::mysql::{Loaded, Progress, Replaced, load_marked, replace, unmark};
-use crate::restore::{self, ImportRecord, Imports, LoadedDatabase, SQL_FOLDER, dump_path};
+use crate::database::mysql::{
+    LoadProgress, LoadTotals, ReplacedDatabase, load_marked, replace, unmark,
+};
+use crate::restore::{self, ImportNotes, ImportRecord, LoadedDatabase, SQL_FOLDER, dump_path};
 use crate::source::databases::keep_dumps;
 
-impl Plan {
+impl ImportPlan {
     /// Loads the dumps of these roles, which lie in the target. The others are lost.
     pub(in crate::cli) fn run(
         &self,
@@ -39,7 +41,7 @@ impl Plan {
         let server = self.server.to_string();
         note(
             target,
-            &Imports {
+            &ImportNotes {
                 server: &server,
                 loaded: &loaded,
                 lacking: &lacking,
@@ -119,18 +121,18 @@ impl Plan {
         let file = File::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let mut dump = BufReader::new(file);
         let mut table = String::new();
-        let mut progress = |progress: &Progress| {
+        let mut progress = |progress: &LoadProgress| {
             if progress.table != table {
                 table.clone_from(&progress.table);
                 output.progress(&format!("loading {name}: {table}"));
             }
         };
-        let Replaced { loaded, before } = if planned.is_replaced(self.is_replacing) {
+        let ReplacedDatabase { loaded, before } = if planned.is_replaced(self.is_replacing) {
             replace(&self.server, name, &mut dump, &mut progress)?
         } else {
             let mark = &planned.sha256;
             let loaded = load_marked(&self.server, name, mark, &mut dump, &mut progress)?;
-            Replaced { loaded, before: None }
+            ReplacedDatabase { loaded, before: None }
         };
         let record = ImportRecord {
             role: role.clone(),
@@ -172,7 +174,7 @@ impl Plan {
 }
 
 /// Writes down in the notes of the target what is where now. Notes that cannot be written undo nothing.
-fn note(target: &Path, imports: &Imports<'_>) {
+fn note(target: &Path, imports: &ImportNotes<'_>) {
     if let Err(error) = restore::note_imports(target, imports) {
         let error = anyhow::Error::from(error);
         Output::warning(format_args!(
@@ -190,7 +192,7 @@ fn free_name(folder: &Path, role: &str) -> String {
     std::iter::once(first.clone()).chain(numbered).find(is_free).unwrap_or(first)
 }
 
-fn say(role: &str, name: &str, loaded: &Loaded, before: Option<&str>, output: Output) {
+fn say(role: &str, name: &str, loaded: &LoadTotals, before: Option<&str>, output: Output) {
     for note in &loaded.notes {
         Output::warning(format_args!("{}: {}", shown(name), shown(note)));
     }

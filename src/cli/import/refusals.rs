@@ -7,7 +7,7 @@ use anyhow::anyhow;
 use super::{Dumps, Importing, Planned};
 use crate::cli::CommandError;
 use crate::cli::output::{Output, bytes, shown};
-use crate::database::mysql::{Address, DumpNeeds, LoadError, Server, Target};
+use crate::database::mysql::{DumpNeeds, LoadError, LoadTarget, MySqlAddress, MySqlServer};
 use crate::host::host_name;
 use crate::repository::manifest::{Database, Manifest};
 use crate::restore::{self, NotRestored};
@@ -20,7 +20,7 @@ impl Importing {
     pub(super) fn must_not_be_the_source(
         &self,
         manifest: &Manifest,
-        found: &Target,
+        found: &LoadTarget,
     ) -> Result<(), CommandError> {
         let mut databases = manifest.databases.iter();
         let is_it = databases.any(|database| database.identity.as_ref() == Some(&found.identity));
@@ -37,7 +37,7 @@ impl Importing {
     /// Refuses what is in use, and what has something in it that is not to be replaced.
     pub(super) fn refuse_what_is_there(
         &self,
-        found: &Target,
+        found: &LoadTarget,
         open: &[&Planned],
     ) -> Result<(), CommandError> {
         if !found.sees_others {
@@ -60,7 +60,7 @@ impl Importing {
         ))
     }
 
-    fn refuse(&self, found: &Target, planned: &Planned) -> Result<(), CommandError> {
+    fn refuse(&self, found: &LoadTarget, planned: &Planned) -> Result<(), CommandError> {
         let database = &planned.found;
         if !database.used_by.is_empty() {
             return Err(LoadError::InUse {
@@ -123,7 +123,7 @@ pub(super) fn is_gone(dumps: Dumps<'_>, database: &Database) -> Result<bool, Com
 
 /// Of a database whose dump is lost: refuses to leave the heads of another state on the server, beside this snapshot's
 /// commits. Clients would be set back.
-pub(super) fn other_heads(server: &Server, planned: &Planned) -> Result<(), CommandError> {
+pub(super) fn other_heads(server: &MySqlServer, planned: &Planned) -> Result<(), CommandError> {
     if planned.role != SEAFILE || planned.found.is_empty() {
         return Ok(());
     }
@@ -157,7 +157,7 @@ pub(in crate::cli) fn not_restored(error: NotRestored) -> CommandError {
 }
 
 /// Refuses a server of this machine whose disk is too small. A server elsewhere, or in a container, cannot be asked.
-pub(super) fn room(found: &Target, needed: u64) -> Result<(), CommandError> {
+pub(super) fn room(found: &LoadTarget, needed: u64) -> Result<(), CommandError> {
     let data = Path::new(&found.data_dir);
     if found.host != host_name() || !data.is_dir() {
         return Ok(());
@@ -185,7 +185,7 @@ pub(super) fn room(found: &Target, needed: u64) -> Result<(), CommandError> {
 /// Refuses the server that the backup's configuration names: it may not be the one that was dumped, as where a replica
 /// was. One on this machine says nothing: it is another machine's.
 pub(super) fn configured(
-    server: &Server,
+    server: &MySqlServer,
     dumps: Dumps<'_>,
     manifest: &Manifest,
 ) -> Result<(), CommandError> {
@@ -205,9 +205,11 @@ pub(super) fn configured(
         return Ok(());
     };
     let configured = on_servers(&installation);
-    let is_it = |configured: &Server| match &configured.address {
-        Address::Tcp { host, .. } => !is_this_machine(host) && configured.address == server.address,
-        Address::Socket(_) => false,
+    let is_it = |configured: &MySqlServer| match &configured.address {
+        MySqlAddress::Tcp { host, .. } => {
+            !is_this_machine(host) && configured.address == server.address
+        }
+        MySqlAddress::Socket(_) => false,
     };
     let Some((_, configured, _)) = configured.iter().find(|(_, server, _)| is_it(server)) else {
         return Ok(());

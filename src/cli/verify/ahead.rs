@@ -7,7 +7,7 @@ use crate::cli::output::{MOST_LINES, Output, count};
 use crate::place::{absolute, shell};
 use crate::restore::ASIDE;
 use crate::time::Timestamp;
-use crate::verify::{Ahead, Report};
+use crate::verify::{LibraryAhead, Report};
 
 pub(super) fn print(report: &Report, folder: &Path, output: Output) {
     for ahead in &report.ahead {
@@ -60,7 +60,7 @@ pub(super) fn print(report: &Report, folder: &Path, output: Output) {
 
 /// One command for each commit: from where its file is, to its usual place below the installation's folder for such files.
 fn moves<'a>(
-    ahead: impl Iterator<Item = &'a Ahead> + 'a,
+    ahead: impl Iterator<Item = &'a LibraryAhead> + 'a,
     folder: &'a Path,
 ) -> impl Iterator<Item = String> + 'a {
     let aside = absolute(folder).join(ASIDE);

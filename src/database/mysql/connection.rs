@@ -7,9 +7,9 @@ use mysql_async::prelude::Queryable as _;
 use mysql_async::{Conn, Row, Value};
 use tokio::runtime::{Builder, Runtime};
 
-use super::error::{Error, ErrorKind};
+use super::error::{Error, MySqlErrorKind};
 use super::literal;
-use super::server::Server;
+use super::server::MySqlServer;
 
 /// A server that does not answer a login for so long counts as unreachable.
 const CONNECT: Duration = Duration::from_secs(30);
@@ -21,18 +21,18 @@ const ROWS: usize = 256;
 const BYTES: usize = 1 << 20;
 
 /// A connection to a server, with its session set up.
-pub struct Connection {
+pub struct MySqlConnection {
     // This comes before the runtime, because it needs the runtime to end.
     conn: RefCell<Option<Conn>>,
     runtime: Runtime,
-    server: Server,
-    vendor: Vendor,
+    server: MySqlServer,
+    vendor: MySqlVendor,
     version: String,
 }
 
 /// Who made the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Vendor {
+pub enum MySqlVendor {
     /// `MariaDB`.
     MariaDb,
     /// `MySQL`, or any server that does not say that it is something else.
@@ -41,20 +41,20 @@ pub enum Vendor {
 
 /// What a statement of a dump did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Fed {
+pub(super) struct StatementEffect {
     /// How many rows it changed.
     pub(super) rows: u64,
     /// How many warnings the server has of it.
     pub(super) warnings: u16,
 }
 
-impl Connection {
+impl MySqlConnection {
     /// Logs in.
-    pub fn open(server: &Server) -> Result<Self, Error> {
+    pub fn open(server: &MySqlServer) -> Result<Self, Error> {
         let runtime = Builder::new_current_thread()
             .enable_all()
             .build()
-            .map_err(|error| Error::new(server, ErrorKind::Other, error.to_string()))?;
+            .map_err(|error| Error::new(server, MySqlErrorKind::Other, error.to_string()))?;
         let opts = server.opts();
         let connecting = async { tokio::time::timeout(CONNECT, Conn::new(opts)).await };
         let conn = match runtime.block_on(connecting) {
@@ -62,19 +62,19 @@ impl Connection {
             Ok(Err(error)) => return Err(not_connected(server, &error)),
             Err(_) => {
                 let what = format!("no answer for {} seconds", CONNECT.as_secs());
-                return Err(Error::new(server, ErrorKind::Unreachable, what));
+                return Err(Error::new(server, MySqlErrorKind::Unreachable, what));
             }
         };
         let mut this = Self {
             conn: RefCell::new(Some(conn)),
             runtime,
             server: server.clone(),
-            vendor: Vendor::MySql,
+            vendor: MySqlVendor::MySql,
             version: String::new(),
         };
         this.version = this.text("SELECT VERSION()")?.unwrap_or_default();
         if this.version.contains("MariaDB") {
-            this.vendor = Vendor::MariaDb;
+            this.vendor = MySqlVendor::MariaDb;
         }
         this.begin_session()?;
         Ok(this)
@@ -90,8 +90,8 @@ impl Connection {
              net_write_timeout = 3600, net_read_timeout = 3600, sql_select_limit = DEFAULT",
         )?;
         let unlimited = self.run(match self.vendor {
-            Vendor::MariaDb => "SET SESSION max_statement_time = 0",
-            Vendor::MySql => "SET SESSION max_execution_time = 0",
+            MySqlVendor::MariaDb => "SET SESSION max_statement_time = 0",
+            MySqlVendor::MySql => "SET SESSION max_execution_time = 0",
         });
         match unlimited {
             // MySQL before 5.7.8 has no such limit, nor a variable for it.
@@ -101,12 +101,12 @@ impl Connection {
     }
 
     /// Which server.
-    pub fn server(&self) -> &Server {
+    pub fn server(&self) -> &MySqlServer {
         &self.server
     }
 
     /// Who made it.
-    pub fn vendor(&self) -> Vendor {
+    pub fn vendor(&self) -> MySqlVendor {
         self.vendor
     }
 
@@ -118,7 +118,7 @@ impl Connection {
     /// What tells this server from others, whatever name it was reached by: its own id (`MySQL`),
     /// or else its host name, port, data folder and server id.
     pub fn identity(&self) -> Result<String, Error> {
-        if self.vendor == Vendor::MySql
+        if self.vendor == MySqlVendor::MySql
             && let Some(id) = self.text("SELECT @@server_uuid")?
         {
             return Ok(id);
@@ -156,17 +156,17 @@ impl Connection {
 
     /// Runs a statement of a dump, which may hold bytes that are not UTF-8. `doing` names it in
     /// errors.
-    pub(super) fn feed(&self, statement: &[u8], doing: &str) -> Result<Fed, Error> {
+    pub(super) fn feed(&self, statement: &[u8], doing: &str) -> Result<StatementEffect, Error> {
         let mut held = self.conn.borrow_mut();
         let Some(conn) = held.as_mut() else {
-            return Err(Error::new(&self.server, ErrorKind::Lost, "the connection is closed"));
+            return Err(Error::new(&self.server, MySqlErrorKind::Lost, "the connection is closed"));
         };
         let work = async {
             let result = conn.query_iter(statement).await?;
             let rows = result.affected_rows();
             let warnings = result.warnings();
             result.drop_result().await?;
-            Ok::<_, mysql_async::Error>(Fed { rows, warnings })
+            Ok::<_, mysql_async::Error>(StatementEffect { rows, warnings })
         };
         // The timer is made inside the runtime, which drives it.
         let timed = async { tokio::time::timeout(SILENCE, work).await };
@@ -197,7 +197,7 @@ impl Connection {
         let mut held = self.conn.borrow_mut();
         let Some(mut conn) = held.take() else {
             return Err(
-                Error::new(&self.server, ErrorKind::Lost, "the connection is closed").into()
+                Error::new(&self.server, MySqlErrorKind::Lost, "the connection is closed").into()
             );
         };
         let doing = || first_words(statement);
@@ -243,7 +243,7 @@ impl Connection {
     }
 }
 
-impl Drop for Connection {
+impl Drop for MySqlConnection {
     fn drop(&mut self) {
         let conn = self.conn.get_mut().take();
         self.runtime.block_on(async {
@@ -255,11 +255,11 @@ impl Drop for Connection {
     }
 }
 
-fn not_connected(server: &Server, error: &mysql_async::Error) -> Error {
+fn not_connected(server: &MySqlServer, error: &mysql_async::Error) -> Error {
     let is_io = matches!(error, mysql_async::Error::Io(_));
     let sorted = Error::of(server, "no connection", error);
-    if is_io || *sorted.kind() == ErrorKind::Lost {
-        sorted.with_kind(ErrorKind::Unreachable)
+    if is_io || *sorted.kind() == MySqlErrorKind::Lost {
+        sorted.with_kind(MySqlErrorKind::Unreachable)
     } else {
         sorted
     }

@@ -1,6 +1,6 @@
 //! Makes the definitions that servers show fit for any server and database.
 
-use super::schema::Table;
+use super::schema::MySqlTable;
 
 /// Removes the clause that names the account that made it. A server that loads the dump may not
 /// have this account. The clause stands at one place (`sql_show.cc`, `sp.cc`, `events.cc` of
@@ -159,7 +159,7 @@ fn text_end(text: &str) -> usize {
 /// Adds the collations that a server leaves out because they are the default of their character set
 /// (`MySQL` before 8.0 and `MariaDB` before 10.6.11 do so). Other servers have other defaults for
 /// the same character set.
-pub(super) fn with_collations(definition: &str, table: &Table) -> String {
+pub(super) fn with_collations(definition: &str, table: &MySqlTable) -> String {
     let mut text = String::with_capacity(definition.len() + 64);
     for line in definition.split_inclusive('\n') {
         let begin = line.trim_start();
@@ -238,8 +238,8 @@ pub(super) fn delimiter(statement: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::literal::Literal;
-    use super::super::schema::{Column, TextType};
+    use super::super::literal::SqlLiteral;
+    use super::super::schema::{MySqlColumn, MySqlTextType};
     use super::*;
 
     #[test]
@@ -325,15 +325,15 @@ mod tests {
 
     #[test]
     fn collations_are_said() {
-        let column = |name: &str, collation: Option<&str>| Column {
+        let column = |name: &str, collation: Option<&str>| MySqlColumn {
             name: name.to_owned(),
-            literal: Literal::Quoted,
-            text: collation.map(|collation| TextType {
+            literal: SqlLiteral::Quoted,
+            text: collation.map(|collation| MySqlTextType {
                 charset: "utf8mb4".to_owned(),
                 collation: collation.to_owned(),
             }),
         };
-        let table = Table {
+        let table = MySqlTable {
             name: "t".to_owned(),
             engine: "InnoDB".to_owned(),
             created: String::new(),

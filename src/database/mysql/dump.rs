@@ -10,13 +10,13 @@ use std::io::{self, Write};
 
 use mysql_async::{Row, Value};
 
-use super::connection::Connection;
+use super::connection::MySqlConnection;
 use super::definition;
-use super::error::{Error, ErrorKind};
-use super::literal::{self, Literal};
-use super::schema::{self, NameCase, Schema, Table};
+use super::error::{Error, MySqlErrorKind};
+use super::literal::{self, SqlLiteral};
+use super::schema::{self, MySqlSchema, MySqlTable, NameCase};
 use super::snapshot::released;
-use super::unreadable::{self, InDatabase, Unreadable};
+use super::unreadable::{self, UnreadableInDatabase, UnreadableRelation};
 
 /// An INSERT ends once it has so many bytes.
 const INSERT_BYTES: usize = 1 << 20;
@@ -46,7 +46,7 @@ SET time_zone = @old_time_zone, sql_mode = @old_sql_mode, character_set_client =
 
 /// What a dump holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Totals {
+pub struct DumpTotals {
     /// Tables.
     pub tables: u64,
     /// Rows of all tables.
@@ -86,14 +86,14 @@ pub(super) fn counts(tail: &[u8]) -> Option<(u64, u64)> {
 
 /// What a dump says at its beginning.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Head {
+pub(super) struct DumpHead {
     /// The character set and collation of its database.
     pub(super) defaults: Option<(String, String)>,
     /// Whether its server kept names in lower case.
     pub(super) lowers_names: bool,
 }
 
-impl Head {
+impl DumpHead {
     pub(super) fn parse(head: &[u8]) -> Self {
         let head = String::from_utf8_lossy(head);
         let mut this = Self::default();
@@ -116,7 +116,7 @@ fn defaults(line: &str) -> Option<(String, String)> {
 
 /// The kinds of things that a database has besides tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum ProgramGroup {
     /// Routines and views, which do nothing by themselves.
     Passive,
     /// Triggers, which follow changes of tables.
@@ -127,22 +127,23 @@ pub(super) enum Part {
 
 /// Returns one part of what a database has besides tables, as statements.
 pub(super) fn part(
-    connection: &Connection,
+    connection: &MySqlConnection,
     database: &str,
-    schema: &Schema,
-    part: Part,
+    schema: &MySqlSchema,
+    part: ProgramGroup,
 ) -> Result<Vec<u8>, DumpError> {
     connection.run(&format!("USE {}", literal::name(database)))?;
     let mut text = HEADER.as_bytes().to_vec();
-    let mut dump = Dump { connection, database, out: &mut text, totals: Totals::default() };
+    let mut dump =
+        DumpWriter { connection, database, out: &mut text, totals: DumpTotals::default() };
     match part {
-        Part::Passive => {
+        ProgramGroup::Passive => {
             dump.placeholders(schema)?;
             dump.routines(schema)?;
             dump.views(schema)?;
         }
-        Part::Triggers => dump.triggers(schema)?,
-        Part::Events => dump.events(schema)?,
+        ProgramGroup::Triggers => dump.triggers(schema)?,
+        ProgramGroup::Events => dump.events(schema)?,
     }
     dump.out.write_all(FOOTER.as_bytes())?;
     Ok(text)
@@ -150,14 +151,14 @@ pub(super) fn part(
 
 /// Writes a database that is read inside a transaction.
 pub(super) fn write(
-    connection: &Connection,
+    connection: &MySqlConnection,
     database: &str,
-    schema: &Schema,
+    schema: &MySqlSchema,
     out: &mut dyn Write,
-) -> Result<Totals, DumpError> {
+) -> Result<DumpTotals, DumpError> {
     // The server then shows views and routines without the database before the names of its tables.
     connection.run(&format!("USE {}", literal::name(database)))?;
-    let mut dump = Dump { connection, database, out, totals: Totals::default() };
+    let mut dump = DumpWriter { connection, database, out, totals: DumpTotals::default() };
     dump.header(schema)?;
     for name in &schema.sequences {
         let (create, set) = released(connection, || schema::sequence(connection, database, name))?;
@@ -165,13 +166,13 @@ pub(super) fn write(
         dump.statement(&set)?;
     }
     // Locked tables come first.
-    let (snapshot, locked): (Vec<&Table>, Vec<&Table>) =
+    let (snapshot, locked): (Vec<&MySqlTable>, Vec<&MySqlTable>) =
         schema.tables.iter().partition(|table| table.is_transactional);
     for table in locked.into_iter().chain(snapshot) {
         released(connection, || dump.table(table)).map_err(|error| match error {
             DumpError::Server(error) if unreadable::is_unreadable(&error) => {
-                let bad = InDatabase::failed(database, &table.name, &error);
-                let kind = ErrorKind::Unreadable(Box::new(bad));
+                let bad = UnreadableInDatabase::failed(database, &table.name, &error);
+                let kind = MySqlErrorKind::Unreadable(Box::new(bad));
                 error.with_kind(kind).into()
             }
             error => error,
@@ -182,29 +183,29 @@ pub(super) fn write(
     dump.triggers(schema)?;
     dump.views(schema)?;
     dump.events(schema)?;
-    let Totals { tables, rows, .. } = dump.totals;
+    let DumpTotals { tables, rows, .. } = dump.totals;
     writeln!(dump.out, "{FOOTER}{TRAILER}{tables} tables, {rows} rows")?;
     Ok(dump.totals)
 }
 
 /// A dump that is being written.
-pub(super) struct Dump<'a> {
-    pub(super) connection: &'a Connection,
+pub(super) struct DumpWriter<'a> {
+    pub(super) connection: &'a MySqlConnection,
     pub(super) database: &'a str,
     pub(super) out: &'a mut dyn Write,
-    pub(super) totals: Totals,
+    pub(super) totals: DumpTotals,
 }
 
-impl Dump<'_> {
-    fn header(&mut self, schema: &Schema) -> Result<(), DumpError> {
-        let Schema { charset, collation, .. } = schema;
+impl DumpWriter<'_> {
+    fn header(&mut self, schema: &MySqlSchema) -> Result<(), DumpError> {
+        let MySqlSchema { charset, collation, .. } = schema;
         write!(
             self.out,
             "-- SQL dump by seawall: load it into an empty database that was made with\n\
              -- CHARACTER SET {charset} COLLATE {collation}; the last line says that it is whole.\n{}{HEADER}",
             if schema.case == NameCase::Lowered { LOWERED } else { "" }
         )?;
-        for Unreadable { name, .. } in &schema.unreadable {
+        for UnreadableRelation { name, .. } in &schema.unreadable {
             writeln!(self.out, "-- Left out, since the server could not read it: {name:?}")?;
         }
         Ok(())
@@ -215,7 +216,7 @@ impl Dump<'_> {
         Ok(())
     }
 
-    fn table(&mut self, table: &Table) -> Result<(), DumpError> {
+    fn table(&mut self, table: &MySqlTable) -> Result<(), DumpError> {
         let [_, create] = self.shown("TABLE", &table.name, 1)?;
         let create = create.unwrap_or_default();
         let create = definition::without_database(&create, self.database);
@@ -236,7 +237,7 @@ impl Dump<'_> {
         // 1054: a column is gone. Somebody has dropped it since the snapshot began.
         self.rows(table).map_err(|error| match error {
             DumpError::Server(error) if error.code() == Some(1054) => {
-                error.with_kind(ErrorKind::Changed).into()
+                error.with_kind(MySqlErrorKind::Changed).into()
             }
             error => error,
         })?;
@@ -246,7 +247,7 @@ impl Dump<'_> {
     /// Checks that the table that was read is the one that the snapshot began with. Tools for
     /// online changes put another table under its name, and the snapshot shows that one with the
     /// rows that it had then. Nobody can alter the table that was read until it is released.
-    fn is_the_same(&self, table: &Table) -> Result<(), DumpError> {
+    fn is_the_same(&self, table: &MySqlTable) -> Result<(), DumpError> {
         let created = self.connection.text(&format!(
             "SELECT CREATE_TIME FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
             literal::text(self.database),
@@ -256,16 +257,16 @@ impl Dump<'_> {
             return Ok(());
         }
         let what = format!("the table {}.{} is another one now", self.database, table.name);
-        Err(Error::new(self.connection.server(), ErrorKind::Changed, what).into())
+        Err(Error::new(self.connection.server(), MySqlErrorKind::Changed, what).into())
     }
 
-    fn rows(&mut self, table: &Table) -> Result<(), DumpError> {
+    fn rows(&mut self, table: &MySqlTable) -> Result<(), DumpError> {
         let names: Vec<String> = table.held().map(|column| literal::name(&column.name)).collect();
         let selected: Vec<String> = table
             .held()
             .zip(&names)
             .map(|(column, name)| match (column.literal, column.introducer()) {
-                (Literal::Double, _) => format!("{name} + 0e0"),
+                (SqlLiteral::Double, _) => format!("{name} + 0e0"),
                 (_, Some(_)) => format!("CAST({name} AS BINARY)"),
                 _ => name.clone(),
             })
@@ -279,7 +280,7 @@ impl Dump<'_> {
             if order.is_empty() || !table.is_transactional { "" } else { " ORDER BY " },
             if table.is_transactional { order.join(", ") } else { String::new() },
         );
-        let mut insert = Insert {
+        let mut insert = InsertBuilder {
             begin: format!("\nINSERT INTO {place} ({}) VALUES\n", names.join(", ")).into_bytes(),
             text: Vec::with_capacity(INSERT_BYTES + (64 << 10)),
             largest: 0,
@@ -301,7 +302,7 @@ impl Dump<'_> {
                 "the table {}.{} has a row of {} bytes: no server takes so much in one statement",
                 self.database, table.name, insert.largest
             );
-            return Err(Error::new(connection.server(), ErrorKind::Unsupported, what).into());
+            return Err(Error::new(connection.server(), MySqlErrorKind::Unsupported, what).into());
         }
         if insert.largest > USUAL_PACKET {
             self.totals.notes.push(format!(
@@ -314,15 +315,20 @@ impl Dump<'_> {
 }
 
 /// Rows that are collected for one statement.
-struct Insert {
+struct InsertBuilder {
     begin: Vec<u8>,
     text: Vec<u8>,
     /// The longest row, in bytes.
     largest: usize,
 }
 
-impl Insert {
-    fn add(&mut self, table: &Table, row: &Row, connection: &Connection) -> Result<(), Error> {
+impl InsertBuilder {
+    fn add(
+        &mut self,
+        table: &MySqlTable,
+        row: &Row,
+        connection: &MySqlConnection,
+    ) -> Result<(), Error> {
         if self.text.is_empty() {
             self.text.extend_from_slice(&self.begin);
         } else {
@@ -341,12 +347,12 @@ impl Insert {
                     self.text.push(b'_');
                     self.text.extend_from_slice(charset.as_bytes());
                     self.text.push(b' ');
-                    Literal::Hex
+                    SqlLiteral::Hex
                 }
             };
             if !value.is_some_and(|value| literal.write(value, &mut self.text)) {
                 let what = format!("{}.{}: no text came for a value", table.name, column.name);
-                return Err(Error::new(connection.server(), ErrorKind::Other, what));
+                return Err(Error::new(connection.server(), MySqlErrorKind::Other, what));
             }
         }
         self.text.push(b')');
@@ -379,17 +385,17 @@ mod tests {
         let head = |collation: &str| {
             format!("-- SQL dump\n-- CHARACTER SET utf8mb4 COLLATE {collation}; the last\n{HEADER}")
         };
-        let found = Head::parse(head("utf8mb4_bin").as_bytes());
+        let found = DumpHead::parse(head("utf8mb4_bin").as_bytes());
         let defaults = Some(("utf8mb4".to_owned(), "utf8mb4_bin".to_owned()));
         assert_eq!(found.defaults, defaults);
         assert!(!found.lowers_names);
-        let found = Head::parse(format!("-- x\n{LOWERED}{HEADER}").as_bytes());
+        let found = DumpHead::parse(format!("-- x\n{LOWERED}{HEADER}").as_bytes());
         assert!(found.lowers_names);
         for other in ["-- x COLLATE a ENCRYPTION='Y';", "SELECT 1;\n-- CHARACTER SET a COLLATE b;"]
         {
-            assert_eq!(Head::parse(other.as_bytes()), Head::default());
+            assert_eq!(DumpHead::parse(other.as_bytes()), DumpHead::default());
         }
-        assert_eq!(Head::parse(head("x ENCRYPTION='Y'").as_bytes()).defaults, None);
+        assert_eq!(DumpHead::parse(head("x ENCRYPTION='Y'").as_bytes()).defaults, None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::unreadable::InDatabase;
+use super::unreadable::UnreadableInDatabase;
 
 /// The hint if a server refuses a login. A caller that took the account from elsewhere gives a hint
 /// of its own.
@@ -20,14 +20,14 @@ pub struct Error {
     what: String,
     /// The message of the server or the driver, if one of them reported the error.
     said: String,
-    kind: ErrorKind,
+    kind: MySqlErrorKind,
     /// The server's error number.
     code: Option<u16>,
 }
 
 /// Why.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ErrorKind {
+pub enum MySqlErrorKind {
     /// Nobody answers there.
     Unreachable,
     /// The login is refused.
@@ -45,7 +45,7 @@ pub enum ErrorKind {
     /// Something cannot be dumped whole.
     Unsupported,
     /// One table cannot be read to its end. The dump has to begin anew without it.
-    Unreadable(Box<InDatabase>),
+    Unreadable(Box<UnreadableInDatabase>),
     /// The server takes no connection without TLS.
     NeedsTls,
     /// Anything else.
@@ -53,7 +53,11 @@ pub enum ErrorKind {
 }
 
 impl Error {
-    pub(super) fn new(server: impl fmt::Display, kind: ErrorKind, what: impl Into<String>) -> Self {
+    pub(super) fn new(
+        server: impl fmt::Display,
+        kind: MySqlErrorKind,
+        what: impl Into<String>,
+    ) -> Self {
         Self {
             server: server.to_string(),
             what: what.into(),
@@ -84,16 +88,16 @@ impl Error {
     }
 
     /// The error for a dump that would lack something.
-    pub fn incomplete(server: &super::server::Server, lacking: &str) -> Self {
-        Self::new(server, ErrorKind::Unsupported, lacking)
+    pub fn incomplete(server: &super::server::MySqlServer, lacking: &str) -> Self {
+        Self::new(server, MySqlErrorKind::Unsupported, lacking)
     }
 
     pub(super) fn silent(server: impl fmt::Display, doing: &str, time: Duration) -> Self {
         let what = format!("{doing}: nothing came for {} seconds", time.as_secs());
-        Self::new(server, ErrorKind::Lost, what)
+        Self::new(server, MySqlErrorKind::Lost, what)
     }
 
-    pub(super) fn with_kind(mut self, kind: ErrorKind) -> Self {
+    pub(super) fn with_kind(mut self, kind: MySqlErrorKind) -> Self {
         self.kind = kind;
         self
     }
@@ -109,64 +113,66 @@ impl Error {
     }
 
     /// Why.
-    pub fn kind(&self) -> &ErrorKind {
+    pub fn kind(&self) -> &MySqlErrorKind {
         &self.kind
     }
 
     /// What to do next, where there is something to say.
     pub fn hint(&self) -> Option<String> {
         let text = match &self.kind {
-            ErrorKind::Unreachable => {
+            MySqlErrorKind::Unreachable => {
                 "does the server run, and can this host reach it? A name that only docker's network knows \
                  needs a published port or the socket on the host: see --database-host and --database-socket"
             }
-            ErrorKind::Login => LOGIN_REFUSED,
-            ErrorKind::Denied(grant) => return Some(format!("let an administrator run: {grant}")),
-            ErrorKind::Locked => {
+            MySqlErrorKind::Login => LOGIN_REFUSED,
+            MySqlErrorKind::Denied(grant) => {
+                return Some(format!("let an administrator run: {grant}"));
+            }
+            MySqlErrorKind::Locked => {
                 "somebody holds a lock on a table (ALTER, LOCK TABLES, a long transaction): \
                  SHOW PROCESSLIST names who; run again when it is over"
             }
-            ErrorKind::Changed => "a table was altered while it was dumped: run again",
-            ErrorKind::Lost => "look into the server's log, and run again: nothing was lost",
-            ErrorKind::NeedsTls => {
+            MySqlErrorKind::Changed => "a table was altered while it was dumped: run again",
+            MySqlErrorKind::Lost => "look into the server's log, and run again: nothing was lost",
+            MySqlErrorKind::NeedsTls => {
                 "the server refuses connections without TLS: name the certificates that it is to be checked by \
                  with --database-ca-file"
             }
-            ErrorKind::NoDatabase
-            | ErrorKind::Unsupported
-            | ErrorKind::Unreadable(_)
-            | ErrorKind::Other => return None,
+            MySqlErrorKind::NoDatabase
+            | MySqlErrorKind::Unsupported
+            | MySqlErrorKind::Unreadable(_)
+            | MySqlErrorKind::Other => return None,
         };
         Some(text.to_owned())
     }
 }
 
 /// Sorts errors by the servers' numbers (`mysqld_error.h`).
-fn kind_of(error: &mysql_async::Error) -> ErrorKind {
+fn kind_of(error: &mysql_async::Error) -> MySqlErrorKind {
     use mysql_async::{DriverError, Error as Driver, IoError};
     match error {
         Driver::Server(server) => match server.code {
             // `require_secure_transport`. Not all versions of MariaDB say so: 10.11 says 1045.
-            3159 => ErrorKind::NeedsTls,
-            _ if server.message.contains("insecure transport") => ErrorKind::NeedsTls,
+            3159 => MySqlErrorKind::NeedsTls,
+            _ if server.message.contains("insecure transport") => MySqlErrorKind::NeedsTls,
             // The account, or the host that it comes from.
-            1045 | 1130 | 1131 | 1698 | 1862 | 3118 | 3948 | 4151 => ErrorKind::Login,
-            1049 => ErrorKind::NoDatabase,
-            1044 | 1142 | 1143 | 1227 | 1370 => {
-                ErrorKind::Denied("GRANT … (the message says which privilege is missing)".into())
-            }
+            1045 | 1130 | 1131 | 1698 | 1862 | 3118 | 3948 | 4151 => MySqlErrorKind::Login,
+            1049 => MySqlErrorKind::NoDatabase,
+            1044 | 1142 | 1143 | 1227 | 1370 => MySqlErrorKind::Denied(
+                "GRANT … (the message says which privilege is missing)".into(),
+            ),
             // A definition that changed; a table or view that is gone.
-            1412 | 1146 | 1684 => ErrorKind::Changed,
-            1205 | 1213 => ErrorKind::Locked,
+            1412 | 1146 | 1684 => MySqlErrorKind::Changed,
+            1205 | 1213 => MySqlErrorKind::Locked,
             // The server shut down, or the connection was killed or aborted.
             1053 | 1077 | 1078 | 1079 | 1080 | 1152 | 1158 | 1159 | 1160 | 1161 | 1184 | 1317
-            | 1927 | 3169 => ErrorKind::Lost,
-            1040 | 1203 => ErrorKind::Unreachable,
-            _ => ErrorKind::Other,
+            | 1927 | 3169 => MySqlErrorKind::Lost,
+            1040 | 1203 => MySqlErrorKind::Unreachable,
+            _ => MySqlErrorKind::Other,
         },
         Driver::Io(IoError::Io(_)) | Driver::Driver(DriverError::ConnectionClosed) => {
-            ErrorKind::Lost
+            MySqlErrorKind::Lost
         }
-        _ => ErrorKind::Other,
+        _ => MySqlErrorKind::Other,
     }
 }

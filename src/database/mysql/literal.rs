@@ -4,7 +4,7 @@ use mysql_async::Value;
 
 /// How a column's values are written so that they come back bit for bit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Literal {
+pub(super) enum SqlLiteral {
     /// As the server says it: numbers.
     Bare,
     /// As the server writes it once the column is a double, because a FLOAT's own text has only six
@@ -18,7 +18,7 @@ pub(super) enum Literal {
     None,
 }
 
-impl Literal {
+impl SqlLiteral {
     /// Chooses by the column's type in `information_schema.COLUMNS.DATA_TYPE`. An unknown type is
     /// text, since servers show types of their own (UUID, INET6) as text.
     pub(super) fn of(data_type: &str) -> Self {
@@ -106,7 +106,7 @@ pub(super) fn name(name: &str) -> String {
 mod tests {
     use super::*;
 
-    fn written(literal: Literal, bytes: &[u8]) -> String {
+    fn written(literal: SqlLiteral, bytes: &[u8]) -> String {
         let mut text = Vec::new();
         assert!(literal.write(&Value::Bytes(bytes.to_vec()), &mut text));
         String::from_utf8(text).unwrap()
@@ -114,27 +114,27 @@ mod tests {
 
     #[test]
     fn values() {
-        assert_eq!(written(Literal::Bare, b"-1.50"), "-1.50");
-        assert_eq!(written(Literal::Hex, b"\0\xff"), "0x00FF");
-        assert_eq!(written(Literal::Hex, b""), "''");
-        assert_eq!(written(Literal::Quoted, b"it's \\ \0\n\r\x1a\""), r#"'it\'s \\ \0\n\r\Z"'"#);
+        assert_eq!(written(SqlLiteral::Bare, b"-1.50"), "-1.50");
+        assert_eq!(written(SqlLiteral::Hex, b"\0\xff"), "0x00FF");
+        assert_eq!(written(SqlLiteral::Hex, b""), "''");
+        assert_eq!(written(SqlLiteral::Quoted, b"it's \\ \0\n\r\x1a\""), r#"'it\'s \\ \0\n\r\Z"'"#);
         let mut text = Vec::new();
-        assert!(Literal::Hex.write(&Value::NULL, &mut text));
+        assert!(SqlLiteral::Hex.write(&Value::NULL, &mut text));
         assert_eq!(text, b"NULL");
-        assert!(!Literal::Bare.write(&Value::Int(1), &mut text));
+        assert!(!SqlLiteral::Bare.write(&Value::Int(1), &mut text));
     }
 
     #[test]
     fn types() {
         for (data_type, literal) in [
-            ("BIGINT", Literal::Bare),
-            ("float", Literal::Double),
-            ("json", Literal::Quoted),
-            ("timestamp", Literal::Quoted),
-            ("bit", Literal::Hex),
-            ("uuid", Literal::Quoted),
+            ("BIGINT", SqlLiteral::Bare),
+            ("float", SqlLiteral::Double),
+            ("json", SqlLiteral::Quoted),
+            ("timestamp", SqlLiteral::Quoted),
+            ("bit", SqlLiteral::Hex),
+            ("uuid", SqlLiteral::Quoted),
         ] {
-            assert_eq!(Literal::of(data_type), literal, "{data_type}");
+            assert_eq!(SqlLiteral::of(data_type), literal, "{data_type}");
         }
     }
 

@@ -21,14 +21,15 @@ mod tests;
 mod text;
 mod unreadable;
 
-pub use connection::{Connection, Vendor};
-pub use dump::{DumpError, Totals, is_complete};
-pub use error::{Error, ErrorKind, LOGIN_REFUSED};
+pub use connection::{MySqlConnection, MySqlVendor};
+pub use dump::{DumpError, DumpTotals, is_complete};
+pub use error::{Error, LOGIN_REFUSED, MySqlErrorKind};
 pub use load::{
-    DumpNeeds, Found, LoadError, Loaded, Progress, Replaced, SplitError, Statement, Statements,
-    Target, Wanted, load, load_marked, must_take, replace, unmark,
+    DatabaseToLoad, DumpNeeds, LoadError, LoadProgress, LoadTarget, LoadTotals, ReplacedDatabase,
+    SplitError, Statement, Statements, TargetDatabase, load, load_marked, must_take, replace,
+    unmark,
 };
-pub use server::{Address, Server, Tls};
-pub use snapshot::Snapshot;
+pub use server::{MySqlAddress, MySqlServer, MySqlTls};
+pub use snapshot::MySqlSnapshot;
 pub use text::{DumpText, TextError};
-pub use unreadable::{InDatabase, Unreadable};
+pub use unreadable::{UnreadableInDatabase, UnreadableRelation};

@@ -1,13 +1,16 @@
 //! Checks what an account may do before a dump begins. A server hides what an account may not see,
 //! and a dump without that would look whole.
 
-use super::connection::{Connection, Vendor, cell_text};
-use super::error::{Error, ErrorKind};
+use super::connection::{MySqlConnection, MySqlVendor, cell_text};
+use super::error::{Error, MySqlErrorKind};
 use super::literal;
-use super::schema::Schema;
+use super::schema::MySqlSchema;
 
 /// Refuses an account that lacks a privilege that a dump needs.
-pub(super) fn check(connection: &Connection, databases: &[(String, Schema)]) -> Result<(), Error> {
+pub(super) fn check(
+    connection: &MySqlConnection,
+    databases: &[(String, MySqlSchema)],
+) -> Result<(), Error> {
     let wanted = databases.iter();
     let wanted: Vec<_> = wanted.map(|(name, schema)| (name.clone(), needed(schema))).collect();
     must_have(connection, &wanted)
@@ -16,7 +19,7 @@ pub(super) fn check(connection: &Connection, databases: &[(String, Schema)]) -> 
 /// Refuses an account that lacks some of these privileges. The error names the statements that
 /// would give them.
 pub(super) fn must_have(
-    connection: &Connection,
+    connection: &MySqlConnection,
     wanted: &[(String, Vec<&'static str>)],
 ) -> Result<(), Error> {
     let (account, sets) = own(connection)?;
@@ -41,19 +44,19 @@ pub(super) fn must_have(
     }
     Err(Error::new(
         connection.server(),
-        ErrorKind::Denied(grants.join("; ")),
+        MySqlErrorKind::Denied(grants.join("; ")),
         format!("the account lacks {}", what.join(", and ")),
     ))
 }
 
 /// Whether the account has SUPER. Such an account may do what a binary log forbids to others.
-pub(super) fn is_super(connection: &Connection) -> Result<bool, Error> {
+pub(super) fn is_super(connection: &MySqlConnection) -> Result<bool, Error> {
     let (_, sets) = own(connection)?;
     Ok(sets.iter().any(|grants| grants.has_everywhere("SUPER")))
 }
 
 /// The account as a statement names it, and its grants: its own and those of roles.
-fn own(connection: &Connection) -> Result<(String, Vec<Grants>), Error> {
+fn own(connection: &MySqlConnection) -> Result<(String, Vec<Grants>), Error> {
     let own = connection.rows("SHOW GRANTS")?;
     let mut account = String::new();
     let mut sets = vec![Grants::default()];
@@ -71,15 +74,15 @@ fn own(connection: &Connection) -> Result<(String, Vec<Grants>), Error> {
 
 /// The grants of the roles that are in force in this session. `MariaDB` lists them apart; `MySQL`
 /// lists them together with the account's own.
-fn of_roles(connection: &Connection) -> Result<Option<Grants>, Error> {
+fn of_roles(connection: &MySqlConnection) -> Result<Option<Grants>, Error> {
     // Servers without roles do not know the function.
     let Ok(Some(roles)) = connection.text("SELECT CURRENT_ROLE()") else {
         return Ok(None);
     };
     let statement = match connection.vendor() {
         _ if roles.eq_ignore_ascii_case("NONE") || roles.is_empty() => return Ok(None),
-        Vendor::MariaDb => "SHOW GRANTS FOR CURRENT_ROLE".to_owned(),
-        Vendor::MySql => format!("SHOW GRANTS FOR CURRENT_USER() USING {roles}"),
+        MySqlVendor::MariaDb => "SHOW GRANTS FOR CURRENT_ROLE".to_owned(),
+        MySqlVendor::MySql => format!("SHOW GRANTS FOR CURRENT_USER() USING {roles}"),
     };
     let mut grants = Grants::default();
     for mut row in connection.rows(&statement)? {
@@ -92,7 +95,7 @@ fn of_roles(connection: &Connection) -> Result<Option<Grants>, Error> {
 
 /// The privileges that a whole dump needs. Without TRIGGER and EVENT the server shows no triggers
 /// and no events.
-fn needed(schema: &Schema) -> Vec<&'static str> {
+fn needed(schema: &MySqlSchema) -> Vec<&'static str> {
     let mut needed = vec!["SELECT", "TRIGGER", "EVENT"];
     if !schema.views.is_empty() {
         needed.push("SHOW VIEW");

@@ -2,12 +2,12 @@
 
 use super::connection::cell_text;
 use super::definition;
-use super::dump::{Dump, DumpError};
-use super::error::{Error, ErrorKind};
+use super::dump::{DumpError, DumpWriter};
+use super::error::{Error, MySqlErrorKind};
 use super::literal;
-use super::schema::{self, Program, Schema, View};
+use super::schema::{self, MySqlSchema, MySqlView, SqlProgram};
 
-impl Dump<'_> {
+impl DumpWriter<'_> {
     /// The server's answer to SHOW CREATE. If it has nothing in `column`, the account may not see
     /// the definition, which is an error.
     pub(super) fn shown<const COLUMNS: usize>(
@@ -32,12 +32,12 @@ impl Dump<'_> {
             "GRANT SELECT ON mysql.proc TO {user} (MariaDB), or GRANT SHOW_ROUTINE ON *.* TO {user} (MySQL)",
             user = self.connection.server().user
         );
-        Err(Error::new(self.connection.server(), ErrorKind::Denied(grant), text))
+        Err(Error::new(self.connection.server(), MySqlErrorKind::Denied(grant), text))
     }
 
     /// Views may use each other. So a placeholder with the same columns stands for each view until
     /// all are there.
-    pub(super) fn placeholders(&mut self, schema: &Schema) -> Result<(), DumpError> {
+    pub(super) fn placeholders(&mut self, schema: &MySqlSchema) -> Result<(), DumpError> {
         for view in &schema.views {
             if view.columns.is_empty() {
                 self.totals.notes.push(format!(
@@ -60,7 +60,7 @@ impl Dump<'_> {
 
     /// Writes each view after the views that it uses. A view with a check option needs to know what
     /// it checks.
-    pub(super) fn views(&mut self, schema: &Schema) -> Result<(), DumpError> {
+    pub(super) fn views(&mut self, schema: &MySqlSchema) -> Result<(), DumpError> {
         let mut left = Vec::new();
         for view in schema.views.iter().filter(|view| !view.columns.is_empty()) {
             let [_, create] = self.shown("VIEW", &view.name, 1)?;
@@ -68,7 +68,7 @@ impl Dump<'_> {
             let create = definition::without_database_of_columns(&create, self.database);
             left.push((view, create));
         }
-        let uses = |text: &str, view: &View| text.contains(&literal::name(&view.name));
+        let uses = |text: &str, view: &MySqlView| text.contains(&literal::name(&view.name));
         while !left.is_empty() {
             let needs_none = |at: usize| {
                 let mut others = left.iter().enumerate();
@@ -91,12 +91,12 @@ impl Dump<'_> {
         Ok(())
     }
 
-    pub(super) fn routines(&mut self, schema: &Schema) -> Result<(), DumpError> {
+    pub(super) fn routines(&mut self, schema: &MySqlSchema) -> Result<(), DumpError> {
         for (kind, name) in schema::routines(self.connection, self.database)? {
             let [_, sql_mode, create, _, collation, of_database] = self.shown(&kind, &name, 2)?;
             self.program(
                 schema,
-                &Program {
+                &SqlProgram {
                     create: definition::without_definer(&create.unwrap_or_default()),
                     sql_mode: sql_mode.unwrap_or_default(),
                     time_zone: None,
@@ -108,20 +108,20 @@ impl Dump<'_> {
         Ok(())
     }
 
-    pub(super) fn triggers(&mut self, schema: &Schema) -> Result<(), DumpError> {
+    pub(super) fn triggers(&mut self, schema: &MySqlSchema) -> Result<(), DumpError> {
         for trigger in schema::triggers(self.connection, self.database, &schema.unreadable)? {
             self.program(schema, &trigger)?;
         }
         Ok(())
     }
 
-    pub(super) fn events(&mut self, schema: &Schema) -> Result<(), DumpError> {
+    pub(super) fn events(&mut self, schema: &MySqlSchema) -> Result<(), DumpError> {
         for name in schema::events(self.connection, self.database)? {
             let [_, sql_mode, time_zone, create, _, collation, of_database] =
                 self.shown("EVENT", &name, 3)?;
             self.program(
                 schema,
-                &Program {
+                &SqlProgram {
                     create: definition::without_definer(&create.unwrap_or_default()),
                     sql_mode: sql_mode.unwrap_or_default(),
                     time_zone,
@@ -135,7 +135,7 @@ impl Dump<'_> {
 
     /// Writes a routine, trigger or event, with the session settings and the database collation
     /// that it was made with. Its text is UTF-8 like all of the dump.
-    fn program(&mut self, schema: &Schema, program: &Program) -> Result<(), DumpError> {
+    fn program(&mut self, schema: &MySqlSchema, program: &SqlProgram) -> Result<(), DumpError> {
         let delimiter = definition::delimiter(&program.create);
         let mut settings = format!("sql_mode = {}", literal::text(&program.sql_mode));
         if !program.collation.is_empty() {

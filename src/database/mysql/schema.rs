@@ -2,29 +2,29 @@
 
 use mysql_async::Row;
 
-use super::connection::{Connection, cell_text};
+use super::connection::{MySqlConnection, cell_text};
 use super::definition;
-use super::error::{Error, ErrorKind};
-use super::literal::{self, Literal};
-use super::unreadable::Unreadable;
+use super::error::{Error, MySqlErrorKind};
+use super::literal::{self, SqlLiteral};
+use super::unreadable::UnreadableRelation;
 
 /// What a database has. Each kind is sorted by name.
 #[derive(Debug)]
-pub(super) struct Schema {
+pub(super) struct MySqlSchema {
     /// Its default character set and collation.
     pub(super) charset: String,
     pub(super) collation: String,
     pub(super) case: NameCase,
-    pub(super) tables: Vec<Table>,
+    pub(super) tables: Vec<MySqlTable>,
     pub(super) sequences: Vec<String>,
-    pub(super) views: Vec<View>,
+    pub(super) views: Vec<MySqlView>,
     /// What the server lists and cannot open.
-    pub(super) unreadable: Vec<Unreadable>,
+    pub(super) unreadable: Vec<UnreadableRelation>,
 }
 
 /// A table with rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Table {
+pub(super) struct MySqlTable {
     pub(super) name: String,
     pub(super) engine: String,
     /// When it was made or last rebuilt: another table under the same name has another time.
@@ -36,39 +36,39 @@ pub(super) struct Table {
     /// The collation of text columns that name none.
     pub(super) collation: String,
     /// All columns, in their order.
-    pub(super) columns: Vec<Column>,
+    pub(super) columns: Vec<MySqlColumn>,
     /// The names of the primary key's columns.
     pub(super) primary: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Column {
+pub(super) struct MySqlColumn {
     pub(super) name: String,
-    pub(super) literal: Literal,
+    pub(super) literal: SqlLiteral,
     /// The character set and collation of a text column.
-    pub(super) text: Option<TextType>,
+    pub(super) text: Option<MySqlTextType>,
 }
 
-impl Column {
+impl MySqlColumn {
     /// The character set of a column whose text is dumped as bytes. Not every text of it would
     /// survive a conversion to UTF-8 and back. Some character sets have two codes for one character
     /// of Unicode, or a code without a character of Unicode.
     pub(super) fn introducer(&self) -> Option<&str> {
         const SAFE: [&str; 5] = ["utf8mb4", "utf8mb3", "utf8", "ascii", "latin1"];
         let charset = self.text.as_ref()?.charset.as_str();
-        (self.literal == Literal::Quoted && !SAFE.contains(&charset)).then_some(charset)
+        (self.literal == SqlLiteral::Quoted && !SAFE.contains(&charset)).then_some(charset)
     }
 }
 
 /// The character set and collation of a column's text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct TextType {
+pub(super) struct MySqlTextType {
     pub(super) charset: String,
     pub(super) collation: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct View {
+pub(super) struct MySqlView {
     pub(super) name: String,
     pub(super) columns: Vec<String>,
 }
@@ -77,7 +77,7 @@ pub(super) struct View {
 /// apart in names, the database's name is also compared byte for byte, because these tables take
 /// `A` for `a`.
 pub(super) fn about(
-    connection: &Connection,
+    connection: &MySqlConnection,
     columns: &str,
     table: &str,
     schema_column: &str,
@@ -92,17 +92,17 @@ pub(super) fn about(
 }
 
 /// Reads what a database has. A table that cannot be opened is an error.
-pub(super) fn read(connection: &Connection, database: &str) -> Result<Schema, Error> {
+pub(super) fn read(connection: &MySqlConnection, database: &str) -> Result<MySqlSchema, Error> {
     let schema = read_all(connection, database)?;
-    let Some(Unreadable { name, reason }) = schema.unreadable.first() else {
+    let Some(UnreadableRelation { name, reason }) = schema.unreadable.first() else {
         return Ok(schema);
     };
     let what = format!("the table {database}.{name} cannot be opened: {reason}");
-    Err(Error::new(connection.server(), ErrorKind::Unsupported, what))
+    Err(Error::new(connection.server(), MySqlErrorKind::Unsupported, what))
 }
 
 /// Reads what a database has. Tables that cannot be opened are listed apart.
-pub(super) fn read_all(connection: &Connection, database: &str) -> Result<Schema, Error> {
+pub(super) fn read_all(connection: &MySqlConnection, database: &str) -> Result<MySqlSchema, Error> {
     let defaults = about(
         connection,
         "DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME",
@@ -112,9 +112,9 @@ pub(super) fn read_all(connection: &Connection, database: &str) -> Result<Schema
     )?;
     let Some(mut defaults) = defaults.into_iter().next() else {
         let what = format!("there is no database {database}, or the account may not see it");
-        return Err(Error::new(connection.server(), ErrorKind::NoDatabase, what));
+        return Err(Error::new(connection.server(), MySqlErrorKind::NoDatabase, what));
     };
-    let mut schema = Schema {
+    let mut schema = MySqlSchema {
         charset: cell_text(&mut defaults, 0).unwrap_or_default(),
         collation: cell_text(&mut defaults, 1).unwrap_or_default(),
         case: NameCase::of(connection)?,
@@ -128,7 +128,7 @@ pub(super) fn read_all(connection: &Connection, database: &str) -> Result<Schema
         .iter_mut()
         .filter_map(|row| cell_text(row, 0))
         .collect();
-    let columns = Columns::read(connection, database)?;
+    let columns = SchemaColumns::read(connection, database)?;
     let tables = about(
         connection,
         "TABLE_NAME, TABLE_TYPE, ENGINE, TABLE_COMMENT, CREATE_TIME, TABLE_COLLATION",
@@ -140,7 +140,7 @@ pub(super) fn read_all(connection: &Connection, database: &str) -> Result<Schema
         let mut cell = |column| cell_text(&mut row, column);
         let (name, sort, engine) = (cell(0).unwrap_or_default(), cell(1), cell(2));
         match sort.as_deref().unwrap_or_default() {
-            "VIEW" | "SYSTEM VIEW" => schema.views.push(View {
+            "VIEW" | "SYSTEM VIEW" => schema.views.push(MySqlView {
                 columns: columns.of(&name).into_iter().map(|column| column.name).collect(),
                 name,
             }),
@@ -148,10 +148,10 @@ pub(super) fn read_all(connection: &Connection, database: &str) -> Result<Schema
             sort => {
                 let Some(engine) = engine else {
                     let reason = cell(3).unwrap_or_default();
-                    schema.unreadable.push(Unreadable { name, reason });
+                    schema.unreadable.push(UnreadableRelation { name, reason });
                     continue;
                 };
-                schema.tables.push(Table {
+                schema.tables.push(MySqlTable {
                     is_transactional: transactional.contains(&engine),
                     is_versioned: sort == "SYSTEM VERSIONED",
                     columns: columns.of(&name),
@@ -182,7 +182,7 @@ pub(super) enum NameCase {
 }
 
 impl NameCase {
-    pub(super) fn of(connection: &Connection) -> Result<Self, Error> {
+    pub(super) fn of(connection: &MySqlConnection) -> Result<Self, Error> {
         let setting = connection.text("SELECT @@lower_case_table_names")?;
         Ok(match setting.as_deref() {
             Some("1") => Self::Lowered,
@@ -192,24 +192,24 @@ impl NameCase {
     }
 }
 
-impl Table {
+impl MySqlTable {
     /// Columns that hold values of their own, without those that the server computes.
-    pub(super) fn held(&self) -> impl Iterator<Item = &Column> {
+    pub(super) fn held(&self) -> impl Iterator<Item = &MySqlColumn> {
         let columns = self.columns.iter();
-        columns.filter(|column| column.literal != Literal::None)
+        columns.filter(|column| column.literal != SqlLiteral::None)
     }
 }
 
 /// The columns of all tables.
-struct Columns {
+struct SchemaColumns {
     /// Table, position, column.
-    all: Vec<(String, u64, Column)>,
+    all: Vec<(String, u64, MySqlColumn)>,
     /// Table, position in the primary key, column.
     primary: Vec<(String, u64, String)>,
 }
 
-impl Columns {
-    fn read(connection: &Connection, database: &str) -> Result<Self, Error> {
+impl SchemaColumns {
+    fn read(connection: &MySqlConnection, database: &str) -> Result<Self, Error> {
         let number = |text: Option<String>| text.and_then(|text| text.parse().ok()).unwrap_or(0);
         let rows = about(
             connection,
@@ -223,12 +223,12 @@ impl Columns {
             .map(|mut row| {
                 let mut cell = |column| cell_text(&mut row, column);
                 let extra = cell(4).unwrap_or_default();
-                let literal = Literal::of(&cell(3).unwrap_or_default());
+                let literal = SqlLiteral::of(&cell(3).unwrap_or_default());
                 let text = cell(5).zip(cell(6));
-                let column = Column {
+                let column = MySqlColumn {
                     name: cell(2).unwrap_or_default(),
-                    literal: if is_computed(&extra) { Literal::None } else { literal },
-                    text: text.map(|(charset, collation)| TextType { charset, collation }),
+                    literal: if is_computed(&extra) { SqlLiteral::None } else { literal },
+                    text: text.map(|(charset, collation)| MySqlTextType { charset, collation }),
                 };
                 (cell(0).unwrap_or_default(), number(cell(1)), column)
             })
@@ -254,7 +254,7 @@ impl Columns {
         Ok(Self { all, primary })
     }
 
-    fn of(&self, table: &str) -> Vec<Column> {
+    fn of(&self, table: &str) -> Vec<MySqlColumn> {
         let start = self.all.partition_point(|column| column.0.as_str() < table);
         let of_table = self.all[start..].iter().take_while(|column| column.0 == table);
         of_table.map(|(_, _, column)| column.clone()).collect()
@@ -277,7 +277,7 @@ fn is_computed(extra: &str) -> bool {
 
 /// A routine, trigger or event, with the settings of the session that it was made in and runs in.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Program {
+pub(super) struct SqlProgram {
     pub(super) create: String,
     pub(super) sql_mode: String,
     pub(super) time_zone: Option<String>,
@@ -290,10 +290,10 @@ pub(super) struct Program {
 /// The database's triggers, in the order in which they have to be made. Of several for one table
 /// and moment, the first one runs first.
 pub(super) fn triggers(
-    connection: &Connection,
+    connection: &MySqlConnection,
     database: &str,
-    unreadable: &[Unreadable],
-) -> Result<Vec<Program>, Error> {
+    unreadable: &[UnreadableRelation],
+) -> Result<Vec<SqlProgram>, Error> {
     let rows = about(
         connection,
         "EVENT_OBJECT_TABLE, ACTION_TIMING, EVENT_MANIPULATION, ACTION_ORDER, TRIGGER_NAME",
@@ -321,12 +321,12 @@ pub(super) fn triggers(
 /// Reads one trigger. Its body comes from the statement that made it. The server has read and
 /// rewritten the one in `information_schema`, which loses backslashes and character sets of texts.
 fn trigger(
-    connection: &Connection,
+    connection: &MySqlConnection,
     database: &str,
     name: &str,
     table: &str,
     moment: &str,
-) -> Result<Program, Error> {
+) -> Result<SqlProgram, Error> {
     let (name, table) = (literal::name(name), literal::name(table));
     let statement = format!("SHOW CREATE TRIGGER {}.{name}", literal::name(database));
     let mut rows = connection.rows(&statement)?;
@@ -335,9 +335,9 @@ fn trigger(
     let made = made.unwrap_or_default();
     let body = definition::trigger_body(&made).ok_or_else(|| {
         let what = format!("it cannot be told what the trigger {database}.{name} does: {made}");
-        Error::new(connection.server(), ErrorKind::Other, what)
+        Error::new(connection.server(), MySqlErrorKind::Other, what)
     })?;
-    Ok(Program {
+    Ok(SqlProgram {
         create: format!("CREATE TRIGGER {name} {moment} ON {table} FOR EACH ROW {body}"),
         sql_mode: sql_mode.unwrap_or_default(),
         time_zone: None,
@@ -348,7 +348,7 @@ fn trigger(
 
 /// Procedures and functions, as (kind, name).
 pub(super) fn routines(
-    connection: &Connection,
+    connection: &MySqlConnection,
     database: &str,
 ) -> Result<Vec<(String, String)>, Error> {
     let rows =
@@ -365,13 +365,13 @@ pub(super) fn routines(
     match routines.iter().find(|(kind, _)| !plain(kind)) {
         Some((kind, name)) => {
             let what = format!("{database}.{name}: a {kind} cannot be dumped by this version");
-            Err(Error::new(connection.server(), ErrorKind::Unsupported, what))
+            Err(Error::new(connection.server(), MySqlErrorKind::Unsupported, what))
         }
         None => Ok(routines),
     }
 }
 
-pub(super) fn events(connection: &Connection, database: &str) -> Result<Vec<String>, Error> {
+pub(super) fn events(connection: &MySqlConnection, database: &str) -> Result<Vec<String>, Error> {
     let rows = about(connection, "EVENT_NAME", "EVENTS", "EVENT_SCHEMA", database)?;
     let mut events: Vec<String> =
         rows.into_iter().filter_map(|mut row| cell_text(&mut row, 0)).collect();
@@ -381,7 +381,7 @@ pub(super) fn events(connection: &Connection, database: &str) -> Result<Vec<Stri
 
 /// For a sequence: the statement that makes it, and the one that sets it (`MariaDB`).
 pub(super) fn sequence(
-    connection: &Connection,
+    connection: &MySqlConnection,
     database: &str,
     name: &str,
 ) -> Result<(String, String), Error> {
@@ -391,7 +391,7 @@ pub(super) fn sequence(
     let next = connection.text(&format!("SELECT next_not_cached_value FROM {place}"))?;
     let Some((create, next)) = create.zip(next) else {
         let what = format!("the server does not say how the sequence {database}.{name} is made");
-        return Err(Error::new(connection.server(), ErrorKind::Other, what));
+        return Err(Error::new(connection.server(), MySqlErrorKind::Other, what));
     };
     let set = format!("SELECT SETVAL({}, {next}, 0)", literal::name(name));
     Ok((create, set))

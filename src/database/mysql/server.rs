@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mysql_async::{Opts, OptsBuilder, SslOpts};
 
-use crate::seafile::config::Secret;
+use crate::seafile::config::DatabasePassword;
 
 /// The most bytes that one row may have: the limit of the protocol.
 const MAX_PACKET: usize = 1 << 30;
@@ -15,20 +15,20 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// A database server and an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Server {
+pub struct MySqlServer {
     /// Where it listens.
-    pub address: Address,
+    pub address: MySqlAddress,
     /// The account.
     pub user: String,
     /// Its password.
-    pub password: Option<Secret>,
+    pub password: Option<DatabasePassword>,
     /// Whether the connection is encrypted.
-    pub tls: Tls,
+    pub tls: MySqlTls,
 }
 
 /// Where a server listens.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Address {
+pub enum MySqlAddress {
     /// A machine and a port.
     Tcp {
         /// Its name or address.
@@ -42,7 +42,7 @@ pub enum Address {
 
 /// Whether a connection is encrypted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Tls {
+pub enum MySqlTls {
     /// No.
     #[default]
     Off,
@@ -55,7 +55,7 @@ pub enum Tls {
     },
 }
 
-impl fmt::Display for Address {
+impl fmt::Display for MySqlAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
@@ -65,13 +65,13 @@ impl fmt::Display for Address {
     }
 }
 
-impl fmt::Display for Server {
+impl fmt::Display for MySqlServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}@{}", self.user, self.address)
     }
 }
 
-impl Server {
+impl MySqlServer {
     /// For the driver.
     pub(super) fn opts(&self) -> Opts {
         let builder = OptsBuilder::default()
@@ -85,12 +85,14 @@ impl Server {
             .wait_timeout(Some(24 * 3600))
             .stmt_cache_size(0);
         let builder = match &self.address {
-            Address::Tcp { host, port } => builder.ip_or_hostname(host.clone()).tcp_port(*port),
-            Address::Socket(path) => builder.socket(Some(path.to_string_lossy().into_owned())),
+            MySqlAddress::Tcp { host, port } => {
+                builder.ip_or_hostname(host.clone()).tcp_port(*port)
+            }
+            MySqlAddress::Socket(path) => builder.socket(Some(path.to_string_lossy().into_owned())),
         };
         match &self.tls {
-            Tls::Off => builder,
-            Tls::Required { ca_file, skip_verify } => {
+            MySqlTls::Off => builder,
+            MySqlTls::Required { ca_file, skip_verify } => {
                 let roots = ca_file.iter().map(|file| file.clone().into());
                 builder.ssl_opts(
                     SslOpts::default()

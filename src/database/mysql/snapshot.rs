@@ -2,48 +2,49 @@
 
 use std::io::Write;
 
-use super::connection::{Connection, cell_text};
-use super::dump::{self, DumpError, Totals};
-use super::error::{Error, ErrorKind};
-use super::literal::{self, Literal};
+use super::connection::{MySqlConnection, cell_text};
+use super::dump::{self, DumpError, DumpTotals};
+use super::error::{Error, MySqlErrorKind};
+use super::literal::{self, SqlLiteral};
 use super::privileges;
-use super::schema::{self, NameCase, Schema};
-use super::server::Server;
-use super::unreadable::{self, InDatabase, Unreadable};
+use super::schema::{self, MySqlSchema, NameCase};
+use super::server::MySqlServer;
+use super::unreadable::{self, UnreadableInDatabase, UnreadableRelation};
 use crate::database;
-use crate::database::pointers::rows::{Cell, Rows, Table, TableSource};
+use crate::database::pointers::rows::{PointerCell, PointerRows, PointerTable, TableSource};
 use crate::database::pointers::{Pointers, assemble};
 
 /// A transaction that sees all databases of one server as they were at one moment. A second
 /// connection locks tables of engines without transactions until they are dumped.
-pub struct Snapshot {
-    connection: Connection,
-    databases: Vec<(String, Schema)>,
-    locks: Option<Connection>,
+pub struct MySqlSnapshot {
+    connection: MySqlConnection,
+    databases: Vec<(String, MySqlSchema)>,
+    locks: Option<MySqlConnection>,
 }
 
-impl Snapshot {
+impl MySqlSnapshot {
     /// Finds out what is there and whether it may be read, locks the tables without transactions,
     /// and begins.
     ///
-    /// Errors: every [`ErrorKind`]. `Changed` says that a table was made or altered meanwhile. A
+    /// Errors: every [`MySqlErrorKind`]. `Changed` says that a table was made or altered meanwhile. A
     /// new attempt helps then.
-    pub fn begin(server: &Server, databases: &[&str]) -> Result<Self, Error> {
+    pub fn begin(server: &MySqlServer, databases: &[&str]) -> Result<Self, Error> {
         Self::begin_without(server, databases, &[])
     }
 
     /// Like [`Self::begin`], without the tables and views that a dump has failed at.
     pub fn begin_without(
-        server: &Server,
+        server: &MySqlServer,
         databases: &[&str],
-        known: &[InDatabase],
+        known: &[UnreadableInDatabase],
     ) -> Result<Self, Error> {
-        let connection = Connection::open(server)?;
+        let connection = MySqlConnection::open(server)?;
         let mut before = schemas(&connection, databases)?;
         privileges::check(&connection, &before)?;
         for (database, schema) in &mut before {
             let of_database = known.iter().filter(|known| known.database == *database);
-            let known: Vec<Unreadable> = of_database.map(|one| one.unreadable.clone()).collect();
+            let known: Vec<UnreadableRelation> =
+                of_database.map(|one| one.unreadable.clone()).collect();
             unreadable::take_out(&connection, database, schema, &known)?;
         }
         let locks = lock(server, &before)?;
@@ -53,18 +54,18 @@ impl Snapshot {
         for ((_, schema), (_, before)) in databases.iter_mut().zip(&before) {
             unreadable::take_out_known(schema, &before.unreadable);
         }
-        let tables = |all: &[(String, Schema)]| -> Vec<_> {
+        let tables = |all: &[(String, MySqlSchema)]| -> Vec<_> {
             let schemas = all.iter().map(|(_, schema)| schema);
             schemas.map(|schema| (schema.tables.clone(), schema.views.clone())).collect()
         };
         if tables(&before) != tables(&databases) {
             let what = "tables were made, altered or removed just now";
-            return Err(Error::new(server, ErrorKind::Changed, what));
+            return Err(Error::new(server, MySqlErrorKind::Changed, what));
         }
         Ok(Self { connection, databases, locks })
     }
 
-    /// What [`Connection::identity`] says.
+    /// What [`MySqlConnection::identity`] says.
     pub fn identity(&self) -> Result<String, Error> {
         self.connection.identity()
     }
@@ -85,13 +86,13 @@ impl Snapshot {
     }
 
     /// Tables and views of a database that cannot be read, and are in no dump.
-    pub fn unreadable(&self, database: &str) -> Result<&[Unreadable], Error> {
+    pub fn unreadable(&self, database: &str) -> Result<&[UnreadableRelation], Error> {
         Ok(&self.schema(database)?.unreadable)
     }
 
     /// What Seafile's own database points to.
     pub fn pointers(&self, database: &str) -> Result<Pointers, database::Error> {
-        assemble::assemble(&OfDatabase {
+        assemble::assemble(&SnapshotDatabase {
             snapshot: self,
             name: database,
             schema: self.schema(database)?,
@@ -99,7 +100,7 @@ impl Snapshot {
     }
 
     /// Writes a database as SQL text. The `dump` module says what is in it.
-    pub fn dump(&self, database: &str, out: &mut dyn Write) -> Result<Totals, DumpError> {
+    pub fn dump(&self, database: &str, out: &mut dyn Write) -> Result<DumpTotals, DumpError> {
         let totals = dump::write(&self.connection, database, self.schema(database)?, out)?;
         // The locks end when their connection does, and then the tables may have changed.
         if let Some(locks) = &self.locks {
@@ -113,16 +114,19 @@ impl Snapshot {
         self.locks = None;
     }
 
-    fn schema(&self, database: &str) -> Result<&Schema, Error> {
+    fn schema(&self, database: &str) -> Result<&MySqlSchema, Error> {
         let found = self.databases.iter().find(|(name, _)| name == database);
         found.map(|(_, schema)| schema).ok_or_else(|| {
             let what = format!("the database {database} is not part of this snapshot");
-            Error::new(self.connection.server(), ErrorKind::NoDatabase, what)
+            Error::new(self.connection.server(), MySqlErrorKind::NoDatabase, what)
         })
     }
 }
 
-fn schemas(connection: &Connection, databases: &[&str]) -> Result<Vec<(String, Schema)>, Error> {
+fn schemas(
+    connection: &MySqlConnection,
+    databases: &[&str],
+) -> Result<Vec<(String, MySqlSchema)>, Error> {
     databases
         .iter()
         .map(|&name| Ok((name.to_owned(), schema::read_all(connection, name)?)))
@@ -130,7 +134,10 @@ fn schemas(connection: &Connection, databases: &[&str]) -> Result<Vec<(String, S
 }
 
 /// Locks all tables without transactions for reading, since the snapshot does not cover them.
-fn lock(server: &Server, databases: &[(String, Schema)]) -> Result<Option<Connection>, Error> {
+fn lock(
+    server: &MySqlServer,
+    databases: &[(String, MySqlSchema)],
+) -> Result<Option<MySqlConnection>, Error> {
     let tables = databases.iter().flat_map(|(database, schema)| {
         let tables = schema.tables.iter().filter(|table| !table.is_transactional);
         tables.map(move |table| {
@@ -141,23 +148,23 @@ fn lock(server: &Server, databases: &[(String, Schema)]) -> Result<Option<Connec
     if tables.is_empty() {
         return Ok(None);
     }
-    let connection = Connection::open(server)?;
+    let connection = MySqlConnection::open(server)?;
     connection.run(&format!("LOCK TABLES {}", tables.join(", ")))?;
     Ok(Some(connection))
 }
 
 /// A database inside of a snapshot, as pointers are read from it.
-struct OfDatabase<'a> {
-    snapshot: &'a Snapshot,
+struct SnapshotDatabase<'a> {
+    snapshot: &'a MySqlSnapshot,
     name: &'a str,
-    schema: &'a Schema,
+    schema: &'a MySqlSchema,
 }
 
-impl TableSource for OfDatabase<'_> {
+impl TableSource for SnapshotDatabase<'_> {
     fn rows<const COLUMNS: usize>(
         &self,
-        table: &Table<COLUMNS>,
-    ) -> Result<Rows<COLUMNS>, database::Error> {
+        table: &PointerTable<COLUMNS>,
+    ) -> Result<PointerRows<COLUMNS>, database::Error> {
         let connection = &self.snapshot.connection;
         let missing = |column| database::Error::MissingTable {
             file: format!("{} on {}", self.name, connection.server()).into(),
@@ -170,13 +177,13 @@ impl TableSource for OfDatabase<'_> {
         };
         let mut bad = self.schema.unreadable.iter();
         if let Some(bad) = bad.find(|known| is_it(&known.name)) {
-            return Ok(Rows::lost(bad.reason.clone()));
+            return Ok(PointerRows::lost(bad.reason.clone()));
         }
         let Some(known) = self.schema.tables.iter().find(|known| is_it(&known.name)) else {
             return if table.needed {
                 Err(missing(table.columns[0]))
             } else {
-                Ok(Rows::all(Vec::new()))
+                Ok(PointerRows::all(Vec::new()))
             };
         };
         let columns = table.columns.map(|name| {
@@ -201,10 +208,10 @@ impl TableSource for OfDatabase<'_> {
         released(connection, || {
             connection.each(&statement, |mut row| {
                 let cell = |at: usize| match cell_text(&mut row, at) {
-                    None => Cell::Null,
+                    None => PointerCell::Null,
                     Some(text) => match (columns[at].map(|column| column.literal), text.parse()) {
-                        (Some(Literal::Bare), Ok(number)) => Cell::Integer(number),
-                        _ => Cell::Text(text),
+                        (Some(SqlLiteral::Bare), Ok(number)) => PointerCell::Integer(number),
+                        _ => PointerCell::Text(text),
                     },
                 };
                 rows.push(std::array::from_fn(cell));
@@ -215,17 +222,17 @@ impl TableSource for OfDatabase<'_> {
             if !unreadable::is_unreadable(&error) {
                 return error;
             }
-            let bad = InDatabase::failed(self.name, &known.name, &error);
-            error.with_kind(ErrorKind::Unreadable(Box::new(bad)))
+            let bad = UnreadableInDatabase::failed(self.name, &known.name, &error);
+            error.with_kind(MySqlErrorKind::Unreadable(Box::new(bad)))
         })?;
-        Ok(Rows::all(rows))
+        Ok(PointerRows::all(rows))
     }
 }
 
 /// Reads tables, and then releases them. Nobody can alter a table that a transaction has read until
 /// the transaction ends. Meanwhile, an attempt to alter it keeps all others from the table.
 pub(super) fn released<T, E: From<Error>>(
-    connection: &Connection,
+    connection: &MySqlConnection,
     read: impl FnOnce() -> Result<T, E>,
 ) -> Result<T, E> {
     connection.run("SAVEPOINT seawall")?;

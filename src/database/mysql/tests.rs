@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use seawall_test_servers::mariadb::MariaDb;
 
 use super::*;
-use crate::seafile::config::Secret;
+use crate::seafile::config::DatabasePassword;
 
 mod content;
 mod load;
@@ -21,12 +21,12 @@ fn server() -> &'static MariaDb {
 }
 
 /// Root, over the socket.
-fn root(server: &MariaDb) -> Server {
-    Server {
-        address: Address::Socket(server.socket.clone()),
+fn root(server: &MariaDb) -> MySqlServer {
+    MySqlServer {
+        address: MySqlAddress::Socket(server.socket.clone()),
         user: "root".to_owned(),
         password: None,
-        tls: Tls::Off,
+        tls: MySqlTls::Off,
     }
 }
 
@@ -46,8 +46,8 @@ fn sql(database: &str, statements: &str) -> String {
     server().sql(&format!("USE {};\n{statements}", literal::name(database)))
 }
 
-fn dumped(database: &str) -> (Vec<u8>, Totals) {
-    let snapshot = Snapshot::begin(&root(server()), &[database]).unwrap();
+fn dumped(database: &str) -> (Vec<u8>, DumpTotals) {
+    let snapshot = MySqlSnapshot::begin(&root(server()), &[database]).unwrap();
     let mut text = Vec::new();
     let totals = snapshot.dump(database, &mut text).unwrap();
     assert!(is_complete(&text));

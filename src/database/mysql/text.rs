@@ -9,7 +9,7 @@ use std::io::{self, BufRead, Read as _};
 
 use super::dump::is_complete;
 use crate::database;
-use crate::database::pointers::rows::{self, Cell, Table, TableSource};
+use crate::database::pointers::rows::{self, PointerCell, PointerTable, TableSource};
 use crate::database::pointers::tables::NAMES;
 use crate::database::pointers::{Pointers, assemble};
 
@@ -22,15 +22,15 @@ const MAX_BYTES: usize = 4 << 30;
 /// What was read of a dump.
 #[derive(Debug, Default)]
 pub struct DumpText {
-    tables: HashMap<&'static str, Rows>,
+    tables: HashMap<&'static str, DumpedTable>,
     is_complete: bool,
 }
 
 #[derive(Debug, Default)]
-struct Rows {
+struct DumpedTable {
     /// `None` as long as there was no row.
     columns: Option<Vec<String>>,
-    rows: Vec<Vec<Cell>>,
+    rows: Vec<Vec<PointerCell>>,
 }
 
 /// Why a text is not a dump as seawall writes it.
@@ -112,8 +112,8 @@ impl DumpText {
 impl TableSource for DumpText {
     fn rows<const COLUMNS: usize>(
         &self,
-        table: &Table<COLUMNS>,
-    ) -> Result<rows::Rows<COLUMNS>, database::Error> {
+        table: &PointerTable<COLUMNS>,
+    ) -> Result<rows::PointerRows<COLUMNS>, database::Error> {
         let missing = |column| database::Error::MissingTable {
             file: "the dump".into(),
             table: table.name,
@@ -123,11 +123,11 @@ impl TableSource for DumpText {
             return if table.needed {
                 Err(missing(table.columns[0]))
             } else {
-                Ok(rows::Rows::all(Vec::new()))
+                Ok(rows::PointerRows::all(Vec::new()))
             };
         };
         let Some(columns) = &found.columns else {
-            return Ok(rows::Rows::all(Vec::new()));
+            return Ok(rows::PointerRows::all(Vec::new()));
         };
         let at = table.columns.map(|name| {
             let mut columns = columns.iter();
@@ -138,12 +138,12 @@ impl TableSource for DumpText {
         {
             return Err(missing(table.columns[absent]));
         }
-        let cell = |row: &Vec<Cell>, at: Option<usize>| {
-            at.and_then(|at| row.get(at)).cloned().unwrap_or(Cell::Null)
+        let cell = |row: &Vec<PointerCell>, at: Option<usize>| {
+            at.and_then(|at| row.get(at)).cloned().unwrap_or(PointerCell::Null)
         };
         let rows = found.rows.iter();
         let rows = rows.map(|row| at.map(|at| cell(row, at)));
-        Ok(rows::Rows::all(rows.collect()))
+        Ok(rows::PointerRows::all(rows.collect()))
     }
 }
 
@@ -202,7 +202,7 @@ fn columns(text: &[u8]) -> Option<Vec<String>> {
 }
 
 /// The values of a line, and whether it is the last line of its statement.
-fn row(line: &[u8]) -> Option<(Vec<Cell>, bool)> {
+fn row(line: &[u8]) -> Option<(Vec<PointerCell>, bool)> {
     let mut rest = line.strip_prefix(b"(")?;
     let mut row = Vec::new();
     loop {
@@ -219,7 +219,7 @@ fn row(line: &[u8]) -> Option<(Vec<Cell>, bool)> {
     }
 }
 
-fn value(text: &[u8]) -> Option<(Cell, &[u8])> {
+fn value(text: &[u8]) -> Option<(PointerCell, &[u8])> {
     if let Some(rest) = text.strip_prefix(b"'") {
         return quoted(rest);
     }
@@ -227,17 +227,17 @@ fn value(text: &[u8]) -> Option<(Cell, &[u8])> {
     let (word, rest) = text.split_at(end);
     let word = std::str::from_utf8(word).ok()?;
     let cell = match word.strip_prefix("0x") {
-        Some(digits) => Cell::Text(String::from_utf8_lossy(&bytes(digits)?).into_owned()),
-        None if word == "NULL" => Cell::Null,
+        Some(digits) => PointerCell::Text(String::from_utf8_lossy(&bytes(digits)?).into_owned()),
+        None if word == "NULL" => PointerCell::Null,
         None => match word.parse() {
-            Ok(number) => Cell::Integer(number),
-            Err(_) => Cell::Text(word.to_owned()),
+            Ok(number) => PointerCell::Integer(number),
+            Err(_) => PointerCell::Text(word.to_owned()),
         },
     };
     Some((cell, rest))
 }
 
-fn quoted(text: &[u8]) -> Option<(Cell, &[u8])> {
+fn quoted(text: &[u8]) -> Option<(PointerCell, &[u8])> {
     let mut bytes = Vec::new();
     let mut rest = text;
     loop {
@@ -245,7 +245,7 @@ fn quoted(text: &[u8]) -> Option<(Cell, &[u8])> {
         bytes.extend_from_slice(&rest[..at]);
         if rest[at] == b'\'' {
             let text = String::from_utf8_lossy(&bytes).into_owned();
-            return Some((Cell::Text(text), &rest[at + 1..]));
+            return Some((PointerCell::Text(text), &rest[at + 1..]));
         }
         bytes.push(match rest.get(at + 1)? {
             b'n' => b'\n',
@@ -287,14 +287,15 @@ mod tests {
     fn rows_are_read_back() {
         let text = read(TEXT).unwrap();
         assert!(text.is_complete());
-        let table = Table { name: "Repo", columns: ["repo_id", "id", "other"], needed: false };
+        let table =
+            PointerTable { name: "Repo", columns: ["repo_id", "id", "other"], needed: false };
         let rows = text.rows(&table).unwrap().rows;
-        let cell = |text: &str| Cell::Text(text.to_owned());
+        let cell = |text: &str| PointerCell::Text(text.to_owned());
         assert_eq!(
             rows,
             [
-                [cell("a'),(\n"), Cell::Integer(1), Cell::Null],
-                [cell("ab"), Cell::Integer(2), Cell::Null],
+                [cell("a'),(\n"), PointerCell::Integer(1), PointerCell::Null],
+                [cell("ab"), PointerCell::Integer(2), PointerCell::Null],
             ]
         );
         text.pointers().unwrap();
@@ -331,21 +332,21 @@ mod tests {
         #[test]
         fn values_are_read_as_they_were_written(cells in prop::collection::vec(any::<Vec<u8>>(), 1..5)) {
             use mysql_async::Value;
-            use super::super::literal::Literal;
+            use super::super::literal::SqlLiteral;
             let mut line = b"(".to_vec();
             for (at, cell) in cells.iter().enumerate() {
                 if at > 0 {
                     line.push(b',');
                 }
-                let literal = if at % 2 == 0 { Literal::Quoted } else { Literal::Hex };
+                let literal = if at % 2 == 0 { SqlLiteral::Quoted } else { SqlLiteral::Hex };
                 literal.write(&Value::Bytes(cell.clone()), &mut line);
             }
             line.extend_from_slice(b");\n");
             let (row, is_last) = row(&line).unwrap();
             prop_assert!(is_last);
-            let wanted: Vec<Cell> = cells
+            let wanted: Vec<PointerCell> = cells
                 .iter()
-                .map(|cell| Cell::Text(String::from_utf8_lossy(cell).into_owned()))
+                .map(|cell| PointerCell::Text(String::from_utf8_lossy(cell).into_owned()))
                 .collect();
             prop_assert_eq!(row, wanted);
         }

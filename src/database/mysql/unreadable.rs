@@ -2,17 +2,17 @@
 //! table, a view over a table that does not exist. A single one must not keep all others out of a
 //! backup. So they are found before a dump begins, left out of it, and named.
 
-use super::connection::{Connection, cell_text};
-use super::error::{Error, ErrorKind};
+use super::connection::{MySqlConnection, cell_text};
+use super::error::{Error, MySqlErrorKind};
 use super::literal;
-use super::schema::{self, Schema, View};
+use super::schema::{self, MySqlSchema, MySqlView};
 
 /// So many tables are tried with one statement.
 const AT_ONCE: usize = 50;
 
 /// A table or view that cannot be read, and is not in the dump.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unreadable {
+pub struct UnreadableRelation {
     /// Its name.
     pub name: String,
     /// What the server says.
@@ -21,27 +21,27 @@ pub struct Unreadable {
 
 /// An unreadable table or view, with its database.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InDatabase {
+pub struct UnreadableInDatabase {
     /// The database's name.
     pub database: String,
     /// What cannot be read.
-    pub unreadable: Unreadable,
+    pub unreadable: UnreadableRelation,
 }
 
-impl InDatabase {
+impl UnreadableInDatabase {
     /// A table at which a statement failed.
     pub(super) fn failed(database: &str, table: &str, error: &Error) -> Self {
-        Self { database: database.to_owned(), unreadable: Unreadable::new(table, error) }
+        Self { database: database.to_owned(), unreadable: UnreadableRelation::new(table, error) }
     }
 }
 
-impl Unreadable {
+impl UnreadableRelation {
     fn new(name: &str, error: &Error) -> Self {
         Self { name: name.to_owned(), reason: error.said().to_owned() }
     }
 }
 
-impl std::fmt::Display for Unreadable {
+impl std::fmt::Display for UnreadableRelation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { name, reason } = self;
         write!(f, "{name:?} cannot be read, and is not in the dump: {reason}")
@@ -51,14 +51,14 @@ impl std::fmt::Display for Unreadable {
 /// Takes out of a schema the tables and views that cannot be read. A dump has failed at those in
 /// `known`.
 pub(super) fn take_out(
-    connection: &Connection,
+    connection: &MySqlConnection,
     database: &str,
-    schema: &mut Schema,
-    known: &[Unreadable],
+    schema: &mut MySqlSchema,
+    known: &[UnreadableRelation],
 ) -> Result<(), Error> {
     let mut unreadable = std::mem::take(&mut schema.unreadable);
     unreadable.extend(known.iter().cloned());
-    let mut probe = Probe::open(connection)?;
+    let mut probe = ReadProbe::open(connection)?;
     let tables = schema.tables.iter().map(|table| &table.name);
     let tables: Vec<&String> = tables.chain(&schema.sequences).collect();
     for tables in tables.chunks(AT_ONCE) {
@@ -79,7 +79,7 @@ pub(super) fn take_out(
 }
 
 /// Takes out of a schema the tables and views that are known to be unreadable.
-pub(super) fn take_out_known(schema: &mut Schema, unreadable: &[Unreadable]) {
+pub(super) fn take_out_known(schema: &mut MySqlSchema, unreadable: &[UnreadableRelation]) {
     let is_good = |name: &String| !unreadable.iter().any(|one| one.name == *name);
     schema.tables.retain(|table| is_good(&table.name));
     schema.sequences.retain(is_good);
@@ -91,13 +91,13 @@ pub(super) fn take_out_known(schema: &mut Schema, unreadable: &[Unreadable]) {
 
 /// A connection that is opened again after an error. An error in the midst of rows closes a
 /// connection.
-struct Probe {
-    connection: Connection,
+struct ReadProbe {
+    connection: MySqlConnection,
 }
 
-impl Probe {
-    fn open(beside: &Connection) -> Result<Self, Error> {
-        let connection = Connection::open(beside.server())?;
+impl ReadProbe {
+    fn open(beside: &MySqlConnection) -> Result<Self, Error> {
+        let connection = MySqlConnection::open(beside.server())?;
         Ok(Self { connection })
     }
 
@@ -116,31 +116,40 @@ fn first_row(database: &str, name: &str) -> String {
 }
 
 /// Whether a table cannot be read, and why.
-fn try_table(probe: &mut Probe, database: &str, name: &str) -> Result<Option<Unreadable>, Error> {
+fn try_table(
+    probe: &mut ReadProbe,
+    database: &str,
+    name: &str,
+) -> Result<Option<UnreadableRelation>, Error> {
     let Err(error) = probe.run(&first_row(database, name))? else {
         return Ok(None);
     };
     // The server also says "doesn't exist" of a table that has just been dropped.
     let is_broken = is_unreadable(&error)
         || error.code() == Some(NO_SUCH_TABLE) && is_listed(&probe.connection, database, name)?;
-    if is_broken { Ok(Some(Unreadable::new(name, &error))) } else { Err(error) }
+    if is_broken { Ok(Some(UnreadableRelation::new(name, &error))) } else { Err(error) }
 }
 
 /// Whether a view cannot be read, and why. Our account may read everything in this database. So
 /// whatever the server says concerns what the view leads to, or the account that made it.
-fn try_view(probe: &mut Probe, database: &str, view: &View) -> Result<Option<Unreadable>, Error> {
+fn try_view(
+    probe: &mut ReadProbe,
+    database: &str,
+    view: &MySqlView,
+) -> Result<Option<UnreadableRelation>, Error> {
     let Err(error) = probe.run(&first_row(database, &view.name))? else {
         return Ok(None);
     };
     match (error.kind(), error.code()) {
-        (ErrorKind::Lost | ErrorKind::Locked | ErrorKind::Unreachable, _) | (_, None) => Err(error),
+        (MySqlErrorKind::Lost | MySqlErrorKind::Locked | MySqlErrorKind::Unreachable, _)
+        | (_, None) => Err(error),
         // The definition can be dumped, because a dump does not name that account.
         (_, Some(code)) if NOT_ALLOWED.contains(&code) && !view.columns.is_empty() => Ok(None),
-        _ => Ok(Some(Unreadable::new(&view.name, &error))),
+        _ => Ok(Some(UnreadableRelation::new(&view.name, &error))),
     }
 }
 
-fn is_listed(connection: &Connection, database: &str, name: &str) -> Result<bool, Error> {
+fn is_listed(connection: &MySqlConnection, database: &str, name: &str) -> Result<bool, Error> {
     let mut rows = schema::about(connection, "TABLE_NAME", "TABLES", "TABLE_SCHEMA", database)?;
     let mut names = rows.iter_mut().filter_map(|row| cell_text(row, 0));
     Ok(names.any(|listed| listed == name))

@@ -7,12 +7,12 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use super::rows::{Cell, Rows, Table, TableSource};
+use super::rows::{PointerCell, PointerRows, PointerTable, TableSource};
 use super::tables::{
     BRANCHES, GARBAGE, GC_IDS, HISTORY_LIMITS, INFO, LIVE, ORGANISATION_OWNERS, OWNERS,
     STORAGE_CLASSES, SYSTEM, TRASH, VALID_SINCE, VIRTUAL,
 };
-use super::{Head, LibraryPointers, LibraryState, Oddity, Origin, Pointers};
+use super::{Head, LibraryPointers, LibraryState, Oddity, Pointers, VirtualOrigin};
 use crate::database::Error;
 use crate::object::{LibraryId, ObjectId};
 
@@ -51,9 +51,9 @@ impl Assembly {
     fn rows<const N: usize>(
         &mut self,
         source: &impl TableSource,
-        table: &Table<N>,
-    ) -> Result<Vec<[Cell; N]>, Error> {
-        let Rows { rows, lost } = source.rows(table)?;
+        table: &PointerTable<N>,
+    ) -> Result<Vec<[PointerCell; N]>, Error> {
+        let PointerRows { rows, lost } = source.rows(table)?;
         if let Some(reason) = lost {
             let table = table.name;
             self.rest.oddities.push(Oddity::UnreadableTable { table, reason });
@@ -61,7 +61,7 @@ impl Assembly {
         Ok(rows)
     }
 
-    fn is_unreadable<const N: usize>(&self, table: &Table<N>) -> bool {
+    fn is_unreadable<const N: usize>(&self, table: &PointerTable<N>) -> bool {
         let mut oddities = self.rest.oddities.iter();
         oddities.any(|oddity| matches!(oddity, Oddity::UnreadableTable { table: name, .. } if *name == table.name))
     }
@@ -149,7 +149,7 @@ impl Assembly {
             }
             let path = path.into_text().unwrap_or_default();
             if let Some(library) = self.libraries.get_mut(&id) {
-                library.origin = Some(Origin { library: origin, path, base_commit });
+                library.origin = Some(VirtualOrigin { library: origin, path, base_commit });
             }
         }
         Ok(())
@@ -273,13 +273,21 @@ impl Assembly {
     }
 
     /// Parses the first column of a row: the id of the library that the row is about.
-    fn library_id<const N: usize>(&mut self, table: &Table<N>, cell: Cell) -> Option<LibraryId> {
+    fn library_id<const N: usize>(
+        &mut self,
+        table: &PointerTable<N>,
+        cell: PointerCell,
+    ) -> Option<LibraryId> {
         self.parse(table, 0, None, cell)
     }
 
     /// Like [`Self::library_id`], for a library that is live or in the trash. Rows about other
     /// libraries are left over and say nothing.
-    fn known_library<const N: usize>(&mut self, table: &Table<N>, cell: Cell) -> Option<LibraryId> {
+    fn known_library<const N: usize>(
+        &mut self,
+        table: &PointerTable<N>,
+        cell: PointerCell,
+    ) -> Option<LibraryId> {
         self.library_id(table, cell).filter(|id| self.libraries.contains_key(id))
     }
 
@@ -287,13 +295,13 @@ impl Assembly {
     /// and is an oddity.
     fn commit<const N: usize>(
         &mut self,
-        table: &Table<N>,
+        table: &PointerTable<N>,
         column: usize,
         library: LibraryId,
-        cell: Cell,
+        cell: PointerCell,
     ) -> Option<ObjectId> {
         match cell {
-            Cell::Text(text) if text.is_empty() => None,
+            PointerCell::Text(text) if text.is_empty() => None,
             cell => self
                 .parse(table, column, Some(library), cell)
                 .filter(|commit: &ObjectId| !commit.is_empty()),
@@ -303,16 +311,16 @@ impl Assembly {
     /// Parses a number, also one that is stored as text. NULL means that there is none.
     fn number<const N: usize>(
         &mut self,
-        table: &Table<N>,
+        table: &PointerTable<N>,
         column: usize,
         library: LibraryId,
-        cell: Cell,
+        cell: PointerCell,
     ) -> Option<i64> {
         match cell {
-            Cell::Null => None,
-            Cell::Integer(number) => Some(number),
-            Cell::Text(text) => {
-                self.parse(table, column, Some(library), Cell::Text(text.trim().to_owned()))
+            PointerCell::Null => None,
+            PointerCell::Integer(number) => Some(number),
+            PointerCell::Text(text) => {
+                self.parse(table, column, Some(library), PointerCell::Text(text.trim().to_owned()))
             }
         }
     }
@@ -321,10 +329,10 @@ impl Assembly {
     /// capital letters, which is taken all the same.
     fn parse<T: FromStr, const N: usize>(
         &mut self,
-        table: &Table<N>,
+        table: &PointerTable<N>,
         column: usize,
         library: Option<LibraryId>,
-        cell: Cell,
+        cell: PointerCell,
     ) -> Option<T> {
         let text = cell.into_text().unwrap_or_default();
         let parsed = text.parse().ok();

@@ -60,7 +60,7 @@ pub struct LibraryPointers {
     /// database does not say where the library's data is.
     pub heads: Vec<Head>,
     /// Where a virtual library's files and folders are.
-    pub origin: Option<Origin>,
+    pub origin: Option<VirtualOrigin>,
     /// History from before this time (seconds since 1970) may have been collected.
     pub valid_since: Option<i64>,
     /// How many days of history are kept: -1 means all, 0 none. If absent, the server's
@@ -115,7 +115,7 @@ pub struct Head {
 
 /// The origin of a virtual library, which is a shared folder of another library.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Origin {
+pub struct VirtualOrigin {
     /// The library in whose store its folders and blocks are.
     pub library: LibraryId,
     /// The folder in it.

@@ -7,7 +7,7 @@ use crate::database::Error;
 
 /// The content of a cell, as far as pointers need it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(in crate::database) enum Cell {
+pub(in crate::database) enum PointerCell {
     /// NULL, or a column that this version of Seafile does not have.
     Null,
     /// A whole number.
@@ -16,7 +16,7 @@ pub(in crate::database) enum Cell {
     Text(String),
 }
 
-impl Cell {
+impl PointerCell {
     /// The cell as text; `None` for NULL.
     pub(super) fn into_text(self) -> Option<String> {
         match self {
@@ -29,7 +29,7 @@ impl Cell {
 
 /// A table, and the columns that are read from it.
 #[derive(Debug)]
-pub(in crate::database) struct Table<const COLUMNS: usize> {
+pub(in crate::database) struct PointerTable<const COLUMNS: usize> {
     /// Its name.
     pub(in crate::database) name: &'static str,
     /// Its columns, in the order in which cells are handed over.
@@ -40,16 +40,16 @@ pub(in crate::database) struct Table<const COLUMNS: usize> {
 
 /// The rows that could be read of a table.
 #[derive(Debug)]
-pub(in crate::database) struct Rows<const COLUMNS: usize> {
+pub(in crate::database) struct PointerRows<const COLUMNS: usize> {
     /// The rows, in any order.
-    pub(in crate::database) rows: Vec<[Cell; COLUMNS]>,
+    pub(in crate::database) rows: Vec<[PointerCell; COLUMNS]>,
     /// Why rows are missing, if some or all could not be read.
     pub(in crate::database) lost: Option<String>,
 }
 
-impl<const COLUMNS: usize> Rows<COLUMNS> {
+impl<const COLUMNS: usize> PointerRows<COLUMNS> {
     /// All rows of a table.
-    pub(in crate::database) const fn all(rows: Vec<[Cell; COLUMNS]>) -> Self {
+    pub(in crate::database) const fn all(rows: Vec<[PointerCell; COLUMNS]>) -> Self {
         Self { rows, lost: None }
     }
 
@@ -63,7 +63,10 @@ impl<const COLUMNS: usize> Rows<COLUMNS> {
 /// transaction on a database server.
 pub(in crate::database) trait TableSource {
     /// Returns the rows of a table. An absent table has no rows, and an absent column holds
-    /// [`Cell::Null`]. In a needed table either is [`Error::MissingTable`]. A damaged table is no
-    /// error: its [`Rows`] say why rows are missing.
-    fn rows<const COLUMNS: usize>(&self, table: &Table<COLUMNS>) -> Result<Rows<COLUMNS>, Error>;
+    /// [`PointerCell::Null`]. In a needed table either is [`Error::MissingTable`]. A damaged table is no
+    /// error: its [`PointerRows`] say why rows are missing.
+    fn rows<const COLUMNS: usize>(
+        &self,
+        table: &PointerTable<COLUMNS>,
+    ) -> Result<PointerRows<COLUMNS>, Error>;
 }

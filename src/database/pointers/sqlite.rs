@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Row};
 
-use super::rows::{Cell, Rows, Table, TableSource};
+use super::rows::{PointerCell, PointerRows, PointerTable, TableSource};
 use crate::database::Error;
 
 /// A copy that nobody writes to.
@@ -33,10 +33,10 @@ impl CopiedDatabase {
     /// name.
     fn select<const COLUMNS: usize>(
         &self,
-        table: &Table<COLUMNS>,
+        table: &PointerTable<COLUMNS>,
         present: &[String],
         how: &str,
-    ) -> (Vec<[Cell; COLUMNS]>, Option<rusqlite::Error>) {
+    ) -> (Vec<[PointerCell; COLUMNS]>, Option<rusqlite::Error>) {
         // SQLite would take an absent column in double quotes for a text.
         let columns = table.columns.map(|column| {
             if is_among(column, present) { format!("\"{column}\"") } else { String::from("NULL") }
@@ -57,21 +57,21 @@ impl CopiedDatabase {
     /// behind the last bad page, and rows that the index of its first column has.
     fn select_around<const COLUMNS: usize>(
         &self,
-        table: &Table<COLUMNS>,
+        table: &PointerTable<COLUMNS>,
         present: &[String],
-    ) -> Rows<COLUMNS> {
+    ) -> PointerRows<COLUMNS> {
         let (rows, error) = self.select(table, present, " NOT INDEXED");
         let Some(error) = error else {
             // Only an index is damaged.
-            return Rows::all(rows);
+            return PointerRows::all(rows);
         };
         let (behind, _) = self.select(table, present, " NOT INDEXED ORDER BY rowid DESC");
         let by_index = format!(" ORDER BY \"{}\"", table.columns[0]);
         let (of_index, _) = self.select(table, present, &by_index);
         let found = rows.into_iter().chain(behind).chain(of_index);
-        let found: HashSet<[Cell; COLUMNS]> = found.collect();
+        let found: HashSet<[PointerCell; COLUMNS]> = found.collect();
         let number = found.len();
-        Rows {
+        PointerRows {
             rows: found.into_iter().collect(),
             lost: Some(format!("{error} ({number} of its rows could be read)")),
         }
@@ -79,7 +79,10 @@ impl CopiedDatabase {
 }
 
 impl TableSource for CopiedDatabase {
-    fn rows<const COLUMNS: usize>(&self, table: &Table<COLUMNS>) -> Result<Rows<COLUMNS>, Error> {
+    fn rows<const COLUMNS: usize>(
+        &self,
+        table: &PointerTable<COLUMNS>,
+    ) -> Result<PointerRows<COLUMNS>, Error> {
         let failed = |error| Error::from_sqlite(&self.file, error);
         let present = self.columns(table.name).map_err(failed)?;
         let absent = table.columns.into_iter().find(|column| !is_among(column, &present));
@@ -87,9 +90,9 @@ impl TableSource for CopiedDatabase {
             Some(column) if table.needed => {
                 Err(Error::MissingTable { file: self.file.clone(), table: table.name, column })
             }
-            _ if present.is_empty() => Ok(Rows::all(Vec::new())),
+            _ if present.is_empty() => Ok(PointerRows::all(Vec::new())),
             _ => match self.select(table, &present, "") {
-                (rows, None) => Ok(Rows::all(rows)),
+                (rows, None) => Ok(PointerRows::all(rows)),
                 (_, Some(error)) if is_damage(&error) => Ok(self.select_around(table, &present)),
                 (_, Some(error)) => Err(failed(error)),
             },
@@ -110,15 +113,15 @@ fn is_among(column: &str, present: &[String]) -> bool {
     present.iter().any(|name| name.eq_ignore_ascii_case(column))
 }
 
-fn cells<const COLUMNS: usize>(row: &Row<'_>) -> Result<[Cell; COLUMNS], rusqlite::Error> {
-    let mut cells = [const { Cell::Null }; COLUMNS];
+fn cells<const COLUMNS: usize>(row: &Row<'_>) -> Result<[PointerCell; COLUMNS], rusqlite::Error> {
+    let mut cells = [const { PointerCell::Null }; COLUMNS];
     for (at, cell) in cells.iter_mut().enumerate() {
         *cell = match row.get_ref(at)? {
-            ValueRef::Null => Cell::Null,
-            ValueRef::Integer(number) => Cell::Integer(number),
-            ValueRef::Real(number) => Cell::Text(number.to_string()),
+            ValueRef::Null => PointerCell::Null,
+            ValueRef::Integer(number) => PointerCell::Integer(number),
+            ValueRef::Real(number) => PointerCell::Text(number.to_string()),
             ValueRef::Text(bytes) | ValueRef::Blob(bytes) => {
-                Cell::Text(String::from_utf8_lossy(bytes).into_owned())
+                PointerCell::Text(String::from_utf8_lossy(bytes).into_owned())
             }
         };
     }

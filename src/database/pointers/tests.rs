@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use rusqlite::types::Value;
 
 use super::{
-    Head, LibraryPointers, LibraryState, Oddity, Origin, Pointers, read_pointers,
+    Head, LibraryPointers, LibraryState, Oddity, Pointers, VirtualOrigin, read_pointers,
     read_pointers_live,
 };
 use crate::database::{Error, SqliteSource};
@@ -104,7 +104,7 @@ fn an_installation_is_read() {
     let projects = by_name("Projects");
     assert_eq!(
         projects.origin,
-        Some(Origin {
+        Some(VirtualOrigin {
             library: by_name("Documents").id,
             path: "/Projects".into(),
             base_commit: Some(by_name("Documents").heads[0].commit),
@@ -157,7 +157,8 @@ fn all_columns_find_their_place() {
     assert_eq!(pointers.library(id(A)), Some(&expected));
     let other = pointers.library(id(B)).unwrap();
     assert_eq!((other.name.as_deref(), other.owner.as_deref()), (None, Some("member")));
-    let origin = Origin { library: id(A), path: "/x".into(), base_commit: OTHER_HEAD.parse().ok() };
+    let origin =
+        VirtualOrigin { library: id(A), path: "/x".into(), base_commit: OTHER_HEAD.parse().ok() };
     assert_eq!(other.origin, Some(origin));
     assert_eq!(pointers.library(LibraryId::new([0; 16])), None);
     assert_eq!(pointers.storage_classes.get(&id(A)).map(String::as_str), Some("cold"));

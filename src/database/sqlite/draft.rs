@@ -32,7 +32,7 @@ pub(super) struct Draft {
 
 /// What is known of a draft that has its content.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Filled {
+pub(super) struct CopyFacts {
     pub(super) locked_for: Duration,
     pub(super) recovered_journal: bool,
     pub(super) wal: bool,
@@ -90,7 +90,11 @@ impl Draft {
     }
 
     /// Makes one clean file of it, checks and hashes it.
-    pub(super) fn finish(self, source: &SqliteSource, filled: Filled) -> Result<SqliteCopy, Error> {
+    pub(super) fn finish(
+        self,
+        source: &SqliteSource,
+        filled: CopyFacts,
+    ) -> Result<SqliteCopy, Error> {
         let integrity = self.clean_and_check().map_err(|error| self.sort(&source.path, error))?;
         let (len, sha256) = hash(&self.file).map_err(Error::spool(&self.file))?;
         Ok(SqliteCopy {

@@ -25,7 +25,7 @@ const LOG_INDEX: &str = "-shm";
 
 /// What can be told about one file without opening it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub(super) struct FileStamp {
     pub(super) len: u64,
     pub(super) owner: (u32, u32),
     inode: (u64, u64),
@@ -34,7 +34,7 @@ pub(super) struct Stamp {
     is_file: bool,
 }
 
-impl Stamp {
+impl FileStamp {
     fn new(found: &Metadata) -> Self {
         Self {
             len: found.len(),
@@ -68,21 +68,21 @@ impl Stamp {
 
 /// A database's files at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Files {
+pub(super) struct SqliteFiles {
     /// The database itself.
-    pub(super) main: Stamp,
+    pub(super) main: FileStamp,
     /// The rollback journal.
-    pub(super) journal: Option<Stamp>,
+    pub(super) journal: Option<FileStamp>,
     /// The write-ahead log.
-    pub(super) log: Option<Stamp>,
+    pub(super) log: Option<FileStamp>,
     /// The log's index. Connections write to it through shared memory, so its times say nothing.
-    pub(super) log_index: Option<Stamp>,
+    pub(super) log_index: Option<FileStamp>,
 }
 
-impl Files {
+impl SqliteFiles {
     /// Looks at the files of the database at `path`, which has no symbolic links.
     pub(super) fn look(path: &Path) -> Result<Self, Error> {
-        let main = Stamp::new(&fs::metadata(path).map_err(Error::unreadable(path))?);
+        let main = FileStamp::new(&fs::metadata(path).map_err(Error::unreadable(path))?);
         if !main.is_file {
             return Err(Error::NotADatabase { file: path.to_path_buf() });
         }
@@ -117,8 +117,8 @@ impl Files {
     }
 
     /// Whether `stamp` is of this open file.
-    pub(super) fn is_of(file: &fs::File, stamp: &Stamp) -> io::Result<bool> {
-        Ok(Stamp::new(&file.metadata()?).inode == stamp.inode)
+    pub(super) fn is_of(file: &fs::File, stamp: &FileStamp) -> io::Result<bool> {
+        Ok(FileStamp::new(&file.metadata()?).inode == stamp.inode)
     }
 
     /// How long the files must be seen unchanged. After that, any write changes their times. Zero
@@ -127,7 +127,7 @@ impl Files {
         let now = SystemTime::now();
         let all = [Some(self.main), self.journal, self.log];
         let young = all.iter().flatten().filter(|file| !file.is_settled(now));
-        young.map(Stamp::tick).max().unwrap_or_default()
+        young.map(FileStamp::tick).max().unwrap_or_default()
     }
 }
 
@@ -141,10 +141,10 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-fn look_beside(path: &Path, suffix: &str) -> Result<Option<Stamp>, Error> {
+fn look_beside(path: &Path, suffix: &str) -> Result<Option<FileStamp>, Error> {
     let file = beside(path, suffix);
     match fs::metadata(&file) {
-        Ok(found) => Ok(Some(Stamp::new(&found))),
+        Ok(found) => Ok(Some(FileStamp::new(&found))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Error::unreadable(&file)(error)),
     }

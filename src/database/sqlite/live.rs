@@ -22,10 +22,10 @@ use std::time::{Duration, Instant};
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 
-use super::draft::{Draft, Filled};
-use super::files::Files;
-use super::look::Look;
-use super::{Reason, Setback};
+use super::draft::{CopyFacts, Draft};
+use super::files::SqliteFiles;
+use super::look::SqliteLook;
+use super::{CopySetback, SetbackReason};
 use crate::database::Error;
 
 /// Pause between two tries to lock a busy database. SQLite's own handler soon waits 100 ms between
@@ -51,7 +51,7 @@ pub(super) struct LiveDatabase {
 
 /// How a database can be read without writing beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Route {
+pub(super) enum ReadRoute {
     /// SQLite reads it in place, as of one moment of its write-ahead log. That keeps nobody from
     /// writing.
     Log,
@@ -62,7 +62,7 @@ pub(super) enum Route {
 }
 
 /// A database with an open read transaction, which ends when this is dropped.
-pub(super) struct LockedView {
+pub(super) struct ReadTransaction {
     connection: Connection,
     path: PathBuf,
     since: Instant,
@@ -72,7 +72,7 @@ impl LiveDatabase {
     /// Finds a database, which must be an ordinary file.
     pub(super) fn find(path: &Path) -> Result<Self, Error> {
         let path = fs::canonicalize(path).map_err(Error::unreadable(path))?;
-        let total_len = Files::look(&path)?.total_len();
+        let total_len = SqliteFiles::look(&path)?.total_len();
         Ok(Self { path, total_len })
     }
 
@@ -87,39 +87,39 @@ impl LiveDatabase {
     }
 
     /// The error for a database that could not be copied in all that time.
-    pub(super) fn gave_up(&self, reason: Reason, waited: Duration) -> Error {
+    pub(super) fn gave_up(&self, reason: SetbackReason, waited: Duration) -> Error {
         let file = self.path.clone();
         match reason {
-            Reason::Busy => Error::Busy { file, waited },
-            Reason::NoLocks => Error::NoLocks { file },
-            Reason::Changing | Reason::NotInPlace => Error::Changing { file, waited },
+            SetbackReason::Busy => Error::Busy { file, waited },
+            SetbackReason::NoLocks => Error::NoLocks { file },
+            SetbackReason::Changing | SetbackReason::NotInPlace => Error::Changing { file, waited },
         }
     }
 
     /// Decides how it can be read. Opens and closes the file.
-    pub(super) fn route(&self) -> Result<Route, Error> {
-        let look = Look::take(&self.path)?;
+    pub(super) fn route(&self) -> Result<ReadRoute, Error> {
+        let look = SqliteLook::take(&self.path)?;
         let (files, wal) = (look.files(), look.is_wal());
         let would_delete = files.main.len == 0 && (files.has_log() || files.has_journal());
         let would_create = wal && (files.log.is_none() || files.log_index.is_none());
         let would_chown = files.has_mixed_owners() && rustix::process::geteuid().is_root();
         Ok(if would_delete || would_create || would_chown || !look.has_locks() {
-            Route::FilesOnly
+            ReadRoute::FilesOnly
         } else if wal {
-            Route::Log
+            ReadRoute::Log
         } else {
-            Route::Files
+            ReadRoute::Files
         })
     }
 
     /// Begins to read it in place. Tries again until `until` while it is busy. `at` is its
     /// position, for a setback.
-    pub(super) fn lock(&self, at: usize, until: Instant) -> Result<LockedView, Setback> {
+    pub(super) fn lock(&self, at: usize, until: Instant) -> Result<ReadTransaction, CopySetback> {
         self.begin(until).map_err(|error| self.sort(at, error))
     }
 
     /// Opens it and begins a read transaction.
-    fn begin(&self, until: Instant) -> Result<LockedView, rusqlite::Error> {
+    fn begin(&self, until: Instant) -> Result<ReadTransaction, rusqlite::Error> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
             | OpenFlags::SQLITE_OPEN_URI
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -133,26 +133,26 @@ impl LiveDatabase {
             }
             thread::sleep(POLL);
         }
-        Ok(LockedView { connection, path: self.path.clone(), since: Instant::now() })
+        Ok(ReadTransaction { connection, path: self.path.clone(), since: Instant::now() })
     }
 
     /// Makes an error of [`Self::begin`] into a setback.
-    fn sort(&self, at: usize, error: rusqlite::Error) -> Setback {
+    fn sort(&self, at: usize, error: rusqlite::Error) -> CopySetback {
         let reason = match (error.sqlite_error_code(), error.sqlite_extended_error_code()) {
-            (_, Some(code)) if LOCK_FAILURES.contains(&code) => Reason::NoLocks,
+            (_, Some(code)) if LOCK_FAILURES.contains(&code) => SetbackReason::NoLocks,
             // A crash left a journal that has to be rolled back. SQLite also says so, wrongly, if a
             // server ends its transaction at the very moment when SQLite looks for a journal. The
             // files are copied once they hold still.
-            (_, Some(ffi::SQLITE_READONLY_ROLLBACK)) => Reason::Changing,
-            (Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen), _) => Reason::NotInPlace,
-            (Some(code), _) if is_busy(code) => Reason::Busy,
+            (_, Some(ffi::SQLITE_READONLY_ROLLBACK)) => SetbackReason::Changing,
+            (Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen), _) => SetbackReason::NotInPlace,
+            (Some(code), _) if is_busy(code) => SetbackReason::Busy,
             _ => return Error::from_sqlite(&self.path, error).into(),
         };
-        Setback::Wait { at, reason }
+        CopySetback::Wait { at, reason }
     }
 }
 
-impl LockedView {
+impl ReadTransaction {
     /// Ends the read transaction, and tells how long it was open.
     pub(super) fn release(self) -> Duration {
         drop(self.connection);
@@ -165,17 +165,17 @@ impl LockedView {
         at: usize,
         mut target: Connection,
         draft: &Draft,
-    ) -> Result<Filled, Setback> {
+    ) -> Result<CopyFacts, CopySetback> {
         let backup = Backup::new(&self.connection, &mut target)
             .map_err(|error| draft.sort(&self.path, error))?;
         let result = backup.step(-1);
         drop(backup);
         drop(self.connection);
         if result.map_err(|error| draft.sort(&self.path, error))? != StepResult::Done {
-            return Err(Setback::Wait { at, reason: Reason::Busy });
+            return Err(CopySetback::Wait { at, reason: SetbackReason::Busy });
         }
         target.close().map_err(|(_, error)| draft.sort(&self.path, error))?;
-        Ok(Filled {
+        Ok(CopyFacts {
             // Nobody was kept from writing.
             locked_for: Duration::ZERO,
             recovered_journal: false,

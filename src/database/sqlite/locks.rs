@@ -15,7 +15,7 @@ const SHARED_BYTES: u64 = 510;
 
 /// What other programs do with a database, by their locks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Writer {
+pub(super) enum WriterState {
     /// Nobody writes.
     Nobody,
     /// A transaction has begun, and the file is as it was before.
@@ -27,19 +27,19 @@ pub(super) enum Writer {
 }
 
 /// Finds out what other programs do with an open database.
-pub(super) fn writer(database: &File) -> Writer {
-    let ask = || -> Result<Writer, Errno> {
+pub(super) fn writer(database: &File) -> WriterState {
+    let ask = || -> Result<WriterState, Errno> {
         // A writer takes these locks in the opposite order. So a writer that goes on to its next
         // lock meanwhile is seen.
         if is_locked(database, SHARED, SHARED_BYTES)? || is_locked(database, PENDING, 1)? {
-            return Ok(Writer::Writes);
+            return Ok(WriterState::Writes);
         }
         if is_locked(database, RESERVED, 1)? {
-            return Ok(Writer::Prepares);
+            return Ok(WriterState::Prepares);
         }
-        Ok(Writer::Nobody)
+        Ok(WriterState::Nobody)
     };
-    ask().unwrap_or(Writer::Unknown)
+    ask().unwrap_or(WriterState::Unknown)
 }
 
 /// Whether a lock for reading would be refused.

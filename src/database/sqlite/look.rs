@@ -13,8 +13,8 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::files::{self, Files};
-use super::locks::{self, Writer};
+use super::files::{self, SqliteFiles};
+use super::locks::{self, WriterState};
 use crate::database::Error;
 
 /// The header, with the change counter (at 24) and the version that it is valid for (at 92).
@@ -28,19 +28,19 @@ const POLL: Duration = Duration::from_millis(2);
 
 /// A database at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Look {
-    files: Files,
+pub(super) struct SqliteLook {
+    files: SqliteFiles,
     header: Vec<u8>,
-    writer: Writer,
+    writer: WriterState,
     has_live_journal: bool,
 }
 
-impl Look {
+impl SqliteLook {
     /// Looks at the database at `path`. Opens and closes it, which drops our own locks on it.
     pub(super) fn take(path: &Path) -> Result<Self, Error> {
         // The file is opened anew each time, because NFS then asks the server for the file's times.
         let main = File::open(path).map_err(Error::unreadable(path))?;
-        let files = Files::look(path)?;
+        let files = SqliteFiles::look(path)?;
         let header = read_header(&main).map_err(Error::unreadable(path))?;
         // Locks are asked for after the times. A write that had begun before the times were read
         // still holds its lock. A write that begins later changes the times.
@@ -50,7 +50,7 @@ impl Look {
     }
 
     /// The files, as they were.
-    pub(super) fn files(&self) -> &Files {
+    pub(super) fn files(&self) -> &SqliteFiles {
         &self.files
     }
 
@@ -67,19 +67,19 @@ impl Look {
 
     /// Whether another program is writing to the file.
     pub(super) fn is_written_to(&self) -> bool {
-        self.writer == Writer::Writes
+        self.writer == WriterState::Writes
     }
 
     /// Whether the file system gives locks.
     pub(super) fn has_locks(&self) -> bool {
-        self.writer != Writer::Unknown
+        self.writer != WriterState::Unknown
     }
 
     /// Whether the journal belongs to the content: its writer is gone, or the file system cannot
     /// tell. If a transaction is running and has written nothing yet, rolling back its journal
     /// changes nothing.
     pub(super) fn needs_journal(&self) -> bool {
-        self.has_live_journal && matches!(self.writer, Writer::Nobody | Writer::Unknown)
+        self.has_live_journal && matches!(self.writer, WriterState::Nobody | WriterState::Unknown)
     }
 
     /// Whether the log belongs to the content.
@@ -102,8 +102,8 @@ impl Look {
 
 /// Looks until nobody writes and any later write must change the times; `None` if that did not
 /// happen before `until`.
-pub(super) fn settle(path: &Path, until: Instant) -> Result<Option<Look>, Error> {
-    let mut first = Look::take(path)?;
+pub(super) fn settle(path: &Path, until: Instant) -> Result<Option<SqliteLook>, Error> {
+    let mut first = SqliteLook::take(path)?;
     let mut since = Instant::now();
     loop {
         let is_over = Instant::now() >= until;
@@ -116,7 +116,7 @@ pub(super) fn settle(path: &Path, until: Instant) -> Result<Option<Look>, Error>
             return Ok(None);
         }
         thread::sleep(POLL);
-        let now = Look::take(path)?;
+        let now = SqliteLook::take(path)?;
         if !now.proves_since(&first) {
             since = Instant::now();
         }
@@ -126,7 +126,7 @@ pub(super) fn settle(path: &Path, until: Instant) -> Result<Option<Look>, Error>
 
 /// Looks until nobody writes to the file; `false` if somebody still does at `until`.
 pub(super) fn wait_until_free(path: &Path, until: Instant) -> Result<bool, Error> {
-    while Look::take(path)?.is_written_to() {
+    while SqliteLook::take(path)?.is_written_to() {
         if Instant::now() >= until {
             return Ok(false);
         }
@@ -154,7 +154,7 @@ pub(super) fn read_header(main: &File) -> io::Result<Vec<u8>> {
 
 /// Whether there is a journal that SQLite would act on. A journal that stays after its transaction
 /// has ended (`journal_mode = PERSIST`) begins with zeros.
-fn has_live_journal(path: &Path, files: &Files) -> Result<bool, Error> {
+fn has_live_journal(path: &Path, files: &SqliteFiles) -> Result<bool, Error> {
     if !files.has_journal() {
         return Ok(false);
     }
@@ -183,12 +183,12 @@ mod tests {
         for suffix in ["", files::LOG, files::JOURNAL] {
             fs::write(files::beside(&path, suffix), [MAGIC, &[0; 100]].concat()).unwrap();
         }
-        let mut before = Look::take(&path).unwrap();
-        assert!(Look::take(&path).unwrap().proves_since(&before));
+        let mut before = SqliteLook::take(&path).unwrap();
+        assert!(SqliteLook::take(&path).unwrap().proves_since(&before));
         for suffix in ["", files::LOG, files::JOURNAL] {
             let file = OpenOptions::new().write(true).open(files::beside(&path, suffix));
             file.unwrap().set_len(300).unwrap();
-            let after = Look::take(&path).unwrap();
+            let after = SqliteLook::take(&path).unwrap();
             assert!(!after.proves_since(&before), "{suffix} grew");
             before = after;
         }
@@ -198,10 +198,10 @@ mod tests {
         assert!(!counted.proves_since(&before));
         // A journal whose transaction has ended does not belong to the content.
         fs::write(files::beside(&path, files::JOURNAL), [0; 50]).unwrap();
-        let ended = Look::take(&path).unwrap();
+        let ended = SqliteLook::take(&path).unwrap();
         assert!(before.needs_journal() && !ended.needs_journal() && !ended.proves_since(&before));
         fs::remove_file(files::beside(&path, files::JOURNAL)).unwrap();
-        assert!(Look::take(&path).unwrap().proves_since(&ended));
+        assert!(SqliteLook::take(&path).unwrap().proves_since(&ended));
     }
 
     #[test]

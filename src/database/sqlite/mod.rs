@@ -35,7 +35,7 @@ use crate::database::Error;
 use crate::object::Sha256;
 use draft::Draft;
 use live::LiveDatabase;
-use look::Look;
+use look::SqliteLook;
 use together::ALONE;
 
 /// How long a database may stay busy, or keep changing, before we give up.
@@ -113,7 +113,7 @@ pub fn probe(source: &SqliteSource, patience: Duration) -> Result<u64, Error> {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let deadline = Instant::now() + patience;
     loop {
-        let look = Look::take(database.path())?;
+        let look = SqliteLook::take(database.path())?;
         if !look.is_database() {
             let file = database.path().to_path_buf();
             return Err(Error::NotADatabase { file });
@@ -122,7 +122,7 @@ pub fn probe(source: &SqliteSource, patience: Duration) -> Result<u64, Error> {
             return Ok(database.total_len());
         }
         if Instant::now() >= deadline {
-            return Err(database.gave_up(Reason::Busy, patience));
+            return Err(database.gave_up(SetbackReason::Busy, patience));
         }
         thread::sleep(POLL);
     }
@@ -154,16 +154,16 @@ fn copy_all_within(
 
 /// Why one attempt to copy failed.
 #[derive(Debug)]
-enum Setback {
+enum CopySetback {
     /// The database at this position cannot be copied at the moment.
-    Wait { at: usize, reason: Reason },
+    Wait { at: usize, reason: SetbackReason },
     /// Another attempt would fail too.
     Failed(Error),
 }
 
 /// Why a database cannot be copied at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reason {
+enum SetbackReason {
     /// Another program keeps it locked.
     Busy,
     /// It changed just before or while it was copied.
@@ -174,7 +174,7 @@ enum Reason {
     NotInPlace,
 }
 
-impl From<Error> for Setback {
+impl From<Error> for CopySetback {
     fn from(error: Error) -> Self {
         Self::Failed(error)
     }

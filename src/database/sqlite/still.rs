@@ -12,12 +12,12 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::draft::{Draft, Filled};
-use super::files::{self, Files};
-use super::live::{LiveDatabase, LockedView};
-use super::look::{self, Look};
+use super::draft::{CopyFacts, Draft};
+use super::files::{self, SqliteFiles};
+use super::live::{LiveDatabase, ReadTransaction};
+use super::look::{self, SqliteLook};
 use super::mirror::{MirrorError, mirror};
-use super::{Reason, Setback};
+use super::{CopySetback, SetbackReason};
 use crate::database::Error;
 
 /// How long one pass waits for a database to be left alone.
@@ -27,13 +27,13 @@ const SETTLE: Duration = Duration::from_millis(250);
 const FREE_PASSES: u32 = 8;
 
 /// A copy by files that is being made.
-pub(super) struct StillCopy<'a> {
+pub(super) struct FilewiseCopy<'a> {
     database: &'a LiveDatabase,
     draft: &'a Draft,
     /// The main file, kept open while a lock is held: closing it would drop the lock.
     main: Option<File>,
     /// The look at which the database was equal to the copy, if that is proved.
-    proved: Option<Look>,
+    proved: Option<SqliteLook>,
     /// Whether the database was never still during the last wait for it.
     is_restless: bool,
     passes: u32,
@@ -41,7 +41,7 @@ pub(super) struct StillCopy<'a> {
     copying: Duration,
 }
 
-impl<'a> StillCopy<'a> {
+impl<'a> FilewiseCopy<'a> {
     pub(super) fn new(database: &'a LiveDatabase, draft: &'a Draft) -> Self {
         Self {
             database,
@@ -72,7 +72,7 @@ impl<'a> StillCopy<'a> {
 
     /// Updates the copy without a lock and proves it, or says why that was not possible. The copy
     /// is nearly up to date in either case.
-    pub(super) fn prove(&mut self, until: Instant) -> Result<Option<Reason>, Error> {
+    pub(super) fn prove(&mut self, until: Instant) -> Result<Option<SetbackReason>, Error> {
         if self.proved.is_some() && self.recheck()? {
             return Ok(None);
         }
@@ -82,7 +82,7 @@ impl<'a> StillCopy<'a> {
         self.is_restless = !is_settled;
         let before = match settled {
             Some(look) => look,
-            None => Look::take(path)?,
+            None => SqliteLook::take(path)?,
         };
         let begun = Instant::now();
         self.pass(&before)?;
@@ -90,17 +90,17 @@ impl<'a> StillCopy<'a> {
         if self.passes <= FREE_PASSES {
             self.copying += begun.elapsed();
         }
-        let after = Look::take(path)?;
+        let after = SqliteLook::take(path)?;
         if is_settled && after.proves_since(&before) {
             self.proved = Some(before);
             return Ok(None);
         }
         Ok(Some(if !after.has_locks() {
-            Reason::NoLocks
+            SetbackReason::NoLocks
         } else if after.is_written_to() {
-            Reason::Busy
+            SetbackReason::Busy
         } else {
-            Reason::Changing
+            SetbackReason::Changing
         }))
     }
 
@@ -109,7 +109,7 @@ impl<'a> StillCopy<'a> {
         let Some(proved) = &self.proved else {
             return Ok(false);
         };
-        let holds = Look::take(self.database.path())?.proves_since(proved);
+        let holds = SqliteLook::take(self.database.path())?.proves_since(proved);
         if !holds {
             self.proved = None;
         }
@@ -117,7 +117,7 @@ impl<'a> StillCopy<'a> {
     }
 
     /// Makes the copy equal to all files that `look` says belong to the content.
-    fn pass(&mut self, look: &Look) -> Result<(), Error> {
+    fn pass(&mut self, look: &SqliteLook) -> Result<(), Error> {
         self.proved = None;
         let path = self.database.path();
         let parts = [(files::LOG, look.needs_log()), (files::JOURNAL, look.needs_journal())];
@@ -163,17 +163,21 @@ impl<'a> StillCopy<'a> {
 
     /// Updates the copy while `lock` keeps writers out, and releases the lock. `at` is the
     /// database's position, for a setback.
-    pub(super) fn finish_locked(&self, at: usize, lock: LockedView) -> Result<Filled, Setback> {
+    pub(super) fn finish_locked(
+        &self,
+        at: usize,
+        lock: ReadTransaction,
+    ) -> Result<CopyFacts, CopySetback> {
         let Some(main) = &self.main else {
-            return Err(Setback::Wait { at, reason: Reason::Changing });
+            return Err(CopySetback::Wait { at, reason: SetbackReason::Changing });
         };
         let path = self.database.path();
         let main_now = || -> Result<_, Error> {
             let header = look::read_header(main).map_err(Error::unreadable(path))?;
-            Ok((Files::look(path)?.main, header))
+            Ok((SqliteFiles::look(path)?.main, header))
         };
         let before = main_now()?;
-        let is_same_file = Files::is_of(main, &before.0).map_err(Error::unreadable(path))?;
+        let is_same_file = SqliteFiles::is_of(main, &before.0).map_err(Error::unreadable(path))?;
         self.mirror_main(main)?;
         // Some network file systems only pretend to lock.
         let is_still = is_same_file && main_now()? == before;
@@ -183,15 +187,15 @@ impl<'a> StillCopy<'a> {
             remove(&files::beside(self.draft.file(), suffix))?;
         }
         if !is_still {
-            return Err(Setback::Wait { at, reason: Reason::Changing });
+            return Err(CopySetback::Wait { at, reason: SetbackReason::Changing });
         }
-        Ok(Filled { locked_for, recovered_journal: false, wal: false })
+        Ok(CopyFacts { locked_for, recovered_journal: false, wal: false })
     }
 
     /// What is known of the copy if it is proved; `None` if it is not.
-    pub(super) fn finish(&self) -> Option<Filled> {
+    pub(super) fn finish(&self) -> Option<CopyFacts> {
         let look = self.proved.as_ref()?;
-        Some(Filled {
+        Some(CopyFacts {
             locked_for: Duration::ZERO,
             recovered_journal: look.needs_journal() && look.files().main.len > 0,
             wal: look.is_wal(),

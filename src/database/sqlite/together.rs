@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use super::draft::{Draft, Filled};
-use super::live::{LiveDatabase, LockedView, Route};
+use super::draft::{CopyFacts, Draft};
+use super::live::{LiveDatabase, ReadRoute, ReadTransaction};
 use super::look;
-use super::still::StillCopy;
-use super::{Reason, Setback};
+use super::still::FilewiseCopy;
+use super::{CopySetback, SetbackReason};
 use crate::database::Error;
 
 /// At least so many rounds take no lock, and for so long.
@@ -32,36 +32,36 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub(super) static ALONE: Mutex<()> = Mutex::new(());
 
 /// One of the databases.
-struct Member<'a> {
+struct CopyMember<'a> {
     database: &'a LiveDatabase,
     draft: &'a Draft,
-    still: StillCopy<'a>,
+    still: FilewiseCopy<'a>,
     /// Whether SQLite could not read it in place in the last round. That may pass: a server that
     /// opens or closes the database makes or deletes its log at that moment.
     is_refused: bool,
-    route: Route,
+    route: ReadRoute,
 }
 
 /// What a round holds of a database once it has copied without locks.
-enum View {
+enum PendingCopy {
     /// The copy is proved, and nothing is locked.
     Proved,
     /// SQLite keeps writers out.
-    Locked(LockedView),
+    Locked(ReadTransaction),
     /// One moment of a write-ahead log, and the file that becomes the copy.
-    Log(LockedView, Connection),
+    Log(ReadTransaction, Connection),
 }
 
 /// How long the databases may be waited for.
-struct Waiting {
+struct CopyPatience {
     begun: Instant,
     patience: Duration,
 }
 
-impl Waiting {
+impl CopyPatience {
     /// When patience ends. Time spent on copying does not count as waiting. Otherwise a database
     /// that takes longer to copy than patience lasts would have only one attempt at its lock.
-    fn deadline(&self, members: &[Member<'_>]) -> Instant {
+    fn deadline(&self, members: &[CopyMember<'_>]) -> Instant {
         let copying = members.iter().map(|member| member.still.copying());
         self.begun + self.patience + copying.sum::<Duration>()
     }
@@ -72,17 +72,17 @@ pub(super) fn fill(
     databases: &[LiveDatabase],
     drafts: &[Draft],
     patience: Duration,
-) -> Result<Vec<Filled>, Error> {
-    let member = |(database, draft)| Member {
+) -> Result<Vec<CopyFacts>, Error> {
+    let member = |(database, draft)| CopyMember {
         database,
         draft,
-        still: StillCopy::new(database, draft),
+        still: FilewiseCopy::new(database, draft),
         is_refused: false,
-        route: Route::Files,
+        route: ReadRoute::Files,
     };
     let mut members: Vec<_> = databases.iter().zip(drafts).map(member).collect();
     let begun = Instant::now();
-    let waiting = Waiting { begun, patience };
+    let waiting = CopyPatience { begun, patience };
     let mut rounds = 0;
     loop {
         let is_restless = members.iter().any(|member| member.still.is_restless());
@@ -91,16 +91,16 @@ pub(super) fn fill(
         let may_lock = tried || begun.elapsed() >= patience / 2;
         let (at, reason) = match round(&mut members, may_lock, &waiting) {
             Ok(filled) => return Ok(filled),
-            Err(Setback::Failed(error)) => return Err(error),
-            Err(Setback::Wait { at, reason }) => (at, reason),
+            Err(CopySetback::Failed(error)) => return Err(error),
+            Err(CopySetback::Wait { at, reason }) => (at, reason),
         };
         let deadline = waiting.deadline(&members);
-        let is_over = Instant::now() >= deadline || reason == Reason::NoLocks;
-        if may_lock && is_over && reason != Reason::NotInPlace {
+        let is_over = Instant::now() >= deadline || reason == SetbackReason::NoLocks;
+        if may_lock && is_over && reason != SetbackReason::NotInPlace {
             return Err(databases[at].gave_up(reason, patience));
         }
         rounds += 1;
-        if reason == Reason::Busy {
+        if reason == SetbackReason::Busy {
             wait_until_free(&databases[at], deadline)?;
         }
         thread::sleep(PAUSE);
@@ -123,19 +123,19 @@ fn is_free_soon(database: &LiveDatabase, deadline: Instant) -> Result<bool, Erro
 
 /// Makes one attempt to copy all databases.
 fn round(
-    members: &mut [Member<'_>],
+    members: &mut [CopyMember<'_>],
     may_lock: bool,
-    waiting: &Waiting,
-) -> Result<Vec<Filled>, Setback> {
+    waiting: &CopyPatience,
+) -> Result<Vec<CopyFacts>, CopySetback> {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     // This comes before any lock. It opens the files, and closing them would drop our locks.
     prove_all(members, may_lock, waiting)?;
     let deadline = waiting.deadline(members);
     let views = begin_all(members, deadline)?;
     for (at, member) in members.iter_mut().enumerate() {
-        if matches!(views[at], View::Proved) && !member.still.recheck()? {
-            let reason = Reason::Changing;
-            return Err(Setback::Wait { at, reason });
+        if matches!(views[at], PendingCopy::Proved) && !member.still.recheck()? {
+            let reason = SetbackReason::Changing;
+            return Err(CopySetback::Wait { at, reason });
         }
     }
     finish_all(members, views)
@@ -143,32 +143,36 @@ fn round(
 
 /// Copies without locks. Returns a setback if a copy is not proved, and its database cannot or must
 /// not be locked.
-fn prove_all(members: &mut [Member<'_>], may_lock: bool, waiting: &Waiting) -> Result<(), Setback> {
+fn prove_all(
+    members: &mut [CopyMember<'_>],
+    may_lock: bool,
+    waiting: &CopyPatience,
+) -> Result<(), CopySetback> {
     let mut setback = None;
     for at in 0..members.len() {
         let deadline = waiting.deadline(members);
         let member = &mut members[at];
         member.route = match member.database.route()? {
-            Route::Log | Route::Files if member.is_refused => Route::FilesOnly,
+            ReadRoute::Log | ReadRoute::Files if member.is_refused => ReadRoute::FilesOnly,
             route => route,
         };
-        if member.route == Route::Log {
+        if member.route == ReadRoute::Log {
             continue;
         }
         if let Some(reason) = member.still.prove(deadline)? {
             // A database that never holds still is read in place or not at all.
             member.is_refused = false;
-            let can_lock = member.route == Route::Files
+            let can_lock = member.route == ReadRoute::Files
                 && match reason {
-                    Reason::NoLocks => false,
+                    SetbackReason::NoLocks => false,
                     // While somebody writes to this database, no other one must be locked.
-                    Reason::Busy => {
+                    SetbackReason::Busy => {
                         may_lock && is_free_soon(member.database, waiting.deadline(members))?
                     }
                     _ => true,
                 };
             if !may_lock || !can_lock {
-                setback.get_or_insert(Setback::Wait { at, reason });
+                setback.get_or_insert(CopySetback::Wait { at, reason });
             }
         }
     }
@@ -177,20 +181,24 @@ fn prove_all(members: &mut [Member<'_>], may_lock: bool, waiting: &Waiting) -> R
 
 /// Begins to read the databases that are not proved. It may wait for the first lock until the
 /// deadline. It waits only briefly for the others, since one lock is held by then.
-fn begin_all(members: &mut [Member<'_>], deadline: Instant) -> Result<Vec<View>, Setback> {
+fn begin_all(
+    members: &mut [CopyMember<'_>],
+    deadline: Instant,
+) -> Result<Vec<PendingCopy>, CopySetback> {
     let mut views = Vec::with_capacity(members.len());
     let mut until = deadline;
     for (at, member) in members.iter_mut().enumerate() {
-        if member.route != Route::Log && member.still.is_proved() {
-            views.push(View::Proved);
+        if member.route != ReadRoute::Log && member.still.is_proved() {
+            views.push(PendingCopy::Proved);
             continue;
         }
         let lock = member.database.lock(at, until);
-        member.is_refused |= matches!(&lock, Err(Setback::Wait { reason: Reason::NotInPlace, .. }));
-        if member.route == Route::Log {
-            views.push(View::Log(lock?, member.draft.open_empty()?));
+        member.is_refused |=
+            matches!(&lock, Err(CopySetback::Wait { reason: SetbackReason::NotInPlace, .. }));
+        if member.route == ReadRoute::Log {
+            views.push(PendingCopy::Log(lock?, member.draft.open_empty()?));
         } else {
-            views.push(View::Locked(lock?));
+            views.push(PendingCopy::Locked(lock?));
             until = until.min(Instant::now() + GATHERING);
         }
     }
@@ -198,20 +206,23 @@ fn begin_all(members: &mut [Member<'_>], deadline: Instant) -> Result<Vec<View>,
 }
 
 /// Finishes the copies, in the order of the databases. Those that keep writers out come first.
-fn finish_all(members: &[Member<'_>], views: Vec<View>) -> Result<Vec<Filled>, Setback> {
-    let mut filled: Vec<Option<Filled>> = vec![None; members.len()];
+fn finish_all(
+    members: &[CopyMember<'_>],
+    views: Vec<PendingCopy>,
+) -> Result<Vec<CopyFacts>, CopySetback> {
+    let mut filled: Vec<Option<CopyFacts>> = vec![None; members.len()];
     let mut logs = Vec::new();
     for (at, (view, member)) in views.into_iter().zip(members).enumerate() {
         match view {
-            View::Proved => filled[at] = member.still.finish(),
-            View::Locked(lock) => filled[at] = Some(member.still.finish_locked(at, lock)?),
-            View::Log(lock, target) => logs.push((at, member, lock, target)),
+            PendingCopy::Proved => filled[at] = member.still.finish(),
+            PendingCopy::Locked(lock) => filled[at] = Some(member.still.finish_locked(at, lock)?),
+            PendingCopy::Log(lock, target) => logs.push((at, member, lock, target)),
         }
     }
     for (at, member, lock, target) in logs {
         filled[at] = Some(lock.copy_log_into(at, target, member.draft)?);
     }
-    let unfinished = |at| Setback::Wait { at, reason: Reason::Changing };
+    let unfinished = |at| CopySetback::Wait { at, reason: SetbackReason::Changing };
     let filled = filled.into_iter().enumerate();
     filled.map(|(at, filled)| filled.ok_or_else(|| unfinished(at))).collect()
 }
@@ -243,11 +254,11 @@ mod tests {
             });
             let database = LiveDatabase::find(&path).unwrap();
             let draft = Draft::create(database.path(), folder.path()).unwrap();
-            let still = StillCopy::new(&database, &draft);
+            let still = FilewiseCopy::new(&database, &draft);
             let (database, draft) = (&database, &draft);
             let mut members =
-                [Member { database, draft, still, is_refused: true, route: Route::Files }];
-            let waiting = Waiting { begun: Instant::now(), patience: Duration::from_secs(1) };
+                [CopyMember { database, draft, still, is_refused: true, route: ReadRoute::Files }];
+            let waiting = CopyPatience { begun: Instant::now(), patience: Duration::from_secs(1) };
             // The files hold still until the server begins, and by chance later.
             let begun = Instant::now();
             let mut prove = || prove_all(&mut members, true, &waiting).is_ok();
@@ -258,7 +269,7 @@ mod tests {
             (changed, is_copied, members[0].route)
         });
         assert!(changed, "the files held still each time");
-        assert!(is_copied && route == Route::Log, "{route:?}");
+        assert!(is_copied && route == ReadRoute::Log, "{route:?}");
     }
 
     /// One pass over a very large database takes longer than all the patience, which is meant for
@@ -270,14 +281,14 @@ mod tests {
         Connection::open(&path).unwrap().execute_batch("CREATE TABLE t (n)").unwrap();
         let database = LiveDatabase::find(&path).unwrap();
         let draft = Draft::create(database.path(), folder.path()).unwrap();
-        let mut members = [Member {
+        let mut members = [CopyMember {
             database: &database,
             draft: &draft,
-            still: StillCopy::new(&database, &draft),
+            still: FilewiseCopy::new(&database, &draft),
             is_refused: false,
-            route: Route::Files,
+            route: ReadRoute::Files,
         }];
-        let waiting = Waiting { begun: Instant::now(), patience: Duration::from_secs(1) };
+        let waiting = CopyPatience { begun: Instant::now(), patience: Duration::from_secs(1) };
         let whole = waiting.begun + waiting.patience;
         assert_eq!(waiting.deadline(&members), whole);
         let mut last = whole;

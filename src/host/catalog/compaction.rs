@@ -195,6 +195,6 @@ impl Inner {
 }
 
 fn pack_of(connection: &Connection, object: &Object, store: i64) -> rusqlite::Result<Option<i64>> {
-    let row = super::objects::Row::find(connection, object, store)?;
+    let row = super::objects::ObjectRow::find(connection, object, store)?;
     Ok(row.map(|row| row.pack))
 }

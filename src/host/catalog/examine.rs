@@ -12,7 +12,7 @@ use crate::repository::names::SnapshotId;
 
 /// The state of a catalog's file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Condition {
+pub enum CatalogCondition {
     /// There is no file: the next backup makes it.
     Absent,
     /// SQLite's log is not empty: a run uses the catalog, or died with it. Reading it would mean
@@ -27,28 +27,28 @@ pub enum Condition {
 }
 
 /// Examines a catalog's file.
-pub fn examine(path: &Path, repository: &RepositoryId) -> Condition {
+pub fn examine(path: &Path, repository: &RepositoryId) -> CatalogCondition {
     if !path.exists() {
-        return Condition::Absent;
+        return CatalogCondition::Absent;
     }
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
     if std::fs::metadata(log).is_ok_and(|log| log.len() > 0) {
-        return Condition::InUse;
+        return CatalogCondition::InUse;
     }
-    let look = || -> rusqlite::Result<Condition> {
+    let look = || -> rusqlite::Result<CatalogCondition> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
         let connection = Connection::open_with_flags(immutable_uri(path), flags)?;
         let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
         if version != VERSION
             || get_meta(&connection, "repository")?.as_deref() != Some(repository.as_str())
         {
-            return Ok(Condition::Foreign);
+            return Ok(CatalogCondition::Foreign);
         }
         let base = get_meta(&connection, "base")?;
-        Ok(Condition::Good(base.and_then(|base| base.parse().ok())))
+        Ok(CatalogCondition::Good(base.and_then(|base| base.parse().ok())))
     };
-    look().unwrap_or_else(|error| Condition::Broken(error.to_string()))
+    look().unwrap_or_else(|error| CatalogCondition::Broken(error.to_string()))
 }
 
 /// The file's URI with `immutable=1`: SQLite then makes no files beside it.
@@ -77,14 +77,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a b%ü.db");
         let id = RepositoryId::random().unwrap();
-        assert_eq!(examine(&path, &id), Condition::Absent);
+        assert_eq!(examine(&path, &id), CatalogCondition::Absent);
         drop(Catalog::open(&path, &id).unwrap());
-        assert_eq!(examine(&path, &id), Condition::Good(None));
+        assert_eq!(examine(&path, &id), CatalogCondition::Good(None));
         let other = RepositoryId::random().unwrap();
-        assert_eq!(examine(&path, &other), Condition::Foreign);
+        assert_eq!(examine(&path, &other), CatalogCondition::Foreign);
         assert_eq!(folder.path().read_dir().unwrap().count(), 1);
         std::fs::write(&path, vec![b'x'; 5000]).unwrap();
-        assert!(matches!(examine(&path, &id), Condition::Broken(_)));
+        assert!(matches!(examine(&path, &id), CatalogCondition::Broken(_)));
     }
 
     #[test]
@@ -94,6 +94,6 @@ mod tests {
         let id = RepositoryId::random().unwrap();
         let catalog = Catalog::open(&path, &id).unwrap();
         catalog.begin_run().unwrap();
-        assert_eq!(examine(&path, &id), Condition::InUse);
+        assert_eq!(examine(&path, &id), CatalogCondition::InUse);
     }
 }

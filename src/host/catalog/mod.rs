@@ -23,9 +23,9 @@ mod segments;
 mod tests;
 
 pub use compaction::{Moving, Usage};
-pub use examine::{Condition, examine};
+pub use examine::{CatalogCondition, examine};
 use lookups::Lookups;
-pub use objects::{Known, Mark};
+pub use objects::{CatalogEntry, Mark};
 pub use packs::{NewPack, PackRecord};
 pub use segments::SegmentRecord;
 
@@ -41,7 +41,7 @@ use super::{Error, Result, share};
 use crate::object::{Sha256, Store};
 use crate::repository::RepositoryId;
 use crate::repository::names::SnapshotId;
-use crate::repository::readers::Readers;
+use crate::repository::readers::Audience;
 use crate::time::Timestamp;
 
 /// Raised with every change of the tables. A catalog of another version is replaced by an empty
@@ -53,7 +53,7 @@ const CACHE_KIB: i64 = 32 * 1024;
 
 /// The name in `meta` of the alarms, a JSON array.
 const ALARMS: &str = "alarms";
-/// The name in `meta` of the [`Readers`], in JSON.
+/// The name in `meta` of the [`Audience`], in JSON.
 const READERS: &str = "readers";
 /// The name in `meta` of a flag that is set while a base's lists are taken in.
 const ADOPTING: &str = "adopting";
@@ -197,13 +197,13 @@ impl Catalog {
     }
 
     /// Who can open what is stored, as the last run recorded it when it began.
-    pub fn readers(&self) -> Result<Option<Readers>> {
+    pub fn readers(&self) -> Result<Option<Audience>> {
         let json = self.with(|inner| get_meta(&inner.connection, READERS))?;
         Ok(json.and_then(|json| serde_json::from_str(&json).ok()))
     }
 
     /// Records who can open what is stored. Call this before a run stores anything.
-    pub fn set_readers(&self, readers: &Readers) -> Result<()> {
+    pub fn set_readers(&self, readers: &Audience) -> Result<()> {
         let json = serde_json::json!(readers).to_string();
         self.with(|inner| set_meta(&inner.connection, READERS, &json))
     }

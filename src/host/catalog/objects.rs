@@ -8,11 +8,11 @@ use crate::object::{Kind, Object, ObjectId, Sha256, Store};
 use crate::repository;
 use crate::repository::names::PackKind;
 use crate::repository::pack::Frame;
-use crate::repository::reader::Place;
+use crate::repository::reader::ObjectPlace;
 
 /// What the catalog knows of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Known {
+pub struct CatalogEntry {
     /// Its length in bytes.
     pub length: u64,
     /// Whether it and all that it points to are stored and verified. Always true for a stored
@@ -59,7 +59,7 @@ pub(super) fn kind_number(kind: Kind) -> i64 {
     }
 }
 
-pub(super) struct Row {
+pub(super) struct ObjectRow {
     length: i64,
     run: i64,
     mark: i64,
@@ -67,7 +67,7 @@ pub(super) struct Row {
     pub(super) pack: i64,
 }
 
-impl Row {
+impl ObjectRow {
     pub(super) fn find(
         connection: &Connection,
         object: &Object,
@@ -94,7 +94,7 @@ impl Row {
 }
 
 impl Facts {
-    fn known(&self, row: &Row, object: &Object, store: i64) -> Known {
+    fn known(&self, row: &ObjectRow, object: &Object, store: i64) -> CatalogEntry {
         let ended = self.completed.contains(&row.run)
             && row.run >= self.since.get(&store).copied().unwrap_or_default();
         let run_closed_store = !self.unclean.contains(&(row.run, store));
@@ -102,7 +102,7 @@ impl Facts {
         // object: everything that it visited is closed with it. A run that could not close the
         // store marked each object that is closed nevertheless.
         let marked_closed = row.mark == CLOSED || row.mark == WITH_RUN && run_closed_store;
-        Known {
+        CatalogEntry {
             length: u64::try_from(row.length).unwrap_or_default(),
             // A block points to nothing, so it is closed as soon as it is stored. Another object is
             // closed only when the run that says so has ended, and only as long as no later run
@@ -117,12 +117,12 @@ impl Facts {
 
 impl Catalog {
     /// What is known of a stored object; `None` if it is not stored.
-    pub fn known(&self, object: &Object) -> Result<Option<Known>> {
+    pub fn known(&self, object: &Object) -> Result<Option<CatalogEntry>> {
         self.read(|connection, facts| {
             let Some(store) = facts.stores.get(&object.store).copied() else {
                 return Ok(None);
             };
-            let row = Row::find(connection, object, store)?;
+            let row = ObjectRow::find(connection, object, store)?;
             let stored = row.filter(|row| !facts.pending.contains(&row.pack));
             Ok(stored.map(|row| facts.known(&row, object, store)))
         })
@@ -268,7 +268,7 @@ impl Catalog {
     }
 
     /// Where a stored object's bytes lie, and for a commit its SHA-256. Follows links.
-    pub fn place(&self, object: &Object) -> Result<Option<(Place, Option<Sha256>)>> {
+    pub fn place(&self, object: &Object) -> Result<Option<(ObjectPlace, Option<Sha256>)>> {
         let found = self.read(|connection, facts| {
             let Some(mut store) = facts.stores.get(&object.store).copied() else {
                 return Ok(None);
@@ -351,12 +351,12 @@ struct FoundPlace {
 }
 
 impl FoundPlace {
-    fn resolve(self, path: &std::path::Path) -> Result<(Place, Option<Sha256>)> {
+    fn resolve(self, path: &std::path::Path) -> Result<(ObjectPlace, Option<Sha256>)> {
         let parse = || {
             let frames: Vec<(u64, u64, u64)> = serde_json::from_slice(&self.frames).ok()?;
             let (offset, len, plain_len) = *frames.get(usize::try_from(self.frame).ok()?)?;
             let sha256 = |bytes: &[u8]| <[u8; 32]>::try_from(bytes).ok().map(Sha256::new);
-            let place = Place {
+            let place = ObjectPlace {
                 kind: PackKind::ALL[usize::from(self.kind != 0)],
                 pack: sha256(&self.pack)?,
                 frame: Frame { offset, len, plain_len },

@@ -12,7 +12,7 @@ use super::{Catalog, Inner};
 use crate::host::Result;
 use crate::object::{Object, Sha256, Store};
 use crate::repository::names::PackKind;
-use crate::repository::pack::{Contents, Member, Place};
+use crate::repository::pack::{Contents, Member, MemberPlace};
 
 /// A pack that is about to be put.
 #[derive(Debug)]
@@ -106,11 +106,11 @@ impl Inner {
                 continue;
             }
             match find_target(&transaction, member, &numbers)? {
-                Some(Found::Own) => {}
+                Some(MemberBytes::Own) => {}
                 // The target is also in this pack. Its row may still point to the older pack that
                 // it was stored in.
-                Some(Found::Other { .. }) if is_own(&own, member) => {}
-                Some(Found::Other { pack, .. }) => {
+                Some(MemberBytes::Other { .. }) if is_own(&own, member) => {}
+                Some(MemberBytes::Other { pack, .. }) => {
                     targets.insert(pack);
                 }
                 None if indexed => return Ok(false),
@@ -152,8 +152,8 @@ struct RunMark {
 
 fn link(member: &Member) -> Option<Store> {
     match member.place {
-        Place::Link { target } => Some(target),
-        Place::Data { .. } => None,
+        MemberPlace::Link { target } => Some(target),
+        MemberPlace::Data { .. } => None,
     }
 }
 
@@ -174,7 +174,7 @@ fn is_own(own: &HashSet<Object>, link_member: &Member) -> bool {
 }
 
 /// Where the bytes of a member are.
-enum Found {
+enum MemberBytes {
     /// The member itself has them.
     Own,
     /// In the pack that its link leads to.
@@ -187,15 +187,15 @@ fn find_target(
     connection: &Connection,
     member: &Member,
     stores: &HashMap<Store, i64>,
-) -> rusqlite::Result<Option<Found>> {
+) -> rusqlite::Result<Option<MemberBytes>> {
     let Some(target) = link(member) else {
-        return Ok(Some(Found::Own));
+        return Ok(Some(MemberBytes::Own));
     };
     let Object { kind, id, .. } = member.name.object;
     connection
         .prepare_cached("SELECT pack, length FROM object WHERE id = ? AND kind = ? AND store = ?")?
         .query_row(params![id.as_bytes(), kind_number(kind), stores[&target]], |row| {
-            Ok(Found::Other { pack: row.get(0)?, length: row.get(1)? })
+            Ok(MemberBytes::Other { pack: row.get(0)?, length: row.get(1)? })
         })
         .optional()
 }
@@ -210,11 +210,11 @@ fn insert_object(
 ) -> rusqlite::Result<()> {
     let Object { store, kind, id } = member.name.object;
     let (frame, start, length, sha256, target) = match &member.place {
-        Place::Data { frame, offset, len, sha256 } => {
+        MemberPlace::Data { frame, offset, len, sha256 } => {
             (*frame, signed(*offset), signed(*len), *sha256, None)
         }
-        Place::Link { target } => {
-            let Some(Found::Other { length, .. }) = find_target(transaction, member, stores)?
+        MemberPlace::Link { target } => {
+            let Some(MemberBytes::Other { length, .. }) = find_target(transaction, member, stores)?
             else {
                 return Ok(());
             };
@@ -256,7 +256,7 @@ fn insert_salvaged(
     stores: &HashMap<Store, i64>,
 ) -> rusqlite::Result<()> {
     let Object { store, kind, id } = member.name.object;
-    let Place::Data { sha256: Some(sha256), .. } = &member.place else {
+    let MemberPlace::Data { sha256: Some(sha256), .. } = &member.place else {
         return Ok(());
     };
     let sql =
@@ -275,9 +275,9 @@ fn add_counts(
     let mut counts: HashMap<i64, ([i64; 3], i64)> = HashMap::new();
     for member in contents.members.iter().filter(|member| !member.name.damaged) {
         let length = match &member.place {
-            Place::Data { len, .. } => Some(signed(*len)),
-            Place::Link { .. } => match find_target(transaction, member, stores)? {
-                Some(Found::Other { length, .. }) => Some(length),
+            MemberPlace::Data { len, .. } => Some(signed(*len)),
+            MemberPlace::Link { .. } => match find_target(transaction, member, stores)? {
+                Some(MemberBytes::Other { length, .. }) => Some(length),
                 _ => None,
             },
         };

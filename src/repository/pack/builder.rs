@@ -2,10 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::seek_table::{self, Entry};
+use super::seek_table::{self, FrameLengths};
 use super::{
-    Contents, Error, Frame, MAX_MEMBER_BYTES, MAX_MEMBERS, Member, MemberName, Nonce, Pack, Place,
-    Result, tar,
+    Contents, Error, Frame, MAX_MEMBER_BYTES, MAX_MEMBERS, Member, MemberName, MemberPlace, Nonce,
+    Pack, Result, tar,
 };
 use crate::object::{Kind, Object, ObjectId, Sha256, Store};
 use crate::repository::frames::{FrameWriter, Skippable};
@@ -67,7 +67,7 @@ impl PackBuilder {
         self.make_room(tar::BLOCK + bytes.len() + padding)?;
         let mut member = Member {
             name,
-            place: Place::Data {
+            place: MemberPlace::Data {
                 frame: u32::try_from(self.contents.frames.len())
                     .map_err(|_| Error::Malformed("too many frames"))?,
                 offset: (self.plain.len() + tar::BLOCK) as u64,
@@ -78,7 +78,7 @@ impl PackBuilder {
         tar::append_header(&member, &mut self.plain);
         self.plain.extend_from_slice(bytes);
         self.plain.resize(self.plain.len() + padding, 0);
-        if let Place::Data { sha256, .. } = &mut member.place {
+        if let MemberPlace::Data { sha256, .. } = &mut member.place {
             *sha256 = name.needs_sha256().then(|| Sha256::of(bytes));
         }
         self.contents.members.push(member);
@@ -98,7 +98,7 @@ impl PackBuilder {
         let name = MemberName::good(object);
         self.take_name(name)?;
         self.make_room(4 * tar::BLOCK)?;
-        let member = Member { name, place: Place::Link { target } };
+        let member = Member { name, place: MemberPlace::Link { target } };
         tar::append_header(&member, &mut self.plain);
         self.contents.members.push(member);
         self.end_full_frame()
@@ -144,14 +144,14 @@ impl PackBuilder {
             .contents
             .frames
             .iter()
-            .map(|frame| Entry::new(frame.len, frame.plain_len))
+            .map(|frame| FrameLengths::new(frame.len, frame.plain_len))
             .collect::<Result<Vec<_>>>()?;
         let len = self.frames.append(&tar::END_MARK, &mut self.bytes)?;
-        entries.push(Entry::new(len as u64, tar::END_MARK.len() as u64)?);
+        entries.push(FrameLengths::new(len as u64, tar::END_MARK.len() as u64)?);
         let mut table = nonce.to_vec();
         self.frames.append(&self.contents.to_json()?, &mut table)?;
         let len = Skippable::Contents.append(&table, &mut self.bytes)?;
-        entries.push(Entry::new(len as u64, 0)?);
+        entries.push(FrameLengths::new(len as u64, 0)?);
         seek_table::append(&entries, &mut self.bytes)?;
         Ok(Pack { bytes: self.bytes, contents: self.contents })
     }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::{
     Contents, Error, Frame, MAX_CONTENTS_BYTES, MAX_FRAME_BYTES, MAX_MEMBER_BYTES, MAX_MEMBERS,
-    Member, MemberName, Place, Result, tar,
+    Member, MemberName, MemberPlace, Result, tar,
 };
 use crate::object::{Kind, Store};
 
@@ -72,13 +72,13 @@ fn validate_member(
 ) -> std::result::Result<(u32, u64), &'static str> {
     let MemberName { object, damaged } = member.name;
     match member.place {
-        Place::Link { target } => {
+        MemberPlace::Link { target } => {
             if damaged || object.kind == Kind::Commit || object.store == target {
                 return Err("a link that cannot be one");
             }
             Ok(end)
         }
-        Place::Data { frame, offset, len, sha256 } => {
+        MemberPlace::Data { frame, offset, len, sha256 } => {
             let plain_len = frames.get(frame as usize).ok_or("a member in no frame")?.plain_len;
             let next = offset
                 .checked_add(len)
@@ -108,7 +108,7 @@ impl Stores {
         let mut stores = Self { names: Vec::new(), indices: HashMap::new() };
         for member in &contents.members {
             stores.add(member.name.object.store);
-            if let Place::Link { target } = member.place {
+            if let MemberPlace::Link { target } = member.place {
                 stores.add(target);
             }
         }

@@ -188,12 +188,12 @@ pub struct Member {
     /// The object that the bytes belong to.
     pub name: MemberName,
     /// Where they are.
-    pub place: Place,
+    pub place: MemberPlace,
 }
 
 /// Where a member's bytes are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum MemberPlace {
     /// In this pack.
     Data {
         /// The frame's place in [`Contents::frames`].

@@ -1,8 +1,9 @@
 //! Reading a pack: its contents from the whole file, a frame from its bytes, a member from a frame.
 
-use super::seek_table::{self, Entry};
+use super::seek_table::{self, FrameLengths};
 use super::{
-    Contents, Error, Frame, MAX_CONTENTS_BYTES, MAX_FRAME_BYTES, Member, Nonce, Place, Result, tar,
+    Contents, Error, Frame, MAX_CONTENTS_BYTES, MAX_FRAME_BYTES, Member, MemberPlace, Nonce,
+    Result, tar,
 };
 use crate::repository::frames::{self, Skippable};
 
@@ -19,7 +20,7 @@ pub fn read_frame(frame_bytes: &[u8], frame: &Frame) -> Result<Vec<u8>> {
 /// A member's content, out of its decompressed frame. A link is an error: it has no content of its
 /// own.
 pub fn member_bytes<'plain>(plain: &'plain [u8], member: &Member) -> Result<&'plain [u8]> {
-    let Place::Data { offset, len, .. } = member.place else {
+    let MemberPlace::Data { offset, len, .. } = member.place else {
         return Err(Error::Malformed("a link has no bytes of its own"));
     };
     let range = || {
@@ -72,7 +73,7 @@ pub fn check_end_mark(pack: &[u8], contents: &Contents) -> Result<()> {
 
 /// Whether the frames are those of the seek table and follow each other from the pack's first byte,
 /// without a gap.
-fn same_frames(frames: &[Frame], entries: &[Entry]) -> bool {
+fn same_frames(frames: &[Frame], entries: &[FrameLengths]) -> bool {
     let mut end = 0;
     frames.len() == entries.len()
         && frames.iter().zip(entries).all(|(frame, entry)| {
@@ -118,7 +119,7 @@ impl<'contents> HeaderCheck<'contents> {
 
     /// Returns the length of the content that begins here, with its padding.
     fn check_content(&self, member: &Member, plain: &[u8], at: usize) -> Result<usize> {
-        let Place::Data { frame, offset, .. } = member.place else {
+        let MemberPlace::Data { frame, offset, .. } = member.place else {
             return Ok(0);
         };
         if (frame, offset) != (self.frames, at as u64) {

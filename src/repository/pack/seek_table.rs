@@ -11,14 +11,14 @@ const FOOTER_LEN: usize = 9;
 
 /// The lengths of one frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(super) struct FrameLengths {
     /// Stored bytes.
     pub len: u32,
     /// Bytes when decompressed; 0 for a skippable frame.
     pub plain_len: u32,
 }
 
-impl Entry {
+impl FrameLengths {
     pub(super) fn new(len: u64, plain_len: u64) -> Result<Self> {
         let too_long = |_| Error::Malformed("a frame too long for the seek table");
         Ok(Self {
@@ -29,7 +29,7 @@ impl Entry {
 }
 
 /// Appends the seek table of all frames so far.
-pub(super) fn append(entries: &[Entry], to: &mut Vec<u8>) -> Result<()> {
+pub(super) fn append(entries: &[FrameLengths], to: &mut Vec<u8>) -> Result<()> {
     let count = u32::try_from(entries.len()).map_err(|_| Error::Malformed("too many frames"))?;
     let mut content = Vec::with_capacity(entries.len() * ENTRY_LEN + FOOTER_LEN);
     for entry in entries {
@@ -45,12 +45,12 @@ pub(super) fn append(entries: &[Entry], to: &mut Vec<u8>) -> Result<()> {
 
 /// Splits a pack into the bytes before its seek table and the table's entries. The lengths in the
 /// table must add up to these bytes.
-pub(super) fn split(pack: &[u8]) -> Result<(&[u8], Vec<Entry>)> {
+pub(super) fn split(pack: &[u8]) -> Result<(&[u8], Vec<FrameLengths>)> {
     let (frames, content) = split_content(pack).ok_or(Error::Malformed("no seek table"))?;
     let content = Skippable::SeekTable.parse(content)?;
     let (words, _) = content[..content.len() - FOOTER_LEN].as_chunks();
     let (entries, _) = words.as_chunks();
-    let entries: Vec<Entry> = entries.iter().copied().map(parse_entry).collect();
+    let entries: Vec<FrameLengths> = entries.iter().copied().map(parse_entry).collect();
     let total: u64 = entries.iter().map(|entry| u64::from(entry.len)).sum();
     if total != frames.len() as u64 {
         return Err(Error::Malformed("the seek table does not add up"));
@@ -71,6 +71,6 @@ fn split_content(pack: &[u8]) -> Option<(&[u8], &[u8])> {
     pack.split_at_checked(pack.len().checked_sub(len)?)
 }
 
-fn parse_entry([len, plain_len]: [[u8; 4]; 2]) -> Entry {
-    Entry { len: u32::from_le_bytes(len), plain_len: u32::from_le_bytes(plain_len) }
+fn parse_entry([len, plain_len]: [[u8; 4]; 2]) -> FrameLengths {
+    FrameLengths { len: u32::from_le_bytes(len), plain_len: u32::from_le_bytes(plain_len) }
 }

@@ -3,7 +3,7 @@
 //! it, while busybox does not read pax headers. Names need no such record: they fit with ustar's
 //! prefix field.
 
-use super::{Member, MemberName, Place, link_target};
+use super::{Member, MemberName, MemberPlace, link_target};
 use crate::object::Object;
 
 /// Everything in a tar begins at a multiple of this many bytes.
@@ -34,8 +34,8 @@ pub(super) const fn padding(len: usize) -> usize {
 /// Appends all that comes before a member's content.
 pub(super) fn append_header(member: &Member, to: &mut Vec<u8>) {
     match member.place {
-        Place::Data { len, .. } => append_data_header(&member.name, len, to),
-        Place::Link { target } => {
+        MemberPlace::Data { len, .. } => append_data_header(&member.name, len, to),
+        MemberPlace::Link { target } => {
             append_link(&member.name.object, &link_target(&member.name.object, target), to);
         }
     }

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::seek_table::Entry;
+use super::seek_table::FrameLengths;
 use super::*;
 use crate::object::{LibraryId, ObjectId};
 use crate::repository::frames::Skippable;
@@ -97,11 +97,11 @@ proptest! {
         for (member, (name, bytes)) in contents.members.iter().zip(&expected) {
             prop_assert_eq!(member.name, *name);
             match (member.place, bytes) {
-                (Place::Data { frame, sha256, .. }, Some(bytes)) => {
+                (MemberPlace::Data { frame, sha256, .. }, Some(bytes)) => {
                     prop_assert_eq!(member_bytes(&frames[frame as usize], member).unwrap(), &bytes[..]);
                     prop_assert_eq!(sha256, name.needs_sha256().then(|| Sha256::of(bytes)));
                 }
-                (Place::Link { .. }, None) => prop_assert!(member_bytes(&frames[0], member).is_err()),
+                (MemberPlace::Link { .. }, None) => prop_assert!(member_bytes(&frames[0], member).is_err()),
                 _ => prop_assert!(false, "{member:?}"),
             }
         }
@@ -151,10 +151,10 @@ proptest! {
         let at = at.index(frames[index].len());
         frames[index][at] ^= flip;
         let in_a_member = pack.contents.members.iter().any(|member| match member.place {
-            Place::Data { frame, offset, len, .. } => {
+            MemberPlace::Data { frame, offset, len, .. } => {
                 frame as usize == index && (offset..offset + len).contains(&(at as u64))
             }
-            Place::Link { .. } => false,
+            MemberPlace::Link { .. } => false,
         });
         prop_assert_eq!(check_headers(&pack.contents, &frames).is_ok(), in_a_member);
     }
@@ -172,13 +172,13 @@ proptest! {
 
 #[test]
 fn json_is_as_documented() {
-    let data = |offset, len, sha256: Option<u8>| Place::Data {
+    let data = |offset, len, sha256: Option<u8>| MemberPlace::Data {
         frame: 0,
         offset,
         len,
         sha256: sha256.map(|byte| Sha256::new([byte; 32])),
     };
-    let link = Place::Link { target: store(1) };
+    let link = MemberPlace::Link { target: store(1) };
     let members = [
         (MemberName::good(object(1, Kind::Commit, 1)), data(512, 12, Some(0xee))),
         (MemberName::good(object(1, Kind::Fs, 1)), data(1536, 13, None)),
@@ -295,7 +295,7 @@ fn members_have_a_longest_length() {
         frames: vec![Frame { offset: 0, len: 1, plain_len: MAX_FRAME_BYTES }],
         members: vec![Member {
             name: MemberName::good(object(1, Kind::Fs, 1)),
-            place: Place::Data { frame: 0, offset: 512, len, sha256: None },
+            place: MemberPlace::Data { frame: 0, offset: 512, len, sha256: None },
         }],
     };
     assert!(contents(MAX_MEMBER_BYTES).to_json().is_ok());
@@ -321,14 +321,18 @@ fn frames_of_another_length_are_refused() {
 }
 
 /// A pack's bytes with another table of contents and another seek table.
-fn with_tables(pack: &Pack, contents: &Contents, change: impl Fn(&mut Vec<Entry>)) -> Vec<u8> {
+fn with_tables(
+    pack: &Pack,
+    contents: &Contents,
+    change: impl Fn(&mut Vec<FrameLengths>),
+) -> Vec<u8> {
     let (before, mut entries) = seek_table::split(&pack.bytes).unwrap();
     let table = entries.pop().unwrap();
     let mut bytes = before[..before.len() - table.len as usize].to_vec();
     let json = frames::compress_frame(&contents.to_json().unwrap(), 3).unwrap();
     let content = [[0; 16].as_slice(), &json].concat();
     let len = Skippable::Contents.append(&content, &mut bytes).unwrap();
-    entries.push(Entry::new(len as u64, 0).unwrap());
+    entries.push(FrameLengths::new(len as u64, 0).unwrap());
     change(&mut entries);
     seek_table::append(&entries, &mut bytes).unwrap();
     bytes
@@ -338,7 +342,7 @@ fn with_tables(pack: &Pack, contents: &Contents, change: impl Fn(&mut Vec<Entry>
 fn both_tables_must_agree() {
     let pack = sample();
     let count = pack.contents.frames.len();
-    let accepted = |change: &dyn Fn(&mut Vec<Entry>)| {
+    let accepted = |change: &dyn Fn(&mut Vec<FrameLengths>)| {
         read_contents(&with_tables(&pack, &pack.contents, change)).is_ok()
     };
     assert!(accepted(&|_| ()));
@@ -378,7 +382,7 @@ fn a_member_in_another_frame_is_noticed() {
     let frames = read_frames(&pack);
     check_headers(&pack.contents, &frames).unwrap();
     assert!(check_headers(&pack.contents, &frames[..1]).is_err());
-    let Place::Data { frame, .. } = &mut pack.contents.members[3].place else {
+    let MemberPlace::Data { frame, .. } = &mut pack.contents.members[3].place else {
         panic!("{:?}", pack.contents.members[3]);
     };
     *frame += 1;
@@ -496,7 +500,7 @@ fn the_longest_contents_fit_in_a_line() {
                 Kind::Commit,
                 ObjectId::new([0xff; 20]),
             )),
-            place: Place::Data {
+            place: MemberPlace::Data {
                 frame: number,
                 offset: 512,
                 len,

@@ -10,7 +10,7 @@ use serde::ser::{self, SerializeSeq as _, SerializeStruct as _, Serializer};
 use serde::{Deserialize, Serialize};
 
 use super::contents::Stores;
-use super::{Contents, Frame, Member, MemberName, Place};
+use super::{Contents, Frame, Member, MemberName, MemberPlace};
 use crate::object::{Kind, Object, ObjectId, Sha256, Store};
 
 /// Stands where a frame's number would be.
@@ -55,7 +55,7 @@ impl Serialize for MemberOf<'_> {
         fields.serialize_element(kind_name(name.object.kind, name.damaged))?;
         fields.serialize_element(&name.object.id)?;
         match place {
-            Place::Data { frame, offset, len, sha256 } => {
+            MemberPlace::Data { frame, offset, len, sha256 } => {
                 fields.serialize_element(frame)?;
                 fields.serialize_element(offset)?;
                 fields.serialize_element(len)?;
@@ -63,7 +63,7 @@ impl Serialize for MemberOf<'_> {
                     fields.serialize_element(sha256)?;
                 }
             }
-            Place::Link { target } => {
+            MemberPlace::Link { target } => {
                 fields.serialize_element(LINK)?;
                 fields.serialize_element(&stores.indices.get(target))?;
             }
@@ -85,7 +85,7 @@ const fn kind_name(kind: Kind, damaged: bool) -> &'static str {
 
 impl<'de> Deserialize<'de> for Contents {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let contents = Wire::deserialize(deserializer)?
+        let contents = ContentsWire::deserialize(deserializer)?
             .resolve()
             .ok_or_else(|| de::Error::custom("a store that is not in the list"))?;
         contents.validate().map_err(de::Error::custom)?;
@@ -95,7 +95,7 @@ impl<'de> Deserialize<'de> for Contents {
 
 /// The JSON as it is read, before numbers become stores.
 #[derive(Deserialize)]
-struct Wire {
+struct ContentsWire {
     stores: Vec<Store>,
     frames: Vec<(u64, u64, u64)>,
     members: Vec<WireMember>,
@@ -110,11 +110,11 @@ struct WireMember {
 }
 
 enum WirePlace {
-    Data(Place),
+    Data(MemberPlace),
     Link(usize),
 }
 
-impl Wire {
+impl ContentsWire {
     fn resolve(self) -> Option<Contents> {
         let store = |index: usize| self.stores.get(index).copied();
         let resolve = |member: WireMember| {
@@ -125,7 +125,7 @@ impl Wire {
                 },
                 place: match member.place {
                     WirePlace::Data(place) => place,
-                    WirePlace::Link(target) => Place::Link { target: store(target)? },
+                    WirePlace::Link(target) => MemberPlace::Link { target: store(target)? },
                 },
             })
         };
@@ -158,7 +158,7 @@ impl<'de> Visitor<'de> for MemberVisitor {
         let id = next(&mut fields)?;
         let place = match next(&mut fields)? {
             FrameOrLink::Link => WirePlace::Link(next(&mut fields)?),
-            FrameOrLink::Frame(frame) => WirePlace::Data(Place::Data {
+            FrameOrLink::Frame(frame) => WirePlace::Data(MemberPlace::Data {
                 frame,
                 offset: next(&mut fields)?,
                 len: next(&mut fields)?,

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, RenameFlags};
 use rustix::io::Errno;
 
-use super::super::folders::{self, Folders};
+use super::super::folders::{self, TargetFolders};
 
 /// The folder's name in the target. Inside it, files have the path that they had in the
 /// installation.
@@ -18,7 +18,7 @@ pub const ASIDE: &str = "seawall-set-aside";
 const PIECE_BYTES: u64 = 64 << 10;
 
 /// Moves a file of the target aside; `false` if there is none.
-pub fn set_aside_file(folders: &Folders, path: &str) -> io::Result<bool> {
+pub fn set_aside_file(folders: &TargetFolders, path: &str) -> io::Result<bool> {
     let (above, name) = folders::split(path);
     match folders.find(above)? {
         Some(folder) => move_aside(folders, (folder.as_fd(), name), path),
@@ -29,7 +29,7 @@ pub fn set_aside_file(folders: &Folders, path: &str) -> io::Result<bool> {
 /// Moves a file to its path in the set-aside folder. If another file has that name, it stays, and
 /// the new one gets a number. If both have the same bytes, the new one is removed instead.
 pub(super) fn move_aside(
-    folders: &Folders,
+    folders: &TargetFolders,
     from @ (folder, name): (BorrowedFd<'_>, &str),
     path: &str,
 ) -> io::Result<bool> {
@@ -38,8 +38,8 @@ pub(super) fn move_aside(
     }
     let is_same = |to: BorrowedFd<'_>, name: &str| have_same_bytes((to, name), from);
     let (to, new_name) = match free_name(folders, path, is_same)? {
-        FreeName::New(to, name) => (to, name),
-        FreeName::SameIsThere => {
+        AsideName::New(to, name) => (to, name),
+        AsideName::SameIsThere => {
             folders::remove(folder, name)?;
             return Ok(true);
         }
@@ -51,18 +51,18 @@ pub(super) fn move_aside(
 /// Moves a file or folder to its path in the set-aside folder. If something is there already, the
 /// moved one gets a number.
 pub(super) fn move_whole_aside(
-    folders: &Folders,
+    folders: &TargetFolders,
     from: (BorrowedFd<'_>, &str),
     path: &str,
 ) -> io::Result<()> {
     match free_name(folders, path, |_, _| Ok(false))? {
-        FreeName::New(to, name) => rename(folders, from, (to.as_fd(), &name)),
-        FreeName::SameIsThere => Ok(()),
+        AsideName::New(to, name) => rename(folders, from, (to.as_fd(), &name)),
+        AsideName::SameIsThere => Ok(()),
     }
 }
 
 /// Where something is moved to.
-enum FreeName {
+enum AsideName {
     /// In this folder, under a name that nothing has.
     New(OwnedFd, String),
     /// A file with the same bytes is there already.
@@ -70,10 +70,10 @@ enum FreeName {
 }
 
 fn free_name(
-    folders: &Folders,
+    folders: &TargetFolders,
     path: &str,
     is_same: impl Fn(BorrowedFd<'_>, &str) -> io::Result<bool>,
-) -> io::Result<FreeName> {
+) -> io::Result<AsideName> {
     let path = format!("{ASIDE}/{path}");
     let (above, wanted) = folders::split(&path);
     let to = folders.enter(above)?;
@@ -81,12 +81,12 @@ fn free_name(
     let mut name = wanted.to_owned();
     while folders::stat(to.as_fd(), &name)?.is_some() {
         if is_same(to.as_fd(), &name)? {
-            return Ok(FreeName::SameIsThere);
+            return Ok(AsideName::SameIsThere);
         }
         number += 1;
         name = format!("{wanted}.{number}");
     }
-    Ok(FreeName::New(to, name))
+    Ok(AsideName::New(to, name))
 }
 
 /// Whether two names are regular files with the same bytes. Anything else equals nothing. Databases
@@ -123,7 +123,7 @@ pub(super) fn regular_file((folder, name): (BorrowedFd<'_>, &str)) -> io::Result
 }
 
 fn rename(
-    folders: &Folders,
+    folders: &TargetFolders,
     (folder, name): (BorrowedFd<'_>, &str),
     (to, new_name): (BorrowedFd<'_>, &str),
 ) -> io::Result<()> {
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn files_are_the_same_only_to_the_last_byte() {
         let folder = tempfile::tempdir().unwrap();
-        let folders = Folders::open(folder.path(), None).unwrap();
+        let folders = TargetFolders::open(folder.path(), None).unwrap();
         let bytes = vec![7; 3 * usize::try_from(PIECE_BYTES).unwrap()];
         let mut other = bytes.clone();
         *other.last_mut().unwrap() = 8;
@@ -178,7 +178,7 @@ mod tests {
     #[test]
     fn what_is_no_file_equals_nothing() {
         let folder = tempfile::tempdir().unwrap();
-        let folders = Folders::open(folder.path(), None).unwrap();
+        let folders = TargetFolders::open(folder.path(), None).unwrap();
         let path = folder.path().join("odd");
         let aside = folder.path().join(ASIDE);
         for number in 0..2 {

@@ -8,7 +8,7 @@ use crate::repository::manifest::Manifest;
 
 /// The commits of one library to which something points.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Heads {
+pub struct LibraryHeads {
     /// The heads of its branches.
     pub branches: Vec<ObjectId>,
     /// Commits at which virtual libraries were last merged with it.
@@ -19,7 +19,7 @@ pub struct Heads {
     pub is_listed: bool,
 }
 
-impl Heads {
+impl LibraryHeads {
     /// Every commit that something points to.
     pub fn all(&self) -> impl Iterator<Item = ObjectId> + '_ {
         self.branches.iter().chain(&self.bases).copied()
@@ -28,8 +28,8 @@ impl Heads {
 
 /// Collects the heads of all libraries. If a store is not among them, nothing points to its
 /// commits.
-pub fn of(manifest: &Manifest) -> HashMap<LibraryId, Heads> {
-    let mut all: HashMap<LibraryId, Heads> = HashMap::new();
+pub fn of(manifest: &Manifest) -> HashMap<LibraryId, LibraryHeads> {
+    let mut all: HashMap<LibraryId, LibraryHeads> = HashMap::new();
     for library in &manifest.libraries {
         let heads = all.entry(library.id).or_default();
         let commits = library.heads.iter().map(|(_, commit)| *commit);

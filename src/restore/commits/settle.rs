@@ -13,20 +13,20 @@ use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
 use super::super::error::Error;
-use super::super::folders::{self, Folders};
-use super::super::packs::Job;
+use super::super::folders::{self, TargetFolders};
+use super::super::packs::RestoreJob;
 use super::aside::{move_aside, move_whole_aside, regular_file};
-use super::heads::{self, Heads};
+use super::heads::{self, LibraryHeads};
 use super::staging::{self, live_store, names_in, remove_empty, staged_store, take_out};
 use crate::object::{Kind, LibraryId, Object, ObjectId, Store};
 use crate::repository::manifest::Manifest;
-use crate::seafile::check::{self, Content};
+use crate::seafile::check::{self, ObjectContent};
 use crate::seafile::commit::MAX_COMMIT_BYTES;
 use crate::walk::{Ancestry, CommitNode, Reachable};
 
 /// How many commits were moved aside, and how many stay without proof.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Settled {
+pub struct SettledCommits {
     /// How many commits of each store were moved aside.
     pub set_aside: BTreeMap<Store, u64>,
     /// How many commits of each store stay although nothing proves that a pointer leads to them.
@@ -34,45 +34,45 @@ pub struct Settled {
 }
 
 /// Decides for every store in the target which commits stay.
-pub fn settle(job: Job<'_>, manifest: &Manifest) -> Result<Settled, Error> {
-    let mut settler = Settler {
+pub fn settle(job: RestoreJob<'_>, manifest: &Manifest) -> Result<SettledCommits, Error> {
+    let mut settler = CommitSettler {
         job,
         folders: job.target.folders(),
         heads: heads::of(manifest),
         shared: Ancestry::default(),
         shared_kept: HashSet::new(),
-        settled: Settled::default(),
+        settled: SettledCommits::default(),
     };
     settler.all()?;
     Ok(settler.settled)
 }
 
-struct Settler<'a> {
-    job: Job<'a>,
-    folders: &'a Folders,
-    heads: HashMap<LibraryId, Heads>,
+struct CommitSettler<'a> {
+    job: RestoreJob<'a>,
+    folders: &'a TargetFolders,
+    heads: HashMap<LibraryId, LibraryHeads>,
     /// The commits of the store that all libraries share.
     shared: Ancestry,
     /// Commits in the shared store that a library leads to.
     shared_kept: HashSet<ObjectId>,
-    settled: Settled,
+    settled: SettledCommits,
 }
 
 /// The commits of one store.
 #[derive(Default)]
-struct Commits {
+struct StoreCommits {
     ancestry: Ancestry,
     /// Files that have a commit's name but are no commit.
     bad: Vec<ObjectId>,
 }
 
-impl Settler<'_> {
+impl CommitSettler<'_> {
     fn all(&mut self) -> Result<(), Error> {
         let stores = self.on_disk(staging::COMMITS, staging::stores)?;
         let shared = if stores.contains(&Store::Shared) {
             self.read(Store::Shared)?
         } else {
-            Commits::default()
+            StoreCommits::default()
         };
         self.shared = shared.ancestry.clone();
         let mut doubtful = BTreeSet::new();
@@ -113,7 +113,7 @@ impl Settler<'_> {
         Ok(true)
     }
 
-    fn reachable(&mut self, own: &Ancestry, heads: &Heads) -> Reachable {
+    fn reachable(&mut self, own: &Ancestry, heads: &LibraryHeads) -> Reachable {
         let mut reachable = own.reachable(heads.all(), &self.shared);
         // A lost base commit says nothing about what is behind a head.
         let is_base = |id: &ObjectId| heads.bases.contains(id) && !heads.branches.contains(id);
@@ -130,7 +130,7 @@ impl Settler<'_> {
         if self.shared.is_empty() {
             return;
         }
-        let all: Vec<(LibraryId, Heads)> = self.heads.clone().into_iter().collect();
+        let all: Vec<(LibraryId, LibraryHeads)> = self.heads.clone().into_iter().collect();
         let mut is_doubtful = !doubtful.is_empty();
         for (library, heads) in all {
             if !stores.contains(&Store::Library(library)) {
@@ -186,7 +186,7 @@ impl Settler<'_> {
 
     fn shared_store(
         &mut self,
-        commits: &Commits,
+        commits: &StoreCommits,
         packed: Option<&HashSet<Object>>,
     ) -> Result<(), Error> {
         let mut kept = std::mem::take(&mut self.shared_kept);
@@ -206,7 +206,7 @@ impl Settler<'_> {
     fn keep(
         &mut self,
         store: Store,
-        commits: &Commits,
+        commits: &StoreCommits,
         kept: &HashSet<ObjectId>,
     ) -> Result<(), Error> {
         let ids = commits.ancestry.iter().map(|(id, _)| id);
@@ -228,10 +228,10 @@ impl Settler<'_> {
         Ok(())
     }
 
-    fn read(&self, store: Store) -> Result<Commits, Error> {
+    fn read(&self, store: Store) -> Result<StoreCommits, Error> {
         self.on_disk(&live_store(store), |folders| {
             merge(folders, store)?;
-            let mut commits = Commits::default();
+            let mut commits = StoreCommits::default();
             for path in [staged_store(store), live_store(store)] {
                 if let Some(folder) = folders.find(&path)? {
                     read_commits(&folder, store, &mut commits)?;
@@ -245,7 +245,7 @@ impl Settler<'_> {
     fn on_disk<T>(
         &self,
         path: &str,
-        work: impl FnOnce(&Folders) -> io::Result<T>,
+        work: impl FnOnce(&TargetFolders) -> io::Result<T>,
     ) -> Result<T, Error> {
         work(self.folders).map_err(self.job.target.failed(path))
     }
@@ -257,7 +257,7 @@ impl Settler<'_> {
 fn likely(
     own: &Ancestry,
     reachable: &Reachable,
-    heads: &Heads,
+    heads: &LibraryHeads,
     is_packed: impl Fn(ObjectId) -> bool,
 ) -> Vec<ObjectId> {
     let times = reachable.gaps.iter();
@@ -274,7 +274,7 @@ fn likely(
 }
 
 /// Reads every file in a store's folder that has a commit's name.
-fn read_commits(folder: &OwnedFd, store: Store, commits: &mut Commits) -> io::Result<()> {
+fn read_commits(folder: &OwnedFd, store: Store, commits: &mut StoreCommits) -> io::Result<()> {
     for first in names_in(folder)? {
         if first.len() != 2 || !folders::is_folder(folder.as_fd(), &first)? {
             continue;
@@ -303,7 +303,7 @@ fn read_commit(folder: &OwnedFd, name: &str, object: &Object) -> io::Result<Opti
     let mut bytes = Vec::new();
     file.take(MAX_COMMIT_BYTES as u64 + 1).read_to_end(&mut bytes)?;
     Ok(match check::check(object, &bytes) {
-        Ok(Content::Commit(commit)) => Some(CommitNode::of(&commit)),
+        Ok(ObjectContent::Commit(commit)) => Some(CommitNode::of(&commit)),
         _ => None,
     })
 }
@@ -311,7 +311,7 @@ fn read_commit(folder: &OwnedFd, name: &str, object: &Object) -> io::Result<Opti
 /// Merges a store that is in place into the same store that waits. Both exist if somebody made the
 /// store anew after a restore broke off. Anything in it besides commits is moved aside with its
 /// folder.
-fn merge(folders: &Folders, store: Store) -> io::Result<()> {
+fn merge(folders: &TargetFolders, store: Store) -> io::Result<()> {
     let (staged, live) = (staged_store(store), live_store(store));
     let (above, name) = folders::split(&live);
     let Some(above) = folders.find(above)? else {
@@ -338,7 +338,11 @@ fn merge(folders: &Folders, store: Store) -> io::Result<()> {
 }
 
 /// Merges one folder of a store, named by the first two digits of an id.
-fn merge_folder(folders: &Folders, (staged, live): (&str, &str), first: &str) -> io::Result<()> {
+fn merge_folder(
+    folders: &TargetFolders,
+    (staged, live): (&str, &str),
+    first: &str,
+) -> io::Result<()> {
     let path = format!("{live}/{first}");
     let Some(from) = folders.find(&path)? else {
         return Ok(());
@@ -354,7 +358,7 @@ fn merge_folder(folders: &Folders, (staged, live): (&str, &str), first: &str) ->
     remove_empty(folders, live, first)
 }
 
-fn move_commit(folders: &Folders, object: &Object) -> io::Result<()> {
+fn move_commit(folders: &TargetFolders, object: &Object) -> io::Result<()> {
     let path = staging::staged_path(object);
     let (above, name) = folders::split(&path);
     if let Some(folder) = folders.find(above)? {
@@ -363,7 +367,7 @@ fn move_commit(folders: &Folders, object: &Object) -> io::Result<()> {
     Ok(())
 }
 
-fn remove_empty_folders(folders: &Folders, store: Store) -> io::Result<()> {
+fn remove_empty_folders(folders: &TargetFolders, store: Store) -> io::Result<()> {
     let staged = staged_store(store);
     let Some(folder) = folders.find(&staged)? else {
         return Ok(());

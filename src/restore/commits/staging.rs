@@ -13,7 +13,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, Dir, FileType};
 use rustix::io::Errno;
 
-use super::super::folders::{self, Folders};
+use super::super::folders::{self, TargetFolders};
 use super::aside::move_whole_aside;
 use crate::object::{Kind, Object, Store};
 use crate::seafile::folders::ObjectFolders;
@@ -47,7 +47,7 @@ pub fn staged_path(object: &Object) -> String {
 
 /// Moves a store from its place to where commits wait, unless it waits there already. A file with a
 /// store's name is no store, and stays.
-pub fn take_out(folders: &Folders, store: Store) -> io::Result<()> {
+pub fn take_out(folders: &TargetFolders, store: Store) -> io::Result<()> {
     let staged = folders.enter(STAGED)?;
     let name = store.to_string();
     if folders::is_folder(staged.as_fd(), &name)? {
@@ -70,7 +70,7 @@ pub fn take_out(folders: &Folders, store: Store) -> io::Result<()> {
 
 /// Moves every waiting store to its place. If a file or a folder that is not empty has that name,
 /// it is moved aside. Returns how many stores there were.
-pub fn place(folders: &Folders) -> io::Result<u64> {
+pub fn place(folders: &TargetFolders) -> io::Result<u64> {
     let Some(staged) = folders.find(STAGED)? else {
         return Ok(0);
     };
@@ -95,7 +95,7 @@ pub fn place(folders: &Folders) -> io::Result<u64> {
 }
 
 /// The target's folders of objects, including commits that wait.
-pub fn object_folders(target: &Path, folders: &Folders) -> io::Result<ObjectFolders> {
+pub fn object_folders(target: &Path, folders: &TargetFolders) -> io::Result<ObjectFolders> {
     const CLASS: &str = "seawall: commits that wait";
     let mut objects = ObjectFolders::new(&target.join("seafile-data"));
     let Some(staged) = folders.find(STAGED)? else {
@@ -116,7 +116,7 @@ pub fn object_folders(target: &Path, folders: &Folders) -> io::Result<ObjectFold
 }
 
 /// Every store that has a folder where commits wait or where Seafile finds them.
-pub(super) fn stores(folders: &Folders) -> io::Result<std::collections::BTreeSet<Store>> {
+pub(super) fn stores(folders: &TargetFolders) -> io::Result<std::collections::BTreeSet<Store>> {
     let mut stores = std::collections::BTreeSet::new();
     for path in [STAGED, COMMITS] {
         if let Some(folder) = folders.find(path)? {
@@ -160,7 +160,7 @@ pub(super) fn names_in(folder: &OwnedFd) -> io::Result<Vec<String>> {
 }
 
 /// Removes a folder if nothing is in it.
-pub(super) fn remove_empty(folders: &Folders, above: &str, name: &str) -> io::Result<()> {
+pub(super) fn remove_empty(folders: &TargetFolders, above: &str, name: &str) -> io::Result<()> {
     let Some(above) = folders.find(above)? else {
         return Ok(());
     };

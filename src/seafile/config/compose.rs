@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::yaml::{self, Node};
+use super::yaml::{self, YamlNode};
 
 /// The most containers, variables, files and mounts that are read from one compose file.
 const MAX_VALUES: usize = 50_000;
@@ -19,7 +19,7 @@ pub struct ComposeText {
 
 /// A folder of the host or a volume, and where a container sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Mount {
+pub enum ComposeMount {
     /// `source:target` or `source:target:ro`. A `${…}` in it may hold colons.
     Short(ComposeText),
     /// `source` and `target`.
@@ -28,7 +28,7 @@ pub enum Mount {
 
 /// A container.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Service {
+pub struct ComposeService {
     /// Its name.
     pub name: String,
     /// The image.
@@ -38,11 +38,11 @@ pub struct Service {
     /// Files with further variables.
     pub env_files: Vec<ComposeText>,
     /// Its mounts.
-    pub mounts: Vec<Mount>,
+    pub mounts: Vec<ComposeMount>,
 }
 
 /// Shows only the names of the variables: values may be passwords.
-impl std::fmt::Debug for Service {
+impl std::fmt::Debug for ComposeService {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let names: Vec<&str> = self.environment.iter().map(|(name, _)| &**name).collect();
         f.debug_struct("Service")
@@ -56,7 +56,7 @@ impl std::fmt::Debug for Service {
 
 /// The containers of a compose file. A text that is no compose file has none. The error says where
 /// the text stops being YAML.
-pub fn services(text: &str) -> Result<Vec<Service>, String> {
+pub fn services(text: &str) -> Result<Vec<ComposeService>, String> {
     let Some(root) = yaml::parse(super::without_byte_order_mark(text))? else {
         return Ok(Vec::new());
     };
@@ -64,7 +64,7 @@ pub fn services(text: &str) -> Result<Vec<Service>, String> {
         return Ok(Vec::new());
     };
     let volumes = root.get("volumes");
-    let mut all: Vec<Service> = Vec::new();
+    let mut all: Vec<ComposeService> = Vec::new();
     let mut values = 0;
     for (name, node) in services.pairs() {
         let service = service(name, node, volumes);
@@ -79,10 +79,10 @@ pub fn services(text: &str) -> Result<Vec<Service>, String> {
     Ok(all)
 }
 
-fn service(name: &str, node: &Node, volumes: Option<&Arc<Node>>) -> Service {
+fn service(name: &str, node: &YamlNode, volumes: Option<&Arc<YamlNode>>) -> ComposeService {
     let mounts = node.get("volumes").map(|list| list.items());
-    let mount = |node: &Arc<Node>| mount(node, volumes);
-    Service {
+    let mount = |node: &Arc<YamlNode>| mount(node, volumes);
+    ComposeService {
         name: name.to_owned(),
         image: node.get("image").and_then(text_of),
         environment: node.get("environment").map(environment).unwrap_or_default(),
@@ -91,14 +91,14 @@ fn service(name: &str, node: &Node, volumes: Option<&Arc<Node>>) -> Service {
     }
 }
 
-fn text_of(node: &Arc<Node>) -> Option<ComposeText> {
+fn text_of(node: &Arc<YamlNode>) -> Option<ComposeText> {
     let text = node.text()?.to_owned();
     let line = node.line;
     Some(ComposeText { text, line })
 }
 
 /// Reads a mapping, or a list of `NAME=value`.
-fn environment(node: &Arc<Node>) -> Vec<(String, Option<ComposeText>)> {
+fn environment(node: &Arc<YamlNode>) -> Vec<(String, Option<ComposeText>)> {
     let mut all: Vec<(String, Option<ComposeText>)> = Vec::new();
     for merged in node.merged() {
         all.extend(merged.pairs().filter_map(variable).take(MAX_VALUES.saturating_sub(all.len())));
@@ -117,7 +117,7 @@ fn environment(node: &Arc<Node>) -> Vec<(String, Option<ComposeText>)> {
     all
 }
 
-fn variable((name, node): (&str, &Arc<Node>)) -> Option<(String, Option<ComposeText>)> {
+fn variable((name, node): (&str, &Arc<YamlNode>)) -> Option<(String, Option<ComposeText>)> {
     let value = text_of(node)?;
     // `NAME:` without a value gets its value from outside.
     let is_null = value.text.is_empty() || value.text == "~" || value.text == "null";
@@ -125,14 +125,14 @@ fn variable((name, node): (&str, &Arc<Node>)) -> Option<(String, Option<ComposeT
 }
 
 /// Reads a path, a list of paths, or a list of mappings with `path`.
-fn env_files(node: &Arc<Node>) -> Vec<ComposeText> {
-    let of_item = |item: &Arc<Node>| item.get("path").map_or_else(|| text_of(item), text_of);
+fn env_files(node: &Arc<YamlNode>) -> Vec<ComposeText> {
+    let of_item = |item: &Arc<YamlNode>| item.get("path").map_or_else(|| text_of(item), text_of);
     let own = text_of(node).into_iter();
     own.chain(node.items().iter().filter_map(of_item)).collect()
 }
 
 /// Reads a mount. If a named volume is bound to a folder, that folder is the source.
-fn mount(node: &Arc<Node>, volumes: Option<&Arc<Node>>) -> Option<Mount> {
+fn mount(node: &Arc<YamlNode>, volumes: Option<&Arc<YamlNode>>) -> Option<ComposeMount> {
     let device = |name: &str| {
         let options = volumes?.get(name)?.get("driver_opts")?;
         options.get("device").and_then(text_of)
@@ -144,14 +144,14 @@ fn mount(node: &Arc<Node>, volumes: Option<&Arc<Node>>) -> Option<Mount> {
             Some((device, target)) => {
                 let target = target.split(':').next().unwrap_or_default().to_owned();
                 let line = short.line;
-                Mount::Long(device, ComposeText { text: target, line })
+                ComposeMount::Long(device, ComposeText { text: target, line })
             }
-            None => Mount::Short(short),
+            None => ComposeMount::Short(short),
         });
     }
     let source = text_of(node.get("source")?)?;
     let source = device(&source.text).unwrap_or(source);
-    Some(Mount::Long(source, text_of(node.get("target")?)?))
+    Some(ComposeMount::Long(source, text_of(node.get("target")?)?))
 }
 
 #[cfg(test)]
@@ -181,9 +181,9 @@ mod tests {
         assert_eq!(
             seafile.mounts,
             [
-                Mount::Short(text("${SEAFILE_VOLUME:-/opt/seafile-data}:/shared", 11)),
-                Mount::Long(text("./a", 12), text("/b", 12)),
-                Mount::Long(text("/mnt/data", 25), text("/c", 13)),
+                ComposeMount::Short(text("${SEAFILE_VOLUME:-/opt/seafile-data}:/shared", 11)),
+                ComposeMount::Long(text("./a", 12), text("/b", 12)),
+                ComposeMount::Long(text("/mnt/data", 25), text("/c", 13)),
             ]
         );
         assert_eq!(

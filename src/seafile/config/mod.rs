@@ -21,9 +21,9 @@ pub const MAX_BYTES: u64 = 1 << 20;
 
 /// A password: `Debug` and `Display` do not show it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct DatabasePassword(String);
 
-impl Secret {
+impl DatabasePassword {
     /// Wraps a text that must stay secret.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
@@ -35,13 +35,13 @@ impl Secret {
     }
 }
 
-impl fmt::Debug for Secret {
+impl fmt::Debug for DatabasePassword {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("(secret)")
     }
 }
 
-impl fmt::Display for Secret {
+impl fmt::Display for DatabasePassword {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("(secret)")
     }
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn secrets_are_not_shown() {
-        let secret = Secret::new("hunter2");
+        let secret = DatabasePassword::new("hunter2");
         assert_eq!(format!("{secret} {secret:?}"), "(secret) (secret)");
         assert_eq!(secret.reveal(), "hunter2");
     }

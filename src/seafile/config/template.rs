@@ -10,7 +10,7 @@ const MAX_BYTES: usize = 64 << 10;
 
 /// A text whose references were replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Expanded {
+pub struct ExpandedText {
     /// The text. A variable that is not set becomes empty, as for docker.
     pub text: String,
     /// The first variable that is not set and has no default, or the first `$…` that is no
@@ -19,19 +19,19 @@ pub struct Expanded {
 }
 
 /// Replaces the references. Every text is accepted.
-pub fn expand(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Expanded {
-    let mut expander = Expander { variable, unset: None };
+pub fn expand(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> ExpandedText {
+    let mut expander = TemplateExpander { variable, unset: None };
     let mut out = String::new();
     expander.text(text, 0, &mut out);
-    Expanded { text: out, unset: expander.unset }
+    ExpandedText { text: out, unset: expander.unset }
 }
 
-struct Expander<'a> {
+struct TemplateExpander<'a> {
     variable: &'a dyn Fn(&str) -> Option<String>,
     unset: Option<String>,
 }
 
-impl Expander<'_> {
+impl TemplateExpander<'_> {
     fn text(&mut self, text: &str, depth: usize, out: &mut String) {
         let mut rest = text;
         while let Some(at) = rest.find('$') {
@@ -150,7 +150,7 @@ mod tests {
             "EMPTY" => Some(String::new()),
             _ => None,
         };
-        let Expanded { text, unset } = expand(text, &variable);
+        let ExpandedText { text, unset } = expand(text, &variable);
         (text, unset)
     }
 

@@ -17,48 +17,48 @@ const MAX_VISITS: usize = 1000;
 
 /// One value.
 #[derive(Debug, Clone)]
-pub struct Node {
+pub struct YamlNode {
     /// Its line, counted from 1.
     pub line: usize,
     /// How many levels are below it, including those that an alias brings in. The height is bounded
     /// because dropping a tree recurses once for each level.
     height: usize,
-    kind: Kind,
+    kind: YamlContent,
 }
 
 #[derive(Debug, Clone)]
-enum Kind {
+enum YamlContent {
     Scalar(String),
-    List(Vec<Arc<Node>>),
-    Mapping(Vec<(Arc<Node>, Arc<Node>)>),
+    List(Vec<Arc<YamlNode>>),
+    Mapping(Vec<(Arc<YamlNode>, Arc<YamlNode>)>),
 }
 
-impl Node {
+impl YamlNode {
     /// Its text, if it is neither a list nor a mapping. `null` and `~` without quotes are texts
     /// too.
     pub fn text(&self) -> Option<&str> {
         match &self.kind {
-            Kind::Scalar(text) => Some(text),
+            YamlContent::Scalar(text) => Some(text),
             _ => None,
         }
     }
 
     /// The values of a list. Anything else has none.
-    pub fn items(&self) -> &[Arc<Node>] {
+    pub fn items(&self) -> &[Arc<YamlNode>] {
         match &self.kind {
-            Kind::List(items) => items,
+            YamlContent::List(items) => items,
             _ => &[],
         }
     }
 
     /// The value of a key. Mappings that are merged in are searched too.
-    pub fn get(&self, key: &str) -> Option<&Arc<Node>> {
+    pub fn get(&self, key: &str) -> Option<&Arc<YamlNode>> {
         self.get_within(key, MAX_MERGES, &mut { MAX_VISITS })
     }
 
-    fn get_within(&self, key: &str, levels: usize, visits: &mut usize) -> Option<&Arc<Node>> {
+    fn get_within(&self, key: &str, levels: usize, visits: &mut usize) -> Option<&Arc<YamlNode>> {
         *visits = visits.checked_sub(1)?;
-        let Kind::Mapping(pairs) = &self.kind else {
+        let YamlContent::Mapping(pairs) = &self.kind else {
             return None;
         };
         let named = |wanted: &str| pairs.iter().rev().find(|(name, _)| name.text() == Some(wanted));
@@ -72,29 +72,29 @@ impl Node {
     }
 
     /// The keys of a mapping and their values. Mappings that are merged in are left out.
-    pub fn pairs(&self) -> impl Iterator<Item = (&str, &Arc<Node>)> {
-        let pairs: &[(Arc<Node>, Arc<Node>)] = match &self.kind {
-            Kind::Mapping(pairs) => pairs,
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &Arc<YamlNode>)> {
+        let pairs: &[(Arc<YamlNode>, Arc<YamlNode>)] = match &self.kind {
+            YamlContent::Mapping(pairs) => pairs,
             _ => &[],
         };
         pairs.iter().filter_map(|(key, value)| Some((key.text()?, value)))
     }
 
     /// The mappings that are merged into this one.
-    pub fn merged(&self) -> Vec<Arc<Node>> {
+    pub fn merged(&self) -> Vec<Arc<YamlNode>> {
         let Some((_, merged)) = self.pairs().find(|(key, _)| *key == "<<") else {
             return Vec::new();
         };
         match &merged.kind {
-            Kind::List(items) => items.clone(),
+            YamlContent::List(items) => items.clone(),
             _ => vec![merged.clone()],
         }
     }
 }
 
 /// Reads the first document of a text. The error says where the text stops being YAML.
-pub fn parse(text: &str) -> Result<Option<Arc<Node>>, String> {
-    let mut builder = Builder::default();
+pub fn parse(text: &str) -> Result<Option<Arc<YamlNode>>, String> {
+    let mut builder = YamlBuilder::default();
     for event in Parser::new_from_str(text) {
         let (event, span) = event.map_err(|error| error.to_string())?;
         builder.take(event, span.start.line())?;
@@ -106,22 +106,22 @@ pub fn parse(text: &str) -> Result<Option<Arc<Node>>, String> {
 }
 
 /// A list or mapping that is not closed yet.
-struct Open {
+struct OpenNode {
     anchor: usize,
     line: usize,
     is_mapping: bool,
-    items: Vec<Arc<Node>>,
+    items: Vec<Arc<YamlNode>>,
 }
 
 #[derive(Default)]
-struct Builder {
-    open: Vec<Open>,
-    anchors: Vec<(usize, Arc<Node>)>,
+struct YamlBuilder {
+    open: Vec<OpenNode>,
+    anchors: Vec<(usize, Arc<YamlNode>)>,
     nodes: usize,
-    root: Option<Arc<Node>>,
+    root: Option<Arc<YamlNode>>,
 }
 
-impl Builder {
+impl YamlBuilder {
     fn take(&mut self, event: Event<'_>, line: usize) -> Result<(), String> {
         self.nodes += 1;
         if self.nodes > MAX_NODES {
@@ -132,14 +132,14 @@ impl Builder {
         }
         match event {
             Event::Scalar(text, _, anchor, _) => {
-                self.close(anchor, line, Kind::Scalar(text.into_owned()))?;
+                self.close(anchor, line, YamlContent::Scalar(text.into_owned()))?;
             }
             Event::Alias(anchor) => {
                 // An alias may stand inside the value that it names. That value is not complete
                 // yet, so the alias is an empty text.
                 let known = self.anchors.iter().rev().find(|(id, _)| *id == anchor);
                 let node = known.map(|(_, node)| node.clone());
-                let nothing = || Node::new(line, Kind::Scalar(String::new()));
+                let nothing = || YamlNode::new(line, YamlContent::Scalar(String::new()));
                 self.add(node.unwrap_or_else(nothing));
             }
             Event::SequenceStart(anchor, _) => self.open(anchor, line, false),
@@ -147,9 +147,9 @@ impl Builder {
             Event::SequenceEnd | Event::MappingEnd => {
                 if let Some(open) = self.open.pop() {
                     let kind = if open.is_mapping {
-                        Kind::Mapping(pairs(open.items))
+                        YamlContent::Mapping(pairs(open.items))
                     } else {
-                        Kind::List(open.items)
+                        YamlContent::List(open.items)
                     };
                     self.close(open.anchor, open.line, kind)?;
                 }
@@ -160,11 +160,11 @@ impl Builder {
     }
 
     fn open(&mut self, anchor: usize, line: usize, is_mapping: bool) {
-        self.open.push(Open { anchor, line, is_mapping, items: Vec::new() });
+        self.open.push(OpenNode { anchor, line, is_mapping, items: Vec::new() });
     }
 
-    fn close(&mut self, anchor: usize, line: usize, kind: Kind) -> Result<(), String> {
-        let node = Node::new(line, kind);
+    fn close(&mut self, anchor: usize, line: usize, kind: YamlContent) -> Result<(), String> {
+        let node = YamlNode::new(line, kind);
         if node.height > MAX_DEPTH {
             return Err(too_large(line, "nested too deeply"));
         }
@@ -175,7 +175,7 @@ impl Builder {
         Ok(())
     }
 
-    fn add(&mut self, node: Arc<Node>) {
+    fn add(&mut self, node: Arc<YamlNode>) {
         match self.open.last_mut() {
             Some(open) => open.items.push(node),
             None => self.root = Some(node),
@@ -187,24 +187,24 @@ fn too_large(line: usize, what: &str) -> String {
     format!("line {line}: {what}: this is no compose file")
 }
 
-impl Node {
-    fn new(line: usize, kind: Kind) -> Arc<Self> {
+impl YamlNode {
+    fn new(line: usize, kind: YamlContent) -> Arc<Self> {
         let below = match &kind {
-            Kind::Scalar(_) => None,
-            Kind::List(items) => items.iter().map(|item| item.height).max(),
-            Kind::Mapping(pairs) => {
+            YamlContent::Scalar(_) => None,
+            YamlContent::List(items) => items.iter().map(|item| item.height).max(),
+            YamlContent::Mapping(pairs) => {
                 pairs.iter().map(|(key, value)| key.height.max(value.height)).max()
             }
         };
         let height = match kind {
-            Kind::Scalar(_) => 0,
+            YamlContent::Scalar(_) => 0,
             _ => 1 + below.unwrap_or(0),
         };
         Arc::new(Self { line, height, kind })
     }
 }
 
-fn pairs(items: Vec<Arc<Node>>) -> Vec<(Arc<Node>, Arc<Node>)> {
+fn pairs(items: Vec<Arc<YamlNode>>) -> Vec<(Arc<YamlNode>, Arc<YamlNode>)> {
     let mut items = items.into_iter();
     std::iter::from_fn(|| Some((items.next()?, items.next()?))).collect()
 }

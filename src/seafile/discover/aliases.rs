@@ -4,11 +4,11 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::Seen;
+use super::DiscoveredParts;
 use super::database::DatabaseKind;
-use super::origin::Origin;
-use super::warning::Warning;
-use crate::seafile::config::python::{Located, Value};
+use super::origin::SettingOrigin;
+use super::warning::DiscoverWarning;
+use crate::seafile::config::python::{LocatedValue, PythonValue};
 
 /// What is known about another database.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,15 +40,20 @@ impl fmt::Display for OtherDatabase {
 }
 
 /// Warns of each such database that is not backed up.
-pub(super) fn warn(seen: &Seen, database: &DatabaseKind, warnings: &mut Vec<Warning>) {
+pub(super) fn warn(
+    seen: &DiscoveredParts,
+    database: &DatabaseKind,
+    warnings: &mut Vec<DiscoverWarning>,
+) {
     let file = &seen.configuration.seahub;
-    let Some(Value::Dict(aliases)) = file.settings.get("DATABASES").map(|all| &all.value) else {
+    let Some(PythonValue::Dict(aliases)) = file.settings.get("DATABASES").map(|all| &all.value)
+    else {
         return;
     };
     for (alias, located) in aliases.iter().filter(|(alias, _)| &***alias != "default") {
         if let Some(other) = left_out(seen, database, located, aliases.get("default")) {
-            warnings.push(Warning::DatabaseLeftOut {
-                at: Origin::Line(file.path.clone(), located.line),
+            warnings.push(DiscoverWarning::DatabaseLeftOut {
+                at: SettingOrigin::Line(file.path.clone(), located.line),
                 alias: alias.to_string(),
                 database: other,
             });
@@ -58,12 +63,12 @@ pub(super) fn warn(seen: &Seen, database: &DatabaseKind, warnings: &mut Vec<Warn
 
 /// The database that one alias names; `None` if it is backed up already.
 fn left_out(
-    seen: &Seen,
+    seen: &DiscoveredParts,
     database: &DatabaseKind,
-    alias: &Located,
-    default: Option<&Located>,
+    alias: &LocatedValue,
+    default: Option<&LocatedValue>,
 ) -> Option<OtherDatabase> {
-    let text = |key| field(alias, key).and_then(Located::text);
+    let text = |key| field(alias, key).and_then(LocatedValue::text);
     let name = text("NAME").filter(|name| !name.is_empty());
     let engine = text("ENGINE").unwrap_or_default();
     if engine.contains("sqlite") {
@@ -86,7 +91,7 @@ fn left_out(
     }
     let host = text("HOST").filter(|host| !host.is_empty());
     let own = default.and_then(|default| field(default, "HOST"));
-    let own = own.and_then(Located::text);
+    let own = own.and_then(LocatedValue::text);
     let of_seafile = settings.databases.first();
     let of_seafile = of_seafile.and_then(|database| database.host.as_ref());
     let is_own = |host: &String| {
@@ -98,9 +103,9 @@ fn left_out(
     Some(if on_server { OtherDatabase::OnServer(name) } else { OtherDatabase::Elsewhere(name) })
 }
 
-fn field<'a>(alias: &'a Located, key: &str) -> Option<&'a Located> {
+fn field<'a>(alias: &'a LocatedValue, key: &str) -> Option<&'a LocatedValue> {
     match &alias.value {
-        Value::Dict(entries) => entries.get(key),
+        PythonValue::Dict(entries) => entries.get(key),
         _ => None,
     }
 }
@@ -123,7 +128,7 @@ mod tests {
             .file("conf/ccnet.conf", ccnet)
             .file("conf/seahub_settings.py", &settings);
         let found = fake.discover().unwrap();
-        let words = found.warnings.iter().filter_map(Warning::incomplete_word);
+        let words = found.warnings.iter().filter_map(DiscoverWarning::incomplete_word);
         assert!(words.clone().all(|word| word == "database-left-out"));
         assert_eq!(words.count(), found.warnings.len());
         found.warnings.iter().map(ToString::to_string).collect()

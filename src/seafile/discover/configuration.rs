@@ -3,22 +3,22 @@
 
 use std::path::{Path, PathBuf};
 
-use super::container::{self, Container};
+use super::container::{self, DockerContainer};
 use super::dotenvs::EnvFile;
 use super::error::DiscoverError;
-use super::folders::{self, Folders};
-use super::origin::{Environment, Origin, Setting};
+use super::folders::{self, InstallationFolders};
+use super::origin::{Environment, Setting, SettingOrigin};
 use super::places::{CONF, is_file};
-use super::program::Program;
-use super::warning::Warning;
+use super::program::SeafileProgram;
+use super::warning::DiscoverWarning;
 use crate::seafile::config;
-use crate::seafile::config::dotenv::Reader;
+use crate::seafile::config::dotenv::DotenvReader;
 use crate::seafile::config::ini::{self, Ini, IniValue};
 use crate::seafile::config::python::PythonSettings;
 
 /// The configuration files, each under the name of what it configures.
 #[derive(Debug)]
-pub(super) struct Configuration {
+pub(super) struct SeafileConfiguration {
     /// The server.
     pub seafile: IniFile,
     /// Users and groups, up to version 11.
@@ -30,7 +30,7 @@ pub(super) struct Configuration {
     /// The variables that the caller gave, and those of the installation's `.env` files.
     pub environment: Environment,
     /// The results from docker's files.
-    pub container: Container,
+    pub container: DockerContainer,
     /// The files that were read, as messages show them.
     pub files: Vec<PathBuf>,
     /// Whether one of them is a `.env`.
@@ -85,7 +85,7 @@ impl IniFile {
         read: impl FnOnce(&IniValue) -> T,
     ) -> Option<Setting<T>> {
         let value = self.ini.get(section, key)?;
-        let from = Origin::Line(self.path.clone(), value.line);
+        let from = SettingOrigin::Line(self.path.clone(), value.line);
         Some(Setting::new(read(value), from))
     }
 }
@@ -96,33 +96,39 @@ const SEAFILE_KEYS: [&str; 7] =
 const CCNET_KEYS: [&str; 7] = ["ENGINE", "HOST", "PORT", "USER", "PASSWD", "DB", "UNIX_SOCKET"];
 
 /// Reads the files of one installation and remembers which of them exist.
-struct Loader<'a> {
-    folders: &'a Folders,
+struct ConfigurationLoader<'a> {
+    folders: &'a InstallationFolders,
     files: Vec<PathBuf>,
     has_conf: bool,
-    warnings: &'a mut Vec<Warning>,
+    warnings: &'a mut Vec<DiscoverWarning>,
 }
 
-impl Configuration {
+impl SeafileConfiguration {
     /// Reads the files. They lie in `conf/` since Seafile 5, and beside the data before.
     pub(super) fn load(
-        folders: &Folders,
-        program: &Program,
+        folders: &InstallationFolders,
+        program: &SeafileProgram,
         mut environment: Environment,
-        warnings: &mut Vec<Warning>,
+        warnings: &mut Vec<DiscoverWarning>,
     ) -> Result<Self, DiscoverError> {
         let mut container = container::look(folders, program, &mut environment, warnings)?;
-        let mut loader =
-            Loader { folders, files: container.files.clone(), has_conf: false, warnings };
-        let glib = ini::Reader::Glib;
+        let mut loader = ConfigurationLoader {
+            folders,
+            files: container.files.clone(),
+            has_conf: false,
+            warnings,
+        };
+        let glib = ini::IniReader::Glib;
         let seafile = loader.ini(["conf/seafile.conf", "seafile-data/seafile.conf"], glib)?;
         loader.tell_misspelled(&seafile, "database", &SEAFILE_KEYS);
         let ccnet = loader.ini(["conf/ccnet.conf", "ccnet/ccnet.conf"], glib)?;
         if program.is_at_least(12, 0) != Some(true) {
             loader.tell_misspelled(&ccnet, "Database", &CCNET_KEYS);
         }
-        let seafevents = loader
-            .ini(["conf/seafevents.conf", "pro-data/seafevents.conf"], ini::Reader::ConfigParser)?;
+        let seafevents = loader.ini(
+            ["conf/seafevents.conf", "pro-data/seafevents.conf"],
+            ini::IniReader::ConfigParser,
+        )?;
         loader.tell_misspelled(&seafevents, "DATABASE", &[]);
         let has_dotenv = loader.dotenvs(program, &container, &mut environment)?;
         let image = environment.get("SEAFILE_IMAGE").cloned();
@@ -143,7 +149,7 @@ impl Configuration {
     }
 }
 
-impl Loader<'_> {
+impl ConfigurationLoader<'_> {
     /// The path and text of the first of two files that exists.
     fn first(&mut self, paths: [&str; 2]) -> Result<(PathBuf, Option<String>), DiscoverError> {
         for path in paths {
@@ -172,7 +178,7 @@ impl Loader<'_> {
         self.files.push(self.folders.shown(path));
     }
 
-    fn ini(&mut self, paths: [&str; 2], reader: ini::Reader) -> Result<IniFile, DiscoverError> {
+    fn ini(&mut self, paths: [&str; 2], reader: ini::IniReader) -> Result<IniFile, DiscoverError> {
         let (path, text) = self.first(paths)?;
         let ini = Ini::parse(&text.unwrap_or_default(), reader);
         self.tell_ignored(&path, ini.ignored_lines());
@@ -183,12 +189,12 @@ impl Loader<'_> {
     /// it.
     fn dotenvs(
         &mut self,
-        program: &Program,
-        container: &Container,
+        program: &SeafileProgram,
+        container: &DockerContainer,
         environment: &mut Environment,
     ) -> Result<bool, DiscoverError> {
         // Seafile's own scripts source the file. Without them it is a file of docker.
-        let reader = if program.is_named { Reader::Shell } else { Reader::Compose };
+        let reader = if program.is_named { DotenvReader::Shell } else { DotenvReader::Compose };
         let mut has_any = false;
         for path in ["conf/.env", ".env"] {
             has_any |= self.dotenv(path, reader, environment)?;
@@ -197,7 +203,8 @@ impl Loader<'_> {
         for place in folders::env_files(&self.folders.conf_dir) {
             let name = place.file_name().and_then(|name| name.to_str());
             if let Some(name) = name.filter(|name| *name != ".env") {
-                has_any |= self.dotenv(&format!("{CONF}/{name}"), Reader::Systemd, environment)?;
+                has_any |=
+                    self.dotenv(&format!("{CONF}/{name}"), DotenvReader::Systemd, environment)?;
             }
         }
         for file in &container.likely {
@@ -211,7 +218,7 @@ impl Loader<'_> {
     fn dotenv(
         &mut self,
         path: &str,
-        reader: Reader,
+        reader: DotenvReader,
         environment: &mut Environment,
     ) -> Result<bool, DiscoverError> {
         let variable = |name: &str| environment.value(name);
@@ -237,8 +244,8 @@ impl Loader<'_> {
 
     fn tell_misspelled(&mut self, file: &IniFile, section: &str, keys: &[&str]) {
         let lines = file.ini.misspelled(section, keys).into_iter();
-        self.warnings.extend(lines.map(|line| Warning::Misspelled {
-            at: Origin::Line(file.path.clone(), line),
+        self.warnings.extend(lines.map(|line| DiscoverWarning::Misspelled {
+            at: SettingOrigin::Line(file.path.clone(), line),
             wanted: format!("that of [{section}] or of a key in it"),
         }));
     }
@@ -247,10 +254,9 @@ impl Loader<'_> {
         /// The most warnings about such lines: more say nothing new about a file that is no
         /// configuration.
         const MOST: usize = 3;
-        let told = lines
-            .iter()
-            .take(MOST)
-            .map(|&line| Warning::IgnoredLine { at: Origin::Line(path.to_owned(), line) });
+        let told = lines.iter().take(MOST).map(|&line| DiscoverWarning::IgnoredLine {
+            at: SettingOrigin::Line(path.to_owned(), line),
+        });
         self.warnings.extend(told);
     }
 }

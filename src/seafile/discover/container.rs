@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 
 use super::dotenvs::EnvFile;
 use super::error::DiscoverError;
-use super::folders::{self, Folders};
-use super::origin::{Environment, Origin, Setting};
-use super::program::Program;
-use super::warning::Warning;
+use super::folders::{self, InstallationFolders};
+use super::origin::{Environment, Setting, SettingOrigin};
+use super::program::SeafileProgram;
+use super::warning::DiscoverWarning;
 use crate::seafile::config;
-use crate::seafile::config::compose::{self, ComposeText, Mount, Service};
-use crate::seafile::config::dotenv::Reader;
-use crate::seafile::config::template::{self, Expanded};
+use crate::seafile::config::compose::{self, ComposeMount, ComposeService, ComposeText};
+use crate::seafile::config::dotenv::DotenvReader;
+use crate::seafile::config::template::{self, ExpandedText};
 
 /// The path of the volume inside the container.
 const SHARED: &str = "/shared";
@@ -29,7 +29,7 @@ const LEVELS: usize = 2;
 
 /// The results about a container.
 #[derive(Debug, Default)]
-pub(super) struct Container {
+pub(super) struct DockerContainer {
     /// Files outside of the installation that belong to it.
     pub files: Vec<PathBuf>,
     /// Files near it that may belong to it, but are not used.
@@ -44,13 +44,13 @@ pub(super) struct Container {
 
 /// Finds the container's files and adds its variables to the environment.
 pub(super) fn look(
-    folders: &Folders,
-    program: &Program,
+    folders: &InstallationFolders,
+    program: &SeafileProgram,
     environment: &mut Environment,
-    warnings: &mut Vec<Warning>,
-) -> Result<Container, DiscoverError> {
+    warnings: &mut Vec<DiscoverWarning>,
+) -> Result<DockerContainer, DiscoverError> {
     let given = environment.options().env_files.clone();
-    let mut looker = Looker { folders, container: Container::default() };
+    let mut looker = ContainerSearch { folders, container: DockerContainer::default() };
     if given.is_empty() {
         if !program.is_named && !folders.conf_is_apart() {
             looker.near(environment, warnings)?;
@@ -66,35 +66,35 @@ pub(super) fn look(
 
 /// Who says that a folder's compose files belong to the installation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Asked {
+enum ProjectSource {
     /// The administrator, by `--env-file`.
     Given,
     /// Nobody: they only lie near it.
     Near,
 }
 
-struct Looker<'a> {
-    folders: &'a Folders,
-    container: Container,
+struct ContainerSearch<'a> {
+    folders: &'a InstallationFolders,
+    container: DockerContainer,
 }
 
 /// The containers of Seafile in one folder's compose files.
-struct Project {
+struct ComposeProject {
     files: Vec<PathBuf>,
     /// Each service, with the file that describes it.
-    services: Vec<(PathBuf, Service)>,
+    services: Vec<(PathBuf, ComposeService)>,
     /// Whether one of the services mounts the installation.
     mounts: bool,
 }
 
-impl Looker<'_> {
+impl ContainerSearch<'_> {
     /// Reads the files that the administrator names, and the compose files beside them.
     fn given(
         &mut self,
         given: &[PathBuf],
-        program: &Program,
+        program: &SeafileProgram,
         environment: &mut Environment,
-        warnings: &mut Vec<Warning>,
+        warnings: &mut Vec<DiscoverWarning>,
     ) -> Result<(), DiscoverError> {
         // As for docker, a later file wins over an earlier one.
         let mut files = Vec::new();
@@ -112,7 +112,9 @@ impl Looker<'_> {
         let mut projects: Vec<&Path> = given.iter().filter_map(|path| path.parent()).collect();
         projects.dedup();
         for folder in projects {
-            if let Some(project) = self.project(folder, &files, environment, Asked::Given)? {
+            if let Some(project) =
+                self.project(folder, &files, environment, ProjectSource::Given)?
+            {
                 self.take(folder, &project, &files, None, environment, warnings)?;
             }
         }
@@ -128,9 +130,9 @@ impl Looker<'_> {
     fn near(
         &mut self,
         environment: &mut Environment,
-        warnings: &mut Vec<Warning>,
+        warnings: &mut Vec<DiscoverWarning>,
     ) -> Result<(), DiscoverError> {
-        let mut found: Vec<(PathBuf, Project, Vec<EnvFile>)> = Vec::new();
+        let mut found: Vec<(PathBuf, ComposeProject, Vec<EnvFile>)> = Vec::new();
         let folders = self.folders_near();
         for folder in &folders {
             let variable = |name: &str| environment.value(name);
@@ -138,10 +140,12 @@ impl Looker<'_> {
             // A file near the installation that cannot be read may belong to somebody else, so it
             // is no error.
             let file = is_trusted(&path, &self.folders.top)
-                .then(|| EnvFile::read(&path, &path, Reader::Compose, &variable).ok().flatten())
+                .then(|| {
+                    EnvFile::read(&path, &path, DotenvReader::Compose, &variable).ok().flatten()
+                })
                 .flatten();
             let files: Vec<EnvFile> = file.into_iter().collect();
-            match self.project(folder, &files, environment, Asked::Near)? {
+            match self.project(folder, &files, environment, ProjectSource::Near)? {
                 Some(project) if project.mounts => found.push((folder.clone(), project, files)),
                 Some(project) => {
                     let dotenv = files.into_iter().map(|file| file.path);
@@ -224,19 +228,19 @@ impl Looker<'_> {
         folder: &Path,
         files: &[EnvFile],
         environment: &Environment,
-        asked: Asked,
-    ) -> Result<Option<Project>, DiscoverError> {
+        asked: ProjectSource,
+    ) -> Result<Option<ComposeProject>, DiscoverError> {
         let mut services = Vec::new();
         for path in compose_files(folder) {
             // Files near an installation may belong to other people. They must not name the
             // database server, and must not make a backup fail.
-            if asked == Asked::Near && !is_trusted(&path, &self.folders.top) {
+            if asked == ProjectSource::Near && !is_trusted(&path, &self.folders.top) {
                 continue;
             }
             let text = match config::read_text(&path) {
                 Ok(text) => text.unwrap_or_default(),
                 Err(config::ReadError::TooLong) => continue,
-                Err(_) if asked == Asked::Near => continue,
+                Err(_) if asked == ProjectSource::Near => continue,
                 Err(error) => return Err(DiscoverError::config(&path, error)),
             };
             // A file that is no YAML is no compose file: docker cannot read it either.
@@ -245,19 +249,19 @@ impl Looker<'_> {
         }
         let variable = variables(files, environment);
         let expand = |text: &str| template::expand(text, &variable).text;
-        let mounts = |service: &Service| {
+        let mounts = |service: &ComposeService| {
             let mut mounts = service.mounts.iter();
             mounts.any(|mount| {
                 let (source, target) = source_and_target(mount, &expand);
                 self.is_mounted(folder, &source, &target)
             })
         };
-        let is_seafile = |service: &Service| {
+        let is_seafile = |service: &ComposeService| {
             let image = service.image.as_ref().map(|image| expand(&image.text));
             image.is_some_and(|image| is_seafile_image(&image))
         };
         let has_image = services.iter().any(|(_, service)| is_seafile(service));
-        let is_ours = |service: &Service| {
+        let is_ours = |service: &ComposeService| {
             if has_image { is_seafile(service) } else { mounts(service) }
         };
         let names: Vec<String> = services
@@ -270,23 +274,23 @@ impl Looker<'_> {
         services.retain(|(_, service)| names.contains(&service.name));
         let mut files: Vec<PathBuf> = services.iter().map(|(path, _)| path.clone()).collect();
         files.dedup();
-        Ok((!services.is_empty()).then_some(Project { files, services, mounts: is_mounted }))
+        Ok((!services.is_empty()).then_some(ComposeProject { files, services, mounts: is_mounted }))
     }
 
     /// Uses the variables of a project's containers.
     fn take(
         &mut self,
         folder: &Path,
-        project: &Project,
+        project: &ComposeProject,
         files: &[EnvFile],
         doubt: Option<&str>,
         environment: &mut Environment,
-        warnings: &mut Vec<Warning>,
+        warnings: &mut Vec<DiscoverWarning>,
     ) -> Result<(), DiscoverError> {
-        let setting = |path: &Path, text: &ComposeText, expanded: Expanded| {
-            let line = Origin::Line(path.to_owned(), text.line);
+        let setting = |path: &Path, text: &ComposeText, expanded: ExpandedText| {
+            let line = SettingOrigin::Line(path.to_owned(), text.line);
             let from = match doubt {
-                Some(why) => Origin::Likely(Box::new(line), why.to_owned()),
+                Some(why) => SettingOrigin::Likely(Box::new(line), why.to_owned()),
                 None => line,
             };
             Setting::new(expanded.text, from)
@@ -311,7 +315,12 @@ impl Looker<'_> {
                 for file in &service.env_files {
                     let file = template::expand(&file.text, &variable).text;
                     let path = folder.join(file);
-                    env_files.extend(EnvFile::read(&path, &path, Reader::Compose, &variable)?);
+                    env_files.extend(EnvFile::read(
+                        &path,
+                        &path,
+                        DotenvReader::Compose,
+                        &variable,
+                    )?);
                 }
             }
         }
@@ -337,7 +346,7 @@ impl Looker<'_> {
     /// searched below each folder that contains both the compose file and the installation: a
     /// snapshot mounted elsewhere has its own root.
     fn is_mounted(&self, folder: &Path, source: &str, target: &str) -> bool {
-        let Folders { top, data_dir, conf_dir, .. } = self.folders;
+        let InstallationFolders { top, data_dir, conf_dir, .. } = self.folders;
         let is_ours = |path: &Path| {
             let Ok(path) = fs::canonicalize(path) else {
                 return false;
@@ -368,10 +377,10 @@ fn variables<'a>(
     }
 }
 
-fn source_and_target(mount: &Mount, expand: &dyn Fn(&str) -> String) -> (String, String) {
+fn source_and_target(mount: &ComposeMount, expand: &dyn Fn(&str) -> String) -> (String, String) {
     match mount {
-        Mount::Long(source, target) => (expand(&source.text), expand(&target.text)),
-        Mount::Short(text) => {
+        ComposeMount::Long(source, target) => (expand(&source.text), expand(&target.text)),
+        ComposeMount::Short(text) => {
             let text = expand(&text.text);
             let mut parts = text.split(':').map(str::to_owned);
             let source = parts.next().unwrap_or_default();
@@ -405,13 +414,13 @@ fn compose_files(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Whose rules apply to a file of `--env-file`.
-fn reader_of(path: &Path, program: &Program, folders: &Folders) -> Reader {
+fn reader_of(path: &Path, program: &SeafileProgram, folders: &InstallationFolders) -> DotenvReader {
     let is_in_conf = path.parent().is_some_and(|parent| parent == folders.conf_dir);
     let is_dotenv = path.file_name().is_some_and(|name| name == ".env");
     match (is_dotenv, is_in_conf) {
-        (true, true) if program.is_named => Reader::Shell,
-        (false, true) if folders.conf_is_apart() => Reader::Systemd,
-        _ => Reader::Compose,
+        (true, true) if program.is_named => DotenvReader::Shell,
+        (false, true) if folders.conf_is_apart() => DotenvReader::Systemd,
+        _ => DotenvReader::Compose,
     }
 }
 
@@ -419,7 +428,7 @@ fn missing(path: &Path) -> DiscoverError {
     DiscoverError::Missing {
         what: "the file of variables".to_owned(),
         path: path.to_owned(),
-        from: Origin::Option("--env-file".to_owned()),
+        from: SettingOrigin::Option("--env-file".to_owned()),
         advice: "give the .env file that lies beside the compose file".to_owned(),
     }
 }

@@ -6,15 +6,15 @@ use std::fmt;
 use super::django;
 use super::error::DiscoverError;
 use super::mysql::{self, MysqlSettings};
-use super::origin::{Origin, Setting};
+use super::origin::{Setting, SettingOrigin};
 use super::places::is_file;
 use super::sqlite::{self, SqliteFile};
-use super::warning::Warning;
-use super::{Doubt, Seen};
+use super::warning::DiscoverWarning;
+use super::{DatabaseDoubt, DiscoveredParts};
 
 /// The purpose of a database. `Display` gives the name of its dump.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Role {
+pub enum DatabaseRole {
     /// Libraries and their heads. Only the pointers in this database count.
     Seafile,
     /// Users, groups and organisations in one database, on `MySQL`.
@@ -34,7 +34,7 @@ pub enum Role {
     Also(String),
 }
 
-impl fmt::Display for Role {
+impl fmt::Display for DatabaseRole {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Seafile => "seafile",
@@ -59,20 +59,20 @@ pub enum DatabaseKind {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Engine {
+enum DatabaseEngine {
     Sqlite,
     Mysql,
 }
 
 /// Decides on the kind of databases and finds them. The origin is the setting that decided.
 pub(super) fn databases(
-    seen: &Seen,
-    warnings: &mut Vec<Warning>,
-) -> Result<(DatabaseKind, Origin), DiscoverError> {
+    seen: &DiscoveredParts,
+    warnings: &mut Vec<DiscoverWarning>,
+) -> Result<(DatabaseKind, SettingOrigin), DiscoverError> {
     let engine = engine(seen)?;
     let kind = match engine.value {
-        Engine::Sqlite => DatabaseKind::Sqlite(sqlite_files(seen, &engine.from, warnings)?),
-        Engine::Mysql => {
+        DatabaseEngine::Sqlite => DatabaseKind::Sqlite(sqlite_files(seen, &engine.from, warnings)?),
+        DatabaseEngine::Mysql => {
             let settings = mysql::settings(seen, warnings)?;
             warn_of_leftover_sqlite(seen, &settings, warnings)?;
             DatabaseKind::Mysql(settings)
@@ -81,30 +81,33 @@ pub(super) fn databases(
     Ok((kind, engine.from))
 }
 
-fn engine(seen: &Seen) -> Result<Setting<Engine>, DiscoverError> {
+fn engine(seen: &DiscoveredParts) -> Result<Setting<DatabaseEngine>, DiscoverError> {
     let overrides = seen.configuration.environment.overrides();
     if let Some(option) = overrides.first_option() {
-        let from = Origin::Option(option.to_owned());
-        return Ok(Setting::new(Engine::Mysql, from));
+        let from = SettingOrigin::Option(option.to_owned());
+        return Ok(Setting::new(DatabaseEngine::Mysql, from));
     }
     if let Some(named) = seen.configuration.seafile.get("database", "type") {
         return named_engine("the database", named);
     }
     if let Some(is_13) = seen.program.is_at_least(13, 0) {
-        let engine = if is_13 { Engine::Mysql } else { Engine::Sqlite };
-        return Ok(Setting::new(engine, Origin::Default));
+        let engine = if is_13 { DatabaseEngine::Mysql } else { DatabaseEngine::Sqlite };
+        return Ok(Setting::new(engine, SettingOrigin::Default));
     }
     // If there are both, the `SQLite` file is left over from a migration.
     if let Some(from) = mysql::named_by(seen) {
-        return Ok(Setting::new(Engine::Mysql, from));
+        return Ok(Setting::new(DatabaseEngine::Mysql, from));
     }
-    Ok(Setting::new(Engine::Sqlite, Origin::Default))
+    Ok(Setting::new(DatabaseEngine::Sqlite, SettingOrigin::Default))
 }
 
-fn named_engine(what: &str, named: Setting<String>) -> Result<Setting<Engine>, DiscoverError> {
+fn named_engine(
+    what: &str,
+    named: Setting<String>,
+) -> Result<Setting<DatabaseEngine>, DiscoverError> {
     let engine = match named.value.to_ascii_lowercase().as_str() {
-        "sqlite" => Engine::Sqlite,
-        "mysql" | "mariadb" => Engine::Mysql,
+        "sqlite" => DatabaseEngine::Sqlite,
+        "mysql" | "mariadb" => DatabaseEngine::Mysql,
         _ => return Err(unsupported(what, named)),
     };
     Ok(Setting::new(engine, named.from))
@@ -123,22 +126,24 @@ fn unsupported(what: &str, named: Setting<String>) -> DiscoverError {
 
 /// Whether `conf/ccnet.conf` names `MySQL`. It is read up to version 11; without the setting,
 /// `SQLite` is used.
-fn ccnet_is_mysql(seen: &Seen) -> Result<bool, DiscoverError> {
+fn ccnet_is_mysql(seen: &DiscoveredParts) -> Result<bool, DiscoverError> {
     let named = seen.configuration.ccnet.get("Database", "ENGINE");
     if seen.program.is_at_least(12, 0) == Some(true) {
         return Ok(false);
     }
     match named {
-        Some(named) => Ok(named_engine("the ccnet database", named)?.value == Engine::Mysql),
+        Some(named) => {
+            Ok(named_engine("the ccnet database", named)?.value == DatabaseEngine::Mysql)
+        }
         None => Ok(false),
     }
 }
 
 /// Finds all databases as files.
 fn sqlite_files(
-    seen: &Seen,
-    named_by: &Origin,
-    warnings: &mut Vec<Warning>,
+    seen: &DiscoveredParts,
+    named_by: &SettingOrigin,
+    warnings: &mut Vec<DiscoverWarning>,
 ) -> Result<Vec<SqliteFile>, DiscoverError> {
     let seafile = sqlite::seafile_file(seen);
     let mysql = mysql::named_by(seen);
@@ -148,7 +153,7 @@ fn sqlite_files(
     refuse_mixture(seen)?;
     if let Some(mysql) = mysql {
         let sqlite = named_by.clone();
-        warnings.push(Warning::MysqlBesideSqlite { mysql, sqlite });
+        warnings.push(DiscoverWarning::MysqlBesideSqlite { mysql, sqlite });
     }
     let mut files = vec![seafile];
     files.extend(sqlite::ccnet_files(seen, warnings)?);
@@ -156,7 +161,11 @@ fn sqlite_files(
     Ok(files)
 }
 
-fn missing_sqlite(seafile: &SqliteFile, named_by: &Origin, mysql: Option<Origin>) -> DiscoverError {
+fn missing_sqlite(
+    seafile: &SqliteFile,
+    named_by: &SettingOrigin,
+    mysql: Option<SettingOrigin>,
+) -> DiscoverError {
     let advice = match mysql {
         Some(from) => format!(
             "{from} names a MySQL server, but the server takes SQLite unless seafile.conf has \
@@ -176,7 +185,7 @@ fn missing_sqlite(seafile: &SqliteFile, named_by: &Origin, mysql: Option<Origin>
 
 /// Refuses an installation with Seafile's own database as a file and another one on `MySQL`: no
 /// setup script makes that.
-fn refuse_mixture(seen: &Seen) -> Result<(), DiscoverError> {
+fn refuse_mixture(seen: &DiscoveredParts) -> Result<(), DiscoverError> {
     let ccnet =
         ccnet_is_mysql(seen)?.then(|| seen.configuration.ccnet.get("Database", "ENGINE")).flatten();
     let seahub = django::engine(seen).filter(|engine| engine.value.contains("mysql"));
@@ -188,7 +197,7 @@ fn refuse_mixture(seen: &Seen) -> Result<(), DiscoverError> {
 
 /// Whether the ccnet databases are files although Seafile's own database is on `MySQL`: up to
 /// version 11 each program has its own setting.
-pub(super) fn ccnet_is_sqlite(seen: &Seen) -> Result<bool, DiscoverError> {
+pub(super) fn ccnet_is_sqlite(seen: &DiscoveredParts) -> Result<bool, DiscoverError> {
     let has_own_setting = seen.program.is_at_least(12, 0) == Some(false);
     Ok(has_own_setting && !ccnet_is_mysql(seen)?)
 }
@@ -197,10 +206,10 @@ pub(super) fn ccnet_is_sqlite(seen: &Seen) -> Result<bool, DiscoverError> {
 /// databases of another kind exist too. With a doubt, the caller compares the databases with the
 /// objects on disk.
 pub(super) fn doubt(
-    seen: &Seen,
+    seen: &DiscoveredParts,
     database: &DatabaseKind,
-    warnings: &mut Vec<Warning>,
-) -> Option<Doubt> {
+    warnings: &mut Vec<DiscoverWarning>,
+) -> Option<DatabaseDoubt> {
     if let DatabaseKind::Mysql(settings) = database
         && let Some(dead) = settings.taken_from_dead()
     {
@@ -211,20 +220,23 @@ pub(super) fn doubt(
             None => "give the container's own settings with --env-file".to_owned(),
         };
         let at = dead.clone();
-        warnings.push(Warning::DeadConfiguration { at, advice });
-        return Some(Doubt::DeadConfiguration(dead.clone()));
+        warnings.push(DiscoverWarning::DeadConfiguration { at, advice });
+        return Some(DatabaseDoubt::DeadConfiguration(dead.clone()));
     }
-    let is_beside = |warning: &Warning| {
-        matches!(warning, Warning::SqliteBesideMysql { .. } | Warning::MysqlBesideSqlite { .. })
+    let is_beside = |warning: &DiscoverWarning| {
+        matches!(
+            warning,
+            DiscoverWarning::SqliteBesideMysql { .. } | DiscoverWarning::MysqlBesideSqlite { .. }
+        )
     };
     let is_doubtful = warnings.iter().any(is_beside);
-    is_doubtful.then_some(Doubt::OtherDatabases)
+    is_doubtful.then_some(DatabaseDoubt::OtherDatabases)
 }
 
 fn warn_of_leftover_sqlite(
-    seen: &Seen,
+    seen: &DiscoveredParts,
     settings: &MysqlSettings,
-    warnings: &mut Vec<Warning>,
+    warnings: &mut Vec<DiscoverWarning>,
 ) -> Result<(), DiscoverError> {
     let SqliteFile { path, file, .. } = sqlite::seafile_file(seen);
     if !is_file(&file)? {
@@ -232,7 +244,11 @@ fn warn_of_leftover_sqlite(
     }
     let libraries = sqlite::count_libraries(&file);
     if libraries != Some(0) {
-        warnings.push(Warning::SqliteBesideMysql { path, libraries, mysql: settings.named_by() });
+        warnings.push(DiscoverWarning::SqliteBesideMysql {
+            path,
+            libraries,
+            mysql: settings.named_by(),
+        });
     }
     Ok(())
 }

@@ -4,10 +4,10 @@
 use std::path::{Path, PathBuf};
 
 use super::error::DiscoverError;
-use super::origin::{Environment, Origin, Setting};
-use super::warning::Warning;
+use super::origin::{Environment, Setting, SettingOrigin};
+use super::warning::DiscoverWarning;
 use crate::seafile::config;
-use crate::seafile::config::dotenv::{Dotenv, Reader};
+use crate::seafile::config::dotenv::{Dotenv, DotenvReader};
 
 /// The prefix of the variables that say where the databases are.
 const DATABASE: &str = "SEAFILE_MYSQL_DB_";
@@ -37,7 +37,7 @@ impl EnvFile {
     pub(super) fn read(
         path: &Path,
         shown: &Path,
-        reader: Reader,
+        reader: DotenvReader,
         variable: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Option<Self>, DiscoverError> {
         let text = match config::read_text(path) {
@@ -48,7 +48,7 @@ impl EnvFile {
             Err(error) => return Err(DiscoverError::config(path, error)),
         };
         let Some(text) = text else { return Ok(None) };
-        let others = Reader::ALL.into_iter().filter(|other| *other != reader);
+        let others = DotenvReader::ALL.into_iter().filter(|other| *other != reader);
         Ok(Some(Self {
             path: path.to_owned(),
             shown: shown.to_owned(),
@@ -81,7 +81,7 @@ impl EnvFile {
     }
 
     /// Adds its variables to an environment, and warns of odd lines.
-    pub(super) fn apply(&self, environment: &mut Environment, warnings: &mut Vec<Warning>) {
+    pub(super) fn apply(&self, environment: &mut Environment, warnings: &mut Vec<DiscoverWarning>) {
         for (name, value) in self.dotenv.iter() {
             let from = self.origin(value.line);
             let mut setting = Setting::new(value.text.clone(), from);
@@ -97,23 +97,23 @@ impl EnvFile {
             if let Some(unset) = &value.unset
                 && DECISIVE.iter().any(|begin| name.starts_with(begin))
             {
-                warnings.push(Warning::Unset {
-                    at: Origin::Line(self.shown.clone(), value.line),
+                warnings.push(DiscoverWarning::Unset {
+                    at: SettingOrigin::Line(self.shown.clone(), value.line),
                     name: name.to_owned(),
                     unset: unset.clone(),
                 });
             }
         }
         let lines = self.dotenv.ignored_lines().iter().take(MOST_IGNORED);
-        warnings.extend(
-            lines.map(|&line| Warning::IgnoredLine { at: Origin::Line(self.shown.clone(), line) }),
-        );
+        warnings.extend(lines.map(|&line| DiscoverWarning::IgnoredLine {
+            at: SettingOrigin::Line(self.shown.clone(), line),
+        }));
     }
 
-    fn origin(&self, line: usize) -> Origin {
-        let line = Origin::Line(self.shown.clone(), line);
+    fn origin(&self, line: usize) -> SettingOrigin {
+        let line = SettingOrigin::Line(self.shown.clone(), line);
         match &self.doubt {
-            Some(why) => Origin::Likely(Box::new(line), why.clone()),
+            Some(why) => SettingOrigin::Likely(Box::new(line), why.clone()),
             None => line,
         }
     }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::origin::Origin;
+use super::origin::SettingOrigin;
 use crate::seafile::config::ReadError;
 
 /// Why [`discover`](super::discover) failed.
@@ -35,7 +35,7 @@ pub enum DiscoverError {
         /// Where it should be.
         path: PathBuf,
         /// Why it is needed: the origin that names it.
-        from: Origin,
+        from: SettingOrigin,
         /// The next step.
         advice: String,
     },
@@ -63,7 +63,7 @@ pub enum DiscoverError {
         /// The setting's value.
         value: String,
         /// Where it is set.
-        from: Origin,
+        from: SettingOrigin,
         /// The next step.
         advice: String,
     },

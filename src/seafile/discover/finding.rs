@@ -2,16 +2,16 @@
 
 use super::database::DatabaseKind;
 use super::mysql::MysqlDatabase;
-use super::origin::{Certainty, Origin};
-use super::program::Edition;
+use super::origin::{Certainty, SettingOrigin};
+use super::program::SeafileEdition;
 use super::sqlite::SqliteFile;
 use super::storage::{self, ObjectStorage};
-use super::{Installation, Seen};
+use super::{DiscoveredParts, Installation};
 use crate::object::Kind;
 
 /// One thing that was found; it holds no secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
+pub struct InstallationFinding {
     /// Its kind, such as `data folder`.
     pub what: String,
     /// Its value.
@@ -23,11 +23,11 @@ pub struct Finding {
 }
 
 /// The findings so far.
-struct Findings(Vec<Finding>);
+struct Findings(Vec<InstallationFinding>);
 
 impl Findings {
-    fn add(&mut self, what: impl Into<String>, value: impl Into<String>, from: &Origin) {
-        self.0.push(Finding {
+    fn add(&mut self, what: impl Into<String>, value: impl Into<String>, from: &SettingOrigin) {
+        self.0.push(InstallationFinding {
             what: what.into(),
             value: value.into(),
             from: from.to_string(),
@@ -38,17 +38,17 @@ impl Findings {
 
 /// Lists all findings in the order in which a reader would ask for them.
 pub(super) fn findings(
-    seen: &Seen,
+    seen: &DiscoveredParts,
     installation: &Installation,
-    databases_from: &Origin,
-) -> Vec<Finding> {
+    databases_from: &SettingOrigin,
+) -> Vec<InstallationFinding> {
     let mut findings = Findings(Vec::new());
-    let top = Origin::Path(installation.top.clone());
+    let top = SettingOrigin::Path(installation.top.clone());
     findings.add("installation", installation.top.display().to_string(), &top);
     findings.add("layout", installation.layout.to_string(), &top);
     program(&mut findings, seen, installation);
     for file in &seen.configuration.files {
-        let from = Origin::Path(file.clone());
+        let from = SettingOrigin::Path(file.clone());
         findings.add("configuration", file.display().to_string(), &from);
     }
     dead(&mut findings, seen);
@@ -75,10 +75,10 @@ pub(super) fn findings(
     findings.0
 }
 
-fn program(findings: &mut Findings, seen: &Seen, installation: &Installation) {
+fn program(findings: &mut Findings, seen: &DiscoveredParts, installation: &Installation) {
     let edition = match seen.edition() {
-        Some(Edition::Professional) => "Professional",
-        Some(Edition::Community) => "Community",
+        Some(SeafileEdition::Professional) => "Professional",
+        Some(SeafileEdition::Community) => "Community",
         None => "of unknown edition",
     };
     match &seen.program.version {
@@ -86,27 +86,27 @@ fn program(findings: &mut Findings, seen: &Seen, installation: &Installation) {
             let value = format!("Seafile {} {edition}", version.value);
             findings.add("version", value, &version.from);
         }
-        None => findings.add("version", "unknown", &Origin::Default),
+        None => findings.add("version", "unknown", &SettingOrigin::Default),
     }
     if let Some(folder) = &installation.program_folder {
-        let from = Origin::Path(folder.clone());
+        let from = SettingOrigin::Path(folder.clone());
         findings.add("program", folder.display().to_string(), &from);
     }
 }
 
 /// Adds configuration files that exist but that this version does not read.
-fn dead(findings: &mut Findings, seen: &Seen) {
+fn dead(findings: &mut Findings, seen: &DiscoveredParts) {
     let ccnet = &seen.configuration.ccnet;
     let is_there = seen.configuration.files.contains(&ccnet.path);
     if is_there && seen.program.is_at_least(12, 0) == Some(true) {
         let version = seen.program.major().unwrap_or(12);
-        let from = Origin::Path(ccnet.path.clone());
+        let from = SettingOrigin::Path(ccnet.path.clone());
         let value = format!("Seafile {version} does not read it");
         findings.add("dead configuration", value, &from);
     }
 }
 
-fn places(findings: &mut Findings, seen: &Seen, installation: &Installation) {
+fn places(findings: &mut Findings, seen: &DiscoveredParts, installation: &Installation) {
     let data_dir = installation.data_dir.display().to_string();
     findings.add("data folder", data_dir, &seen.folders.data_from);
     if let Some(conf_dir) = &installation.conf_dir {
@@ -114,18 +114,18 @@ fn places(findings: &mut Findings, seen: &Seen, installation: &Installation) {
         findings.add("configuration folder", folder, &seen.folders.conf_from);
     }
     for path in &installation.outside {
-        let from = Origin::Path(path.clone());
+        let from = SettingOrigin::Path(path.clone());
         findings.add("backed up too", path.display().to_string(), &from);
     }
     for link in &installation.links {
-        let from = Origin::Path(link.path.clone());
+        let from = SettingOrigin::Path(link.path.clone());
         findings.add("link followed", link.target.display().to_string(), &from);
     }
 }
 
 fn sqlite(findings: &mut Findings, file: &SqliteFile) {
     let what = format!("database {}", file.role);
-    let from = Origin::Path(file.path.clone());
+    let from = SettingOrigin::Path(file.path.clone());
     findings.add(what, file.file.display().to_string(), &from);
 }
 
@@ -162,12 +162,12 @@ fn objects(findings: &mut Findings, installation: &Installation) {
     }
     if *shared_folders {
         let value = installation.data_dir.join("{commits,fs,blocks}");
-        let from = Origin::Path("seafile-data".into());
+        let from = SettingOrigin::Path("seafile-data".into());
         findings.add("objects of Seafile 1 and 2", value.display().to_string(), &from);
     }
 }
 
-fn options(findings: &mut Findings, seen: &Seen, installation: &Installation) {
+fn options(findings: &mut Findings, seen: &DiscoveredParts, installation: &Installation) {
     if let Some(days) = &installation.history_keep_days {
         findings.add("history is kept", format!("{} days", days.value), &days.from);
     }

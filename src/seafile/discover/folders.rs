@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 
 use super::error::DiscoverError;
 use super::latest;
-use super::origin::{Origin, Setting};
+use super::origin::{Setting, SettingOrigin};
 use super::overrides::SourceOptions;
 use super::places::{self, CONF, DATA, DataFolder, is_folder, real_path};
-use super::program::Program;
-use super::warning::Warning;
+use super::program::SeafileProgram;
+use super::warning::DiscoverWarning;
 use crate::object::Kind;
 use crate::seafile::config;
-use crate::seafile::config::dotenv::{Dotenv, Reader};
+use crate::seafile::config::dotenv::{Dotenv, DotenvReader};
 
 /// Files that Seafile keeps in its configuration folder.
 const CONFIGURATION: [&str; 4] = ["seafile.conf", "seahub_settings.py", "ccnet.conf", ".env"];
@@ -28,40 +28,40 @@ const MOST_ENTRIES: usize = 1000;
 
 /// Where an installation's parts are.
 #[derive(Debug, Clone)]
-pub(super) struct Folders {
+pub(super) struct InstallationFolders {
     /// The top folder, absolute and without links.
     pub top: PathBuf,
     /// The data folder, absolute and without links.
     pub data_dir: PathBuf,
     /// The origin of the data folder.
-    pub data_from: Origin,
+    pub data_from: SettingOrigin,
     /// The configuration folder. It need not exist if it is `conf` in the top folder.
     pub conf_dir: PathBuf,
     /// The origin of the configuration folder.
-    pub conf_from: Origin,
+    pub conf_from: SettingOrigin,
     /// The folder on this machine that the configuration calls `/`. Set if the configuration folder
     /// was found outside of the top folder. In a snapshot mounted elsewhere it is not this
     /// machine's own `/`.
     pub root: Option<PathBuf>,
 }
 
-impl Folders {
+impl InstallationFolders {
     /// Finds the three folders.
     pub(super) fn find(
         top: &Path,
-        program: &Program,
+        program: &SeafileProgram,
         options: &SourceOptions,
-        warnings: &mut Vec<Warning>,
+        warnings: &mut Vec<DiscoverWarning>,
     ) -> Result<Self, DiscoverError> {
         let own_data = match &options.data_dir {
             Some(given) => Some(given_folder(given, "--data-dir")?),
             None => places::data_dir(top, program, warnings)?,
         };
-        let conf = Conf::find(top, own_data.as_ref(), options)?;
+        let conf = ConfFolder::find(top, own_data.as_ref(), options)?;
         let is_given = options.data_dir.is_some();
         let data = match (own_data, conf.names_data(top)?) {
             (Some(own), Some(named)) if !is_given && named.value != own.value => {
-                warnings.push(Warning::DataFolderElsewhere {
+                warnings.push(DiscoverWarning::DataFolderElsewhere {
                     named: named.value.clone(),
                     from: named.from.clone(),
                     used: named.value.clone(),
@@ -118,7 +118,7 @@ impl Folders {
 
 /// A folder that the administrator names.
 fn given_folder(given: &Path, option: &str) -> Result<Setting<PathBuf>, DiscoverError> {
-    let from = Origin::Option(option.to_owned());
+    let from = SettingOrigin::Option(option.to_owned());
     if !is_folder(given)? {
         return Err(DiscoverError::Missing {
             what: format!("the folder of {option}"),
@@ -131,7 +131,7 @@ fn given_folder(given: &Path, option: &str) -> Result<Setting<PathBuf>, Discover
 }
 
 /// The configuration folder.
-struct Conf {
+struct ConfFolder {
     folder: Setting<PathBuf>,
     root: Option<PathBuf>,
     /// Whether there is any configuration, in this folder or beside the data.
@@ -140,7 +140,7 @@ struct Conf {
     seen: Option<PathBuf>,
 }
 
-impl Conf {
+impl ConfFolder {
     fn find(
         top: &Path,
         data: Option<&DataFolder>,
@@ -165,7 +165,7 @@ impl Conf {
         // On a share without links, a link becomes a file.
         let own = top.join(CONF);
         let own = latest::stand_in(&own).unwrap_or(own);
-        let from = Origin::Path(CONF.into());
+        let from = SettingOrigin::Path(CONF.into());
         let mut conf = Self {
             folder: Setting::new(own.clone(), from),
             root: None,
@@ -209,13 +209,13 @@ impl Conf {
         for path in env_files(&self.folder.value) {
             let text =
                 config::read_text(&path).map_err(|error| DiscoverError::config(&path, error))?;
-            let dotenv = Dotenv::parse(&text.unwrap_or_default(), Reader::Systemd, &|_| None);
+            let dotenv = Dotenv::parse(&text.unwrap_or_default(), DotenvReader::Systemd, &|_| None);
             let Some(named) = dotenv.get("SEAFILE_DATA_DIR") else {
                 continue;
             };
             let folder = on_disk(root, top, Path::new(&named.text));
             if is_data_folder(&folder) {
-                let from = Origin::Line(path, named.line);
+                let from = SettingOrigin::Line(path, named.line);
                 return Ok(Some(Setting::new(real_path(&folder)?, from)));
             }
         }
@@ -276,7 +276,11 @@ fn etc_candidates(top: &Path) -> Vec<(PathBuf, PathBuf)> {
 
 /// The evidence that a folder in `/etc` is this installation's configuration: a file in it names
 /// the top folder, or both have the same name in `/etc` and `/var/lib`.
-fn evidence(top: &Path, root: &Path, folder: &Path) -> Result<Option<Origin>, DiscoverError> {
+fn evidence(
+    top: &Path,
+    root: &Path,
+    folder: &Path,
+) -> Result<Option<SettingOrigin>, DiscoverError> {
     let Ok(inner) = top.strip_prefix(root) else {
         return Ok(None);
     };
@@ -295,13 +299,13 @@ fn evidence(top: &Path, root: &Path, folder: &Path) -> Result<Option<Origin>, Di
         });
         if let Some((at, _)) = at {
             let line = text[..at].matches('\n').count() + 1;
-            return Ok(Some(Origin::Line(path, line)));
+            return Ok(Some(SettingOrigin::Line(path, line)));
         }
     }
     let is_package =
         inner.parent() == Some(Path::new("var/lib")) && inner.file_name() == folder.file_name();
     let why = "the usual place beside /var/lib".to_owned();
-    let from = Origin::Likely(Box::new(Origin::Path(folder.to_owned())), why);
+    let from = SettingOrigin::Likely(Box::new(SettingOrigin::Path(folder.to_owned())), why);
     Ok(is_package.then_some(from))
 }
 
@@ -315,7 +319,7 @@ fn is_data_folder(folder: &Path) -> bool {
 
 /// Finds a data folder under another name. It is used if it is the only one and there is a
 /// configuration.
-fn other_data_folder(top: &Path, conf: &Conf) -> Result<DataFolder, DiscoverError> {
+fn other_data_folder(top: &Path, conf: &ConfFolder) -> Result<DataFolder, DiscoverError> {
     let folders: Vec<PathBuf> =
         entries(top).into_iter().filter(|path| path.is_dir() && is_data_folder(path)).collect();
     let is_configured = |data: &Path| conf.is_there || data.join("seafile.conf").is_file();
@@ -332,7 +336,7 @@ fn other_data_folder(top: &Path, conf: &Conf) -> Result<DataFolder, DiscoverErro
         [only] if is_configured(only) => {
             let name = only.file_name().map(PathBuf::from).unwrap_or_default();
             let why = "it holds objects, and nothing else does".to_owned();
-            let from = Origin::Likely(Box::new(Origin::Path(name)), why);
+            let from = SettingOrigin::Likely(Box::new(SettingOrigin::Path(name)), why);
             Ok(Setting::new(real_path(only)?, from))
         }
         [first, ..] => {
@@ -350,7 +354,7 @@ fn other_data_folder(top: &Path, conf: &Conf) -> Result<DataFolder, DiscoverErro
     }
 }
 
-fn missing_data_folder(top: &Path, conf: &Conf) -> DiscoverError {
+fn missing_data_folder(top: &Path, conf: &ConfFolder) -> DiscoverError {
     // The configuration folder elsewhere belongs to this top folder, so the data folder existed: a
     // disk may be missing.
     let Some(_) = conf.root.as_ref().filter(|_| conf.is_there) else {

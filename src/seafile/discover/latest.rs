@@ -19,7 +19,7 @@ const MAX_BYTES: u64 = 8 << 10;
 
 /// What lies in the place of the link.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Latest {
+pub(super) enum LatestLink {
     /// A link, with its target as it is written.
     Link(PathBuf),
     /// A plain file whose text is the target of the link.
@@ -31,7 +31,7 @@ pub(super) enum Latest {
 }
 
 /// Reads what lies in the place of the link; `None` if there is nothing.
-pub(super) fn look(top: &Path) -> Result<Option<Latest>, DiscoverError> {
+pub(super) fn look(top: &Path) -> Result<Option<LatestLink>, DiscoverError> {
     let path = top.join(LATEST);
     let failed = |error| DiscoverError::read(&path, error);
     let metadata = match fs::symlink_metadata(&path) {
@@ -40,14 +40,14 @@ pub(super) fn look(top: &Path) -> Result<Option<Latest>, DiscoverError> {
         Err(error) => return Err(failed(error)),
     };
     Ok(Some(if metadata.is_symlink() {
-        Latest::Link(fs::read_link(&path).map_err(failed)?)
+        LatestLink::Link(fs::read_link(&path).map_err(failed)?)
     } else if metadata.is_dir() {
-        Latest::Folder
+        LatestLink::Folder
     } else if metadata.is_file() {
         let said = beginning(&path).map_err(failed)?;
-        link_text(&said).map_or(Latest::Strange, Latest::File)
+        link_text(&said).map_or(LatestLink::Strange, LatestLink::File)
     } else {
-        Latest::Strange
+        LatestLink::Strange
     }))
 }
 

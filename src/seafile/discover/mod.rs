@@ -29,25 +29,25 @@ mod warning;
 mod tests;
 
 pub use aliases::OtherDatabase;
-pub use database::{DatabaseKind, Role};
+pub use database::{DatabaseKind, DatabaseRole};
 pub use error::DiscoverError;
-pub use finding::Finding;
+pub use finding::InstallationFinding;
 pub use latest::link_text;
 pub use mysql::{MysqlDatabase, MysqlSettings};
-pub use origin::{Certainty, Environment, Origin, Setting};
+pub use origin::{Certainty, Environment, Setting, SettingOrigin};
 pub use overrides::{DatabaseOverrides, SourceOptions};
 pub use places::FollowedLink;
 pub use sqlite::SqliteFile;
 pub use storage::{ObjectRoots, ObjectStorage, StorageClass};
-pub use warning::Warning;
+pub use warning::DiscoverWarning;
 
-use configuration::Configuration;
-use folders::Folders;
-use program::{Edition, Program};
+use configuration::SeafileConfiguration;
+use folders::InstallationFolders;
+use program::{SeafileEdition, SeafileProgram};
 
 /// The layout of an installation, by the files and folders that exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Layout {
+pub enum InstallationLayout {
     /// Seafile 1 and 2: configuration beside the data, one folder of objects for all libraries.
     SharedStore,
     /// Seafile 3 and 4: configuration beside the data, objects in `seafile-data/storage`.
@@ -62,7 +62,7 @@ pub enum Layout {
     Unknown,
 }
 
-impl fmt::Display for Layout {
+impl fmt::Display for InstallationLayout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::SharedStore => "Seafile 1 or 2, objects of all libraries in one folder",
@@ -77,9 +77,9 @@ impl fmt::Display for Layout {
 
 /// A reason to doubt that the right databases were found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Doubt {
+pub enum DatabaseDoubt {
     /// They were found by a setting that the program in use does not read.
-    DeadConfiguration(Origin),
+    DeadConfiguration(SettingOrigin),
     /// Databases of another kind exist too.
     OtherDatabases,
 }
@@ -90,7 +90,7 @@ pub struct Installation {
     /// The top folder, absolute and without links.
     pub top: PathBuf,
     /// How it is laid out.
-    pub layout: Layout,
+    pub layout: InstallationLayout,
     /// The version in use, such as `11.0.13`.
     pub program_version: Option<String>,
     /// Whether this is known to be the Professional edition.
@@ -119,31 +119,31 @@ pub struct Installation {
     /// Whether this looks like docker's volume, but no `.env` is in it, near it or given.
     pub docker_env_missing: bool,
     /// Why the databases may not belong to these objects, if there is a reason to doubt it.
-    pub doubt: Option<Doubt>,
+    pub doubt: Option<DatabaseDoubt>,
     /// All of the above as text for people, with origins and without secrets.
-    pub findings: Vec<Finding>,
+    pub findings: Vec<InstallationFinding>,
     /// What the administrator should know.
-    pub warnings: Vec<Warning>,
+    pub warnings: Vec<DiscoverWarning>,
 }
 
 impl Installation {
     /// What a backup of it lacks, as the words of a marker's `incomplete`. A word may come twice.
     pub fn incomplete_words(&self) -> impl Iterator<Item = &'static str> {
-        let warnings = self.warnings.iter().filter_map(Warning::incomplete_word);
+        let warnings = self.warnings.iter().filter_map(DiscoverWarning::incomplete_word);
         warnings.chain(self.docker_env_missing.then_some("docker-env"))
     }
 }
 
 /// What the steps of discovery need from the steps before.
-struct Seen<'a> {
+struct DiscoveredParts<'a> {
     top: &'a Path,
     data_dir: &'a Path,
-    folders: &'a Folders,
-    program: &'a Program,
-    configuration: &'a Configuration,
+    folders: &'a InstallationFolders,
+    program: &'a SeafileProgram,
+    configuration: &'a SeafileConfiguration,
 }
 
-impl Seen<'_> {
+impl DiscoveredParts<'_> {
     /// An environment variable. From version 12 on, variables override files. Earlier versions do
     /// not read them.
     fn variable(&self, name: &str) -> Option<Setting<String>> {
@@ -175,40 +175,41 @@ impl Seen<'_> {
         named.to_owned()
     }
 
-    fn layout(&self) -> Layout {
+    fn layout(&self) -> InstallationLayout {
         let has_storage = self.data_dir.join("storage").exists();
         let is_beside = !self.configuration.files.is_empty();
         if self.folders.conf_is_apart() || self.folders.data_is_apart() {
-            return Layout::Apart;
+            return InstallationLayout::Apart;
         }
         match (self.configuration.has_conf, has_storage) {
-            (true, _) if !self.program.is_named => Layout::DockerVolume,
-            (true, _) => Layout::ConfigFolder,
-            (false, true) if is_beside || self.program.is_named => Layout::ConfigBeside,
-            (false, true) => Layout::Unknown,
-            (false, false) => Layout::SharedStore,
+            (true, _) if !self.program.is_named => InstallationLayout::DockerVolume,
+            (true, _) => InstallationLayout::ConfigFolder,
+            (false, true) if is_beside || self.program.is_named => InstallationLayout::ConfigBeside,
+            (false, true) => InstallationLayout::Unknown,
+            (false, false) => InstallationLayout::SharedStore,
         }
     }
 
     /// Whether this is docker's volume of a version whose container obeys its environment, whatever
     /// `conf/` says.
     fn goes_by_environment(&self) -> bool {
-        self.layout() == Layout::DockerVolume && self.program.is_at_least(12, 0) == Some(true)
+        self.layout() == InstallationLayout::DockerVolume
+            && self.program.is_at_least(12, 0) == Some(true)
     }
 
     /// The edition, by the name of the program or the image. If neither is known, `IS_PRO_VERSION`
     /// decides, then the folder `pro-data` in docker's volume, which only the Professional edition
     /// has.
-    fn edition(&self) -> Option<Edition> {
+    fn edition(&self) -> Option<SeafileEdition> {
         if let Some(known) = &self.program.edition {
             return Some(known.value);
         }
         let variable = self.configuration.environment.get("IS_PRO_VERSION");
         match variable.map(|variable| variable.value.as_str()) {
-            Some("true") => Some(Edition::Professional),
-            Some("false") => Some(Edition::Community),
+            Some("true") => Some(SeafileEdition::Professional),
+            Some("false") => Some(SeafileEdition::Community),
             _ if self.program.is_named => None,
-            _ => self.top.join("pro-data").exists().then_some(Edition::Professional),
+            _ => self.top.join("pro-data").exists().then_some(SeafileEdition::Professional),
         }
     }
 }
@@ -216,7 +217,7 @@ impl Seen<'_> {
 /// Discovers the installation in `top`, which may be a link. `environment` holds the variables that
 /// Seafile would see. Values of `.env` files in the installation are added to it.
 pub fn discover(top: &Path, environment: &Environment) -> Result<Installation, DiscoverError> {
-    look(top, environment, Databases::Needed)
+    look(top, environment, DatabaseNeed::Needed)
 }
 
 /// Discovers an installation whose databases may be lost or not restored yet. If nothing says where
@@ -225,12 +226,12 @@ pub fn discover_without_databases(
     top: &Path,
     environment: &Environment,
 ) -> Result<Installation, DiscoverError> {
-    look(top, environment, Databases::MayBeLost)
+    look(top, environment, DatabaseNeed::MayBeLost)
 }
 
 /// Whether discovery fails if the databases are not found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Databases {
+enum DatabaseNeed {
     Needed,
     MayBeLost,
 }
@@ -238,20 +239,20 @@ enum Databases {
 fn look(
     top: &Path,
     environment: &Environment,
-    need: Databases,
+    need: DatabaseNeed,
 ) -> Result<Installation, DiscoverError> {
     let mut warnings = Vec::new();
     let top = places::top(top)?;
-    let mut program = Program::find(&top, &mut warnings)?;
-    let folders = Folders::find(&top, &program, environment.options(), &mut warnings)?;
+    let mut program = SeafileProgram::find(&top, &mut warnings)?;
+    let folders = InstallationFolders::find(&top, &program, environment.options(), &mut warnings)?;
     program.look_for_stamp(&top, &folders.data_dir)?;
     let links = places::followed_links(&folders, &mut warnings)?;
     let configuration =
-        Configuration::load(&folders, &program, environment.clone(), &mut warnings)?;
+        SeafileConfiguration::load(&folders, &program, environment.clone(), &mut warnings)?;
     if let Some(image) = &configuration.container.image {
         program.look_at_image(image);
     }
-    let seen = Seen {
+    let seen = DiscoveredParts {
         top: &top,
         data_dir: &folders.data_dir,
         folders: &folders,
@@ -263,27 +264,27 @@ fn look(
 
 /// Puts the results of all steps together.
 fn describe(
-    seen: &Seen,
+    seen: &DiscoveredParts,
     links: Vec<FollowedLink>,
-    mut warnings: Vec<Warning>,
-    need: Databases,
+    mut warnings: Vec<DiscoverWarning>,
+    need: DatabaseNeed,
 ) -> Result<Installation, DiscoverError> {
     let object_storage = storage::object_storage(seen, &mut warnings)?;
     let (database, databases_from) = match database::databases(seen, &mut warnings) {
-        Err(_) if need == Databases::MayBeLost => {
-            (DatabaseKind::Sqlite(Vec::new()), Origin::Default)
+        Err(_) if need == DatabaseNeed::MayBeLost => {
+            (DatabaseKind::Sqlite(Vec::new()), SettingOrigin::Default)
         }
         found => found?,
     };
     aliases::warn(seen, &database, &mut warnings);
     let layout = seen.layout();
     let also = &seen.configuration.environment.options().also;
-    let docker_env_missing = layout == Layout::DockerVolume
+    let docker_env_missing = layout == InstallationLayout::DockerVolume
         && !seen.configuration.has_dotenv
         && !also.iter().any(|path| holds_docker_files(path));
     if docker_env_missing {
         let seen = seen.configuration.container.seen.clone();
-        warnings.push(Warning::DockerEnvMissing { seen });
+        warnings.push(DiscoverWarning::DockerEnvMissing { seen });
     }
     let doubt = database::doubt(seen, &database, &mut warnings);
     let seafile = &seen.configuration.seafile;
@@ -294,7 +295,7 @@ fn describe(
         top: seen.top.to_owned(),
         layout,
         program_version: version.map(|version| version.value.clone()),
-        pro: seen.edition() == Some(Edition::Professional),
+        pro: seen.edition() == Some(SeafileEdition::Professional),
         program_folder: seen.program.folder.clone(),
         data_dir: seen.data_dir.to_owned(),
         conf_dir: (seen.folders.conf_is_apart()).then(|| seen.folders.conf_dir.clone()),
@@ -315,7 +316,7 @@ fn describe(
 }
 
 /// The files and folders outside of the installation that belong to it.
-fn outside(seen: &Seen) -> Vec<PathBuf> {
+fn outside(seen: &DiscoveredParts) -> Vec<PathBuf> {
     let container = &seen.configuration.container;
     let likely = container.likely.iter().map(|file| file.path.clone());
     let mut outside: Vec<PathBuf> = container.files.iter().cloned().chain(likely).collect();

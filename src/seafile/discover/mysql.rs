@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use super::Seen;
-use super::database::{self, Role};
-use super::django::{self, Django};
+use super::DiscoveredParts;
+use super::database::{self, DatabaseRole};
+use super::django::{self, DjangoDatabase};
 use super::error::DiscoverError;
-use super::origin::{Certainty, Origin, Setting};
+use super::origin::{Certainty, Setting, SettingOrigin};
 use super::sqlite::{self, SqliteFile};
-use super::warning::Warning;
-use crate::seafile::config::Secret;
+use super::warning::DiscoverWarning;
+use crate::seafile::config::DatabasePassword;
 
 /// The port, if no setting names one.
 const PORT: u16 = 3306;
@@ -18,7 +18,7 @@ const PORT: u16 = 3306;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MysqlDatabase {
     /// What it is for.
-    pub role: Role,
+    pub role: DatabaseRole,
     /// Its name on the server.
     pub name: Setting<String>,
     /// The server. With docker this is a name that only its network knows.
@@ -30,7 +30,7 @@ pub struct MysqlDatabase {
     /// The account.
     pub user: Option<Setting<String>>,
     /// Its password.
-    pub password: Option<Setting<Secret>>,
+    pub password: Option<Setting<DatabasePassword>>,
     /// The character set of the connection between Seafile and the server.
     pub charset: Option<Setting<String>>,
     /// Whether the connection is encrypted.
@@ -53,7 +53,7 @@ pub struct MysqlSettings {
 impl MysqlSettings {
     /// The origin of the server or the name of Seafile's own database, if the program does not read
     /// that setting.
-    pub(super) fn taken_from_dead(&self) -> Option<&Origin> {
+    pub(super) fn taken_from_dead(&self) -> Option<&SettingOrigin> {
         let first = self.databases.first()?;
         let host = first.host.as_ref().map(|host| &host.from);
         let socket = first.unix_socket.as_ref().map(|socket| &socket.from);
@@ -63,25 +63,25 @@ impl MysqlSettings {
     }
 
     /// The setting that names the server of Seafile's own database.
-    pub(super) fn named_by(&self) -> Origin {
+    pub(super) fn named_by(&self) -> SettingOrigin {
         let first = self.databases.first();
         let host = first.and_then(|database| database.host.as_ref());
-        host.map_or(Origin::Default, |host| host.from.clone())
+        host.map_or(SettingOrigin::Default, |host| host.from.clone())
     }
 }
 
 /// The setting that names a `MySQL` server for Seafile's own database, if there is one.
-pub(super) fn named_by(seen: &Seen) -> Option<Origin> {
-    let server = Server::of_seafile(seen);
+pub(super) fn named_by(seen: &DiscoveredParts) -> Option<SettingOrigin> {
+    let server = MysqlServerSettings::of_seafile(seen);
     server.host.or(server.unix_socket).map(|setting| setting.from)
 }
 
 /// Reads the settings of all three databases.
 pub(super) fn settings(
-    seen: &Seen,
-    warnings: &mut Vec<Warning>,
+    seen: &DiscoveredParts,
+    warnings: &mut Vec<DiscoverWarning>,
 ) -> Result<MysqlSettings, DiscoverError> {
-    let server = Server::of_seafile(seen);
+    let server = MysqlServerSettings::of_seafile(seen);
     let overrides = seen.configuration.environment.overrides();
     let has_place = server.host.is_some() || server.unix_socket.is_some();
     if !has_place && !overrides.has_place() {
@@ -89,7 +89,7 @@ pub(super) fn settings(
     }
     let conf = || seen.configuration.seafile.get("database", "db_name");
     let name = name(seen, "SEAFILE", conf(), "seafile_db");
-    let mut databases = vec![server.clone().database(Role::Seafile, name, "seafile_db")];
+    let mut databases = vec![server.clone().database(DatabaseRole::Seafile, name, "seafile_db")];
     let mut files = Vec::new();
     if database::ccnet_is_sqlite(seen)? {
         files.extend(sqlite::ccnet_files(seen, warnings)?);
@@ -101,8 +101,8 @@ pub(super) fn settings(
         None => files.extend(sqlite::seahub_file(seen, warnings)?),
     }
     for also in &overrides.also {
-        let name = Setting::new(also.clone(), Origin::Option("--also-database".to_owned()));
-        let role = Role::Also(also.clone());
+        let name = Setting::new(also.clone(), SettingOrigin::Option("--also-database".to_owned()));
+        let role = DatabaseRole::Also(also.clone());
         databases.push(server.clone().database(role, Some(name), also));
     }
     for database in &mut databases {
@@ -111,7 +111,7 @@ pub(super) fn settings(
     Ok(MysqlSettings { databases, sqlite: files })
 }
 
-fn no_server(seen: &Seen) -> DiscoverError {
+fn no_server(seen: &DiscoveredParts) -> DiscoverError {
     let file = match seen.configuration.container.seen.first() {
         Some(seen) => seen.display().to_string(),
         None => "FILE, the .env that lies beside the compose file".to_owned(),
@@ -119,7 +119,7 @@ fn no_server(seen: &Seen) -> DiscoverError {
     DiscoverError::Missing {
         what: "the host of the MySQL server".to_owned(),
         path: seen.top.join(&seen.configuration.seafile.path),
-        from: Origin::Default,
+        from: SettingOrigin::Default,
         advice: format!(
             "with docker, add --env-file {file}; or say it with --database-host or \
              --database-socket"
@@ -131,7 +131,7 @@ fn no_server(seen: &Seen) -> DiscoverError {
 /// gives a container the usual name if nothing else is set, so there the name in `conf/` is tried
 /// last.
 fn name(
-    seen: &Seen,
+    seen: &DiscoveredParts,
     role: &str,
     of_conf: Option<Setting<String>>,
     usual: &str,
@@ -143,41 +143,41 @@ fn name(
     if variable.is_some() || !seen.goes_by_environment() || !is_known {
         return variable.or(of_conf);
     }
-    let usual = Setting::new(usual.to_owned(), Origin::Default);
+    let usual = Setting::new(usual.to_owned(), SettingOrigin::Default);
     Some(usual.or_else_try(of_conf))
 }
 
 /// A setting of `conf/`. It is marked as dead if a container of this version does not read it.
-pub(super) fn dead_in_docker<T>(seen: &Seen, setting: Setting<T>) -> Setting<T> {
+pub(super) fn dead_in_docker<T>(seen: &DiscoveredParts, setting: Setting<T>) -> Setting<T> {
     if !seen.goes_by_environment() {
         return setting;
     }
     let version = seen.program.major().unwrap_or(12);
     let why = format!("which a container of version {version} does not go by");
     let from = match setting.from {
-        dead @ Origin::Dead(..) => dead,
-        from => Origin::Dead(Box::new(from), why),
+        dead @ SettingOrigin::Dead(..) => dead,
+        from => SettingOrigin::Dead(Box::new(from), why),
     };
     Setting { from, ..setting }
 }
 
 /// How to reach a server.
 #[derive(Debug, Clone, Default)]
-struct Server {
+struct MysqlServerSettings {
     host: Option<Setting<String>>,
     port: Option<Setting<u16>>,
     unix_socket: Option<Setting<String>>,
     user: Option<Setting<String>>,
-    password: Option<Setting<Secret>>,
+    password: Option<Setting<DatabasePassword>>,
     charset: Option<Setting<String>>,
     use_ssl: bool,
     skip_verify: bool,
     ca_path: Option<Setting<String>>,
 }
 
-impl Server {
+impl MysqlServerSettings {
     /// `[database]` of `seafile.conf`.
-    fn of_seafile(seen: &Seen) -> Self {
+    fn of_seafile(seen: &DiscoveredParts) -> Self {
         let file = &seen.configuration.seafile;
         let get = |key| Some(dead_in_docker(seen, file.get("database", key)?));
         let is_true = |key| file.is_true("database", key).is_some_and(|yes| yes.value);
@@ -188,7 +188,7 @@ impl Server {
             port: get("port").and_then(port),
             unix_socket: get("unix_socket").filter(|_| has_socket),
             user: get("user"),
-            password: get("password").map(|setting| setting.map(Secret::new)),
+            password: get("password").map(|setting| setting.map(DatabasePassword::new)),
             charset: get("connection_charset"),
             use_ssl: is_true("use_ssl"),
             skip_verify: is_true("skip_verify"),
@@ -198,7 +198,7 @@ impl Server {
     }
 
     /// `[Database]` of `ccnet.conf`, which is read up to version 11.
-    fn of_ccnet(seen: &Seen) -> Self {
+    fn of_ccnet(seen: &DiscoveredParts) -> Self {
         let file = &seen.configuration.ccnet;
         let get = |key| file.get("Database", key);
         let is_true = |key| file.is_true("Database", key).is_some_and(|yes| yes.value);
@@ -207,7 +207,7 @@ impl Server {
             port: get("PORT").and_then(port),
             unix_socket: get("UNIX_SOCKET"),
             user: get("USER"),
-            password: get("PASSWD").map(|setting| setting.map(Secret::new)),
+            password: get("PASSWD").map(|setting| setting.map(DatabasePassword::new)),
             charset: get("CONNECTION_CHARSET"),
             use_ssl: is_true("USE_SSL"),
             skip_verify: is_true("SKIP_VERIFY"),
@@ -217,7 +217,7 @@ impl Server {
     }
 
     /// `DATABASES['default']` of `seahub_settings.py`.
-    fn of_django(seen: &Seen, django: &mut Django) -> Self {
+    fn of_django(seen: &DiscoveredParts, django: &mut DjangoDatabase) -> Self {
         // If the host is a path, Django uses it as a socket.
         let host = django.text(&["HOST"]);
         let (socket, host) = match host {
@@ -229,7 +229,7 @@ impl Server {
             unix_socket: socket.or_else(|| django.text(&["OPTIONS", "unix_socket"])),
             port: django.text(&["PORT"]).and_then(port),
             user: django.text(&["USER"]),
-            password: django.text(&["PASSWORD"]).map(|setting| setting.map(Secret::new)),
+            password: django.text(&["PASSWORD"]).map(|setting| setting.map(DatabasePassword::new)),
             charset: django.text(&["OPTIONS", "charset"]),
             ..Self::default()
         }
@@ -237,20 +237,20 @@ impl Server {
     }
 
     /// `[DATABASE]` of `seafevents.conf`, which uses the database of the web interface.
-    fn of_seafevents(seen: &Seen) -> Self {
+    fn of_seafevents(seen: &DiscoveredParts) -> Self {
         let get = |key| seen.configuration.seafevents.get_of_events("DATABASE", key);
         Self {
             host: get("host"),
             port: get("port").and_then(port),
             user: get("username"),
-            password: get("password").map(|setting| setting.map(Secret::new)),
+            password: get("password").map(|setting| setting.map(DatabasePassword::new)),
             ..Self::default()
         }
         .with_variables(seen)
     }
 
     /// Puts environment variables in place of these settings: they win from 12 on.
-    fn with_variables(mut self, seen: &Seen) -> Self {
+    fn with_variables(mut self, seen: &DiscoveredParts) -> Self {
         let variable = |key: &str| seen.variable(&format!("SEAFILE_MYSQL_DB_{key}"));
         if let Some(host) = variable("HOST") {
             self.host = Some(host);
@@ -258,7 +258,7 @@ impl Server {
         }
         self.port = variable("PORT").and_then(port).or(self.port);
         self.user = variable("USER").or(self.user);
-        let password = variable("PASSWORD").map(|setting| setting.map(Secret::new));
+        let password = variable("PASSWORD").map(|setting| setting.map(DatabasePassword::new));
         self.password = password.or(self.password);
         self
     }
@@ -280,12 +280,17 @@ impl Server {
         }
     }
 
-    fn database(self, role: Role, name: Option<Setting<String>>, usual: &str) -> MysqlDatabase {
+    fn database(
+        self,
+        role: DatabaseRole,
+        name: Option<Setting<String>>,
+        usual: &str,
+    ) -> MysqlDatabase {
         MysqlDatabase {
             role,
-            name: name.unwrap_or_else(|| Setting::new(usual.to_owned(), Origin::Default)),
+            name: name.unwrap_or_else(|| Setting::new(usual.to_owned(), SettingOrigin::Default)),
             host: self.host,
-            port: self.port.unwrap_or_else(|| Setting::new(PORT, Origin::Default)),
+            port: self.port.unwrap_or_else(|| Setting::new(PORT, SettingOrigin::Default)),
             unix_socket: self.unix_socket,
             user: self.user,
             password: self.password,
@@ -305,28 +310,28 @@ fn port(setting: Setting<String>) -> Option<Setting<u16>> {
 
 /// The ccnet database. Up to 11 `ccnet.conf` names its server; from 12 on it is on the server of
 /// Seafile's own database.
-fn ccnet(seen: &Seen, seafile: &Server) -> MysqlDatabase {
+fn ccnet(seen: &DiscoveredParts, seafile: &MysqlServerSettings) -> MysqlDatabase {
     let conf = seen.configuration.ccnet.get("Database", "DB");
     if seen.program.is_at_least(12, 0) == Some(true) {
         let variable = seen.variable("SEAFILE_MYSQL_DB_CCNET_DB_NAME");
-        let usual = || Setting::new("ccnet_db".to_owned(), Origin::Default);
+        let usual = || Setting::new("ccnet_db".to_owned(), SettingOrigin::Default);
         // No program reads ccnet.conf any more. In a volume it may be the only place that still has
         // the name.
         let dead =
             conf.filter(|_| seen.goes_by_environment()).map(|name| dead_in_docker(seen, name));
         let name = variable.unwrap_or_else(|| usual().or_else_try(dead));
-        return seafile.clone().database(Role::Ccnet, Some(name), "ccnet_db");
+        return seafile.clone().database(DatabaseRole::Ccnet, Some(name), "ccnet_db");
     }
     let name = name(seen, "CCNET", conf, "ccnet_db");
-    let server = Server::of_ccnet(seen).or(seafile);
-    server.database(Role::Ccnet, name, "ccnet_db")
+    let server = MysqlServerSettings::of_ccnet(seen).or(seafile);
+    server.database(DatabaseRole::Ccnet, name, "ccnet_db")
 }
 
 /// The database of the web interface; `None` if it is a `SQLite` file.
 fn seahub(
-    seen: &Seen,
-    seafile: &Server,
-    warnings: &mut Vec<Warning>,
+    seen: &DiscoveredParts,
+    seafile: &MysqlServerSettings,
+    warnings: &mut Vec<DiscoverWarning>,
 ) -> Result<Option<MysqlDatabase>, DiscoverError> {
     let engine = django::engine(seen);
     let events_name = seen.configuration.seafevents.get_of_events("DATABASE", "name");
@@ -337,29 +342,30 @@ fn seahub(
         Some(engine) if !engine.value.contains("mysql") => return Err(unsupported(engine)),
         _ => {}
     }
-    let mut django = Django::new(seen, warnings);
+    let mut django = DjangoDatabase::new(seen, warnings);
     if !is_told {
         refuse_unknown(seen, events_name.is_some())?;
     }
-    let is_named = seen.configuration.environment.overrides().name_of(&Role::Seahub).is_some();
+    let is_named =
+        seen.configuration.environment.overrides().name_of(&DatabaseRole::Seahub).is_some();
     let is_unknown = !django.has_database && events_name.is_none() && !is_named;
     if is_unknown && seen.program.is_at_least(12, 0) == Some(false) {
         // Up to 11, settings without a database mean a file.
         return Ok(None);
     }
-    let server = Server::of_django(seen, &mut django);
+    let server = MysqlServerSettings::of_django(seen, &mut django);
     let conf = django.text(&["NAME"]).or(events_name);
     let name = name(seen, "SEAHUB", conf, "seahub_db");
-    let server = server.or(&Server::of_seafevents(seen)).or(seafile);
-    Ok(Some(server.database(Role::Seahub, name, "seahub_db")))
+    let server = server.or(&MysqlServerSettings::of_seafevents(seen)).or(seafile);
+    Ok(Some(server.database(DatabaseRole::Seahub, name, "seahub_db")))
 }
 
 /// Refuses settings that the Python file computes only when it runs. seawall does not guess them:
 /// another installation on the same server may have the usual name. seafevents uses the same
 /// database and says its name in plain text.
-fn refuse_unknown(seen: &Seen, events_know: bool) -> Result<(), DiscoverError> {
+fn refuse_unknown(seen: &DiscoveredParts, events_know: bool) -> Result<(), DiscoverError> {
     let overrides = seen.configuration.environment.overrides();
-    let is_named = overrides.name_of(&Role::Seahub).is_some();
+    let is_named = overrides.name_of(&DatabaseRole::Seahub).is_some();
     let is_placed = overrides.has_place() || is_named || events_know;
     let keys = [("NAME", is_named || events_know), ("HOST", is_placed), ("ENGINE", is_placed)];
     let unknown = keys.into_iter().filter(|(_, is_known)| !is_known);

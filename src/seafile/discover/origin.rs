@@ -10,7 +10,7 @@ use super::overrides::{DatabaseOverrides, SourceOptions};
 
 /// The file, variable or option that set a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
+pub enum SettingOrigin {
     /// A line of a file, counted from 1. The path is relative to the installation where possible.
     Line(PathBuf, usize),
     /// A file or folder itself.
@@ -21,9 +21,9 @@ pub enum Origin {
     Option(String),
     /// A likely origin: it probably belongs to this installation. The text says why it is not
     /// certain.
-    Likely(Box<Origin>, String),
+    Likely(Box<SettingOrigin>, String),
     /// A dead origin: the program in use does not read it. The text says why.
-    Dead(Box<Origin>, String),
+    Dead(Box<SettingOrigin>, String),
     /// No setting: it is Seafile's default.
     Default,
 }
@@ -56,7 +56,7 @@ impl fmt::Display for Certainty {
     }
 }
 
-impl Origin {
+impl SettingOrigin {
     /// How sure a value of this origin is.
     pub fn certainty(&self) -> Certainty {
         match self {
@@ -69,7 +69,7 @@ impl Origin {
     }
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for SettingOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Line(path, line) => write!(f, "{}:{line}", path.display()),
@@ -88,7 +88,7 @@ pub struct Setting<T> {
     /// The value.
     pub value: T,
     /// Its origin.
-    pub from: Origin,
+    pub from: SettingOrigin,
     /// Other values to try if this one does not work: another reader understands the same line
     /// differently, or another file has another value. The likelier ones are first.
     pub others: Vec<Setting<T>>,
@@ -96,7 +96,7 @@ pub struct Setting<T> {
 
 impl<T> Setting<T> {
     /// Makes a setting of a value and its origin.
-    pub fn new(value: T, from: Origin) -> Self {
+    pub fn new(value: T, from: SettingOrigin) -> Self {
         let others = Vec::new();
         Self { value, from, others }
     }
@@ -141,7 +141,7 @@ impl Environment {
     /// Makes an environment of variables and their values.
     pub fn new(variables: impl IntoIterator<Item = (String, String)>) -> Self {
         let variables = variables.into_iter().map(|(name, value)| {
-            let from = Origin::Variable(name.clone());
+            let from = SettingOrigin::Variable(name.clone());
             (name, Setting::new(value, from))
         });
         Self { variables: variables.collect(), ..Self::default() }

@@ -4,10 +4,10 @@
 
 use std::path::PathBuf;
 
-use super::database::Role;
+use super::database::DatabaseRole;
 use super::mysql::MysqlDatabase;
-use super::origin::{Origin, Setting};
-use crate::seafile::config::Secret;
+use super::origin::{Setting, SettingOrigin};
+use crate::seafile::config::DatabasePassword;
 
 /// Where files and folders of an installation lie.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -37,11 +37,11 @@ pub struct DatabaseOverrides {
     /// The account.
     pub user: Option<String>,
     /// Its password.
-    pub password: Option<Secret>,
+    pub password: Option<DatabasePassword>,
     /// Certificates (PEM) to trust. If given, the connection is encrypted.
     pub ca_file: Option<String>,
     /// Names of databases.
-    pub names: Vec<(Role, String)>,
+    pub names: Vec<(DatabaseRole, String)>,
     /// Further databases on the server of Seafile's own database.
     pub also: Vec<String>,
 }
@@ -65,7 +65,7 @@ impl DatabaseOverrides {
     }
 
     /// The given name of a role's database.
-    pub(super) fn name_of(&self, role: &Role) -> Option<&String> {
+    pub(super) fn name_of(&self, role: &DatabaseRole) -> Option<&String> {
         let mut names = self.names.iter();
         names.find(|(given, _)| given == role).map(|(_, name)| name)
     }
@@ -78,7 +78,7 @@ impl DatabaseOverrides {
     /// Replaces the settings that were found.
     pub(super) fn apply(&self, database: &mut MysqlDatabase) {
         fn set<T: Clone>(given: Option<&T>, name: &str) -> Option<Setting<T>> {
-            given.map(|value| Setting::new(value.clone(), Origin::Option(name.to_owned())))
+            given.map(|value| Setting::new(value.clone(), SettingOrigin::Option(name.to_owned())))
         }
         if let Some(host) = set(self.host.as_ref(), "--database-host") {
             database.host = Some(host);

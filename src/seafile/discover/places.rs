@@ -5,11 +5,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::error::DiscoverError;
-use super::folders::Folders;
+use super::folders::InstallationFolders;
 use super::latest;
-use super::origin::{Origin, Setting};
-use super::program::Program;
-use super::warning::Warning;
+use super::origin::{Setting, SettingOrigin};
+use super::program::SeafileProgram;
+use super::warning::DiscoverWarning;
 use crate::object::Kind;
 use crate::seafile::config::{self, is_absence};
 
@@ -81,14 +81,15 @@ pub(super) type DataFolder = Setting<PathBuf>;
 /// pointers behind. `None` if neither exists.
 pub(super) fn data_dir(
     top: &Path,
-    program: &Program,
-    warnings: &mut Vec<Warning>,
+    program: &SeafileProgram,
+    warnings: &mut Vec<DiscoverWarning>,
 ) -> Result<Option<DataFolder>, DiscoverError> {
     // On a share without links, a link becomes a file.
     let own = top.join(DATA);
     let own = latest::stand_in(&own).unwrap_or(own);
     let has_own = is_folder(&own)?;
-    let own_folder = || real_path(&own).map(|real| Setting::new(real, Origin::Path(DATA.into())));
+    let own_folder =
+        || real_path(&own).map(|real| Setting::new(real, SettingOrigin::Path(DATA.into())));
     let pointer = match program.is_at_least(7, 1) {
         Some(true) => None,
         None if has_own => None,
@@ -97,19 +98,21 @@ pub(super) fn data_dir(
     let Some(named) = pointer else {
         return match link_target(&own)? {
             _ if has_own => own_folder().map(Some),
-            Some(target) => {
-                Err(missing_folder("the data folder", &target, Origin::Path(PathBuf::from(DATA))))
-            }
+            Some(target) => Err(missing_folder(
+                "the data folder",
+                &target,
+                SettingOrigin::Path(PathBuf::from(DATA)),
+            )),
             None => Ok(None),
         };
     };
-    let pointer = Origin::Path(DATA_POINTER.into());
+    let pointer = SettingOrigin::Path(DATA_POINTER.into());
     if !is_folder(&named)? {
         if !has_own {
             return Err(missing_folder("the data folder", &named, pointer));
         }
         let used = own_folder()?;
-        warnings.push(Warning::DataFolderElsewhere {
+        warnings.push(DiscoverWarning::DataFolderElsewhere {
             named,
             from: pointer,
             used: used.value.clone(),
@@ -118,7 +121,7 @@ pub(super) fn data_dir(
     }
     let used = real_path(&named)?;
     if has_own && real_path(&own)? != used {
-        warnings.push(Warning::DataFolderElsewhere {
+        warnings.push(DiscoverWarning::DataFolderElsewhere {
             named,
             from: pointer.clone(),
             used: used.clone(),
@@ -136,7 +139,7 @@ fn data_pointer(top: &Path) -> Result<Option<PathBuf>, DiscoverError> {
     Ok(line.map(|line| top.join(line)))
 }
 
-pub(super) fn missing_folder(what: &str, path: &Path, from: Origin) -> DiscoverError {
+pub(super) fn missing_folder(what: &str, path: &Path, from: SettingOrigin) -> DiscoverError {
     DiscoverError::Missing {
         what: what.to_owned(),
         path: path.to_owned(),
@@ -157,7 +160,7 @@ const TRACES: [&str; 6] = [
 
 /// Refuses a data folder without any other trace of Seafile, such as docker's `/opt/seafile-data`
 /// when `/opt` is given.
-pub(super) fn expect_traces(folders: &Folders) -> Result<(), DiscoverError> {
+pub(super) fn expect_traces(folders: &InstallationFolders) -> Result<(), DiscoverError> {
     for trace in TRACES {
         if metadata(&folders.inside(trace))?.is_some() {
             return Ok(());
@@ -191,10 +194,10 @@ fn looks_like_installation(top: &Path) -> bool {
 /// The links that are followed, outer ones first. If a link of ordinary files leads nowhere, that
 /// is a warning. If a link of objects leads nowhere, that is an error: a disk may not be mounted.
 pub(super) fn followed_links(
-    folders: &Folders,
-    warnings: &mut Vec<Warning>,
+    folders: &InstallationFolders,
+    warnings: &mut Vec<DiscoverWarning>,
 ) -> Result<Vec<FollowedLink>, DiscoverError> {
-    let Folders { top, data_dir, .. } = folders;
+    let InstallationFolders { top, data_dir, .. } = folders;
     let mut links = Vec::new();
     let own = top.join(DATA);
     if own != *data_dir {
@@ -208,7 +211,7 @@ pub(super) fn followed_links(
         if let Some(target) = link_target(&place)? {
             if metadata(&place)?.is_none() {
                 let what = "the target of a link";
-                return Err(missing_folder(what, &target, Origin::Path(path.into())));
+                return Err(missing_folder(what, &target, SettingOrigin::Path(path.into())));
             }
             let target = real_path(&place)?;
             let path = path.into();
@@ -220,7 +223,7 @@ pub(super) fn followed_links(
         if let Some(target) = link_target(&place)? {
             let path = path.into();
             if metadata(&place)?.is_none() {
-                warnings.push(Warning::DanglingLink { path, target });
+                warnings.push(DiscoverWarning::DanglingLink { path, target });
             } else {
                 let target = real_path(&place)?;
                 links.push(FollowedLink { path, target });

@@ -6,10 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::error::DiscoverError;
-use super::latest::{self, LATEST, Latest};
-use super::origin::{Origin, Setting};
+use super::latest::{self, LATEST, LatestLink};
+use super::origin::{Setting, SettingOrigin};
 use super::places::is_folder;
-use super::warning::Warning;
+use super::warning::DiscoverWarning;
 use crate::seafile::config;
 
 /// The file in the data folder where docker's start script keeps the version.
@@ -23,38 +23,41 @@ const SEAHUB_VERSION: &str = "seahub/seahub/settings.py";
 /// Which of the two editions runs. The community edition ignores settings that only the
 /// Professional edition reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Edition {
+pub(super) enum SeafileEdition {
     Community,
     Professional,
 }
 
 /// What is known about the program in use.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Program {
+pub(super) struct SeafileProgram {
     /// The version, such as `11.0.13`, and its origin.
     pub version: Option<Setting<String>>,
     /// The edition, by the name of the folder or the image.
-    pub edition: Option<Setting<Edition>>,
+    pub edition: Option<Setting<SeafileEdition>>,
     /// Its folder, inside the installation.
     pub folder: Option<PathBuf>,
     /// Whether a link or a folder in the top folder names the program. Docker's volume has neither.
     pub is_named: bool,
 }
 
-impl Program {
+impl SeafileProgram {
     /// Finds the program by the link and the folders in the installation's top folder.
-    pub(super) fn find(top: &Path, warnings: &mut Vec<Warning>) -> Result<Self, DiscoverError> {
+    pub(super) fn find(
+        top: &Path,
+        warnings: &mut Vec<DiscoverWarning>,
+    ) -> Result<Self, DiscoverError> {
         let found = match latest::look(top)? {
-            Some(Latest::Folder) => Some(Self::of_copied_folder(top)?),
-            Some(Latest::Link(target)) => Self::of_target(top, &target, warnings)?,
-            Some(Latest::File(target)) => {
+            Some(LatestLink::Folder) => Some(Self::of_copied_folder(top)?),
+            Some(LatestLink::Link(target)) => Self::of_target(top, &target, warnings)?,
+            Some(LatestLink::File(target)) => {
                 let found = Self::of_target(top, &target, &mut Vec::new())?;
                 let used = found.as_ref().and_then(|found| found.folder.clone());
-                warnings.push(Warning::LatestIsFile { used });
+                warnings.push(DiscoverWarning::LatestIsFile { used });
                 found
             }
-            Some(Latest::Strange) => {
-                warnings.push(Warning::LatestIsFile { used: None });
+            Some(LatestLink::Strange) => {
+                warnings.push(DiscoverWarning::LatestIsFile { used: None });
                 None
             }
             None => None,
@@ -71,13 +74,13 @@ impl Program {
     fn newest(top: &Path) -> Result<Self, DiscoverError> {
         let newest = folders(top)?.into_iter().next();
         Ok(newest.map_or_else(Self::default, |name| {
-            let from = Origin::Path(PathBuf::from(&name));
+            let from = SettingOrigin::Path(PathBuf::from(&name));
             Self::named(&name, &from).with_folder(PathBuf::from(name))
         }))
     }
 
     /// Takes edition and version from the name of a folder.
-    fn named(name: &str, from: &Origin) -> Self {
+    fn named(name: &str, from: &SettingOrigin) -> Self {
         let parsed = parse_name(name);
         let setting = |(edition, version)| {
             let version = Setting::new(version, from.clone());
@@ -98,9 +101,9 @@ impl Program {
     fn of_target(
         top: &Path,
         target: &Path,
-        warnings: &mut Vec<Warning>,
+        warnings: &mut Vec<DiscoverWarning>,
     ) -> Result<Option<Self>, DiscoverError> {
-        let from = Origin::Path(PathBuf::from(LATEST));
+        let from = SettingOrigin::Path(PathBuf::from(LATEST));
         let real = fs::canonicalize(top.join(target)).ok();
         let inside = real
             .as_deref()
@@ -122,8 +125,10 @@ impl Program {
             && is_folder(&top.join(name))?
         {
             let folder = PathBuf::from(name);
-            warnings
-                .push(Warning::LatestLeadsOut { target: target.to_owned(), used: folder.clone() });
+            warnings.push(DiscoverWarning::LatestLeadsOut {
+                target: target.to_owned(),
+                used: folder.clone(),
+            });
             return Ok(Some(program.with_folder(folder)));
         }
         Ok(program.version.is_some().then_some(program))
@@ -133,18 +138,20 @@ impl Program {
     /// link's name.
     fn of_copied_folder(top: &Path) -> Result<Self, DiscoverError> {
         let folder = top.join(LATEST);
-        let from = Origin::Path(Path::new(LATEST).join(SEAHUB_VERSION));
+        let from = SettingOrigin::Path(Path::new(LATEST).join(SEAHUB_VERSION));
         let mut program = Self::default().with_folder(PathBuf::from(LATEST));
         program.version = version_inside(&folder)?.map(|version| Setting::new(version, from));
         let is_pro = is_folder(&folder.join("pro"))?;
         if is_pro || program.version.is_some() {
-            let edition = if is_pro { Edition::Professional } else { Edition::Community };
-            program.edition = Some(Setting::new(edition, Origin::Path(PathBuf::from(LATEST))));
+            let edition =
+                if is_pro { SeafileEdition::Professional } else { SeafileEdition::Community };
+            program.edition =
+                Some(Setting::new(edition, SettingOrigin::Path(PathBuf::from(LATEST))));
         }
         // The copy may have the same program a second time, under its own name.
         let beside = folders(top)?;
         if let (None, [name]) = (&program.version, &beside[..]) {
-            let from = Origin::Path(PathBuf::from(name));
+            let from = SettingOrigin::Path(PathBuf::from(name));
             let named = Self::named(name, &from);
             program.version = named.version;
             program.edition = program.edition.or(named.edition);
@@ -161,9 +168,9 @@ impl Program {
         let places = [
             (
                 data_dir.join(VERSION_STAMP),
-                Origin::Path(Path::new("seafile-data").join(VERSION_STAMP)),
+                SettingOrigin::Path(Path::new("seafile-data").join(VERSION_STAMP)),
             ),
-            (top.join(NIX_STAMP), Origin::Path(NIX_STAMP.into())),
+            (top.join(NIX_STAMP), SettingOrigin::Path(NIX_STAMP.into())),
         ];
         for (path, from) in places {
             if self.version.is_some() {
@@ -187,9 +194,9 @@ impl Program {
     pub(super) fn look_at_image(&mut self, image: &Setting<String>) {
         let (name, tag) = image.value.rsplit_once(':').unwrap_or((&image.value, ""));
         let edition = if name.ends_with("seafile-pro-mc") {
-            Some(Edition::Professional)
+            Some(SeafileEdition::Professional)
         } else if name.ends_with("seafile-mc") {
-            Some(Edition::Community)
+            Some(SeafileEdition::Community)
         } else {
             None
         };
@@ -251,12 +258,12 @@ fn version_inside(folder: &Path) -> Result<Option<String>, DiscoverError> {
 }
 
 /// Parses a folder name such as `seafile-server-11.0.13` or `seafile-pro-server-11.0.13`.
-fn parse_name(name: &str) -> Option<(Edition, String)> {
+fn parse_name(name: &str) -> Option<(SeafileEdition, String)> {
     let (edition, version) = if let Some(version) = name.strip_prefix("seafile-server-") {
-        (Edition::Community, version)
+        (SeafileEdition::Community, version)
     } else {
         let version = name.strip_prefix("seafile-pro-server-")?;
-        (Edition::Professional, version)
+        (SeafileEdition::Professional, version)
     };
     is_version(version).then(|| (edition, version.to_owned()))
 }
@@ -281,7 +288,7 @@ mod tests {
     fn names_tell_the_edition() {
         assert_eq!(
             parse_name("seafile-pro-server-9.0.1"),
-            Some((Edition::Professional, "9.0.1".to_owned()))
+            Some((SeafileEdition::Professional, "9.0.1".to_owned()))
         );
         assert_eq!(parse_name("seafile-server-latest"), None);
         assert_eq!(parse_name("seafile-data"), None);

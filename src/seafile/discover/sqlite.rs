@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::Seen;
-use super::database::Role;
+use super::DiscoveredParts;
+use super::database::DatabaseRole;
 use super::django;
 use super::error::DiscoverError;
 use super::places::{DATA, is_file};
-use super::warning::Warning;
-use crate::seafile::config::python::Value;
+use super::warning::DiscoverWarning;
+use crate::seafile::config::python::PythonValue;
 
 /// The file of Seafile's own `SQLite` database, in the data folder.
 const SEAFILE_DB: &str = "seafile.db";
@@ -21,7 +21,7 @@ const SEAFILE_DB: &str = "seafile.db";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SqliteFile {
     /// What it is for.
-    pub role: Role,
+    pub role: DatabaseRole,
     /// Its path inside the installation, where a restore puts it.
     pub path: PathBuf,
     /// The file itself, absolute.
@@ -29,9 +29,9 @@ pub struct SqliteFile {
 }
 
 /// Seafile's own database. The file may be missing.
-pub(super) fn seafile_file(seen: &Seen) -> SqliteFile {
+pub(super) fn seafile_file(seen: &DiscoveredParts) -> SqliteFile {
     SqliteFile {
-        role: Role::Seafile,
+        role: DatabaseRole::Seafile,
         path: Path::new(DATA).join(SEAFILE_DB),
         file: seen.data_dir.join(SEAFILE_DB),
     }
@@ -39,14 +39,14 @@ pub(super) fn seafile_file(seen: &Seen) -> SqliteFile {
 
 /// The database files of users, groups and so on.
 pub(super) fn ccnet_files(
-    seen: &Seen,
-    warnings: &mut Vec<Warning>,
+    seen: &DiscoveredParts,
+    warnings: &mut Vec<DiscoverWarning>,
 ) -> Result<Vec<SqliteFile>, DiscoverError> {
-    const FILES: [(Role, &str); 4] = [
-        (Role::Usermgr, "ccnet/PeerMgr/usermgr.db"),
-        (Role::Groupmgr, "ccnet/GroupMgr/groupmgr.db"),
-        (Role::Orgmgr, "ccnet/OrgMgr/orgmgr.db"),
-        (Role::Config, "ccnet/misc/config.db"),
+    const FILES: [(DatabaseRole, &str); 4] = [
+        (DatabaseRole::Usermgr, "ccnet/PeerMgr/usermgr.db"),
+        (DatabaseRole::Groupmgr, "ccnet/GroupMgr/groupmgr.db"),
+        (DatabaseRole::Orgmgr, "ccnet/OrgMgr/orgmgr.db"),
+        (DatabaseRole::Config, "ccnet/misc/config.db"),
     ];
     let mut files = Vec::new();
     for (role, path) in FILES {
@@ -54,9 +54,9 @@ pub(super) fn ccnet_files(
         if is_file(&file)? {
             let path = path.into();
             files.push(SqliteFile { role, path, file });
-        } else if matches!(role, Role::Usermgr | Role::Groupmgr) {
+        } else if matches!(role, DatabaseRole::Usermgr | DatabaseRole::Groupmgr) {
             let looked_for = path.to_owned();
-            warnings.push(Warning::DatabaseMissing { role, looked_for });
+            warnings.push(DiscoverWarning::DatabaseMissing { role, looked_for });
         }
     }
     Ok(files)
@@ -64,18 +64,18 @@ pub(super) fn ccnet_files(
 
 /// The database file of the web interface. The settings may put it elsewhere.
 pub(super) fn seahub_file(
-    seen: &Seen,
-    warnings: &mut Vec<Warning>,
+    seen: &DiscoveredParts,
+    warnings: &mut Vec<DiscoverWarning>,
 ) -> Result<Option<SqliteFile>, DiscoverError> {
     let settings = &seen.configuration.seahub.settings;
     if let Some(at) = django::unknown(seen, "NAME") {
         let setting = "DATABASES['default']['NAME']".to_owned();
-        warnings.push(Warning::NotLiteral { at, setting });
+        warnings.push(DiscoverWarning::NotLiteral { at, setting });
     }
     let named =
         settings.get_in("DATABASES", &["default", "NAME"]).and_then(|located| {
             match &located.value {
-                Value::Text(name) => Some(seen.on_this_machine(Path::new(&**name))),
+                PythonValue::Text(name) => Some(seen.on_this_machine(Path::new(&**name))),
                 _ => None,
             }
         });
@@ -84,14 +84,14 @@ pub(super) fn seahub_file(
         if is_file(file)? {
             let path = file.strip_prefix(seen.top).unwrap_or(Path::new("seahub.db"));
             return Ok(Some(SqliteFile {
-                role: Role::Seahub,
+                role: DatabaseRole::Seahub,
                 path: path.to_owned(),
                 file: file.clone(),
             }));
         }
     }
-    warnings.push(Warning::DatabaseMissing {
-        role: Role::Seahub,
+    warnings.push(DiscoverWarning::DatabaseMissing {
+        role: DatabaseRole::Seahub,
         looked_for: named.unwrap_or(usual).display().to_string(),
     });
     Ok(None)

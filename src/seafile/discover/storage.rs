@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::Seen;
-use super::configuration::Configuration;
+use super::DiscoveredParts;
+use super::configuration::SeafileConfiguration;
 use super::error::DiscoverError;
 use super::folders;
-use super::origin::{Origin, Setting};
+use super::origin::{Setting, SettingOrigin};
 use super::places::{self, is_folder};
-use super::program::Edition;
-use super::warning::Warning;
+use super::program::SeafileEdition;
+use super::warning::DiscoverWarning;
 use crate::object::Kind;
 use crate::seafile::config;
 
@@ -69,7 +69,7 @@ pub struct ObjectStorage {
     /// Whether the data folder itself has `commits`, `fs` or `blocks` of Seafile 1 and 2.
     pub shared_folders: bool,
     /// The setting that says where objects lie.
-    pub from: Origin,
+    pub from: SettingOrigin,
 }
 
 impl ObjectStorage {
@@ -87,16 +87,16 @@ const SECTIONS: [(Kind, &str); 3] = [
 ];
 
 /// The settings that say where objects lie.
-enum Storage {
+enum StorageChoice {
     Folders,
     Sections,
-    Classes(Origin),
+    Classes(SettingOrigin),
 }
 
 /// Reads the settings and checks that the folders exist.
 pub(super) fn object_storage(
-    seen: &Seen,
-    warnings: &mut Vec<Warning>,
+    seen: &DiscoveredParts,
+    warnings: &mut Vec<DiscoverWarning>,
 ) -> Result<ObjectStorage, DiscoverError> {
     let ignored = why_ignored(seen)?;
     if ignored.is_none() {
@@ -110,17 +110,17 @@ pub(super) fn object_storage(
     let chosen = match ignored {
         Some(why) => {
             warnings.extend(dead_settings(seen, &why));
-            Storage::Folders
+            StorageChoice::Folders
         }
         None => storage(seen)?,
     };
     let (roots, classes, from) = match chosen {
-        Storage::Folders => (usual, Vec::new(), Origin::Default),
-        Storage::Sections => {
+        StorageChoice::Folders => (usual, Vec::new(), SettingOrigin::Default),
+        StorageChoice::Sections => {
             let (roots, from) = section_roots(seen)?;
             (roots, Vec::new(), from)
         }
-        Storage::Classes(from) => {
+        StorageChoice::Classes(from) => {
             let classes = classes(seen)?;
             let default = classes.iter().find(|class| class.is_default);
             let roots = default.map_or(usual, |class| class.roots.clone());
@@ -135,12 +135,12 @@ pub(super) fn object_storage(
 
 /// Requires the folder `storage`, which a server makes when it starts. If it is missing, a disk is
 /// not mounted.
-fn expect_storage(seen: &Seen, roots: &ObjectRoots) -> Result<(), DiscoverError> {
+fn expect_storage(seen: &DiscoveredParts, roots: &ObjectRoots) -> Result<(), DiscoverError> {
     let storage = seen.data_dir.join("storage");
     let is_used = Kind::ALL.into_iter().any(|kind| roots.folder(kind).starts_with(&storage));
     if is_used && !is_folder(&storage)? {
         let what = "the folder of objects";
-        return Err(places::missing_folder(what, &storage, Origin::Default));
+        return Err(places::missing_folder(what, &storage, SettingOrigin::Default));
     }
     Ok(())
 }
@@ -148,10 +148,10 @@ fn expect_storage(seen: &Seen, roots: &ObjectRoots) -> Result<(), DiscoverError>
 /// `None` if the program reads the settings of object storage; else the reason why it does not. The
 /// community edition opens the folders in its data folder without reading the settings
 /// (`common/block-mgr.c`, `obj-store.c`). If the edition is not known, the administrator decides.
-fn why_ignored(seen: &Seen) -> Result<Option<String>, DiscoverError> {
+fn why_ignored(seen: &DiscoveredParts) -> Result<Option<String>, DiscoverError> {
     let is_on_disk = seen.configuration.environment.options().objects_on_disk;
     match seen.edition() {
-        Some(Edition::Community) => {
+        Some(SeafileEdition::Community) => {
             let from = seen.program.edition.as_ref().map(|edition| &edition.from);
             let from = from.map(|from| format!(" ({from})")).unwrap_or_default();
             Ok(Some(format!("the community edition{from} does not read it")))
@@ -164,11 +164,11 @@ fn why_ignored(seen: &Seen) -> Result<Option<String>, DiscoverError> {
                 _ => Ok(None),
             }
         }
-        Some(Edition::Professional) => Ok(None),
+        Some(SeafileEdition::Professional) => Ok(None),
     }
 }
 
-fn unclear(seen: &Seen, setting: &Setting<String>) -> DiscoverError {
+fn unclear(seen: &DiscoveredParts, setting: &Setting<String>) -> DiscoverError {
     DiscoverError::Unclear {
         what: format!(
             "{} says that objects are not in folders ({}), but {} holds blocks, and which edition of \
@@ -184,14 +184,14 @@ fn unclear(seen: &Seen, setting: &Setting<String>) -> DiscoverError {
     }
 }
 
-fn holds_objects(seen: &Seen) -> bool {
+fn holds_objects(seen: &DiscoveredParts) -> bool {
     let blocks = seen.data_dir.join("storage").join(Kind::Block.folder());
     folders::entries(&blocks).iter().any(|path| path.is_dir())
 }
 
 /// The settings that put objects elsewhere than in the data folder.
-fn settings_of_other_storage(seen: &Seen) -> Vec<Setting<String>> {
-    let Configuration { seafile, environment, .. } = seen.configuration;
+fn settings_of_other_storage(seen: &DiscoveredParts) -> Vec<Setting<String>> {
+    let SeafileConfiguration { seafile, environment, .. } = seen.configuration;
     let is_13 = seen.program.is_at_least(13, 0) != Some(false);
     let variable = environment.get("SEAF_SERVER_STORAGE_TYPE");
     let variable = variable.filter(|variable| is_13 && variable.value != "disk");
@@ -220,9 +220,9 @@ fn settings_of_other_storage(seen: &Seen) -> Vec<Setting<String>> {
     found
 }
 
-fn dead_settings(seen: &Seen, why: &str) -> Vec<Warning> {
+fn dead_settings(seen: &DiscoveredParts, why: &str) -> Vec<DiscoverWarning> {
     let settings = settings_of_other_storage(seen).into_iter();
-    let warning = |setting: Setting<String>| Warning::DeadStorage {
+    let warning = |setting: Setting<String>| DiscoverWarning::DeadStorage {
         at: setting.from,
         what: setting.value,
         why: why.to_owned(),
@@ -232,7 +232,7 @@ fn dead_settings(seen: &Seen, why: &str) -> Vec<Warning> {
 
 /// Refuses objects that Seafile encrypts itself. They do not match their ids, so seawall could not
 /// verify them.
-fn refuse_encryption(seen: &Seen) -> Result<(), DiscoverError> {
+fn refuse_encryption(seen: &DiscoveredParts) -> Result<(), DiscoverError> {
     match seen.configuration.seafile.get("store_crypt", "key_path") {
         Some(setting) => Err(DiscoverError::Unsupported {
             what: "storage that Seafile encrypts ([store_crypt])".to_owned(),
@@ -246,21 +246,21 @@ fn refuse_encryption(seen: &Seen) -> Result<(), DiscoverError> {
     }
 }
 
-fn storage(seen: &Seen) -> Result<Storage, DiscoverError> {
+fn storage(seen: &DiscoveredParts) -> Result<StorageChoice, DiscoverError> {
     // The variable exists since 13 and wins.
     if seen.program.is_at_least(13, 0) != Some(false)
         && let Some(named) = seen.configuration.environment.get("SEAF_SERVER_STORAGE_TYPE")
     {
         return match named.value.as_str() {
-            "disk" => Ok(Storage::Folders),
-            "multiple" => Ok(Storage::Classes(named.from.clone())),
+            "disk" => Ok(StorageChoice::Folders),
+            "multiple" => Ok(StorageChoice::Classes(named.from.clone())),
             _ => Err(refused("objects (SEAF_SERVER_STORAGE_TYPE)", named)),
         };
     }
     let enabled = seen.configuration.seafile.is_true("storage", "enable_storage_classes");
     Ok(match enabled {
-        Some(enabled) if enabled.value => Storage::Classes(enabled.from),
-        _ => Storage::Sections,
+        Some(enabled) if enabled.value => StorageChoice::Classes(enabled.from),
+        _ => StorageChoice::Sections,
     })
 }
 
@@ -276,9 +276,9 @@ fn refused(what: &str, named: &Setting<String>) -> DiscoverError {
 }
 
 /// Reads `[commit_object_backend]` and so on: `name = fs` and `dir`.
-fn section_roots(seen: &Seen) -> Result<(ObjectRoots, Origin), DiscoverError> {
+fn section_roots(seen: &DiscoveredParts) -> Result<(ObjectRoots, SettingOrigin), DiscoverError> {
     let file = &seen.configuration.seafile;
-    let mut from = Origin::Default;
+    let mut from = SettingOrigin::Default;
     let mut folders = Vec::new();
     for (kind, section) in SECTIONS {
         if let Some(name) = file.get(section, "name")
@@ -314,7 +314,7 @@ pub(super) const fn plural(kind: Kind) -> &'static str {
 }
 
 fn existing_folder(
-    seen: &Seen,
+    seen: &DiscoveredParts,
     what: &str,
     named: &Setting<String>,
 ) -> Result<PathBuf, DiscoverError> {
@@ -346,7 +346,7 @@ struct BackendEntry {
 }
 
 /// Reads the JSON file that `storage_classes_file` names. A relative path begins at `conf/`.
-fn classes(seen: &Seen) -> Result<Vec<StorageClass>, DiscoverError> {
+fn classes(seen: &DiscoveredParts) -> Result<Vec<StorageClass>, DiscoverError> {
     let file = &seen.configuration.seafile;
     let Some(named) = file.get("storage", "storage_classes_file") else {
         let path = seen.folders.inside("conf/seafile.conf");
@@ -373,10 +373,14 @@ fn classes(seen: &Seen) -> Result<Vec<StorageClass>, DiscoverError> {
     entries.iter().map(|entry| class(seen, &path, entry)).collect()
 }
 
-fn class(seen: &Seen, path: &Path, entry: &ClassEntry) -> Result<StorageClass, DiscoverError> {
+fn class(
+    seen: &DiscoveredParts,
+    path: &Path,
+    entry: &ClassEntry,
+) -> Result<StorageClass, DiscoverError> {
     let id = &entry.storage_id;
     let folder = |kind: Kind, backend: &BackendEntry| {
-        let from = Origin::Path(path.to_owned());
+        let from = SettingOrigin::Path(path.to_owned());
         let what = format!("{} of storage class {id}", plural(kind));
         if backend.backend != "fs" {
             let named = Setting::new(backend.backend.clone(), from);

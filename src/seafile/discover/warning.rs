@@ -3,11 +3,11 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::origin::Origin;
+use super::origin::SettingOrigin;
 
 /// Something about an installation that its administrator should know.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Warning {
+pub enum DiscoverWarning {
     /// The databases are on `MySQL`, and a `SQLite` file with libraries exists too. It is left over
     /// from a migration, or the configuration is wrong. It is stored as an ordinary file.
     SqliteBesideMysql {
@@ -16,14 +16,14 @@ pub enum Warning {
         /// How many libraries it has. `None` if they cannot be counted without touching the file.
         libraries: Option<u64>,
         /// The setting that names `MySQL`.
-        mysql: Origin,
+        mysql: SettingOrigin,
     },
     /// The databases are `SQLite` files, and there are settings of a `MySQL` server too.
     MysqlBesideSqlite {
         /// The setting that names the server.
-        mysql: Origin,
+        mysql: SettingOrigin,
         /// The setting that names `SQLite`.
-        sqlite: Origin,
+        sqlite: SettingOrigin,
     },
     /// There is no program folder, so this is docker's volume or a copy. No `.env` is in it, near
     /// it or given.
@@ -34,14 +34,14 @@ pub enum Warning {
     /// Values are taken from settings that the program in use does not read.
     DeadConfiguration {
         /// The first such setting.
-        at: Origin,
+        at: SettingOrigin,
         /// What to do about it.
         advice: String,
     },
     /// Settings of object storage that the community edition does not read.
     DeadStorage {
         /// Where the first of them stands.
-        at: Origin,
+        at: SettingOrigin,
         /// What they say.
         what: String,
         /// Why they are ignored.
@@ -50,14 +50,14 @@ pub enum Warning {
     /// A section or key that looks like a known one, but is spelled differently.
     Misspelled {
         /// Where it stands.
-        at: Origin,
+        at: SettingOrigin,
         /// The section and keys that it looks like.
         wanted: String,
     },
     /// `from … import *` and similar statements, which are not followed.
     NotFollowed {
         /// Where it stands.
-        at: Origin,
+        at: SettingOrigin,
     },
     /// How doubtful databases compare with the objects on disk.
     Compared {
@@ -67,11 +67,11 @@ pub enum Warning {
     /// A setting can be read in several ways, and another way than the first one works.
     OtherReading {
         /// The database that it belongs to.
-        role: super::Role,
+        role: super::DatabaseRole,
         /// The setting: `password`, `host` or `name`.
         what: &'static str,
         /// Where the reading that works comes from.
-        at: Origin,
+        at: SettingOrigin,
     },
     /// `seafile-server-latest` is no link.
     LatestIsFile {
@@ -89,26 +89,26 @@ pub enum Warning {
     /// A database that belongs to a Seafile server is missing.
     DatabaseMissing {
         /// Which: `usermgr`, `seahub` …
-        role: super::Role,
+        role: super::DatabaseRole,
         /// Where seawall searched for it.
         looked_for: String,
     },
     /// A setting of a Python file is not a literal, so its value is not known.
     NotLiteral {
         /// Where it stands.
-        at: Origin,
+        at: SettingOrigin,
         /// Its name.
         setting: String,
     },
     /// A line of a configuration file is no setting.
     IgnoredLine {
         /// Where it stands.
-        at: Origin,
+        at: SettingOrigin,
     },
     /// A value of a `.env` file refers to a variable that is not set.
     Unset {
         /// Where it stands.
-        at: Origin,
+        at: SettingOrigin,
         /// The name of the variable that is set there.
         name: String,
         /// The variable that is not set, or the `$…` that is no reference.
@@ -119,14 +119,14 @@ pub enum Warning {
         /// The folder that the configuration names.
         named: PathBuf,
         /// Where the configuration names it.
-        from: Origin,
+        from: SettingOrigin,
         /// The folder that is used.
         used: PathBuf,
     },
     /// The web interface has another database, which is not backed up.
     DatabaseLeftOut {
         /// Where the settings name it.
-        at: Origin,
+        at: SettingOrigin,
         /// Django's name for it.
         alias: String,
         /// What is known about it.
@@ -141,18 +141,20 @@ pub enum Warning {
     },
 }
 
-impl Warning {
+impl DiscoverWarning {
     /// The word for a marker, if a backup is incomplete because of this.
     pub fn incomplete_word(&self) -> Option<&'static str> {
         match self {
-            Self::DatabaseMissing { role: super::Role::Usermgr, .. } => Some("users-missing"),
+            Self::DatabaseMissing { role: super::DatabaseRole::Usermgr, .. } => {
+                Some("users-missing")
+            }
             Self::DatabaseLeftOut { .. } => Some("database-left-out"),
             _ => None,
         }
     }
 }
 
-impl fmt::Display for Warning {
+impl fmt::Display for DiscoverWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::SqliteBesideMysql { path, libraries, mysql } => {

@@ -10,8 +10,10 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use super::databases;
-use super::header::{Attributes, END, write_header, write_padding};
-use super::{Entry, EntryKind, Error, Group, Time, Warning, WarningKind};
+use super::header::{END, TarAttributes, write_header, write_padding};
+use super::{
+    Error, FileTime, FileWarning, FileWarningKind, OrdinaryGroup, ScanEntry, ScanEntryKind,
+};
 
 /// Smaller files are read into memory as a whole. If one changes meanwhile, it can be read again.
 const SMALL_BYTES: u64 = 16 << 20;
@@ -29,7 +31,7 @@ pub struct TarReport {
     /// The number of bytes in those files.
     pub bytes: u64,
     /// Files that disappeared, changed or could not be read since the scan.
-    pub warnings: Vec<Warning>,
+    pub warnings: Vec<FileWarning>,
 }
 
 /// Writes a group as a tar: the entries in their order, then two blocks of zeros.
@@ -44,9 +46,13 @@ pub struct TarReport {
 /// cannot be read, it is left out, with a warning. If a file changes while it is read, it is stored
 /// with the length in its header, cut or filled with zeros, and a warning is added. Only an error
 /// of `out` makes this function fail. It needs the memory of one small file, 16 MiB.
-pub fn write_tar(group: &Group, spool: &Path, out: &mut impl Write) -> Result<TarReport, Error> {
+pub fn write_tar(
+    group: &OrdinaryGroup,
+    spool: &Path,
+    out: &mut impl Write,
+) -> Result<TarReport, Error> {
     let mut writer =
-        Writer { out, spool, beside_databases: HashSet::new(), report: TarReport::default() };
+        TarWriter { out, spool, beside_databases: HashSet::new(), report: TarReport::default() };
     let written = group
         .entries
         .iter()
@@ -81,29 +87,29 @@ fn not_regular() -> io::Error {
 
 /// The state of a file. Two states that differ show that the file changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Look {
+struct FileState {
     len: u64,
-    ctime: Time,
-    attributes: Attributes,
+    ctime: FileTime,
+    attributes: TarAttributes,
 }
 
-impl Look {
+impl FileState {
     fn at(file: &File) -> io::Result<Self> {
         let metadata: Metadata = file.metadata()?;
         Ok(Self {
             len: metadata.len(),
-            ctime: Time { seconds: metadata.ctime(), nanoseconds: metadata.ctime_nsec() },
-            attributes: Attributes {
+            ctime: FileTime { seconds: metadata.ctime(), nanoseconds: metadata.ctime_nsec() },
+            attributes: TarAttributes {
                 mode: metadata.mode() & 0o7777,
                 uid: metadata.uid(),
                 gid: metadata.gid(),
-                mtime: Time { seconds: metadata.mtime(), nanoseconds: metadata.mtime_nsec() },
+                mtime: FileTime { seconds: metadata.mtime(), nanoseconds: metadata.mtime_nsec() },
             },
         })
     }
 }
 
-struct Writer<'a, W> {
+struct TarWriter<'a, W> {
     out: &'a mut W,
     spool: &'a Path,
     /// The files that SQLite keeps beside the databases so far. Their names are longer, so they
@@ -112,20 +118,20 @@ struct Writer<'a, W> {
     report: TarReport,
 }
 
-impl<W: Write> Writer<'_, W> {
-    fn entry(&mut self, entry: &Entry) -> io::Result<()> {
+impl<W: Write> TarWriter<'_, W> {
+    fn entry(&mut self, entry: &ScanEntry) -> io::Result<()> {
         match entry.kind {
-            EntryKind::File { .. } if self.beside_databases.contains(&entry.path) => Ok(()),
-            EntryKind::File { .. } => self.file(entry),
-            EntryKind::Folder | EntryKind::Link { .. } => {
+            ScanEntryKind::File { .. } if self.beside_databases.contains(&entry.path) => Ok(()),
+            ScanEntryKind::File { .. } => self.file(entry),
+            ScanEntryKind::Folder | ScanEntryKind::Link { .. } => {
                 self.report.members += 1;
-                write_header(self.out, entry, Attributes::of(entry), 0)
+                write_header(self.out, entry, TarAttributes::of(entry), 0)
             }
         }
     }
 
-    fn file(&mut self, entry: &Entry) -> io::Result<()> {
-        let looked = open_regular(&entry.source).and_then(|file| Ok((Look::at(&file)?, file)));
+    fn file(&mut self, entry: &ScanEntry) -> io::Result<()> {
+        let looked = open_regular(&entry.source).and_then(|file| Ok((FileState::at(&file)?, file)));
         match looked {
             Ok((look, file)) if databases::begins_like_one(&file) => {
                 // The file must be closed first. The copy takes locks, and closing the file later
@@ -142,7 +148,7 @@ impl<W: Write> Writer<'_, W> {
         }
     }
 
-    fn database(&mut self, entry: &Entry, look: Look) -> io::Result<()> {
+    fn database(&mut self, entry: &ScanEntry, look: FileState) -> io::Result<()> {
         match databases::copy(&entry.source, self.spool) {
             Ok(copy) => {
                 let beside = databases::BESIDE.map(|suffix| databases::beside(&entry.path, suffix));
@@ -157,7 +163,8 @@ impl<W: Write> Writer<'_, W> {
             }
             Err(error) if databases::is_none(&error) => {
                 self.unsound(entry, error.to_string());
-                match open_regular(&entry.source).and_then(|file| Ok((Look::at(&file)?, file))) {
+                match open_regular(&entry.source).and_then(|file| Ok((FileState::at(&file)?, file)))
+                {
                     Ok((look, file)) if look.len < SMALL_BYTES => self.small(entry, file),
                     Ok((look, file)) => self.large(entry, &file, look),
                     Err(error) => {
@@ -168,23 +175,24 @@ impl<W: Write> Writer<'_, W> {
             }
             Err(error) => {
                 let message = error.to_string();
-                self.report.warnings.push(Warning {
+                self.report.warnings.push(FileWarning {
                     path: entry.path.clone(),
-                    kind: WarningKind::Unreadable { message },
+                    kind: FileWarningKind::Unreadable { message },
                 });
                 Ok(())
             }
         }
     }
 
-    fn unsound(&mut self, entry: &Entry, message: String) {
-        self.report
-            .warnings
-            .push(Warning { path: entry.path.clone(), kind: WarningKind::Unsound { message } });
+    fn unsound(&mut self, entry: &ScanEntry, message: String) {
+        self.report.warnings.push(FileWarning {
+            path: entry.path.clone(),
+            kind: FileWarningKind::Unsound { message },
+        });
     }
 
-    fn small(&mut self, entry: &Entry, mut file: File) -> io::Result<()> {
-        match read_still(Look::at, read_whole, &mut file) {
+    fn small(&mut self, entry: &ScanEntry, mut file: File) -> io::Result<()> {
+        match read_still(FileState::at, read_whole, &mut file) {
             Ok((look, bytes, still)) => {
                 if !still {
                     self.changed(entry);
@@ -201,14 +209,15 @@ impl<W: Write> Writer<'_, W> {
         }
     }
 
-    fn large(&mut self, entry: &Entry, file: &File, before: Look) -> io::Result<()> {
+    fn large(&mut self, entry: &ScanEntry, file: &File, before: FileState) -> io::Result<()> {
         self.count(before.len);
         write_header(self.out, entry, before.attributes, before.len)?;
         let copied = copy_exactly(file, before.len, self.out)?;
         write_padding(self.out, before.len)?;
         if let Some(error) = copied.error {
             self.warn(entry, &error);
-        } else if copied.len < before.len || !Look::at(file).is_ok_and(|after| after == before) {
+        } else if copied.len < before.len || !FileState::at(file).is_ok_and(|after| after == before)
+        {
             self.changed(entry);
         }
         Ok(())
@@ -220,26 +229,28 @@ impl<W: Write> Writer<'_, W> {
         self.report.bytes += len;
     }
 
-    fn changed(&mut self, entry: &Entry) {
-        self.report.warnings.push(Warning { path: entry.path.clone(), kind: WarningKind::Changed });
+    fn changed(&mut self, entry: &ScanEntry) {
+        self.report
+            .warnings
+            .push(FileWarning { path: entry.path.clone(), kind: FileWarningKind::Changed });
     }
 
-    fn warn(&mut self, entry: &Entry, error: &io::Error) {
+    fn warn(&mut self, entry: &ScanEntry, error: &io::Error) {
         let kind = match error.kind() {
-            io::ErrorKind::NotFound => WarningKind::Vanished,
-            _ => WarningKind::Unreadable { message: error.to_string() },
+            io::ErrorKind::NotFound => FileWarningKind::Vanished,
+            _ => FileWarningKind::Unreadable { message: error.to_string() },
         };
-        self.report.warnings.push(Warning { path: entry.path.clone(), kind });
+        self.report.warnings.push(FileWarning { path: entry.path.clone(), kind });
     }
 }
 
 /// Reads a file until its state is the same before and after, and its length fits the bytes. After
 /// the last attempt it returns those bytes and `false`.
 fn read_still<F>(
-    look: impl Fn(&F) -> io::Result<Look>,
+    look: impl Fn(&F) -> io::Result<FileState>,
     read: impl Fn(&mut F) -> io::Result<Vec<u8>>,
     file: &mut F,
-) -> io::Result<(Look, Vec<u8>, bool)> {
+) -> io::Result<(FileState, Vec<u8>, bool)> {
     let mut attempt = 1;
     loop {
         let before = look(file)?;
@@ -261,16 +272,16 @@ fn read_whole(file: &mut File) -> io::Result<Vec<u8>> {
 }
 
 /// The result of a copy.
-struct Copied {
+struct CopiedBytes {
     len: u64,
     error: Option<io::Error>,
 }
 
 /// Writes exactly `len` bytes: the bytes that can be read of the file, then zeros. It fails only if
 /// writing fails.
-fn copy_exactly(mut file: impl Read, len: u64, out: &mut impl Write) -> io::Result<Copied> {
+fn copy_exactly(mut file: impl Read, len: u64, out: &mut impl Write) -> io::Result<CopiedBytes> {
     let mut buffer = vec![0; 128 << 10];
-    let mut copied = Copied { len: 0, error: None };
+    let mut copied = CopiedBytes { len: 0, error: None };
     while copied.len < len && copied.error.is_none() {
         match file.read(&mut buffer[..room(len - copied.len)]) {
             Ok(0) => break,
@@ -297,12 +308,12 @@ mod tests {
 
     use super::*;
 
-    fn look(len: u64, ctime: i64) -> Look {
-        let time = |seconds| Time { seconds, nanoseconds: 0 };
-        Look {
+    fn look(len: u64, ctime: i64) -> FileState {
+        let time = |seconds| FileTime { seconds, nanoseconds: 0 };
+        FileState {
             len,
             ctime: time(ctime),
-            attributes: Attributes { mode: 0o644, uid: 0, gid: 0, mtime: time(0) },
+            attributes: TarAttributes { mode: 0o644, uid: 0, gid: 0, mtime: time(0) },
         }
     }
 

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::{Entry, EntryKind, Error, Group, LeftOut, Reason};
+use super::{Error, LeftOutPath, LeftOutReason, OrdinaryGroup, ScanEntry, ScanEntryKind};
 
 /// The folder inside an installation for paths from outside.
 pub(super) const EXTRA: &str = "extra";
@@ -14,11 +14,11 @@ pub(super) const EXTRA: &str = "extra";
 /// file outside is in use, the own one is an old copy. `from_outside` tells which groups hold paths
 /// from outside.
 pub(super) fn give_way(
-    groups: &mut [Group],
-    from_outside: impl Fn(&Group) -> bool,
-) -> Result<Vec<LeftOut>, Error> {
-    let is_folder = |kind: &EntryKind| matches!(kind, EntryKind::Folder);
-    let (outside, own): (Vec<&mut Group>, Vec<&mut Group>) =
+    groups: &mut [OrdinaryGroup],
+    from_outside: impl Fn(&OrdinaryGroup) -> bool,
+) -> Result<Vec<LeftOutPath>, Error> {
+    let is_folder = |kind: &ScanEntryKind| matches!(kind, ScanEntryKind::Folder);
+    let (outside, own): (Vec<&mut OrdinaryGroup>, Vec<&mut OrdinaryGroup>) =
         groups.iter_mut().partition(|group| from_outside(group));
     let mut taken: HashMap<&Path, bool> = HashMap::new();
     for entry in outside.iter().flat_map(|group| &group.entries) {
@@ -36,13 +36,13 @@ pub(super) fn give_way(
             Some(other_is_folder) => !(own_is_folder && *other_is_folder),
             None => path.ancestors().skip(1).any(|above| taken.get(above) == Some(&false)),
         };
-        let gives_way = |entry: &Entry| is_taken(&entry.path, is_folder(&entry.kind));
+        let gives_way = |entry: &ScanEntry| is_taken(&entry.path, is_folder(&entry.kind));
         for entry in group.entries.iter().filter(|entry| gives_way(entry)) {
             let path = entry.path.clone();
             if path == Path::new(EXTRA) {
                 return Err(Error::ExtraTaken { path });
             }
-            left_out.push(LeftOut { path, reason: Reason::Outside, count: 1 });
+            left_out.push(LeftOutPath { path, reason: LeftOutReason::Outside, count: 1 });
         }
         group.entries.retain(|entry| !gives_way(entry));
     }

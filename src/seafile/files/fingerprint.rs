@@ -30,7 +30,7 @@ use sha2::Digest as _;
 
 use super::archive::open_regular;
 use super::databases;
-use super::{Entry, EntryKind, Group, Time};
+use super::{FileTime, OrdinaryGroup, ScanEntry, ScanEntryKind};
 use crate::object::Sha256;
 
 /// How long before the reference time a change must lie to count as settled. It is enough for file
@@ -43,8 +43,8 @@ const SETTLED_SECONDS: i64 = 2;
 /// fingerprint, it is the start of the run that stored that fingerprint. To store a new one, it is
 /// the start of this run. Only racy files are read, and those as a whole. An error means that a
 /// racy file could not be read: then treat the group as changed, and store no fingerprint.
-pub fn fingerprint(group: &Group, settled_before: i64) -> io::Result<Sha256> {
-    let mut hash = Hash(sha2::Sha256::new());
+pub fn fingerprint(group: &OrdinaryGroup, settled_before: i64) -> io::Result<Sha256> {
+    let mut hash = FieldHasher(sha2::Sha256::new());
     hash.bytes(b"seawall fingerprint 1");
     for entry in &group.entries {
         if is_index_of_log(group, entry) {
@@ -55,12 +55,12 @@ pub fn fingerprint(group: &Group, settled_before: i64) -> io::Result<Sha256> {
             hash.number(u64::from(number));
         }
         match &entry.kind {
-            EntryKind::Folder => hash.bytes(b"folder"),
-            EntryKind::Link { target } => {
+            ScanEntryKind::Folder => hash.bytes(b"folder"),
+            ScanEntryKind::Link { target } => {
                 hash.bytes(b"link");
                 hash.bytes(target.as_os_str().as_bytes());
             }
-            EntryKind::File { len } => {
+            ScanEntryKind::File { len } => {
                 hash.number(*len);
                 hash.file(entry, settled_before)?;
             }
@@ -71,7 +71,7 @@ pub fn fingerprint(group: &Group, settled_before: i64) -> io::Result<Sha256> {
 
 /// Whether an entry is the index of a database's write-ahead log. No tar holds the index, and it
 /// changes when somebody reads.
-fn is_index_of_log(group: &Group, entry: &Entry) -> bool {
+fn is_index_of_log(group: &OrdinaryGroup, entry: &ScanEntry) -> bool {
     let Some(database) = databases::indexed_by(&entry.path) else {
         return false;
     };
@@ -82,14 +82,14 @@ fn is_index_of_log(group: &Group, entry: &Entry) -> bool {
 }
 
 /// Whether another change in the same tick may have followed a change at this time.
-fn is_racy(ctime: Time, settled_before: i64) -> bool {
+fn is_racy(ctime: FileTime, settled_before: i64) -> bool {
     ctime.seconds >= settled_before.saturating_sub(SETTLED_SECONDS)
 }
 
 /// A hash of separate fields: moving bytes from one field to the next changes it.
-struct Hash(sha2::Sha256);
+struct FieldHasher(sha2::Sha256);
 
-impl Hash {
+impl FieldHasher {
     fn number(&mut self, number: u64) {
         self.0.update(number.to_le_bytes());
     }
@@ -99,12 +99,12 @@ impl Hash {
         self.0.update(bytes);
     }
 
-    fn time(&mut self, time: Time) {
+    fn time(&mut self, time: FileTime) {
         self.0.update(time.seconds.to_le_bytes());
         self.0.update(time.nanoseconds.to_le_bytes());
     }
 
-    fn file(&mut self, entry: &Entry, settled_before: i64) -> io::Result<()> {
+    fn file(&mut self, entry: &ScanEntry, settled_before: i64) -> io::Result<()> {
         if is_racy(entry.ctime, settled_before) {
             self.bytes(b"racy file");
             self.bytes(content(&entry.source)?.as_bytes());
@@ -149,12 +149,12 @@ mod tests {
 
     const AT: i64 = 1_700_000_000;
 
-    fn file(source: &Path, ctime: i64) -> Entry {
-        let time = |seconds| Time { seconds, nanoseconds: 5 };
-        Entry {
+    fn file(source: &Path, ctime: i64) -> ScanEntry {
+        let time = |seconds| FileTime { seconds, nanoseconds: 5 };
+        ScanEntry {
             path: PathBuf::from("conf/a"),
             source: source.to_path_buf(),
-            kind: EntryKind::File { len: 3 },
+            kind: ScanEntryKind::File { len: 3 },
             mode: 0o644,
             uid: 1,
             gid: 2,
@@ -164,8 +164,8 @@ mod tests {
         }
     }
 
-    fn group(entry: Entry) -> Group {
-        Group { name: "conf".to_owned(), label: "conf".to_owned(), entries: vec![entry] }
+    fn group(entry: ScanEntry) -> OrdinaryGroup {
+        OrdinaryGroup { name: "conf".to_owned(), label: "conf".to_owned(), entries: vec![entry] }
     }
 
     #[test]
@@ -173,10 +173,10 @@ mod tests {
         let settled = file(Path::new("/nonexistent"), AT - 100);
         let first = fingerprint(&group(settled.clone()), AT).unwrap();
         assert_eq!(fingerprint(&group(settled.clone()), AT).unwrap(), first);
-        let changes: [fn(&mut Entry); 9] = [
+        let changes: [fn(&mut ScanEntry); 9] = [
             |entry| entry.path = PathBuf::from("conf/b"),
-            |entry| entry.kind = EntryKind::File { len: 4 },
-            |entry| entry.kind = EntryKind::Folder,
+            |entry| entry.kind = ScanEntryKind::File { len: 4 },
+            |entry| entry.kind = ScanEntryKind::Folder,
             |entry| entry.mode = 0o600,
             |entry| entry.uid = 3,
             |entry| entry.gid = 3,
@@ -194,10 +194,10 @@ mod tests {
 
     #[test]
     fn folders_and_links_count_without_times() {
-        let kinds = ["a", "b"].map(|target| EntryKind::Link { target: PathBuf::from(target) });
+        let kinds = ["a", "b"].map(|target| ScanEntryKind::Link { target: PathBuf::from(target) });
         let prints: Vec<Sha256> = kinds
             .into_iter()
-            .chain([EntryKind::Folder])
+            .chain([ScanEntryKind::Folder])
             .map(|kind| {
                 let mut entry = file(Path::new("/nonexistent"), AT - 100);
                 entry.kind = kind;
@@ -233,7 +233,7 @@ mod tests {
         let entry = |path: &str, target: &str| {
             let mut entry = file(Path::new("/nonexistent"), 0);
             entry.path = PathBuf::from(path);
-            entry.kind = EntryKind::Link { target: PathBuf::from(target) };
+            entry.kind = ScanEntryKind::Link { target: PathBuf::from(target) };
             fingerprint(&group(entry), AT).unwrap()
         };
         assert_ne!(entry("ab", "c"), entry("a", "bc"));

@@ -9,16 +9,16 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 use rustix::io::Errno;
 
-use super::{Entry, EntryKind, Error, Time};
+use super::{Error, FileTime, ScanEntry, ScanEntryKind};
 
 /// The file at a path inside the installation. If a link is followed there, this is its target.
-pub(super) struct Found {
+pub(super) struct FoundPath {
     pub(super) path: PathBuf,
     pub(super) source: PathBuf,
     pub(super) metadata: Metadata,
 }
 
-impl Found {
+impl FoundPath {
     /// Device and inode. They identify a folder whatever its path is.
     pub(super) fn identity(&self) -> (u64, u64) {
         identity(&self.metadata)
@@ -33,15 +33,15 @@ impl Found {
         }
     }
 
-    pub(super) fn into_entry(self, kind: EntryKind) -> Entry {
+    pub(super) fn into_entry(self, kind: ScanEntryKind) -> ScanEntry {
         let metadata = &self.metadata;
-        Entry {
+        ScanEntry {
             kind,
             mode: metadata.mode() & 0o7777,
             uid: metadata.uid(),
             gid: metadata.gid(),
-            mtime: Time { seconds: metadata.mtime(), nanoseconds: metadata.mtime_nsec() },
-            ctime: Time { seconds: metadata.ctime(), nanoseconds: metadata.ctime_nsec() },
+            mtime: FileTime { seconds: metadata.mtime(), nanoseconds: metadata.mtime_nsec() },
+            ctime: FileTime { seconds: metadata.ctime(), nanoseconds: metadata.ctime_nsec() },
             inode: metadata.ino(),
             path: self.path,
             source: self.source,

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use super::Group;
+use super::OrdinaryGroup;
 use crate::object::Sha256;
 
 /// The name of the group for the single files of the top folder.
@@ -17,19 +17,19 @@ pub(super) const SEAHUB_DATA: &str = "seahub-data";
 const MAX_NAME_BYTES: usize = 60;
 
 /// The group for files and links of the top folder, and for its folders that are stored empty.
-pub(super) fn top_level() -> Group {
+pub(super) fn top_level() -> OrdinaryGroup {
     group(TOP_LEVEL.to_owned(), b"top level")
 }
 
 /// The group for a folder of the top folder.
-pub(super) fn folder(name: &OsStr) -> Group {
+pub(super) fn folder(name: &OsStr) -> OrdinaryGroup {
     let bytes = name.as_bytes();
     let own = safe(bytes).filter(|name| !is_reserved(name));
     group(own.map_or_else(|| hashed(bytes), str::to_owned), bytes)
 }
 
 /// The group for a folder of `seahub-data`.
-pub(super) fn seahub_folder(name: &OsStr) -> Group {
+pub(super) fn seahub_folder(name: &OsStr) -> OrdinaryGroup {
     let with = |separator: &str| [SEAHUB_DATA, separator].concat().into_bytes();
     let label = [with("/").as_slice(), name.as_bytes()].concat();
     let plain = [with(".").as_slice(), name.as_bytes()].concat();
@@ -38,13 +38,13 @@ pub(super) fn seahub_folder(name: &OsStr) -> Group {
 }
 
 /// The group for a path outside of the installation.
-pub(super) fn extra(path: &Path) -> Group {
+pub(super) fn extra(path: &Path) -> OrdinaryGroup {
     let label = [b"extra/", path.as_os_str().as_bytes()].concat();
     group(hashed(&label), &label)
 }
 
-fn group(name: String, label: &[u8]) -> Group {
-    Group { name, label: String::from_utf8_lossy(label).into_owned(), entries: Vec::new() }
+fn group(name: String, label: &[u8]) -> OrdinaryGroup {
+    OrdinaryGroup { name, label: String::from_utf8_lossy(label).into_owned(), entries: Vec::new() }
 }
 
 /// The name, if it can be part of a key unchanged.

@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use tar::{EntryType, Header};
 
-use super::{Entry, EntryKind, Time};
+use super::{FileTime, ScanEntry, ScanEntryKind};
 
 /// The block size of a tar.
 const BLOCK_BYTES: usize = 512;
@@ -24,16 +24,16 @@ pub(super) const END: [u8; 2 * BLOCK_BYTES] = [0; 2 * BLOCK_BYTES];
 
 /// The attributes in a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Attributes {
+pub(super) struct TarAttributes {
     pub(super) mode: u32,
     pub(super) uid: u32,
     pub(super) gid: u32,
-    pub(super) mtime: Time,
+    pub(super) mtime: FileTime,
 }
 
-impl Attributes {
+impl TarAttributes {
     /// The attributes that the scan saw.
-    pub(super) fn of(entry: &Entry) -> Self {
+    pub(super) fn of(entry: &ScanEntry) -> Self {
         Self { mode: entry.mode, uid: entry.uid, gid: entry.gid, mtime: entry.mtime }
     }
 }
@@ -42,14 +42,14 @@ impl Attributes {
 /// names.
 pub(super) fn write_header(
     out: &mut impl Write,
-    entry: &Entry,
-    attributes: Attributes,
+    entry: &ScanEntry,
+    attributes: TarAttributes,
     len: u64,
 ) -> io::Result<()> {
     let name = member_name(entry);
     let target = match &entry.kind {
-        EntryKind::Link { target } => target.as_os_str().as_bytes(),
-        EntryKind::File { .. } | EntryKind::Folder => b"",
+        ScanEntryKind::Link { target } => target.as_os_str().as_bytes(),
+        ScanEntryKind::File { .. } | ScanEntryKind::Folder => b"",
     };
     let split = split(&name);
     let mut header = if split.is_some() && target.len() <= NAME_BYTES {
@@ -92,20 +92,20 @@ pub(super) fn write_padding(out: &mut impl Write, len: u64) -> io::Result<()> {
     Ok(())
 }
 
-fn entry_type(kind: &EntryKind) -> EntryType {
+fn entry_type(kind: &ScanEntryKind) -> EntryType {
     match kind {
-        EntryKind::File { .. } => EntryType::Regular,
-        EntryKind::Folder => EntryType::Directory,
-        EntryKind::Link { .. } => EntryType::Symlink,
+        ScanEntryKind::File { .. } => EntryType::Regular,
+        ScanEntryKind::Folder => EntryType::Directory,
+        ScanEntryKind::Link { .. } => EntryType::Symlink,
     }
 }
 
 /// The entry's path. A folder's path ends in `/`, as in all tars.
-fn member_name(entry: &Entry) -> Cow<'_, [u8]> {
+fn member_name(entry: &ScanEntry) -> Cow<'_, [u8]> {
     let path = entry.path.as_os_str().as_bytes();
     match entry.kind {
-        EntryKind::Folder => Cow::Owned([path, b"/"].concat()),
-        EntryKind::File { .. } | EntryKind::Link { .. } => Cow::Borrowed(path),
+        ScanEntryKind::Folder => Cow::Owned([path, b"/"].concat()),
+        ScanEntryKind::File { .. } | ScanEntryKind::Link { .. } => Cow::Borrowed(path),
     }
 }
 

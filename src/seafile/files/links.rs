@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::found::names_in;
-use super::patterns::Rules;
+use super::patterns::ExcludeRules;
 use super::scan::ScanOptions;
 use super::walk::{CONF, SEAFILE_DATA};
 
@@ -65,13 +65,13 @@ pub struct KnownLink {
 /// The places whose content is stored: the installation, and the targets of followed links and of
 /// `--also`.
 #[derive(Debug, Clone)]
-pub(super) struct Roots {
+pub(super) struct StoredRoots {
     /// The top folder, the data folder and the configuration folder.
     own: Vec<PathBuf>,
     all: Vec<PathBuf>,
 }
 
-impl Roots {
+impl StoredRoots {
     fn new(options: &ScanOptions) -> Self {
         let real = |path: &Path| fs::canonicalize(path).ok();
         let own: Vec<_> = [&options.top, &options.data_dir]
@@ -119,13 +119,13 @@ impl Roots {
 /// The links that a scan follows besides those in its options: links at known places whose targets
 /// are not stored already.
 pub fn known_links(options: &ScanOptions) -> Result<Vec<KnownLink>, super::Error> {
-    let rules = Rules::new(&options.excludes)?;
+    let rules = ExcludeRules::new(&options.excludes)?;
     Ok(find(options, &rules).0)
 }
 
 /// Finds the links of [`known_links`], and the places whose content is stored with them.
-pub(super) fn find(options: &ScanOptions, rules: &Rules) -> (Vec<KnownLink>, Roots) {
-    let mut roots = Roots::new(options);
+pub(super) fn find(options: &ScanOptions, rules: &ExcludeRules) -> (Vec<KnownLink>, StoredRoots) {
+    let mut roots = StoredRoots::new(options);
     let mut links = Vec::new();
     let named: HashSet<&Path> = options.followed_links.iter().map(PathBuf::as_path).collect();
     let skipped: HashSet<&Path> = options.skip_paths.iter().map(PathBuf::as_path).collect();

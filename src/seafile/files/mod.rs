@@ -49,36 +49,36 @@ pub use scan::{ScanOptions, scan};
 
 /// The result of a scan.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Scan {
+pub struct FileScan {
     /// The groups, sorted by name. No group is empty, and no two have the same name.
-    pub groups: Vec<Group>,
+    pub groups: Vec<OrdinaryGroup>,
     /// Files and folders of the installation that are in no group.
-    pub left_out: Vec<LeftOut>,
-    /// Problems that the user should know. [`WarningKind::is_incomplete`] tells which of them mean
+    pub left_out: Vec<LeftOutPath>,
+    /// Problems that the user should know. [`FileWarningKind::is_incomplete`] tells which of them mean
     /// that the backup lacks something.
-    pub warnings: Vec<Warning>,
+    pub warnings: Vec<FileWarning>,
 }
 
 /// Ordinary files that are stored together, as one tar.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Group {
+pub struct OrdinaryGroup {
     /// Its name in keys of the repository: `[A-Za-z0-9][A-Za-z0-9._-]*`, at most 60 bytes.
     pub name: String,
     /// Its name for people: `conf`, `seahub-data/avatars`, `top level`, `extra//opt/.env`.
     pub label: String,
     /// Its entries, sorted by path, so that a folder comes before its content.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<ScanEntry>,
 }
 
 /// One ordinary file, folder or link, as the scan saw it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct ScanEntry {
     /// Its path inside the installation. It may hold any bytes except NUL.
     pub path: PathBuf,
     /// Where it really lies.
     pub source: PathBuf,
     /// What it is.
-    pub kind: EntryKind,
+    pub kind: ScanEntryKind,
     /// Permission bits, with setuid, setgid and sticky.
     pub mode: u32,
     /// Owner.
@@ -86,16 +86,16 @@ pub struct Entry {
     /// Owning group.
     pub gid: u32,
     /// Last change of the content.
-    pub mtime: Time,
+    pub mtime: FileTime,
     /// Last change of content or attributes. Programs cannot set it back.
-    pub ctime: Time,
+    pub ctime: FileTime,
     /// Inode number.
     pub inode: u64,
 }
 
 /// What an entry is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum EntryKind {
+pub enum ScanEntryKind {
     /// A regular file.
     File {
         /// Its length in bytes at the time of the scan.
@@ -112,7 +112,7 @@ pub enum EntryKind {
 
 /// A time of a file system, counted from 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Time {
+pub struct FileTime {
     /// Whole seconds, rounded down.
     pub seconds: i64,
     /// Nanoseconds beyond the whole seconds.
@@ -121,18 +121,18 @@ pub struct Time {
 
 /// A path that is not stored as an ordinary file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct LeftOut {
+pub struct LeftOutPath {
     /// The path inside the installation. If a pattern is the reason, this is the pattern.
     pub path: PathBuf,
     /// Why.
-    pub reason: Reason,
+    pub reason: LeftOutReason,
     /// How many files, folders and links. The content of a folder that is left out is not counted.
     pub count: u64,
 }
 
 /// Why a path is left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Reason {
+pub enum LeftOutReason {
     /// One of [`DEFAULT_EXCLUDES`].
     Default,
     /// The user's pattern.
@@ -154,7 +154,7 @@ pub enum Reason {
     Outside,
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for LeftOutReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Default => "made anew by Seafile",
@@ -174,17 +174,17 @@ impl fmt::Display for Reason {
 
 /// A problem with one path, for the user.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Warning {
-    /// The path inside the installation. For [`WarningKind::Missing`] it is the path that was asked
+pub struct FileWarning {
+    /// The path inside the installation. For [`FileWarningKind::Missing`] it is the path that was asked
     /// for.
     pub path: PathBuf,
     /// What is wrong with it.
-    pub kind: WarningKind,
+    pub kind: FileWarningKind,
 }
 
 /// What a warning is about.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum WarningKind {
+pub enum FileWarningKind {
     /// `--also` names a path that does not exist.
     Missing,
     /// It cannot be read, so it is not in the backup.
@@ -215,7 +215,7 @@ pub enum WarningKind {
     },
 }
 
-impl WarningKind {
+impl FileWarningKind {
     /// Whether the backup lacks something because of this.
     pub fn is_incomplete(&self) -> bool {
         self.incomplete_word().is_some()
@@ -234,7 +234,7 @@ impl WarningKind {
     }
 }
 
-impl fmt::Display for WarningKind {
+impl fmt::Display for FileWarningKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing => f.write_str("not there"),

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
-use super::{Error, Reason};
+use super::{Error, LeftOutReason};
 
 /// Patterns for files that Seafile makes anew, and for files that belong to one running server
 /// only.
@@ -35,40 +35,40 @@ pub const DEFAULT_EXCLUDES: &[&str] = &[
 
 /// One pattern and its reason.
 #[derive(Debug)]
-pub(super) struct Rule {
+pub(super) struct ExcludeRule {
     pub(super) pattern: String,
-    pub(super) reason: Reason,
+    pub(super) reason: LeftOutReason,
 }
 
-impl Rule {
+impl ExcludeRule {
     /// Whether a folder that matches is stored empty.
     pub(super) fn keeps_folder(&self) -> bool {
-        self.reason == Reason::Excluded || !self.pattern.starts_with("**/")
+        self.reason == LeftOutReason::Excluded || !self.pattern.starts_with("**/")
     }
 
     /// Whether a link that matches is stored: `logs` may be a link to another disk.
     pub(super) fn keeps_link(&self) -> bool {
-        self.reason == Reason::Default && self.keeps_folder()
+        self.reason == LeftOutReason::Default && self.keeps_folder()
     }
 }
 
 /// All patterns of a scan.
 #[derive(Debug)]
-pub(super) struct Rules {
+pub(super) struct ExcludeRules {
     set: GlobSet,
-    rules: Vec<Rule>,
+    rules: Vec<ExcludeRule>,
 }
 
 /// Refuses patterns of `--exclude` that are malformed.
 pub fn check_patterns(excludes: &[String]) -> Result<(), Error> {
-    Rules::new(excludes).map(drop)
+    ExcludeRules::new(excludes).map(drop)
 }
 
-impl Rules {
+impl ExcludeRules {
     /// Builds the rules from the default list and these patterns.
     pub(super) fn new(excludes: &[String]) -> Result<Self, Error> {
-        let defaults = DEFAULT_EXCLUDES.iter().map(|&pattern| (pattern, Reason::Default));
-        let own = excludes.iter().map(|pattern| (pattern.as_str(), Reason::Excluded));
+        let defaults = DEFAULT_EXCLUDES.iter().map(|&pattern| (pattern, LeftOutReason::Default));
+        let own = excludes.iter().map(|pattern| (pattern.as_str(), LeftOutReason::Excluded));
         let mut set = GlobSetBuilder::new();
         let mut rules = Vec::new();
         for (pattern, reason) in defaults.chain(own) {
@@ -78,7 +78,7 @@ impl Rules {
                 .backslash_escape(true)
                 .build();
             set.add(glob.map_err(fail)?);
-            rules.push(Rule { pattern: pattern.to_owned(), reason });
+            rules.push(ExcludeRule { pattern: pattern.to_owned(), reason });
         }
         let set =
             set.build().map_err(|source| Error::Pattern { pattern: excludes.join(" "), source })?;
@@ -92,7 +92,7 @@ impl Rules {
     }
 
     /// A rule by its number.
-    pub(super) fn rule(&self, number: usize) -> &Rule {
+    pub(super) fn rule(&self, number: usize) -> &ExcludeRule {
         &self.rules[number]
     }
 }
@@ -109,7 +109,7 @@ mod tests {
 
     fn matched(excludes: &[&str], path: &str) -> Option<String> {
         let excludes: Vec<String> = excludes.iter().map(|&text| text.to_owned()).collect();
-        let rules = Rules::new(&excludes).unwrap();
+        let rules = ExcludeRules::new(&excludes).unwrap();
         let number = rules.find(Path::new(path))?;
         Some(rules.rule(number).pattern.clone())
     }
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_malformed_pattern_is_named() {
-        let error = Rules::new(&["conf/[".to_owned()]).unwrap_err();
+        let error = ExcludeRules::new(&["conf/[".to_owned()]).unwrap_err();
         assert!(error.to_string().contains("conf/["), "{error}");
     }
 }

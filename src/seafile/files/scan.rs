@@ -3,8 +3,8 @@
 use std::ffi::OsStr;
 use std::path::{Component, Path, PathBuf};
 
-use super::walk::Walk;
-use super::{Error, Scan};
+use super::walk::FileWalk;
+use super::{Error, FileScan};
 
 /// Where an installation's files lie, and which of them are stored in other ways.
 ///
@@ -37,9 +37,9 @@ pub struct ScanOptions {
 /// It reads the attributes of each folder, file and link once, and no content. If something cannot
 /// be read, that is a warning. If the top folder or the data folder cannot be read, that is an
 /// error.
-pub fn scan(options: &ScanOptions) -> Result<Scan, Error> {
+pub fn scan(options: &ScanOptions) -> Result<FileScan, Error> {
     let also = also_paths(&options.also)?;
-    let mut walk = Walk::new(options)?;
+    let mut walk = FileWalk::new(options)?;
     walk.installation()?;
     for path in &also {
         walk.extra(path);

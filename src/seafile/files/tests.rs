@@ -82,7 +82,7 @@ impl Installation {
         }
     }
 
-    fn scan(&self) -> Scan {
+    fn scan(&self) -> FileScan {
         scan(&self.options()).unwrap()
     }
 }
@@ -93,12 +93,12 @@ fn write(path: &Path, text: &str) {
 }
 
 /// `group: path` of each entry; folders end in `/`.
-fn listing(scan: &Scan) -> Vec<String> {
-    let line = |group: &Group, entry: &Entry| {
+fn listing(scan: &FileScan) -> Vec<String> {
+    let line = |group: &OrdinaryGroup, entry: &ScanEntry| {
         let mark = match entry.kind {
-            EntryKind::Folder => "/",
-            EntryKind::Link { .. } => "@",
-            EntryKind::File { .. } => "",
+            ScanEntryKind::Folder => "/",
+            ScanEntryKind::Link { .. } => "@",
+            ScanEntryKind::File { .. } => "",
         };
         format!("{}: {}{mark}", group.label, entry.path.to_string_lossy())
     };
@@ -108,14 +108,14 @@ fn listing(scan: &Scan) -> Vec<String> {
         .collect()
 }
 
-fn left_out(scan: &Scan) -> Vec<String> {
+fn left_out(scan: &FileScan) -> Vec<String> {
     scan.left_out
         .iter()
         .map(|left| format!("{}: {} ({})", left.path.display(), left.reason, left.count))
         .collect()
 }
 
-fn group<'a>(scan: &'a Scan, name: &str) -> &'a Group {
+fn group<'a>(scan: &'a FileScan, name: &str) -> &'a OrdinaryGroup {
     scan.groups.iter().find(|group| group.name == name).unwrap()
 }
 
@@ -233,7 +233,7 @@ fn a_followed_link_that_leads_nowhere_stays_a_link() {
     options.followed_links = vec![PathBuf::from("seahub-data")];
     let scan = scan(&options).unwrap();
     assert!(listing(&scan).contains(&"top level: seahub-data@".to_owned()));
-    assert_eq!(scan.warnings[0].kind, WarningKind::BrokenLink);
+    assert_eq!(scan.warnings[0].kind, FileWarningKind::BrokenLink);
 }
 
 #[test]
@@ -272,7 +272,10 @@ fn paths_outside_become_groups_of_their_own() {
         assert!(lines.contains(&expected), "{expected} in {lines:#?}");
     }
     assert_eq!(found.groups.len(), installation.scan().groups.len() + 2);
-    assert_eq!(found.warnings, [Warning { path: outside("missing"), kind: WarningKind::Missing }]);
+    assert_eq!(
+        found.warnings,
+        [FileWarning { path: outside("missing"), kind: FileWarningKind::Missing }]
+    );
 
     // A path of --also contains the installation itself, which is not stored twice.
     options.also = vec![installation.folder.path().to_path_buf()];
@@ -325,7 +328,7 @@ fn a_folder_extra_of_the_installation_gives_way_only_to_the_same_path() {
     has(format!("extra//{base}/file: extra/{base}/file"));
     let mut paths: Vec<_> = (found.groups.iter())
         .flat_map(|group| &group.entries)
-        .filter(|entry| !matches!(entry.kind, EntryKind::Folder))
+        .filter(|entry| !matches!(entry.kind, ScanEntryKind::Folder))
         .map(|entry| &entry.path)
         .collect();
     let number = paths.len();
@@ -352,7 +355,7 @@ fn names_of_any_bytes_are_kept() {
         .filter(|group| group.name.starts_with("x-"))
         .flat_map(|group| &group.entries)
         .find(|entry| entry.path == path);
-    assert_eq!(entry.unwrap().kind, EntryKind::File { len: 4 });
+    assert_eq!(entry.unwrap().kind, ScanEntryKind::File { len: 4 });
 }
 
 #[test]
@@ -362,7 +365,7 @@ fn huge_files_are_stored_and_named() {
     let len = (1 << 30) + 1;
     fs::File::create_new(path).unwrap().set_len(len).unwrap();
     let scan = installation.scan();
-    assert_eq!(scan.warnings[0].kind, WarningKind::Huge { len });
+    assert_eq!(scan.warnings[0].kind, FileWarningKind::Huge { len });
     assert!(!scan.warnings[0].kind.is_incomplete());
     assert!(listing(&scan).contains(&"conf: conf/old-dump.sql".to_owned()));
 }
@@ -427,7 +430,7 @@ fn unreadable_things_are_warnings_child() {
     let mut conf = group(&found, "conf").clone();
     conf.entries[1].source = top.join("conf/secret");
     let report = write_tar(&conf, Path::new("/nonexistent"), &mut std::io::sink()).unwrap();
-    assert!(matches!(report.warnings[0].kind, WarningKind::Unreadable { .. }));
+    assert!(matches!(report.warnings[0].kind, FileWarningKind::Unreadable { .. }));
 
     let locked = ScanOptions { top: top.join("locked"), ..options };
     assert!(matches!(scan(&locked), Err(Error::Folder { .. })));
@@ -467,7 +470,7 @@ fn fingerprints_stay_while_nothing_changes() {
     for reference in [settled(), now()] {
         let prints = || -> Vec<_> {
             let scan = installation.scan();
-            let print = |group: &Group| fingerprint(group, reference).unwrap();
+            let print = |group: &OrdinaryGroup| fingerprint(group, reference).unwrap();
             scan.groups.iter().map(print).collect()
         };
         let first = prints();
@@ -556,7 +559,7 @@ fn files_that_vanish_or_turn_after_the_scan_are_left_out() {
         .collect();
     assert_eq!(
         warned,
-        [("conf/gone", &WarningKind::Vanished), ("conf/turned", &WarningKind::Vanished)]
+        [("conf/gone", &FileWarningKind::Vanished), ("conf/turned", &FileWarningKind::Vanished)]
     );
     assert!(!tar.windows(4).any(|bytes| bytes == b"root"));
 }

@@ -9,11 +9,14 @@ use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
 use super::extra::{self, EXTRA};
-use super::found::{Found, identity_of, names_in};
-use super::links::{self, Roots};
-use super::patterns::Rules;
+use super::found::{FoundPath, identity_of, names_in};
+use super::links::{self, StoredRoots};
+use super::patterns::ExcludeRules;
 use super::scan::{ScanOptions, below_root, is_program_folder};
-use super::{EntryKind, Error, Group, LeftOut, Reason, Scan, Warning, WarningKind, groups};
+use super::{
+    Error, FileScan, FileWarning, FileWarningKind, LeftOutPath, LeftOutReason, OrdinaryGroup,
+    ScanEntryKind, groups,
+};
 
 /// The report names files larger than this: 1 GiB.
 const HUGE_BYTES: u64 = 1 << 30;
@@ -29,7 +32,7 @@ const TOP_LEVEL: usize = 0;
 
 /// Where a folder is, which decides to which group its children belong.
 #[derive(Clone, Copy)]
-enum Place {
+enum GroupLevel {
     /// The top folder. Each folder in it becomes a group.
     Top,
     /// `seahub-data`, which is this group. Each folder in it becomes a group.
@@ -38,7 +41,7 @@ enum Place {
     Group(usize),
 }
 
-impl Place {
+impl GroupLevel {
     /// The group of a child that gets no group of its own.
     fn group(self) -> usize {
         match self {
@@ -49,32 +52,32 @@ impl Place {
 }
 
 /// A folder that is not listed yet.
-struct Pending {
+struct PendingFolder {
     path: PathBuf,
     source: PathBuf,
-    place: Place,
+    place: GroupLevel,
 }
 
 /// The state of a walk.
-pub(super) struct Walk<'a> {
+pub(super) struct FileWalk<'a> {
     options: &'a ScanOptions,
-    rules: Rules,
+    rules: ExcludeRules,
     skipped: HashSet<&'a Path>,
     followed: HashSet<PathBuf>,
-    roots: Roots,
+    roots: StoredRoots,
     /// Device and inode of the top folder, the data folder and the configuration folder, which must
     /// be stored only once.
     own_folders: Vec<(u64, u64)>,
-    pending: Vec<Pending>,
+    pending: Vec<PendingFolder>,
     matches: BTreeMap<usize, u64>,
     /// Names of groups of paths outside of the installation.
     outside: HashSet<String>,
-    scan: Scan,
+    scan: FileScan,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> FileWalk<'a> {
     pub(super) fn new(options: &'a ScanOptions) -> Result<Self, Error> {
-        let rules = Rules::new(&options.excludes)?;
+        let rules = ExcludeRules::new(&options.excludes)?;
         let (known, roots) = links::find(options, &rules);
         let mut followed: HashSet<PathBuf> = options.followed_links.iter().cloned().collect();
         followed.extend(known.into_iter().map(|link| link.path));
@@ -93,7 +96,7 @@ impl<'a> Walk<'a> {
             pending: Vec::new(),
             matches: BTreeMap::new(),
             outside: HashSet::new(),
-            scan: Scan {
+            scan: FileScan {
                 groups: vec![groups::top_level()],
                 left_out: Vec::new(),
                 warnings: Vec::new(),
@@ -115,11 +118,11 @@ impl<'a> Walk<'a> {
         names.retain(|name| name != SEAFILE_DATA && (conf_dir.is_none() || name != CONF));
         for name in names {
             let source = top.join(&name);
-            self.visit(PathBuf::from(name), source, Place::Top);
+            self.visit(PathBuf::from(name), source, GroupLevel::Top);
         }
-        self.visit(PathBuf::from(SEAFILE_DATA), data_dir.clone(), Place::Top);
+        self.visit(PathBuf::from(SEAFILE_DATA), data_dir.clone(), GroupLevel::Top);
         if let Some(conf_dir) = &self.options.conf_dir {
-            self.visit(PathBuf::from(CONF), conf_dir.clone(), Place::Top);
+            self.visit(PathBuf::from(CONF), conf_dir.clone(), GroupLevel::Top);
         }
         self.drain();
         Ok(())
@@ -137,24 +140,24 @@ impl<'a> Walk<'a> {
                 self.outside.insert(group.name.clone());
                 let place = self.new_group(group);
                 let path = Path::new(EXTRA).join(below);
-                self.place(Found { path, source, metadata }, place);
+                self.place(FoundPath { path, source, metadata }, place);
                 self.drain();
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.warn(path.to_path_buf(), WarningKind::Missing);
+                self.warn(path.to_path_buf(), FileWarningKind::Missing);
             }
             Err(error) => self.warn_unreadable(path.to_path_buf(), &error),
         }
     }
 
     /// Ends the walk and sorts the result.
-    pub(super) fn finish(mut self) -> Result<Scan, Error> {
-        let from_outside = |group: &Group| self.outside.contains(&group.name);
+    pub(super) fn finish(mut self) -> Result<FileScan, Error> {
+        let from_outside = |group: &OrdinaryGroup| self.outside.contains(&group.name);
         let given_way = extra::give_way(&mut self.scan.groups, from_outside)?;
         self.scan.left_out.extend(given_way);
         for (&number, &count) in &self.matches {
             let rule = self.rules.rule(number);
-            self.scan.left_out.push(LeftOut {
+            self.scan.left_out.push(LeftOutPath {
                 path: PathBuf::from(&rule.pattern),
                 reason: rule.reason,
                 count,
@@ -186,12 +189,12 @@ impl<'a> Walk<'a> {
     }
 
     /// Visits one entry of a folder.
-    fn visit(&mut self, path: PathBuf, source: PathBuf, place: Place) {
+    fn visit(&mut self, path: PathBuf, source: PathBuf, place: GroupLevel) {
         if self.skipped.contains(path.as_path()) {
             return;
         }
         match self.look(&path, source) {
-            Ok((source, metadata)) => self.place(Found { path, source, metadata }, place),
+            Ok((source, metadata)) => self.place(FoundPath { path, source, metadata }, place),
             // It disappeared since the folder was listed, so it is no part of this backup.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => self.warn_unreadable(path, &error),
@@ -212,7 +215,7 @@ impl<'a> Walk<'a> {
             }
             Ok(real) => fs::symlink_metadata(&real).map(|metadata| (real, metadata)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.warn(path.to_path_buf(), WarningKind::BrokenLink);
+                self.warn(path.to_path_buf(), FileWarningKind::BrokenLink);
                 Ok((source, metadata))
             }
             Err(error) => Err(error),
@@ -220,7 +223,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Puts a file, folder or link into its group, or notes why it is left out.
-    fn place(&mut self, found: Found, place: Place) {
+    fn place(&mut self, found: FoundPath, place: GroupLevel) {
         let file_type = found.metadata.file_type();
         if file_type.is_dir() {
             self.folder(found, place);
@@ -229,58 +232,58 @@ impl<'a> Walk<'a> {
         } else if file_type.is_symlink() {
             self.link(found, place);
         } else if file_type.is_socket() {
-            self.leave_out(found.path, Reason::Socket);
+            self.leave_out(found.path, LeftOutReason::Socket);
         } else if file_type.is_fifo() {
-            self.leave_out(found.path, Reason::Fifo);
+            self.leave_out(found.path, LeftOutReason::Fifo);
         } else {
-            self.leave_out(found.path, Reason::Device);
+            self.leave_out(found.path, LeftOutReason::Device);
         }
     }
 
-    fn folder(&mut self, found: Found, place: Place) {
+    fn folder(&mut self, found: FoundPath, place: GroupLevel) {
         if let Some(reason) = self.reason_against_folder(&found, place) {
             return self.leave_out(found.path, reason);
         }
         if let Some(number) = self.excluded(&found.path) {
             if self.rules.rule(number).keeps_folder() {
-                self.keep(found, EntryKind::Folder, place);
+                self.keep(found, ScanEntryKind::Folder, place);
             }
             return;
         }
         let place = self.place_below(&found, place);
-        self.pending.push(Pending {
+        self.pending.push(PendingFolder {
             path: found.path.clone(),
             source: found.source.clone(),
             place,
         });
-        self.keep(found, EntryKind::Folder, place);
+        self.keep(found, ScanEntryKind::Folder, place);
     }
 
-    fn reason_against_folder(&self, found: &Found, place: Place) -> Option<Reason> {
+    fn reason_against_folder(&self, found: &FoundPath, place: GroupLevel) -> Option<LeftOutReason> {
         let name = found.path.as_os_str();
         let in_use = self.options.program_folder.as_deref().map(OsStr::new);
-        if matches!(place, Place::Top) && is_program_folder(name) && in_use != Some(name) {
-            return Some(Reason::OtherProgram);
+        if matches!(place, GroupLevel::Top) && is_program_folder(name) && in_use != Some(name) {
+            return Some(LeftOutReason::OtherProgram);
         }
         let again =
             name != SEAFILE_DATA && name != CONF && self.own_folders.contains(&found.identity());
-        again.then_some(Reason::Installation)
+        again.then_some(LeftOutReason::Installation)
     }
 
     /// The place of the children of a folder. Makes a new group at the levels that have them.
-    fn place_below(&mut self, found: &Found, place: Place) -> Place {
+    fn place_below(&mut self, found: &FoundPath, place: GroupLevel) -> GroupLevel {
         let name = found.path.file_name().unwrap_or_default();
         match place {
-            Place::Top if name == groups::SEAHUB_DATA => {
-                Place::Seahub(self.new_group(groups::folder(name)).group())
+            GroupLevel::Top if name == groups::SEAHUB_DATA => {
+                GroupLevel::Seahub(self.new_group(groups::folder(name)).group())
             }
-            Place::Top => self.new_group(groups::folder(name)),
-            Place::Seahub(_) => self.new_group(groups::seahub_folder(name)),
-            Place::Group(_) => place,
+            GroupLevel::Top => self.new_group(groups::folder(name)),
+            GroupLevel::Seahub(_) => self.new_group(groups::seahub_folder(name)),
+            GroupLevel::Group(_) => place,
         }
     }
 
-    fn file(&mut self, found: Found, place: Place) {
+    fn file(&mut self, found: FoundPath, place: GroupLevel) {
         if self.excluded(&found.path).is_some() {
             return;
         }
@@ -289,12 +292,12 @@ impl<'a> Walk<'a> {
         }
         let len = found.metadata.len();
         if len > HUGE_BYTES {
-            self.warn(found.path.clone(), WarningKind::Huge { len });
+            self.warn(found.path.clone(), FileWarningKind::Huge { len });
         }
-        self.keep(found, EntryKind::File { len }, place);
+        self.keep(found, ScanEntryKind::File { len }, place);
     }
 
-    fn link(&mut self, found: Found, place: Place) {
+    fn link(&mut self, found: FoundPath, place: GroupLevel) {
         match self.rules.find(&found.path) {
             Some(number) if !self.rules.rule(number).keeps_link() => {
                 *self.matches.entry(number).or_default() += 1;
@@ -304,15 +307,15 @@ impl<'a> Walk<'a> {
             Some(_) => {}
             None => {
                 if links::is_broken(&found.path, &found.source) {
-                    self.warn(found.path.clone(), WarningKind::BrokenLink);
+                    self.warn(found.path.clone(), FileWarningKind::BrokenLink);
                 } else if let Some(target) = self.roots.lost_behind(&found.source) {
-                    self.leave_out(found.path.clone(), Reason::LeadsOut);
-                    self.warn(found.path.clone(), WarningKind::LeadsOut { target });
+                    self.leave_out(found.path.clone(), LeftOutReason::LeadsOut);
+                    self.warn(found.path.clone(), FileWarningKind::LeadsOut { target });
                 }
             }
         }
         match fs::read_link(&found.source) {
-            Ok(target) => self.keep(found, EntryKind::Link { target }, place),
+            Ok(target) => self.keep(found, ScanEntryKind::Link { target }, place),
             Err(error) => self.warn_unreadable(found.path, &error),
         }
     }
@@ -324,27 +327,27 @@ impl<'a> Walk<'a> {
         Some(number)
     }
 
-    fn keep(&mut self, found: Found, kind: EntryKind, place: Place) {
+    fn keep(&mut self, found: FoundPath, kind: ScanEntryKind, place: GroupLevel) {
         let entries = &mut self.scan.groups[place.group()].entries;
         entries.push(found.into_entry(kind));
     }
 
-    fn new_group(&mut self, group: super::Group) -> Place {
+    fn new_group(&mut self, group: super::OrdinaryGroup) -> GroupLevel {
         self.scan.groups.push(group);
-        Place::Group(self.scan.groups.len() - 1)
+        GroupLevel::Group(self.scan.groups.len() - 1)
     }
 
-    fn leave_out(&mut self, path: PathBuf, reason: Reason) {
-        self.scan.left_out.push(LeftOut { path, reason, count: 1 });
+    fn leave_out(&mut self, path: PathBuf, reason: LeftOutReason) {
+        self.scan.left_out.push(LeftOutPath { path, reason, count: 1 });
     }
 
-    fn warn(&mut self, path: PathBuf, kind: WarningKind) {
-        self.scan.warnings.push(Warning { path, kind });
+    fn warn(&mut self, path: PathBuf, kind: FileWarningKind) {
+        self.scan.warnings.push(FileWarning { path, kind });
     }
 
     fn warn_unreadable(&mut self, path: PathBuf, error: &io::Error) {
         let message = error.to_string();
-        self.warn(path, WarningKind::Unreadable { message });
+        self.warn(path, FileWarningKind::Unreadable { message });
     }
 }
 

@@ -18,20 +18,20 @@ const PAUSES: [Duration; 3] =
 /// An operation on a path failed. The source says why.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot read {path}")]
-struct PathError {
+struct ReadPathError {
     path: PathBuf,
     source: io::Error,
 }
 
 /// Reads regular files.
 #[derive(Debug)]
-pub(super) struct Reader {
+pub(super) struct ObjectFileReader {
     /// Whether files are opened with `O_NOATIME`. It is switched off once the system refuses that:
     /// only root and the file's owner may use it.
     pub(super) without_access_time: AtomicBool,
 }
 
-impl Reader {
+impl ObjectFileReader {
     pub(super) fn new() -> Self {
         Self { without_access_time: AtomicBool::new(true) }
     }
@@ -127,7 +127,7 @@ pub(super) fn present<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 /// Adds the path to an error and keeps the error's kind.
 pub(super) fn at(path: &Path, source: io::Error) -> io::Error {
     let path = path.to_owned();
-    io::Error::new(source.kind(), PathError { path, source })
+    io::Error::new(source.kind(), ReadPathError { path, source })
 }
 
 #[cfg(test)]

@@ -16,14 +16,14 @@ mod listing;
 mod store;
 
 use crate::object::{Kind, LibraryId, Object, Store};
-use file::Reader;
+use file::ObjectFileReader;
 use listing::{list, objects_below, one_error_or_all};
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
 pub use file::MAX_OBJECT_BYTES;
-pub use listing::Found;
+pub use listing::ObjectEntry;
 
 /// The folders of one installation's objects. Shared between threads.
 #[derive(Debug)]
@@ -33,26 +33,26 @@ pub struct ObjectFolders {
     /// The folders of the shared store, for kinds that are not at the usual place.
     shared: HashMap<Kind, PathBuf>,
     /// The storage classes; the default one is first.
-    classes: Vec<Class>,
+    classes: Vec<ClassFolders>,
     /// The index in `classes` of each library that is not in the default class.
     assigned: HashMap<LibraryId, usize>,
-    reader: Reader,
+    reader: ObjectFileReader,
 }
 
 /// One of Pro's storage classes. For each kind it has a folder that holds the libraries' folders.
 #[derive(Debug)]
-struct Class {
+struct ClassFolders {
     id: String,
     folders: HashMap<Kind, PathBuf>,
 }
 
 /// The stores in which an object may lie, the likeliest first.
-pub type Places = std::iter::Chain<std::iter::Once<Store>, std::option::IntoIter<Store>>;
+pub type CandidateStores = std::iter::Chain<std::iter::Once<Store>, std::option::IntoIter<Store>>;
 
 /// A library was assigned to a storage class that was not added.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("storage class {class_id:?} of library {library} is not known")]
-pub struct UnknownClass {
+pub struct UnknownStorageClass {
     library: LibraryId,
     class_id: String,
 }
@@ -71,14 +71,14 @@ impl ObjectFolders {
     pub fn new(data_dir: &Path) -> Self {
         let storage = data_dir.join("storage");
         let folders = Kind::ALL.map(|kind| (kind, storage.join(kind.folder())));
-        let default = Class { id: String::new(), folders: folders.into() };
+        let default = ClassFolders { id: String::new(), folders: folders.into() };
         Self {
             data_dir: data_dir.to_owned(),
             has_shared: Kind::ALL.iter().any(|kind| data_dir.join(kind.folder()).is_dir()),
             shared: HashMap::new(),
             classes: vec![default],
             assigned: HashMap::new(),
-            reader: Reader::new(),
+            reader: ObjectFileReader::new(),
         }
     }
 
@@ -98,7 +98,7 @@ impl ObjectFolders {
     /// without a folder for a kind uses that of the default class.
     pub fn add_class(&mut self, class_id: &str, kind: Kind, folder: PathBuf) {
         let index = self.class_index(class_id).unwrap_or_else(|| {
-            self.classes.push(Class { id: class_id.to_owned(), folders: HashMap::new() });
+            self.classes.push(ClassFolders { id: class_id.to_owned(), folders: HashMap::new() });
             self.classes.len() - 1
         });
         self.classes[index].folders.insert(kind, folder);
@@ -106,10 +106,14 @@ impl ObjectFolders {
 
     /// Reads a library's objects from a class that was added. The database's table `RepoStorageId`
     /// says which class.
-    pub fn assign(&mut self, library: LibraryId, class_id: &str) -> Result<(), UnknownClass> {
+    pub fn assign(
+        &mut self,
+        library: LibraryId,
+        class_id: &str,
+    ) -> Result<(), UnknownStorageClass> {
         let index = self
             .class_index(class_id)
-            .ok_or_else(|| UnknownClass { library, class_id: class_id.to_owned() })?;
+            .ok_or_else(|| UnknownStorageClass { library, class_id: class_id.to_owned() })?;
         self.assigned.insert(library, index);
         Ok(())
     }
@@ -121,7 +125,7 @@ impl ObjectFolders {
 
     /// The stores in which an object of this store may lie, the likeliest first: this store, then
     /// the shared one.
-    pub fn places(&self, store: Store) -> Places {
+    pub fn places(&self, store: Store) -> CandidateStores {
         let shared = self.has_shared && store != Store::Shared;
         std::iter::once(store).chain(shared.then_some(Store::Shared))
     }
@@ -204,7 +208,7 @@ impl ObjectFolders {
         &self,
         kind: Kind,
         store: Store,
-    ) -> impl Iterator<Item = io::Result<Found>> + use<> {
+    ) -> impl Iterator<Item = io::Result<ObjectEntry>> + use<> {
         let folder = self.store_folder(kind, store);
         one_error_or_all(list(&folder)).flat_map(move |entry| {
             let found = entry.and_then(|entry| objects_below(&folder, &entry));

@@ -125,7 +125,7 @@ fn linked_folders_are_followed() {
         let stores = folders.stores(Kind::Fs).unwrap();
         assert_eq!(stores, [StoreEntry::Store(object.store)]);
         let found: Vec<_> = folders.objects(Kind::Fs, object.store).collect();
-        assert!(matches!(found[..], [Ok(Found::Object(id))] if id == object.id));
+        assert!(matches!(found[..], [Ok(ObjectEntry::Object(id))] if id == object.id));
         fs::remove_file(&folder).unwrap();
         fs::rename(&elsewhere, &folder).unwrap();
     }
@@ -226,12 +226,12 @@ fn a_listing_tells_objects_from_other_names() {
     fs::create_dir(&foreign[3]).unwrap();
     write(&foreign[4].join("ab".repeat(19)), b"");
 
-    let found: io::Result<Vec<Found>> = folders.objects(Kind::Fs, first.store).collect();
-    let found: Vec<Found> = found.unwrap();
-    let objects = [second, first].map(|object| Found::Object(object.id));
+    let found: io::Result<Vec<ObjectEntry>> = folders.objects(Kind::Fs, first.store).collect();
+    let found: Vec<ObjectEntry> = found.unwrap();
+    let objects = [second, first].map(|object| ObjectEntry::Object(object.id));
     assert_eq!([&found[1], &found[3]], objects.each_ref());
-    let others: Vec<&Found> = [0, 2, 4, 5, 6].map(|index| &found[index]).into();
-    let foreign = foreign.map(Found::Foreign);
+    let others: Vec<&ObjectEntry> = [0, 2, 4, 5, 6].map(|index| &found[index]).into();
+    let foreign = foreign.map(ObjectEntry::Foreign);
     assert_eq!(others, foreign.iter().collect::<Vec<_>>());
     assert_eq!(found.len(), 7);
 }

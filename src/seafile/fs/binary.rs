@@ -6,21 +6,21 @@
 //! length of the name (u32) and name. Its id covers id, name and mode (little endian) of each
 //! entry.
 
-use super::{FileObject, Folder, FolderEntry, FormatError, FsObject, Type, sha1};
+use super::{FileObject, FolderEntry, FolderObject, FormatError, FsObject, FsObjectType, sha1};
 use crate::object::ObjectId;
 
 /// Seafile itself allows no longer name.
 const MAX_NAME_BYTES: usize = 255;
 
 pub(super) fn parse(bytes: &[u8]) -> Result<(FsObject, ObjectId), FormatError> {
-    let mut input = Input(bytes);
-    match Type::try_from(input.u32()?)? {
-        Type::File => parse_file(input),
-        Type::Folder => parse_folder(input),
+    let mut input = BinaryInput(bytes);
+    match FsObjectType::try_from(input.u32()?)? {
+        FsObjectType::File => parse_file(input),
+        FsObjectType::Folder => parse_folder(input),
     }
 }
 
-fn parse_file(mut input: Input<'_>) -> Result<(FsObject, ObjectId), FormatError> {
+fn parse_file(mut input: BinaryInput<'_>) -> Result<(FsObject, ObjectId), FormatError> {
     let size = u64::from_be_bytes(input.array()?);
     let (ids, rest) = input.0.as_chunks();
     if !rest.is_empty() {
@@ -30,7 +30,7 @@ fn parse_file(mut input: Input<'_>) -> Result<(FsObject, ObjectId), FormatError>
     Ok((FsObject::File(FileObject { size, blocks }), sha1([input.0])))
 }
 
-fn parse_folder(mut input: Input<'_>) -> Result<(FsObject, ObjectId), FormatError> {
+fn parse_folder(mut input: BinaryInput<'_>) -> Result<(FsObject, ObjectId), FormatError> {
     let mut entries = Vec::new();
     let mut hashed = Vec::with_capacity(input.0.len());
     while !input.0.is_empty() {
@@ -54,7 +54,7 @@ fn parse_folder(mut input: Input<'_>) -> Result<(FsObject, ObjectId), FormatErro
         });
     }
     let id = sha1([hashed.as_slice()]);
-    Ok((FsObject::Folder(Folder { entries }), id))
+    Ok((FsObject::Folder(FolderObject { entries }), id))
 }
 
 fn parse_id(hex: &[u8]) -> Result<ObjectId, FormatError> {
@@ -65,9 +65,9 @@ fn parse_id(hex: &[u8]) -> Result<ObjectId, FormatError> {
 }
 
 /// The bytes that are not read yet.
-struct Input<'a>(&'a [u8]);
+struct BinaryInput<'a>(&'a [u8]);
 
-impl<'a> Input<'a> {
+impl<'a> BinaryInput<'a> {
     fn take(&mut self, len: usize) -> Result<&'a [u8], FormatError> {
         let (taken, rest) = self.0.split_at_checked(len).ok_or(FormatError::Truncated)?;
         self.0 = rest;

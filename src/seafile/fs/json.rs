@@ -1,14 +1,16 @@
 //! Fs objects of version 1 and later: inflated JSON. The id is the SHA-1 of that text, byte for
 //! byte. The text is never written again.
 
-use super::{FileObject, Folder, FolderEntry, FormatError, FsObject, Type, parse_json, sha1};
+use super::{
+    FileObject, FolderEntry, FolderObject, FormatError, FsObject, FsObjectType, parse_json, sha1,
+};
 use crate::object::ObjectId;
 use serde::Deserialize;
 
 /// The fields of both kinds of object. `type` says which kind it is; it stands at the end of the
 /// text.
 #[derive(Deserialize)]
-struct Fields {
+struct FsObjectFields {
     #[serde(rename = "type")]
     number: u32,
     size: Option<u64>,
@@ -17,13 +19,15 @@ struct Fields {
 }
 
 pub(super) fn parse(json: &[u8]) -> Result<(FsObject, ObjectId), FormatError> {
-    let fields: Fields = parse_json(json)?;
-    let object = match Type::try_from(fields.number)? {
-        Type::File => FsObject::File(FileObject {
+    let fields: FsObjectFields = parse_json(json)?;
+    let object = match FsObjectType::try_from(fields.number)? {
+        FsObjectType::File => FsObject::File(FileObject {
             size: present(fields.size, "size")?,
             blocks: present(fields.block_ids, "block_ids")?,
         }),
-        Type::Folder => FsObject::Folder(Folder { entries: present(fields.dirents, "dirents")? }),
+        FsObjectType::Folder => {
+            FsObject::Folder(FolderObject { entries: present(fields.dirents, "dirents")? })
+        }
     };
     Ok((object, sha1([json])))
 }
@@ -158,7 +162,7 @@ mod tests {
             (any::<u64>(), prop::collection::vec(id(), 0..9))
                 .prop_map(|(size, blocks)| FsObject::File(FileObject { size, blocks })),
             prop::collection::vec(entry, 0..9)
-                .prop_map(|entries| FsObject::Folder(Folder { entries })),
+                .prop_map(|entries| FsObject::Folder(FolderObject { entries })),
         ]
     }
 

@@ -28,7 +28,7 @@ pub enum FsObject {
     /// What a file consists of.
     File(FileObject),
     /// What a folder holds.
-    Folder(Folder),
+    Folder(FolderObject),
 }
 
 /// The blocks of one file.
@@ -42,7 +42,7 @@ pub struct FileObject {
 
 /// The entries of one folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Folder {
+pub struct FolderObject {
     /// The entries as they are stored: by name, descending.
     pub entries: Vec<FolderEntry>,
 }
@@ -79,12 +79,12 @@ impl FolderEntry {
 }
 
 /// The kind of an fs object, by the number that both forms use.
-enum Type {
+enum FsObjectType {
     File,
     Folder,
 }
 
-impl TryFrom<u32> for Type {
+impl TryFrom<u32> for FsObjectType {
     type Error = FormatError;
 
     fn try_from(number: u32) -> Result<Self, FormatError> {

@@ -21,7 +21,7 @@ use crate::database::LibraryPointers;
 use crate::object::{Kind, LibraryId, Object, Store};
 use crate::seafile::folders::ObjectFolders;
 use crate::walk::content_store;
-use needed::{Needed, needed};
+use needed::{NeededFolders, needed};
 
 /// How many calls are open at a time: on network folders their number decides the speed.
 const THREADS: usize = 16;
@@ -90,13 +90,13 @@ pub fn look(
 ) -> Presence {
     let look = |library: &LibraryPointers| look_at(folders, library, expectations);
     let threads = rayon::ThreadPoolBuilder::new().num_threads(THREADS).build();
-    let found: Vec<Found> = match threads {
+    let found: Vec<PresenceFinding> = match threads {
         Ok(threads) => threads.install(|| libraries.par_iter().flat_map_iter(look).collect()),
         // Without threads it is slower, and gives the same result.
         Err(_) => libraries.iter().flat_map(look).collect(),
     };
     let mut presence = Presence::default();
-    for Found { library, kind, state, root, error } in found {
+    for PresenceFinding { library, kind, state, root, error } in found {
         presence.stores.insert((library, kind), (state, root));
         if let Some(error) = error.filter(|_| presence.errors.len() < 3)
             && !presence.errors.contains(&error)
@@ -107,7 +107,7 @@ pub fn look(
     presence
 }
 
-struct Found {
+struct PresenceFinding {
     library: LibraryId,
     kind: Kind,
     state: OnDisk,
@@ -119,7 +119,7 @@ fn look_at(
     folders: &ObjectFolders,
     library: &LibraryPointers,
     expectations: &Expectations<'_>,
-) -> Vec<Found> {
+) -> Vec<PresenceFinding> {
     let kinds = if library.origin.is_some() { &Kind::ALL[..1] } else { &Kind::ALL[..] };
     let look = |&kind: &Kind| {
         let store =
@@ -130,7 +130,7 @@ fn look_at(
         };
         let (state, error) = looked.unwrap_or_else(|error| (OnDisk::Gone, Some(error.to_string())));
         let root = folders.root(kind, place(folders, kind, store));
-        Found { library: library.id, kind, state, root, error }
+        PresenceFinding { library: library.id, kind, state, root, error }
     };
     kinds.iter().map(look).collect()
 }
@@ -191,9 +191,9 @@ fn folder(
         return Ok((OnDisk::Nothing, None));
     }
     let state = match needed(folders, library, kind, expectations) {
-        Needed::Nothing => OnDisk::Nothing,
-        Needed::KnownLost => OnDisk::KnownLost,
-        Needed::More => OnDisk::Gone,
+        NeededFolders::Nothing => OnDisk::Nothing,
+        NeededFolders::KnownLost => OnDisk::KnownLost,
+        NeededFolders::More => OnDisk::Gone,
     };
     Ok((state, None))
 }

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use super::Expectations;
 use crate::database::{LibraryPointers, LibraryState};
 use crate::object::{Kind, Object, ObjectId, Store};
-use crate::seafile::check::Content;
+use crate::seafile::check::ObjectContent;
 use crate::seafile::commit::Commit;
 use crate::seafile::folders::ObjectFolders;
 use crate::seafile::fs::FsObject;
@@ -19,7 +19,7 @@ const MOST_READ: usize = 200_000;
 
 /// What the rows of a library lead to in a folder that is empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Needed {
+pub(super) enum NeededFolders {
     /// Nothing.
     Nothing,
     /// Objects, and each of them is known to be lost.
@@ -34,8 +34,8 @@ pub(super) fn needed(
     library: &LibraryPointers,
     kind: Kind,
     expectations: &Expectations<'_>,
-) -> Needed {
-    let mut search = Search {
+) -> NeededFolders {
+    let mut search = NeededSearch {
         folders,
         library,
         kind,
@@ -50,7 +50,7 @@ pub(super) fn needed(
     search.run()
 }
 
-struct Search<'a> {
+struct NeededSearch<'a> {
     folders: &'a ObjectFolders,
     library: &'a LibraryPointers,
     kind: Kind,
@@ -64,17 +64,17 @@ struct Search<'a> {
 /// There is an object that nobody knows to be lost.
 struct More;
 
-impl Search<'_> {
-    fn run(mut self) -> Needed {
+impl NeededSearch<'_> {
+    fn run(mut self) -> NeededFolders {
         while let Some(object) = self.open.pop() {
             if self.seen.len() > MOST_READ {
                 break;
             }
             if self.read(&object).is_err() {
-                return Needed::More;
+                return NeededFolders::More;
             }
         }
-        if self.is_known_lost { Needed::KnownLost } else { Needed::Nothing }
+        if self.is_known_lost { NeededFolders::KnownLost } else { NeededFolders::Nothing }
     }
 
     fn open(&mut self, kind: Kind, id: ObjectId) {
@@ -99,7 +99,7 @@ impl Search<'_> {
             Some(read.ok()?.ok()?.0)
         });
         match found.next() {
-            Some(Content::Commit(commit)) => {
+            Some(ObjectContent::Commit(commit)) => {
                 self.open(Kind::Fs, commit.root);
                 if needs_parents(self.library, &commit) {
                     for parent in commit.parents() {
@@ -107,18 +107,18 @@ impl Search<'_> {
                     }
                 }
             }
-            Some(Content::Fs(FsObject::Folder(folder))) => {
+            Some(ObjectContent::Fs(FsObject::Folder(folder))) => {
                 let known = folder.entries.iter();
                 for entry in known.filter(|entry| entry.is_folder() || entry.is_file()) {
                     self.open(Kind::Fs, entry.id);
                 }
             }
-            Some(Content::Fs(FsObject::File(file))) => {
+            Some(ObjectContent::Fs(FsObject::File(file))) => {
                 for block in file.blocks {
                     self.open(Kind::Block, block);
                 }
             }
-            Some(Content::Block { .. }) => {}
+            Some(ObjectContent::Block { .. }) => {}
             None => return self.lost(object),
         }
         Ok(())

@@ -5,7 +5,7 @@
 use super::needed::needs_parents;
 use crate::database::LibraryPointers;
 use crate::object::{Kind, LibraryId, Object, ObjectId, Store};
-use crate::seafile::check::Content;
+use crate::seafile::check::ObjectContent;
 use crate::seafile::commit::Commit;
 use crate::seafile::folders::ObjectFolders;
 use crate::seafile::fs::FsObject;
@@ -144,8 +144,8 @@ impl Way<'_, '_> {
 
     fn read_commit(&self, object: Object) -> Result<Box<Commit>, Ended> {
         match self.read(object)? {
-            Content::Commit(commit) => Ok(commit),
-            Content::Fs(_) | Content::Block { .. } => Err(Ended(None)),
+            ObjectContent::Commit(commit) => Ok(commit),
+            ObjectContent::Fs(_) | ObjectContent::Block { .. } => Err(Ended(None)),
         }
     }
 
@@ -157,25 +157,25 @@ impl Way<'_, '_> {
                 return Ok(());
             }
             match self.read(Object::new(store, Kind::Fs, next))? {
-                Content::Fs(FsObject::Folder(folder)) => {
+                ObjectContent::Fs(FsObject::Folder(folder)) => {
                     let known =
                         folder.entries.iter().filter(|entry| entry.is_folder() || entry.is_file());
                     let ids: Vec<ObjectId> = known.map(|entry| entry.id).collect();
                     next = self.random.choose(&ids).copied().unwrap_or(ObjectId::EMPTY);
                 }
-                Content::Fs(FsObject::File(file)) => {
+                ObjectContent::Fs(FsObject::File(file)) => {
                     let block = self.random.choose(&file.blocks).copied();
                     return block.map_or(Ok(()), |block| {
                         self.block(Object::new(store, Kind::Block, block))
                     });
                 }
-                Content::Commit(_) | Content::Block { .. } => return Ok(()),
+                ObjectContent::Commit(_) | ObjectContent::Block { .. } => return Ok(()),
             }
         }
         Ok(())
     }
 
-    fn read(&self, object: Object) -> Result<Content, Ended> {
+    fn read(&self, object: Object) -> Result<ObjectContent, Ended> {
         let mut trouble = None;
         for store in self.sampling.folders.places(object.store) {
             let text = match read_checked(self.sampling.folders, &Object { store, ..object }) {

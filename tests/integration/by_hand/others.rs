@@ -118,7 +118,7 @@ fn out_of_a_bad_pack_the_good_frames_are_taken() {
         .filter(|member| !member.name.damaged)
         .count();
     let in_frame = line.contents.members.iter().filter(|member| {
-        matches!(member.place, seawall::repository::pack::Place::Data { frame: 1, .. })
+        matches!(member.place, seawall::repository::pack::MemberPlace::Data { frame: 1, .. })
     });
     let there = objects_in(&target).len();
     assert!(there < all && there + in_frame.count() + 20 > all, "{there} of {all}");

@@ -1,10 +1,10 @@
 //! What a deep check proves, guarantee by guarantee: each is broken once, with everything signed.
 
-use seawall::check::{Level, ProblemKind, Report};
+use seawall::check::{CheckLevel, ProblemKind, Report};
 use seawall::object::{Kind, LibraryId, Object, ObjectId, Store};
-use seawall::repository::manifest::LibraryState;
+use seawall::repository::manifest::LibraryUse;
 use seawall::repository::names::PackKind;
-use seawall::repository::pack::{Member, MemberName, Place};
+use seawall::repository::pack::{Member, MemberName, MemberPlace};
 
 use super::forge::{Entry, Forge, assemble};
 use super::{Copy, problems};
@@ -24,11 +24,11 @@ fn assert_tells(report: &Report, key: &str, kind: ProblemKind, words: &[&str]) {
 }
 
 fn is_block(member: &Member) -> bool {
-    member.name.object.kind == Kind::Block && matches!(member.place, Place::Data { .. })
+    member.name.object.kind == Kind::Block && matches!(member.place, MemberPlace::Data { .. })
 }
 
 fn is_long_block(member: &Member) -> bool {
-    is_block(member) && matches!(member.place, Place::Data { len, .. } if len > 2000)
+    is_block(member) && matches!(member.place, MemberPlace::Data { len, .. } if len > 2000)
 }
 
 fn other_store() -> Store {
@@ -63,12 +63,12 @@ fn an_index_that_differs_from_the_pack_is_found() {
             member.name.object.id = ObjectId::new([1; 20]);
         }),
         ("offset", |member| {
-            if let Place::Data { offset, len, .. } = &mut member.place {
+            if let MemberPlace::Data { offset, len, .. } = &mut member.place {
                 (*offset, *len) = (*offset + 512, *len - 512);
             }
         }),
         ("length", |member| {
-            if let Place::Data { len, .. } = &mut member.place {
+            if let MemberPlace::Data { len, .. } = &mut member.place {
                 *len -= 1;
             }
         }),
@@ -116,7 +116,7 @@ fn members_that_only_one_of_index_and_pack_has_are_found() {
     let object = forge.member(at).name.object;
     forge.lines[at.0].contents.members.push(Member {
         name: MemberName::good(Object { store: other_store(), ..object }),
-        place: Place::Link { target: object.store },
+        place: MemberPlace::Link { target: object.store },
     });
     let key = forge.pack_key(at.0);
     let report = forge.check();
@@ -346,10 +346,10 @@ fn a_manifest_that_says_something_else_than_the_dump_is_found() {
     });
     lie(&["whether it is in the trash"], |forge| {
         let live = |library: &&mut seawall::repository::manifest::Library| {
-            library.state == LibraryState::Live
+            library.state == LibraryUse::Live
         };
         let library = forge.manifest.libraries.iter_mut().find(live).unwrap();
-        library.state = LibraryState::Trash;
+        library.state = LibraryUse::Trash;
     });
     lie(&["the origin of library"], |forge| {
         let libraries = &mut forge.manifest.libraries;
@@ -489,7 +489,7 @@ fn a_deep_check_finds_what_the_levels_below_find() {
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
         copy.write(&key, &bytes);
-        let report = copy.check(Level::Deep);
+        let report = copy.check(CheckLevel::Deep);
         let told: Vec<_> = problems(&report)
             .into_iter()
             .filter(|(_, kind)| *kind != ProblemKind::Unresolved)
@@ -498,7 +498,7 @@ fn a_deep_check_finds_what_the_levels_below_find() {
         let data = report.data.unwrap();
         assert!(data.read.bytes + bytes.len() as u64 >= data.of.bytes, "{data:?}");
         run("rm", &[copy.path.join(&key).to_str().unwrap()]);
-        let report = copy.check(Level::Deep);
+        let report = copy.check(CheckLevel::Deep);
         assert_tells(&report, &key, ProblemKind::Missing, &[]);
     }
 }

@@ -4,11 +4,11 @@ use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use seawall::check::{self, Level, Options, ProblemKind};
+use seawall::check::{self, CheckLevel, Options, ProblemKind};
 use seawall::host::{self, Reading};
 use seawall::repository::Error;
 use seawall_backends::{
-    Backend, ErrorKind, Fault, FaultyBackend, LocalBackend, Plan, RecordingBackend, Verb,
+    Backend, ErrorKind, Fault, FaultPlan, FaultyBackend, LocalBackend, RecordingBackend, Verb,
 };
 
 use super::{Copy, checked, problems, world};
@@ -18,7 +18,7 @@ fn open(backend: Arc<dyn Backend>) -> Reading {
     open_to_read(backend, &[world().host_key().verifying()]).unwrap()
 }
 
-fn faulty(copy: &Copy, plan: Plan) -> (Arc<FaultyBackend<LocalBackend>>, Reading) {
+fn faulty(copy: &Copy, plan: FaultPlan) -> (Arc<FaultyBackend<LocalBackend>>, Reading) {
     let backend = Arc::new(FaultyBackend::new(LocalBackend::open(&copy.path).unwrap(), plan));
     (Arc::clone(&backend), open(backend))
 }
@@ -29,7 +29,7 @@ fn check_only_reads_and_lists_once() {
     let backend = Arc::new(RecordingBackend::new(LocalBackend::open(&copy.path).unwrap()));
     let repository = open(Arc::clone(&backend) as _);
     backend.take();
-    for level in [Level::Names, Level::Data, Level::Deep] {
+    for level in [CheckLevel::Names, CheckLevel::Data, CheckLevel::Deep] {
         checked(&repository, level);
         let operations = backend.take();
         let listings: Vec<_> = operations
@@ -84,8 +84,8 @@ fn what_the_destination_refuses_to_give_does_not_hide_the_rest() {
             .collect();
     for kind in [ErrorKind::PermissionDenied, ErrorKind::Other] {
         for key in &keys {
-            let plan = Plan::new().always(Verb::Get, key, Fault::FailBefore(kind));
-            let report = checked(&faulty(&copy, plan).1, Level::Data);
+            let plan = FaultPlan::new().always(Verb::Get, key, Fault::FailBefore(kind));
+            let report = checked(&faulty(&copy, plan).1, CheckLevel::Data);
             let expected = if key.starts_with("markers") {
                 ProblemKind::Signature
             } else {
@@ -109,7 +109,7 @@ fn a_destination_that_does_not_answer_is_an_error() {
         (Verb::Get, "data/blocks"),
         (Verb::Get, "data"),
     ] {
-        let plan = Plan::new().always(verb, prefix, fails);
+        let plan = FaultPlan::new().always(verb, prefix, fails);
         let backend = FaultyBackend::new(LocalBackend::open(&copy.path).unwrap(), plan);
         let repository = match open_to_read(Arc::new(backend), &[world().host_key().verifying()]) {
             Ok(repository) => repository,
@@ -120,7 +120,7 @@ fn a_destination_that_does_not_answer_is_an_error() {
                 continue;
             }
         };
-        let options = Options { level: Level::Data, ..Options::default() };
+        let options = Options { level: CheckLevel::Data, ..Options::default() };
         let result = check::run(&repository, &options, &|_| {});
         if prefix == "data/blocks" {
             // Fewer than it takes to lose patience: each is told.
@@ -133,11 +133,11 @@ fn a_destination_that_does_not_answer_is_an_error() {
         }
     }
     // Everything at the second level: patience ends.
-    let mut plan = Plan::new();
+    let mut plan = FaultPlan::new();
     for folder in ["data/blocks", "data/trees", "data/files", "databases"] {
         plan = plan.always(Verb::Get, folder, fails);
     }
-    let options = Options { level: Level::Data, ..Options::default() };
+    let options = Options { level: CheckLevel::Data, ..Options::default() };
     let result = check::run(&faulty(&copy, plan).1, &options, &|_| {});
     assert!(matches!(result, Err(Error::Backend(_))));
 }
@@ -145,7 +145,7 @@ fn a_destination_that_does_not_answer_is_an_error() {
 #[test]
 fn a_listing_with_a_hole_makes_nothing_missing() {
     let copy = Copy::new();
-    let (backend, repository) = faulty(&copy, Plan::new());
+    let (backend, repository) = faulty(&copy, FaultPlan::new());
     let listing = AtomicU64::new(0);
     let progress = |text: &str| {
         if text.starts_with("listing") {
@@ -156,14 +156,14 @@ fn a_listing_with_a_hole_makes_nothing_missing() {
     // The next call is the listing of everything; opening was made with another handle's count.
     let number = listing.into_inner();
     let breaks_off = Fault::FailAfter(ErrorKind::Other);
-    let (_, repository) = faulty(&copy, Plan::new().at(number, breaks_off));
-    let report = checked(&repository, Level::Names);
+    let (_, repository) = faulty(&copy, FaultPlan::new().at(number, breaks_off));
+    let report = checked(&repository, CheckLevel::Names);
     assert!(report.is_good(), "{:#?}", report.problems);
     assert_eq!((report.things, report.bytes), (good.things, good.bytes));
     // What is really not there still is missing.
     let key = copy.keys("data/files", |_| true)[0].clone();
     fs::remove_file(copy.path.join(&key)).unwrap();
-    let (_, repository) = faulty(&copy, Plan::new().at(number, breaks_off));
-    let report = checked(&repository, Level::Names);
+    let (_, repository) = faulty(&copy, FaultPlan::new().at(number, breaks_off));
+    let report = checked(&repository, CheckLevel::Names);
     assert_eq!(problems(&report), [(key, ProblemKind::Missing)]);
 }

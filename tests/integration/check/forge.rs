@@ -3,7 +3,7 @@
 
 use std::io::{Read as _, Write as _};
 
-use seawall::check::{Level, Report};
+use seawall::check::{CheckLevel, Report};
 use seawall::host::Reading;
 use seawall::object::{Sha256, Store};
 use seawall::repository::frames::{Skippable, compress_frame};
@@ -13,7 +13,8 @@ use seawall::repository::marker::{Marker, Named};
 use seawall::repository::names;
 use seawall::repository::note;
 use seawall::repository::pack::{
-    Contents, Frame, Member, MemberName, PackBuilder, PackOptions, Place, member_bytes, read_frame,
+    Contents, Frame, Member, MemberName, MemberPlace, PackBuilder, PackOptions, member_bytes,
+    read_frame,
 };
 use seawall::repository::parts::{PartOptions, PartReader, PartWriter};
 use seawall::repository::segment::{Header, Line, SegmentWriter};
@@ -94,8 +95,8 @@ impl Forge {
     pub(super) fn entries(&self, line: usize) -> Vec<(MemberName, Entry)> {
         let frames = self.frames(line);
         let entry = |member: &Member| match member.place {
-            Place::Link { target } => (member.name, Entry::Link(target)),
-            Place::Data { frame, .. } => {
+            MemberPlace::Link { target } => (member.name, Entry::Link(target)),
+            MemberPlace::Data { frame, .. } => {
                 let bytes = member_bytes(&frames[frame as usize], member).unwrap();
                 (member.name, Entry::Bytes(bytes.to_vec()))
             }
@@ -230,7 +231,7 @@ impl Forge {
     /// Signs, and checks all that there is.
     pub(super) fn check(&mut self) -> Report {
         self.sign();
-        checked(&self.repository, Level::Deep)
+        checked(&self.repository, CheckLevel::Deep)
     }
 
     pub(super) fn manifest_key(&self) -> String {

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use seawall::check::{Level, ProblemKind};
+use seawall::check::{CheckLevel, ProblemKind};
 use seawall::host;
 use seawall::repository::Error;
 
@@ -30,7 +30,7 @@ fn damaged_markers_are_no_snapshots() {
             let copy = Copy::new();
             let key = copy.keys("markers", |_| true)[position].clone();
             copy.write(&key, &damage(copy.read(&key)));
-            let report = copy.check(Level::Names);
+            let report = copy.check(CheckLevel::Names);
             assert_eq!(problems(&report), [(key, ProblemKind::Signature)], "{name}");
             assert_eq!(report.snapshots, 2);
             assert!(report.information.gaps.is_empty(), "reported once, not as a gap too");
@@ -46,12 +46,12 @@ fn swapped_and_renamed_markers_are_no_snapshots() {
     copy.write(&keys[0], &second);
     copy.write(&keys[1], &first);
     let expected = [&keys[0], &keys[1]].map(|key| (key.clone(), ProblemKind::Signature));
-    assert_eq!(problems(&copy.check(Level::Names)), expected);
+    assert_eq!(problems(&copy.check(CheckLevel::Names)), expected);
 
     let copy = Copy::new();
     let later = keys[2].replacen("markers/20", "markers/30", 1);
     fs::rename(copy.path.join(&keys[2]), copy.path.join(&later)).unwrap();
-    let report = copy.check(Level::Names);
+    let report = copy.check(CheckLevel::Names);
     assert_eq!(problems(&report), [(later, ProblemKind::Signature)]);
     assert!(report.problems[0].detail.contains("says that it is"), "{:?}", report.problems);
 }
@@ -63,7 +63,7 @@ fn a_marker_of_another_repository_is_no_snapshot() {
     let key = format!("markers/{}", other.backup(&Source::example()).marker.snapshot);
     copy.write(&key, &fs::read(other.repository_path().join(&key)).unwrap());
     let pinned = vec![world().host_key().verifying(), other.host_key().verifying()];
-    let report = checked(&copy.open(&pinned).unwrap(), Level::Names);
+    let report = checked(&copy.open(&pinned).unwrap(), CheckLevel::Names);
     assert_eq!(problems(&report), [(key, ProblemKind::Signature)]);
     assert!(report.problems[0].detail.contains("another repository"));
 }
@@ -73,7 +73,7 @@ fn a_removed_marker_is_a_gap_that_is_told() {
     let copy = Copy::new();
     let keys = copy.keys("markers", |_| true);
     fs::remove_file(copy.path.join(&keys[1])).unwrap();
-    let report = copy.check(Level::Data);
+    let report = copy.check(CheckLevel::Data);
     assert!(report.is_good());
     let [gap] = &report.information.gaps[..] else { panic!("{:?}", report.information) };
     assert_eq!(format!("markers/{}", gap.previous), keys[1]);
@@ -86,7 +86,7 @@ fn a_removed_marker_is_a_gap_that_is_told() {
 #[test]
 fn a_signature_by_an_unpinned_key_is_told_once() {
     let copy = Copy::new();
-    let report = checked(&copy.open(&[]).unwrap(), Level::Names);
+    let report = checked(&copy.open(&[]).unwrap(), CheckLevel::Names);
     let [problem] = &report.problems[..] else { panic!("{:#?}", report.problems) };
     assert_eq!(problem.kind, ProblemKind::Unpinned);
     assert_eq!(problem.key.as_str(), format!("keys/{}.pub", world().host_key().id()));
@@ -94,7 +94,7 @@ fn a_signature_by_an_unpinned_key_is_told_once() {
     assert!(problem.detail.contains(&world().host_key().verifying().to_string()));
     // With the published key gone too, nothing can be said of the markers.
     fs::remove_file(copy.path.join(problem.key.as_str())).unwrap();
-    let report = checked(&copy.open(&[]).unwrap(), Level::Names);
+    let report = checked(&copy.open(&[]).unwrap(), CheckLevel::Names);
     assert_eq!(report.problems.len(), 3);
     assert!(report.problems.iter().all(|problem| problem.kind == ProblemKind::Signature));
 }
@@ -108,7 +108,7 @@ fn seawall_json_is_checked_as_far_as_anything_speaks_of_it() {
         let opened = copy.open(&pinned()).unwrap();
         copy.write(key, bytes);
         assert_eq!(
-            problems(&checked(&opened, Level::Names)),
+            problems(&checked(&opened, CheckLevel::Names)),
             [(key.into(), ProblemKind::Malformed)]
         );
         assert_eq!(copy.open(&pinned()).unwrap().id(), opened.id(), "signed markers say it");
@@ -118,7 +118,10 @@ fn seawall_json_is_checked_as_far_as_anything_speaks_of_it() {
     let copy = Copy::new();
     let opened = copy.open(&pinned()).unwrap();
     fs::remove_file(copy.path.join(key)).unwrap();
-    assert_eq!(problems(&checked(&opened, Level::Names)), [(key.into(), ProblemKind::Missing)]);
+    assert_eq!(
+        problems(&checked(&opened, CheckLevel::Names)),
+        [(key.into(), ProblemKind::Missing)]
+    );
     let missing = copy.open(&[]).unwrap_err();
     assert!(matches!(missing, host::Error::Repository(Error::ConfigurationMissing { .. })));
 
@@ -126,12 +129,15 @@ fn seawall_json_is_checked_as_far_as_anything_speaks_of_it() {
     let copy = Copy::new();
     let opened = copy.open(&pinned()).unwrap();
     copy.write(key, &fs::read(World::local().repository_path().join(key)).unwrap());
-    assert_eq!(problems(&checked(&opened, Level::Names)), [(key.into(), ProblemKind::Altered)]);
-    let report = copy.check(Level::Names);
+    assert_eq!(
+        problems(&checked(&opened, CheckLevel::Names)),
+        [(key.into(), ProblemKind::Altered)]
+    );
+    let report = copy.check(CheckLevel::Names);
     let [problem] = &report.problems[..] else { panic!("{:#?}", report.problems) };
     assert_eq!((problem.key.as_str(), problem.kind), (key, ProblemKind::Altered));
     // Who trusts no key believes the file: then every marker is another repository's.
-    let report = checked(&copy.open(&[]).unwrap(), Level::Names);
+    let report = checked(&copy.open(&[]).unwrap(), CheckLevel::Names);
     assert_eq!(report.problems.len(), 4);
     let last = report.problems.last().unwrap();
     assert_eq!((last.key.as_str(), last.kind), (key, ProblemKind::Altered));

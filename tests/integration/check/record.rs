@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use seawall::check::{self, Level, Options, ProblemKind, Report};
+use seawall::check::{self, CheckLevel, Options, ProblemKind, Report};
 use seawall::object::{LibraryId, Store};
 use seawall::repository::runs;
 use seawall_backends::Verb;
@@ -17,21 +17,21 @@ use crate::support::{CLEANED, DOCUMENTS, Source, World, files_below};
 const PHOTOS: &str = "5dbd46b1-17a4-4b5c-839d-8a9946370e27";
 const UNICODE: &str = "830ac5d7-2294-4f9c-ae5f-81500eb54e68";
 
-fn check(world: &World, level: Level, snapshot: Option<&str>) -> Report {
+fn check(world: &World, level: CheckLevel, snapshot: Option<&str>) -> Report {
     let options =
         Options { level, snapshot: snapshot.map(Into::into), workers: 2, ..Options::default() };
     check::run(&world.repository, &options, &|_| {}).unwrap()
 }
 
 fn assert_deep(world: &World) -> Report {
-    let report = check(world, Level::Deep, None);
+    let report = check(world, CheckLevel::Deep, None);
     assert!(report.is_good(), "{:#?}", report.problems);
-    let report = check(world, Level::Deep, Some("latest"));
+    let report = check(world, CheckLevel::Deep, Some("latest"));
     assert!(report.is_good(), "{:#?}", report.problems);
     report
 }
 
-fn record(world: &World, report: &Report) -> Option<check::Recorded> {
+fn record(world: &World, report: &Report) -> Option<check::DamageRecord> {
     check::record(&world.repository, report, world.clock.now()).unwrap()
 }
 
@@ -133,9 +133,9 @@ fn a_flipped_byte_is_found_reported_and_healed() {
         let key = path.strip_prefix(world.repository_path()).unwrap();
         let key = key.to_str().unwrap().to_owned();
 
-        let names = check(&world, Level::Names, None);
+        let names = check(&world, CheckLevel::Names, None);
         assert_eq!(names.is_good(), folder != "data/index", "names and sizes are right");
-        let found = check(&world, Level::Data, None);
+        let found = check(&world, CheckLevel::Data, None);
         assert_eq!(problems(&found), [(key.clone(), ProblemKind::Altered)]);
         let before = world.keys();
         let recorded = record(&world, &found).unwrap();
@@ -154,10 +154,10 @@ fn a_flipped_byte_is_found_reported_and_healed() {
         assert_eq!(runs::absent_keys(world.backend.as_ref()).unwrap().len(), 1);
 
         world.backup(&source);
-        let healed = check(&world, Level::Deep, Some("latest"));
+        let healed = check(&world, CheckLevel::Deep, Some("latest"));
         assert!(healed.is_good(), "{folder}: {:#?}", healed.problems);
         // The older snapshot still needs what is bad.
-        let all = check(&world, Level::Data, None);
+        let all = check(&world, CheckLevel::Data, None);
         assert_eq!(problems(&all), [(key, ProblemKind::Altered)]);
         assert_eq!(record(&world, &all), None);
     }
@@ -169,13 +169,13 @@ fn what_a_backup_cannot_store_anew_is_not_recorded() {
     world.backup(&Source::example());
     let marker = files_below(&world.repository_path().join("markers"))[0].clone();
     let before = world.keys();
-    assert_eq!(record(&world, &check(&world, Level::Data, None)), None, "nothing is bad");
+    assert_eq!(record(&world, &check(&world, CheckLevel::Data, None)), None, "nothing is bad");
     overwrite(&marker, b"no marker");
-    let report = check(&world, Level::Data, None);
+    let report = check(&world, CheckLevel::Data, None);
     assert_eq!(problems(&report)[0].1, ProblemKind::Signature);
     assert_eq!(record(&world, &report), None);
     fs::remove_file(world.repository_path().join("seawall.json")).unwrap();
-    let report = check(&world, Level::Data, None);
+    let report = check(&world, CheckLevel::Data, None);
     assert_eq!(report.problems.len(), 2);
     assert_eq!(record(&world, &report), None);
     assert_eq!(world.keys().len(), before.len() - 1);
@@ -208,7 +208,7 @@ fn only_the_record_is_ever_written() {
     let inner = LocalBackend::open(world.repository_path()).unwrap();
     let backend = std::sync::Arc::new(RecordingBackend::new(inner));
     world.through(std::sync::Arc::clone(&backend) as _);
-    let report = check(&world, Level::Deep, None);
+    let report = check(&world, CheckLevel::Deep, None);
     let writes = |backend: &RecordingBackend<LocalBackend>| {
         let operations = backend.take().into_iter().map(|recorded| recorded.operation);
         let writing = operations
@@ -233,6 +233,6 @@ fn the_size_of_a_pack_is_taken_from_any_segment() {
     fs::remove_file(forge.copy.path.join(segment.as_str())).unwrap();
     let bytes = forge.copy.read(&key);
     forge.copy.write(&key, &bytes[1..]);
-    let report = super::checked(&forge.repository, Level::Names);
+    let report = super::checked(&forge.repository, CheckLevel::Names);
     assert!(problems(&report).contains(&(key, ProblemKind::Size)), "{:#?}", report.problems);
 }

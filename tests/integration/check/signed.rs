@@ -1,6 +1,6 @@
 //! Things that are signed and wrong all the same: contradictions, and chains that do not hold.
 
-use seawall::check::{Level, ProblemKind, Report};
+use seawall::check::{CheckLevel, ProblemKind, Report};
 use seawall::object::Sha256;
 use seawall::repository::marker::Marker;
 use seawall::repository::note;
@@ -21,7 +21,7 @@ fn sign_again(copy: &Copy, position: usize, change: impl FnOnce(&mut Marker)) ->
 fn after(position: usize, change: impl FnOnce(&mut Marker)) -> (String, Report) {
     let copy = Copy::new();
     let key = sign_again(&copy, position, change);
-    let report = copy.check(Level::Names);
+    let report = copy.check(CheckLevel::Names);
     (key, report)
 }
 
@@ -51,7 +51,7 @@ fn chains_that_do_not_hold_are_found() {
         marker.sequence = 2;
         marker.previous = Some((first["markers/".len()..].parse().unwrap(), sha256));
     });
-    let report = copy.check(Level::Names);
+    let report = copy.check(CheckLevel::Names);
     assert_eq!(problems(&report), [(key, ProblemKind::Chain)]);
     assert!(report.problems[0].detail.contains("rolled back"));
 
@@ -104,23 +104,23 @@ fn sums_that_do_not_fit_the_manifest_are_found() {
         }
     };
     let (copy, key) = with_sums(without("data/manifests/"));
-    assert_eq!(problems(&copy.check(Level::Names)), [(key, ProblemKind::Malformed)]);
+    assert_eq!(problems(&copy.check(CheckLevel::Names)), [(key, ProblemKind::Malformed)]);
 
     let (copy, _) = with_sums(without("seahub.db"));
-    let report = copy.check(Level::Names);
+    let report = copy.check(CheckLevel::Names);
     let [problem] = &report.problems[..] else { panic!("{:#?}", report.problems) };
     assert_eq!(problem.kind, ProblemKind::Contradiction);
     assert!(problem.key.as_str().contains("seahub.db"));
 
     let (copy, key) = with_sums(|text| format!("{text}# a comment\n"));
-    assert_eq!(problems(&copy.check(Level::Names)), [(key, ProblemKind::Malformed)]);
+    assert_eq!(problems(&copy.check(CheckLevel::Names)), [(key, ProblemKind::Malformed)]);
 
     // Two snapshots that name the same part with different bytes.
     let (copy, _) = with_sums(|text| {
         let line = text.lines().find(|line| line.contains("seahub.db")).unwrap();
         text.replace(&line[..8], if line.starts_with("00000000") { "11111111" } else { "00000000" })
     });
-    let report = copy.check(Level::Names);
+    let report = copy.check(CheckLevel::Names);
     assert!(report.problems.iter().all(|problem| problem.kind == ProblemKind::Contradiction
         && problem.key.as_str().contains("seahub.db")));
     assert_eq!(report.problems.len(), 2);

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use seawall::check::{Level, ProblemKind};
+use seawall::check::{CheckLevel, ProblemKind};
 
 use super::{Copy, problems};
 
@@ -12,15 +12,15 @@ fn is_snapshot(key: &str) -> bool {
 }
 
 /// The kinds of stored things below a marker, and the level that sees a flipped bit.
-const KINDS: [(&str, &str, bool, Level); 8] = [
-    ("pack of blocks", "data/blocks", false, Level::Data),
-    ("pack of trees", "data/trees", false, Level::Data),
-    ("segment", "data/index", false, Level::Names),
-    ("list", "data/lists", false, Level::Names),
-    ("sums", "data/lists", true, Level::Names),
-    ("manifest", "data/manifests", true, Level::Names),
-    ("dump part", "databases", true, Level::Data),
-    ("files part", "data/files", true, Level::Data),
+const KINDS: [(&str, &str, bool, CheckLevel); 8] = [
+    ("pack of blocks", "data/blocks", false, CheckLevel::Data),
+    ("pack of trees", "data/trees", false, CheckLevel::Data),
+    ("segment", "data/index", false, CheckLevel::Names),
+    ("list", "data/lists", false, CheckLevel::Names),
+    ("sums", "data/lists", true, CheckLevel::Names),
+    ("manifest", "data/manifests", true, CheckLevel::Names),
+    ("dump part", "databases", true, CheckLevel::Data),
+    ("files part", "data/files", true, CheckLevel::Data),
 ];
 
 /// Two of a kind that markers name.
@@ -37,7 +37,7 @@ fn what_is_deleted_is_missing() {
         let copy = Copy::new();
         let (key, _) = two_of(&copy, folder, of_snapshot);
         fs::remove_file(copy.path.join(&key)).unwrap();
-        let report = copy.check(Level::Names);
+        let report = copy.check(CheckLevel::Names);
         assert_eq!(problems(&report), [(key, ProblemKind::Missing)], "{kind}");
         assert!(report.problems[0].affected > 0, "{kind}");
         assert_eq!(report.problems[0].affected, report.problems[0].snapshots.len() as u64);
@@ -52,7 +52,7 @@ fn what_is_cut_short_is_found_by_its_size() {
             let (key, _) = two_of(&copy, folder, of_snapshot);
             let bytes = copy.read(&key);
             copy.write(&key, &bytes[..bytes.len().min(keep)]);
-            let report = copy.check(Level::Names);
+            let report = copy.check(CheckLevel::Names);
             let [(found, word)] = &problems(&report)[..] else {
                 panic!("{kind}: {:#?}", report.problems);
             };
@@ -72,8 +72,8 @@ fn a_flipped_bit_is_found_at_the_level_that_promises_it() {
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
         copy.write(&key, &bytes);
-        if level == Level::Data {
-            assert!(copy.check(Level::Names).is_good(), "{kind}: only reading shows it");
+        if level == CheckLevel::Data {
+            assert!(copy.check(CheckLevel::Names).is_good(), "{kind}: only reading shows it");
         }
         assert_eq!(problems(&copy.check(level)), [(key, ProblemKind::Altered)], "{kind}");
     }
@@ -87,7 +87,7 @@ fn what_was_swapped_is_found_twice() {
         let (bytes, other) = (copy.read(&first), copy.read(&second));
         copy.write(&first, &other);
         copy.write(&second, &bytes);
-        let report = copy.check(Level::Data);
+        let report = copy.check(CheckLevel::Data);
         let mut keys: Vec<String> = problems(&report).into_iter().map(|(key, _)| key).collect();
         keys.sort();
         let mut expected = [first, second];
@@ -100,7 +100,7 @@ fn what_was_swapped_is_found_twice() {
 fn one_damaged_thing_does_not_hide_another() {
     let copy = Copy::new();
     let mut expected = Vec::new();
-    for (_, folder, of_snapshot, _) in KINDS.into_iter().filter(|kind| kind.3 == Level::Data) {
+    for (_, folder, of_snapshot, _) in KINDS.into_iter().filter(|kind| kind.3 == CheckLevel::Data) {
         let keys = copy.keys(folder, |key| is_snapshot(key) == of_snapshot);
         let [first, .., last] = &keys[..] else { panic!("{folder}: {keys:?}") };
         fs::remove_file(copy.path.join(first)).unwrap();
@@ -111,5 +111,5 @@ fn one_damaged_thing_does_not_hide_another() {
         expected.push((last.clone(), ProblemKind::Altered));
     }
     expected.sort();
-    assert_eq!(problems(&copy.check(Level::Data)), expected);
+    assert_eq!(problems(&copy.check(CheckLevel::Data)), expected);
 }

@@ -6,7 +6,7 @@ use seawall::repository::{Configuration, RepositoryId};
 use std::os::unix::fs::symlink;
 use std::sync::Arc;
 
-use seawall::doctor::{self, Level, Report, Setup};
+use seawall::doctor::{self, FindingLevel, Report, Setup};
 use seawall::repository::names;
 use seawall::time::Clock;
 use seawall_backends::{Backend, Entry, Key, MemoryBackend, Result};
@@ -265,6 +265,6 @@ fn a_destination_that_overwrites_is_bad_and_keeps_its_bytes() {
         let found = report.findings.iter().find(|finding| finding.what == "create-only");
         found.unwrap().level
     };
-    assert_eq!(levels(Arc::new(Overwriting(MemoryBackend::default()))), Level::Bad);
-    assert_eq!(levels(Arc::new(MemoryBackend::default())), Level::Ok);
+    assert_eq!(levels(Arc::new(Overwriting(MemoryBackend::default()))), FindingLevel::Bad);
+    assert_eq!(levels(Arc::new(MemoryBackend::default())), FindingLevel::Ok);
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use seawall::repository::names;
-use seawall::status::{self, Options, Trouble};
+use seawall::status::{self, Options, StatusTrouble};
 use seawall::time::Clock;
 use seawall_backends::{MemoryBackend, Operation, RecordingBackend};
 use seawall_test_servers::wait;
@@ -189,6 +189,6 @@ fn a_copy_does_not_look_younger_than_what_it_holds() {
     world.backup(&source);
     let options = Options { max_age: Some(2 * DAY), ..Options::default() };
     let report = status::run(&world.repository, &options, Clock::system().now()).unwrap();
-    assert_eq!(report.hosts[0].clock, status::Clock::Differ);
-    assert!(matches!(report.trouble(), Some(Trouble::Late(host)) if host.age >= 30 * 86_400));
+    assert_eq!(report.hosts[0].clock, status::ClockCheck::Differ);
+    assert!(matches!(report.trouble(), Some(StatusTrouble::Late(host)) if host.age >= 30 * 86_400));
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use seawall::check::{self, Level};
+use seawall::check::{self, CheckLevel};
 
 use super::{
     add_library, assert_restores, copy_library, delete_library, full, held, retired, world,
@@ -12,7 +12,7 @@ use crate::support::{DOCUMENTS, Source, World};
 /// What the newest snapshot names is whole.
 fn assert_latest_good(world: &World) {
     let options = check::Options {
-        level: Level::Deep,
+        level: CheckLevel::Deep,
         snapshot: Some("latest".into()),
         ..check::Options::default()
     };

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use seawall_backends::{Backend, Entry, Fault, FaultyBackend, Key, MemoryBackend, Plan, Result};
+use seawall_backends::{
+    Backend, Entry, Fault, FaultPlan, FaultyBackend, Key, MemoryBackend, Result,
+};
 
 use super::sweep::{backed_up, joined, older_example};
 use super::{Stage, Truth, assert_kept};
@@ -65,7 +67,7 @@ impl Backend for Copying {
 }
 
 /// A run that dies at an operation, or does not; gives how many there were.
-fn run_and_copy(stage: &Stage, source: &Source, plan: Plan, copies: &Path) -> u64 {
+fn run_and_copy(stage: &Stage, source: &Source, plan: FaultPlan, copies: &Path) -> u64 {
     let backend = Arc::new(Copying {
         inner: FaultyBackend::new(stage.memory.clone(), plan),
         catalog: stage.catalog(),
@@ -104,7 +106,7 @@ fn sweep(name: &str, stage: &Stage, source: &Source) {
     let all = folder.path().join("all");
     fs::create_dir(&all).unwrap();
     let whole = stage.fork();
-    let count = run_and_copy(&whole, source, Plan::new(), &all);
+    let count = run_and_copy(&whole, source, FaultPlan::new(), &all);
     let truth = {
         let clean = stage.fork();
         let report = clean.backup_well(source);
@@ -124,7 +126,7 @@ fn sweep(name: &str, stage: &Stage, source: &Source) {
         let copies = folder.path().join(format!("died-{died}"));
         fs::create_dir(&copies).unwrap();
         let place = stage.fork();
-        run_and_copy(&place, source, Plan::new().at(died, Fault::DieAfter), &copies);
+        run_and_copy(&place, source, FaultPlan::new().at(died, Fault::DieAfter), &copies);
         for number in [died / 2, died - 1, died] {
             let about = format!("{name}: a catalog of operation {number}, death at {died}");
             goes_on(&place, &copies.join(number.to_string()), source, &truth, &about);

@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use seawall::check::{self, Level};
+use seawall::check::{self, CheckLevel};
 use seawall::host;
 use seawall::restore;
-use seawall_backends::{Backend, FaultyBackend, Plan};
+use seawall_backends::{Backend, FaultPlan, FaultyBackend};
 
 use super::sweep::{FAULTS, backed_up, failing};
 use super::{Stage, content};
@@ -29,7 +29,7 @@ fn restores(stage: &Stage, backend: Arc<dyn Backend>, target: &Path) -> bool {
 fn a_restore_goes_on_where_it_died() {
     let stage = backed_up(&Source::example());
     let folder = tempfile::tempdir().unwrap();
-    let counting = Arc::new(FaultyBackend::new(stage.memory.clone(), Plan::new()));
+    let counting = Arc::new(FaultyBackend::new(stage.memory.clone(), FaultPlan::new()));
     let whole = folder.path().join("whole");
     assert!(restores(&stage, counting.clone(), &whole));
     let (expected, before) = (content(&whole), stage.bytes());
@@ -58,7 +58,7 @@ fn a_restore_goes_on_where_it_died() {
     assert!(failed > 10, "{failed}");
 }
 
-fn checks(stage: &Stage, backend: Arc<dyn Backend>, level: Level) -> Option<bool> {
+fn checks(stage: &Stage, backend: Arc<dyn Backend>, level: CheckLevel) -> Option<bool> {
     let options = check::Options { level, workers: 1, ..check::Options::default() };
     let repository = stage.repository(backend).ok()?;
     Some(check::run(&repository, &options, &|_| {}).ok()?.is_good())
@@ -69,8 +69,8 @@ fn a_check_that_could_not_read_does_not_say_good() {
     let stage = backed_up(&Source::example());
     let before = stage.bytes();
     let memory = || stage.backend();
-    for level in [Level::Names, Level::Data] {
-        let counting = Arc::new(FaultyBackend::new(memory(), Plan::new()));
+    for level in [CheckLevel::Names, CheckLevel::Data] {
+        let counting = Arc::new(FaultyBackend::new(memory(), FaultPlan::new()));
         assert_eq!(checks(&stage, counting.clone(), level), Some(true));
         let mut points = 0;
         for (fault, retried) in FAULTS {
@@ -86,5 +86,5 @@ fn a_check_that_could_not_read_does_not_say_good() {
         eprintln!("check {level:?}: {} operations, {points} points", counting.count());
     }
     assert_eq!(stage.bytes(), before);
-    assert_eq!(checks(&stage, memory(), Level::Data), Some(true));
+    assert_eq!(checks(&stage, memory(), CheckLevel::Data), Some(true));
 }

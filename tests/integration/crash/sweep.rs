@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::Arc;
 
 use seawall_backends::{
-    Backend, ErrorKind, Fault, FaultyBackend, Key, MemoryBackend, Plan, RetryPolicy,
+    Backend, ErrorKind, Fault, FaultPlan, FaultyBackend, Key, MemoryBackend, RetryPolicy,
     RetryingBackend, Verb,
 };
 
@@ -36,7 +36,7 @@ pub fn failing(
     fault: Fault,
     retried: bool,
 ) -> Arc<dyn Backend> {
-    let faulty = FaultyBackend::new(memory.clone(), Plan::new().at(number, fault));
+    let faulty = FaultyBackend::new(memory.clone(), FaultPlan::new().at(number, fault));
     if retried {
         Arc::new(RetryingBackend::new(faulty, RetryPolicy::fast()))
     } else {
@@ -47,7 +47,7 @@ pub fn failing(
 /// Runs a backup that fails at each operation, and then one that must not.
 fn sweep(name: &str, stage: &Stage, source: &Source) -> Truth {
     let clean = stage.fork();
-    let counting = Arc::new(FaultyBackend::new(clean.memory.clone(), Plan::new()));
+    let counting = Arc::new(FaultyBackend::new(clean.memory.clone(), FaultPlan::new()));
     let report = clean.backup(counting.clone(), source).unwrap();
     let count = counting.count();
     let truth = Truth::of(&clean, &report);
@@ -199,7 +199,7 @@ fn a_compaction_and_then_a_plain_run() {
 
 /// The destination without what lies at `key`: reading it fails so.
 fn failing_to_read(stage: &Stage, key: &Key, fault: Fault) -> Arc<dyn Backend> {
-    let plan = Plan::new().always(Verb::Get, key.as_str(), fault);
+    let plan = FaultPlan::new().always(Verb::Get, key.as_str(), fault);
     Arc::new(FaultyBackend::new(stage.memory.clone(), plan))
 }
 
@@ -262,8 +262,10 @@ fn making_a_repository() {
         for number in 0.. {
             let about = format!("init: {fault:?} at {number}, retried: {retried}");
             let stage = Stage::new();
-            let faulty =
-                Arc::new(FaultyBackend::new(stage.memory.clone(), Plan::new().at(number, fault)));
+            let faulty = Arc::new(FaultyBackend::new(
+                stage.memory.clone(),
+                FaultPlan::new().at(number, fault),
+            ));
             let backend: Arc<dyn Backend> = if retried {
                 Arc::new(RetryingBackend::new(faulty.clone(), RetryPolicy::fast()))
             } else {

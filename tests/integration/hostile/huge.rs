@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use seawall::check::{self, Level};
+use seawall::check::{self, CheckLevel};
 use seawall::repository::names;
 use seawall_backends::{Backend, Entry, Key, MemoryBackend, Result};
 
@@ -77,7 +77,7 @@ fn nothing_huge_is_read() {
         let markers = world.repository.markers().unwrap();
         assert_eq!(markers.bad.len(), usize::from(name.starts_with("markers/")), "{name}");
         world.repository.published_keys().unwrap();
-        let options = check::Options { level: Level::Data, ..check::Options::default() };
+        let options = check::Options { level: CheckLevel::Data, ..check::Options::default() };
         let report = check::run(&world.repository, &options, &|_| {}).unwrap();
         let is_page = name == names::page().as_str();
         let is_named = !is_page && !name.starts_with("data/runs/") && !name.starts_with("keys/");

@@ -8,7 +8,7 @@ use seawall::object::Sha256;
 use seawall::repository::frames;
 use seawall::repository::manifest::{FileGroup, Part};
 use seawall::repository::names;
-use seawall::restore::LostKind;
+use seawall::restore::LossKind;
 use seawall_test_servers::wait;
 use tar::{EntryType, Header};
 
@@ -100,7 +100,7 @@ fn hostile_tars_of_a_valid_signer_stay_inside_and_are_named() {
     let lost: Vec<&str> = report.lost.iter().map(|lost| lost.name.as_str()).collect();
     let expected: Vec<&str> = refused.iter().map(|(name, _)| *name).collect();
     assert_eq!(lost, expected, "{:#?}", report.lost);
-    assert!(report.lost.iter().all(|lost| lost.kind == LostKind::Files));
+    assert!(report.lost.iter().all(|lost| lost.kind == LossKind::Files));
     assert!(canary.is_untouched());
     // What is honest came all the same.
     assert!(target.join("conf/seafile.conf").is_file());
@@ -211,7 +211,7 @@ fn databases_of_a_valid_signer_stay_inside() {
     let lost: Vec<&String> = report
         .lost
         .iter()
-        .filter(|lost| lost.kind == LostKind::Database)
+        .filter(|lost| lost.kind == LossKind::Database)
         .map(|lost| &lost.name)
         .collect();
     assert_eq!(lost, roles.iter().collect::<Vec<_>>());

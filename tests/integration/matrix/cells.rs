@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use seawall::check::{self, Level};
+use seawall::check::{self, CheckLevel};
 use seawall::repository::Error;
 use seawall::repository::marker::Marker;
 use seawall::repository::names::{self, SnapshotId};
@@ -110,13 +110,13 @@ impl Cell {
 
     fn check(&self, world: &World) {
         let name = self.name();
-        let report = checked(world, Level::Names, None);
+        let report = checked(world, CheckLevel::Names, None);
         if self.shows_in_names() {
             assert_eq!(accused(&report), self.expected(), "{name}: names");
         } else {
             assert!(report.is_good(), "{name}: only reading shows it");
         }
-        let report = checked(world, Level::Data, None);
+        let report = checked(world, CheckLevel::Data, None);
         assert_eq!(accused(&report), self.expected(), "{name}: data");
         if self.is_unseen() {
             let [.., third] = &prepared().snapshots[..] else { panic!("three snapshots") };
@@ -242,7 +242,7 @@ impl Cell {
         self.follows(&report.marker);
         self.is_whole(world, &report.marker.snapshot.to_string());
         // What was healed has other names: older snapshots stay what they are.
-        let all = checked(world, Level::Data, None);
+        let all = checked(world, CheckLevel::Data, None);
         assert_eq!(accused(&all), self.expected(), "{name}: after the backup");
         let next = world.backup(&prepared().source);
         assert_eq!(next.alarms, Vec::<String>::new(), "{name}: told once");
@@ -269,7 +269,7 @@ impl Cell {
         let markers = world.repository.markers().unwrap();
         let latest = markers.latest().unwrap();
         assert_eq!(latest.id().to_string(), newest, "{name}");
-        let report = checked(world, Level::Data, Some("latest"));
+        let report = checked(world, CheckLevel::Data, Some("latest"));
         assert!(report.is_good(), "{name}: {:#?}", report.problems);
         let target = world.path("healed");
         let report = restored(world, latest, &target).unwrap();
@@ -281,7 +281,7 @@ impl Cell {
     }
 }
 
-fn checked(world: &World, level: Level, snapshot: Option<&str>) -> check::Report {
+fn checked(world: &World, level: CheckLevel, snapshot: Option<&str>) -> check::Report {
     let options = check::Options {
         level,
         snapshot: snapshot.map(Into::into),

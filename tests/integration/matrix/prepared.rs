@@ -10,7 +10,7 @@ use seawall::object::{Object, Sha256};
 use seawall::repository::Snapshot;
 use seawall::repository::index::{self, List};
 use seawall::repository::names::{self, SnapshotId};
-use seawall::repository::pack::Place;
+use seawall::repository::pack::MemberPlace;
 use seawall::repository::segment::Line;
 use seawall::restore;
 
@@ -187,16 +187,16 @@ impl Told {
             for member in &line.contents.members {
                 let object = member.name.object;
                 match member.place {
-                    Place::Data { .. } if packs.contains(&key) => lost.insert(object),
-                    Place::Data { .. } => had.insert(object),
-                    Place::Link { .. } => false,
+                    MemberPlace::Data { .. } if packs.contains(&key) => lost.insert(object),
+                    MemberPlace::Data { .. } => had.insert(object),
+                    MemberPlace::Link { .. } => false,
                 };
             }
         }
         lost = lost.difference(&had).copied().collect();
         for line in all() {
             for member in &line.contents.members {
-                if let Place::Link { target } = member.place {
+                if let MemberPlace::Link { target } = member.place {
                     let object = member.name.object;
                     let is_lost = lost.contains(&Object::new(target, object.kind, object.id));
                     if is_lost && !had.contains(&object) {

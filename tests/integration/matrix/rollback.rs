@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use crate::support::join;
 use seawall::backup::Report;
-use seawall::check::{self, Level};
+use seawall::check::{self, CheckLevel};
 use seawall::object::Object;
 use seawall::repository::names;
 use seawall::seafile::discover::{Environment, discover};
 use seawall::time::Clock;
 use seawall::verify;
-use seawall_backends::{Backend, ErrorKind, Fault, FaultyBackend, LocalBackend, Plan, Verb};
+use seawall_backends::{Backend, ErrorKind, Fault, FaultPlan, FaultyBackend, LocalBackend, Verb};
 
 use super::prepared::{content, restored};
 use crate::damage::{head, write_commit};
@@ -26,7 +26,8 @@ const PHOTOS: &str = "5dbd46b1-17a4-4b5c-839d-8a9946370e27";
 /// The newest snapshot is proved byte by byte, and what it restores to is whole, and what the source is.
 fn sound(world: &World, source: &Source, report: &Report) {
     assert_eq!(report.marker.damage, 0);
-    let options = check::Options { level: Level::Data, workers: 2, ..check::Options::default() };
+    let options =
+        check::Options { level: CheckLevel::Data, workers: 2, ..check::Options::default() };
     let checked = check::run(&world.repository, &options, &|_| {}).unwrap();
     let of_it = |problem: &&check::Problem| problem.snapshots.contains(&report.marker.snapshot);
     let problems: Vec<_> = checked.problems.iter().filter(of_it).collect();
@@ -94,7 +95,7 @@ fn a_run_that_died_between_trees_and_blocks() {
     let (source, mut world) = (Source::example(), World::local());
     let open = |world: &World| LocalBackend::open(world.repository_path()).unwrap();
     let fail = Fault::FailBefore(ErrorKind::Other);
-    let plan = Plan::new().always(Verb::Put, names::BLOCKS, fail);
+    let plan = FaultPlan::new().always(Verb::Put, names::BLOCKS, fail);
     let faulty = FaultyBackend::new(open(&world), plan);
     world.through(Arc::new(faulty));
     assert!(world.try_backup(&source).is_err());
@@ -240,7 +241,7 @@ fn an_alarm_outlives_the_run_that_died_with_it() {
         let open = |world: &World| LocalBackend::open(world.repository_path()).unwrap();
         let full = Fault::FailBefore(ErrorKind::NoSpace);
         for _ in 0..2 {
-            let plan = Plan::new().always(Verb::Put, names::MANIFESTS, full);
+            let plan = FaultPlan::new().always(Verb::Put, names::MANIFESTS, full);
             let faulty = FaultyBackend::new(open(&world), plan);
             world.through(Arc::new(faulty));
             assert!(world.try_backup(&source).is_err());

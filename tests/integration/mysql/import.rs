@@ -238,15 +238,15 @@ fn an_import_that_breaks_off_goes_on() {
 #[test]
 fn programs_that_a_binary_log_forbids_are_refused_beforehand() {
     use seawall::database::mysql::{
-        Address, Connection, DumpNeeds, Server, Tls, Wanted, must_take,
+        DatabaseToLoad, DumpNeeds, MySqlAddress, MySqlConnection, MySqlServer, MySqlTls, must_take,
     };
     let server = MariaDb::with(&["--log-bin", "--server-id=1"]);
     server.sql("CREATE DATABASE d; CREATE TABLE d.t (a INT); CREATE USER few@'%'; GRANT ALL ON d.* TO few@'%'");
-    let account = |user: &str| Server {
-        address: Address::Socket(server.socket.clone()),
+    let account = |user: &str| MySqlServer {
+        address: MySqlAddress::Socket(server.socket.clone()),
         user: user.to_owned(),
         password: None,
-        tls: Tls::Off,
+        tls: MySqlTls::Off,
     };
     let free = "CREATE FUNCTION f() RETURNS INT RETURN 1";
     let bound = "CREATE FUNCTION f() RETURNS INT DETERMINISTIC RETURN 1";
@@ -260,12 +260,12 @@ fn programs_that_a_binary_log_forbids_are_refused_beforehand() {
             u8::from(is_trusting)
         ));
         for text in [free, bound, unbound, reading, trigger] {
-            let connection = Connection::open(&account(user)).unwrap();
+            let connection = MySqlConnection::open(&account(user)).unwrap();
             connection.run("USE d").unwrap();
             let itself = connection.run(text);
             server.sql("USE d; DROP FUNCTION IF EXISTS f; DROP TRIGGER IF EXISTS g");
             let needs = DumpNeeds::read(&mut dump(text).as_bytes()).unwrap();
-            let wanted = [Wanted { name: "d", needs: Some(&needs), is_replaced: false }];
+            let wanted = [DatabaseToLoad { name: "d", needs: Some(&needs), is_replaced: false }];
             let beforehand = must_take(&account(user), &wanted);
             assert_eq!(
                 itself.is_ok(),

@@ -222,7 +222,7 @@ fn a_full_run_whose_source_comes_back_in_the_middle_takes_nothing_away() {
     assert!(report.compacted.is_none(), "{:?}", report.compacted);
     assert!(report.marker.packs >= first.marker.packs);
     let options = seawall::check::Options {
-        level: seawall::check::Level::Deep,
+        level: seawall::check::CheckLevel::Deep,
         ..seawall::check::Options::default()
     };
     let checked = seawall::check::run(&world.repository, &options, &|_| {}).unwrap();

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use seawall::object::{Kind, LibraryId, Object, ObjectId, Store};
-use seawall::seafile::check::{Content, check};
+use seawall::seafile::check::{ObjectContent, check};
 use seawall::seafile::fs::FsObject;
 
 use crate::support::Source;
@@ -58,12 +58,12 @@ impl<'a> Contents<'a> {
         Object::new(Store::Library(self.commits), Kind::Commit, id)
     }
 
-    pub fn read(&self, object: Object) -> Content {
+    pub fn read(&self, object: Object) -> ObjectContent {
         check(&object, &fs::read(path(self.source, &object)).unwrap()).unwrap()
     }
 
     pub fn parent(&self, commit: Object) -> Option<Object> {
-        let Content::Commit(content) = self.read(commit) else { panic!("{commit}") };
+        let ObjectContent::Commit(content) = self.read(commit) else { panic!("{commit}") };
         content.parent.map(|id| self.commit(id))
     }
 
@@ -73,7 +73,7 @@ impl<'a> Contents<'a> {
         let mut next = 0;
         while let Some(commit) = found.get(next).copied() {
             next += 1;
-            let Content::Commit(content) = self.read(commit) else { panic!("{commit}") };
+            let ObjectContent::Commit(content) = self.read(commit) else { panic!("{commit}") };
             for parent in content.parents().map(|id| self.commit(id)) {
                 if !found.contains(&parent) {
                     found.push(parent);
@@ -84,7 +84,7 @@ impl<'a> Contents<'a> {
     }
 
     pub fn root(&self, commit: Object) -> Object {
-        let Content::Commit(content) = self.read(commit) else { panic!("{commit}") };
+        let ObjectContent::Commit(content) = self.read(commit) else { panic!("{commit}") };
         Object::new(Store::Library(self.content), Kind::Fs, content.root)
     }
 
@@ -96,7 +96,7 @@ impl<'a> Contents<'a> {
             let mut blocks = Vec::new();
             if !object.id.is_empty() {
                 match self.read(object) {
-                    Content::Fs(FsObject::Folder(folder)) => {
+                    ObjectContent::Fs(FsObject::Folder(folder)) => {
                         for entry in folder.entries {
                             let slash = if entry.is_folder() { "/" } else { "" };
                             pending.push((
@@ -105,7 +105,7 @@ impl<'a> Contents<'a> {
                             ));
                         }
                     }
-                    Content::Fs(FsObject::File(file)) => {
+                    ObjectContent::Fs(FsObject::File(file)) => {
                         blocks = file
                             .blocks
                             .iter()

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use seawall::object::{Kind, Object, ObjectId, Store};
-use seawall::seafile::check::Content;
+use seawall::seafile::check::ObjectContent;
 
 use super::contents::{Contents, path, put};
 use super::{DOCUMENTS, VIRTUAL, about, verify};
@@ -136,7 +136,7 @@ fn history_ends_at_a_commit_of_the_same_second() {
     let store = Contents::new(&source, CLEANED);
     let head = store.head();
     let parent = store.parent(head).unwrap();
-    let Content::Commit(commit) = store.read(head) else { panic!("{head}") };
+    let ObjectContent::Commit(commit) = store.read(head) else { panic!("{head}") };
     fs::remove_file(path(&source, &store.root(parent))).unwrap();
     for (since, is_good) in [(commit.ctime, true), (commit.ctime - 1, false)] {
         source.sql(&format!(

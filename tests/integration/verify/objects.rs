@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use seawall::object::{Kind, Object, ObjectId};
-use seawall::seafile::check::Content;
+use seawall::seafile::check::ObjectContent;
 use seawall::seafile::fs::FsObject;
 use seawall::verify::Options;
 
@@ -96,7 +96,7 @@ fn every_file_that_shares_a_bad_block_is_named_in_every_library() {
     let block = file.blocks[0];
     let head = origin.head();
     let root = origin.root(head);
-    let Content::Fs(FsObject::Folder(folder)) = origin.read(root) else { panic!("{root}") };
+    let ObjectContent::Fs(FsObject::Folder(folder)) = origin.read(root) else { panic!("{root}") };
     let mut entries: Vec<serde_json::Value> = folder
         .entries
         .iter()
@@ -153,7 +153,7 @@ fn blocks_that_do_not_add_up_to_the_file_are_damage() {
         let source = Source::example();
         let store = Contents::new(&source, library);
         let file = store.some_file();
-        let Content::Fs(FsObject::File(content)) = store.read(file.object) else {
+        let ObjectContent::Fs(FsObject::File(content)) = store.read(file.object) else {
             panic!("{file:?}")
         };
         let size = content.size.checked_add_signed(more).unwrap();

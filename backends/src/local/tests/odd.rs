@@ -105,9 +105,9 @@ fn the_look_comes_right_before_the_rename() {
     let (folder, backend) = fresh();
     refusing(&[(Call::Rename, Errno::INVAL), (Call::Link, Errno::PERM)]);
     backend.accept_weak_writes();
-    let temporary = Temporary::write(&backend.root, b"new").unwrap();
+    let temporary = LocalTemporary::write(&backend.root, b"new").unwrap();
     plant(folder.path().join("taken"), b"old");
-    assert!(!temporary.publish("taken", Publishing::Rename).unwrap());
+    assert!(!temporary.publish("taken", LocalPublishing::Rename).unwrap());
     assert_eq!(fs::read(folder.path().join("taken")).unwrap(), b"old");
     assert_eq!(names_on_disk(folder.path()).len(), 1);
     refusing(&[]);

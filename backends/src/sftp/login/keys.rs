@@ -15,7 +15,7 @@ use crate::Result;
 use crate::sftp::errors::lost;
 use crate::sftp::known_hosts::fingerprint;
 
-type Client = AgentClient<UnixStream>;
+type SshAgent = AgentClient<UnixStream>;
 
 /// What became of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +60,7 @@ impl Attempt<'_> {
         Ok(false)
     }
 
-    async fn agent(&mut self) -> Option<Client> {
+    async fn agent(&mut self) -> Option<SshAgent> {
         let path = self.hop.agent.as_ref()?;
         match answer(AgentClient::connect_uds(path)).await {
             Ok(client) => Some(client),
@@ -73,7 +73,7 @@ impl Attempt<'_> {
 
     /// The keys to offer: those of the agent that are among the key files, the agent's others, the
     /// key files; first of all the one that worked before.
-    async fn candidates(&mut self, client: Option<&mut Client>) -> Result<Vec<Candidate>> {
+    async fn candidates(&mut self, client: Option<&mut SshAgent>) -> Result<Vec<Candidate>> {
         let mut of_files = self.of_files()?;
         let of_agent = self.of_agent(client).await;
         let is_named = |key: &PublicKey| {
@@ -113,7 +113,7 @@ impl Attempt<'_> {
         Ok(found)
     }
 
-    async fn of_agent(&mut self, client: Option<&mut Client>) -> Vec<PublicKey> {
+    async fn of_agent(&mut self, client: Option<&mut SshAgent>) -> Vec<PublicKey> {
         let Some(client) = client else {
             return Vec::new();
         };
@@ -129,7 +129,7 @@ impl Attempt<'_> {
     async fn offer(
         &mut self,
         candidate: &Candidate,
-        client: Option<&mut Client>,
+        client: Option<&mut SshAgent>,
     ) -> Result<Offered> {
         let hash = self.hash(&candidate.public).await;
         let (kind, print) = (candidate.public.algorithm(), fingerprint(&candidate.public));
@@ -152,7 +152,7 @@ impl Attempt<'_> {
         &mut self,
         key: &PublicKey,
         hash: Option<HashAlg>,
-        client: &mut Client,
+        client: &mut SshAgent,
     ) -> Result<Offered> {
         let user = self.hop.user.as_str();
         let signing = self.handle.authenticate_publickey_with(user, key.clone(), hash, client);

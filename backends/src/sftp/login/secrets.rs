@@ -20,11 +20,11 @@ pub(in crate::sftp) struct Secrets {
     password: Option<SecretString>,
     passphrase: Option<SecretString>,
     ask: Arc<Ask>,
-    found: Mutex<Found>,
+    found: Mutex<FoundIdentity>,
 }
 
 #[derive(Default)]
-struct Found {
+struct FoundIdentity {
     /// Of users at machines.
     passwords: HashMap<String, SecretString>,
     /// Opened key files.
@@ -86,7 +86,7 @@ impl Secrets {
         Ok(key)
     }
 
-    fn found(&self) -> MutexGuard<'_, Found> {
+    fn found(&self) -> MutexGuard<'_, FoundIdentity> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

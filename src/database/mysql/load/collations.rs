@@ -5,9 +5,9 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 
-use super::statements::{Sort, Statement, token};
+use super::statements::{SqlTokenKind, Statement, token};
 use crate::database::mysql::connection::cell_text;
-use crate::database::mysql::{Connection, Error};
+use crate::database::mysql::{Error, MySqlConnection};
 
 /// Words before a collation's name.
 const BEFORE: [&[u8]; 2] = [b"collate", b"collation_connection"];
@@ -20,7 +20,7 @@ pub(super) struct Collations {
 }
 
 impl Collations {
-    pub(super) fn of(connection: &Connection) -> Result<Self, Error> {
+    pub(super) fn of(connection: &MySqlConnection) -> Result<Self, Error> {
         let mut rows =
             connection.rows("SELECT COLLATION_NAME FROM information_schema.COLLATIONS")?;
         // MariaDB from 10.10 on has collations for many character sets. Their full names are in
@@ -136,7 +136,7 @@ pub(super) fn has_words(text: &[u8], escapes: bool, wanted: &[&str]) -> bool {
     let mut seen = 0;
     while let Some(token) = token(&text[at..], true, escapes, b' ').filter(|token| token.len > 0) {
         let end = at + token.len;
-        if token.sort == Sort::Code {
+        if token.sort == SqlTokenKind::Code {
             for (start, stop) in words(&text[at..end]) {
                 let word = &text[at + start..at + stop];
                 let is_next = |seen: usize| word.eq_ignore_ascii_case(wanted[seen].as_bytes());
@@ -157,7 +157,7 @@ fn names(text: &[u8], escapes: bool) -> Vec<(usize, usize)> {
     let mut at = 0;
     while let Some(token) = token(&text[at..], true, escapes, b' ').filter(|token| token.len > 0) {
         let end = at + token.len;
-        if token.sort == Sort::Code {
+        if token.sort == SqlTokenKind::Code {
             for word in words(&text[at..end]) {
                 let (start, end) = (at + word.0, at + word.1);
                 let is_before = BEFORE.iter().any(|one| text[start..end].eq_ignore_ascii_case(one));

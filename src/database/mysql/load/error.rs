@@ -1,7 +1,7 @@
 //! Why a dump was not loaded.
 
-use super::{Progress, SplitError};
-use crate::database::mysql::{DumpError, Error, ErrorKind};
+use super::{LoadProgress, SplitError};
+use crate::database::mysql::{DumpError, Error, MySqlErrorKind};
 use crate::units::{bytes, count};
 
 pub(super) type Result<T> = std::result::Result<T, LoadError>;
@@ -83,7 +83,7 @@ pub enum LoadError {
         /// The line that the statement begins in.
         line: u64,
         /// How far it got.
-        at: Progress,
+        at: LoadProgress,
         /// What the server said.
         source: Box<Error>,
     },
@@ -105,7 +105,7 @@ pub enum LoadError {
     #[error("the dump is cut off: its last line is missing, after {}", far(at))]
     Incomplete {
         /// How far it got.
-        at: Progress,
+        at: LoadProgress,
     },
     /// The dump held other numbers of tables or rows than its last line says.
     #[error(
@@ -118,7 +118,7 @@ pub enum LoadError {
         /// Rows, by its last line.
         rows: u64,
         /// What was loaded.
-        at: Progress,
+        at: LoadProgress,
     },
     /// Views, routines, triggers and events take more memory than they may.
     #[error("the dump has more than {0} bytes of views, routines, triggers and events")]
@@ -172,8 +172,8 @@ fn of_database(name: &str) -> String {
     if name.is_empty() { String::new() } else { format!("the database {name}: ") }
 }
 
-fn far(at: &Progress) -> String {
-    let Progress { tables, rows, table, .. } = at;
+fn far(at: &LoadProgress) -> String {
+    let LoadProgress { tables, rows, table, .. } = at;
     if table.is_empty() {
         return "nothing".to_owned();
     }
@@ -188,12 +188,12 @@ impl LoadError {
     /// What to do next, where there is something to say.
     pub fn hint(&self) -> Option<String> {
         let text = match self {
-            Self::Server(error) if *error.kind() == ErrorKind::Lost => {
+            Self::Server(error) if *error.kind() == MySqlErrorKind::Lost => {
                 "see that the server runs, and run again: what was there is as it was"
             }
             Self::Server(error) => return error.hint(),
             Self::Statement { source, .. } => match source.hint() {
-                Some(hint) if *source.kind() != ErrorKind::Lost => return Some(hint),
+                Some(hint) if *source.kind() != MySqlErrorKind::Lost => return Some(hint),
                 _ => {
                     "a database that was to be replaced is as it was; one that was empty is loaded again when the restore goes on with --import-only"
                 }

@@ -3,7 +3,7 @@
 //!
 //! A load overwrites nothing. [`load`] needs an empty database. [`replace()`] loads beside what is
 //! there, and swaps once all of it has arrived. The caller decides whether this server may be used
-//! at all; [`Target`] says what is known about it.
+//! at all; [`LoadTarget`] says what is known about it.
 
 mod collations;
 mod error;
@@ -19,14 +19,14 @@ use std::io::Read;
 use collations::Collations;
 pub use error::LoadError;
 use error::Result;
-pub use replace::{Replaced, replace};
+pub use replace::{ReplacedDatabase, replace};
 pub use statements::{SplitError, Statement, Statements};
-pub use survey::{DumpNeeds, Wanted, must_take, unmark};
-pub use target::{Found, Target};
+pub use survey::{DatabaseToLoad, DumpNeeds, must_take, unmark};
+pub use target::{LoadTarget, TargetDatabase};
 
 use super::connection::cell_text;
 use super::schema::NameCase;
-use super::{Connection, Server, dump, literal};
+use super::{MySqlConnection, MySqlServer, dump, literal};
 
 /// How much of the end of a dump is kept, for its last line.
 const TAIL_BYTES: usize = 256;
@@ -40,7 +40,7 @@ const GONE_MODE: &str = "NO_AUTO_CREATE_USER";
 
 /// How far a load has come.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Progress {
+pub struct LoadProgress {
     /// The table that is being filled.
     pub table: String,
     /// Tables that were made.
@@ -53,7 +53,7 @@ pub struct Progress {
 
 /// What was loaded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Loaded {
+pub struct LoadTotals {
     /// Tables.
     pub tables: u64,
     /// Rows of all tables.
@@ -70,17 +70,17 @@ pub struct Loaded {
 /// [`LoadError::NotEmpty`] and [`LoadError::InUse`] come before anything is changed. Each later
 /// error says how far the load got.
 pub fn load(
-    server: &Server,
+    server: &MySqlServer,
     database: &str,
     dump: &mut dyn Read,
-    progress: &mut dyn FnMut(&Progress),
-) -> Result<Loaded> {
-    let connection = Connection::open(server)?;
-    let found = Found::examine(&connection, database)?;
+    progress: &mut dyn FnMut(&LoadProgress),
+) -> Result<LoadTotals> {
+    let connection = MySqlConnection::open(server)?;
+    let found = TargetDatabase::examine(&connection, database)?;
     found.must_be_empty(&connection)?;
     found.must_be_unused(&connection)?;
-    let mut dump = Dump::begin(dump)?;
-    let mut loader = Loader::new(&connection, database, progress)?;
+    let mut dump = DumpReader::begin(dump)?;
+    let mut loader = DumpLoader::new(&connection, database, progress)?;
     loader.create(&dump.head, found.exists)?;
     loader.load(&mut dump, |_, _| Ok(true))?;
     Ok(loader.loaded())
@@ -95,19 +95,19 @@ pub fn load(
 ///
 /// As [`load`], and [`LoadError::OtherUnfinished`] if an attempt with another mark left something.
 pub fn load_marked(
-    server: &Server,
+    server: &MySqlServer,
     database: &str,
     mark: &str,
     dump: &mut dyn Read,
-    progress: &mut dyn FnMut(&Progress),
-) -> Result<Loaded> {
-    let connection = Connection::open(server)?;
-    let mut found = Found::examine(&connection, database)?;
+    progress: &mut dyn FnMut(&LoadProgress),
+) -> Result<LoadTotals> {
+    let connection = MySqlConnection::open(server)?;
+    let mut found = TargetDatabase::examine(&connection, database)?;
     found.must_be_unused(&connection)?;
     match found.unfinished.as_deref() {
         Some(of) if of == mark => {
             connection.run(&format!("DROP DATABASE {}", literal::name(database)))?;
-            found = Found::examine(&connection, database)?;
+            found = TargetDatabase::examine(&connection, database)?;
         }
         Some(_) => {
             return Err(LoadError::OtherUnfinished {
@@ -117,8 +117,8 @@ pub fn load_marked(
         }
         None => found.must_be_empty(&connection)?,
     }
-    let mut dump = Dump::begin(dump)?;
-    let mut loader = Loader::new(&connection, database, progress)?;
+    let mut dump = DumpReader::begin(dump)?;
+    let mut loader = DumpLoader::new(&connection, database, progress)?;
     loader.create(&dump.head, found.exists)?;
     survey::mark(&connection, database, mark)?;
     loader.load(&mut dump, |_, _| Ok(true))?;
@@ -126,21 +126,21 @@ pub fn load_marked(
 }
 
 /// A dump that is being read.
-struct Dump<'a> {
-    statements: Statements<Whole<'a>>,
-    head: dump::Head,
+struct DumpReader<'a> {
+    statements: Statements<TailReader<'a>>,
+    head: dump::DumpHead,
     tail: std::rc::Rc<std::cell::RefCell<Vec<u8>>>,
 }
 
-impl<'a> Dump<'a> {
+impl<'a> DumpReader<'a> {
     fn begin(dump: &'a mut dyn Read) -> Result<Self> {
         let mut head = Vec::new();
         let read = (&mut *dump).take(HEAD_BYTES).read_to_end(&mut head);
         read.map_err(SplitError::Read)?;
         let tail = std::rc::Rc::default();
         Ok(Self {
-            head: dump::Head::parse(&head),
-            statements: Statements::new(Whole {
+            head: dump::DumpHead::parse(&head),
+            statements: Statements::new(TailReader {
                 rest: std::io::Cursor::new(head).chain(dump),
                 tail: std::rc::Rc::clone(&tail),
             }),
@@ -155,12 +155,12 @@ impl<'a> Dump<'a> {
 }
 
 /// A reader that remembers the end of what it read.
-struct Whole<'a> {
+struct TailReader<'a> {
     rest: std::io::Chain<std::io::Cursor<Vec<u8>>, &'a mut dyn Read>,
     tail: std::rc::Rc<std::cell::RefCell<Vec<u8>>>,
 }
 
-impl Read for Whole<'_> {
+impl Read for TailReader<'_> {
     fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
         let len = self.rest.read(into)?;
         let mut tail = self.tail.borrow_mut();
@@ -173,24 +173,24 @@ impl Read for Whole<'_> {
 }
 
 /// Runs the statements of dumps.
-struct Loader<'a> {
-    connection: &'a Connection,
+struct DumpLoader<'a> {
+    connection: &'a MySqlConnection,
     database: String,
     collations: Collations,
     /// The longest statement that the server takes.
     packet: usize,
     /// Whether the server still has the mode [`GONE_MODE`].
     has_gone_mode: bool,
-    at: Progress,
-    progress: &'a mut dyn FnMut(&Progress),
+    at: LoadProgress,
+    progress: &'a mut dyn FnMut(&LoadProgress),
     notes: Vec<String>,
 }
 
-impl<'a> Loader<'a> {
+impl<'a> DumpLoader<'a> {
     fn new(
-        connection: &'a Connection,
+        connection: &'a MySqlConnection,
         database: &str,
-        progress: &'a mut dyn FnMut(&Progress),
+        progress: &'a mut dyn FnMut(&LoadProgress),
     ) -> Result<Self> {
         let mode = format!("SET SESSION sql_mode = '{GONE_MODE}'");
         let has_gone_mode = match connection.run(&mode) {
@@ -207,14 +207,14 @@ impl<'a> Loader<'a> {
             collations: Collations::of(connection)?,
             packet: survey::packet(connection)?,
             has_gone_mode,
-            at: Progress::default(),
+            at: LoadProgress::default(),
             progress,
             notes: Vec::new(),
         })
     }
 
     /// Makes the database if it does not exist, and selects it.
-    fn create(&mut self, head: &dump::Head, exists: bool) -> Result<()> {
+    fn create(&mut self, head: &dump::DumpHead, exists: bool) -> Result<()> {
         if head.lowers_names && NameCase::of(self.connection)? == NameCase::Differs {
             return Err(LoadError::LowerCase {
                 server: self.connection.server().to_string(),
@@ -240,12 +240,12 @@ impl<'a> Loader<'a> {
     /// about tables.) Then compares what was loaded with the dump's last line.
     fn load(
         &mut self,
-        dump: &mut Dump<'_>,
+        dump: &mut DumpReader<'_>,
         mut chosen: impl FnMut(&Statement<'_>, bool) -> Result<bool>,
     ) -> Result<()> {
         while let Some(statement) = dump.statements.next()? {
-            let sort = Sort::of(statement.text);
-            if chosen(&statement, sort != Sort::Other)? {
+            let sort = StatementKind::of(statement.text);
+            if chosen(&statement, sort != StatementKind::Other)? {
                 self.run(&statement, sort)?;
             }
         }
@@ -258,13 +258,13 @@ impl<'a> Loader<'a> {
         Ok(())
     }
 
-    fn run(&mut self, statement: &Statement<'_>, sort: Sort) -> Result<()> {
+    fn run(&mut self, statement: &Statement<'_>, sort: StatementKind) -> Result<()> {
         let mut text = self.collations.fit(statement);
-        if !self.has_gone_mode && sort == Sort::Other {
+        if !self.has_gone_mode && sort == StatementKind::Other {
             text = without_mode(text);
         }
         let needed = text.len() + PACKET_EXTRA;
-        if sort == Sort::Table {
+        if sort == StatementKind::Table {
             self.at.table = table_of(&text);
         }
         if needed > self.packet {
@@ -284,14 +284,14 @@ impl<'a> Loader<'a> {
             }
         })?;
         match sort {
-            Sort::Table => self.at.tables += 1,
-            Sort::Rows => {
+            StatementKind::Table => self.at.tables += 1,
+            StatementKind::Rows => {
                 self.at.rows += fed.rows;
                 if fed.warnings > 0 {
                     self.warned(fed.warnings)?;
                 }
             }
-            Sort::Sequence | Sort::Other => {}
+            StatementKind::Sequence | StatementKind::Other => {}
         }
         self.at.bytes += text.len() as u64;
         (self.progress)(&self.at);
@@ -313,15 +313,15 @@ impl<'a> Loader<'a> {
         Ok(())
     }
 
-    fn loaded(mut self) -> Loaded {
+    fn loaded(mut self) -> LoadTotals {
         self.notes.extend(self.collations.notes());
-        Loaded { tables: self.at.tables, rows: self.at.rows, notes: self.notes }
+        LoadTotals { tables: self.at.tables, rows: self.at.rows, notes: self.notes }
     }
 }
 
 /// What a statement does, as far as it matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sort {
+enum StatementKind {
     /// Makes a table.
     Table,
     /// Fills one.
@@ -332,7 +332,7 @@ enum Sort {
     Other,
 }
 
-impl Sort {
+impl StatementKind {
     fn of(text: &[u8]) -> Self {
         let begins = |word: &str| {
             let (begin, _) = text.split_at(text.len().min(word.len()));

@@ -3,22 +3,22 @@
 use super::LoadError;
 use super::error::Result;
 use crate::database::mysql::connection::cell_text;
-use crate::database::mysql::dump::{self, Part};
-use crate::database::mysql::schema::{self, Schema};
-use crate::database::mysql::{Connection, Error, Server, literal};
+use crate::database::mysql::dump::{self, ProgramGroup};
+use crate::database::mysql::schema::{self, MySqlSchema};
+use crate::database::mysql::{Error, MySqlConnection, MySqlServer, literal};
 
 /// Servers' error numbers for a view or a trigger that exists already.
 const IS_THERE: [u16; 2] = [1050, 1359];
 
 /// A view or a trigger as the server keeps it, with its account.
-struct AsMade {
+struct OriginalDefinition {
     /// The statement that sets up the session that it was made in.
     settings: String,
     text: String,
 }
 
-impl AsMade {
-    fn trigger(connection: &Connection, database: &str, name: &str) -> Result<Option<Self>> {
+impl OriginalDefinition {
+    fn trigger(connection: &MySqlConnection, database: &str, name: &str) -> Result<Option<Self>> {
         let (database, name) = (literal::name(database), literal::name(name));
         let mut rows = connection.rows(&format!("SHOW CREATE TRIGGER {database}.{name}"))?;
         Ok(rows.first_mut().map(|row| {
@@ -31,7 +31,7 @@ impl AsMade {
         }))
     }
 
-    fn view(connection: &Connection, database: &str, name: &str) -> Result<Option<Self>> {
+    fn view(connection: &MySqlConnection, database: &str, name: &str) -> Result<Option<Self>> {
         let (database, name) = (literal::name(database), literal::name(name));
         let mut rows = connection.rows(&format!("SHOW CREATE VIEW {database}.{name}"))?;
         Ok(rows.first_mut().map(|row| {
@@ -46,20 +46,20 @@ fn session(charset: &str, collation: &str) -> String {
 }
 
 /// A database that is to be replaced, without its rows.
-pub(super) struct Old {
+pub(super) struct OldDatabase {
     pub(super) database: String,
-    pub(super) schema: Schema,
+    pub(super) schema: MySqlSchema,
     pub(super) passive: Vec<u8>,
     pub(super) triggers: Vec<u8>,
     /// Triggers and views with their accounts, to be put back.
-    as_made: Vec<AsMade>,
+    as_made: Vec<OriginalDefinition>,
     /// The statements that drop everything but tables.
-    drops: Vec<(Part, String)>,
+    drops: Vec<(ProgramGroup, String)>,
     pub(super) event_names: Vec<String>,
 }
 
-impl Old {
-    pub(super) fn read(connection: &Connection, database: &str) -> Result<Self> {
+impl OldDatabase {
+    pub(super) fn read(connection: &MySqlConnection, database: &str) -> Result<Self> {
         let schema = schema::read(connection, database)?;
         let part = |part| {
             dump::part(connection, database, &schema, part).map_err(|source| LoadError::Keep {
@@ -67,29 +67,29 @@ impl Old {
                 source: Box::new(source),
             })
         };
-        let (passive, triggers) = (part(Part::Passive)?, part(Part::Triggers)?);
+        let (passive, triggers) = (part(ProgramGroup::Passive)?, part(ProgramGroup::Triggers)?);
         let event_names = schema::events(connection, database)?;
         let mut drops = Vec::new();
         let mut add = |part, kind: &str, name: &str| {
             drops.push((part, drop_of(database, kind, name)));
         };
         for name in &event_names {
-            add(Part::Events, "EVENT", name);
+            add(ProgramGroup::Events, "EVENT", name);
         }
         let mut rows =
             schema::about(connection, "TRIGGER_NAME", "TRIGGERS", "TRIGGER_SCHEMA", database)?;
         let mut as_made = Vec::new();
         for row in &mut rows {
             let name = cell_text(row, 0).unwrap_or_default();
-            as_made.extend(AsMade::trigger(connection, database, &name)?);
-            add(Part::Triggers, "TRIGGER", &name);
+            as_made.extend(OriginalDefinition::trigger(connection, database, &name)?);
+            add(ProgramGroup::Triggers, "TRIGGER", &name);
         }
         for view in &schema.views {
-            as_made.extend(AsMade::view(connection, database, &view.name)?);
-            add(Part::Passive, "VIEW", &view.name);
+            as_made.extend(OriginalDefinition::view(connection, database, &view.name)?);
+            add(ProgramGroup::Passive, "VIEW", &view.name);
         }
         for (kind, name) in schema::routines(connection, database)? {
-            add(Part::Passive, &kind, &name);
+            add(ProgramGroup::Passive, &kind, &name);
         }
         Ok(Self {
             database: database.to_owned(),
@@ -106,26 +106,26 @@ impl Old {
     /// moves with its triggers, and views that have one of the names.
     pub(super) fn make_way(
         &self,
-        connection: &Connection,
+        connection: &MySqlConnection,
         names: &[&String],
     ) -> std::result::Result<(), Error> {
         let views = self.schema.views.iter().map(|view| &view.name);
         let in_the_way = views.filter(|view| names.contains(view));
         let in_the_way: Vec<String> = in_the_way.map(|view| self.drop_of("VIEW", view)).collect();
         self.drop_those(connection, |part, statement| {
-            part == Part::Triggers || in_the_way.contains(statement)
+            part == ProgramGroup::Triggers || in_the_way.contains(statement)
         })
     }
 
     /// Drops all but tables.
-    pub(super) fn drop_all(&self, connection: &Connection) -> std::result::Result<(), Error> {
+    pub(super) fn drop_all(&self, connection: &MySqlConnection) -> std::result::Result<(), Error> {
         self.drop_those(connection, |_, _| true)
     }
 
     fn drop_those(
         &self,
-        connection: &Connection,
-        is_meant: impl Fn(Part, &String) -> bool,
+        connection: &MySqlConnection,
+        is_meant: impl Fn(ProgramGroup, &String) -> bool,
     ) -> std::result::Result<(), Error> {
         let drops = self.drops.iter();
         let mut drops = drops.filter(|(part, statement)| is_meant(*part, statement));
@@ -137,8 +137,8 @@ impl Old {
     }
 
     /// Makes again what [`Self::make_way`] dropped, as it was.
-    pub(super) fn put_back(&self, server: &Server) -> std::result::Result<(), Error> {
-        let connection = Connection::open(server)?;
+    pub(super) fn put_back(&self, server: &MySqlServer) -> std::result::Result<(), Error> {
+        let connection = MySqlConnection::open(server)?;
         connection.run(&format!("USE {}", literal::name(&self.database)))?;
         for one in &self.as_made {
             let made = connection.run(&one.settings).and_then(|()| connection.run(&one.text));

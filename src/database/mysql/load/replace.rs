@@ -21,11 +21,14 @@ use std::time::{Duration, Instant};
 use chrono::Utc;
 
 use super::error::Result;
-use super::old::Old;
-use super::{Dump, Found, LoadError, Loaded, Loader, Progress, Statements, beginning};
+use super::old::OldDatabase;
+use super::{
+    DumpLoader, DumpReader, LoadError, LoadProgress, LoadTotals, Statements, TargetDatabase,
+    beginning,
+};
 use crate::database::mysql::connection::cell_text;
-use crate::database::mysql::schema::{self, Schema};
-use crate::database::mysql::{Connection, Error, ErrorKind, Server, dump, literal};
+use crate::database::mysql::schema::{self, MySqlSchema};
+use crate::database::mysql::{Error, MySqlConnection, MySqlErrorKind, MySqlServer, dump, literal};
 
 /// How much memory views, routines, triggers and events of a dump may take until they are made
 /// again.
@@ -37,9 +40,9 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What came of a replacement.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Replaced {
+pub struct ReplacedDatabase {
     /// What is there now.
-    pub loaded: Loaded,
+    pub loaded: LoadTotals,
     /// The database that holds what was there. `None` if there was nothing. The caller may drop it.
     pub before: Option<String>,
 }
@@ -53,29 +56,29 @@ pub struct Replaced {
 /// [`LoadError::Unclear`] and [`LoadError::NotPutBack`] the database is as it was. The loaded part
 /// of the dump is dropped, if the server can still be reached.
 pub fn replace(
-    server: &Server,
+    server: &MySqlServer,
     database: &str,
     dump: &mut dyn Read,
-    progress: &mut dyn FnMut(&Progress),
-) -> Result<Replaced> {
-    let connection = Connection::open(server)?;
-    let found = Found::examine(&connection, database)?;
+    progress: &mut dyn FnMut(&LoadProgress),
+) -> Result<ReplacedDatabase> {
+    let connection = MySqlConnection::open(server)?;
+    let found = TargetDatabase::examine(&connection, database)?;
     found.must_be_unused(&connection)?;
     if found.is_empty() {
         let loaded = super::load(server, database, dump, progress)?;
-        return Ok(Replaced { loaded, before: None });
+        return Ok(ReplacedDatabase { loaded, before: None });
     }
-    let old = Old::read(&connection, database)?;
-    let mut dump = Dump::begin(dump)?;
+    let old = OldDatabase::read(&connection, database)?;
+    let mut dump = DumpReader::begin(dump)?;
     let beside = with_suffix(database, &format!("__seawall_{:08x}", random()));
-    let mut loader = Loader::new(&connection, &beside, progress)?;
+    let mut loader = DumpLoader::new(&connection, &beside, progress)?;
     loader.create(&dump.head, false)?;
-    let dropped = Dropped { server, name: beside.clone() };
+    let dropped = DatabaseDropGuard { server, name: beside.clone() };
     let programs = load_beside(&mut loader, &mut dump)?;
     // Somebody may have connected while the dump was loaded.
-    Found::examine(&connection, database)?.must_be_unused(&connection)?;
+    TargetDatabase::examine(&connection, database)?.must_be_unused(&connection)?;
     let before = name_before(&connection, database)?;
-    let swap = Swap {
+    let swap = TableSwap {
         id: connection.text("SELECT CONNECTION_ID()")?,
         connection: &connection,
         server,
@@ -96,18 +99,21 @@ pub fn replace(
         source: Box::new(error),
     })?;
     drop(dropped);
-    Ok(Replaced { loaded: loader.loaded(), before: Some(before) })
+    Ok(ReplacedDatabase { loaded: loader.loaded(), before: Some(before) })
 }
 
 /// A statement that will be run again.
-struct Program {
+struct KeptStatement {
     text: Vec<u8>,
     line: u64,
     escapes: bool,
 }
 
 /// Loads all but events. Returns the statements that stand after the tables.
-fn load_beside(loader: &mut Loader<'_>, dump: &mut Dump<'_>) -> Result<Vec<Program>> {
+fn load_beside(
+    loader: &mut DumpLoader<'_>,
+    dump: &mut DumpReader<'_>,
+) -> Result<Vec<KeptStatement>> {
     let (mut programs, mut bytes) = (Vec::new(), 0);
     loader.load(dump, |statement, is_about_tables| {
         if is_about_tables {
@@ -118,7 +124,7 @@ fn load_beside(loader: &mut Loader<'_>, dump: &mut Dump<'_>) -> Result<Vec<Progr
         if bytes > PROGRAM_BYTES {
             return Err(LoadError::TooManyPrograms(PROGRAM_BYTES));
         }
-        programs.push(Program {
+        programs.push(KeptStatement {
             text: statement.text.to_vec(),
             line: statement.line,
             escapes: statement.escapes,
@@ -139,7 +145,7 @@ fn makes_event(text: &[u8]) -> bool {
 
 /// Runs statements that seawall wrote in a database. Each error goes through `judge`.
 fn run_all(
-    connection: &Connection,
+    connection: &MySqlConnection,
     database: &str,
     text: &[u8],
     mut judge: impl FnMut(Error) -> std::result::Result<(), Error>,
@@ -147,7 +153,7 @@ fn run_all(
     connection.run(&format!("USE {}", literal::name(database)))?;
     let mut statements = Statements::new(text);
     let unread = |error: super::SplitError| {
-        Error::new(connection.server(), ErrorKind::Other, error.to_string())
+        Error::new(connection.server(), MySqlErrorKind::Other, error.to_string())
     };
     while let Some(statement) = statements.next().map_err(unread)? {
         let done = connection.feed(statement.text, &beginning(statement.text));
@@ -157,17 +163,17 @@ fn run_all(
 }
 
 /// The swap of all tables.
-struct Swap<'a> {
-    connection: &'a Connection,
+struct TableSwap<'a> {
+    connection: &'a MySqlConnection,
     /// The server's id of that connection.
     id: Option<String>,
-    server: &'a Server,
-    old: &'a Old,
+    server: &'a MySqlServer,
+    old: &'a OldDatabase,
     beside: &'a str,
     before: &'a str,
 }
 
-impl Swap<'_> {
+impl TableSwap<'_> {
     /// Swaps, or leaves everything as it was.
     fn run(&self) -> Result<()> {
         let new = schema::read(self.connection, self.beside)?;
@@ -184,7 +190,7 @@ impl Swap<'_> {
         self.undo(error)
     }
 
-    fn drop_and_rename(&self, new: &Schema) -> std::result::Result<(), Error> {
+    fn drop_and_rename(&self, new: &MySqlSchema) -> std::result::Result<(), Error> {
         let names = new.tables.iter().map(|table| &table.name);
         let names: Vec<&String> = names.chain(&new.sequences).collect();
         self.old.make_way(self.connection, &names)?;
@@ -214,12 +220,12 @@ impl Swap<'_> {
 
     /// After an error, goes back to how it was, unless the server has swapped and could not say so.
     fn undo(&self, error: Error) -> Result<()> {
-        let is_lost = *error.kind() == ErrorKind::Lost;
-        let looked = Connection::open(self.server).and_then(|connection| {
+        let is_lost = *error.kind() == MySqlErrorKind::Lost;
+        let looked = MySqlConnection::open(self.server).and_then(|connection| {
             if is_lost && !self.has_ended(&connection)? {
                 return Ok(None);
             }
-            let there = Found::examine(&connection, self.before)?;
+            let there = TargetDatabase::examine(&connection, self.before)?;
             Ok(Some((connection, there)))
         });
         let (database, before) = (self.old.database.clone(), self.before.to_owned());
@@ -242,7 +248,7 @@ impl Swap<'_> {
     }
 
     /// Tells the server to end the connection that broke, and waits. Returns whether it has ended.
-    fn has_ended(&self, connection: &Connection) -> std::result::Result<bool, Error> {
+    fn has_ended(&self, connection: &MySqlConnection) -> std::result::Result<bool, Error> {
         let Some(id) = &self.id else {
             return Ok(false);
         };
@@ -262,7 +268,7 @@ impl Swap<'_> {
 }
 
 /// How tables, and sequences, go from one database to another.
-fn moves_of(schema: &Schema, from: &str, to: &str) -> Vec<String> {
+fn moves_of(schema: &MySqlSchema, from: &str, to: &str) -> Vec<String> {
     let tables = schema.tables.iter().map(|table| &table.name);
     tables
         .chain(&schema.sequences)
@@ -275,17 +281,17 @@ fn moves_of(schema: &Schema, from: &str, to: &str) -> Vec<String> {
 
 /// Makes the views, routines, triggers and events of both databases, where their tables are now.
 fn finish(
-    loader: &mut Loader<'_>,
-    swap: &Swap<'_>,
-    head: &dump::Head,
-    programs: &[Program],
+    loader: &mut DumpLoader<'_>,
+    swap: &TableSwap<'_>,
+    head: &dump::DumpHead,
+    programs: &[KeptStatement],
 ) -> Result<()> {
     swap.old.drop_all(swap.connection)?;
     loader.database.clone_from(&swap.old.database);
     loader.create(head, true)?;
-    for Program { text, line, escapes } in programs {
+    for KeptStatement { text, line, escapes } in programs {
         let statement = super::Statement { text, line: *line, escapes: *escapes };
-        loader.run(&statement, super::Sort::Other)?;
+        loader.run(&statement, super::StatementKind::Other)?;
     }
     for part in [&swap.old.passive, &swap.old.triggers] {
         let before = swap.before;
@@ -307,25 +313,25 @@ fn finish(
 }
 
 /// Drops a database when this is dropped.
-struct Dropped<'a> {
-    server: &'a Server,
+struct DatabaseDropGuard<'a> {
+    server: &'a MySqlServer,
     name: String,
 }
 
-impl Dropped<'_> {
+impl DatabaseDropGuard<'_> {
     /// Leaves the database where it is.
     fn keep(mut self) {
         self.name.clear();
     }
 }
 
-impl Drop for Dropped<'_> {
+impl Drop for DatabaseDropGuard<'_> {
     fn drop(&mut self) {
         if self.name.is_empty() {
             return;
         }
         // If the server is gone, the database stays, under a name that says whose it is.
-        let _ = Connection::open(self.server).and_then(|connection| {
+        let _ = MySqlConnection::open(self.server).and_then(|connection| {
             connection.run(&format!("DROP DATABASE IF EXISTS {}", literal::name(&self.name)))
         });
     }
@@ -338,12 +344,12 @@ pub(super) fn names_beside(database: &str) -> [String; 2] {
 }
 
 /// A free name, for the database that takes what was there until now.
-fn name_before(connection: &Connection, database: &str) -> Result<String> {
+fn name_before(connection: &MySqlConnection, database: &str) -> Result<String> {
     let suffix = format!("__before_{}", Utc::now().format("%Y%m%d%H%M%S"));
     let mut name = with_suffix(database, &suffix);
     let mut number = 1;
     // Two replacements may come within one second.
-    while Found::examine(connection, &name)?.exists {
+    while TargetDatabase::examine(connection, &name)?.exists {
         number += 1;
         name = with_suffix(database, &format!("{suffix}_{number}"));
     }

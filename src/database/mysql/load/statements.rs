@@ -110,7 +110,7 @@ impl<R: Read> Statements<R> {
                 self.command()?;
             } else {
                 let token = self.token(0)?;
-                if token.sort != Sort::Comment {
+                if token.sort != SqlTokenKind::Comment {
                     return Ok(true);
                 }
                 self.skip(token.len);
@@ -163,7 +163,7 @@ impl<R: Read> Statements<R> {
 
     /// The token that begins `at` bytes from here. There must be something. Reads until the token
     /// is whole.
-    fn token(&mut self, at: usize) -> Result<Token, SplitError> {
+    fn token(&mut self, at: usize) -> Result<SqlToken, SplitError> {
         loop {
             let rest = &self.buffer[self.from + at..];
             let stop = self.delimiter.first().copied().unwrap_or(b';');
@@ -214,43 +214,43 @@ impl<R: Read> Statements<R> {
 
 /// What a part of a statement is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sort {
+pub(super) enum SqlTokenKind {
     Code,
     Quoted,
     Comment,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Token {
-    pub(super) sort: Sort,
+pub(super) struct SqlToken {
+    pub(super) sort: SqlTokenKind,
     pub(super) len: usize,
 }
 
 /// What `rest`, which is not empty, begins with: something in quotes, a comment, or code. Code ends
 /// before the next `stop` at the latest. `None` if that cannot be told without more bytes.
-pub(super) fn token(rest: &[u8], is_over: bool, escapes: bool, stop: u8) -> Option<Token> {
-    let some = |sort, len| Some(Token { sort, len });
+pub(super) fn token(rest: &[u8], is_over: bool, escapes: bool, stop: u8) -> Option<SqlToken> {
+    let some = |sort, len| Some(SqlToken { sort, len });
     let open = |sort| is_over.then_some(rest.len()).and_then(|len| some(sort, len));
     match rest {
         [quote @ (b'\'' | b'"' | b'`'), inside @ ..] => {
             match quoted_len(inside, *quote, escapes && *quote != b'`') {
-                Some(len) => some(Sort::Quoted, len + 1),
-                None => open(Sort::Quoted),
+                Some(len) => some(SqlTokenKind::Quoted, len + 1),
+                None => open(SqlTokenKind::Quoted),
             }
         }
-        [b'#', ..] => {
-            line_len(rest).map_or_else(|| open(Sort::Comment), |len| some(Sort::Comment, len))
-        }
+        [b'#', ..] => line_len(rest)
+            .map_or_else(|| open(SqlTokenKind::Comment), |len| some(SqlTokenKind::Comment, len)),
         [b'-', b'-', after, ..] if after.is_ascii_whitespace() || after.is_ascii_control() => {
-            line_len(rest).map_or_else(|| open(Sort::Comment), |len| some(Sort::Comment, len))
+            line_len(rest)
+                .map_or_else(|| open(SqlTokenKind::Comment), |len| some(SqlTokenKind::Comment, len))
         }
-        [b'-', b'-'] if is_over => some(Sort::Comment, 2),
+        [b'-', b'-'] if is_over => some(SqlTokenKind::Comment, 2),
         // Code that only some servers run.
-        [b'/', b'*', b'!', ..] | [b'/', b'*', b'M', b'!', ..] => some(Sort::Code, 3),
+        [b'/', b'*', b'!', ..] | [b'/', b'*', b'M', b'!', ..] => some(SqlTokenKind::Code, 3),
         [b'/', b'*', inside @ ..] if inside.len() >= 2 || is_over => {
             match inside.windows(2).position(|pair| pair == b"*/") {
-                Some(at) => some(Sort::Comment, at + 4),
-                None => open(Sort::Comment),
+                Some(at) => some(SqlTokenKind::Comment, at + 4),
+                None => open(SqlTokenKind::Comment),
             }
         }
         [b'-' | b'/'] | [b'-', b'-'] | [b'/', b'*', ..] if !is_over => None,
@@ -259,9 +259,9 @@ pub(super) fn token(rest: &[u8], is_over: bool, escapes: bool, stop: u8) -> Opti
                 *byte == stop || matches!(byte, b'\'' | b'"' | b'`' | b'#' | b'-' | b'/')
             };
             let len = after.iter().position(ends).unwrap_or(after.len());
-            some(Sort::Code, len + 1)
+            some(SqlTokenKind::Code, len + 1)
         }
-        [] => some(Sort::Code, 0),
+        [] => some(SqlTokenKind::Code, 0),
     }
 }
 

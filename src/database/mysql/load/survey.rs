@@ -5,9 +5,13 @@ use std::collections::BTreeSet;
 use std::io::Read;
 
 use super::error::{LoadError, Result};
-use super::{Collations, Dump, PACKET_EXTRA, Progress, Sort, collations, table_of};
+use super::{
+    Collations, DumpReader, LoadProgress, PACKET_EXTRA, StatementKind, collations, table_of,
+};
 use crate::database::mysql::schema::NameCase;
-use crate::database::mysql::{Connection, Error, Server, Vendor, dump, literal, privileges};
+use crate::database::mysql::{
+    Error, MySqlConnection, MySqlServer, MySqlVendor, dump, literal, privileges,
+};
 
 /// The privileges that every load needs. It makes, reads and drops the mark of an unfinished load.
 const ALWAYS: [&str; 5] = ["SELECT", "INSERT", "CREATE", "ALTER", "DROP"];
@@ -29,7 +33,7 @@ pub struct DumpNeeds {
     has_free_function: bool,
     has_versions: bool,
     collations: BTreeSet<String>,
-    head: dump::Head,
+    head: dump::DumpHead,
 }
 
 impl DumpNeeds {
@@ -39,12 +43,12 @@ impl DumpNeeds {
     ///
     /// Fails if the dump is not whole.
     pub fn read(dump: &mut dyn Read) -> Result<Self> {
-        let mut dump = Dump::begin(dump)?;
+        let mut dump = DumpReader::begin(dump)?;
         let mut needs = Self { head: dump.head.clone(), ..Self::default() };
-        let (mut at, mut table) = (Progress::default(), String::new());
+        let (mut at, mut table) = (LoadProgress::default(), String::new());
         while let Some(statement) = dump.statements.next()? {
-            let sort = Sort::of(statement.text);
-            if sort == Sort::Table {
+            let sort = StatementKind::of(statement.text);
+            if sort == StatementKind::Table {
                 table = table_of(statement.text);
                 at.table.clone_from(&table);
                 at.tables += 1;
@@ -54,7 +58,7 @@ impl DumpNeeds {
                 needs.packet_table.clone_from(&table);
             }
             needs.bytes += statement.text.len() as u64;
-            if sort != Sort::Rows {
+            if sort != StatementKind::Rows {
                 needs.definition(&statement);
             }
         }
@@ -91,7 +95,7 @@ impl DumpNeeds {
     }
 
     /// The privileges on its database that a load needs.
-    fn privileges(&self, vendor: Vendor) -> Vec<&'static str> {
+    fn privileges(&self, vendor: MySqlVendor) -> Vec<&'static str> {
         let mut needed = ALWAYS.to_vec();
         let makes = |kind| self.makes.contains(kind);
         if makes("VIEW") {
@@ -106,7 +110,7 @@ impl DumpNeeds {
         if makes("EVENT") {
             needed.push("EVENT");
         }
-        if self.has_references && vendor == Vendor::MySql {
+        if self.has_references && vendor == MySqlVendor::MySql {
             needed.push("REFERENCES");
         }
         needed
@@ -115,7 +119,7 @@ impl DumpNeeds {
 
 /// A database that is to be loaded.
 #[derive(Debug, Clone, Copy)]
-pub struct Wanted<'a> {
+pub struct DatabaseToLoad<'a> {
     /// Its name on the server.
     pub name: &'a str,
     /// What its dump asks for. `None` means that the dump is lost and nothing is loaded.
@@ -125,8 +129,8 @@ pub struct Wanted<'a> {
 }
 
 /// Fails if a load could not come to its end on this server, for this account. Changes nothing.
-pub fn must_take(server: &Server, wanted: &[Wanted<'_>]) -> Result<()> {
-    let connection = Connection::open(server)?;
+pub fn must_take(server: &MySqlServer, wanted: &[DatabaseToLoad<'_>]) -> Result<()> {
+    let connection = MySqlConnection::open(server)?;
     let mut privileges: Vec<(String, Vec<&'static str>)> = Vec::new();
     for one in wanted {
         let Some(needs) = one.needs else {
@@ -157,7 +161,7 @@ pub fn must_take(server: &Server, wanted: &[Wanted<'_>]) -> Result<()> {
 }
 
 /// The longest statement that a server takes.
-pub(super) fn packet(connection: &Connection) -> std::result::Result<usize, Error> {
+pub(super) fn packet(connection: &MySqlConnection) -> std::result::Result<usize, Error> {
     let packet = connection.text("SELECT @@max_allowed_packet")?;
     Ok(packet.and_then(|text| text.parse().ok()).unwrap_or(1 << 20))
 }
@@ -165,7 +169,7 @@ pub(super) fn packet(connection: &Connection) -> std::result::Result<usize, Erro
 impl DumpNeeds {
     fn must_fit(
         &self,
-        connection: &Connection,
+        connection: &MySqlConnection,
         name: &str,
         packet: usize,
         collations: &mut Collations,
@@ -211,8 +215,8 @@ impl DumpNeeds {
 
 /// Sequences and system-versioned tables came to `MariaDB` with the same version. `MySQL` has
 /// neither.
-fn is_mariadb_10_3(connection: &Connection) -> std::result::Result<bool, Error> {
-    if connection.vendor() != Vendor::MariaDb {
+fn is_mariadb_10_3(connection: &MySqlConnection) -> std::result::Result<bool, Error> {
+    if connection.vendor() != MySqlVendor::MariaDb {
         return Ok(false);
     }
     let variable = connection.rows("SHOW VARIABLES LIKE 'system_versioning_alter_history'")?;
@@ -222,7 +226,7 @@ fn is_mariadb_10_3(connection: &Connection) -> std::result::Result<bool, Error> 
 /// Fails if the server would refuse functions or triggers. With a binary log, servers take them
 /// only from accounts with SUPER. Even from these they take no function that may give another
 /// result on a replica. Both rules end if a server was told to trust.
-fn must_trust_programs(connection: &Connection, wanted: &[Wanted<'_>]) -> Result<()> {
+fn must_trust_programs(connection: &MySqlConnection, wanted: &[DatabaseToLoad<'_>]) -> Result<()> {
     let needs = wanted.iter().filter_map(|one| one.needs);
     let makes = |kind| needs.clone().any(|needs| needs.makes.contains(kind));
     if !makes("FUNCTION") && !makes("TRIGGER") {
@@ -254,7 +258,7 @@ fn must_trust_programs(connection: &Connection, wanted: &[Wanted<'_>]) -> Result
 pub(super) const MARK: &str = "seawall_unfinished_import";
 
 /// Marks a database as being loaded from this dump.
-pub(super) fn mark(connection: &Connection, database: &str, dump: &str) -> Result<()> {
+pub(super) fn mark(connection: &MySqlConnection, database: &str, dump: &str) -> Result<()> {
     let table = format!("{}.{}", literal::name(database), literal::name(MARK));
     connection.run(&format!("CREATE TABLE {table} (dump VARCHAR(255) NOT NULL)"))?;
     connection.run(&format!("INSERT INTO {table} VALUES ({})", literal::text(dump)))?;
@@ -263,7 +267,7 @@ pub(super) fn mark(connection: &Connection, database: &str, dump: &str) -> Resul
 
 /// Which dump a database is being loaded from, if it was not finished.
 pub(super) fn marked(
-    connection: &Connection,
+    connection: &MySqlConnection,
     database: &str,
 ) -> std::result::Result<Option<String>, Error> {
     let table = format!("{}.{}", literal::name(database), literal::name(MARK));
@@ -275,7 +279,7 @@ pub(super) fn marked(
 /// # Errors
 ///
 /// As the server says.
-pub fn unmark(server: &Server, database: &str) -> std::result::Result<(), Error> {
+pub fn unmark(server: &MySqlServer, database: &str) -> std::result::Result<(), Error> {
     let table = format!("{}.{}", literal::name(database), literal::name(MARK));
-    Connection::open(server)?.run(&format!("DROP TABLE IF EXISTS {table}"))
+    MySqlConnection::open(server)?.run(&format!("DROP TABLE IF EXISTS {table}"))
 }

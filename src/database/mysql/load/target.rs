@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 use super::survey::{MARK, marked};
 use super::{LoadError, Result};
 use crate::database::mysql::connection::cell_text;
-use crate::database::mysql::{Connection, Error, Server, literal, schema};
+use crate::database::mysql::{Error, MySqlConnection, MySqlServer, literal, schema};
 
 /// What is on a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
+pub struct LoadTarget {
     /// The server, as messages name it.
     pub server: String,
     /// What tells it from other servers.
@@ -24,12 +24,12 @@ pub struct Target {
     /// Where it keeps its data, in its own file system.
     pub data_dir: String,
     /// The databases that were asked for.
-    pub databases: Vec<Found>,
+    pub databases: Vec<TargetDatabase>,
 }
 
 /// What is in one database.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Found {
+pub struct TargetDatabase {
     /// Its name.
     pub name: String,
     /// Whether it exists.
@@ -44,10 +44,10 @@ pub struct Found {
     pub used_by: Vec<String>,
 }
 
-impl Target {
+impl LoadTarget {
     /// Examines a server, and changes nothing.
-    pub fn examine(server: &Server, names: &[&str]) -> std::result::Result<Self, Error> {
-        let connection = Connection::open(server)?;
+    pub fn examine(server: &MySqlServer, names: &[&str]) -> std::result::Result<Self, Error> {
+        let connection = MySqlConnection::open(server)?;
         // With PROCESS, an account sees the connections of all accounts. A privilege by a role is
         // not counted.
         let sees_others = connection.text(
@@ -55,7 +55,7 @@ impl Target {
              AND GRANTEE = CONCAT('''', SUBSTRING_INDEX(CURRENT_USER(), '@', 1), '''@''', \
              SUBSTRING_INDEX(CURRENT_USER(), '@', -1), '''')",
         )?;
-        let databases = names.iter().map(|name| Found::examine(&connection, name));
+        let databases = names.iter().map(|name| TargetDatabase::examine(&connection, name));
         Ok(Self {
             server: server.to_string(),
             identity: connection.identity()?,
@@ -68,8 +68,11 @@ impl Target {
     }
 }
 
-impl Found {
-    pub(super) fn examine(connection: &Connection, name: &str) -> std::result::Result<Self, Error> {
+impl TargetDatabase {
+    pub(super) fn examine(
+        connection: &MySqlConnection,
+        name: &str,
+    ) -> std::result::Result<Self, Error> {
         let about =
             |columns, table, column| schema::about(connection, columns, table, column, name);
         let mut tables: Vec<(String, u64)> =
@@ -102,7 +105,7 @@ impl Found {
     }
 
     /// Fails if somebody uses the database.
-    pub(super) fn must_be_unused(&self, connection: &Connection) -> Result<()> {
+    pub(super) fn must_be_unused(&self, connection: &MySqlConnection) -> Result<()> {
         if self.used_by.is_empty() {
             return Ok(());
         }
@@ -114,7 +117,7 @@ impl Found {
     }
 
     /// Fails if something is in the database.
-    pub(super) fn must_be_empty(&self, connection: &Connection) -> Result<()> {
+    pub(super) fn must_be_empty(&self, connection: &MySqlConnection) -> Result<()> {
         if self.is_empty() {
             return Ok(());
         }
@@ -133,7 +136,10 @@ const LEAVING: Duration = Duration::from_secs(2);
 
 /// Who uses a database. The server still lists a client for a moment after it has gone, so a
 /// session counts only if it stays.
-fn still_used_by(connection: &Connection, name: &str) -> std::result::Result<Vec<String>, Error> {
+fn still_used_by(
+    connection: &MySqlConnection,
+    name: &str,
+) -> std::result::Result<Vec<String>, Error> {
     let end = Instant::now() + LEAVING;
     loop {
         let users = used_by(connection, name)?;
@@ -144,7 +150,7 @@ fn still_used_by(connection: &Connection, name: &str) -> std::result::Result<Vec
     }
 }
 
-fn used_by(connection: &Connection, name: &str) -> std::result::Result<Vec<String>, Error> {
+fn used_by(connection: &MySqlConnection, name: &str) -> std::result::Result<Vec<String>, Error> {
     let mut rows = connection.rows(&format!(
         "SELECT USER, HOST, COMMAND FROM information_schema.PROCESSLIST \
          WHERE DB = {} AND ID <> CONNECTION_ID() ORDER BY ID",

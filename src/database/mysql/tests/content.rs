@@ -233,7 +233,7 @@ fn what_a_server_has_taken_is_taken_again() {
     );
     let (text, totals) = dumped(&name);
     assert_eq!(totals.notes, Vec::<String>::new());
-    let snapshot = Snapshot::begin(&root(server()), &[&name]).unwrap();
+    let snapshot = MySqlSnapshot::begin(&root(server()), &[&name]).unwrap();
     let [view] = snapshot.unreadable(&name).unwrap() else {
         panic!("{:?}", snapshot.unreadable(&name))
     };

@@ -11,17 +11,17 @@ fn fresh(what: &str) -> String {
     format!("{what}-`new {}", NUMBER.fetch_add(1, Ordering::Relaxed))
 }
 
-pub(super) fn loaded(name: &str, dump: &[u8]) -> Result<Loaded, LoadError> {
+pub(super) fn loaded(name: &str, dump: &[u8]) -> Result<LoadTotals, LoadError> {
     load(&root(server()), name, &mut &*dump, &mut |_| ())
 }
 
-fn replaced(name: &str, dump: &[u8]) -> Result<Replaced, LoadError> {
+fn replaced(name: &str, dump: &[u8]) -> Result<ReplacedDatabase, LoadError> {
     replace(&root(server()), name, &mut &*dump, &mut |_| ())
 }
 
 /// The names of all databases that begin with this one.
 fn relatives(name: &str) -> Vec<String> {
-    let connection = Connection::open(&root(server())).unwrap();
+    let connection = MySqlConnection::open(&root(server())).unwrap();
     let mut rows =
         connection.rows("SELECT SCHEMA_NAME FROM information_schema.SCHEMATA ORDER BY 1").unwrap();
     let names = rows.iter_mut().map(|row| connection::cell_text(row, 0).unwrap());
@@ -40,7 +40,7 @@ fn a_dump_comes_back_as_by_the_stock_client() {
         sql(&name, schema);
         let (dump, totals) = dumped(&name);
         let copy = fresh("copy");
-        let mut last = Progress::default();
+        let mut last = LoadProgress::default();
         let result = load(&root(server()), &copy, &mut &*dump, &mut |at| {
             last = at.clone();
         });
@@ -99,10 +99,10 @@ fn what_is_there_is_seen_and_not_touched() {
     );
     let used = database("used");
     let absent = fresh("absent");
-    let visitor = Connection::open(&root(server())).unwrap();
+    let visitor = MySqlConnection::open(&root(server())).unwrap();
     visitor.run(&format!("USE {}", literal::name(&used))).unwrap();
 
-    let target = Target::examine(&root(server()), &[&name, &used, &absent]).unwrap();
+    let target = LoadTarget::examine(&root(server()), &[&name, &used, &absent]).unwrap();
     assert!(target.version.contains("MariaDB") && target.sees_others, "{target:?}");
     assert_eq!(target.identity, visitor.identity().unwrap());
     let [full, in_use, none] = &target.databases[..] else { panic!("{target:?}") };
@@ -113,8 +113,8 @@ fn what_is_there_is_seen_and_not_touched() {
     assert!(!none.exists && none.is_empty());
 
     server().sql("CREATE USER blind@localhost");
-    let blind = Server { user: "blind".to_owned(), ..root(server()) };
-    let seen = Target::examine(&blind, &[&used]).unwrap();
+    let blind = MySqlServer { user: "blind".to_owned(), ..root(server()) };
+    let seen = LoadTarget::examine(&blind, &[&used]).unwrap();
     assert!(!seen.sees_others && seen.databases[0].used_by.is_empty());
 
     let (dump, _) = dumped(&name);
@@ -293,7 +293,7 @@ impl std::io::Read for Killing<'_> {
         let most = into.len().min(1000);
         let len = self.0.read(&mut into[..most])?;
         if before > self.1 && self.0.len() <= self.1 {
-            let killer = Connection::open(&root(server())).unwrap();
+            let killer = MySqlConnection::open(&root(server())).unwrap();
             let mut rows = killer
                 .rows("SELECT ID FROM information_schema.PROCESSLIST WHERE DB LIKE 'broken%'")
                 .unwrap();
@@ -318,7 +318,7 @@ fn a_killed_connection_leaves_what_was_there() {
     let half = new.len() / 2;
     let error = replace(&root(server()), &name, &mut Killing(&new, half), &mut |_| ()).unwrap_err();
     let LoadError::Statement { source, at, .. } = &error else { panic!("{error:?}") };
-    assert_eq!(source.kind(), &ErrorKind::Lost);
+    assert_eq!(source.kind(), &MySqlErrorKind::Lost);
     assert!(at.rows > 0 && at.rows < 5000, "{at:?}");
     assert_eq!(relatives(&name), [name.as_str()]);
     assert_eq!(dumped(&name).0, was);
@@ -340,10 +340,10 @@ fn a_swap_that_fails_is_undone() {
              REVOKE {lacking} ON *.* FROM {user}@localhost;
              GRANT DROP ON `stuck%\\_\\_%`.* TO {user}@localhost"
         ));
-        let server = Server { user, ..root(server()) };
+        let server = MySqlServer { user, ..root(server()) };
         let error = replace(&server, &name, &mut &*new, &mut |_| ()).unwrap_err();
         let LoadError::Server(said) = &error else { panic!("{error:?}") };
-        assert!(matches!(said.kind(), ErrorKind::Denied(_)), "{error:?}");
+        assert!(matches!(said.kind(), MySqlErrorKind::Denied(_)), "{error:?}");
         assert_eq!(relatives(&name), [name.as_str()]);
         assert_eq!(dumped(&name).0, was);
         lives(&name, "old");
@@ -359,8 +359,8 @@ fn a_line_that_breaks_during_the_swap_loses_nothing() {
     family(&name, "old");
     let (was, new) = (dumped(&name).0, dumped(&source).0);
     let proxy = Proxy::start(super::server().port, std::time::Duration::ZERO);
-    let far = Server {
-        address: Address::Tcp { host: "127.0.0.1".to_owned(), port: proxy.port },
+    let far = MySqlServer {
+        address: MySqlAddress::Tcp { host: "127.0.0.1".to_owned(), port: proxy.port },
         ..root(super::server())
     };
     let table = format!("{}.`child`", literal::name(&name));
@@ -369,11 +369,11 @@ fn a_line_that_breaks_during_the_swap_loses_nothing() {
     let error = std::thread::scope(|scope| {
         // A connection that has read a table but does not use the database. It ends with this
         // closure, also after a panic, because the other thread waits for it.
-        let blocker = Connection::open(&root(super::server())).unwrap();
+        let blocker = MySqlConnection::open(&root(super::server())).unwrap();
         blocker.run("START TRANSACTION").unwrap();
         blocker.rows(&format!("SELECT * FROM {table}")).unwrap();
         let replacing = scope.spawn(|| replace(&far, &name, &mut &*new, &mut |_| ()));
-        let watcher = Connection::open(&root(super::server())).unwrap();
+        let watcher = MySqlConnection::open(&root(super::server())).unwrap();
         wait::until("the rename waits for the reader", || {
             assert!(!replacing.is_finished());
             watcher.text(waits).unwrap().as_deref() != Some("0")
@@ -384,7 +384,7 @@ fn a_line_that_breaks_during_the_swap_loses_nothing() {
         replaced.unwrap_err()
     });
     assert!(
-        matches!(&error, LoadError::Server(error) if *error.kind() == ErrorKind::Lost),
+        matches!(&error, LoadError::Server(error) if *error.kind() == MySqlErrorKind::Lost),
         "{error:?}"
     );
     assert!(error.hint().unwrap().contains("as it was"));

@@ -19,7 +19,7 @@ fn a_snapshot_is_one_moment_of_all_databases() {
         for writer in 0..4 {
             let (names, stop) = (&names, &stop);
             scope.spawn(move || {
-                let connection = Connection::open(&root(server())).unwrap();
+                let connection = MySqlConnection::open(&root(server())).unwrap();
                 let mut number = 0;
                 while !stop.load(Ordering::Relaxed) {
                     connection.run("START TRANSACTION").unwrap();
@@ -37,7 +37,7 @@ fn a_snapshot_is_one_moment_of_all_databases() {
         }
         let _stopped = SetAtEnd(&stop);
         for _ in 0..5 {
-            let snapshot = Snapshot::begin(&root(server()), &wanted).unwrap();
+            let snapshot = MySqlSnapshot::begin(&root(server()), &wanted).unwrap();
             let rows: Vec<Vec<String>> = wanted
                 .iter()
                 .map(|name| {
@@ -68,7 +68,7 @@ fn tables_that_were_read_can_be_altered() {
         &name,
         "CREATE TABLE Repo (repo_id CHAR(37)); CREATE TABLE Branch (name VARCHAR(10), repo_id CHAR(37), commit_id CHAR(41));",
     );
-    let snapshot = Snapshot::begin(&root(server()), &[&name]).unwrap();
+    let snapshot = MySqlSnapshot::begin(&root(server()), &[&name]).unwrap();
     snapshot.pointers(&name).unwrap();
     let mut text = Vec::new();
     snapshot.dump(&name, &mut text).unwrap();
@@ -86,12 +86,12 @@ fn tables_that_were_read_can_be_altered() {
 fn a_table_that_was_altered_before_its_turn_is_told() {
     let name = database("changed");
     sql(&name, "CREATE TABLE t (id INT PRIMARY KEY); INSERT INTO t VALUES (1);");
-    let snapshot = Snapshot::begin(&root(server()), &[&name]).unwrap();
+    let snapshot = MySqlSnapshot::begin(&root(server()), &[&name]).unwrap();
     sql(&name, "ALTER TABLE t ADD COLUMN x INT, ALGORITHM=COPY;");
     let error = snapshot.dump(&name, &mut Vec::new()).unwrap_err();
     let DumpError::Server(error) = error else { panic!("{error}") };
-    assert_eq!(error.kind(), &ErrorKind::Changed, "{error}");
-    assert!(Snapshot::begin(&root(server()), &[&name]).is_ok());
+    assert_eq!(error.kind(), &MySqlErrorKind::Changed, "{error}");
+    assert!(MySqlSnapshot::begin(&root(server()), &[&name]).is_ok());
 }
 
 /// Tools for online changes fill another table, and give it the name of the first one. The snapshot
@@ -109,11 +109,11 @@ fn a_table_that_took_the_name_of_another_is_told() {
         &name,
         "CREATE TABLE activity (id INT PRIMARY KEY) ENGINE=InnoDB; INSERT INTO activity VALUES (1), (2), (3)",
     );
-    let snapshot = Snapshot::begin(&root(server()), &[&name]).unwrap();
+    let snapshot = MySqlSnapshot::begin(&root(server()), &[&name]).unwrap();
     sql(&name, "RENAME TABLE activity TO `_activity_old`, `_activity_new` TO activity");
     let error = snapshot.dump(&name, &mut Vec::new()).unwrap_err();
     let DumpError::Server(error) = error else { panic!("{error:?}") };
-    assert_eq!(error.kind(), &ErrorKind::Changed, "{error}");
+    assert_eq!(error.kind(), &MySqlErrorKind::Changed, "{error}");
 }
 
 /// A table without transactions cannot change while it is read, and can afterwards.
@@ -121,7 +121,7 @@ fn a_table_that_took_the_name_of_another_is_told() {
 fn tables_without_transactions_are_locked() {
     let name = database("locked");
     sql(&name, "CREATE TABLE t (id INT) ENGINE=MyISAM; INSERT INTO t VALUES (1);");
-    let mut snapshot = Snapshot::begin(&root(server()), &[&name]).unwrap();
+    let mut snapshot = MySqlSnapshot::begin(&root(server()), &[&name]).unwrap();
     let insert = format!(
         "SET SESSION lock_wait_timeout = 1; INSERT INTO {}.t VALUES (2);",
         literal::name(&name)
@@ -163,13 +163,13 @@ fn pointers_are_those_of_sqlite() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("seafile.db");
     Sqlite::open(&file).unwrap().execute_batch(&format!("{tables}{rows}")).unwrap();
-    let snapshot = Snapshot::begin(&root(server()), &[&name]).unwrap();
+    let snapshot = MySqlSnapshot::begin(&root(server()), &[&name]).unwrap();
     let pointers = snapshot.pointers(&name).unwrap();
     assert_eq!(pointers, crate::database::read_pointers(&file).unwrap());
     assert_eq!(pointers.libraries.len(), 2);
     assert_eq!(pointers.oddities.len(), 1, "{:?}", pointers.oddities);
     let other = database("empty");
-    let snapshot = Snapshot::begin(&root(server()), &[&other]).unwrap();
+    let snapshot = MySqlSnapshot::begin(&root(server()), &[&other]).unwrap();
     let error = snapshot.pointers(&other).unwrap_err();
     assert!(matches!(error, crate::database::Error::MissingTable { .. }), "{error}");
 }

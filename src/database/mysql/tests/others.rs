@@ -41,7 +41,7 @@ const SEEN: &str = "SELECT id, t, u, d, f, g, c, v, latin, two, HEX(lb), lb IS N
 fn an_old_mysql_is_dumped_and_loaded() {
     let old = MariaDb::mysql(&["--character-set-server=utf8mb4"]);
     old.sql(&format!("CREATE DATABASE old;\nUSE old;\n{OLD}"));
-    let snapshot = Snapshot::begin(&root(&old), &["old"]).unwrap();
+    let snapshot = MySqlSnapshot::begin(&root(&old), &["old"]).unwrap();
     assert!(snapshot.version().starts_with("5.6."));
     let mut text = Vec::new();
     snapshot.dump("old", &mut text).unwrap();
@@ -62,7 +62,7 @@ fn an_old_mysql_is_dumped_and_loaded() {
     super::super::load::load(&root(&old), "again", &mut text.as_slice(), &mut |_| ()).unwrap();
     assert_eq!(old.sql(&format!("USE again;\n{SEEN}")), seen);
     let mut again = Vec::new();
-    let snapshot = Snapshot::begin(&root(&old), &["again"]).unwrap();
+    let snapshot = MySqlSnapshot::begin(&root(&old), &["again"]).unwrap();
     snapshot.dump("again", &mut again).unwrap();
     assert_eq!(String::from_utf8(again).unwrap(), shown);
 
@@ -98,7 +98,7 @@ fn names_in_lower_case_stay_on_such_servers() {
     lower.sql("CREATE DATABASE Seafile_DB; CREATE TABLE Seafile_DB.Branch (name VARCHAR(10), repo_id CHAR(36), commit_id CHAR(40)) ENGINE=InnoDB;
         INSERT INTO Seafile_DB.Branch VALUES ('master', 'r', 'c')");
     // Seafile's configuration may have capitals in it.
-    let snapshot = Snapshot::begin(&root(&lower), &["Seafile_DB"]).unwrap();
+    let snapshot = MySqlSnapshot::begin(&root(&lower), &["Seafile_DB"]).unwrap();
     let mut text = Vec::new();
     let totals = snapshot.dump("Seafile_DB", &mut text).unwrap();
     assert_eq!((totals.tables, totals.rows), (1, 1));

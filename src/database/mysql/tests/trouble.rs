@@ -4,16 +4,16 @@ use seawall_test_servers::wait;
 
 use super::*;
 
-fn begin(server: &Server, database: &str) -> Result<(), Error> {
-    Snapshot::begin(server, &[database]).map(drop)
+fn begin(server: &MySqlServer, database: &str) -> Result<(), Error> {
+    MySqlSnapshot::begin(server, &[database]).map(drop)
 }
 
-fn tcp(port: u16, user: &str, password: &str) -> Server {
-    Server {
-        address: Address::Tcp { host: "127.0.0.1".to_owned(), port },
+fn tcp(port: u16, user: &str, password: &str) -> MySqlServer {
+    MySqlServer {
+        address: MySqlAddress::Tcp { host: "127.0.0.1".to_owned(), port },
         user: user.to_owned(),
-        password: Some(Secret::new(password)),
-        tls: Tls::Off,
+        password: Some(DatabasePassword::new(password)),
+        tls: MySqlTls::Off,
     }
 }
 
@@ -22,15 +22,16 @@ fn servers_and_accounts_that_are_not_there_are_told_apart() {
     let name = database("there");
     let nobody = tcp(seawall_test_servers::process::free_port(), "root", "");
     let error = begin(&nobody, &name).unwrap_err();
-    assert_eq!(error.kind(), &ErrorKind::Unreachable, "{error:?}");
-    let socket = Server { address: Address::Socket("/nowhere/socket".into()), ..root(server()) };
-    assert_eq!(begin(&socket, &name).unwrap_err().kind(), &ErrorKind::Unreachable);
+    assert_eq!(error.kind(), &MySqlErrorKind::Unreachable, "{error:?}");
+    let socket =
+        MySqlServer { address: MySqlAddress::Socket("/nowhere/socket".into()), ..root(server()) };
+    assert_eq!(begin(&socket, &name).unwrap_err().kind(), &MySqlErrorKind::Unreachable);
     let stranger = tcp(server().port, "root", "hunter2");
     let error = begin(&stranger, &name).unwrap_err();
-    assert_eq!(error.kind(), &ErrorKind::Login, "{error:?}");
+    assert_eq!(error.kind(), &MySqlErrorKind::Login, "{error:?}");
     assert!(!format!("{error:?} {error} {stranger:?}").contains("hunter2"));
     let error = begin(&root(server()), "not there").unwrap_err();
-    assert_eq!(error.kind(), &ErrorKind::NoDatabase);
+    assert_eq!(error.kind(), &MySqlErrorKind::NoDatabase);
     assert!(error.to_string().contains("not there"), "{error}");
 }
 
@@ -54,7 +55,7 @@ fn what_an_account_lacks_is_named_with_the_grant() {
         // The statement in the hint is the one that helps.
         server().sql(hint.split_once(": ").unwrap().1);
         begin(&account, &name).unwrap();
-        let snapshot = Snapshot::begin(&account, &[&name]).unwrap();
+        let snapshot = MySqlSnapshot::begin(&account, &[&name]).unwrap();
         snapshot.dump(&name, &mut Vec::new()).unwrap();
     }
 }
@@ -70,9 +71,9 @@ fn roles_give_what_they_give() {
          CREATE USER cast_member@localhost; GRANT reader TO cast_member@localhost;
          SET DEFAULT ROLE reader FOR cast_member@localhost"
     ));
-    let account = Server { user: "cast_member".to_owned(), ..root(server()) };
+    let account = MySqlServer { user: "cast_member".to_owned(), ..root(server()) };
     let error = begin(&account, &name).unwrap_err();
-    let ErrorKind::Denied(grant) = error.kind() else { panic!("{error:?}") };
+    let MySqlErrorKind::Denied(grant) = error.kind() else { panic!("{error:?}") };
     assert!(grant.starts_with("GRANT TRIGGER ON "), "{grant}");
     server().sql(&format!("GRANT TRIGGER ON {place} TO reader"));
     begin(&account, &name).unwrap();
@@ -92,14 +93,14 @@ fn ways_to_log_in() {
     for user in ["native", "ed"] {
         begin(&tcp(server().port, user, "p w"), &name).unwrap();
         let error = begin(&tcp(server().port, user, "wrong"), &name).unwrap_err();
-        assert_eq!(error.kind(), &ErrorKind::Login, "{user}: {error:?}");
+        assert_eq!(error.kind(), &MySqlErrorKind::Login, "{user}: {error:?}");
     }
     // Log in by the account of the operating system.
     let second = MariaDb::start();
     second.sql("CREATE DATABASE x; ALTER USER root@localhost IDENTIFIED VIA unix_socket;");
     begin(&root(&second), "x").unwrap();
-    let as_another = Server { user: "another".to_owned(), ..root(&second) };
-    assert_eq!(begin(&as_another, "x").unwrap_err().kind(), &ErrorKind::Login);
+    let as_another = MySqlServer { user: "another".to_owned(), ..root(&second) };
+    assert_eq!(begin(&as_another, "x").unwrap_err().kind(), &MySqlErrorKind::Login);
 }
 
 #[test]
@@ -109,7 +110,7 @@ fn a_connection_that_is_killed_ends_the_dump() {
         &name,
         "CREATE TABLE t (id INT PRIMARY KEY, x VARCHAR(1000)); INSERT INTO t SELECT seq, REPEAT('x', 900) FROM seq_1_to_60000;",
     );
-    let snapshot = Snapshot::begin(&root(server()), &[&name]).unwrap();
+    let snapshot = MySqlSnapshot::begin(&root(server()), &[&name]).unwrap();
     let mut written = 0;
     let mut out = Hook(|bytes: &[u8]| {
         if written == 0 && bytes.len() > 1000 {
@@ -122,7 +123,7 @@ fn a_connection_that_is_killed_ends_the_dump() {
     });
     let error = snapshot.dump(&name, &mut out).unwrap_err();
     let DumpError::Server(error) = error else { panic!("{error}") };
-    assert_eq!(error.kind(), &ErrorKind::Lost, "{error:?}");
+    assert_eq!(error.kind(), &MySqlErrorKind::Lost, "{error:?}");
     assert!(written < 50, "{written}");
     // The connection cannot be used any more, and says so.
     assert!(snapshot.dump(&name, &mut Vec::new()).is_err());
@@ -154,7 +155,7 @@ fn a_writer_that_fails_ends_the_dump() {
     }
     let name = database("full");
     sql(&name, "CREATE TABLE t (id INT); INSERT INTO t VALUES (1);");
-    let snapshot = Snapshot::begin(&root(server()), &[&name]).unwrap();
+    let snapshot = MySqlSnapshot::begin(&root(server()), &[&name]).unwrap();
     let error = snapshot.dump(&name, &mut Full).unwrap_err();
     assert!(matches!(error, DumpError::Write(_)), "{error}");
 }
@@ -163,30 +164,30 @@ fn a_writer_that_fails_ends_the_dump() {
 fn a_lock_that_somebody_holds_is_told() {
     let name = database("held");
     sql(&name, "CREATE TABLE t (id INT) ENGINE=MyISAM");
-    let holder = Connection::open(&root(server())).unwrap();
+    let holder = MySqlConnection::open(&root(server())).unwrap();
     holder.run(&format!("LOCK TABLES {}.t WRITE", literal::name(&name))).unwrap();
-    let short = Server { ..root(server()) };
-    let connection = Connection::open(&short).unwrap();
+    let short = MySqlServer { ..root(server()) };
+    let connection = MySqlConnection::open(&short).unwrap();
     connection.run("SET SESSION lock_wait_timeout = 1").unwrap();
     let error =
         connection.run(&format!("LOCK TABLES {}.t READ", literal::name(&name))).unwrap_err();
-    assert_eq!(error.kind(), &ErrorKind::Locked, "{error:?}");
+    assert_eq!(error.kind(), &MySqlErrorKind::Locked, "{error:?}");
     assert!(error.hint().unwrap().contains("PROCESSLIST"));
 }
 
 #[test]
 fn servers_are_told_apart_by_more_than_their_name() {
-    let by_socket = Connection::open(&root(server())).unwrap();
-    let other = Server {
-        address: Address::Tcp { host: "localhost".into(), port: server().port },
+    let by_socket = MySqlConnection::open(&root(server())).unwrap();
+    let other = MySqlServer {
+        address: MySqlAddress::Tcp { host: "localhost".into(), port: server().port },
         ..root(server())
     };
     server().sql("CREATE USER IF NOT EXISTS root@'%'; GRANT ALL ON *.* TO root@'%';");
-    let by_port = Connection::open(&other).unwrap();
+    let by_port = MySqlConnection::open(&other).unwrap();
     assert_eq!(by_socket.identity().unwrap(), by_port.identity().unwrap());
-    assert_eq!(by_port.vendor(), Vendor::MariaDb);
+    assert_eq!(by_port.vendor(), MySqlVendor::MariaDb);
     let second = MariaDb::start();
-    let second = Connection::open(&root(&second)).unwrap();
+    let second = MySqlConnection::open(&root(&second)).unwrap();
     assert_ne!(by_socket.identity().unwrap(), second.identity().unwrap());
 }
 
@@ -212,21 +213,21 @@ fn encryption_is_checked_and_said() {
     let server =
         MariaDb::with(&[&format!("--ssl-cert={certificate}"), &format!("--ssl-key={key}")]);
     server.sql("CREATE DATABASE x; CREATE USER u@'%' IDENTIFIED BY 'p' REQUIRE SSL; GRANT ALL ON *.* TO u@'%';");
-    let with = |tls| Server { tls, ..tcp(server.port, "u", "p") };
-    let required = |ca_file, skip_verify| with(Tls::Required { ca_file, skip_verify });
+    let with = |tls| MySqlServer { tls, ..tcp(server.port, "u", "p") };
+    let required = |ca_file, skip_verify| with(MySqlTls::Required { ca_file, skip_verify });
     begin(&required(Some(certificate.into()), false), "x").unwrap();
     begin(&required(None, true), "x").unwrap();
     let unknown = begin(&required(None, false), "x").unwrap_err();
-    assert_eq!(unknown.kind(), &ErrorKind::Unreachable, "{unknown:?}");
+    assert_eq!(unknown.kind(), &MySqlErrorKind::Unreachable, "{unknown:?}");
     assert!(unknown.to_string().contains("ertificate"), "{unknown}");
-    let plain = begin(&with(Tls::Off), "x").unwrap_err();
-    assert_eq!(plain.kind(), &ErrorKind::Login, "{plain:?}");
+    let plain = begin(&with(MySqlTls::Off), "x").unwrap_err();
+    assert_eq!(plain.kind(), &MySqlErrorKind::Login, "{plain:?}");
     // seawall does not speak in the clear to a server without TLS.
-    let without = Server {
-        tls: Tls::Required { ca_file: None, skip_verify: true },
+    let without = MySqlServer {
+        tls: MySqlTls::Required { ca_file: None, skip_verify: true },
         ..tcp(self::server().port, "root", "")
     };
     let error = begin(&without, "x").unwrap_err();
-    assert_eq!(error.kind(), &ErrorKind::Other, "{error:?}");
+    assert_eq!(error.kind(), &MySqlErrorKind::Other, "{error:?}");
     assert!(error.to_string().to_lowercase().contains("ssl"), "{error}");
 }

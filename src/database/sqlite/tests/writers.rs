@@ -7,10 +7,10 @@ use std::sync::PoisonError;
 
 use rusqlite::ErrorCode;
 
-use super::super::Setback;
+use super::super::CopySetback;
 use super::super::draft::Draft;
 use super::super::live::LiveDatabase;
-use super::super::still::StillCopy;
+use super::super::still::FilewiseCopy;
 use super::super::together::ALONE;
 use super::*;
 
@@ -183,7 +183,7 @@ fn no_copy_mixes_two_moments_in_any_mode_of_journals() {
 fn copy_under_a_lock(source: &SqliteSource, spool: &Path) -> SqliteCopy {
     let database = LiveDatabase::find(&source.path).unwrap();
     let draft = Draft::create(database.path(), spool).unwrap();
-    let mut still = StillCopy::new(&database, &draft);
+    let mut still = FilewiseCopy::new(&database, &draft);
     let deadline = Instant::now() + Duration::from_mins(1);
     loop {
         let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -191,10 +191,10 @@ fn copy_under_a_lock(source: &SqliteSource, spool: &Path) -> SqliteCopy {
         let filled = database.lock(0, deadline).and_then(|lock| still.finish_locked(0, lock));
         match filled {
             Ok(filled) => return draft.finish(source, filled).unwrap(),
-            Err(Setback::Failed(error)) => panic!("{error}"),
+            Err(CopySetback::Failed(error)) => panic!("{error}"),
             // SQLite took the journal of a transaction that was ending for a journal left by a
             // crash.
-            Err(Setback::Wait { reason, .. }) => {
+            Err(CopySetback::Wait { reason, .. }) => {
                 assert!(Instant::now() < deadline, "never copied: {reason:?}");
             }
         }

@@ -1,6 +1,6 @@
 //! Reads `.env` files. Three programs read such files, each by its own rules. docker compose reads
 //! the one beside its compose file. A shell sources `conf/.env` of Seafile 12 or later. systemd
-//! reads the file that a distribution's service names. [`Reader`] says whose rules apply.
+//! reads the file that a distribution's service names. [`DotenvReader`] says whose rules apply.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,7 +9,7 @@ mod value;
 
 /// The program that reads a `.env` file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reader {
+pub enum DotenvReader {
     /// docker compose: `$$` is one `$`, single quotes keep everything, `NAME: value` is a setting,
     /// and a value with blanks needs no quotes.
     Compose,
@@ -19,7 +19,7 @@ pub enum Reader {
     Systemd,
 }
 
-impl Reader {
+impl DotenvReader {
     /// All readers.
     pub const ALL: [Self; 3] = [Self::Compose, Self::Shell, Self::Systemd];
 }
@@ -52,7 +52,11 @@ impl Dotenv {
     /// Reads a text. Every text is accepted: see [`Self::ignored_lines`]. `variable` returns
     /// variables that are set outside of the file. They win over variables that the file itself set
     /// further up.
-    pub fn parse(text: &str, reader: Reader, variable: &dyn Fn(&str) -> Option<String>) -> Self {
+    pub fn parse(
+        text: &str,
+        reader: DotenvReader,
+        variable: &dyn Fn(&str) -> Option<String>,
+    ) -> Self {
         let mut dotenv = Self::default();
         let mut rest = super::without_byte_order_mark(text);
         let mut number = 1;
@@ -100,20 +104,22 @@ impl Dotenv {
     }
 }
 
-fn is_comment(line: &str, reader: Reader) -> bool {
+fn is_comment(line: &str, reader: DotenvReader) -> bool {
     let line = line.trim();
-    line.is_empty() || line.starts_with('#') || reader == Reader::Systemd && line.starts_with(';')
+    line.is_empty()
+        || line.starts_with('#')
+        || reader == DotenvReader::Systemd && line.starts_with(';')
 }
 
 /// Splits `export NAME = rest` into the name and the text behind the sign. A shell allows no blanks
 /// around `=`. A file with blanks cannot be sourced, so it is read as its author meant it.
-fn setting(line: &str, reader: Reader) -> Option<(&str, &str)> {
+fn setting(line: &str, reader: DotenvReader) -> Option<(&str, &str)> {
     if is_comment(line, reader) {
         return None;
     }
     let signs: &[char] = match reader {
-        Reader::Compose => &['=', ':'],
-        Reader::Shell | Reader::Systemd => &['='],
+        DotenvReader::Compose => &['=', ':'],
+        DotenvReader::Shell | DotenvReader::Systemd => &['='],
     };
     let (name, rest) = line.split_at(line.find(signs)?);
     let name = name.trim();

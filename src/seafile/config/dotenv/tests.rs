@@ -1,12 +1,12 @@
 use super::*;
 use proptest::prelude::*;
 
-fn parse(text: &str, reader: Reader) -> Dotenv {
+fn parse(text: &str, reader: DotenvReader) -> Dotenv {
     Dotenv::parse(text, reader, &|name| (name == "OUTSIDE").then(|| "outer".to_owned()))
 }
 
 fn compose(text: &str) -> Dotenv {
-    parse(text, Reader::Compose)
+    parse(text, DotenvReader::Compose)
 }
 
 fn text<'a>(dotenv: &'a Dotenv, name: &str) -> Option<&'a str> {
@@ -65,13 +65,13 @@ fn the_value_of_one_line_depends_on_who_reads_it() {
         ("A=trailing \r", ["trailing", "trailing", "trailing"]),
         ("A=é\"ü\"", ["é\"ü\"", "éü", "éü"]),
     ] {
-        for (reader, expected) in Reader::ALL.into_iter().zip(expected) {
+        for (reader, expected) in DotenvReader::ALL.into_iter().zip(expected) {
             let dotenv = parse(line, reader);
             assert_eq!(text(&dotenv, "A"), Some(expected), "{line} for {reader:?}");
         }
     }
-    assert!(parse("A: x", Reader::Shell).is_empty());
-    assert_eq!(parse("; x", Reader::Systemd).ignored_lines(), [0; 0]);
+    assert!(parse("A: x", DotenvReader::Shell).is_empty());
+    assert_eq!(parse("; x", DotenvReader::Systemd).ignored_lines(), [0; 0]);
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn what_nothing_sets_is_marked() {
     assert_eq!((unset("B"), unset("D"), unset("E")), (None, None, None));
     assert_eq!((unset("F"), unset("G")), (Some("NO"), Some("$")));
     for command in ["A=$(cat x)", "A=\"$(cat x)\"", "A=`cat x`", "A=$$"] {
-        let dotenv = parse(command, Reader::Shell);
+        let dotenv = parse(command, DotenvReader::Shell);
         assert!(dotenv.get("A").unwrap().unset.is_some(), "{command}");
     }
 }
@@ -97,21 +97,21 @@ fn values_are_not_shown() {
 proptest! {
     #[test]
     fn any_text_is_read(text in any::<String>()) {
-        for reader in Reader::ALL {
+        for reader in DotenvReader::ALL {
             parse(&text, reader);
         }
     }
 
     #[test]
     fn text_with_signs_of_the_format_is_read(text in "[A=:'\"\\\\$#{}()`é \n\r\t-]{0,60}") {
-        for reader in Reader::ALL {
+        for reader in DotenvReader::ALL {
             parse(&text, reader);
         }
     }
 
     #[test]
     fn single_quotes_keep_everything(value in "[^'\\\\]{0,30}", after in "[a-z]{1,5}") {
-        for reader in Reader::ALL {
+        for reader in DotenvReader::ALL {
             let dotenv = parse(&format!("A='{value}'\nB={after}"), reader);
             prop_assert_eq!(text(&dotenv, "A"), Some(value.as_str()));
             prop_assert_eq!(text(&dotenv, "B"), Some(after.as_str()));

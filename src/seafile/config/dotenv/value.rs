@@ -1,10 +1,10 @@
 //! Reads one value of a `.env` file by the rules of each reader.
 
-use super::Reader;
-use crate::seafile::config::template::{self, Expanded};
+use super::DotenvReader;
+use crate::seafile::config::template::{self, ExpandedText};
 
 /// A value, and how many bytes of the text it used.
-pub(super) struct ReadValue {
+pub(super) struct ParsedDotenvValue {
     pub text: String,
     /// A variable that the value refers to and that is not set.
     pub unset: Option<String>,
@@ -14,32 +14,32 @@ pub(super) struct ReadValue {
 
 /// Reads the value at the start of `rest`, whose first line is `line`.
 pub(super) fn read(
-    reader: Reader,
+    reader: DotenvReader,
     rest: &str,
     line: &str,
     variable: &dyn Fn(&str) -> Option<String>,
-) -> ReadValue {
+) -> ParsedDotenvValue {
     match reader {
-        Reader::Compose => compose(rest, line, variable),
-        Reader::Shell | Reader::Systemd => word(reader, rest, line, variable),
+        DotenvReader::Compose => compose(rest, line, variable),
+        DotenvReader::Shell | DotenvReader::Systemd => word(reader, rest, line, variable),
     }
 }
 
-impl ReadValue {
+impl ParsedDotenvValue {
     fn literal(text: &str, len: usize) -> Self {
         let text = text.to_owned();
         let unset = None;
         Self { text, unset, len }
     }
 
-    fn expanded(expanded: Expanded, len: usize) -> Self {
-        let Expanded { text, unset } = expanded;
+    fn expanded(expanded: ExpandedText, len: usize) -> Self {
+        let ExpandedText { text, unset } = expanded;
         Self { text, unset, len }
     }
 }
 
 /// Reads a value as the `dotenv` package of compose-go does.
-fn compose(rest: &str, line: &str, variable: &dyn Fn(&str) -> Option<String>) -> ReadValue {
+fn compose(rest: &str, line: &str, variable: &dyn Fn(&str) -> Option<String>) -> ParsedDotenvValue {
     let quote = rest.chars().next();
     let quoted = quote
         .filter(|quote| matches!(quote, '\'' | '"'))
@@ -47,10 +47,10 @@ fn compose(rest: &str, line: &str, variable: &dyn Fn(&str) -> Option<String>) ->
     match quoted {
         Some(('"', (text, len))) => {
             let expanded = template::expand(&unescaped(&text), variable);
-            ReadValue::expanded(expanded, len + 1)
+            ParsedDotenvValue::expanded(expanded, len + 1)
         }
-        Some((_, (text, len))) => ReadValue::literal(&text, len + 1),
-        None => ReadValue::expanded(template::expand(bare(line), variable), line.len()),
+        Some((_, (text, len))) => ParsedDotenvValue::literal(&text, len + 1),
+        None => ParsedDotenvValue::expanded(template::expand(bare(line), variable), line.len()),
     }
 }
 
@@ -110,18 +110,18 @@ fn bare(line: &str) -> &str {
 /// Reads a word of the shell or of systemd's `EnvironmentFile`. systemd expands nothing and knows
 /// no comment behind a value.
 fn word(
-    reader: Reader,
+    reader: DotenvReader,
     rest: &str,
     line: &str,
     variable: &dyn Fn(&str) -> Option<String>,
-) -> ReadValue {
-    let is_shell = reader == Reader::Shell;
-    let mut word = Word { is_shell, variable, text: String::new(), kept: 0, unset: None };
+) -> ParsedDotenvValue {
+    let is_shell = reader == DotenvReader::Shell;
+    let mut word = DotenvWord { is_shell, variable, text: String::new(), kept: 0, unset: None };
     let blank = line.len() - line.trim_start_matches([' ', '\t']).len();
     let mut at = blank;
     // `NAME= # why`: the shell ends the word at the blank.
     if is_shell && blank > 0 {
-        return ReadValue::literal(line_without_comment(line), line.len());
+        return ParsedDotenvValue::literal(line_without_comment(line), line.len());
     }
     while let Some(character) = rest[at..].chars().next() {
         let after = &rest[at + character.len_utf8()..];
@@ -133,7 +133,7 @@ fn word(
                 used
             }
             '\\' => Some(word.escaped(after)),
-            '#' if is_shell && at == blank => return ReadValue::literal("", line.len()),
+            '#' if is_shell && at == blank => return ParsedDotenvValue::literal("", line.len()),
             ' ' | '\t' | ';' | '&' | '|' | '<' | '>' if is_shell => return word.end(line, at),
             '$' | '`' if is_shell => Some(word.reference(&rest[at..]).saturating_sub(1)),
             other => {
@@ -145,13 +145,13 @@ fn word(
             Some(used) => at += character.len_utf8() + used,
             // A quote without an end is a syntax error for the reader. Here the line counts as it
             // stands.
-            None => return ReadValue::literal(line.trim(), line.len()),
+            None => return ParsedDotenvValue::literal(line.trim(), line.len()),
         }
     }
     // Removes blanks at the end of the line, but keeps those in quotes.
     let (kept, bare) = word.text.split_at(word.kept);
     let bare = if is_shell { bare.trim_end_matches('\r') } else { bare.trim_end() };
-    ReadValue { text: format!("{kept}{bare}"), unset: word.unset, len: at }
+    ParsedDotenvValue { text: format!("{kept}{bare}"), unset: word.unset, len: at }
 }
 
 fn line_without_comment(line: &str) -> &str {
@@ -159,7 +159,7 @@ fn line_without_comment(line: &str) -> &str {
 }
 
 /// A word that is being read.
-struct Word<'a> {
+struct DotenvWord<'a> {
     is_shell: bool,
     variable: &'a dyn Fn(&str) -> Option<String>,
     text: String,
@@ -168,7 +168,7 @@ struct Word<'a> {
     unset: Option<String>,
 }
 
-impl Word<'_> {
+impl DotenvWord<'_> {
     /// Reads the text behind an opening quote; `None` if it has no end.
     fn quoted(&mut self, after: &str, quote: char) -> Option<usize> {
         if quote == '\'' {
@@ -233,12 +233,12 @@ impl Word<'_> {
 
     /// Ends the word. Only a comment may follow on the line. The shell would run anything else as a
     /// command; then the line counts as it stands.
-    fn end(self, line: &str, at: usize) -> ReadValue {
+    fn end(self, line: &str, at: usize) -> ParsedDotenvValue {
         let after = line[at.min(line.len())..].trim_start();
         if at <= line.len() && !after.is_empty() && !after.starts_with('#') {
-            return ReadValue::literal(bare(line), line.len());
+            return ParsedDotenvValue::literal(bare(line), line.len());
         }
-        ReadValue { text: self.text, unset: self.unset, len: at }
+        ParsedDotenvValue { text: self.text, unset: self.unset, len: at }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Reads INI files by the rules of the program that owns the file. The server in C reads
 //! `seafile.conf` and `ccnet.conf` as `GLib` key files. seafevents reads `seafevents.conf` with
-//! Python's `ConfigParser`. The two understand some lines differently, so [`Reader`] says whose
+//! Python's `ConfigParser`. The two understand some lines differently, so [`IniReader`] says whose
 //! rules apply. Comments and order are not kept, and nothing is written.
 //!
 //! For both, names of sections count as they are spelled, a section that stands twice is one
@@ -14,7 +14,7 @@ pub use value::{IniValue, without_comment};
 
 /// The program that reads an INI file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reader {
+pub enum IniReader {
     /// `GLib`'s key files: keys count as they are spelled, and only `=` separates key and value.
     Glib,
     /// Python's `ConfigParser`: keys become lower case, `=` or `:` separates, values may have
@@ -27,7 +27,7 @@ const DEFAULT: &str = "DEFAULT";
 
 /// The keys of one section.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Section {
+struct IniSection {
     /// The line of its first heading, counted from 1; 0 for keys before any heading.
     line: usize,
     keys: BTreeMap<String, IniValue>,
@@ -36,14 +36,14 @@ struct Section {
 /// The settings of one INI file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ini {
-    reader: Reader,
-    sections: BTreeMap<String, Section>,
+    reader: IniReader,
+    sections: BTreeMap<String, IniSection>,
     ignored_lines: Vec<usize>,
 }
 
 impl Ini {
     /// Reads a text. Every text is accepted: see [`Self::ignored_lines`].
-    pub fn parse(text: &str, reader: Reader) -> Self {
+    pub fn parse(text: &str, reader: IniReader) -> Self {
         let mut ini = Self { reader, sections: BTreeMap::new(), ignored_lines: Vec::new() };
         let mut section = String::new();
         let mut last_key: Option<String> = None;
@@ -79,7 +79,7 @@ impl Ini {
     /// such line.
     fn continues(&mut self, section: &str, last_key: Option<&str>, line: &str) -> bool {
         let is_indented = line.starts_with([' ', '\t']);
-        if self.reader != Reader::ConfigParser || !is_indented {
+        if self.reader != IniReader::ConfigParser || !is_indented {
             return false;
         }
         let keys = self.sections.get_mut(section).map(|found| &mut found.keys);
@@ -98,8 +98,8 @@ impl Ini {
     pub fn get(&self, section: &str, key: &str) -> Option<&IniValue> {
         let keys = &self.sections.get(section)?.keys;
         let of_all = || match self.reader {
-            Reader::ConfigParser => self.sections.get(DEFAULT)?.keys.get(key),
-            Reader::Glib => None,
+            IniReader::ConfigParser => self.sections.get(DEFAULT)?.keys.get(key),
+            IniReader::Glib => None,
         };
         let value = keys.get(key).or_else(of_all)?;
         (!value.text.is_empty()).then_some(value)
@@ -143,26 +143,26 @@ impl Ini {
 }
 
 /// The name in `[name]`, with its blanks. The text behind the bracket counts as a comment.
-fn section_name(line: &str, reader: Reader) -> Option<&str> {
+fn section_name(line: &str, reader: IniReader) -> Option<&str> {
     let line = line.strip_prefix('[')?;
     let end = match reader {
-        Reader::Glib => line.find(']'),
-        Reader::ConfigParser => line.rfind(']'),
+        IniReader::Glib => line.find(']'),
+        IniReader::ConfigParser => line.rfind(']'),
     };
     end.map(|end| &line[..end])
 }
 
 /// Splits a line into key and value at the first sign that separates them.
-fn key_and_value(line: &str, reader: Reader) -> Option<(String, &str)> {
+fn key_and_value(line: &str, reader: IniReader) -> Option<(String, &str)> {
     let signs: &[char] = match reader {
-        Reader::Glib => &['='],
-        Reader::ConfigParser => &['=', ':'],
+        IniReader::Glib => &['='],
+        IniReader::ConfigParser => &['=', ':'],
     };
     let (key, value) = line.split_at(line.find(signs)?);
     let key = key.trim();
     let key = match reader {
-        Reader::Glib => key.to_owned(),
-        Reader::ConfigParser => key.to_lowercase(),
+        IniReader::Glib => key.to_owned(),
+        IniReader::ConfigParser => key.to_lowercase(),
     };
     (!key.is_empty()).then(|| (key, value[1..].trim()))
 }

@@ -2,11 +2,11 @@ use super::*;
 use proptest::prelude::*;
 
 fn glib(text: &str) -> Ini {
-    Ini::parse(text, Reader::Glib)
+    Ini::parse(text, IniReader::Glib)
 }
 
 fn python(text: &str) -> Ini {
-    Ini::parse(text, Reader::ConfigParser)
+    Ini::parse(text, IniReader::ConfigParser)
 }
 
 fn text<'a>(ini: &'a Ini, section: &str, key: &str) -> Option<&'a str> {
@@ -99,7 +99,7 @@ fn values_are_not_shown() {
 proptest! {
     #[test]
     fn any_text_is_read(text in "(\\PC|[\n\\[\\]=:%()s# \t;]){0,80}") {
-        for reader in [Reader::Glib, Reader::ConfigParser] {
+        for reader in [IniReader::Glib, IniReader::ConfigParser] {
             let ini = Ini::parse(&text, reader);
             prop_assert!(ini.ignored_lines().len() <= text.lines().count());
             ini.interpolated("", "s");
@@ -112,7 +112,7 @@ proptest! {
         value in "[!-~]([ -~]{0,20}[!-~])?",
         noise in "[;#][ -~]{0,20}",
     ) {
-        for reader in [Reader::Glib, Reader::ConfigParser] {
+        for reader in [IniReader::Glib, IniReader::ConfigParser] {
             let ini = Ini::parse(&format!("{noise}\n[s]\n{noise}\n{key} = {value}\n{noise}"), reader);
             prop_assert_eq!(text(&ini, "s", &key), Some(value.as_str()));
         }

@@ -1,33 +1,33 @@
-//! Reads one expression of literals. A part that is no literal becomes [`Value::Dynamic`], up to
+//! Reads one expression of literals. A part that is no literal becomes [`PythonValue::Dynamic`], up to
 //! the comma, colon or bracket that ends it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::token::{Kind, Token};
-use super::{Located, MAX_DEPTH, Value};
+use super::token::{PythonToken, TokenKind};
+use super::{LocatedValue, MAX_DEPTH, PythonValue};
 
 /// The known values: names that the file has set so far, and environment variables.
-pub(super) struct Known<'a> {
-    pub names: &'a BTreeMap<Arc<str>, Located>,
+pub(super) struct PythonScope<'a> {
+    pub names: &'a BTreeMap<Arc<str>, LocatedValue>,
     pub variable: &'a dyn Fn(&str) -> Option<String>,
 }
 
-/// A position in the tokens of one statement. The statement ends with [`Kind::End`] or with the
+/// A position in the tokens of one statement. The statement ends with [`TokenKind::End`] or with the
 /// slice.
-pub(super) struct Cursor<'a> {
-    tokens: &'a [Token],
-    known: &'a Known<'a>,
+pub(super) struct TokenCursor<'a> {
+    tokens: &'a [PythonToken],
+    known: &'a PythonScope<'a>,
     depth: usize,
 }
 
-impl<'a> Cursor<'a> {
-    pub(super) fn new(tokens: &'a [Token], known: &'a Known<'a>) -> Self {
+impl<'a> TokenCursor<'a> {
+    pub(super) fn new(tokens: &'a [PythonToken], known: &'a PythonScope<'a>) -> Self {
         Self { tokens, known, depth: 0 }
     }
 
     /// Reads a whole right-hand side. `1, 2` without brackets is a tuple.
-    pub(super) fn right_hand_side(&mut self) -> Located {
+    pub(super) fn right_hand_side(&mut self) -> LocatedValue {
         let first = self.element();
         if !self.is_at(',') {
             return self.whole(first);
@@ -37,84 +37,84 @@ impl<'a> Cursor<'a> {
         while self.skip(',') && !self.is_at_end() {
             values.push(self.element());
         }
-        self.whole(Located { value: Value::List(values), line })
+        self.whole(LocatedValue { value: PythonValue::List(values), line })
     }
 
     /// Makes a value unknown if anything follows it.
-    fn whole(&self, mut located: Located) -> Located {
+    fn whole(&self, mut located: LocatedValue) -> LocatedValue {
         if !self.is_at_end() {
-            located.value = Value::Dynamic;
+            located.value = PythonValue::Dynamic;
         }
         located
     }
 
     /// Reads one element. It is a literal only if nothing follows it before the next separator.
-    fn element(&mut self) -> Located {
+    fn element(&mut self) -> LocatedValue {
         let line = self.line();
-        let value = self.atom().unwrap_or(Value::Dynamic);
+        let value = self.atom().unwrap_or(PythonValue::Dynamic);
         let value = self.with_default(value);
         if self.is_at_separator() {
-            return Located { value, line };
+            return LocatedValue { value, line };
         }
         self.skip_to_separator();
-        Located { value: Value::Dynamic, line }
+        LocatedValue { value: PythonValue::Dynamic, line }
     }
 
     /// Reads the rest of `os.environ.get('X') or 'default'`.
-    fn with_default(&mut self, value: Value) -> Value {
-        let is_or = matches!(self.kind(), Some(Kind::Name(name)) if &**name == "or");
+    fn with_default(&mut self, value: PythonValue) -> PythonValue {
+        let is_or = matches!(self.kind(), Some(TokenKind::Name(name)) if &**name == "or");
         let is_unset = match &value {
-            Value::Environment(_) | Value::None => true,
-            Value::Text(text) => text.is_empty(),
+            PythonValue::Environment(_) | PythonValue::None => true,
+            PythonValue::Text(text) => text.is_empty(),
             _ => return value,
         };
         if !is_or {
             return value;
         }
         self.advance();
-        let default = self.atom().unwrap_or(Value::Dynamic);
+        let default = self.atom().unwrap_or(PythonValue::Dynamic);
         if is_unset { default } else { value }
     }
 
     /// Reads a literal. `None` if it is no literal; the cursor then stands somewhere inside of it.
-    fn atom(&mut self) -> Option<Value> {
+    fn atom(&mut self) -> Option<PythonValue> {
         match self.kind()?.clone() {
-            Kind::Text(text) => {
+            TokenKind::Text(text) => {
                 self.advance();
                 Some(self.joined_texts(text))
             }
-            Kind::Int(number) => {
+            TokenKind::Int(number) => {
                 self.advance();
-                Some(Value::Int(number))
+                Some(PythonValue::Int(number))
             }
-            Kind::Sign('-') => {
+            TokenKind::Sign('-') => {
                 self.advance();
-                let Kind::Int(number) = *self.kind()? else {
+                let TokenKind::Int(number) = *self.kind()? else {
                     return None;
                 };
                 self.advance();
-                number.checked_neg().map(Value::Int)
+                number.checked_neg().map(PythonValue::Int)
             }
-            Kind::Sign(open @ ('(' | '[' | '{')) => self.bracketed(|cursor| match open {
+            TokenKind::Sign(open @ ('(' | '[' | '{')) => self.bracketed(|cursor| match open {
                 '(' => cursor.tuple_or_group(),
-                '[' => cursor.values(']').map(Value::List),
+                '[' => cursor.values(']').map(PythonValue::List),
                 _ => cursor.dict(),
             }),
-            Kind::Name(name) => self.name(&name),
+            TokenKind::Name(name) => self.name(&name),
             _ => None,
         }
     }
 
-    fn joined_texts(&mut self, first: Arc<str>) -> Value {
-        let Some(Kind::Text(_)) = self.kind() else {
-            return Value::Text(first);
+    fn joined_texts(&mut self, first: Arc<str>) -> PythonValue {
+        let Some(TokenKind::Text(_)) = self.kind() else {
+            return PythonValue::Text(first);
         };
         let mut joined = first.to_string();
-        while let Some(Kind::Text(text)) = self.kind() {
+        while let Some(TokenKind::Text(text)) = self.kind() {
             joined.push_str(text);
             self.advance();
         }
-        Value::Text(joined.into())
+        PythonValue::Text(joined.into())
     }
 
     /// Reads a value in brackets. If it is no literal, the cursor goes back to the opening bracket,
@@ -135,20 +135,20 @@ impl<'a> Cursor<'a> {
         value
     }
 
-    fn tuple_or_group(&mut self) -> Option<Value> {
+    fn tuple_or_group(&mut self) -> Option<PythonValue> {
         let start = self.tokens;
         let mut values = self.values(')')?;
         // A comma before the closing bracket makes a tuple of a single value.
         let used = &start[..start.len() - self.tokens.len()];
-        let has_comma = matches!(used, [.., comma, _] if comma.kind == Kind::Sign(','));
+        let has_comma = matches!(used, [.., comma, _] if comma.kind == TokenKind::Sign(','));
         if values.len() == 1 && !has_comma {
             return values.pop().map(|located| located.value);
         }
-        Some(Value::List(values))
+        Some(PythonValue::List(values))
     }
 
     /// Reads the elements up to a closing bracket, and the bracket itself.
-    fn values(&mut self, close: char) -> Option<Vec<Located>> {
+    fn values(&mut self, close: char) -> Option<Vec<LocatedValue>> {
         let mut values = Vec::new();
         while !self.skip(close) {
             values.push(self.element());
@@ -159,7 +159,7 @@ impl<'a> Cursor<'a> {
         Some(values)
     }
 
-    fn dict(&mut self) -> Option<Value> {
+    fn dict(&mut self) -> Option<PythonValue> {
         let mut entries = BTreeMap::new();
         let mut is_whole = true;
         while !self.skip('}') {
@@ -167,8 +167,8 @@ impl<'a> Cursor<'a> {
             if self.skip(':') {
                 let value = self.element();
                 match key.value {
-                    Value::Text(key) => drop(entries.insert(key, value)),
-                    Value::Dynamic | Value::Environment(_) => is_whole = false,
+                    PythonValue::Text(key) => drop(entries.insert(key, value)),
+                    PythonValue::Dynamic | PythonValue::Environment(_) => is_whole = false,
                     _ => {}
                 }
             } else {
@@ -179,17 +179,17 @@ impl<'a> Cursor<'a> {
                 return None;
             }
         }
-        is_whole.then_some(Value::Dict(entries))
+        is_whole.then_some(PythonValue::Dict(entries))
     }
 
-    fn name(&mut self, name: &str) -> Option<Value> {
+    fn name(&mut self, name: &str) -> Option<PythonValue> {
         self.advance();
         match name {
-            "None" => Some(Value::None),
-            "True" => Some(Value::Bool(true)),
-            "False" => Some(Value::Bool(false)),
+            "None" => Some(PythonValue::None),
+            "True" => Some(PythonValue::Bool(true)),
+            "False" => Some(PythonValue::Bool(false)),
             "os" if self.skip('.') => {
-                let Some(Kind::Name(name)) = self.kind().cloned() else {
+                let Some(TokenKind::Name(name)) = self.kind().cloned() else {
                     return None;
                 };
                 self.advance();
@@ -198,8 +198,10 @@ impl<'a> Cursor<'a> {
             "environ" | "getenv" => self.environment(name),
             "int" | "str" if self.is_at('(') => {
                 let value = self.bracketed(Self::tuple_or_group)?;
-                let is_plain =
-                    matches!(value, Value::Int(_) | Value::Text(_) | Value::Environment(_));
+                let is_plain = matches!(
+                    value,
+                    PythonValue::Int(_) | PythonValue::Text(_) | PythonValue::Environment(_)
+                );
                 is_plain.then_some(value)
             }
             _ => {
@@ -210,11 +212,11 @@ impl<'a> Cursor<'a> {
     }
 
     /// Reads `environ.get(…)`, `environ[…]` or `getenv(…)`. The first word is read already.
-    fn environment(&mut self, word: &str) -> Option<Value> {
+    fn environment(&mut self, word: &str) -> Option<PythonValue> {
         let is_subscript = word == "environ" && self.is_at('[');
         if word == "environ" && !is_subscript {
-            let is_get =
-                self.skip('.') && matches!(self.kind(), Some(Kind::Name(name)) if &**name == "get");
+            let is_get = self.skip('.')
+                && matches!(self.kind(), Some(TokenKind::Name(name)) if &**name == "get");
             if !is_get {
                 return None;
             }
@@ -230,25 +232,25 @@ impl<'a> Cursor<'a> {
         self.variable(&arguments)
     }
 
-    fn variable(&self, arguments: &[Located]) -> Option<Value> {
+    fn variable(&self, arguments: &[LocatedValue]) -> Option<PythonValue> {
         let (name, default) = match arguments {
             [name] => (name, None),
             [name, default] => (name, Some(default)),
             _ => return None,
         };
-        let Value::Text(name) = &name.value else {
+        let PythonValue::Text(name) = &name.value else {
             return None;
         };
         if let Some(value) = (self.known.variable)(name) {
-            return Some(Value::Text(value.into()));
+            return Some(PythonValue::Text(value.into()));
         }
         match default {
             Some(default) => default.value.is_scalar().then(|| default.value.clone()),
-            None => Some(Value::Environment(name.clone())),
+            None => Some(PythonValue::Environment(name.clone())),
         }
     }
 
-    fn kind(&self) -> Option<&'a Kind> {
+    fn kind(&self) -> Option<&'a TokenKind> {
         self.tokens.first().map(|token| &token.kind)
     }
 
@@ -261,7 +263,7 @@ impl<'a> Cursor<'a> {
     }
 
     fn is_at(&self, sign: char) -> bool {
-        self.kind() == Some(&Kind::Sign(sign))
+        self.kind() == Some(&TokenKind::Sign(sign))
     }
 
     fn skip(&mut self, sign: char) -> bool {
@@ -273,12 +275,12 @@ impl<'a> Cursor<'a> {
     }
 
     fn is_at_end(&self) -> bool {
-        matches!(self.kind(), None | Some(Kind::End))
+        matches!(self.kind(), None | Some(TokenKind::End))
     }
 
     fn is_at_separator(&self) -> bool {
         self.is_at_end()
-            || matches!(self.kind(), Some(Kind::Sign(',' | ':' | ')' | ']' | '}' | '=')))
+            || matches!(self.kind(), Some(TokenKind::Sign(',' | ':' | ')' | ']' | '}' | '=')))
     }
 
     /// Skips to the separator that ends the current element. Brackets inside of the element are
@@ -287,9 +289,9 @@ impl<'a> Cursor<'a> {
         let mut open = 0usize;
         while !self.is_at_end() {
             match self.kind() {
-                Some(Kind::Sign('(' | '[' | '{')) => open += 1,
+                Some(TokenKind::Sign('(' | '[' | '{')) => open += 1,
                 _ if open == 0 && self.is_at_separator() => return,
-                Some(Kind::Sign(')' | ']' | '}')) => open -= 1,
+                Some(TokenKind::Sign(')' | ']' | '}')) => open -= 1,
                 _ => {}
             }
             self.advance();

@@ -1,6 +1,6 @@
 //! Reads the literals of `seahub_settings.py`. The file is a program, but nothing in it is run. A
 //! name that is assigned a literal at the top level gets that value. Everything else is
-//! [`Value::Dynamic`], with its line. Time and memory are bounded by the length of the text,
+//! [`PythonValue::Dynamic`], with its line. Time and memory are bounded by the length of the text,
 //! nesting by [`MAX_DEPTH`].
 
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ pub const MAX_DEPTH: usize = 32;
 
 /// The value of an expression, as far as it is known without running it.
 #[derive(Clone, PartialEq, Eq)]
-pub enum Value {
+pub enum PythonValue {
     /// `None`.
     None,
     /// `True` or `False`.
@@ -26,9 +26,9 @@ pub enum Value {
     /// A string; adjacent ones are joined.
     Text(Arc<str>),
     /// A list or a tuple.
-    List(Vec<Located>),
+    List(Vec<LocatedValue>),
     /// A dictionary. Entries whose keys are no strings are left out.
-    Dict(BTreeMap<Arc<str>, Located>),
+    Dict(BTreeMap<Arc<str>, LocatedValue>),
     /// An environment variable whose value is not known, and that has no default.
     Environment(Arc<str>),
     /// Not a literal.
@@ -37,25 +37,25 @@ pub enum Value {
 
 /// A value and the line on which its expression begins, counted from 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Located {
+pub struct LocatedValue {
     /// The value.
-    pub value: Value,
+    pub value: PythonValue,
     /// The line.
     pub line: usize,
 }
 
-impl Located {
+impl LocatedValue {
     /// A string, or an integer as text; `None` for everything else.
     pub fn text(&self) -> Option<String> {
         match &self.value {
-            Value::Text(text) => Some(text.to_string()),
-            Value::Int(number) => Some(number.to_string()),
+            PythonValue::Text(text) => Some(text.to_string()),
+            PythonValue::Int(number) => Some(number.to_string()),
             _ => None,
         }
     }
 }
 
-impl Value {
+impl PythonValue {
     /// Whether it is neither a list nor a dictionary. Only such a value is copied when another name
     /// stands for it: it is small.
     fn is_scalar(&self) -> bool {
@@ -64,7 +64,7 @@ impl Value {
 }
 
 /// Shows only what kind of value it is: texts may be passwords.
-impl fmt::Debug for Value {
+impl fmt::Debug for PythonValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::None => f.write_str("None"),
@@ -82,7 +82,7 @@ impl fmt::Debug for Value {
 /// The names that a settings file sets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PythonSettings {
-    values: BTreeMap<Arc<str>, Located>,
+    values: BTreeMap<Arc<str>, LocatedValue>,
     imports_everything: Option<usize>,
 }
 
@@ -91,22 +91,22 @@ impl PythonSettings {
     /// text is accepted.
     pub fn parse(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Self {
         let tokens = token::tokens(super::without_byte_order_mark(text));
-        statement::Reader::new(variable).read(&tokens)
+        statement::StatementReader::new(variable).read(&tokens)
     }
 
     /// The last value that a name was set to.
-    pub fn get(&self, name: &str) -> Option<&Located> {
+    pub fn get(&self, name: &str) -> Option<&LocatedValue> {
         self.values.get(name)
     }
 
-    /// The value of `name['a']['b']`. It is [`Value::Dynamic`] if one of the values on the way is
+    /// The value of `name['a']['b']`. It is [`PythonValue::Dynamic`] if one of the values on the way is
     /// not a literal.
-    pub fn get_in(&self, name: &str, path: &[&str]) -> Option<&Located> {
+    pub fn get_in(&self, name: &str, path: &[&str]) -> Option<&LocatedValue> {
         let mut place = self.get(name)?;
         for key in path {
             match &place.value {
-                Value::Dict(entries) => place = entries.get(*key)?,
-                Value::Dynamic => return Some(place),
+                PythonValue::Dict(entries) => place = entries.get(*key)?,
+                PythonValue::Dynamic => return Some(place),
                 _ => return None,
             }
         }

@@ -5,26 +5,26 @@ fn parse(text: &str) -> PythonSettings {
     PythonSettings::parse(text, &|name| (name == "SET").then(|| "from outside".to_owned()))
 }
 
-fn value(text: &str) -> Value {
+fn value(text: &str) -> PythonValue {
     parse(&format!("A = {text}")).get("A").unwrap().value.clone()
 }
 
-fn text(value: &str) -> Value {
-    Value::Text(value.into())
+fn text(value: &str) -> PythonValue {
+    PythonValue::Text(value.into())
 }
 
 #[test]
 fn plain_literals_are_read() {
-    assert_eq!(value("None"), Value::None);
-    assert_eq!(value("True"), Value::Bool(true));
-    assert_eq!(value("False # why"), Value::Bool(false));
-    assert_eq!(value("1_000"), Value::Int(1000));
-    assert_eq!(value("-0x1F"), Value::Int(-31));
-    assert_eq!(value("0o17"), Value::Int(15));
-    assert_eq!(value("0b11"), Value::Int(3));
-    assert_eq!(value("(7)"), Value::Int(7));
+    assert_eq!(value("None"), PythonValue::None);
+    assert_eq!(value("True"), PythonValue::Bool(true));
+    assert_eq!(value("False # why"), PythonValue::Bool(false));
+    assert_eq!(value("1_000"), PythonValue::Int(1000));
+    assert_eq!(value("-0x1F"), PythonValue::Int(-31));
+    assert_eq!(value("0o17"), PythonValue::Int(15));
+    assert_eq!(value("0b11"), PythonValue::Int(3));
+    assert_eq!(value("(7)"), PythonValue::Int(7));
     for other in ["1.5", "99999999999999999999", "1 + 1", "b'x'", "f'x'", "x", "'open", "..."] {
-        assert_eq!(value(other), Value::Dynamic, "{other}");
+        assert_eq!(value(other), PythonValue::Dynamic, "{other}");
     }
 }
 
@@ -40,27 +40,27 @@ fn strings_are_read() {
     assert_eq!(value("'a\\\nb'"), text("ab"));
     assert_eq!(value("'a\\\r\nb'"), text("ab"));
     assert_eq!(value("''"), text(""));
-    assert_eq!(value(r"'\N{BULLET}'"), Value::Dynamic);
-    assert_eq!(value(r"'\xg1'"), Value::Dynamic);
-    assert_eq!(value(r"'\ud800'"), Value::Dynamic);
-    assert_eq!(value("'%s' % x"), Value::Dynamic);
+    assert_eq!(value(r"'\N{BULLET}'"), PythonValue::Dynamic);
+    assert_eq!(value(r"'\xg1'"), PythonValue::Dynamic);
+    assert_eq!(value(r"'\ud800'"), PythonValue::Dynamic);
+    assert_eq!(value("'%s' % x"), PythonValue::Dynamic);
 }
 
 #[test]
 fn collections_are_read() {
-    let Value::List(values) = value("[1, 'a', (2,), (), [x, 3],\n]") else {
+    let PythonValue::List(values) = value("[1, 'a', (2,), (), [x, 3],\n]") else {
         panic!("no list");
     };
     assert_eq!(values.len(), 5);
-    assert!(matches!(&values[2].value, Value::List(values) if values.len() == 1));
-    assert!(matches!(&values[3].value, Value::List(values) if values.is_empty()));
-    assert!(matches!(&values[4].value, Value::List(values)
-        if values[0].value == Value::Dynamic && values[1].value == Value::Int(3)));
-    assert!(matches!(value("1, 2"), Value::List(values) if values.len() == 2));
-    assert_eq!(value("{1, 2}"), Value::Dynamic);
-    assert_eq!(value("{**A, 'b': 1}"), Value::Dynamic);
-    assert_eq!(value("{x: 1}"), Value::Dynamic);
-    assert!(matches!(value("{1: 'a', 'b': 2}"), Value::Dict(entries) if entries.len() == 1));
+    assert!(matches!(&values[2].value, PythonValue::List(values) if values.len() == 1));
+    assert!(matches!(&values[3].value, PythonValue::List(values) if values.is_empty()));
+    assert!(matches!(&values[4].value, PythonValue::List(values)
+        if values[0].value == PythonValue::Dynamic && values[1].value == PythonValue::Int(3)));
+    assert!(matches!(value("1, 2"), PythonValue::List(values) if values.len() == 2));
+    assert_eq!(value("{1, 2}"), PythonValue::Dynamic);
+    assert_eq!(value("{**A, 'b': 1}"), PythonValue::Dynamic);
+    assert_eq!(value("{x: 1}"), PythonValue::Dynamic);
+    assert!(matches!(value("{1: 'a', 'b': 2}"), PythonValue::Dict(entries) if entries.len() == 1));
 }
 
 const DATABASES: &str = "
@@ -80,7 +80,7 @@ DATABASES = {
 }
 ";
 
-fn at(settings: &PythonSettings, key: &str) -> Option<(Value, usize)> {
+fn at(settings: &PythonSettings, key: &str) -> Option<(PythonValue, usize)> {
     let located = settings.get_in("DATABASES", &["default", key])?;
     Some((located.value.clone(), located.line))
 }
@@ -91,13 +91,13 @@ fn databases_are_read() {
     assert_eq!(at(&settings, "NAME"), Some((text("seahub_db"), 7)));
     assert_eq!(at(&settings, "PASSWORD"), Some((text("from outside"), 8)));
     assert_eq!(at(&settings, "HOST"), Some((text("db"), 9)));
-    assert_eq!(at(&settings, "PORT"), Some((Value::Int(3307), 10)));
+    assert_eq!(at(&settings, "PORT"), Some((PythonValue::Int(3307), 10)));
     assert_eq!(at(&settings, "USER"), Some((text("seafile"), 11)));
-    let unset = Value::Environment("UNSET".into());
+    let unset = PythonValue::Environment("UNSET".into());
     assert_eq!(at(&settings, "CLIENT"), Some((unset, 12)));
     assert_eq!(at(&settings, "NOTHING"), None);
     let ssl = settings.get_in("DATABASES", &["default", "OPTIONS", "ssl"]);
-    assert_eq!(ssl.unwrap().value, Value::Dynamic);
+    assert_eq!(ssl.unwrap().value, PythonValue::Dynamic);
     assert_eq!(settings.get_in("OTHER", &["default"]), None);
 }
 
@@ -110,7 +110,7 @@ fn items_can_be_assigned() {
     ));
     assert_eq!(at(&settings, "NAME"), Some((text("other"), 16)));
     let more = settings.get_in("DATABASES", &["more", "A"]).unwrap();
-    assert_eq!(more.value, Value::Int(2));
+    assert_eq!(more.value, PythonValue::Int(2));
     assert_eq!(settings.get("NOWHERE"), None);
 }
 
@@ -120,7 +120,7 @@ fn names_stand_for_what_they_were_set_to() {
     assert_eq!(settings.get("B").unwrap().value, text("x"));
     assert_eq!(settings.get("C").unwrap().value, text("x"));
     assert_eq!(settings.get("D"), None);
-    assert_eq!(settings.get("F").unwrap().value, Value::Dynamic);
+    assert_eq!(settings.get("F").unwrap().value, PythonValue::Dynamic);
     assert_eq!(settings.get_in("G", &["g"]).unwrap().value, text("x"));
 }
 
@@ -145,9 +145,9 @@ fn what_code_may_change_is_not_a_literal() {
         "A[x] = 1",
     ] {
         let settings = parse(&format!("A = {{'a': 1}}\n{code}\n"));
-        assert_eq!(settings.get("A").unwrap().value, Value::Dynamic, "{code}");
+        assert_eq!(settings.get("A").unwrap().value, PythonValue::Dynamic, "{code}");
         let inside = settings.get_in("A", &["a", "b"]);
-        assert_eq!(inside.unwrap().value, Value::Dynamic, "{code}");
+        assert_eq!(inside.unwrap().value, PythonValue::Dynamic, "{code}");
     }
     for code in [
         "def f():\n    A = 2\n\n    # comment\n    A = 3",
@@ -159,7 +159,7 @@ fn what_code_may_change_is_not_a_literal() {
         "'''\nA = 2\n'''",
     ] {
         let settings = parse(&format!("A = 1\n{code}\n"));
-        assert_eq!(settings.get("A").unwrap().value, Value::Int(1), "{code}");
+        assert_eq!(settings.get("A").unwrap().value, PythonValue::Int(1), "{code}");
     }
 }
 
@@ -169,10 +169,10 @@ fn what_a_condition_sets_is_unknown_and_its_neighbours_are_not() {
         "A = {'a': {'b': 1, 'c': 2}, 'd': 3}\nif x:\n    A['a']['b'] = 4\nelse:\n    A['e'] = 5\n",
     );
     let value = |path: &[&str]| settings.get_in("A", path).unwrap().value.clone();
-    assert_eq!(value(&["a", "b"]), Value::Dynamic);
-    assert_eq!(value(&["a", "c"]), Value::Int(2));
-    assert_eq!(value(&["d"]), Value::Int(3));
-    assert_eq!(value(&["e"]), Value::Dynamic);
+    assert_eq!(value(&["a", "b"]), PythonValue::Dynamic);
+    assert_eq!(value(&["a", "c"]), PythonValue::Int(2));
+    assert_eq!(value(&["d"]), PythonValue::Int(3));
+    assert_eq!(value(&["e"]), PythonValue::Dynamic);
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn names_that_are_imported_are_not_known() {
     let settings =
         parse("from secrets import DATABASES, KEY as SECRET\nimport os, sys as system\n");
     for name in ["DATABASES", "SECRET", "os", "system"] {
-        assert_eq!(settings.get(name).unwrap().value, Value::Dynamic, "{name}");
+        assert_eq!(settings.get(name).unwrap().value, PythonValue::Dynamic, "{name}");
     }
     assert_eq!(settings.get("other"), None);
 }
@@ -197,17 +197,17 @@ fn imports_of_everything_are_told() {
 #[test]
 fn nesting_is_bounded() {
     for open in ["[", "(", "{'a': ", "os.getenv("] {
-        assert_eq!(value(&open.repeat(100_000)), Value::Dynamic);
+        assert_eq!(value(&open.repeat(100_000)), PythonValue::Dynamic);
     }
     let nested = format!("{}1{}", "[".repeat(40), "]".repeat(40));
-    assert!(matches!(value(&nested), Value::List(_)));
-    assert_eq!(parse(&format!("{nested}\nA = 1")).get("A").unwrap().value, Value::Int(1));
+    assert!(matches!(value(&nested), PythonValue::List(_)));
+    assert_eq!(parse(&format!("{nested}\nA = 1")).get("A").unwrap().value, PythonValue::Int(1));
     let subscripts = "['a']".repeat(1000);
     assert_eq!(
         parse(&format!("A = {{}}\nA{subscripts} = 1")).get("A").unwrap().value,
-        Value::Dynamic
+        PythonValue::Dynamic
     );
-    assert_eq!(value(&"A = ".repeat(1000)), Value::Dynamic);
+    assert_eq!(value(&"A = ".repeat(1000)), PythonValue::Dynamic);
 }
 
 #[test]
@@ -216,24 +216,24 @@ fn texts_are_not_shown() {
     assert!(!format!("{settings:?}").contains("hunter2"));
 }
 
-fn literal() -> impl Strategy<Value = (String, Value)> {
+fn literal() -> impl Strategy<Value = (String, PythonValue)> {
     let leaf = prop_oneof![
-        Just(("None".to_owned(), Value::None)),
+        Just(("None".to_owned(), PythonValue::None)),
         any::<bool>().prop_map(|value| {
             let text = if value { "True" } else { "False" };
-            (text.to_owned(), Value::Bool(value))
+            (text.to_owned(), PythonValue::Bool(value))
         }),
-        any::<i32>().prop_map(|value| (value.to_string(), Value::Int(value.into()))),
+        any::<i32>().prop_map(|value| (value.to_string(), PythonValue::Int(value.into()))),
         "[^\\\\'\r\n]{0,12}".prop_map(|value| (format!("'{value}'"), text(&value))),
         "[^\\\\\"\r]{0,12}".prop_map(|value| (format!("\"\"\"{value}\"\"\""), text(&value))),
     ];
-    let located = |value| Located { value, line: 1 };
+    let located = |value| LocatedValue { value, line: 1 };
     leaf.prop_recursive(4, 24, 4, move |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(move |values| {
                 let (texts, values): (Vec<_>, Vec<_>) = values.into_iter().unzip();
                 let values = values.into_iter().map(located).collect();
-                (format!("[{}]", texts.join(", ")), Value::List(values))
+                (format!("[{}]", texts.join(", ")), PythonValue::List(values))
             }),
             prop::collection::btree_map("[a-z]{1,3}", inner, 0..4).prop_map(move |entries| {
                 let texts: Vec<_> =
@@ -242,20 +242,20 @@ fn literal() -> impl Strategy<Value = (String, Value)> {
                     .into_iter()
                     .map(|(key, (_, value))| (key.into(), located(value)))
                     .collect();
-                (format!("{{{}}}", texts.join(",")), Value::Dict(entries))
+                (format!("{{{}}}", texts.join(",")), PythonValue::Dict(entries))
             }),
         ]
     })
 }
 
 /// Removes line numbers: strings of several lines shift them.
-fn without_lines(value: &mut Value) {
+fn without_lines(value: &mut PythonValue) {
     match value {
-        Value::List(values) => values.iter_mut().for_each(|located| {
+        PythonValue::List(values) => values.iter_mut().for_each(|located| {
             located.line = 1;
             without_lines(&mut located.value);
         }),
-        Value::Dict(entries) => entries.values_mut().for_each(|located| {
+        PythonValue::Dict(entries) => entries.values_mut().for_each(|located| {
             located.line = 1;
             without_lines(&mut located.value);
         }),

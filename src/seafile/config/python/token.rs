@@ -1,11 +1,11 @@
 //! Cuts Python text into tokens: names, numbers, strings, signs and ends of statements. Any other
-//! text becomes [`Kind::Other`], which is never part of a literal.
+//! text becomes [`TokenKind::Other`], which is never part of a literal.
 
 use std::sync::Arc;
 
 /// What a token is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum TokenKind {
     Name(Arc<str>),
     Int(i64),
     Text(Arc<str>),
@@ -20,16 +20,16 @@ pub(super) enum Kind {
 
 /// A token and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Token {
-    pub kind: Kind,
+pub(super) struct PythonToken {
+    pub kind: TokenKind,
     /// Counted from 1.
     pub line: usize,
-    pub start: Start,
+    pub start: TokenStart,
 }
 
 /// Where in its logical line a token stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Start {
+pub(super) enum TokenStart {
     /// It is the first one, at the margin.
     Margin,
     /// It is the first one, behind white space.
@@ -38,33 +38,33 @@ pub(super) enum Start {
     Inside,
 }
 
-/// Cuts a whole text. The last token is always [`Kind::End`].
-pub(super) fn tokens(text: &str) -> Vec<Token> {
+/// Cuts a whole text. The last token is always [`TokenKind::End`].
+pub(super) fn tokens(text: &str) -> Vec<PythonToken> {
     let mut cutter =
-        Cutter { rest: text, line: 1, depth: 0, start: Start::Margin, out: Vec::new() };
+        TokenCutter { rest: text, line: 1, depth: 0, start: TokenStart::Margin, out: Vec::new() };
     while cutter.step() {}
-    cutter.push(Kind::End);
+    cutter.push(TokenKind::End);
     cutter.out
 }
 
-struct Cutter<'a> {
+struct TokenCutter<'a> {
     rest: &'a str,
     line: usize,
     /// How many brackets are open.
     depth: usize,
     /// Where the next token stands in its logical line.
-    start: Start,
-    out: Vec<Token>,
+    start: TokenStart,
+    out: Vec<PythonToken>,
 }
 
-impl Cutter<'_> {
-    fn push(&mut self, kind: Kind) {
+impl TokenCutter<'_> {
+    fn push(&mut self, kind: TokenKind) {
         self.push_at(kind, self.line);
     }
 
-    fn push_at(&mut self, kind: Kind, line: usize) {
-        let start = std::mem::replace(&mut self.start, Start::Inside);
-        self.out.push(Token { kind, line, start });
+    fn push_at(&mut self, kind: TokenKind, line: usize) {
+        let start = std::mem::replace(&mut self.start, TokenStart::Inside);
+        self.out.push(PythonToken { kind, line, start });
     }
 
     /// Moves on by `len` bytes and counts the lines in them.
@@ -82,8 +82,8 @@ impl Cutter<'_> {
         match first {
             '\n' => self.line_end(),
             ' ' | '\t' | '\r' | '\u{c}' => {
-                if self.start == Start::Margin && matches!(first, ' ' | '\t') {
-                    self.start = Start::Indented;
+                if self.start == TokenStart::Margin && matches!(first, ' ' | '\t') {
+                    self.start = TokenStart::Indented;
                 }
                 self.take(1);
             }
@@ -102,10 +102,10 @@ impl Cutter<'_> {
 
     fn line_end(&mut self) {
         if self.depth == 0 {
-            if self.start == Start::Inside {
-                self.push(Kind::End);
+            if self.start == TokenStart::Inside {
+                self.push(TokenKind::End);
             }
-            self.start = Start::Margin;
+            self.start = TokenStart::Margin;
         }
         self.take(1);
     }
@@ -115,7 +115,7 @@ impl Cutter<'_> {
         if let Some(end) = end {
             self.take(end.len());
         } else {
-            self.push(Kind::Other);
+            self.push(TokenKind::Other);
             self.take(1);
         }
     }
@@ -125,7 +125,7 @@ impl Cutter<'_> {
             '(' | '[' | '{' => self.depth += 1,
             ')' | ']' | '}' => self.depth = self.depth.saturating_sub(1),
             ';' => {
-                self.push(Kind::End);
+                self.push(TokenKind::End);
                 self.take(1);
                 return;
             }
@@ -133,10 +133,10 @@ impl Cutter<'_> {
         }
         if let Some(len) = operator_len(self.rest) {
             let operator = self.rest[..len].into();
-            self.push(Kind::Operator(operator));
+            self.push(TokenKind::Operator(operator));
             self.take(len);
         } else {
-            self.push(Kind::Sign(first));
+            self.push(TokenKind::Sign(first));
             self.take(first.len_utf8());
         }
     }
@@ -144,7 +144,7 @@ impl Cutter<'_> {
     fn number(&mut self) {
         let is_part = |character: char| character.is_alphanumeric() || "._".contains(character);
         let len = len_while(self.rest, is_part);
-        let kind = integer(&self.rest[..len]).map_or(Kind::Other, Kind::Int);
+        let kind = integer(&self.rest[..len]).map_or(TokenKind::Other, TokenKind::Int);
         self.push(kind);
         self.take(len);
     }
@@ -156,7 +156,7 @@ impl Cutter<'_> {
             return;
         }
         let name = self.rest[..len].into();
-        self.push(Kind::Name(name));
+        self.push(TokenKind::Name(name));
         self.take(len);
     }
 
@@ -169,7 +169,7 @@ impl Cutter<'_> {
         let triple = quote.repeat(3);
         let quote = if body.starts_with(&triple) { triple.as_str() } else { quote };
         let Some((len, end_len)) = string_len(&body[quote.len()..], quote) else {
-            self.push_at(Kind::Other, line);
+            self.push_at(TokenKind::Other, line);
             // A string without an end is a syntax error. Skip the rest of the line, or of the text
             // if it has triple quotes.
             let line_len = body.find('\n').unwrap_or(body.len());
@@ -183,7 +183,7 @@ impl Cutter<'_> {
             "r" => Some(raw),
             _ => None,
         };
-        self.push_at(text.map_or(Kind::Other, |text| Kind::Text(text.into())), line);
+        self.push_at(text.map_or(TokenKind::Other, |text| TokenKind::Text(text.into())), line);
         self.take(prefix_len + quote.len() + len + end_len);
     }
 }

@@ -4,18 +4,18 @@ use super::*;
 fn the_example_is_found_whole() {
     let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/haiwen");
     let installation = discover(&top, &Environment::default()).unwrap();
-    assert_eq!(installation.layout, Layout::ConfigFolder);
+    assert_eq!(installation.layout, InstallationLayout::ConfigFolder);
     assert_eq!(installation.program_version.as_deref(), Some("11.0.13"));
     assert!(!installation.pro);
     assert_eq!(installation.program_folder.as_deref(), Some(Path::new("seafile-server-11.0.13")));
     assert_eq!(
         sqlite_files(&installation),
         [
-            (Role::Seafile, "seafile-data/seafile.db"),
-            (Role::Usermgr, "ccnet/PeerMgr/usermgr.db"),
-            (Role::Groupmgr, "ccnet/GroupMgr/groupmgr.db"),
-            (Role::Orgmgr, "ccnet/OrgMgr/orgmgr.db"),
-            (Role::Seahub, "seahub.db"),
+            (DatabaseRole::Seafile, "seafile-data/seafile.db"),
+            (DatabaseRole::Usermgr, "ccnet/PeerMgr/usermgr.db"),
+            (DatabaseRole::Groupmgr, "ccnet/GroupMgr/groupmgr.db"),
+            (DatabaseRole::Orgmgr, "ccnet/OrgMgr/orgmgr.db"),
+            (DatabaseRole::Seahub, "seahub.db"),
         ]
     );
     assert!(installation.links.is_empty());
@@ -51,7 +51,7 @@ fn seafile_2() -> Fake {
 #[test]
 fn seafile_2_is_found() {
     let installation = seafile_2().discover().unwrap();
-    assert_eq!(installation.layout, Layout::SharedStore);
+    assert_eq!(installation.layout, InstallationLayout::SharedStore);
     assert_eq!(installation.program_version.as_deref(), Some("2.10.0"));
     assert!(installation.object_storage.shared_folders);
     assert_eq!(installation.history_keep_days.as_ref().unwrap().value, 30);
@@ -65,7 +65,7 @@ fn seafile_2_is_found() {
 #[test]
 fn seafile_4_keeps_old_objects_too() {
     let installation = seafile_2().folder("seafile-data/storage").discover().unwrap();
-    assert_eq!(installation.layout, Layout::ConfigBeside);
+    assert_eq!(installation.layout, InstallationLayout::ConfigBeside);
     assert!(installation.object_storage.shared_folders);
     let roots = &installation.object_storage.roots;
     assert_eq!(roots.folder(Kind::Block), installation.data_dir.join("storage/blocks"));
@@ -99,9 +99,9 @@ fn up_to_7_0_the_data_folder_is_where_the_pointer_says() {
     let used = real.clone();
     assert_eq!(
         installation.warnings,
-        [Warning::DataFolderElsewhere {
+        [DiscoverWarning::DataFolderElsewhere {
             named,
-            from: Origin::Path("ccnet/seafile.ini".into()),
+            from: SettingOrigin::Path("ccnet/seafile.ini".into()),
             used
         }]
     );
@@ -115,7 +115,7 @@ fn up_to_7_0_the_data_folder_is_where_the_pointer_says() {
     let moved = seafile("6.3.4").file("ccnet/seafile.ini", "/nowhere/seafile-data").discover();
     let moved = moved.unwrap();
     assert_eq!(moved.data_dir, moved.top.join("seafile-data"));
-    assert!(matches!(&moved.warnings[..], [Warning::DataFolderElsewhere { .. }]));
+    assert!(matches!(&moved.warnings[..], [DiscoverWarning::DataFolderElsewhere { .. }]));
 
     let lost = Fake::new().file("ccnet/seafile.ini", "/nowhere/seafile-data");
     assert!(complaint(lost.discover()).contains("/nowhere/seafile-data"));
@@ -168,7 +168,7 @@ fn links_to_disks_that_are_not_mounted_are_errors() {
     assert!(text.contains("/mnt/data (seafile-data)"), "{text}");
 
     let web = seafile("11.0.13").link("seahub-data", "/mnt/web").discover().unwrap();
-    assert!(matches!(&web.warnings[..], [Warning::DanglingLink { .. }]));
+    assert!(matches!(&web.warnings[..], [DiscoverWarning::DanglingLink { .. }]));
     assert!(web.warnings[0].to_string().contains("/mnt/web"));
 }
 
@@ -180,11 +180,11 @@ fn docker_is_recognised_and_its_version_stamp_read() {
         .file("seafile-data/current_version", "12.0.14\n")
         .file("conf/seafile.conf", conf);
     let installation = fake.discover().unwrap();
-    assert_eq!(installation.layout, Layout::DockerVolume);
+    assert_eq!(installation.layout, InstallationLayout::DockerVolume);
     assert_eq!(installation.program_version.as_deref(), Some("12.0.14"));
     assert!(installation.docker_env_missing && !installation.pro);
     let seen = Vec::new();
-    assert_eq!(installation.warnings[0], Warning::DockerEnvMissing { seen });
+    assert_eq!(installation.warnings[0], DiscoverWarning::DockerEnvMissing { seen });
 
     let fake = fake
         .file("conf/.env", "JWT_PRIVATE_KEY=hunter2\nSEAFILE_MYSQL_DB_HOST=db\n")
@@ -204,7 +204,7 @@ fn the_version_is_known_after_the_program_is_gone() {
     let installation = fake.discover().unwrap();
     assert_eq!(installation.program_version.as_deref(), Some("11.0.13"));
     assert_eq!(installation.program_folder, None);
-    assert_eq!(installation.layout, Layout::ConfigFolder);
+    assert_eq!(installation.layout, InstallationLayout::ConfigFolder);
 }
 
 #[test]
@@ -264,7 +264,7 @@ fn the_settings_may_put_seahub_elsewhere() {
         .sqlite("web/hub.db", 0)
         .file_with_top("conf/seahub_settings.py", settings);
     let installation = fake.discover().unwrap();
-    assert_eq!(sqlite_files(&installation)[3], (Role::Seahub, "web/hub.db"));
+    assert_eq!(sqlite_files(&installation)[3], (DatabaseRole::Seahub, "web/hub.db"));
 }
 
 #[test]

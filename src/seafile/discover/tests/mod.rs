@@ -89,7 +89,7 @@ impl Fake {
 }
 
 /// Roles and paths of `SQLite` files.
-fn sqlite_files(installation: &Installation) -> Vec<(Role, &str)> {
+fn sqlite_files(installation: &Installation) -> Vec<(DatabaseRole, &str)> {
     let DatabaseKind::Sqlite(files) = &installation.database else {
         panic!("not SQLite: {:?}", installation.database);
     };

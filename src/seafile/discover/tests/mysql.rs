@@ -32,7 +32,7 @@ fn each_program_has_its_own_settings_up_to_11() {
     let [seafile, ccnet, seahub] = &settings.databases[..] else { panic!() };
     assert!(settings.sqlite.is_empty());
 
-    assert_eq!(seafile.role, Role::Seafile);
+    assert_eq!(seafile.role, DatabaseRole::Seafile);
     assert_eq!(seafile.name.value, "seafile-db");
     assert_eq!(seafile.name.from.to_string(), "conf/seafile.conf:7");
     assert_eq!(value(seafile.host.as_ref()), "127.0.0.1");
@@ -42,13 +42,13 @@ fn each_program_has_its_own_settings_up_to_11() {
     assert!(seafile.use_ssl && !seafile.skip_verify);
     assert_eq!(value(seafile.ca_path.as_ref()), "/etc/ca.pem");
 
-    assert_eq!((&ccnet.role, &*ccnet.name.value), (&Role::Ccnet, "ccnet-db"));
+    assert_eq!((&ccnet.role, &*ccnet.name.value), (&DatabaseRole::Ccnet, "ccnet-db"));
     assert_eq!(value(ccnet.unix_socket.as_ref()), "/run/mysqld.sock");
     assert_eq!(value(ccnet.user.as_ref()), "ccnet");
     assert_eq!(password(ccnet), "hunter3");
-    assert_eq!(ccnet.port, Setting::new(3306, Origin::Default));
+    assert_eq!(ccnet.port, Setting::new(3306, SettingOrigin::Default));
 
-    assert_eq!((&seahub.role, &*seahub.name.value), (&Role::Seahub, "seahub-db"));
+    assert_eq!((&seahub.role, &*seahub.name.value), (&DatabaseRole::Seahub, "seahub-db"));
     assert_eq!(value(seahub.host.as_ref()), "third");
     assert_eq!(seahub.host.as_ref().unwrap().from.to_string(), "conf/seahub_settings.py:7");
     assert_eq!(seahub.port.value, 3308);
@@ -142,10 +142,10 @@ fn up_to_12_no_type_means_sqlite() {
     let fake = Fake::with_program("seafile-server-12.0.14", "[database]\nhost = db\n")
         .sqlite("seafile-data/seafile.db", 1);
     let installation = fake.discover().unwrap();
-    assert_eq!(sqlite_files(&installation)[0].0, Role::Seafile);
+    assert_eq!(sqlite_files(&installation)[0].0, DatabaseRole::Seafile);
     let warned = installation.warnings.iter().any(|warning| {
-        matches!(warning, Warning::MysqlBesideSqlite { mysql, sqlite }
-            if mysql.to_string() == "conf/seafile.conf:2" && *sqlite == Origin::Default)
+        matches!(warning, DiscoverWarning::MysqlBesideSqlite { mysql, sqlite }
+            if mysql.to_string() == "conf/seafile.conf:2" && *sqlite == SettingOrigin::Default)
     });
     assert!(warned, "{:?}", installation.warnings);
 }
@@ -159,7 +159,7 @@ fn without_a_version_what_is_there_decides() {
     let installation = fake.discover_with(&[("SEAFILE_MYSQL_DB_HOST", "db")]).unwrap();
     assert!(matches!(installation.database, DatabaseKind::Mysql(_)));
     let warnings = &installation.warnings;
-    assert!(matches!(&warnings[0], Warning::SqliteBesideMysql { libraries: Some(3), .. }));
+    assert!(matches!(&warnings[0], DiscoverWarning::SqliteBesideMysql { libraries: Some(3), .. }));
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn a_leftover_sqlite_file_with_libraries_is_told() {
 
     let fake = fake.file("seafile-data/seafile.db-journal", "");
     let warnings = fake.discover().unwrap().warnings;
-    assert!(matches!(&warnings[..], [Warning::SqliteBesideMysql { libraries: None, .. }]));
+    assert!(matches!(&warnings[..], [DiscoverWarning::SqliteBesideMysql { libraries: None, .. }]));
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn ccnet_and_seahub_may_be_sqlite_up_to_11() {
     let settings = mysql_settings(&installation);
     assert_eq!(settings.databases.len(), 1);
     let roles: Vec<_> = settings.sqlite.iter().map(|file| file.role.clone()).collect();
-    assert_eq!(roles, [Role::Usermgr, Role::Groupmgr, Role::Seahub]);
+    assert_eq!(roles, [DatabaseRole::Usermgr, DatabaseRole::Groupmgr, DatabaseRole::Seahub]);
     assert_eq!(installation.warnings, []);
 }
 

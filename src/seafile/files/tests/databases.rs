@@ -18,7 +18,7 @@ fn database_with_log(installation: &Installation, path: &str) {
 }
 
 /// Writes a group's tar and unpacks it with stock tar.
-fn unpacked(scan: &Scan, name: &str) -> (tempfile::TempDir, TarReport) {
+fn unpacked(scan: &FileScan, name: &str) -> (tempfile::TempDir, TarReport) {
     let spool = tempfile::tempdir().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("group.tar");
@@ -67,7 +67,9 @@ fn what_only_looks_like_a_database_is_stored_as_it_is_and_told() {
     let (folder, report) = unpacked(&installation.scan(), "sqlite");
     assert_eq!(fs::read(folder.path().join("sqlite/odd.db")).unwrap(), text.as_bytes());
     let [warning] = &report.warnings[..] else { panic!("{:?}", report.warnings) };
-    assert!(matches!(warning.kind, WarningKind::Unsound { .. }) && !warning.kind.is_incomplete());
+    assert!(
+        matches!(warning.kind, FileWarningKind::Unsound { .. }) && !warning.kind.is_incomplete()
+    );
 }
 
 #[test]

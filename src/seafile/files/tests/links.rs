@@ -12,9 +12,9 @@ fn move_out(installation: &Installation, path: &str) -> PathBuf {
 }
 
 /// What the scan reports about links, each as `path -> target`.
-fn told(scan: &Scan) -> Vec<String> {
-    let told = |warning: &Warning| match &warning.kind {
-        WarningKind::LeadsOut { target } => {
+fn told(scan: &FileScan) -> Vec<String> {
+    let told = |warning: &FileWarning| match &warning.kind {
+        FileWarningKind::LeadsOut { target } => {
             assert!(warning.kind.is_incomplete());
             assert!(warning.kind.to_string().starts_with("content not in the backup"));
             Some(format!("{} -> {}", warning.path.display(), target.display()))
@@ -155,7 +155,7 @@ fn a_disk_that_is_not_there_is_told() {
     symlink("/nonexistent/md-data", installation.path("md-data")).unwrap();
     let scan = installation.scan();
     assert_eq!(scan.warnings.len(), 1);
-    assert_eq!(scan.warnings[0].kind, WarningKind::BrokenLink);
+    assert_eq!(scan.warnings[0].kind, FileWarningKind::BrokenLink);
     assert!(scan.warnings[0].kind.is_incomplete());
 }
 

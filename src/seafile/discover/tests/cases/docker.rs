@@ -20,7 +20,7 @@ fn c04_docker_is_found_by_the_compose_file_that_mounts_it() {
         assert_eq!(installation.outside, outside);
         assert!(!installation.docker_env_missing && installation.pro);
         assert_eq!(installation.warnings, []);
-        assert_eq!(installation.layout, Layout::DockerVolume);
+        assert_eq!(installation.layout, InstallationLayout::DockerVolume);
     }
     // This is the compose file of another volume.
     let yml = case.root().join("opt/seafile/seafile-server.yml");
@@ -37,7 +37,7 @@ fn c04_docker_is_found_by_the_compose_file_that_mounts_it() {
     let installation = case.find_with(SourceOptions::default(), host("127.0.0.1")).unwrap();
     assert!(installation.docker_env_missing);
     let seen = vec![env.clone()];
-    assert!(installation.warnings.contains(&Warning::DockerEnvMissing { seen }));
+    assert!(installation.warnings.contains(&DiscoverWarning::DockerEnvMissing { seen }));
     let options = SourceOptions { also: vec![env], ..SourceOptions::default() };
     let installation = case.find_with(options, host("127.0.0.1")).unwrap();
     assert!(!installation.docker_env_missing);

@@ -16,7 +16,7 @@ fn c01_a_debian_package_keeps_its_configuration_in_etc() {
             "seahub_db 127.0.0.1:3306 seafile fake-pw-01",
         ]
     );
-    assert_eq!(installation.layout, Layout::Apart);
+    assert_eq!(installation.layout, InstallationLayout::Apart);
     assert_eq!(installation.conf_dir, Some(case.root().join("etc/seafile")));
     assert_eq!(installation.data_dir, case.root().join(data));
     assert!(!texts(&installation).contains(".env"), "{}", texts(&installation));
@@ -62,14 +62,14 @@ fn c01_options_mean_mysql_whatever_else_is_there() {
     };
     let installation = with(host("sql")).unwrap();
     assert_eq!(servers(&installation)[0], "seafile_db sql:3306  ");
-    assert_eq!(installation.layout, Layout::Unknown);
+    assert_eq!(installation.layout, InstallationLayout::Unknown);
     let socket = Some("/run/mysqld.sock".to_owned());
     let by_socket = with(DatabaseOverrides { socket, ..DatabaseOverrides::default() });
     assert_eq!(servers(&by_socket.unwrap())[2], "seahub_db /run/mysqld.sock  ");
     for overrides in [
         DatabaseOverrides { user: Some("x".to_owned()), ..DatabaseOverrides::default() },
         DatabaseOverrides {
-            names: vec![(Role::Seafile, "x".to_owned())],
+            names: vec![(DatabaseRole::Seafile, "x".to_owned())],
             ..DatabaseOverrides::default()
         },
     ] {
@@ -118,7 +118,7 @@ fn c02_nixos_has_another_name_for_the_data_folder() {
     assert_eq!(servers(&installation), names.map(|name| format!("{name} {socket}")));
     assert_eq!(installation.data_dir, case.root().join("var/lib/seafile/data"));
     assert_eq!(installation.program_version.as_deref(), Some("11.0.12"));
-    assert_eq!(installation.layout, Layout::Apart);
+    assert_eq!(installation.layout, InstallationLayout::Apart);
     assert_eq!(installation.warnings, []);
     let links: Vec<_> = installation.links.iter().map(|link| link.path.clone()).collect();
     assert_eq!(links, [PathBuf::from("seafile-data"), "conf".into()]);

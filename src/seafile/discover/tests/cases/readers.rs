@@ -83,7 +83,7 @@ fn c14_a_name_that_is_computed_is_not_guessed() {
         "{text}"
     );
     let named = DatabaseOverrides {
-        names: vec![(Role::Seahub, "prod-seahub".to_owned())],
+        names: vec![(DatabaseRole::Seahub, "prod-seahub".to_owned())],
         ..DatabaseOverrides::default()
     };
     let installation = case.find_with(SourceOptions::default(), named.clone()).unwrap();
